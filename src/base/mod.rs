@@ -1,0 +1,1 @@
+//! Leaves that know nothing of the database: clock, numbers as text, glob patterns, random numbers.

@@ -1,0 +1,3 @@
+//! AleaDB: a single-threaded, in-memory, Redis-compatible database.
+
+pub mod base;

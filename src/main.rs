@@ -1,0 +1,2 @@
+//! The `aleadb` server program.
+fn main() {}
