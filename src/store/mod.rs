@@ -1,0 +1,4 @@
+//! The key space: table, entries, databases. Knows nothing of clients, replies or propagation.
+
+pub mod hash;
+pub mod table;

@@ -1,0 +1,1043 @@
+//! The hash table of the key space: 64-byte buckets with one-byte tags, in segments of 8 KiB, under a directory
+//! (extendible hashing: Fagin, Nievergelt, Pippenger, Strong 1979; bucket-with-tags layout as in Dash, Lu et al. 2020,
+//! and in Valkey 8.1).
+//!
+//! # Layout
+//! A key's 64-bit hash is used from the top:
+//! ```text
+//! | directory: `depth` bits | fraction: home bucket = fraction * 111 >> 48 | ...          |   address = hash >> 16
+//!                                     | tag: bits 24..32 from the top |
+//! ```
+//! A segment is one 8 KiB block: a header line, 111 home buckets of nine slots, 16 stash buckets of eight slots.
+//! ```text
+//! home bucket:  [9 tags][1 byte: in which stash pairs keys of this bucket live][9 x 6-byte pointers]      = 64 bytes
+//! stash bucket: [8 tags][8 home bucket numbers]                               [8 x 6-byte pointers]      = 64 bytes
+//! ```
+//! A tag of 0 marks an empty slot. Pointers keep 48 bits, all that user space has on the 64-bit machines we run on.
+//!
+//! A lookup reads the directory (small, cached), one bucket line and one entry. A home bucket that is full spills into
+//! the stash, eight pairs of buckets that all homes share; the home's spill byte says which pairs to look into, so
+//! nearly all lookups still read one line. A segment splits in two when its stash is full, at about 88 % load: growth
+//! costs O(segment), some 1,000 keys, and the table never rehashes as a whole. Two half-empty buddies merge again.
+//! Directory doubling copies 8 bytes per 1,000 keys.
+//!
+//! # Order
+//! Both the directory bits and the home bucket follow the hash from its top, so walking segments and home buckets in
+//! order walks the keys in order of their address, whatever has split or merged meanwhile. A scan's cursor is simply the
+//! address from which to go on: stateless, exact under growth and shrinking, and below 2^48.
+//!
+//! # Invariants
+//! - Every entry lies in its home bucket or in the stash of the segment its address leads to.
+//! - A home's spill bit is set if and only if the pair holds an entry of that home.
+//! - `2^(directory bits - segment depth)` neighbouring directory cells name the same segment.
+//!
+//! Called by `store::db` alone. Knows nothing of types, time or clients: entries are owning pointers with a key.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, size_of};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use super::hash::KeyHasher;
+
+const HOME_SLOTS: usize = 9;
+const HOMES: usize = 111;
+const STASH_SLOTS: usize = 8;
+const STASH_PAIRS: usize = 8;
+const STASHES: usize = 2 * STASH_PAIRS;
+const ADDRESS_BITS: u32 = 48;
+/// A deeper directory than this would not fit in memory; reached only if the hash were broken.
+const DEPTH_MAX: u32 = 32;
+/// Two buddies merge when together they fill less than this: a third of a segment, far from the next split.
+const MERGE_BELOW: usize = (HOMES * HOME_SLOTS) / 3;
+
+/// An owning pointer that the table can hold in 48 bits.
+///
+/// # Safety
+/// `into_ptr` must give up ownership and return a pointer whose upper 16 bits are zero; `from_ptr` must restore exactly
+/// what `into_ptr` gave up. The key must not change while the table owns the entry. The type must have the size of a pointer.
+pub unsafe trait Entry: Sized {
+    /// Gives up ownership of the allocation.
+    fn into_ptr(self) -> NonNull<u8>;
+    /// Takes ownership back.
+    ///
+    /// # Safety
+    /// `ptr` must come from `into_ptr` and not be used as an owner elsewhere.
+    unsafe fn from_ptr(ptr: NonNull<u8>) -> Self;
+    /// The key this entry is found by.
+    fn key(&self) -> &[u8];
+}
+
+/// An entry that the table keeps owning, lent for `'t`.
+pub struct Lent<'t, E: Entry> {
+    entry: ManuallyDrop<E>,
+    table: PhantomData<&'t E>,
+}
+
+impl<'t, E: Entry> Lent<'t, E> {
+    /// # Safety
+    /// `ptr` must be owned by a table that stays borrowed for `'t`.
+    unsafe fn new(ptr: NonNull<u8>) -> Self {
+        // SAFETY: the owner is the table; `ManuallyDrop` keeps this second handle from freeing it.
+        Lent { entry: ManuallyDrop::new(unsafe { E::from_ptr(ptr) }), table: PhantomData }
+    }
+}
+
+impl<E: Entry> Deref for Lent<'_, E> {
+    type Target = E;
+    fn deref(&self) -> &E {
+        &self.entry
+    }
+}
+
+/// Two SIMD-friendly views of a 64-byte line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+#[repr(C)]
+struct Header {
+    depth: u32,
+    entries: u32,
+    stashed: u32,
+    unused: [u32; 13],
+}
+
+#[repr(C, align(64))]
+struct Segment {
+    header: Header,
+    homes: [Line; HOMES],
+    stash: [Line; STASHES],
+}
+
+const _: () = assert!(size_of::<Segment>() == 8192);
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// Where a slot is: `bucket < HOMES` is a home, above it a stash bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    bucket: u8,
+    slot: u8,
+}
+
+fn tag_of(hash: u64) -> u8 {
+    // 0 means empty, so it shares a tag with 255.
+    let tag = (hash >> 32) as u8;
+    if tag == 0 { 255 } else { tag }
+}
+
+fn address_of(hash: u64) -> u64 {
+    hash >> (64 - ADDRESS_BITS)
+}
+
+/// The home bucket of an address in a segment of this depth: the address's fraction of the segment's range, times the
+/// number of homes. Monotonic in the address.
+fn home_of(address: u64, depth: u32) -> usize {
+    let fraction = (address << depth) & ((1 << ADDRESS_BITS) - 1);
+    ((fraction * HOMES as u64) >> ADDRESS_BITS) as usize
+}
+
+/// The lowest address whose home is `home` in the segment of this depth that starts at `base`.
+fn home_start(base: u64, depth: u32, home: usize) -> u64 {
+    let span = 1u64 << (ADDRESS_BITS - depth);
+    base + (home as u64 * span).div_ceil(HOMES as u64)
+}
+
+/// Bit mask of the bytes equal to `tag` among the first `N` of the line.
+#[inline]
+fn match_tags<const N: usize>(line: &Line, tag: u8) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
+        // SAFETY: SSE2 is part of x86_64, and the line has 64 readable bytes of which 16 are loaded.
+        let mask = unsafe {
+            let tags = _mm_loadu_si128(line.0.as_ptr().cast());
+            _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
+        };
+        mask as u32 & ((1 << N) - 1)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        match_tags_naive::<N>(line, tag)
+    }
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn match_tags_naive<const N: usize>(line: &Line, tag: u8) -> u32 {
+    (0..N).filter(|&i| line.0[i] == tag).fold(0, |mask, i| mask | 1 << i)
+}
+
+/// Fetches the line at `ptr` into the cache, without waiting for it.
+#[inline]
+pub fn prefetch<T>(ptr: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect on memory and may name any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch(ptr.cast(), _MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = ptr;
+}
+
+impl Line {
+    const POINTERS_HOME: usize = HOME_SLOTS + 1;
+    const POINTERS_STASH: usize = 2 * STASH_SLOTS;
+
+    fn pointer(&self, base: usize, slot: usize) -> NonNull<u8> {
+        let at = base + slot * 6;
+        let mut bytes = [0u8; 8];
+        bytes[..6].copy_from_slice(&self.0[at..at + 6]);
+        let ptr = u64::from_le_bytes(bytes) as *mut u8;
+        debug_assert!(!ptr.is_null());
+        // SAFETY: only occupied slots are read, and those hold what `set_pointer` wrote from a `NonNull`.
+        unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(ptr as usize)) }
+    }
+
+    fn set_pointer(&mut self, base: usize, slot: usize, ptr: NonNull<u8>) {
+        let at = base + slot * 6;
+        let address = ptr.as_ptr().expose_provenance() as u64;
+        assert!(address < 1 << 48, "an allocation outside the 48-bit address space");
+        self.0[at..at + 6].copy_from_slice(&address.to_le_bytes()[..6]);
+    }
+
+    fn spill(&self) -> u8 {
+        self.0[HOME_SLOTS]
+    }
+
+    fn stash_home(&self, slot: usize) -> usize {
+        self.0[STASH_SLOTS + slot] as usize
+    }
+}
+
+impl Segment {
+    fn allocate(depth: u32) -> NonNull<Segment> {
+        let layout = Layout::new::<Segment>();
+        // SAFETY: the layout is not empty; all-zero bytes are a valid, empty segment.
+        let Some(ptr) = NonNull::new(unsafe { alloc_zeroed(layout) }.cast::<Segment>()) else {
+            handle_alloc_error(layout)
+        };
+        // SAFETY: freshly allocated and exclusively ours.
+        unsafe { (*ptr.as_ptr()).header.depth = depth };
+        ptr
+    }
+
+    /// # Safety
+    /// `ptr` must come from `allocate` and not be used afterwards.
+    unsafe fn free(ptr: NonNull<Segment>) {
+        // SAFETY: allocated with this layout, and the caller gives it up.
+        unsafe { dealloc(ptr.as_ptr().cast(), Layout::new::<Segment>()) }
+    }
+
+    fn pointer(&self, place: Place) -> NonNull<u8> {
+        let (bucket, slot) = (place.bucket as usize, place.slot as usize);
+        match bucket.checked_sub(HOMES) {
+            None => self.homes[bucket].pointer(Line::POINTERS_HOME, slot),
+            Some(stash) => self.stash[stash].pointer(Line::POINTERS_STASH, slot),
+        }
+    }
+
+    fn set_pointer(&mut self, place: Place, ptr: NonNull<u8>) {
+        let (bucket, slot) = (place.bucket as usize, place.slot as usize);
+        match bucket.checked_sub(HOMES) {
+            None => self.homes[bucket].set_pointer(Line::POINTERS_HOME, slot, ptr),
+            Some(stash) => self.stash[stash].set_pointer(Line::POINTERS_STASH, slot, ptr),
+        }
+    }
+
+    /// Calls `found` for each slot whose tag matches, home bucket first, until it returns true; that place is returned.
+    #[inline]
+    fn find(&self, home: usize, tag: u8, mut found: impl FnMut(NonNull<u8>) -> bool) -> Option<Place> {
+        let line = &self.homes[home];
+        let mut mask = match_tags::<HOME_SLOTS>(line, tag);
+        while mask != 0 {
+            let slot = mask.trailing_zeros() as usize;
+            if found(line.pointer(Line::POINTERS_HOME, slot)) {
+                return Some(Place { bucket: home as u8, slot: slot as u8 });
+            }
+            mask &= mask - 1;
+        }
+        if line.spill() == 0 { None } else { self.find_stashed(home, tag, found) }
+    }
+
+    fn find_stashed(&self, home: usize, tag: u8, mut found: impl FnMut(NonNull<u8>) -> bool) -> Option<Place> {
+        self.stashed_of(home).find(|&place| {
+            let line = &self.stash[place.bucket as usize - HOMES];
+            line.0[place.slot as usize] == tag && found(line.pointer(Line::POINTERS_STASH, place.slot as usize))
+        })
+    }
+
+    /// The stash slots that hold entries of this home.
+    fn stashed_of(&self, home: usize) -> impl Iterator<Item = Place> {
+        let spill = self.homes[home].spill();
+        (0..STASHES).filter(move |stash| spill & (1 << (stash / 2)) != 0).flat_map(move |stash| {
+            let line = &self.stash[stash];
+            (0..STASH_SLOTS)
+                .filter(move |&slot| line.0[slot] != 0 && line.stash_home(slot) == home)
+                .map(move |slot| Place { bucket: (HOMES + stash) as u8, slot: slot as u8 })
+        })
+    }
+
+    /// The home slots in use.
+    fn slots_of(&self, home: usize) -> impl Iterator<Item = Place> {
+        let empty = match_tags::<HOME_SLOTS>(&self.homes[home], 0);
+        (0..HOME_SLOTS)
+            .filter(move |slot| empty & (1 << slot) == 0)
+            .map(move |slot| Place { bucket: home as u8, slot: slot as u8 })
+    }
+
+    /// All places whose entry has this home.
+    fn all_of(&self, home: usize) -> impl Iterator<Item = Place> {
+        self.slots_of(home).chain(self.stashed_of(home))
+    }
+
+    /// Puts a pointer into a free slot: the home's, else the stash's. `None` when neither has one.
+    fn insert(&mut self, home: usize, tag: u8, ptr: NonNull<u8>) -> Option<Place> {
+        let empty = match_tags::<HOME_SLOTS>(&self.homes[home], 0);
+        if empty != 0 {
+            let slot = empty.trailing_zeros() as usize;
+            let line = &mut self.homes[home];
+            line.0[slot] = tag;
+            line.set_pointer(Line::POINTERS_HOME, slot, ptr);
+            self.header.entries += 1;
+            return Some(Place { bucket: home as u8, slot: slot as u8 });
+        }
+        // Each home prefers a pair of its own, so that the pairs fill evenly and most homes have one spill bit.
+        let (pair, stash, slot) = (0..STASH_PAIRS).map(|i| (home + i) % STASH_PAIRS).find_map(|pair| {
+            let stash = [2 * pair, 2 * pair + 1].into_iter().find_map(|stash| {
+                let empty = match_tags::<STASH_SLOTS>(&self.stash[stash], 0);
+                (empty != 0).then(|| (stash, empty.trailing_zeros() as usize))
+            });
+            stash.map(|(stash, slot)| (pair, stash, slot))
+        })?;
+        let line = &mut self.stash[stash];
+        line.0[slot] = tag;
+        line.0[STASH_SLOTS + slot] = home as u8;
+        line.set_pointer(Line::POINTERS_STASH, slot, ptr);
+        self.homes[home].0[HOME_SLOTS] |= 1 << pair;
+        self.header.entries += 1;
+        self.header.stashed += 1;
+        Some(Place { bucket: (HOMES + stash) as u8, slot: slot as u8 })
+    }
+
+    /// Empties a slot and returns what it held.
+    fn remove(&mut self, place: Place) -> NonNull<u8> {
+        let ptr = self.pointer(place);
+        let (bucket, slot) = (place.bucket as usize, place.slot as usize);
+        self.header.entries -= 1;
+        if bucket < HOMES {
+            self.homes[bucket].0[slot] = 0;
+            return ptr;
+        }
+        let stash = bucket - HOMES;
+        self.header.stashed -= 1;
+        let home = self.stash[stash].stash_home(slot);
+        self.stash[stash].0[slot] = 0;
+        let pair = stash / 2;
+        let others = [2 * pair, 2 * pair + 1].into_iter().any(|stash| {
+            let line = &self.stash[stash];
+            (0..STASH_SLOTS).any(|slot| line.0[slot] != 0 && line.stash_home(slot) == home)
+        });
+        if !others {
+            self.homes[home].0[HOME_SLOTS] &= !(1 << pair);
+        }
+        ptr
+    }
+
+    /// Every pointer in the segment, in no particular order.
+    fn pointers(&self) -> impl Iterator<Item = NonNull<u8>> {
+        (0..HOMES).flat_map(|home| self.slots_of(home)).map(|place| self.pointer(place)).chain(
+            self.stash.iter().flat_map(|line| {
+                (0..STASH_SLOTS)
+                    .filter(move |&slot| line.0[slot] != 0)
+                    .map(move |slot| line.pointer(Line::POINTERS_STASH, slot))
+            }),
+        )
+    }
+}
+
+/// A directory cell: a segment's address with its depth in the six bits that the alignment leaves free, so that a
+/// lookup need not read the segment's header.
+#[derive(Clone, Copy)]
+struct Cell(NonNull<u8>);
+
+impl Cell {
+    fn new(segment: NonNull<Segment>, depth: u32) -> Cell {
+        debug_assert!(depth < 64 && segment.as_ptr().addr() & 63 == 0);
+        Cell(segment.cast::<u8>().map_addr(|a| a | depth as usize))
+    }
+
+    fn depth(self) -> u32 {
+        (self.0.as_ptr().addr() & 63) as u32
+    }
+
+    fn segment(self) -> NonNull<Segment> {
+        // The depth only fills alignment bits, so the result is the segment's own, non-null address.
+        let depth = self.depth() as usize;
+        // SAFETY: the cell's pointer is the segment's plus `depth`, within the same allocation.
+        unsafe { self.0.sub(depth) }.cast()
+    }
+}
+
+/// The table. O(1) lookups, inserts and removals; an insert may split one segment, a removal may merge two.
+pub struct Table<E: Entry> {
+    cells: Vec<Cell>,
+    /// `cells.len() == 1 << bits` once anything was inserted.
+    bits: u32,
+    /// How many segments have depth `bits`: when none is left the directory halves.
+    deepest: usize,
+    segments: usize,
+    len: usize,
+    hasher: KeyHasher,
+    entries: PhantomData<E>,
+}
+
+// SAFETY: the table owns its segments and entries; it may move to another thread (to be freed there) if its entries may.
+unsafe impl<E: Entry + Send> Send for Table<E> {}
+
+impl<E: Entry> fmt::Debug for Table<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).field("segments", &self.segments).finish_non_exhaustive()
+    }
+}
+
+impl<E: Entry> Table<E> {
+    /// An empty table; allocates nothing until the first insert.
+    pub fn new(hasher: KeyHasher) -> Self {
+        Table { cells: Vec::new(), bits: 0, deepest: 0, segments: 0, len: 0, hasher, entries: PhantomData }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The hasher that places keys.
+    pub fn hasher(&self) -> KeyHasher {
+        self.hasher
+    }
+
+    /// Entry slots the table has room for.
+    pub fn slots(&self) -> usize {
+        self.segments * (HOMES * HOME_SLOTS + STASHES * STASH_SLOTS)
+    }
+
+    /// Number of home buckets.
+    pub fn buckets(&self) -> usize {
+        self.segments * HOMES
+    }
+
+    /// Bytes of segments and directory, entries not counted.
+    pub fn bytes(&self) -> usize {
+        self.segments * size_of::<Segment>() + self.cells.capacity() * size_of::<Cell>()
+    }
+
+    fn index(&self, hash: u64) -> usize {
+        // Two shifts, because a shift by 64 (an empty directory prefix) is not one.
+        ((hash >> 1) >> (63 - self.bits)) as usize
+    }
+
+    #[inline]
+    fn locate(&self, hash: u64) -> Option<(NonNull<Segment>, usize)> {
+        let cell = *self.cells.get(self.index(hash))?;
+        Some((cell.segment(), home_of(address_of(hash), cell.depth())))
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<(NonNull<Segment>, Place)> {
+        let (segment, home) = self.locate(hash)?;
+        // SAFETY: directory cells name live segments, and `self` is borrowed.
+        let place = unsafe { segment.as_ref() }.find(home, tag_of(hash), |ptr| {
+            // SAFETY: an occupied slot holds an entry that this table owns.
+            unsafe { Lent::<E>::new(ptr) }.key() == key
+        })?;
+        Some((segment, place))
+    }
+
+    /// The entry of a key. `hash` must be the hasher's for this key.
+    #[inline]
+    pub fn lookup(&self, hash: u64, key: &[u8]) -> Option<Lent<'_, E>> {
+        let (segment, place) = self.find(hash, key)?;
+        // SAFETY: found just now, and the entry stays while `self` is borrowed.
+        Some(unsafe { Lent::new(segment.as_ref().pointer(place)) })
+    }
+
+    /// The slot of a key, to change, replace or remove its entry without a second lookup.
+    #[inline]
+    pub fn occupied(&mut self, hash: u64, key: &[u8]) -> Option<Occupied<'_, E>> {
+        let (segment, place) = self.find(hash, key)?;
+        // SAFETY: found just now; the table is exclusively borrowed for as long as the handle lives.
+        let entry = unsafe { ManuallyDrop::new(E::from_ptr(segment.as_ref().pointer(place))) };
+        Some(Occupied { table: self, segment, place, hash, entry })
+    }
+
+    /// Adds an entry whose key is not in the table. Splits a segment if it is full.
+    pub fn insert(&mut self, hash: u64, entry: E) {
+        debug_assert!(self.find(hash, entry.key()).is_none(), "the key is already there");
+        if self.cells.is_empty() {
+            self.cells.push(Cell::new(Segment::allocate(0), 0));
+            (self.bits, self.deepest, self.segments) = (0, 1, 1);
+        }
+        let ptr = entry.into_ptr();
+        while !self.try_place(hash, ptr) {
+            self.split(self.index(hash));
+        }
+        self.len += 1;
+    }
+
+    fn try_place(&mut self, hash: u64, ptr: NonNull<u8>) -> bool {
+        let (mut segment, home) = self.locate(hash).expect("the directory is not empty");
+        // SAFETY: directory cells name live segments, and `self` is exclusively borrowed.
+        unsafe { segment.as_mut() }.insert(home, tag_of(hash), ptr).is_some()
+    }
+
+    fn hash_of(&self, ptr: NonNull<u8>) -> u64 {
+        // SAFETY: `ptr` is an entry this table owns.
+        self.hasher.hash(unsafe { Lent::<E>::new(ptr) }.key())
+    }
+
+    /// Splits the segment named by a directory cell into two of the next depth.
+    fn split(&mut self, mut index: usize) {
+        let cell = self.cells[index];
+        let depth = cell.depth();
+        assert!(depth < DEPTH_MAX, "more keys share a hash prefix than a sound hash allows");
+        if depth == self.bits {
+            self.cells = self.cells.iter().flat_map(|&cell| [cell, cell]).collect();
+            self.bits += 1;
+            self.deepest = 0;
+            index *= 2;
+        }
+        let old = cell.segment();
+        let (start, count) = self.range_of(old, index);
+        let children = [Segment::allocate(depth + 1), Segment::allocate(depth + 1)];
+        // SAFETY: the old segment is live until freed below.
+        let pointers: Vec<NonNull<u8>> = unsafe { old.as_ref() }.pointers().collect();
+        for (i, &ptr) in pointers.iter().enumerate() {
+            if let Some(next) = pointers.get(i + 8) {
+                prefetch(next.as_ptr());
+            }
+            let hash = self.hash_of(ptr);
+            let address = address_of(hash);
+            let mut child = children[(address >> (ADDRESS_BITS - 1 - depth) & 1) as usize];
+            // SAFETY: the children are ours alone until they enter the directory.
+            let placed = unsafe { child.as_mut() }.insert(home_of(address, depth + 1), tag_of(hash), ptr);
+            assert!(placed.is_some(), "half a segment's range holds more than a segment");
+        }
+        let half = count / 2;
+        for i in 0..count {
+            self.cells[start + i] = Cell::new(children[i / half], depth + 1);
+        }
+        // SAFETY: all its entries live in the children now, and no cell names it any more.
+        unsafe { Segment::free(old) };
+        self.segments += 1;
+        if depth + 1 == self.bits {
+            self.deepest += 2;
+        }
+    }
+
+    /// The directory cells that name the segment found at `index`: first and count.
+    fn range_of(&self, segment: NonNull<Segment>, index: usize) -> (usize, usize) {
+        debug_assert_eq!(self.cells[index].segment(), segment);
+        let count = 1usize << (self.bits - self.cells[index].depth());
+        (index & !(count - 1), count)
+    }
+
+    /// Merges the segment at `index` with its buddy if both are nearly empty, and halves the directory when it can.
+    fn try_merge(&mut self, index: usize) {
+        let cell = self.cells[index];
+        let depth = cell.depth();
+        if depth == 0 {
+            return;
+        }
+        let (start, count) = self.range_of(cell.segment(), index);
+        let buddy_start = start ^ count;
+        let buddy = self.cells[buddy_start];
+        if buddy.depth() != depth {
+            return;
+        }
+        let pair = [cell.segment(), buddy.segment()];
+        // SAFETY: both are live segments of this table.
+        let entries: usize = pair.iter().map(|s| unsafe { s.as_ref() }.header.entries as usize).sum();
+        if entries >= MERGE_BELOW {
+            return;
+        }
+        let mut parent = Segment::allocate(depth - 1);
+        for segment in pair {
+            // SAFETY: as above; each is freed only after its entries have moved.
+            for ptr in unsafe { segment.as_ref() }.pointers() {
+                let hash = self.hash_of(ptr);
+                let home = home_of(address_of(hash), depth - 1);
+                // SAFETY: the parent is ours alone until it enters the directory.
+                let placed = unsafe { parent.as_mut() }.insert(home, tag_of(hash), ptr);
+                assert!(placed.is_some(), "a third of a segment always fits");
+            }
+            // SAFETY: its entries live in the parent now, and the cells are overwritten below.
+            unsafe { Segment::free(segment) };
+        }
+        for i in start.min(buddy_start)..start.min(buddy_start) + 2 * count {
+            self.cells[i] = Cell::new(parent, depth - 1);
+        }
+        self.segments -= 1;
+        if depth == self.bits {
+            self.deepest -= 2;
+            if self.deepest == 0 {
+                self.halve();
+            }
+        }
+    }
+
+    fn halve(&mut self) {
+        while self.bits > 0 && self.deepest == 0 {
+            self.cells = self.cells.iter().step_by(2).copied().collect();
+            self.bits -= 1;
+            let (bits, mut previous) = (self.bits, None);
+            for cell in &self.cells {
+                let segment = cell.segment();
+                if cell.depth() == bits && previous != Some(segment) {
+                    self.deepest += 1;
+                }
+                previous = Some(segment);
+            }
+        }
+    }
+
+    /// Starts loading the bucket that a key of this hash lives in.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        if let Some((segment, home)) = self.locate(hash) {
+            // SAFETY: only the address of a live segment's field is taken.
+            prefetch(unsafe { &raw const (*segment.as_ptr()).homes[home] });
+        }
+    }
+
+    /// Starts loading the entry that a key of this hash probably has; reads its bucket.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Some((segment, home)) = self.locate(hash) {
+            // SAFETY: directory cells name live segments, and `self` is borrowed.
+            unsafe { segment.as_ref() }.find(home, tag_of(hash), |ptr| {
+                prefetch(ptr.as_ptr());
+                // An entry lies across two lines more often than not.
+                prefetch(ptr.as_ptr().wrapping_add(64));
+                true
+            });
+        }
+    }
+
+    /// Walks one home bucket: calls `visit` for every entry whose address is in its range, and returns the cursor to go
+    /// on from, 0 at the end. `cursor` 0 starts. Any number below 2^48 is a valid cursor; larger ones end the walk.
+    ///
+    /// Everything present from the first call to the last is visited at least once; what comes or goes meanwhile may or
+    /// may not be. O(1) amortised.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Lent<'_, E>)) -> u64 {
+        if cursor >> ADDRESS_BITS != 0 || self.cells.is_empty() {
+            return 0;
+        }
+        let cell = self.cells[self.index(cursor << (64 - ADDRESS_BITS))];
+        let (segment, depth) = (cell.segment(), cell.depth());
+        let home = home_of(cursor, depth);
+        // SAFETY: a live segment of the borrowed table, whose occupied slots are entries it owns.
+        unsafe {
+            for place in segment.as_ref().all_of(home) {
+                visit(Lent::new(segment.as_ref().pointer(place)));
+            }
+        }
+        let span = 1u64 << (ADDRESS_BITS - depth);
+        let base = cursor & !(span - 1);
+        let next = if home + 1 == HOMES { base + span } else { home_start(base, depth, home + 1) };
+        if next >> ADDRESS_BITS != 0 { 0 } else { next }
+    }
+
+    /// Calls `visit` for every entry whose hash has these upper 32 bits (none, one, or in rare cases more).
+    pub fn for_prefix(&self, prefix: u32, mut visit: impl FnMut(Lent<'_, E>)) {
+        let (first, last) = ((prefix as u64) << 16, ((prefix as u64) << 16) | 0xffff);
+        let tag = tag_of((prefix as u64) << 32);
+        let mut address = first;
+        while let Some(cell) = self.cells.get(self.index(address << (64 - ADDRESS_BITS))) {
+            let (segment, depth) = (cell.segment(), cell.depth());
+            let home = home_of(address, depth);
+            // SAFETY: a live segment of the borrowed table, whose occupied slots are entries it owns.
+            unsafe { segment.as_ref() }.find(home, tag, |ptr| {
+                if (self.hash_of(ptr) >> 32) as u32 == prefix {
+                    // SAFETY: as above.
+                    visit(unsafe { Lent::new(ptr) });
+                }
+                false
+            });
+            let span = 1u64 << (ADDRESS_BITS - depth);
+            let base = address & !(span - 1);
+            address = if home + 1 == HOMES { base + span } else { home_start(base, depth, home + 1) };
+            if address > last {
+                return;
+            }
+        }
+    }
+
+    /// A uniformly chosen entry: segments, buckets and slots are drawn evenly and empty draws are thrown away, so every
+    /// entry has the same chance. `draw(n)` must return an unbiased number below `n`. O(1) expected, as tables shrink.
+    pub fn random(&self, mut draw: impl FnMut(u64) -> u64) -> Option<Lent<'_, E>> {
+        if self.len == 0 {
+            return None;
+        }
+        loop {
+            let cell = self.cells[draw(self.cells.len() as u64) as usize];
+            // A segment of lesser depth is named by several cells: accept it accordingly less often.
+            if draw(1 << (self.bits - cell.depth())) != 0 {
+                continue;
+            }
+            let segment = cell.segment();
+            // SAFETY: a live segment of the borrowed table.
+            let segment = unsafe { segment.as_ref() };
+            let pick = draw((HOMES * HOME_SLOTS + STASHES * STASH_SLOTS) as u64) as usize;
+            let (place, tag) = if pick < HOMES * HOME_SLOTS {
+                let (bucket, slot) = (pick / HOME_SLOTS, pick % HOME_SLOTS);
+                (Place { bucket: bucket as u8, slot: slot as u8 }, segment.homes[bucket].0[slot])
+            } else {
+                let (stash, slot) =
+                    ((pick - HOMES * HOME_SLOTS) / STASH_SLOTS, (pick - HOMES * HOME_SLOTS) % STASH_SLOTS);
+                (Place { bucket: (HOMES + stash) as u8, slot: slot as u8 }, segment.stash[stash].0[slot])
+            };
+            if tag != 0 {
+                // SAFETY: the slot is occupied, so it holds an entry of this table.
+                return Some(unsafe { Lent::new(segment.pointer(place)) });
+            }
+        }
+    }
+
+    /// Panics if any invariant of the module header does not hold. O(table).
+    #[cfg(test)]
+    fn check_invariants(&self) {
+        if self.cells.is_empty() {
+            assert_eq!((self.len, self.segments), (0, 0));
+            return;
+        }
+        assert_eq!(self.cells.len(), 1 << self.bits);
+        let (mut index, mut len, mut segments, mut deepest) = (0, 0, 0, 0);
+        while index < self.cells.len() {
+            let cell = self.cells[index];
+            let (start, count) = self.range_of(cell.segment(), index);
+            assert_eq!(start, index);
+            // SAFETY: a live segment of the borrowed table.
+            let segment = unsafe { cell.segment().as_ref() };
+            assert_eq!(segment.header.depth, cell.depth());
+            for i in 0..count {
+                assert_eq!(self.cells[start + i].segment(), cell.segment());
+            }
+            let mut entries = 0;
+            for home in 0..HOMES {
+                let mut pairs = 0u8;
+                for place in segment.all_of(home) {
+                    let hash = self.hash_of(segment.pointer(place));
+                    assert_eq!(self.index(hash) & !(count - 1), start);
+                    assert_eq!(home_of(address_of(hash), cell.depth()), home);
+                    entries += 1;
+                    if place.bucket as usize >= HOMES {
+                        pairs |= 1 << ((place.bucket as usize - HOMES) / 2);
+                    }
+                }
+                assert_eq!(pairs, segment.homes[home].spill());
+            }
+            assert_eq!(entries, segment.pointers().count());
+            assert_eq!(entries, segment.header.entries as usize);
+            len += entries;
+            segments += 1;
+            deepest += usize::from(cell.depth() == self.bits);
+            index += count;
+        }
+        assert_eq!((len, segments, deepest), (self.len, self.segments, self.deepest));
+    }
+}
+
+impl<E: Entry> Drop for Table<E> {
+    fn drop(&mut self) {
+        let mut index = 0;
+        while index < self.cells.len() {
+            let segment = self.cells[index].segment();
+            let (start, count) = self.range_of(segment, index);
+            // SAFETY: every entry is dropped once, then its segment is freed; no cell is read again.
+            unsafe {
+                segment.as_ref().pointers().for_each(|ptr| drop(E::from_ptr(ptr)));
+                Segment::free(segment);
+            }
+            index = start + count;
+        }
+    }
+}
+
+/// An entry's slot, exclusively borrowed.
+pub struct Occupied<'t, E: Entry> {
+    table: &'t mut Table<E>,
+    segment: NonNull<Segment>,
+    place: Place,
+    hash: u64,
+    entry: ManuallyDrop<E>,
+}
+
+impl<'t, E: Entry> Occupied<'t, E> {
+    /// Replaces the entry through a function that may reallocate it, keeping its key.
+    pub fn map(&mut self, change: impl FnOnce(E) -> E) {
+        // SAFETY: the slot gives its entry up and takes the changed one back; `change` aborts the process if it panics
+        // half-way (see below), so the slot is never left dangling.
+        unsafe {
+            let guard = AbortOnUnwind;
+            let entry = change(ManuallyDrop::take(&mut self.entry));
+            std::mem::forget(guard);
+            let ptr = entry.into_ptr();
+            self.segment.as_mut().set_pointer(self.place, ptr);
+            self.entry = ManuallyDrop::new(E::from_ptr(ptr));
+        }
+    }
+
+    /// Takes the entry out of the table. May merge two segments.
+    pub fn remove(self) -> E {
+        let Occupied { table, mut segment, place, hash, entry: _ } = self;
+        // SAFETY: the place is occupied (this handle found it) and the table is exclusively borrowed.
+        let (ptr, entries) = unsafe {
+            let segment = segment.as_mut();
+            (segment.remove(place), segment.header.entries as usize)
+        };
+        table.len -= 1;
+        if entries < MERGE_BELOW / 2 {
+            table.try_merge(table.index(hash));
+        }
+        // SAFETY: the slot has given the entry up.
+        unsafe { E::from_ptr(ptr) }
+    }
+
+    /// The entry for as long as the table is borrowed.
+    pub fn into_lent(self) -> Lent<'t, E> {
+        Lent { entry: self.entry, table: PhantomData }
+    }
+}
+
+impl<E: Entry> Deref for Occupied<'_, E> {
+    type Target = E;
+    fn deref(&self) -> &E {
+        &self.entry
+    }
+}
+
+impl<E: Entry> DerefMut for Occupied<'_, E> {
+    fn deref_mut(&mut self) -> &mut E {
+        &mut self.entry
+    }
+}
+
+/// Turns a panic between giving an entry up and taking its successor into an abort, which is the lesser harm.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{HashMap, HashSet};
+
+    /// An entry that is a boxed key with a payload.
+    #[derive(Debug)]
+    struct Item(Box<(Vec<u8>, u64)>);
+
+    // SAFETY: a thin box, whole in `into_ptr`, restored by `from_ptr`.
+    unsafe impl Entry for Item {
+        fn into_ptr(self) -> NonNull<u8> {
+            NonNull::from(Box::leak(self.0)).cast()
+        }
+        unsafe fn from_ptr(ptr: NonNull<u8>) -> Self {
+            // SAFETY: the caller passes what `into_ptr` returned.
+            Item(unsafe { Box::from_raw(ptr.as_ptr().cast()) })
+        }
+        fn key(&self) -> &[u8] {
+            &self.0.0
+        }
+    }
+
+    fn table() -> Table<Item> {
+        Table::new(KeyHasher::new([7; 16]))
+    }
+
+    fn key(n: u64) -> Vec<u8> {
+        format!("key:{n}").into_bytes()
+    }
+
+    fn insert(table: &mut Table<Item>, n: u64) {
+        let hash = table.hasher().hash(&key(n));
+        table.insert(hash, Item(Box::new((key(n), n))));
+    }
+
+    fn remove(table: &mut Table<Item>, n: u64) -> bool {
+        let hash = table.hasher().hash(&key(n));
+        table.occupied(hash, &key(n)).map(|slot| drop(slot.remove())).is_some()
+    }
+
+    fn scan_all(table: &Table<Item>) -> Vec<u64> {
+        let (mut seen, mut cursor) = (Vec::new(), 0);
+        loop {
+            cursor = table.scan(cursor, |item| seen.push(item.0.1));
+            if cursor == 0 {
+                return seen;
+            }
+        }
+    }
+
+    /// A generator good enough to drive tests (SplitMix64).
+    fn random(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    #[test]
+    fn tag_match_equals_naive() {
+        let mut state = 1;
+        for _ in 0..1000 {
+            let line = Line(std::array::from_fn(|_| (random(&mut state) % 4) as u8));
+            for tag in 0..4 {
+                assert_eq!(match_tags::<9>(&line, tag), match_tags_naive::<9>(&line, tag));
+                assert_eq!(match_tags::<8>(&line, tag), match_tags_naive::<8>(&line, tag));
+            }
+        }
+    }
+
+    #[test]
+    fn behaves_as_a_hash_map_through_growth_and_shrinking() {
+        let (mut table, mut model, mut state) = (table(), HashMap::new(), 3u64);
+        for phase in 0..6 {
+            let grow = phase % 2 == 0;
+            for step in 0..12_000u64 {
+                let n = random(&mut state) % 9_000;
+                if random(&mut state) % 10 < if grow { 8 } else { 1 } {
+                    if let std::collections::hash_map::Entry::Vacant(vacant) = model.entry(n) {
+                        vacant.insert(n);
+                        insert(&mut table, n);
+                    }
+                } else {
+                    assert_eq!(remove(&mut table, n), model.remove(&n).is_some());
+                }
+                assert_eq!(table.len(), model.len());
+                if step % 3_000 == 0 {
+                    table.check_invariants();
+                }
+            }
+            table.check_invariants();
+            for n in 0..9_000 {
+                let hash = table.hasher().hash(&key(n));
+                assert_eq!(table.lookup(hash, &key(n)).map(|item| item.0.1), model.get(&n).copied());
+            }
+        }
+        for n in 0..9_000 {
+            remove(&mut table, n);
+        }
+        table.check_invariants();
+        assert_eq!((table.len(), table.segments), (0, 1));
+    }
+
+    #[test]
+    fn scan_without_changes_visits_each_entry_once() {
+        let mut table = table();
+        for n in 0..20_000 {
+            insert(&mut table, n);
+        }
+        let seen = scan_all(&table);
+        assert_eq!(seen.len(), 20_000);
+        assert_eq!(seen.into_iter().collect::<HashSet<_>>().len(), 20_000);
+    }
+
+    #[test]
+    fn scan_returns_everything_present_throughout_under_growth_and_shrinking() {
+        for seed in 0..40u64 {
+            let (mut table, mut state) = (table(), seed);
+            let stay: HashSet<u64> = (0..2_000).collect();
+            stay.iter().for_each(|&n| insert(&mut table, n));
+            let (mut next, mut present): (u64, Vec<u64>) = (1_000_000, Vec::new());
+            let (mut seen, mut cursor) = (HashSet::new(), 0);
+            loop {
+                cursor = table.scan(cursor, |item| {
+                    seen.insert(item.0.1);
+                });
+                assert!(cursor < 1 << 48);
+                if cursor == 0 {
+                    break;
+                }
+                // Bursts of inserts or removals between two calls, so that segments split and merge under the scan.
+                let grow = (random(&mut state) % 100) < if seed % 2 == 0 { 70 } else { 45 };
+                for _ in 0..random(&mut state) % 60 {
+                    if grow {
+                        insert(&mut table, next);
+                        present.push(next);
+                        next += 1;
+                    } else if let Some(n) = present.pop() {
+                        assert!(remove(&mut table, n));
+                    }
+                }
+            }
+            assert!(stay.is_subset(&seen), "seed {seed}");
+            table.check_invariants();
+        }
+    }
+
+    #[test]
+    fn any_cursor_is_harmless() {
+        let (mut table, mut state) = (table(), 5);
+        assert_eq!(table.scan(12345, |_| ()), 0);
+        (0..5_000).for_each(|n| insert(&mut table, n));
+        for _ in 0..2_000 {
+            let next = table.scan(random(&mut state) >> (random(&mut state) % 64), |_| ());
+            assert!(next < 1 << 48);
+        }
+        assert_eq!(table.scan(u64::MAX, |_| panic!("nothing lies beyond the last address")), 0);
+    }
+
+    #[test]
+    fn prefix_finds_every_key_by_its_hash() {
+        let mut table = table();
+        (0..5_000).for_each(|n| insert(&mut table, n));
+        for n in 0..5_000 {
+            let mut found = Vec::new();
+            table.for_prefix((table.hasher().hash(&key(n)) >> 32) as u32, |item| found.push(item.0.1));
+            assert!(found.contains(&n), "{n}");
+        }
+    }
+
+    #[test]
+    fn random_is_uniform_by_chi_square() {
+        let (mut table, mut state) = (table(), 11);
+        (0..1_500).for_each(|n| insert(&mut table, n));
+        let mut counts = vec![0u32; 1_500];
+        let draws = 150_000;
+        for _ in 0..draws {
+            let item = table.random(|n| random(&mut state) % n).expect("the table is not empty");
+            counts[item.0.1 as usize] += 1;
+        }
+        let expected = f64::from(draws) / 1_500.0;
+        let chi: f64 = counts.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
+        // 1,499 degrees of freedom: mean 1,499, standard deviation 54.8; five deviations either way.
+        assert!((1_225.0..1_773.0).contains(&chi), "chi-square {chi}");
+    }
+
+    #[test]
+    fn a_segment_fills_well_before_it_splits() {
+        let mut table = table();
+        let mut n = 0;
+        while table.segments < 65 {
+            insert(&mut table, n);
+            n += 1;
+        }
+        // Just past the first wave of splits from 64 segments: the fill is near its highest.
+        let fill = table.len() as f64 / (64 * 1127) as f64;
+        assert!(fill > 0.78, "{fill}");
+    }
+}
