@@ -135,7 +135,7 @@ while [[ $# -gt 0 ]]; do
         ;;
     --uninstall) action=uninstall ;;
     --dry-run) dry=yes ;;
-    --self-test) action=self-test ;;
+    --self-test) action='self-test' ;;
     --help | -h) usage && exit 0 ;;
     -*) usage >&2 && exit 2 ;;
     *) [[ -z $binary ]] || fail "one program only" && binary=$1 ;;
@@ -145,7 +145,7 @@ done
 
 bin=$destdir$prefix/bin etc=$destdir/etc/aleadb units=$destdir/etc/systemd/system
 case $action in
-self-test) self_test ;;
+'self-test') self_test ;;
 *)
     [[ $dry == yes || -n $destdir || $(id -u) == 0 ]] || fail "must be root, or be given --destdir"
     if [[ $action == install ]]; then install_all; else uninstall_all; fi

