@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Checks the service and socket units: they load without a remark, and the service's exposure, as systemd rates it from 0
-# (closed) to 10 (open), is at most 2.0. Needs systemd-analyze, no running systemd and no installed aleadb.
+# (closed) to 10 (open), is at most 2.0. Needs systemd-analyze (installed as root if missing), no running systemd and no
+# installed aleadb.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/peers.sh
+source "$here/peers.sh"
 
-if ! command -v systemd-analyze >/dev/null; then
+if ! command -v systemd-analyze >/dev/null && ! peers_apt systemd; then
     echo "check-units: systemd-analyze is not installed; the units were not checked" >&2
     [[ ${CI:-} != true ]]
     exit

@@ -85,6 +85,8 @@ fn judge_open_files(
     }
     let fits = (reached - RESERVED_FDS) as u32;
     let cause = error.map_or_else(String::new, |error| error.to_string());
+    // The system's own words, without the number Rust adds.
+    let cause = cause.split(" (os error").next().unwrap_or_default();
     let messages = [
         format!("You requested maxclients of {max_clients} requiring at least {wanted} max file descriptors."),
         format!("Server can't set maximum open files to {wanted} because of OS error: {cause}."),
@@ -347,7 +349,8 @@ mod tests {
         let reduced = judge_open_files(10_000, 1024, 4096, Some(error)).expect("some");
         assert_eq!(reduced.max_clients, 4064);
         assert_eq!(reduced.messages.len(), 3);
-        assert!(reduced.messages[1].1.starts_with("Server can't set maximum open files to 10032 because of OS error:"));
+        let text = "Server can't set maximum open files to 10032 because of OS error: Operation not permitted.";
+        assert_eq!(reduced.messages[1].1, text);
         assert!(reduced.messages[2].1.contains("maxclients has been reduced to 4064"));
 
         let none = judge_open_files(10_000, 32, 32, None).expect_err("nothing left");
