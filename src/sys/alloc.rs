@@ -1,0 +1,223 @@
+//! What the allocator has handed out, from the allocator's own books.
+//!
+//! Two kinds of answer. [`allocated_bytes`] is for the write path when memory is limited: four loads, no lock, no system
+//! call. jemalloc counts allocated and freed bytes per thread; the loop reads its own pair, and every helper thread posts
+//! its balance through a [`Ledger`] (a value allocated by the loop and freed by a helper makes the helper's balance
+//! negative, so the sum stays right). [`Stats::read`] asks for fresh totals over all threads and arenas; it takes
+//! locks and tens of microseconds, and is for INFO and MEMORY.
+//!
+//! Every function works when another allocator is the global one: the counters are then zero, or what little jemalloc
+//! itself was asked for.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tikv_jemalloc_ctl::thread::ThreadLocal;
+use tikv_jemalloc_ctl::{epoch, stats, stats_print, thread};
+
+/// Sum of the balances posted by helper threads, in bytes; negative when they free what others allocated.
+static HELPERS: AtomicI64 = AtomicI64::new(0);
+
+/// Where jemalloc keeps the calling thread's byte counters.
+#[derive(Clone, Copy)]
+struct Counters {
+    allocated: ThreadLocal<u64>,
+    deallocated: ThreadLocal<u64>,
+}
+
+impl Counters {
+    /// The calling thread's counters; `None` when jemalloc was built without them.
+    fn of_this_thread() -> Option<Counters> {
+        Some(Counters { allocated: thread::allocatedp::read().ok()?, deallocated: thread::deallocatedp::read().ok()? })
+    }
+
+    fn balance(self) -> i64 {
+        self.allocated.get().wrapping_sub(self.deallocated.get()) as i64
+    }
+}
+
+thread_local! {
+    /// Looked up once per thread; a lookup by name takes a few hundred nanoseconds.
+    static COUNTERS: Cell<Option<Counters>> = const { Cell::new(None) };
+}
+
+/// The bytes the calling thread has allocated less those it has freed.
+fn own_balance() -> i64 {
+    COUNTERS.with(|slot| {
+        let counters = slot.get().or_else(|| {
+            let found = Counters::of_this_thread();
+            slot.set(found);
+            found
+        });
+        counters.map_or(0, Counters::balance)
+    })
+}
+
+/// Bytes in use by the calling thread and all helper threads, in the allocator's size classes. To be called by the
+/// event loop's thread; O(1), a few nanoseconds.
+///
+/// Memory a helper is just freeing is still counted until it has published.
+pub fn allocated_bytes() -> usize {
+    usize::try_from(own_balance() + HELPERS.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// A helper thread's entry in the books of [`allocated_bytes`]. Made and used on that thread.
+#[derive(Debug)]
+pub struct Ledger {
+    /// What this thread has added to `HELPERS` so far.
+    posted: i64,
+    /// Counters belong to one thread, so the ledger stays there.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl Ledger {
+    /// Opens the calling thread's entry; its balance so far counts from here on.
+    pub fn new() -> Ledger {
+        let mut ledger = Ledger { posted: 0, _not_send: std::marker::PhantomData };
+        ledger.publish();
+        ledger
+    }
+
+    /// Posts what the calling thread has allocated and freed since the last call.
+    pub fn publish(&mut self) {
+        let balance = own_balance();
+        HELPERS.fetch_add(balance - self.posted, Ordering::Relaxed);
+        self.posted = balance;
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger::new()
+    }
+}
+
+/// The allocator's totals, in bytes, over all threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Handed out to the program.
+    pub allocated: usize,
+    /// In pages that hold at least one allocation.
+    pub active: usize,
+    /// In physically resident pages mapped by the allocator.
+    pub resident: usize,
+    /// In active extents mapped by the allocator.
+    pub mapped: usize,
+    /// In address space kept for later use instead of being returned.
+    pub retained: usize,
+    /// Used by the allocator for itself.
+    pub metadata: usize,
+}
+
+impl Stats {
+    /// Asks for fresh totals. Takes the arenas' locks, and time in proportion to the number of arenas; a number that
+    /// cannot be read is 0.
+    pub fn read() -> Stats {
+        // jemalloc answers from a cache until the epoch moves.
+        let _ = epoch::advance();
+        Stats {
+            allocated: stats::allocated::read().unwrap_or(0),
+            active: stats::active::read().unwrap_or(0),
+            resident: stats::resident::read().unwrap_or(0),
+            mapped: stats::mapped::read().unwrap_or(0),
+            retained: stats::retained::read().unwrap_or(0),
+            metadata: stats::metadata::read().unwrap_or(0),
+        }
+    }
+}
+
+/// Returns unused pages of all arenas to the system, after emptying the calling thread's cache into them. Takes time in
+/// proportion to the memory returned.
+pub fn purge() -> io::Result<()> {
+    command(c"thread.tcache.flush")?;
+    // 4096 is MALLCTL_ARENAS_ALL.
+    command(c"arena.4096.purge")
+}
+
+/// Runs one of jemalloc's controls that neither takes nor returns a value.
+fn command(name: &std::ffi::CStr) -> io::Result<()> {
+    use std::ptr::null_mut;
+    // SAFETY: `name` ends in a zero byte; null old and new values are what a control without values requires.
+    let status = unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    match status {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// The allocator's own report, as people read it. Some hundred kilobytes at most; takes milliseconds.
+pub fn stats_text() -> io::Result<String> {
+    let mut text = Vec::new();
+    stats_print::stats_print(&mut text, stats_print::Options::default())?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::c_void;
+
+    const BLOCK: usize = 1 << 20;
+
+    /// A block taken from jemalloc directly, since the tests' global allocator is another one.
+    struct Block(*mut c_void);
+
+    // SAFETY: a block of memory belongs to whoever holds the pointer; jemalloc frees blocks of any thread.
+    unsafe impl Send for Block {}
+
+    impl Block {
+        fn new() -> Block {
+            // SAFETY: a plain allocation of a non-zero size.
+            let pointer = unsafe { tikv_jemalloc_sys::malloc(BLOCK) };
+            assert!(!pointer.is_null());
+            Block(pointer)
+        }
+    }
+
+    impl Drop for Block {
+        fn drop(&mut self) {
+            // SAFETY: allocated by `new`, freed once.
+            unsafe { tikv_jemalloc_sys::free(self.0) }
+        }
+    }
+
+    #[test]
+    fn own_balance_follows_allocations_and_frees() {
+        let before = own_balance();
+        let block = Block::new();
+        let held = own_balance() - before;
+        assert!((BLOCK as i64..BLOCK as i64 * 2).contains(&held), "{held}");
+        assert!(Stats::read().allocated >= BLOCK);
+        drop(block);
+        assert_eq!(own_balance(), before);
+    }
+
+    #[test]
+    fn what_a_helper_frees_is_balanced_by_what_it_posts() {
+        // The helper's own thread and ledger: what it posts is the exact opposite of what this thread allocated.
+        let before = own_balance();
+        let block = Block::new();
+        let held = own_balance() - before;
+        let posted = std::thread::spawn(move || {
+            let mut ledger = Ledger::new();
+            let opening = ledger.posted;
+            drop(block);
+            ledger.publish();
+            ledger.posted - opening
+        });
+        assert_eq!(posted.join().expect("the helper ran"), -held);
+        assert_eq!(own_balance() - before, held, "another thread's free is not in this thread's counters");
+    }
+
+    #[test]
+    fn totals_are_consistent_and_purging_succeeds() {
+        let block = Block::new();
+        let stats = Stats::read();
+        assert!(stats.allocated <= stats.active && stats.active <= stats.resident && stats.metadata > 0, "{stats:?}");
+        drop(block);
+        purge().expect("purging is always possible");
+        assert!(stats_text().expect("a report").contains("jemalloc statistics"));
+    }
+}

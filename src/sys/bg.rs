@@ -1,0 +1,134 @@
+//! One helper thread for work that must not block the event loop, which is above all the freeing of big values.
+//!
+//! Owns the thread and a bounded queue. Values handed over are dropped there, in order. When the queue is full the value
+//! is dropped by the caller instead, so memory waiting to be freed is bounded by [`QUEUE_VALUES_MAX`] values.
+//!
+//! Invariant: `pending` counts exactly the values accepted and not yet dropped. Nothing here knows what a value is.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::alloc::Ledger;
+
+/// Values that may wait to be freed. A queue slot is two words, so the queue itself takes 16 KiB.
+pub const QUEUE_VALUES_MAX: usize = 1024;
+
+/// The helper thread. Dropping it waits until everything handed over has been freed.
+#[derive(Debug)]
+pub struct Background {
+    /// `Some` until drop; closing it is what ends the thread.
+    queue: Option<SyncSender<Box<dyn Send>>>,
+    pending: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Starts the thread.
+    pub fn start() -> io::Result<Background> {
+        let (queue, received) = sync_channel(QUEUE_VALUES_MAX);
+        let pending = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&pending);
+        let thread = std::thread::Builder::new().name("aleadb-bg".into()).spawn(move || run(&received, &counter))?;
+        Ok(Background { queue: Some(queue), pending, thread: Some(thread) })
+    }
+
+    /// Hands over a value to be dropped on the helper thread; drops it here when the queue is full. Never blocks on the
+    /// helper.
+    pub fn free(&self, value: Box<dyn Send>) {
+        // Counted before it is sent, so the helper cannot count it down first.
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(value).is_ok());
+        if !sent {
+            // `try_send` gave the value back inside its error, which has been dropped by now: freed inline.
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Values handed over and not yet freed.
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in a value's destructor has been reported by the panic hook; there is nothing to add to it here.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(received: &Receiver<Box<dyn Send>>, pending: &AtomicUsize) {
+    let mut ledger = Ledger::new();
+    for value in received {
+        drop(value);
+        // The books first: whoever sees `pending` fall also sees the memory gone.
+        ledger.publish();
+        pending.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::ThreadId;
+
+    /// Reports the thread it was dropped on.
+    struct Tattle(Mutex<Sender<(usize, ThreadId)>>, usize);
+
+    impl Drop for Tattle {
+        fn drop(&mut self) {
+            let sender = self.0.lock().expect("nobody panics while holding it");
+            sender.send((self.1, std::thread::current().id())).expect("the test still listens");
+        }
+    }
+
+    /// Keeps the helper thread busy until released.
+    struct Gate(Receiver<()>);
+
+    impl Drop for Gate {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+
+    #[test]
+    fn values_are_freed_in_order_on_the_other_thread_and_drop_waits_for_them() {
+        let (sender, dropped) = channel();
+        let background = Background::start().expect("a thread can be started");
+        for index in 0..100 {
+            background.free(Box::new(Tattle(Mutex::new(sender.clone()), index)));
+        }
+        let pending = Arc::clone(&background.pending);
+        drop(background);
+        assert_eq!(pending.load(Ordering::Relaxed), 0);
+        let dropped: Vec<_> = dropped.try_iter().collect();
+        assert!(dropped.iter().map(|(index, _)| *index).eq(0..100));
+        assert!(dropped.iter().all(|(_, thread)| *thread != std::thread::current().id()));
+    }
+
+    #[test]
+    fn a_full_queue_frees_inline() {
+        let (release, gate) = channel();
+        let (sender, dropped) = channel();
+        let background = Background::start().expect("a thread can be started");
+        background.free(Box::new(Gate(gate)));
+        // At most one value is out of the queue (the gate), so one more than the queue's length must overflow.
+        for index in 0..=QUEUE_VALUES_MAX {
+            background.free(Box::new(Tattle(Mutex::new(sender.clone()), index)));
+        }
+        let (_, thread) = dropped.recv().expect("one value was freed inline");
+        assert_eq!(thread, std::thread::current().id());
+        assert!(background.pending() >= QUEUE_VALUES_MAX);
+        release.send(()).expect("the gate waits");
+        drop(background);
+        assert!(dropped.try_iter().count() >= QUEUE_VALUES_MAX);
+    }
+}

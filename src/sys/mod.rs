@@ -1,0 +1,12 @@
+//! The operating system, and the only foreign function calls of the crate: signals, service-manager notification,
+//! resource limits and facts about the machine, the allocator's own counters, and one helper thread.
+//!
+//! Everything here is mechanism. Nothing in this layer knows of keys, clients, commands or configuration; callers pass
+//! plain values in and get plain values (or text to log) back. Start-up (`main`, `engine`) is the usual caller, the
+//! event loop only drains [`signal::Signals`], pings [`notify::Notifier`] and reads [`alloc::allocated_bytes`].
+
+pub mod alloc;
+pub mod bg;
+pub mod limits;
+pub mod notify;
+pub mod signal;
