@@ -1,12 +1,14 @@
 //! The server's settings: what there is, what it may be, where it came from.
 //!
-//! [`params`] holds one row per directive and the [`Config`] struct made of them; [`value`] the kinds of values; `file` the
-//! syntax of a configuration file, its loading and its rewriting; `cli` the command line. This module adds what CONFIG GET
+//! [`params`] holds one row per directive and the [`Config`] struct made of them; [`value`] the kinds of values; [`file`] the
+//! syntax of a configuration file, its loading and its rewriting; [`cli`] the command line. This module adds what CONFIG GET
 //! and CONFIG SET need.
 //!
 //! Called by `main` at startup and by the CONFIG command. It knows nothing of sockets, clients or replies, and applies
 //! nothing: a caller sets values on a copy, applies them, and keeps the copy if that worked.
 
+pub mod cli;
+pub mod file;
 pub mod params;
 pub mod value;
 

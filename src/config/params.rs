@@ -28,7 +28,7 @@ pub(super) enum Layout {
     /// As `Quoted`, but written even at its default, for its meaning depends on where the server was started.
     Always(fn(&Config) -> Vec<u8>),
     /// Several lines, each with whether it is written even where the file had none.
-    Lines(fn(&Config) -> Vec<(Vec<u8>, bool)>),
+    Lines(fn(&Config) -> Vec<Line>),
 }
 
 /// One directive.

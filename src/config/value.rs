@@ -394,17 +394,17 @@ pub(super) fn address(host: &str, optional: bool) -> BindAddress {
     BindAddress { host: host.to_owned(), optional }
 }
 
-/// The `bind` line of a rewritten file; the default needs none.
-pub(super) fn address_lines(value: &[BindAddress], default: &[BindAddress]) -> Vec<(Vec<u8>, bool)> {
-    if value == default {
-        return Vec::new();
-    }
+/// A line of a rewritten file without the directive's name, and whether it differs from the default.
+pub(super) type Line = (Vec<u8>, bool);
+
+/// The `bind` line of a rewritten file, and whether it differs from the default.
+pub(super) fn address_lines(value: &[BindAddress], default: &[BindAddress]) -> Vec<Line> {
     let text = if value.is_empty() { b"\"\"".to_vec() } else { print_addresses(value) };
-    vec![(text, true)]
+    vec![(text, value != default)]
 }
 
 /// One line per class, written where it differs from the default or where the file had one.
-pub(super) fn limit_lines(value: &OutputLimits, default: &OutputLimits) -> Vec<(Vec<u8>, bool)> {
+pub(super) fn limit_lines(value: &OutputLimits, default: &OutputLimits) -> Vec<Line> {
     let classes = limit_classes(value).into_iter().zip(limit_classes(default));
     let line = |((_, name, limit), (_, _, default)): ((_, &str, OutputLimit), (_, _, OutputLimit))| {
         let (hard, soft) = (short_memory(limit.hard_bytes), short_memory(limit.soft_bytes));
@@ -414,7 +414,7 @@ pub(super) fn limit_lines(value: &OutputLimits, default: &OutputLimits) -> Vec<(
 }
 
 /// One line per snapshot rule, or the empty one; the default is written only where the file had a line.
-pub(super) fn save_lines(value: &[SavePoint], default: &[SavePoint]) -> Vec<(Vec<u8>, bool)> {
+pub(super) fn save_lines(value: &[SavePoint], default: &[SavePoint]) -> Vec<Line> {
     if value.is_empty() {
         return vec![(b"\"\"".to_vec(), value != default)];
     }
