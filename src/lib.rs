@@ -4,3 +4,4 @@ pub mod base;
 pub mod store;
 pub mod sys;
 pub mod timer;
+pub mod config;

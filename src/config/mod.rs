@@ -1,0 +1,158 @@
+//! The server's settings: what there is, what it may be, where it came from.
+//!
+//! [`params`] holds one row per directive and the [`Config`] struct made of them; [`value`] the kinds of values; [`file`] the
+//! syntax of a configuration file, its loading and its rewriting; [`cli`] the command line. This module adds what CONFIG GET
+//! and CONFIG SET need.
+//!
+//! Called by `main` at startup and by the CONFIG command. It knows nothing of sockets, clients or replies, and applies
+//! nothing: a caller sets values on a copy, applies them, and keeps the copy if that worked.
+
+pub mod cli;
+pub mod file;
+pub mod params;
+pub mod value;
+
+use std::fmt;
+
+use crate::base::glob;
+
+pub use params::{Config, PARAMS, Param, When};
+pub use value::{
+    Access, BindAddress, EvictionPolicy, LogLevel, OutputLimit, OutputLimits, Reason, SavePoint, Supervised,
+};
+
+/// Why CONFIG SET changed nothing. Its text is Redis's, without the leading `ERR `.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetError {
+    /// No directive has this name.
+    Unknown {
+        /// The name as the client wrote it.
+        name: Vec<u8>,
+    },
+    /// A directive was refused, or could not be applied.
+    Failed {
+        /// The directive.
+        name: Vec<u8>,
+        /// What was wrong.
+        reason: Reason,
+    },
+}
+
+impl SetError {
+    /// The error for a value that was fine by itself but could not be applied.
+    pub fn failed(name: &str, reason: impl Into<Reason>) -> Self {
+        Self::Failed { name: name.as_bytes().to_vec(), reason: reason.into() }
+    }
+
+    fn refused(name: &[u8], reason: impl Into<Reason>) -> Self {
+        Self::Failed { name: name.to_vec(), reason: reason.into() }
+    }
+
+    /// The text, with a client's bytes as they were except that line ends become spaces: it has to fit one line of a reply.
+    pub fn message(&self) -> Vec<u8> {
+        let mut text = match self {
+            Self::Unknown { name } => {
+                [b"Unknown option or number of arguments for CONFIG SET - '", name.as_slice(), b"'"].concat()
+            }
+            Self::Failed { name, reason } => {
+                let head = b"CONFIG SET failed (possibly related to argument '".as_slice();
+                [head, name, b"') - ", reason.as_bytes()].concat()
+            }
+        };
+        text.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
+        text
+    }
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&String::from_utf8_lossy(&self.message()))
+    }
+}
+
+impl std::error::Error for SetError {}
+
+impl Config {
+    /// Sets every named directive to its value, or nothing at all; returns the names whose values are now different.
+    ///
+    /// Names and duplicates are checked before any value, as in Redis, so a wrong name is reported before a wrong value.
+    /// Quadratic in the number of pairs.
+    pub fn set_many(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
+        let mut found: Vec<&'static Param> = Vec::with_capacity(pairs.len());
+        for (name, _) in pairs {
+            let param = settable(name)?;
+            if found.iter().any(|earlier| std::ptr::eq(*earlier, param)) {
+                return Err(SetError::refused(name, "duplicate parameter"));
+            }
+            found.push(param);
+        }
+        let mut next = self.clone();
+        let mut changed = Vec::new();
+        for (param, (_, value)) in found.into_iter().zip(pairs) {
+            (param.set)(&mut next, &arguments(param, value)).map_err(|reason| SetError::failed(param.name, reason))?;
+            if (param.get)(&next) != (param.get)(self) {
+                changed.push(param.name);
+            }
+        }
+        *self = next;
+        Ok(changed)
+    }
+
+    /// The directives CONFIG GET shows for `patterns`, each name once, in row order within a pattern.
+    ///
+    /// A pattern without glob characters is a name, and comes back spelled as it was asked for, as in Redis.
+    /// An alias is listed beside its directive when a glob matches it.
+    pub fn matching<'a>(&self, patterns: &[&'a [u8]]) -> Vec<(&'a [u8], Vec<u8>)> {
+        let mut found: Vec<(&'a [u8], Vec<u8>)> = Vec::new();
+        for pattern in patterns {
+            if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
+                if let Some(param) = Param::find(pattern) {
+                    self.add(&mut found, pattern, param);
+                }
+                continue;
+            }
+            for param in PARAMS {
+                for name in param.names().filter(|name| glob::matches(pattern, name.as_bytes(), true)) {
+                    self.add(&mut found, name.as_bytes(), param);
+                }
+            }
+        }
+        found
+    }
+
+    /// The text CONFIG GET prints for one directive or alias.
+    pub fn text_of(&self, name: &str) -> Option<Vec<u8>> {
+        Param::find(name.as_bytes()).map(|param| (param.get)(self))
+    }
+
+    fn add<'a>(&self, found: &mut Vec<(&'a [u8], Vec<u8>)>, name: &'a [u8], param: &Param) {
+        if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            found.push((name, (param.get)(self)));
+        }
+    }
+}
+
+/// The row for `name`, if a running server may change it.
+fn settable(name: &[u8]) -> Result<&'static Param, SetError> {
+    let Some(param) = Param::find(name) else {
+        return Err(if params::is_unsupported(name) {
+            SetError::refused(name, params::UNSUPPORTED_REASON)
+        } else {
+            SetError::Unknown { name: name.to_vec() }
+        });
+    };
+    match param.when {
+        When::Runtime => Ok(param),
+        When::Startup => Err(SetError::refused(name, "can't set immutable config")),
+        When::Protected => Err(SetError::refused(name, "can't set protected config")),
+    }
+}
+
+/// A CONFIG SET value as arguments: several words only where the directive takes several, and then one space between words.
+fn arguments<'a>(param: &Param, value: &'a [u8]) -> Vec<&'a [u8]> {
+    match (param.many, value.is_empty()) {
+        (false, _) => vec![value],
+        (true, true) => Vec::new(),
+        (true, false) => value.split(|byte| *byte == b' ').collect(),
+    }
+}

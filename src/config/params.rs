@@ -1,0 +1,482 @@
+//! One row per directive: the field it fills, its default, whether a running server may change it, its kind and bounds.
+//!
+//! The rows make [`Config`], its [`Default`] and [`PARAMS`], so a directive is added by adding a row and nothing else.
+//! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads the field.
+//! The invariant is that every field always holds a value its own row accepts.
+
+use std::path::PathBuf;
+
+use super::value::{self, *};
+
+/// When a directive may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At any time, by CONFIG SET.
+    Runtime,
+    /// Only in the file or on the command line.
+    Startup,
+    /// As `Startup`: Redis lets CONFIG SET at it under `enable-protected-configs`, which the server does not have.
+    Protected,
+}
+
+/// How CONFIG REWRITE writes a directive's value.
+pub(super) enum Layout {
+    /// The text CONFIG GET prints, as it is.
+    Plain(fn(&Config) -> Vec<u8>),
+    /// Quoted text; `None` leaves the directive out of the file.
+    Quoted(fn(&Config) -> Option<Vec<u8>>),
+    /// As `Quoted`, but written even at its default, for its meaning depends on where the server was started.
+    Always(fn(&Config) -> Vec<u8>),
+    /// Several lines, each with whether it is written even where the file had none.
+    Lines(fn(&Config) -> Vec<Line>),
+}
+
+/// One directive.
+pub struct Param {
+    /// The name in files and in CONFIG GET, in lower case.
+    pub name: &'static str,
+    /// Older names that mean the same.
+    pub aliases: &'static [&'static str],
+    /// When it may change.
+    pub when: When,
+    /// Takes several arguments: several words in a file, words separated by one space in CONFIG SET.
+    pub many: bool,
+    /// What the value is, for people: the kind with its bounds.
+    pub kind: &'static str,
+    pub(super) set: fn(&mut Config, &[&[u8]]) -> Result<(), Reason>,
+    pub(super) get: fn(&Config) -> Vec<u8>,
+    pub(super) layout: Layout,
+}
+
+/// Turns the rows into [`Config`], its default, and [`PARAMS`].
+macro_rules! directives {
+    ($(
+        $(#[doc = $doc:literal])+
+        $field:ident: $type:ty = $default:expr,
+        $name:literal $(or $alias:literal)*, $when:ident, $kind:ident $(($($bound:expr),+))? $(, only $accept:expr => $refusal:literal)?;
+    )+) => {
+        /// Every setting of the server, one typed field per directive, named like it with `_` for `-`.
+        ///
+        /// Reading a field costs a load. Write fields through [`Config::set_many`], which keeps each within its row's bounds.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        /// Every directive, in the order CONFIG GET lists them.
+        pub static PARAMS: &[Param] = &[$(
+            Param {
+                name: $name,
+                aliases: &[$($alias),*],
+                when: When::$when,
+                many: directives!(@many $kind),
+                kind: concat!(stringify!($kind) $(, $(" ", stringify!($bound)),+)?),
+                set: |config, args| {
+                    let value: $type = directives!(@parse $kind, config.$field, args $(, $($bound),+)?)?;
+                    $(
+                        let accept: fn(&$type) -> bool = $accept;
+                        if !accept(&value) {
+                            return Err($refusal.into());
+                        }
+                    )?
+                    config.$field = value;
+                    Ok(())
+                },
+                get: |config| directives!(@print $kind, config.$field),
+                layout: directives!(@layout $kind, $field),
+            },
+        )+];
+    };
+
+    (@many addresses) => { true };
+    (@many limits) => { true };
+    (@many save) => { true };
+    (@many $kind:ident) => { false };
+
+    (@parse yes_no, $old:expr, $args:ident) => { value::parse_yes_no($args) };
+    (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min, $max as i64) };
+    (@parse clamped, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_clamped($args, $min, $max) };
+    (@parse octal, $old:expr, $args:ident, $max:expr) => { value::parse_octal($args, $max) };
+    (@parse memory, $old:expr, $args:ident, $min:expr) => { value::parse_memory($args, $min) };
+    (@parse choice, $old:expr, $args:ident) => { value::parse_choice($args) };
+    (@parse bytes, $old:expr, $args:ident) => { value::parse_bytes($args) };
+    (@parse path, $old:expr, $args:ident) => { value::parse_path($args) };
+    (@parse dir, $old:expr, $args:ident) => { value::parse_dir($args) };
+    (@parse addresses, $old:expr, $args:ident) => { value::parse_addresses($args) };
+    (@parse limits, $old:expr, $args:ident) => { value::parse_limits(&$old, $args) };
+    (@parse save, $old:expr, $args:ident) => { value::parse_save($args) };
+
+    (@print yes_no, $value:expr) => { value::print_yes_no(&$value) };
+    (@print int, $value:expr) => { value::print_int(&$value) };
+    (@print clamped, $value:expr) => { value::print_int(&$value) };
+    (@print octal, $value:expr) => { value::print_octal(&$value) };
+    (@print memory, $value:expr) => { value::print_int(&$value) };
+    (@print choice, $value:expr) => { value::print_choice(&$value) };
+    (@print bytes, $value:expr) => { value::print_bytes(&$value) };
+    (@print path, $value:expr) => { value::print_path(&$value) };
+    (@print dir, $value:expr) => { value::print_dir(&$value) };
+    (@print addresses, $value:expr) => { value::print_addresses(&$value) };
+    (@print limits, $value:expr) => { value::print_limits(&$value) };
+    (@print save, $value:expr) => { value::print_save(&$value) };
+
+    (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
+    (@layout bytes, $field:ident) => { Layout::Quoted(|config| (!config.$field.is_empty()).then(|| config.$field.clone())) };
+    (@layout path, $field:ident) => { Layout::Quoted(|config| config.$field.is_some().then(|| value::print_path(&config.$field))) };
+    (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
+    (@layout addresses, $field:ident) => { Layout::Lines(|config| value::address_lines(&config.$field, &Config::default().$field)) };
+    (@layout limits, $field:ident) => { Layout::Lines(|config| value::limit_lines(&config.$field, &Config::default().$field)) };
+    (@layout save, $field:ident) => { Layout::Lines(|config| value::save_lines(&config.$field, &Config::default().$field)) };
+    (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
+}
+
+directives! {
+    /// Addresses to listen on; none means no TCP.
+    bind: Vec<BindAddress> = vec![value::address("127.0.0.1", false), value::address("::1", true)],
+    "bind", Runtime, addresses;
+
+    /// The TCP port; 0 means no TCP.
+    port: u16 = 7379,
+    "port", Runtime, int(0, u16::MAX);
+
+    /// How many connections the kernel may hold ready to be accepted.
+    tcp_backlog: u32 = 511,
+    "tcp-backlog", Startup, int(0, i32::MAX);
+
+    /// Where to listen for local connections, if at all.
+    unixsocket: Option<PathBuf> = None,
+    "unixsocket", Startup, path;
+
+    /// File mode of `unixsocket`; 0 leaves what the umask gives.
+    unixsocketperm: u32 = 0,
+    "unixsocketperm", Startup, octal(0o777);
+
+    /// Seconds after which an idle client is disconnected; 0 means never.
+    timeout: u32 = 0,
+    "timeout", Runtime, int(0, i32::MAX);
+
+    /// Seconds of silence after which a connection is probed; 0 means never.
+    tcp_keepalive: u32 = 300,
+    "tcp-keepalive", Runtime, int(0, i32::MAX);
+
+    /// Refuse clients from other machines while no password is set.
+    protected_mode: bool = true,
+    "protected-mode", Runtime, yes_no;
+
+    /// How many clients may be connected at once.
+    maxclients: u32 = 10_000,
+    "maxclients", Runtime, int(1, u32::MAX);
+
+    /// How many connections are accepted before requests are served again.
+    max_new_connections_per_cycle: u32 = 10,
+    "max-new-connections-per-cycle", Runtime, int(1, 1000);
+
+    /// How many databases SELECT can choose from.
+    databases: u32 = 16,
+    "databases", Startup, int(1, i32::MAX);
+
+    /// The password of the default user; empty means none.
+    requirepass: Vec<u8> = Vec::new(),
+    "requirepass", Runtime, bytes;
+
+    /// How much is logged.
+    loglevel: LogLevel = LogLevel::Notice,
+    "loglevel", Runtime, choice;
+
+    /// Where the log goes; none means standard output.
+    logfile: Option<PathBuf> = None,
+    "logfile", Startup, path;
+
+    /// Where the process id is written, if anywhere.
+    pidfile: Option<PathBuf> = None,
+    "pidfile", Startup, path;
+
+    /// Always no: the server stays in the foreground.
+    daemonize: bool = false,
+    "daemonize", Startup, yes_no,
+    only |yes| !yes => "AleaDB stays in the foreground: run it as a systemd service, or put '&' after the command in a shell";
+
+    /// Who is told when the server is ready.
+    supervised: Supervised = Supervised::No,
+    "supervised", Startup, choice;
+
+    /// How often a second periodic work runs.
+    hz: u32 = 10,
+    "hz", Runtime, clamped(1, 500);
+
+    /// Run periodic work more often while many clients are connected.
+    dynamic_hz: bool = true,
+    "dynamic-hz", Runtime, yes_no;
+
+    /// Bytes of unexecuted requests above which a client is disconnected.
+    client_query_buffer_limit: u64 = 1 << 30,
+    "client-query-buffer-limit", Runtime, memory(1 << 20);
+
+    /// The longest argument of a request, in bytes.
+    proto_max_bulk_len: u64 = 512 << 20,
+    "proto-max-bulk-len", Runtime, memory(1 << 20);
+
+    /// Pending replies above which a client is disconnected.
+    client_output_buffer_limit: OutputLimits = OutputLimits {
+        normal: OutputLimit::new(0, 0, 0),
+        replica: OutputLimit::new(256 << 20, 64 << 20, 60),
+        pubsub: OutputLimit::new(32 << 20, 8 << 20, 60),
+    },
+    "client-output-buffer-limit", Runtime, limits;
+
+    /// Bytes of memory above which commands that need more are refused; 0 means no limit.
+    maxmemory: u64 = 0,
+    "maxmemory", Runtime, memory(0);
+
+    /// What happens at `maxmemory`.
+    maxmemory_policy: EvictionPolicy = EvictionPolicy::NoEviction,
+    "maxmemory-policy", Runtime, choice,
+    only |policy| *policy == EvictionPolicy::NoEviction => "AleaDB does not support this eviction policy yet, only noeviction";
+
+    /// Show the logo at startup even when the log is not a terminal.
+    always_show_logo: bool = false,
+    "always-show-logo", Startup, yes_no;
+
+    /// Switch transparent huge pages off for this process.
+    disable_thp: bool = true,
+    "disable-thp", Startup, yes_no;
+
+    /// Seconds a shutdown waits for replicas that lag behind.
+    shutdown_timeout: u32 = 10,
+    "shutdown-timeout", Runtime, int(0, i32::MAX);
+
+    /// Who may run DEBUG.
+    enable_debug_command: Access = Access::No,
+    "enable-debug-command", Startup, choice;
+
+    /// Always 1: one thread runs everything.
+    io_threads: u32 = 1,
+    "io-threads", Startup, int(1, 128),
+    only |count| *count == 1 => "AleaDB does all its work in one thread: io-threads can only be 1";
+
+    /// Always none: there are no snapshots yet.
+    save: Vec<SavePoint> = Vec::new(),
+    "save", Runtime, save,
+    only |points| points.is_empty() => "AleaDB does not support snapshots yet: save can only be \"\"";
+
+    /// Always no: there is no append-only file yet.
+    appendonly: bool = false,
+    "appendonly", Runtime, yes_no,
+    only |yes| !yes => "AleaDB does not support the append-only file yet: appendonly can only be no";
+
+    /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
+    dir: PathBuf = PathBuf::from("."),
+    "dir", Protected, dir;
+}
+
+impl Param {
+    /// The row whose name or alias is `name`, without regard to case. Linear in the number of rows: for startup and CONFIG.
+    pub fn find(name: &[u8]) -> Option<&'static Param> {
+        PARAMS.iter().find(|param| param.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
+    }
+
+    /// The name, then the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+/// Whether `name` is a directive of Redis that the server does not have, without regard to case.
+pub fn is_unsupported(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    UNSUPPORTED.binary_search_by(|known| known.as_bytes().cmp(&name)).is_ok()
+}
+
+/// The reason given for an [unsupported](is_unsupported) directive.
+pub const UNSUPPORTED_REASON: &str = "this is a Redis directive that AleaDB does not support yet";
+
+/// Directives of Redis up to 8.2, older names included, that the server does not have. Sorted, in lower case.
+static UNSUPPORTED: &[&str] = &[
+    "acl-pubsub-default",
+    "aclfile",
+    "acllog-max-len",
+    "active-defrag-cycle-max",
+    "active-defrag-cycle-min",
+    "active-defrag-ignore-bytes",
+    "active-defrag-max-scan-fields",
+    "active-defrag-threshold-lower",
+    "active-defrag-threshold-upper",
+    "active-expire-effort",
+    "activedefrag",
+    "activerehashing",
+    "aof-disable-auto-gc",
+    "aof-load-truncated",
+    "aof-rewrite-cpulist",
+    "aof-rewrite-incremental-fsync",
+    "aof-timestamp-enabled",
+    "aof-use-rdb-preamble",
+    "aof_rewrite_cpulist",
+    "appenddirname",
+    "appendfilename",
+    "appendfsync",
+    "auto-aof-rewrite-min-size",
+    "auto-aof-rewrite-percentage",
+    "bgsave-cpulist",
+    "bgsave_cpulist",
+    "bind-source-addr",
+    "bio-cpulist",
+    "bio_cpulist",
+    "busy-reply-threshold",
+    "cluster-allow-pubsubshard-when-down",
+    "cluster-allow-reads-when-down",
+    "cluster-allow-replica-migration",
+    "cluster-announce-bus-port",
+    "cluster-announce-hostname",
+    "cluster-announce-human-nodename",
+    "cluster-announce-ip",
+    "cluster-announce-port",
+    "cluster-announce-tls-port",
+    "cluster-compatibility-sample-ratio",
+    "cluster-config-file",
+    "cluster-enabled",
+    "cluster-link-sendbuf-limit",
+    "cluster-migration-barrier",
+    "cluster-node-timeout",
+    "cluster-port",
+    "cluster-preferred-endpoint-type",
+    "cluster-replica-no-failover",
+    "cluster-replica-validity-factor",
+    "cluster-require-full-coverage",
+    "cluster-slave-no-failover",
+    "cluster-slave-validity-factor",
+    "cluster-slot-stats-enabled",
+    "crash-log-enabled",
+    "crash-memcheck-enabled",
+    "dbfilename",
+    "enable-module-command",
+    "enable-protected-configs",
+    "hash-max-listpack-entries",
+    "hash-max-listpack-value",
+    "hash-max-ziplist-entries",
+    "hash-max-ziplist-value",
+    "hide-user-data-from-log",
+    "hll-sparse-max-bytes",
+    "ignore-warnings",
+    "io-threads-do-reads",
+    "jemalloc-bg-thread",
+    "latency-monitor-threshold",
+    "latency-tracking",
+    "latency-tracking-info-percentiles",
+    "lazyfree-lazy-eviction",
+    "lazyfree-lazy-expire",
+    "lazyfree-lazy-server-del",
+    "lazyfree-lazy-user-del",
+    "lazyfree-lazy-user-flush",
+    "lfu-decay-time",
+    "lfu-log-factor",
+    "list-compress-depth",
+    "list-max-listpack-size",
+    "list-max-ziplist-entries",
+    "list-max-ziplist-size",
+    "list-max-ziplist-value",
+    "loadmodule",
+    "locale-collate",
+    "lua-replicate-commands",
+    "lua-time-limit",
+    "masterauth",
+    "masteruser",
+    "max-new-tls-connections-per-cycle",
+    "maxmemory-clients",
+    "maxmemory-eviction-tenacity",
+    "maxmemory-samples",
+    "min-replicas-max-lag",
+    "min-replicas-to-write",
+    "min-slaves-max-lag",
+    "min-slaves-to-write",
+    "no-appendfsync-on-rewrite",
+    "notify-keyspace-events",
+    "oom-score-adj",
+    "oom-score-adj-values",
+    "proc-title-template",
+    "propagation-error-behavior",
+    "rdb-del-sync-files",
+    "rdb-save-incremental-fsync",
+    "rdbchecksum",
+    "rdbcompression",
+    "rename-command",
+    "repl-backlog-size",
+    "repl-backlog-ttl",
+    "repl-disable-tcp-nodelay",
+    "repl-diskless-load",
+    "repl-diskless-sync",
+    "repl-diskless-sync-delay",
+    "repl-diskless-sync-max-replicas",
+    "repl-ping-replica-period",
+    "repl-ping-slave-period",
+    "repl-timeout",
+    "replica-announce-ip",
+    "replica-announce-port",
+    "replica-announced",
+    "replica-full-sync-buffer-limit",
+    "replica-ignore-disk-write-errors",
+    "replica-ignore-maxmemory",
+    "replica-lazy-flush",
+    "replica-priority",
+    "replica-read-only",
+    "replica-serve-stale-data",
+    "replicaof",
+    "sanitize-dump-payload",
+    "sentinel",
+    "server-cpulist",
+    "server_cpulist",
+    "set-max-intset-entries",
+    "set-max-listpack-entries",
+    "set-max-listpack-value",
+    "set-proc-title",
+    "shutdown-on-sigint",
+    "shutdown-on-sigterm",
+    "slave-announce-ip",
+    "slave-announce-port",
+    "slave-ignore-maxmemory",
+    "slave-lazy-flush",
+    "slave-priority",
+    "slave-read-only",
+    "slave-serve-stale-data",
+    "slaveof",
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "socket-mark-id",
+    "stop-writes-on-bgsave-error",
+    "stream-node-max-bytes",
+    "stream-node-max-entries",
+    "syslog-enabled",
+    "syslog-facility",
+    "syslog-ident",
+    "tls-auth-clients",
+    "tls-ca-cert-dir",
+    "tls-ca-cert-file",
+    "tls-cert-file",
+    "tls-ciphers",
+    "tls-ciphersuites",
+    "tls-client-cert-file",
+    "tls-client-key-file",
+    "tls-client-key-file-pass",
+    "tls-cluster",
+    "tls-dh-params-file",
+    "tls-key-file",
+    "tls-key-file-pass",
+    "tls-port",
+    "tls-prefer-server-ciphers",
+    "tls-protocols",
+    "tls-replication",
+    "tls-session-cache-size",
+    "tls-session-cache-timeout",
+    "tls-session-caching",
+    "tracking-table-max-keys",
+    "user",
+    "vset-force-single-threaded-execution",
+    "zset-max-listpack-entries",
+    "zset-max-listpack-value",
+    "zset-max-ziplist-entries",
+    "zset-max-ziplist-value",
+];
