@@ -5,3 +5,4 @@ pub mod store;
 pub mod sys;
 pub mod timer;
 pub mod config;
+pub mod command;
