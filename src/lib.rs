@@ -1,8 +1,9 @@
 //! AleaDB: a single-threaded, in-memory, Redis-compatible database.
 
 pub mod base;
+pub mod command;
+pub mod config;
+pub mod resp;
 pub mod store;
 pub mod sys;
 pub mod timer;
-pub mod config;
-pub mod command;

@@ -1,4 +1,4 @@
-//! Leaves that know nothing of the database: clock, numbers as text, glob patterns, random numbers.
+//! Leaves that know nothing of the database: clock, numbers as text, glob patterns, quoting, random numbers.
 
 pub mod clock;
 pub mod glob;

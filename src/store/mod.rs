@@ -1,4 +1,6 @@
 //! The key space: table, entries, databases. Knows nothing of clients, replies or propagation.
 
+pub mod db;
+pub mod entry;
 pub mod hash;
 pub mod table;

@@ -656,27 +656,42 @@ impl<E: Entry> Table<E> {
         if next >> ADDRESS_BITS != 0 { 0 } else { next }
     }
 
-    /// Calls `visit` for every entry whose hash has these upper 32 bits (none, one, or in rare cases more).
-    pub fn for_prefix(&self, prefix: u32, mut visit: impl FnMut(Lent<'_, E>)) {
+    /// Calls `visit` for every entry whose hash has these upper 32 bits (none, one, or in rare cases more) and takes out
+    /// those for which it returns false, handing them to `removed`. O(1).
+    pub fn retain_prefix(&mut self, prefix: u32, mut visit: impl FnMut(&mut E) -> bool, mut removed: impl FnMut(E)) {
         let (first, last) = ((prefix as u64) << 16, ((prefix as u64) << 16) | 0xffff);
         let tag = tag_of((prefix as u64) << 32);
         let mut address = first;
         while let Some(cell) = self.cells.get(self.index(address << (64 - ADDRESS_BITS))) {
-            let (segment, depth) = (cell.segment(), cell.depth());
+            let (mut segment, depth) = (cell.segment(), cell.depth());
             let home = home_of(address, depth);
-            // SAFETY: a live segment of the borrowed table, whose occupied slots are entries it owns.
-            unsafe { segment.as_ref() }.find(home, tag, |ptr| {
-                if (self.hash_of(ptr) >> 32) as u32 == prefix {
-                    // SAFETY: as above.
-                    visit(unsafe { Lent::new(ptr) });
-                }
-                false
-            });
+            loop {
+                // SAFETY: a live segment of this table, whose occupied slots are entries it owns; `visit` gets the only
+                // reference to one of them at a time.
+                let place = unsafe { segment.as_ref() }.find(home, tag, |ptr| {
+                    if (self.hash_of(ptr) >> 32) as u32 != prefix {
+                        return false;
+                    }
+                    let mut entry = ManuallyDrop::new(unsafe { E::from_ptr(ptr) });
+                    !visit(&mut entry)
+                });
+                let Some(place) = place else { break };
+                self.len -= 1;
+                // SAFETY: the slot gives the entry up as its owner takes it.
+                removed(unsafe { E::from_ptr(segment.as_mut().remove(place)) });
+            }
             let span = 1u64 << (ADDRESS_BITS - depth);
             let base = address & !(span - 1);
             address = if home + 1 == HOMES { base + span } else { home_start(base, depth, home + 1) };
             if address > last {
-                return;
+                break;
+            }
+        }
+        let index = self.index((prefix as u64) << 32);
+        if let Some(cell) = self.cells.get(index) {
+            // SAFETY: a live segment of this table.
+            if (unsafe { cell.segment().as_ref() }.header.entries as usize) < MERGE_BELOW / 2 {
+                self.try_merge(index);
             }
         }
     }
@@ -1007,9 +1022,16 @@ mod tests {
         (0..5_000).for_each(|n| insert(&mut table, n));
         for n in 0..5_000 {
             let mut found = Vec::new();
-            table.for_prefix((table.hasher().hash(&key(n)) >> 32) as u32, |item| found.push(item.0.1));
+            let prefix = (table.hasher().hash(&key(n)) >> 32) as u32;
+            let keep = |item: &mut Item| {
+                found.push(item.0.1);
+                n % 2 == 0
+            };
+            table.retain_prefix(prefix, keep, |item| assert!(item.0.1 % 2 == 1));
             assert!(found.contains(&n), "{n}");
         }
+        table.check_invariants();
+        assert_eq!(table.len(), 2_500);
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! The arguments of one command, as slices into the bytes they arrived in.
+
+/// Where one argument lies, relative to the first byte of its command, so that the command's bytes may move as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// A command's arguments, its name first. Cheap to copy; borrows the connection's input.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// Arguments over the bytes of a command. The spans must lie within the bytes.
+    pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
+        Args { bytes, spans }
+    }
+
+    /// Number of arguments, the command's name included.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The argument at an index; panics beyond the end, which arity checks exclude.
+    #[inline]
+    pub fn at(&self, index: usize) -> &'a [u8] {
+        let span = self.spans[index];
+        &self.bytes[span.start as usize..][..span.len as usize]
+    }
+
+    /// The argument at an index, if there is one.
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        (index < self.len()).then(|| self.at(index))
+    }
+
+    /// The arguments from an index on.
+    pub fn iter_from(self, index: usize) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone {
+        let Args { bytes, spans } = self;
+        spans[index.min(spans.len())..].iter().map(move |span| &bytes[span.start as usize..][..span.len as usize])
+    }
+
+    /// True if the argument equals a keyword, in any case.
+    #[inline]
+    pub fn is(&self, index: usize, keyword: &str) -> bool {
+        self.at(index).eq_ignore_ascii_case(keyword.as_bytes())
+    }
+
+    /// Bytes of all arguments together.
+    pub fn total_bytes(&self) -> usize {
+        self.spans.iter().map(|span| span.len as usize).sum()
+    }
+}
+
+/// Arguments with storage of their own: for commands that outlive their input, and for tests.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl OwnedArgs {
+    /// Copies arguments.
+    pub fn new<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> OwnedArgs {
+        let mut owned = OwnedArgs::default();
+        for arg in args {
+            owned.spans.push(Span { start: owned.bytes.len() as u32, len: arg.len() as u32 });
+            owned.bytes.extend_from_slice(arg);
+        }
+        owned
+    }
+
+    /// The arguments.
+    pub fn as_args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+}

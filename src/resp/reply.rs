@@ -1,0 +1,250 @@
+//! The reply writer: one method per RESP type, in the protocol version the client has chosen. RESP2 clients get the
+//! nearest older form of what only RESP3 has (Redis's own mapping: a map is a flat array, a double a bulk string, ...).
+
+use std::sync::Arc;
+
+use super::error::ReplyError;
+use super::out::Out;
+use crate::base::num;
+
+/// The protocol version of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proto {
+    /// RESP2, what every connection starts with.
+    #[default]
+    Resp2,
+    /// RESP3, after `HELLO 3`.
+    Resp3,
+}
+
+/// Writes one client's replies. Every write is O(bytes) and cannot fail.
+#[derive(Debug)]
+pub struct Reply<'o> {
+    out: &'o mut Out,
+    proto: Proto,
+}
+
+impl<'o> Reply<'o> {
+    /// A writer to an output.
+    pub fn new(out: &'o mut Out, proto: Proto) -> Reply<'o> {
+        Reply { out, proto }
+    }
+
+    /// The protocol in use.
+    pub fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    /// Changes the protocol from the next reply on.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+    }
+
+    /// The output written to.
+    pub fn out(&mut self) -> &mut Out {
+        self.out
+    }
+
+    fn header(&mut self, kind: u8, n: i64) {
+        let tail = &mut self.out.tail;
+        tail.push(kind);
+        num::write_i64(tail, n);
+        tail.extend_from_slice(b"\r\n");
+    }
+
+    /// `+text`
+    pub fn simple(&mut self, text: &str) {
+        let tail = &mut self.out.tail;
+        tail.push(b'+');
+        tail.extend_from_slice(text.as_bytes());
+        tail.extend_from_slice(b"\r\n");
+    }
+
+    /// `+OK`
+    #[inline]
+    pub fn ok(&mut self) {
+        self.out.tail.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// `-text`
+    pub fn error(&mut self, error: &ReplyError) {
+        self.error_text(error.text());
+    }
+
+    /// `-text`, from bytes without line ends.
+    pub fn error_text(&mut self, text: &[u8]) {
+        let tail = &mut self.out.tail;
+        tail.push(b'-');
+        tail.extend_from_slice(text);
+        tail.extend_from_slice(b"\r\n");
+    }
+
+    /// `:n`
+    #[inline]
+    pub fn integer(&mut self, n: i64) {
+        self.header(b':', n);
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        // One reservation for the longest header, the bytes and the end.
+        self.out.tail.reserve(bytes.len() + 32);
+        self.header(b'$', bytes.len() as i64);
+        let tail = &mut self.out.tail;
+        tail.extend_from_slice(bytes);
+        tail.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string of text.
+    pub fn bulk_str(&mut self, text: &str) {
+        self.bulk(text.as_bytes());
+    }
+
+    /// A bulk string that holds an integer's text.
+    pub fn bulk_integer(&mut self, n: i64) {
+        self.bulk(itoa::Buffer::new().format(n).as_bytes());
+    }
+
+    /// A bulk string shared with the key space, sent by reference if it is long.
+    pub fn bulk_shared(&mut self, bytes: &Arc<Vec<u8>>) {
+        self.header(b'$', bytes.len() as i64);
+        self.out.push_shared(bytes);
+        self.out.push(b"\r\n");
+    }
+
+    /// The absence of a value.
+    #[inline]
+    pub fn null(&mut self) {
+        let text: &[u8] = if self.proto == Proto::Resp2 { b"$-1\r\n" } else { b"_\r\n" };
+        self.out.tail.extend_from_slice(text);
+    }
+
+    /// The absence of an array.
+    pub fn null_array(&mut self) {
+        let text: &[u8] = if self.proto == Proto::Resp2 { b"*-1\r\n" } else { b"_\r\n" };
+        self.out.tail.extend_from_slice(text);
+    }
+
+    /// Starts an array of `n` replies.
+    #[inline]
+    pub fn array(&mut self, n: usize) {
+        self.header(b'*', n as i64);
+    }
+
+    /// Starts a map of `n` pairs.
+    pub fn map(&mut self, n: usize) {
+        match self.proto {
+            Proto::Resp2 => self.header(b'*', 2 * n as i64),
+            Proto::Resp3 => self.header(b'%', n as i64),
+        }
+    }
+
+    /// Starts a set of `n` replies.
+    pub fn set(&mut self, n: usize) {
+        self.header(if self.proto == Proto::Resp2 { b'*' } else { b'~' }, n as i64);
+    }
+
+    /// Starts an out-of-band message of `n` replies.
+    pub fn push(&mut self, n: usize) {
+        self.header(if self.proto == Proto::Resp2 { b'*' } else { b'>' }, n as i64);
+    }
+
+    /// Starts an attribute of `n` pairs in front of the next reply. RESP3 only.
+    pub fn attribute(&mut self, n: usize) {
+        debug_assert_eq!(self.proto, Proto::Resp3);
+        self.header(b'|', n as i64);
+    }
+
+    /// A double; in RESP2 its text as a bulk string.
+    pub fn double(&mut self, value: f64) {
+        match self.proto {
+            Proto::Resp2 => {
+                let mut text = Vec::with_capacity(24);
+                num::write_f64(&mut text, value);
+                self.bulk(&text);
+            }
+            Proto::Resp3 => {
+                let tail = &mut self.out.tail;
+                tail.push(b',');
+                num::write_f64(tail, value);
+                tail.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// A truth value; in RESP2 1 or 0.
+    pub fn boolean(&mut self, value: bool) {
+        match self.proto {
+            Proto::Resp2 => self.integer(i64::from(value)),
+            Proto::Resp3 => self.out.tail.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
+        }
+    }
+
+    /// An integer beyond 64 bits, as decimal digits; in RESP2 a bulk string.
+    pub fn big_number(&mut self, digits: &str) {
+        match self.proto {
+            Proto::Resp2 => self.bulk(digits.as_bytes()),
+            Proto::Resp3 => {
+                let tail = &mut self.out.tail;
+                tail.push(b'(');
+                tail.extend_from_slice(digits.as_bytes());
+                tail.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Text for people, with its three-letter format (`txt`, `mkd`); in RESP2 a bulk string.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        debug_assert_eq!(format.len(), 3);
+        match self.proto {
+            Proto::Resp2 => self.bulk(text),
+            Proto::Resp3 => {
+                self.header(b'=', text.len() as i64 + 4);
+                let tail = &mut self.out.tail;
+                tail.extend_from_slice(format.as_bytes());
+                tail.push(b':');
+                tail.extend_from_slice(text);
+                tail.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(proto: Proto, write: impl Fn(&mut Reply<'_>)) -> String {
+        let mut out = Out::default();
+        write(&mut Reply::new(&mut out, proto));
+        String::from_utf8(out.as_slice().expect("short").to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn every_type_has_its_form_in_both_protocols() {
+        type Write = fn(&mut Reply<'_>);
+        let rows: [(Write, &str, &str); 17] = [
+            (|r| r.simple("PONG"), "+PONG\r\n", "+PONG\r\n"),
+            (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
+            (|r| r.error(&ReplyError::SYNTAX), "-ERR syntax error\r\n", "-ERR syntax error\r\n"),
+            (|r| r.error(&ReplyError::owned("ERR a\r\nb")), "-ERR a  b\r\n", "-ERR a  b\r\n"),
+            (|r| r.integer(-7), ":-7\r\n", ":-7\r\n"),
+            (|r| r.bulk(b""), "$0\r\n\r\n", "$0\r\n\r\n"),
+            (|r| r.bulk_integer(i64::MIN), "$20\r\n-9223372036854775808\r\n", "$20\r\n-9223372036854775808\r\n"),
+            (|r| r.null(), "$-1\r\n", "_\r\n"),
+            (|r| r.null_array(), "*-1\r\n", "_\r\n"),
+            (|r| r.array(0), "*0\r\n", "*0\r\n"),
+            (|r| r.map(2), "*4\r\n", "%2\r\n"),
+            (|r| r.set(3), "*3\r\n", "~3\r\n"),
+            (|r| r.push(3), "*3\r\n", ">3\r\n"),
+            (|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
+            (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
+            (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
+            (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+        ];
+        for (write, resp2, resp3) in rows {
+            assert_eq!((written(Proto::Resp2, write), written(Proto::Resp3, write)), (resp2.into(), resp3.into()));
+        }
+    }
+}

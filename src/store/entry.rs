@@ -1,0 +1,603 @@
+//! One key with its value in one heap block.
+//!
+//! # Layout
+//! ```text
+//! 0        1       2          4         5        8             (8 or 16)        +4            + key length
+//! | kind u8 | flags u8 | length u16 | key length u8 | access u24 | [deadline i64] | [key length u32] | key ... | value ... |
+//! ```
+//! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), or a pointer to shared bytes.
+//! - `deadline` is there only for keys with a TTL; the long key length only for keys of 255 bytes and more.
+//! - A 15-byte key with a 32-byte value takes 55 bytes, 63 with a TTL: both are 64-byte blocks of the allocator.
+//!
+//! The block's size is the allocator's size class of what the header says, so it need not be stored, and a value can be
+//! overwritten in place whenever the class stays the same.
+//!
+//! # Invariants
+//! - The block was allocated with `layout_for(needed(header))`.
+//! - A `Shared` value's pointer owns one count of its `Arc`.
+//! - An integer's text is its canonical decimal form.
+//!
+//! Used by `store::db`. Knows nothing of the table, time or replies.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use super::table;
+use crate::base::num;
+
+/// Values up to this many bytes lie in the entry's own block; longer ones are shared by reference with the replies that
+/// send them. A copy of 1 KiB into the output buffer costs less than counting references and a vectored write.
+pub const INLINE_BYTES_MAX: usize = 1024;
+
+/// Strings up to this length are reported as `embstr`, as in Redis.
+const EMBSTR_BYTES_MAX: usize = 44;
+
+const FLAG_DEADLINE: u8 = 1;
+const FLAG_TIMER_EXACT: u8 = 2;
+const FLAG_RAW: u8 = 4;
+const FLAG_LONG_KEY: u8 = 8;
+
+const KIND_INLINE: u8 = 0;
+const KIND_INT: u8 = 1;
+const KIND_SHARED: u8 = 2;
+
+const HEADER_BYTES: usize = size_of::<Header>();
+const SHORT_KEY_MAX: usize = 254;
+
+/// The access clock counts seconds in 24 bits and wraps after 194 days, as Redis's LRU clock does.
+pub const ACCESS_CLOCK_MASK: u32 = (1 << 24) - 1;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Header {
+    kind: u8,
+    flags: u8,
+    length: u16,
+    key_length: u8,
+    access: [u8; 3],
+}
+
+const _: () = assert!(HEADER_BYTES == 8);
+
+/// A value as the entry holds it.
+#[derive(Debug)]
+pub enum Value<'e> {
+    /// A string that is the canonical text of an integer.
+    Int(i64),
+    /// A short string, in the entry itself.
+    Inline(&'e [u8]),
+    /// A long string, shared with replies in flight.
+    Shared(SharedRef<'e>),
+}
+
+/// Shared bytes that an entry owns a count of: derefs to the `Arc`, whose clone outlives the entry.
+#[derive(Debug)]
+pub struct SharedRef<'e> {
+    arc: ManuallyDrop<Arc<Vec<u8>>>,
+    entry: PhantomData<&'e Entry>,
+}
+
+impl Deref for SharedRef<'_> {
+    type Target = Arc<Vec<u8>>;
+    fn deref(&self) -> &Arc<Vec<u8>> {
+        &self.arc
+    }
+}
+
+impl<'e> Value<'e> {
+    /// The value's text, in `digits` if it is an integer.
+    pub fn text<'t>(&'t self, digits: &'t mut itoa::Buffer) -> &'t [u8] {
+        match self {
+            Value::Int(n) => digits.format(*n).as_bytes(),
+            Value::Inline(bytes) => bytes,
+            Value::Shared(shared) => shared,
+        }
+    }
+
+    /// Length of the value's text in bytes.
+    pub fn len(&self) -> usize {
+        self.text(&mut itoa::Buffer::new()).len()
+    }
+
+    /// True for the empty string.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value as an integer, if its text is one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Value::Int(n) => Some(*n),
+            Value::Inline(bytes) => num::parse_i64(bytes),
+            Value::Shared(_) => None,
+        }
+    }
+}
+
+/// A value to be stored.
+#[derive(Debug)]
+pub enum NewValue<'v> {
+    /// An integer.
+    Int(i64),
+    /// Bytes to be copied as they are, even if they read as an integer.
+    Bytes(&'v [u8]),
+    /// Bytes already on the heap.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl<'v> NewValue<'v> {
+    /// The most compact form of a string: an integer if it is the canonical text of one, else its bytes.
+    #[inline]
+    pub fn compact(text: &'v [u8]) -> NewValue<'v> {
+        match num::parse_i64(text) {
+            Some(n) => NewValue::Int(n),
+            None => NewValue::Bytes(text),
+        }
+    }
+
+    /// The form of a string that was built on the heap: copied into the entry if it is short.
+    pub fn owned(bytes: &'v mut Vec<u8>) -> NewValue<'v> {
+        if bytes.len() <= INLINE_BYTES_MAX {
+            NewValue::Bytes(bytes)
+        } else {
+            NewValue::Shared(Arc::new(std::mem::take(bytes)))
+        }
+    }
+}
+
+/// An owning pointer to the block.
+pub struct Entry(NonNull<Header>);
+
+// SAFETY: an entry owns its block; what it shares (`Arc<Vec<u8>>`) may be shared between threads.
+unsafe impl Send for Entry {}
+
+// SAFETY: the pointer comes from the allocator and fits 48 bits (the table checks); `from_ptr` restores it unchanged.
+unsafe impl table::Entry for Entry {
+    fn into_ptr(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).0.cast()
+    }
+
+    unsafe fn from_ptr(ptr: NonNull<u8>) -> Self {
+        Entry(ptr.cast())
+    }
+
+    #[inline]
+    fn key(&self) -> &[u8] {
+        Entry::key(self)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &String::from_utf8_lossy(self.key()))
+            .field("value", &self.value())
+            .field("deadline_ms", &self.deadline_ms())
+            .finish()
+    }
+}
+
+/// The size of the block that holds `bytes`: jemalloc's size classes, which are multiples of 16 up to 128 and four per
+/// doubling above, so that a request is never rounded further and equal classes can be overwritten in place.
+fn size_class(bytes: usize) -> usize {
+    if bytes <= 128 {
+        return bytes.next_multiple_of(16);
+    }
+    let step = bytes.next_power_of_two() / 8;
+    bytes.next_multiple_of(step)
+}
+
+fn layout_for(bytes: usize) -> Layout {
+    Layout::from_size_align(size_class(bytes), 8).expect("keys and inline values are far below isize::MAX")
+}
+
+fn prefix_bytes(key_bytes: usize, deadline: bool) -> usize {
+    HEADER_BYTES + if deadline { 8 } else { 0 } + if key_bytes > SHORT_KEY_MAX { 4 } else { 0 }
+}
+
+fn stored_bytes(value: &NewValue<'_>) -> usize {
+    match value {
+        NewValue::Int(_) | NewValue::Shared(_) => 8,
+        NewValue::Bytes(bytes) => bytes.len(),
+    }
+}
+
+impl Entry {
+    /// A new entry. O(key + inline value).
+    ///
+    /// Bytes longer than [`INLINE_BYTES_MAX`] go to the heap on their own.
+    pub fn new(key: &[u8], value: NewValue<'_>, deadline_ms: Option<i64>) -> Entry {
+        let value = promote(value);
+        let prefix = prefix_bytes(key.len(), deadline_ms.is_some());
+        let layout = layout_for(prefix + key.len() + stored_bytes(&value));
+        // SAFETY: the layout is not empty.
+        let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        let mut entry = Entry(block.cast());
+        let mut flags = 0;
+        if deadline_ms.is_some() {
+            flags |= FLAG_DEADLINE;
+        }
+        let long = key.len() > SHORT_KEY_MAX;
+        if long {
+            flags |= FLAG_LONG_KEY;
+        }
+        let key_length = if long { u8::MAX } else { key.len() as u8 };
+        // SAFETY: the block is freshly allocated with room for prefix, key and value, and is aligned to 8.
+        unsafe {
+            entry.0.as_ptr().write(Header { kind: KIND_INLINE, flags, length: 0, key_length, access: [0; 3] });
+            if let Some(deadline_ms) = deadline_ms {
+                block.add(HEADER_BYTES).cast::<i64>().write(deadline_ms);
+            }
+            if long {
+                let length = u32::try_from(key.len()).expect("the protocol limits keys to 512 MiB");
+                block.add(prefix - 4).cast::<u32>().write_unaligned(length);
+            }
+            ptr::copy_nonoverlapping(key.as_ptr(), block.add(prefix).as_ptr(), key.len());
+            entry.write_value(value);
+        }
+        entry
+    }
+
+    fn header(&self) -> Header {
+        // SAFETY: the block starts with an initialised header.
+        unsafe { *self.0.as_ptr() }
+    }
+
+    fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: the block starts with an initialised header, and `self` is exclusive.
+        unsafe { self.0.as_mut() }
+    }
+
+    fn at(&self, offset: usize) -> NonNull<u8> {
+        // SAFETY: callers pass offsets within the block.
+        unsafe { self.0.cast::<u8>().add(offset) }
+    }
+
+    fn prefix(&self) -> usize {
+        let flags = self.header().flags;
+        HEADER_BYTES + if flags & FLAG_DEADLINE != 0 { 8 } else { 0 } + if flags & FLAG_LONG_KEY != 0 { 4 } else { 0 }
+    }
+
+    fn key_bytes(&self) -> usize {
+        let header = self.header();
+        if header.flags & FLAG_LONG_KEY == 0 {
+            return header.key_length as usize;
+        }
+        // SAFETY: entries with a long key keep its length in the last four bytes of the prefix.
+        unsafe { self.at(self.prefix() - 4).cast::<u32>().read_unaligned() as usize }
+    }
+
+    fn stored(&self) -> usize {
+        let header = self.header();
+        if header.kind == KIND_INLINE { header.length as usize } else { 8 }
+    }
+
+    fn value_at(&self) -> NonNull<u8> {
+        self.at(self.prefix() + self.key_bytes())
+    }
+
+    fn block_bytes(&self) -> usize {
+        size_class(self.prefix() + self.key_bytes() + self.stored())
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        // SAFETY: the key's bytes follow the prefix and are initialised.
+        unsafe { std::slice::from_raw_parts(self.at(self.prefix()).as_ptr(), self.key_bytes()) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Value<'_> {
+        let header = self.header();
+        let at = self.value_at();
+        // SAFETY: the kind says what was written at the value's place.
+        unsafe {
+            match header.kind {
+                KIND_INLINE => Value::Inline(std::slice::from_raw_parts(at.as_ptr(), header.length as usize)),
+                KIND_INT => Value::Int(at.cast::<i64>().read_unaligned()),
+                _ => Value::Shared(self.shared()),
+            }
+        }
+    }
+
+    /// # Safety
+    /// The kind must be `KIND_SHARED`.
+    unsafe fn shared(&self) -> SharedRef<'_> {
+        // SAFETY: the place holds what `Arc::into_raw` returned, and the entry owns that count while it is borrowed.
+        let arc = unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) };
+        SharedRef { arc: ManuallyDrop::new(arc), entry: PhantomData }
+    }
+
+    /// Unix time in milliseconds at which the key expires.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<i64> {
+        if self.header().flags & FLAG_DEADLINE == 0 {
+            return None;
+        }
+        // SAFETY: the flag says that a deadline follows the header; the block is aligned to 8.
+        Some(unsafe { self.at(HEADER_BYTES).cast::<i64>().read() })
+    }
+
+    /// Writes a new deadline over the present one; the key must have one. O(1), nothing moves.
+    #[inline]
+    pub fn overwrite_deadline(&mut self, deadline_ms: i64) {
+        assert!(self.header().flags & FLAG_DEADLINE != 0, "the entry has room for a deadline only if it has one");
+        // SAFETY: the flag says that a deadline follows the header.
+        unsafe { self.at(HEADER_BYTES).cast::<i64>().write(deadline_ms) }
+    }
+
+    /// The entry with another deadline. In place when the block's size class allows.
+    pub fn with_deadline(self, deadline_ms: Option<i64>) -> Entry {
+        if self.deadline_ms().is_some() && deadline_ms.is_some() {
+            let mut entry = self;
+            entry.overwrite_deadline(deadline_ms.expect("checked"));
+            return entry;
+        }
+        let raw = self.header().flags & FLAG_RAW;
+        let access = self.header().access;
+        let mut entry = match self.value() {
+            Value::Int(n) => Entry::new(self.key(), NewValue::Int(n), deadline_ms),
+            Value::Inline(bytes) => Entry::new(self.key(), NewValue::Bytes(bytes), deadline_ms),
+            Value::Shared(shared) => Entry::new(self.key(), NewValue::Shared(Arc::clone(&shared)), deadline_ms),
+        };
+        let header = entry.header_mut();
+        header.flags |= raw;
+        header.access = access;
+        entry
+    }
+
+    /// The entry with another value and deadline, its key kept. In place when the size class stays the same and the
+    /// deadline's room does.
+    #[inline]
+    pub fn with_value(mut self, value: NewValue<'_>, deadline_ms: Option<i64>) -> Entry {
+        let value = promote(value);
+        let prefix_and_key = self.prefix() + self.key_bytes();
+        let same_shape = self.deadline_ms().is_some() == deadline_ms.is_some();
+        if !same_shape || size_class(prefix_and_key + stored_bytes(&value)) != self.block_bytes() {
+            let mut entry = Entry::new(self.key(), value, deadline_ms);
+            entry.header_mut().access = self.header().access;
+            return entry;
+        }
+        self.release_shared();
+        if let Some(deadline_ms) = deadline_ms {
+            self.overwrite_deadline(deadline_ms);
+        }
+        self.header_mut().flags &= !FLAG_RAW;
+        // SAFETY: the class is the same, so the block has room for this value; the old one was released.
+        unsafe { self.write_value(value) };
+        self
+    }
+
+    /// A copy of this entry under another key, sharing a long value.
+    pub fn copy_as(&self, key: &[u8]) -> Entry {
+        let deadline_ms = self.deadline_ms();
+        let mut entry = match self.value() {
+            Value::Int(n) => Entry::new(key, NewValue::Int(n), deadline_ms),
+            Value::Inline(bytes) => Entry::new(key, NewValue::Bytes(bytes), deadline_ms),
+            Value::Shared(shared) => Entry::new(key, NewValue::Shared(Arc::clone(&shared)), deadline_ms),
+        };
+        entry.header_mut().flags |= self.header().flags & FLAG_RAW;
+        entry
+    }
+
+    /// The bytes of a long value, to be changed in place. Copies them first if a reply still holds them.
+    /// `None` for values that are not shared.
+    pub fn shared_mut(&mut self) -> Option<SharedMut<'_>> {
+        if self.header().kind != KIND_SHARED {
+            return None;
+        }
+        // SAFETY: the kind says the place holds an `Arc`'s pointer; `SharedMut` writes the (possibly new) one back.
+        let arc = unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) };
+        Some(SharedMut { entry: self, arc: ManuallyDrop::new(arc) })
+    }
+
+    /// # Safety
+    /// The block must have room for the value, and an old shared value must have been released.
+    unsafe fn write_value(&mut self, value: NewValue<'_>) {
+        let at = self.value_at();
+        // SAFETY: the caller guarantees the room.
+        unsafe {
+            match value {
+                NewValue::Int(n) => {
+                    at.cast::<i64>().write_unaligned(n);
+                    self.header_mut().kind = KIND_INT;
+                }
+                NewValue::Bytes(bytes) => {
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), at.as_ptr(), bytes.len());
+                    let header = self.header_mut();
+                    header.kind = KIND_INLINE;
+                    header.length = bytes.len() as u16;
+                }
+                NewValue::Shared(arc) => {
+                    at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(arc));
+                    self.header_mut().kind = KIND_SHARED;
+                }
+            }
+        }
+    }
+
+    fn release_shared(&mut self) {
+        if self.header().kind == KIND_SHARED {
+            // SAFETY: the entry owns one count; the place is overwritten or freed next.
+            drop(unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) });
+        }
+    }
+
+    /// Whether the key's timer node sits in the slot of its present deadline (see `timer::wheel`).
+    pub fn timer_exact(&self) -> bool {
+        self.header().flags & FLAG_TIMER_EXACT != 0
+    }
+
+    /// Records whether the key's timer node sits in the slot of its present deadline.
+    pub fn set_timer_exact(&mut self, exact: bool) {
+        let header = self.header_mut();
+        header.flags = header.flags & !FLAG_TIMER_EXACT | if exact { FLAG_TIMER_EXACT } else { 0 };
+    }
+
+    /// Marks a string that was changed in place; Redis reports such strings as `raw` however short.
+    pub fn set_raw(&mut self) {
+        self.header_mut().flags |= FLAG_RAW;
+    }
+
+    /// Redis's name of the value's encoding.
+    pub fn encoding(&self) -> &'static str {
+        match self.value() {
+            Value::Int(_) => "int",
+            Value::Inline(bytes) if bytes.len() <= EMBSTR_BYTES_MAX && self.header().flags & FLAG_RAW == 0 => "embstr",
+            _ => "raw",
+        }
+    }
+
+    /// The access clock's reading at the last access, in seconds modulo 2^24.
+    pub fn access(&self) -> u32 {
+        let [a, b, c] = self.header().access;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// Records an access.
+    #[inline]
+    pub fn set_access(&mut self, seconds: u32) {
+        let [a, b, c, _] = seconds.to_le_bytes();
+        self.header_mut().access = [a, b, c];
+    }
+
+    /// Bytes this entry takes on the heap, a shared value's included.
+    pub fn heap_bytes(&self) -> usize {
+        self.block_bytes()
+            + match self.value() {
+                Value::Shared(shared) => size_of::<Vec<u8>>() + 2 * size_of::<usize>() + shared.capacity(),
+                _ => 0,
+            }
+    }
+}
+
+/// Long bytes go to the heap; everything else stays what it is.
+#[inline]
+fn promote(value: NewValue<'_>) -> NewValue<'_> {
+    match value {
+        NewValue::Bytes(bytes) if bytes.len() > INLINE_BYTES_MAX => NewValue::Shared(Arc::new(bytes.to_vec())),
+        other => other,
+    }
+}
+
+/// A long value, open for change; the entry is whole again when this is dropped.
+pub struct SharedMut<'e> {
+    entry: &'e mut Entry,
+    arc: ManuallyDrop<Arc<Vec<u8>>>,
+}
+
+impl SharedMut<'_> {
+    /// The bytes, copied first if anyone else holds them.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        Arc::make_mut(&mut self.arc)
+    }
+}
+
+impl Drop for SharedMut<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the count moves back into the entry, whose place still has the kind of a shared value.
+        unsafe {
+            let raw = Arc::into_raw(ManuallyDrop::take(&mut self.arc));
+            self.entry.value_at().cast::<*const Vec<u8>>().write_unaligned(raw);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let layout = layout_for(self.prefix() + self.key_bytes() + self.stored());
+        self.release_shared();
+        // SAFETY: the layout is computed from the header as at allocation (module invariant).
+        unsafe { dealloc(self.0.as_ptr().cast(), layout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(entry: &Entry) -> Vec<u8> {
+        entry.value().text(&mut itoa::Buffer::new()).to_vec()
+    }
+
+    #[test]
+    fn size_classes_are_the_allocators() {
+        let classes =
+            [(1, 16), (16, 16), (17, 32), (55, 64), (63, 64), (65, 80), (128, 128), (129, 160), (160, 160), (257, 320)];
+        for (bytes, class) in classes.into_iter().chain([(512, 512), (513, 640), (1025, 1280), (4097, 5120)]) {
+            assert_eq!(size_class(bytes), class, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_short_key_and_value_share_one_64_byte_block() {
+        let plain = Entry::new(&[b'k'; 15], NewValue::Bytes(&[b'v'; 32]), None);
+        let timed = Entry::new(&[b'k'; 15], NewValue::Bytes(&[b'v'; 32]), Some(1));
+        assert_eq!((plain.heap_bytes(), timed.heap_bytes()), (64, 64));
+    }
+
+    #[test]
+    fn every_shape_keeps_key_value_and_deadline_through_every_change() {
+        let keys: [&[u8]; 4] = [b"", b"key", &[b'k'; 254], &[b'k'; 70_000]];
+        let long = vec![b'x'; INLINE_BYTES_MAX + 1];
+        let values: [&[u8]; 6] = [b"", b"-9223372036854775808", b"text", &[b'v'; 45], &[b'v'; INLINE_BYTES_MAX], &long];
+        for key in keys {
+            for first in values {
+                for second in values {
+                    for deadlines in [(None, None), (None, Some(5)), (Some(i64::MAX), None), (Some(-1), Some(7))] {
+                        let entry = Entry::new(key, NewValue::compact(first), deadlines.0);
+                        assert_eq!(
+                            (entry.key(), text(&entry).as_slice(), entry.deadline_ms()),
+                            (key, first, deadlines.0)
+                        );
+                        let entry = entry.with_deadline(deadlines.1);
+                        assert_eq!(
+                            (entry.key(), text(&entry).as_slice(), entry.deadline_ms()),
+                            (key, first, deadlines.1)
+                        );
+                        let entry = entry.with_value(NewValue::compact(second), deadlines.0);
+                        assert_eq!(
+                            (entry.key(), text(&entry).as_slice(), entry.deadline_ms()),
+                            (key, second, deadlines.0)
+                        );
+                        let copy = entry.copy_as(b"copy");
+                        drop(entry);
+                        assert_eq!((copy.key(), text(&copy).as_slice()), (&b"copy"[..], second));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_and_access_clock_do_not_disturb_each_other() {
+        let mut entry = Entry::new(b"k", NewValue::Bytes(b"v"), Some(9));
+        entry.set_access(ACCESS_CLOCK_MASK);
+        entry.set_timer_exact(true);
+        entry.set_raw();
+        assert_eq!((entry.access(), entry.timer_exact(), entry.encoding()), (ACCESS_CLOCK_MASK, true, "raw"));
+        entry.set_timer_exact(false);
+        assert_eq!((entry.timer_exact(), entry.deadline_ms(), entry.encoding()), (false, Some(9), "raw"));
+        assert_eq!(entry.with_value(NewValue::Bytes(b"w"), Some(9)).encoding(), "embstr");
+    }
+
+    #[test]
+    fn a_shared_value_changes_in_place_but_never_under_a_reply() {
+        let mut entry = Entry::new(b"k", NewValue::Bytes(&[b'v'; 5000]), None);
+        let Value::Shared(shared) = entry.value() else { panic!("5,000 bytes are shared") };
+        let reply = Arc::clone(&shared);
+        entry.shared_mut().expect("shared").bytes().extend_from_slice(b"tail");
+        assert_eq!((reply.len(), entry.value().len()), (5000, 5004));
+        drop(reply);
+        entry.shared_mut().expect("shared").bytes().truncate(3);
+        assert_eq!(text(&entry), b"vvv");
+    }
+}
