@@ -58,7 +58,7 @@ impl Files for RealFiles {
     fn directory(&self, path: &Path) -> io::Result<PathBuf> {
         let path = fs::canonicalize(path)?;
         if !fs::metadata(&path)?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
         }
         Ok(path)
     }
@@ -234,8 +234,9 @@ impl<'f> Loader<'f> {
     /// Takes one command-line option: its name and its values.
     pub fn option(&mut self, ordinal: usize, args: &[Vec<u8>]) -> Result<(), LoadError> {
         let source = Source { place: Place::CommandLine, line: ordinal };
-        let mut text = args[..1].concat();
-        for arg in &args[1.min(args.len())..] {
+        let Some((name, values)) = args.split_first() else { return Ok(()) };
+        let mut text = name.clone();
+        for arg in values {
             text.push(b' ');
             quote::repr(&mut text, arg);
         }
@@ -483,7 +484,9 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A crash may have left one behind under this process id; anything else in its place is not ours to follow.
+    let _ = fs::remove_file(path);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.sync_all()

@@ -639,11 +639,37 @@ fn random_bytes_never_panic() {
     }
 }
 
+/// An empty directory of this test's own.
+fn directory(test: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("aleadb-config-{test}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::canonicalize(dir).unwrap()
+}
+
+#[test]
+fn files_of_the_machine_are_read_with_bounds() {
+    let dir = directory("read");
+    std::fs::create_dir(dir.join("conf.d")).unwrap();
+    std::fs::write(dir.join("conf.d/1.conf"), "timeout 3").unwrap();
+    std::fs::write(dir.join("a.conf"), "dir conf.d/..\ninclude conf.d/*.conf").unwrap();
+    let run = |args: &[&str]| cli::read(args.iter().map(OsString::from), dir.clone(), &file::RealFiles);
+    let Ok(Invocation::Run { config, .. }) = run(&["a.conf"]) else { panic!("a good file") };
+    assert_eq!((config.timeout, &config.dir), (3, &dir));
+    let refused = |args: &[&str]| run(args).expect_err("a refusal").reason;
+    assert_eq!(refused(&["--dir", "a.conf"]), "Not a directory");
+    assert_eq!(refused(&["--dir", "none"]), "No such file or directory");
+    assert_eq!(refused(&["/dev/zero"]), "Fatal error, can't open config file '/dev/zero': file too large");
+    assert_eq!(
+        refused(&["conf.d"]),
+        format!("Fatal error, can't open config file '{}/conf.d': Is a directory", dir.display())
+    );
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
 #[test]
 fn a_file_is_replaced_whole_and_keeps_its_mode() {
     use std::os::unix::fs::PermissionsExt;
-    let dir = std::env::temp_dir().join(format!("aleadb-config-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let dir = directory("write");
     let (path, link) = (dir.join("a.conf"), dir.join("link.conf"));
     file::write_atomically(&path, b"one").unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
