@@ -1,7 +1,8 @@
 //! The command line: `aleadb [FILE] [--directive value ...] [-]`, with redis-server's rules.
 //!
-//! Turns arguments into an [`Invocation`]. What a file says comes first, then standard input, then options, each overriding
-//! what came before. Called once by `main`, which prints [`HELP`], [`version`] or the error; nothing is printed here.
+//! Turns arguments into an [`Invocation`]. What a file says comes first, then standard input, then options, each
+//! overriding what came before. Called once by `main`, which prints [`HELP`], [`version`] or the error; nothing is
+//! printed here.
 
 use std::env;
 use std::ffi::OsString;
@@ -130,8 +131,8 @@ fn unexpected(word: &[u8]) -> LoadError {
 
 /// Groups `--name value ...`.
 ///
-/// COMPAT: as in redis-server, the word after a name is its value even if it starts with two dashes (a password may), except
-/// after `--save`, which may stand alone; and a name and its values may come as one word (`'--port 7380'`).
+/// COMPAT: as in redis-server, the word after a name is its value even if it starts with two dashes (a password may),
+/// except after `--save`, which may stand alone; and a name and its values may come as one word (`'--port 7380'`).
 fn options(words: &[Vec<u8>]) -> Result<Vec<Vec<Vec<u8>>>, LoadError> {
     let mut options: Vec<Vec<Vec<u8>>> = Vec::new();
     for word in words {

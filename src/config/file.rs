@@ -1,11 +1,12 @@
 //! The syntax of a configuration file: reading it with its includes, saying where a mistake is, and rewriting it.
 //!
-//! A file is lines of a directive and its arguments, split and quoted as in redis.conf; `#` starts a comment line. Later
-//! lines win. [`Loader`] gathers files, standard input and command-line options into one [`Config`] and remembers where each
-//! directive came from; [`rewrite`] is the pure half of CONFIG REWRITE and [`write_atomically`] the other.
+//! A file is lines of a directive and its arguments, split and quoted as in redis.conf; `#` starts a comment line.
+//! Later lines win. [`Loader`] gathers files, standard input and command-line options into one [`Config`] and remembers
+//! where each directive came from; [`rewrite`] is the pure half of CONFIG REWRITE and [`write_atomically`] the other.
 //!
-//! The machine is reached only through [`Files`], so tests need no disk. Nothing here changes the working directory: relative
-//! paths are resolved against `dir` as it stands at that line, and the program enters the final one itself. No input panics.
+//! The machine is reached only through [`Files`], so tests need no disk. Nothing here changes the working directory:
+//! relative paths are resolved against `dir` as it stands at that line, and the program enters the final one itself. No
+//! input panics.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -57,7 +58,7 @@ impl Files for RealFiles {
     fn directory(&self, path: &Path) -> io::Result<PathBuf> {
         let path = fs::canonicalize(path)?;
         if !fs::metadata(&path)?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
         }
         Ok(path)
     }
@@ -175,7 +176,8 @@ impl Sources {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.last)
     }
 
-    /// Whether an included file mentions the directive: CONFIG REWRITE does not touch such a file and has to override it.
+    /// Whether an included file mentions the directive: CONFIG REWRITE does not touch such a file and has to override
+    /// it.
     pub fn is_included(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name && entry.included)
     }
@@ -232,8 +234,9 @@ impl<'f> Loader<'f> {
     /// Takes one command-line option: its name and its values.
     pub fn option(&mut self, ordinal: usize, args: &[Vec<u8>]) -> Result<(), LoadError> {
         let source = Source { place: Place::CommandLine, line: ordinal };
-        let mut text = args[..1].concat();
-        for arg in &args[1.min(args.len())..] {
+        let Some((name, values)) = args.split_first() else { return Ok(()) };
+        let mut text = name.clone();
+        for arg in values {
             text.push(b' ');
             quote::repr(&mut text, arg);
         }
@@ -309,7 +312,8 @@ fn is_comment(line: &[u8]) -> bool {
     line.is_empty() || line[0] == b'#'
 }
 
-/// The files an `include` names, sorted. Without wildcards that is the one file, there or not; with them it may be none.
+/// The files an `include` names, sorted. Without wildcards that is the one file, there or not; with them it may be
+/// none.
 fn expand(files: &dyn Files, base: &Path, pattern: &Path) -> Vec<PathBuf> {
     let mut paths = vec![base.to_owned()];
     let mut searching = false;
@@ -338,18 +342,22 @@ fn children(files: &dyn Files, dir: &Path, pattern: &[u8]) -> Vec<PathBuf> {
 
 /// The text of a configuration file after CONFIG REWRITE: `old` with the values of `config`.
 ///
-/// Comments, order and `include` lines stay. A directive's first line takes its value and its further lines go, a directive
-/// the file lacks is added at the end if it is not at its default, and a line that means nothing becomes a `# ???` comment.
-/// A directive that an included file mentions always stands at the end, where it overrides that file.
+/// Comments, order and `include` lines stay. A directive's first line takes its value and its further lines go, a
+/// directive the file lacks is added at the end if it is not at its default, and a line that means nothing becomes a `#
+/// ???` comment. A directive that an included file mentions is always written, and behind the last `include`, where it
+/// overrides that file.
 pub fn rewrite(old: &[u8], config: &Config, sources: &Sources) -> Vec<u8> {
     let defaults = Config::default();
     let mut document = Document::read(old);
     for param in PARAMS {
         let forced = sources.is_included(param.name);
         if forced {
-            document.remove(param);
+            document.remove_overridden(param);
         }
-        for (text, differs) in param_lines(param, config, &defaults, forced) {
+        let mut lines = param_lines(param, config, &defaults, forced);
+        // Lines that say something go over the old ones first, so that rewriting again changes nothing.
+        lines.sort_by_key(|(_, differs)| !differs);
+        for (text, differs) in lines {
             document.put(param, text, differs || forced);
         }
         document.remove(param);
@@ -381,16 +389,17 @@ fn quoted(text: &[u8]) -> Vec<u8> {
 struct Document {
     lines: Vec<Vec<u8>>,
     reusable: BTreeMap<&'static str, VecDeque<usize>>,
+    last_include: usize,
     signed: bool,
 }
 
 impl Document {
     fn read(text: &[u8]) -> Self {
-        let mut document = Self { lines: Vec::new(), reusable: BTreeMap::new(), signed: false };
+        let mut document = Self { lines: Vec::new(), reusable: BTreeMap::new(), last_include: 0, signed: false };
         if text.is_empty() {
             return document;
         }
-        for line in text.split(|byte| *byte == b'\n') {
+        for line in text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n') {
             document.add(trim(line));
         }
         document
@@ -405,7 +414,7 @@ impl Document {
         let name = quote::split_args(line).and_then(|args| args.into_iter().next()).unwrap_or_default();
         match Param::find(&name) {
             Some(param) => self.reusable.entry(param.name).or_default().push_back(self.lines.len()),
-            None if name.eq_ignore_ascii_case(b"include") => {}
+            None if name.eq_ignore_ascii_case(b"include") => self.last_include = self.lines.len(),
             None => return self.lines.push([b"# ??? ", line].concat()),
         }
         self.lines.push(line.to_vec());
@@ -424,9 +433,19 @@ impl Document {
     fn append(&mut self, line: Vec<u8>) {
         if !self.signed {
             self.signed = true;
+            self.lines.extend((!self.lines.is_empty()).then(Vec::new));
             self.lines.push(SIGNATURE.to_vec());
         }
         self.lines.push(line);
+    }
+
+    /// Blanks the directive's old lines that stand before an `include`, which may override them.
+    fn remove_overridden(&mut self, param: &Param) {
+        let Some(reusable) = self.reusable.get_mut(param.name) else { return };
+        let later = reusable.partition_point(|index| *index < self.last_include);
+        for index in reusable.drain(..later) {
+            self.lines[index].clear();
+        }
     }
 
     /// Blanks the directive's old lines that were not reused.
@@ -465,7 +484,9 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A crash may have left one behind under this process id; anything else in its place is not ours to follow.
+    let _ = fs::remove_file(path);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.sync_all()

@@ -1,8 +1,8 @@
 //! The server's settings: what there is, what it may be, where it came from.
 //!
-//! [`params`] holds one row per directive and the [`Config`] struct made of them; [`value`] the kinds of values; [`file`] the
-//! syntax of a configuration file, its loading and its rewriting; [`cli`] the command line. This module adds what CONFIG GET
-//! and CONFIG SET need.
+//! [`params`] holds one row per directive and the [`Config`] struct made of them; [`value`] the kinds of values;
+//! [`mod@file`] the syntax of a configuration file, its loading and its rewriting; [`cli`] the command line. This
+//! module adds what CONFIG GET and CONFIG SET need.
 //!
 //! Called by `main` at startup and by the CONFIG command. It knows nothing of sockets, clients or replies, and applies
 //! nothing: a caller sets values on a copy, applies them, and keeps the copy if that worked.
@@ -48,7 +48,8 @@ impl SetError {
         Self::Failed { name: name.to_vec(), reason: reason.into() }
     }
 
-    /// The text, with a client's bytes as they were except that line ends become spaces: it has to fit one line of a reply.
+    /// The text, with a client's bytes as they were except that line ends become spaces: it has to fit one line of a
+    /// reply.
     pub fn message(&self) -> Vec<u8> {
         let mut text = match self {
             Self::Unknown { name } => {
@@ -75,8 +76,8 @@ impl std::error::Error for SetError {}
 impl Config {
     /// Sets every named directive to its value, or nothing at all; returns the names whose values are now different.
     ///
-    /// Names and duplicates are checked before any value, as in Redis, so a wrong name is reported before a wrong value.
-    /// Quadratic in the number of pairs.
+    /// Names and duplicates are checked before any value, as in Redis, so a wrong name is reported before a wrong
+    /// value. Quadratic in the number of pairs.
     pub fn set_many(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
         let mut found: Vec<&'static Param> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
@@ -148,7 +149,8 @@ fn settable(name: &[u8]) -> Result<&'static Param, SetError> {
     }
 }
 
-/// A CONFIG SET value as arguments: several words only where the directive takes several, and then one space between words.
+/// A CONFIG SET value as arguments: several words only where the directive takes several, and then one space between
+/// words.
 fn arguments<'a>(param: &Param, value: &'a [u8]) -> Vec<&'a [u8]> {
     match (param.many, value.is_empty()) {
         (false, _) => vec![value],
@@ -156,3 +158,6 @@ fn arguments<'a>(param: &Param, value: &'a [u8]) -> Vec<&'a [u8]> {
         (true, false) => value.split(|byte| *byte == b' ').collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

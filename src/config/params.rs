@@ -1,8 +1,8 @@
 //! One row per directive: the field it fills, its default, whether a running server may change it, its kind and bounds.
 //!
 //! The rows make [`Config`], its [`Default`] and [`PARAMS`], so a directive is added by adding a row and nothing else.
-//! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads the field.
-//! The invariant is that every field always holds a value its own row accepts.
+//! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads
+//! the field. The invariant is that every field always holds a value its own row accepts.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,8 @@ macro_rules! directives {
     )+) => {
         /// Every setting of the server, one typed field per directive, named like it with `_` for `-`.
         ///
-        /// Reading a field costs a load. Write fields through [`Config::set_many`], which keeps each within its row's bounds.
+        /// Reading a field costs a load. Write fields through [`Config::set_many`], which keeps each within its row's
+        /// bounds.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $field: $type,)+
@@ -104,6 +105,7 @@ macro_rules! directives {
     (@parse clamped, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_clamped($args, $min, $max) };
     (@parse octal, $old:expr, $args:ident, $max:expr) => { value::parse_octal($args, $max) };
     (@parse memory, $old:expr, $args:ident, $min:expr) => { value::parse_memory($args, $min) };
+    (@parse long_memory, $old:expr, $args:ident, $min:expr) => { value::parse_long_memory($args, $min) };
     (@parse choice, $old:expr, $args:ident) => { value::parse_choice($args) };
     (@parse bytes, $old:expr, $args:ident) => { value::parse_bytes($args) };
     (@parse path, $old:expr, $args:ident) => { value::parse_path($args) };
@@ -117,6 +119,7 @@ macro_rules! directives {
     (@print clamped, $value:expr) => { value::print_int(&$value) };
     (@print octal, $value:expr) => { value::print_octal(&$value) };
     (@print memory, $value:expr) => { value::print_int(&$value) };
+    (@print long_memory, $value:expr) => { value::print_int(&$value) };
     (@print choice, $value:expr) => { value::print_choice(&$value) };
     (@print bytes, $value:expr) => { value::print_bytes(&$value) };
     (@print path, $value:expr) => { value::print_path(&$value) };
@@ -126,6 +129,7 @@ macro_rules! directives {
     (@print save, $value:expr) => { value::print_save(&$value) };
 
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
+    (@layout long_memory, $field:ident) => { directives!(@layout memory, $field) };
     (@layout bytes, $field:ident) => { Layout::Quoted(|config| (!config.$field.is_empty()).then(|| config.$field.clone())) };
     (@layout path, $field:ident) => { Layout::Quoted(|config| config.$field.is_some().then(|| value::print_path(&config.$field))) };
     (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
@@ -219,7 +223,7 @@ directives! {
 
     /// The longest argument of a request, in bytes.
     proto_max_bulk_len: u64 = 512 << 20,
-    "proto-max-bulk-len", Runtime, memory(1 << 20);
+    "proto-max-bulk-len", Runtime, long_memory(1 << 20);
 
     /// Pending replies above which a client is disconnected.
     client_output_buffer_limit: OutputLimits = OutputLimits {
@@ -275,7 +279,8 @@ directives! {
 }
 
 impl Param {
-    /// The row whose name or alias is `name`, without regard to case. Linear in the number of rows: for startup and CONFIG.
+    /// The row whose name or alias is `name`, without regard to case. Linear in the number of rows: for startup and
+    /// CONFIG.
     pub fn find(name: &[u8]) -> Option<&'static Param> {
         PARAMS.iter().find(|param| param.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
     }
@@ -296,7 +301,7 @@ pub fn is_unsupported(name: &[u8]) -> bool {
 pub const UNSUPPORTED_REASON: &str = "this is a Redis directive that AleaDB does not support yet";
 
 /// Directives of Redis up to 8.2, older names included, that the server does not have. Sorted, in lower case.
-static UNSUPPORTED: &[&str] = &[
+pub(super) static UNSUPPORTED: &[&str] = &[
     "acl-pubsub-default",
     "aclfile",
     "acllog-max-len",

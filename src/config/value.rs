@@ -1,7 +1,8 @@
 //! The kinds of values a directive can have: how each is read from text, printed, and written back to a file.
 //!
 //! Owns the value types of [`Config`](super::Config) and Redis's texts for a value that does not fit. It knows no
-//! directive names: the rows in `params` say which kind and which bounds apply. Nothing here reads a file, and no input panics.
+//! directive names: the rows in `params` say which kind and which bounds apply. Nothing here reads a file, and no input
+//! panics.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -231,12 +232,19 @@ pub(super) fn print_octal(value: &u32) -> Vec<u8> {
 
 /// Bytes with an optional unit (`k`, `kb`, `m`, `mb`, `g`, `gb`), at least `min` and at most `i64::MAX`.
 pub(super) fn parse_memory(args: &[&[u8]], min: u64) -> Result<u64, Reason> {
-    let value = num::parse_memory(single(args)?).ok_or("argument must be a memory value")?;
-    if value < min {
-        return Err(format!("argument must be between {min} and {} inclusive", i64::MAX).into());
+    let value = parse_long_memory(args, min);
+    // COMPAT: Redis keeps most byte counts in an unsigned field, and has another text for those.
+    match num::parse_memory(single(args)?) {
+        Some(bytes) if bytes > i64::MAX as u64 => Err("argument must be greater or equal to 0".into()),
+        _ => value,
     }
-    if value > i64::MAX as u64 {
-        return Err("argument must be greater or equal to 0".into());
+}
+
+/// As [`parse_memory`], for a directive that Redis keeps in a signed field.
+pub(super) fn parse_long_memory(args: &[&[u8]], min: u64) -> Result<u64, Reason> {
+    let value = num::parse_memory(single(args)?).ok_or("argument must be a memory value")?;
+    if value < min || value > i64::MAX as u64 {
+        return Err(format!("argument must be between {min} and {} inclusive", i64::MAX).into());
     }
     Ok(value)
 }
@@ -355,8 +363,15 @@ fn parse_limit(group: &[&[u8]]) -> Option<OutputLimit> {
     Some(OutputLimit {
         hard_bytes: num::parse_memory(group[1])?,
         soft_bytes: num::parse_memory(group[2])?,
-        soft_seconds: num::parse_i64(group[3]).and_then(|seconds| i32::try_from(seconds).ok())?.try_into().ok()?,
+        soft_seconds: parse_seconds(group[3])?,
     })
+}
+
+/// Decimal digits, leading zeros allowed, up to what Redis's field holds.
+fn parse_seconds(text: &[u8]) -> Option<u32> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    let seconds: u32 = std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()?;
+    (seconds <= i32::MAX as u32).then_some(seconds)
 }
 
 /// The classes with the names CONFIG GET and CONFIG REWRITE use for them.
