@@ -100,6 +100,11 @@ impl Db {
         self.stats
     }
 
+    /// Takes over another database's counters: they belong to the server's history, not to the keys.
+    pub fn inherit_stats(&mut self, other: &Db) {
+        self.stats = other.stats;
+    }
+
     /// Zeroes the counters.
     pub fn reset_stats(&mut self) {
         self.stats = DbStats::default();

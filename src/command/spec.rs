@@ -1,0 +1,382 @@
+//! What a command is: one row of facts, beside its handler in the family's file. COMMAND, ACL categories, key extraction,
+//! arity checks, the README's table and the differential test's grammar all read the row, so there is no second place.
+
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+
+/// Runs a command. Everything that can fail happens before the first byte of the reply; an error is the whole reply.
+pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Outcome;
+
+/// What a handler returns.
+pub type Outcome = Result<Next, ReplyError>;
+
+/// Declares named bits with their wire names.
+macro_rules! bits {
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $bit_doc:literal])+ $bit:ident = $index:literal, $wire:literal;)+ }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name(u32);
+
+        impl $name {
+            $($(#[doc = $bit_doc])+ pub const $bit: $name = $name(1 << $index);)+
+            /// No bit.
+            pub const NONE: $name = $name(0);
+            const NAMES: &[($name, &'static str)] = &[$(($name::$bit, $wire)),+];
+
+            /// Both sets together.
+            pub const fn with(self, other: $name) -> $name {
+                $name(self.0 | other.0)
+            }
+
+            /// True if any bit of the other set is in this one.
+            #[inline]
+            pub const fn has(self, other: $name) -> bool {
+                self.0 & other.0 != 0
+            }
+
+            /// The wire names of the bits, in Redis's order.
+            pub fn names(self) -> impl Iterator<Item = &'static str> {
+                Self::NAMES.iter().filter(move |(bit, _)| self.has(*bit)).map(|(_, name)| *name)
+            }
+
+            /// The bit of a wire name, in any case.
+            pub fn named(name: &[u8]) -> Option<$name> {
+                Self::NAMES.iter().find(|(_, wire)| wire.as_bytes().eq_ignore_ascii_case(name)).map(|(bit, _)| *bit)
+            }
+
+            /// Every wire name.
+            pub fn all_names() -> impl Iterator<Item = &'static str> {
+                Self::NAMES.iter().map(|(_, name)| *name)
+            }
+        }
+    };
+}
+
+bits! {
+    /// What COMMAND calls flags.
+    Flags {
+        /// May change data.
+        WRITE = 0, "write";
+        /// Only reads data.
+        READONLY = 1, "readonly";
+        /// Refused when memory is short.
+        DENYOOM = 2, "denyoom";
+        /// Refused inside a module's load.
+        MODULE = 3, "module";
+        /// For administrators.
+        ADMIN = 4, "admin";
+        /// Part of publish and subscribe.
+        PUBSUB = 5, "pubsub";
+        /// Not for scripts.
+        NOSCRIPT = 6, "noscript";
+        /// May wait.
+        BLOCKING = 7, "blocking";
+        /// Allowed while data is being loaded.
+        LOADING = 8, "loading";
+        /// Allowed on a replica that lost its primary.
+        STALE = 9, "stale";
+        /// Kept out of MONITOR.
+        SKIP_MONITOR = 10, "skip_monitor";
+        /// Kept out of SLOWLOG.
+        SKIP_SLOWLOG = 11, "skip_slowlog";
+        /// Allowed after ASKING.
+        ASKING = 12, "asking";
+        /// Constant or logarithmic time.
+        FAST = 13, "fast";
+        /// Allowed before authentication.
+        NO_AUTH = 14, "no_auth";
+        /// May be sent on to replicas though it is no write.
+        MAY_REPLICATE = 15, "may_replicate";
+        /// Not allowed while data is loaded in the background.
+        NO_ASYNC_LOADING = 16, "no_async_loading";
+        /// Not allowed inside MULTI.
+        NO_MULTI = 17, "no_multi";
+        /// Keys are found by looking at the arguments, not by position alone.
+        MOVABLE_KEYS = 18, "movablekeys";
+        /// Allowed while a script holds the server.
+        ALLOW_BUSY = 19, "allow_busy";
+    }
+}
+
+bits! {
+    /// ACL categories.
+    Category {
+        /// Touches keys whatever their type.
+        KEYSPACE = 0, "keyspace";
+        /// Reads data.
+        READ = 1, "read";
+        /// Changes data.
+        WRITE = 2, "write";
+        /// Sets.
+        SET = 3, "set";
+        /// Sorted sets.
+        SORTEDSET = 4, "sortedset";
+        /// Lists.
+        LIST = 5, "list";
+        /// Hashes.
+        HASH = 6, "hash";
+        /// Strings.
+        STRING = 7, "string";
+        /// Bitmaps.
+        BITMAP = 8, "bitmap";
+        /// HyperLogLogs.
+        HYPERLOGLOG = 9, "hyperloglog";
+        /// Geo indexes.
+        GEO = 10, "geo";
+        /// Streams.
+        STREAM = 11, "stream";
+        /// Publish and subscribe.
+        PUBSUB = 12, "pubsub";
+        /// For administrators.
+        ADMIN = 13, "admin";
+        /// Constant or logarithmic time.
+        FAST = 14, "fast";
+        /// Not fast.
+        SLOW = 15, "slow";
+        /// May wait.
+        BLOCKING = 16, "blocking";
+        /// Can do harm in careless hands.
+        DANGEROUS = 17, "dangerous";
+        /// About the connection.
+        CONNECTION = 18, "connection";
+        /// Transactions.
+        TRANSACTION = 19, "transaction";
+        /// Scripts.
+        SCRIPTING = 20, "scripting";
+    }
+}
+
+bits! {
+    /// How a command uses the keys of a key specification.
+    Access {
+        /// Reads the value's data, or nothing of it.
+        RO = 0, "RO";
+        /// Reads and changes.
+        RW = 1, "RW";
+        /// Overwrites without reading.
+        OW = 2, "OW";
+        /// Deletes.
+        RM = 3, "RM";
+        /// Returns or copies the value's content.
+        ACCESS = 4, "access";
+        /// Changes content.
+        UPDATE = 5, "update";
+        /// Adds content without changing what is there.
+        INSERT = 6, "insert";
+        /// Deletes content.
+        DELETE = 7, "delete";
+        /// Names something that is not a key.
+        NOT_KEY = 8, "not_key";
+        /// Other keys may be named elsewhere.
+        INCOMPLETE = 9, "incomplete";
+        /// Options change how the key is used.
+        VARIABLE = 10, "variable_flags";
+    }
+}
+
+/// What COMMAND DOCS calls the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Keys of any type.
+    Generic,
+    /// Strings.
+    String,
+    /// The connection.
+    Connection,
+    /// The server.
+    Server,
+}
+
+impl Group {
+    /// The wire name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Connection => "connection",
+            Group::Server => "server",
+        }
+    }
+}
+
+/// Where a command's keys stand: from `first` to `last` (negative: counted from the end) in steps.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// How these keys are used.
+    pub access: Access,
+    /// Index of the first key.
+    pub first: usize,
+    /// Index of the last key; negative counts from the end.
+    pub last: isize,
+    /// Arguments from one key to the next.
+    pub step: usize,
+}
+
+impl KeySpec {
+    /// One key.
+    pub const fn one(access: Access, index: usize) -> KeySpec {
+        KeySpec { access, first: index, last: index as isize, step: 1 }
+    }
+
+    /// Keys from `first` to the end, every `step` arguments.
+    pub const fn rest(access: Access, first: usize, step: usize) -> KeySpec {
+        KeySpec { access, first, last: -1, step }
+    }
+
+    /// Indices of the keys among `count` arguments.
+    pub fn indices(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let last = if self.last < 0 { count as isize + self.last } else { self.last };
+        (self.first..).step_by(self.step).take_while(move |&i| i as isize <= last && i < count)
+    }
+}
+
+/// The row of a command or subcommand.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Upper-case name; a subcommand's without its container.
+    pub name: &'static str,
+    /// Number of arguments with the name (a subcommand's container counts too); negative: at least so many.
+    pub arity: i32,
+    /// Flags.
+    pub flags: Flags,
+    /// ACL categories beyond those that follow from the flags.
+    pub acl: Category,
+    /// Where the keys are.
+    pub keys: &'static [KeySpec],
+    /// Group of the documentation.
+    pub group: Group,
+    /// Version of Redis (or of AleaDB, for its own commands) that brought it.
+    pub since: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Cost.
+    pub complexity: &'static str,
+    /// Arguments in the notation of `command::syntax`.
+    pub syntax: &'static str,
+    /// Hints for clients and proxies.
+    pub tips: &'static [&'static str],
+    /// Since when and in favour of what it is deprecated.
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// Versions that changed it, and how.
+    pub history: &'static [(&'static str, &'static str)],
+    /// A container's subcommands.
+    pub subcommands: &'static [Spec],
+    /// Runs it; `None` for containers that only have subcommands.
+    pub handler: Option<Handler>,
+}
+
+impl Spec {
+    /// A row with the given flags; every further fact is added by the methods below.
+    pub const fn new(name: &'static str, arity: i32, flags: Flags, handler: Handler) -> Spec {
+        Spec {
+            name,
+            arity,
+            flags,
+            acl: Category::NONE,
+            keys: &[],
+            group: Group::Generic,
+            since: "1.0.0",
+            summary: "",
+            complexity: "O(1)",
+            syntax: "",
+            tips: &[],
+            deprecated: None,
+            history: &[],
+            subcommands: &[],
+            handler: Some(handler),
+        }
+    }
+
+    /// A command that only reads.
+    pub const fn read(name: &'static str, arity: i32, handler: Handler) -> Spec {
+        Spec::new(name, arity, Flags::READONLY, handler)
+    }
+
+    /// A command that may change data.
+    pub const fn write(name: &'static str, arity: i32, handler: Handler) -> Spec {
+        Spec::new(name, arity, Flags::WRITE, handler)
+    }
+
+    /// A container of subcommands.
+    pub const fn container(name: &'static str, subcommands: &'static [Spec]) -> Spec {
+        let row = Spec::new(name, -2, Flags::NONE, |_, _| Ok(Next::Done));
+        Spec { handler: None, subcommands, ..row }
+    }
+
+    /// Adds flags.
+    pub const fn flags(self, flags: Flags) -> Spec {
+        Spec { flags: self.flags.with(flags), ..self }
+    }
+
+    /// Adds the flag for constant or logarithmic time.
+    pub const fn fast(self) -> Spec {
+        self.flags(Flags::FAST)
+    }
+
+    /// Adds the flag for commands refused when memory is short.
+    pub const fn denyoom(self) -> Spec {
+        self.flags(Flags::DENYOOM)
+    }
+
+    /// Says where the keys are.
+    pub const fn keys(self, keys: &'static [KeySpec]) -> Spec {
+        Spec { keys, ..self }
+    }
+
+    /// Group, ACL categories and first version.
+    pub const fn group(self, group: Group, acl: Category, since: &'static str) -> Spec {
+        Spec { group, acl, since, ..self }
+    }
+
+    /// Summary, complexity and syntax.
+    pub const fn doc(self, summary: &'static str, complexity: &'static str, syntax: &'static str) -> Spec {
+        Spec { summary, complexity, syntax, ..self }
+    }
+
+    /// Hints for clients and proxies.
+    pub const fn tips(self, tips: &'static [&'static str]) -> Spec {
+        Spec { tips, ..self }
+    }
+
+    /// Marks as deprecated.
+    pub const fn deprecated(self, since: &'static str, instead: &'static str) -> Spec {
+        Spec { deprecated: Some((since, instead)), ..self }
+    }
+
+    /// Versions that changed it.
+    pub const fn history(self, history: &'static [(&'static str, &'static str)]) -> Spec {
+        Spec { history, ..self }
+    }
+
+    /// Subcommands of a command that also runs on its own.
+    pub const fn with_subcommands(self, subcommands: &'static [Spec]) -> Spec {
+        Spec { subcommands, ..self }
+    }
+
+    /// True if this many arguments fit the arity.
+    #[inline]
+    pub fn takes(&self, count: usize) -> bool {
+        if self.arity >= 0 { count == self.arity as usize } else { count >= self.arity.unsigned_abs() as usize }
+    }
+
+    /// All ACL categories, those that follow from the flags included.
+    pub fn categories(&self) -> Category {
+        let mut all = self.acl;
+        let implied = [
+            (Flags::WRITE, Category::WRITE),
+            (Flags::ADMIN, Category::ADMIN.with(Category::DANGEROUS)),
+            (Flags::PUBSUB, Category::PUBSUB),
+            (Flags::BLOCKING, Category::BLOCKING),
+        ];
+        for (flag, category) in implied {
+            if self.flags.has(flag) {
+                all = all.with(category);
+            }
+        }
+        if self.flags.has(Flags::READONLY) && !all.has(Category::SCRIPTING) {
+            all = all.with(Category::READ);
+        }
+        all.with(if self.flags.has(Flags::FAST) { Category::FAST } else { Category::SLOW })
+    }
+}

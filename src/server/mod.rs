@@ -1,0 +1,153 @@
+//! The server's data, in a dozen owned parts. No sockets: connections belong to `net`, which owns a `Server` beside them.
+
+pub mod ctx;
+pub mod session;
+pub mod stats;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use crate::base::clock::{Clock, Now};
+use crate::base::prng::Prng;
+use crate::config::Config;
+use crate::config::file::Sources;
+use crate::store::db::Db;
+use crate::store::hash::KeyHasher;
+use crate::sys::bg::Background;
+use crate::timer::wheel::Wheel;
+
+use session::{ClientRef, Session};
+use stats::Stats;
+
+/// Slots of the wheel for clients' timeouts: 2^12 ticks of 1 ms, a revolution of 4 s.
+const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Monotonic millisecond at which it ends.
+    pub until_ms: u64,
+    /// Hold back every command, not only those that write.
+    pub all: bool,
+}
+
+/// Facts about the process that do not change.
+#[derive(Debug, Default)]
+pub struct Identity {
+    /// Forty random hexadecimal digits.
+    pub run_id: String,
+    /// The configuration file, if one was given.
+    pub config_file: Option<PathBuf>,
+    /// The program's path.
+    pub executable: String,
+    /// Kernel and machine.
+    pub os: String,
+    /// Monotonic milliseconds at start.
+    pub started_ms: u64,
+}
+
+/// Everything commands work on.
+#[derive(Debug)]
+pub struct Server {
+    /// Settings.
+    pub config: Config,
+    /// Where each setting came from, for CONFIG REWRITE.
+    pub config_sources: Sources,
+    /// Facts about this process.
+    pub identity: Identity,
+    /// The databases.
+    pub dbs: Vec<Db>,
+    /// The clients.
+    pub sessions: Slab<Session>,
+    /// The id the next client gets.
+    pub next_client_id: u64,
+    /// Clients to be disconnected at the end of the turn.
+    pub kills: Vec<ClientRef>,
+    /// Settings that changed and that the loop has to act on (listeners, log level), by name.
+    pub config_changes: Vec<&'static str>,
+    /// CLIENT PAUSE, while it lasts.
+    pub pause: Option<Pause>,
+    /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
+    pub client_timers: Wheel,
+    /// Counters.
+    pub stats: Stats,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: bool,
+    /// Random numbers for RANDOMKEY and the like; not for secrets.
+    pub prng: Prng,
+    /// The hasher of new databases.
+    pub hasher: KeyHasher,
+    /// The helper thread that frees big values.
+    pub background: Background,
+    /// The clock, for what needs more than the turn's time.
+    pub clock: Rc<dyn Clock>,
+}
+
+/// Sources of chance and time of a server, handed in so that tests can fix them.
+#[derive(Debug)]
+pub struct Seeds {
+    /// Secret of the key hash.
+    pub hash: [u8; 16],
+    /// Seed of the random numbers.
+    pub prng: u64,
+}
+
+impl Server {
+    /// A server with empty databases.
+    pub fn new(
+        config: Config,
+        config_sources: Sources,
+        identity: Identity,
+        seeds: Seeds,
+        clock: Rc<dyn Clock>,
+        background: Background,
+    ) -> Server {
+        let hasher = KeyHasher::new(seeds.hash);
+        let now = clock.now();
+        Server {
+            dbs: (0..config.databases).map(|_| Db::new(hasher)).collect(),
+            config,
+            config_sources,
+            identity,
+            sessions: Slab::new(),
+            next_client_id: 1,
+            kills: Vec::new(),
+            config_changes: Vec::new(),
+            pause: None,
+            client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            stats: Stats::new(crate::command::count()),
+            active_expire: true,
+            prng: Prng::seeded(seeds.prng),
+            hasher,
+            background,
+            clock,
+        }
+    }
+
+    /// Empties a database. O(1): the helper thread frees what was in it.
+    pub fn flush_db(&mut self, index: usize) -> usize {
+        let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
+        self.dbs[index].inherit_stats(&old);
+        let keys = old.len();
+        if keys > 0 {
+            self.background.free(Box::new(old));
+        }
+        keys
+    }
+
+    /// Puts a client to sleep or wakes it: the reason it waits and the wheel stay in step.
+    pub fn block(&mut self, client: usize, blocked: session::Blocked) {
+        self.sessions[client].blocked = Some(blocked);
+        if let session::Blocked::Sleep { until_ms } = blocked {
+            self.client_timers.insert(client as u32, until_ms as i64);
+        }
+    }
+
+    /// True while CLIENT PAUSE holds back commands of this kind.
+    #[inline]
+    pub fn is_paused(&self, writes: bool, now: Now) -> bool {
+        self.pause.is_some_and(|pause| now.mono_ms() < pause.until_ms && (pause.all || writes))
+    }
+}

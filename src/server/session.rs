@@ -1,0 +1,148 @@
+//! The protocol state of one client: everything a command may know or change about who sent it. Knows nothing of sockets
+//! and buffers; the connection copies its figures in for CLIENT LIST.
+
+use crate::command::Command;
+use crate::resp::reply::Proto;
+
+/// Names a client for as long as it lives: a slot that may be reused, and an id that never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientRef {
+    /// Index among the sessions.
+    pub index: usize,
+    /// The client's id, as CLIENT ID answers it.
+    pub id: u64,
+}
+
+/// How a client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// TCP from this machine.
+    Loopback,
+    /// TCP from elsewhere.
+    Remote,
+    /// A Unix socket.
+    Unix,
+}
+
+/// Whether a client wants its replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All of them.
+    #[default]
+    On,
+    /// None, until told otherwise.
+    Off,
+    /// CLIENT REPLY SKIP was just sent: the next command's reply is dropped.
+    SkipNext,
+    /// This command's reply is dropped.
+    Skipping,
+}
+
+/// Why a client's commands wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// SLEEP, until this monotonic millisecond; then `+OK` is due.
+    Sleep {
+        /// Monotonic milliseconds.
+        until_ms: u64,
+    },
+    /// CLIENT PAUSE holds its next command back.
+    Paused,
+}
+
+/// Figures of the connection, for CLIENT LIST and INFO; written by the connection after each of its turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Buffers {
+    /// Bytes of input not parsed yet.
+    pub query_bytes: usize,
+    /// Capacity of the input buffer beyond them.
+    pub query_free_bytes: usize,
+    /// Bytes of replies not sent yet.
+    pub out_bytes: usize,
+    /// Chunks of replies behind the buffer.
+    pub out_chunks: usize,
+    /// Memory held by replies.
+    pub out_heap_bytes: usize,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Session {
+    /// Unique for the life of the server, from 1 upwards.
+    pub id: u64,
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+    /// Peer address, `ip:port` or `path:0`.
+    pub peer: String,
+    /// Local address.
+    pub local: String,
+    /// File descriptor, for people to look up.
+    pub fd: i32,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Monotonic milliseconds at which it connected.
+    pub connected_ms: u64,
+    /// Monotonic milliseconds of its last bytes.
+    pub active_ms: u64,
+    /// Database selected.
+    pub db: usize,
+    /// Protocol version.
+    pub proto: Proto,
+    /// False while it still has to send the password.
+    pub authenticated: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// The last command it sent.
+    pub last_command: Option<&'static Command>,
+    /// Why its commands wait, if they do.
+    pub blocked: Option<Blocked>,
+    /// Close once the replies are out.
+    pub closing: bool,
+    /// Bytes received.
+    pub net_in_bytes: u64,
+    /// Bytes sent.
+    pub net_out_bytes: u64,
+    /// Commands run.
+    pub commands: u64,
+    /// Figures of its buffers.
+    pub buffers: Buffers,
+}
+
+impl Session {
+    /// The state of a client that has just connected.
+    pub fn new(id: u64, origin: Origin, now_ms: u64) -> Session {
+        Session {
+            id,
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            peer: String::new(),
+            local: String::new(),
+            fd: -1,
+            origin,
+            connected_ms: now_ms,
+            active_ms: now_ms,
+            db: 0,
+            proto: Proto::Resp2,
+            authenticated: false,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            no_evict: false,
+            last_command: None,
+            blocked: None,
+            closing: false,
+            net_in_bytes: 0,
+            net_out_bytes: 0,
+            commands: 0,
+            buffers: Buffers::default(),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Counters of the server, as INFO reports them.
+
+/// Counts of one command.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommandStats {
+    /// Times it ran.
+    pub calls: u64,
+    /// Nanoseconds spent in it.
+    pub ns: u64,
+    /// Times it was refused before it ran.
+    pub rejected: u64,
+    /// Times it ran and answered an error.
+    pub failed: u64,
+}
+
+/// Samples of a counter that make a rate: Redis's 16 samples, one per 100 ms.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rate {
+    last_count: u64,
+    last_ms: u64,
+    samples: [u64; 16],
+    next: usize,
+}
+
+impl Rate {
+    /// Takes a sample of a counter at a monotonic millisecond.
+    pub fn sample(&mut self, count: u64, now_ms: u64) {
+        let elapsed_ms = now_ms.saturating_sub(self.last_ms);
+        let delta = count.saturating_sub(self.last_count);
+        self.samples[self.next] = if elapsed_ms == 0 { 0 } else { delta * 1000 / elapsed_ms };
+        self.next = (self.next + 1) % self.samples.len();
+        (self.last_count, self.last_ms) = (count, now_ms);
+    }
+
+    /// Mean of the samples, per second.
+    pub fn per_second(&self) -> u64 {
+        self.samples.iter().sum::<u64>() / self.samples.len() as u64
+    }
+}
+
+/// The server's counters.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Changes of data since the start (nothing is saved yet, so since the last save).
+    pub dirty: u64,
+    /// Commands run.
+    pub commands: u64,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections refused because of `maxclients` or protected mode.
+    pub rejected_connections: u64,
+    /// Bytes read from clients.
+    pub net_in_bytes: u64,
+    /// Bytes written to clients.
+    pub net_out_bytes: u64,
+    /// Times a client was disconnected because its input grew too long.
+    pub query_limit_disconnections: u64,
+    /// Times a client was disconnected because its output grew too long.
+    pub output_limit_disconnections: u64,
+    /// Error replies sent.
+    pub error_replies: u64,
+    /// Error replies by code word.
+    pub errors: std::collections::BTreeMap<Vec<u8>, u64>,
+    /// Passwords refused.
+    pub auth_failures: u64,
+    /// Reads processed.
+    pub reads: u64,
+    /// Writes processed.
+    pub writes: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Nanoseconds the loop worked, waiting for events not counted.
+    pub turn_ns: u64,
+    /// Nanoseconds the loop spent in commands.
+    pub command_ns: u64,
+    /// The longest turn, in nanoseconds.
+    pub turn_ns_max: u64,
+    /// Highest `used_memory` seen, in bytes.
+    pub peak_allocated_bytes: usize,
+    /// Commands per second.
+    pub commands_rate: Rate,
+    /// Input bytes per second.
+    pub net_in_rate: Rate,
+    /// Output bytes per second.
+    pub net_out_rate: Rate,
+    /// Turns per second.
+    pub turns_rate: Rate,
+    /// Counts by command id.
+    pub by_command: Vec<CommandStats>,
+}
+
+/// Different error code words kept; beyond them errors are only counted in total, as in Redis.
+const ERROR_CODES_MAX: usize = 128;
+
+impl Stats {
+    /// Counters at zero, for this many commands.
+    pub fn new(commands: usize) -> Stats {
+        Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() }
+    }
+
+    /// CONFIG RESETSTAT: everything to zero but the number of changes.
+    pub fn reset(&mut self) {
+        *self = Stats { dirty: self.dirty, ..Stats::new(self.by_command.len()) };
+    }
+
+    /// Counts an error reply by its code word.
+    pub fn count_error(&mut self, code: &[u8]) {
+        self.error_replies += 1;
+        if let Some(count) = self.errors.get_mut(code) {
+            *count += 1;
+        } else if self.errors.len() < ERROR_CODES_MAX {
+            self.errors.insert(code.to_vec(), 1);
+        }
+    }
+}
