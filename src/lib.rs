@@ -1,3 +1,4 @@
 //! AleaDB: a single-threaded, in-memory, Redis-compatible database.
 
 pub mod base;
+pub mod timer;

@@ -1,0 +1,545 @@
+//! A hashed timing wheel with lazy deletion: eight bytes a timer, O(1) to set, nothing to cancel.
+//!
+//! This is scheme 6 of Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), unsorted lists in a hashed
+//! wheel, with two changes: a node carries no deadline, and it is never cancelled.
+//!
+//! # What a node means
+//!
+//! A tick is one millisecond of the Unix epoch, and a tick's slot is `tick & (slots - 1)`. A node `{ payload, next }` in a slot
+//! says only: *look at `payload` when a tick of this slot has come*. The payload's owner knows its deadline (a key with a TTL
+//! stores it anyway, since every read checks it), so a copy in the node would be eight more bytes a timer, and a stale one
+//! after every refresh. When the slot is visited the owner is asked and answers [`Verdict::Drop`] or [`Verdict::Again`].
+//! A timer further away than one revolution is therefore seen, and put back, once a revolution.
+//!
+//! Cancelling would need a doubly linked list and a handle in the owner: twelve bytes more, and two cache misses on every
+//! DEL, PERSIST, SET and refresh. Instead a node whose payload lost its deadline waits for its slot and is dropped there. The
+//! commonest refresh, to a later deadline, does not touch the wheel at all.
+//!
+//! # How an owner uses it
+//!
+//! For each payload the owner keeps its deadline, if it has one, and one bit, `exact`: *a node of mine is in the slot of my
+//! deadline*.
+//!
+//! - A first deadline, or an earlier one than before: `exact = wheel.insert(payload, deadline)`.
+//! - A later deadline than before: keep the node, `exact = false`.
+//! - No deadline any more, or the payload is gone: forget it; the node finds out.
+//! - When [`Wheel::advance`] visits `(payload, tick)`, in this order:
+//!   1. no such payload, or it has no deadline: `Drop`;
+//!   2. `deadline <= tick`: it is due; fire it, `Drop`;
+//!   3. `exact`, and [`Wheel::same_slot`] of `deadline` and `tick` is false: a stale node, for another one is in place: `Drop`;
+//!   4. otherwise: `exact = true`, `Again(deadline)`.
+//! - When [`Wheel::sweep`] visits: rules 1 and 3, otherwise `Keep`.
+//!
+//! Rule 2 compares with the *tick* given, not with the time: an early node then moves to its deadline's slot, which the same
+//! `advance` reaches later, so timers fire in the order of their deadlines. A payload reused for another key is harmless: the
+//! old node is one more stale node. An owner that may not fire now (a replica, say) answers `Again` of some later time, and sets
+//! `exact = false`, since that slot is not its deadline's.
+//!
+//! ```
+//! use aleadb::timer::{Verdict, Wheel};
+//! let mut wheel = Wheel::new(1 << 12, 1_000);
+//! wheel.insert(7, 1_250);
+//! assert_eq!(wheel.next_tick(), Some(1_250));
+//! let mut fired = Vec::new();
+//! let mut budget = 100;
+//! let progress = wheel.advance(1_260, &mut budget, |payload, tick| {
+//!     fired.push((payload, tick));
+//!     Verdict::Drop
+//! });
+//! assert!(progress.done && fired == [(7, 1_250)]);
+//! ```
+//!
+//! # Costs
+//!
+//! - A timer: 8 bytes. The slots: 4 bytes and a bit each, from zeroed memory whose untouched pages cost nothing; 2^20 slots are
+//!   at most 4 MiB + 130 KiB.
+//! - `insert`: a node off the free list (or off the end of the pool), a slot head and two bitmap words. No allocation but one
+//!   of 512 KiB every 64 Ki nodes; growth never copies.
+//! - A visit: one node read, and for `Again` the same writes as `insert`. Empty time costs a few word reads, however long.
+//! - No call does work in proportion to the slots or the nodes, except within a budget. (Freeing the whole wheel, by
+//!   [`Wheel::clear`] or drop, gives back one allocation per 64 Ki nodes.)
+//!
+//! Why 1 ms: deadlines are in milliseconds, so a slot's nodes are due at its tick, not up to a tick later, and nothing
+//! needs rounding (with coarser ticks the slot would be `ceil(deadline / tick)`, so as never to be early). Why 2^20 slots for
+//! keys: a revolution is 1,048.576 s (17.5 min), so 10M keys with far deadlines cost 10M / 1,048 s = 9,537 revisits a second,
+//! about a thousandth of a core; 2^16 slots would cost 152,588 a second. A small wheel (client timeouts) has few timers and so
+//! can afford few slots.
+//!
+//! # Time
+//!
+//! `last` is the last tick whose slot was taken up. Between calls every node is in the list of a slot, whose next tick is in
+//! `last + 1 ..= last + slots`, or in one of two lists of their own: `taken`, what is left of the slot being visited, and
+//! `late`, inserted with a deadline that had already passed. Since the wheel compares no deadlines, its time is only `last`:
+//!
+//! - Forward by more than a revolution: `last` skips to `now - slots`, so each slot is visited once, at its latest tick, in
+//!   order of those ticks. Timers skipped over fire in that order too, rather than by deadline.
+//! - Backward: `advance` does nothing until time is at `last` again. [`Wheel::rewind`] sets `last` back instead, in O(1): a node in
+//!   its deadline's slot is then visited at that deadline or revolutions before it, and never after, whatever `last` is.
+//!
+//! Invariants: a slot's bit is set exactly when its list is not empty; every node in use is in exactly one list; a node
+//! in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a revolution can be added to it.
+//!
+//! Not known here: what a payload is, what is due, what time it is.
+
+use super::nodes::{NONE, Nodes};
+use super::occupied::Occupied;
+
+/// Slots of the wheel that serves keys: a revolution of 17.5 minutes; see the module's "Costs".
+pub const KEY_SLOTS: usize = 1 << 20;
+
+/// The most slots a wheel may have (24 days of milliseconds).
+const SLOTS_MAX: usize = 1 << 31;
+
+/// The latest time the wheel believes, 292 million years from now: a revolution can be added to it without overflow.
+const TICK_MAX: i64 = i64::MAX - SLOTS_MAX as i64;
+
+/// Nodes of one slot that [`Wheel::sweep`] sorts at a time to find repeated payloads: 16 KiB of copied payloads.
+const SWEEP_CHUNK: usize = 4096;
+
+/// What an owner answers when one of its nodes is visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The node has no more use: free it.
+    Drop,
+    /// Ask again at this deadline (Unix ms), or at the next tick if it is not later than the tick visited.
+    Again(i64),
+}
+
+/// What an owner answers when [`Wheel::sweep`] comes past one of its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepVerdict {
+    /// Leave it where it is.
+    Keep,
+    /// The node has no more use: free it.
+    Drop,
+    /// Move it to the slot of this deadline (Unix ms).
+    Again(i64),
+}
+
+/// How far [`Wheel::advance`] got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Milliseconds by which the tick being visited is behind the time given; 0 when `done`.
+    pub lag_ms: u64,
+    /// Whether all that could be visited at the time given was visited. If not, the budget is spent: call again soon.
+    pub done: bool,
+}
+
+/// The wheel. See the module's header for how to use it.
+#[derive(Debug)]
+pub struct Wheel {
+    /// First node of each slot's list; a power of two of them.
+    heads: Vec<u32>,
+    occupied: Occupied,
+    nodes: Nodes,
+    /// The last tick whose slot was taken up.
+    last: i64,
+    /// What is left to visit of the slot of `taken_tick`. When `taken_tick > last` (after a rewind), these nodes belong back
+    /// in that slot.
+    taken: u32,
+    taken_tick: i64,
+    /// Nodes whose deadline had passed when they were inserted.
+    late: u32,
+    /// Set while catching up over more than a revolution.
+    skip: Option<Skip>,
+    cursor: Cursor,
+}
+
+/// A catch-up over more than a revolution: the ticks in `from + 1 ..= to` are settled only when it ends.
+#[derive(Clone, Copy, Debug)]
+struct Skip {
+    from: i64,
+    to: i64,
+}
+
+/// Where the sweep goes on: in `slot`, behind node `after` (at its head when `NONE`). Lists change only at their heads, or by
+/// being taken whole, so a node already swept stays in front of those that are not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    slot: usize,
+    after: u32,
+}
+
+impl Wheel {
+    /// A wheel of `slots` slots of one millisecond, for which all ticks up to `now_ms` (Unix ms) are over.
+    ///
+    /// # Panics
+    ///
+    /// If `slots` is not a power of two up to 2^31: a mistake in the program, as no input decides it.
+    pub fn new(slots: usize, now_ms: i64) -> Wheel {
+        assert!(slots.is_power_of_two() && slots <= SLOTS_MAX, "{slots} slots");
+        Wheel {
+            heads: vec![NONE; slots],
+            occupied: Occupied::new(slots),
+            nodes: Nodes::default(),
+            last: now_ms.min(TICK_MAX),
+            taken: NONE,
+            taken_tick: i64::MIN,
+            late: NONE,
+            skip: None,
+            cursor: Cursor::default(),
+        }
+    }
+
+    /// Whether two ticks (Unix ms) share a slot in a wheel of `slots` slots.
+    #[inline]
+    pub const fn same_slot(slots: usize, a: i64, b: i64) -> bool {
+        (a ^ b) & (slots as i64 - 1) == 0
+    }
+
+    /// Asks for `payload` to be visited at `deadline_ms` (Unix ms), and possibly before, a whole number of revolutions earlier.
+    /// O(1).
+    ///
+    /// Returns whether the node is in the slot of that deadline: the owner's `exact`. It is not if the deadline has passed:
+    /// then the next `advance` visits it first of all. (Nor if 2^32 - 1 nodes, 32 GiB, exist already: then nothing is inserted,
+    /// and only the owner's own check on access is left.)
+    #[inline]
+    pub fn insert(&mut self, payload: u32, deadline_ms: i64) -> bool {
+        let Some(id) = self.nodes.allocate(payload) else {
+            return false;
+        };
+        self.place(id, deadline_ms)
+    }
+
+    /// Visits what has come by `now_ms` (Unix ms): first the late nodes, then every occupied slot with a tick in
+    /// `last + 1 ..= now_ms`, in the order of ticks (and in no order within a tick). `visit` is given the payload and the tick, never
+    /// later than `now_ms`, at most once for each node and tick.
+    ///
+    /// Each node costs one unit of `budget`; when there is none left, the visit stops, within a slot too, and the next call goes on
+    /// there. O(nodes visited + words scanned).
+    pub fn advance(&mut self, now_ms: i64, budget: &mut usize, mut visit: impl FnMut(u32, i64) -> Verdict) -> Progress {
+        let now = now_ms.min(TICK_MAX);
+        if now < self.last {
+            return Progress { lag_ms: 0, done: true };
+        }
+        if !self.drain_late(budget, &mut visit) || !self.drain_taken(budget, &mut visit) {
+            return self.behind(now);
+        }
+        self.skip_revolutions(now);
+        while let Some(tick) = self.next_slot_tick().filter(|&tick| tick <= now) {
+            self.take(tick);
+            if !self.drain_taken(budget, &mut visit) {
+                return self.behind(now);
+            }
+        }
+        self.last = now;
+        self.skip = self.skip.filter(|skip| now < skip.to);
+        Progress { lag_ms: 0, done: true }
+    }
+
+    /// Tells the wheel that the clock went back to `now_ms` (Unix ms): ticks after it are to come again, so that deadlines set
+    /// from now on fire on time, even those before ticks already visited. Timers already there keep their deadlines. Call it
+    /// whenever the clock is seen to go backward; it does nothing unless that matters. O(1).
+    ///
+    /// What it has to look after: of the slot being visited, the nodes left go back into it (in the next `advance`, within its
+    /// budget). Late nodes are asked about next and get an exact place if no longer due. A catch-up over more than a revolution
+    /// begins anew, because the nodes it skipped are due at ticks that may now be a revolution away.
+    pub fn rewind(&mut self, now_ms: i64) {
+        if let Some(skip) = self.skip.take_if(|skip| now_ms < skip.to) {
+            self.last = skip.from;
+        }
+        self.last = self.last.min(now_ms);
+    }
+
+    /// The tick (Unix ms) at which there is something to visit next: never later than the first deadline, earlier if the node
+    /// found belongs to a later revolution or is stale. `None` if the wheel is empty. At most a few hundred words scanned.
+    pub fn next_tick(&self) -> Option<i64> {
+        if self.taken != NONE || self.late != NONE {
+            return Some(self.last);
+        }
+        self.next_slot_tick()
+    }
+
+    /// One step of a pass over all slots that frees garbage before its tick comes; for owners whose nodes greatly outnumber
+    /// their timers. `visit` is given the payload and the next tick of its slot. A payload met again in one slot is freed without
+    /// asking, as its nodes there are interchangeable (among each 4,096 nodes of a slot, or as many as the budget allows).
+    ///
+    /// Each node costs one unit of `budget`; the next call goes on where this one stopped. Returns true when the pass has come
+    /// to the end of the wheel; the next call begins another. O(k log k) for k nodes.
+    pub fn sweep(&mut self, budget: &mut usize, mut visit: impl FnMut(u32, i64) -> SweepVerdict) -> bool {
+        let mut repeated = Repeated::default();
+        while *budget > 0 {
+            let Some(slot) = self.occupied.at_or_after(self.cursor.slot) else {
+                self.cursor = Cursor::default();
+                return true;
+            };
+            if slot != self.cursor.slot {
+                self.cursor = Cursor { slot, after: NONE };
+            }
+            self.sweep_slot(budget, &mut repeated, &mut visit);
+        }
+        false
+    }
+
+    /// Nodes held: timers, and garbage whose slot has not come.
+    pub fn len(&self) -> usize {
+        self.nodes.used()
+    }
+
+    /// Whether there are no nodes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes reserved. Pages of it that were never touched are counted too.
+    pub fn bytes(&self) -> usize {
+        self.heads.len() * size_of::<u32>() + self.occupied.bytes() + self.nodes.bytes()
+    }
+
+    /// The last tick (Unix ms) taken up: deadlines up to here are late.
+    pub fn last_tick(&self) -> i64 {
+        self.last
+    }
+
+    /// Frees every node and gives the pool's memory back; time stays as it is. O(1) plus one deallocation per 64 Ki nodes
+    /// ever used at once. Worth calling on an empty wheel too, as freed nodes are otherwise kept for reuse.
+    pub fn clear(&mut self) {
+        if !self.is_empty() {
+            let slots = self.heads.len();
+            self.heads = vec![NONE; slots];
+            self.occupied = Occupied::new(slots);
+        }
+        self.nodes = Nodes::default();
+        self.taken = NONE;
+        self.late = NONE;
+        self.skip = None;
+        self.cursor = Cursor::default();
+    }
+
+    /// Links a node, in no list yet, by its deadline. Returns whether that is its deadline's slot.
+    #[inline]
+    fn place(&mut self, id: u32, deadline_ms: i64) -> bool {
+        if deadline_ms > self.last {
+            self.link(id, self.slot(deadline_ms));
+            true
+        } else {
+            self.nodes.set_next(id, self.late);
+            self.late = id;
+            false
+        }
+    }
+
+    #[inline]
+    fn link(&mut self, id: u32, slot: usize) {
+        self.nodes.set_next(id, self.heads[slot]);
+        self.heads[slot] = id;
+        self.occupied.set(slot);
+    }
+
+    #[inline]
+    fn slot(&self, tick: i64) -> usize {
+        tick as usize & (self.heads.len() - 1)
+    }
+
+    /// The first tick after `last` that has `slot`.
+    fn tick_of(&self, slot: usize) -> i64 {
+        let first = self.last + 1;
+        let distance = slot.wrapping_sub(self.slot(first)) & (self.heads.len() - 1);
+        first + distance as i64
+    }
+
+    /// The first tick after `last` whose slot has nodes.
+    fn next_slot_tick(&self) -> Option<i64> {
+        let first = self.slot(self.last + 1);
+        let slot = self.occupied.at_or_after(first).or_else(|| self.occupied.at_or_after(0))?;
+        Some(self.tick_of(slot))
+    }
+
+    /// With more than a revolution to go, goes on with the last one: each slot's latest tick up to `now`.
+    fn skip_revolutions(&mut self, now: i64) {
+        let start = now.saturating_sub(self.heads.len() as i64);
+        if start > self.last {
+            let from = self.skip.map_or(self.last, |skip| skip.from);
+            self.skip = Some(Skip { from, to: now });
+            self.last = start;
+        }
+    }
+
+    /// Detaches the list of `tick`'s slot, so that nodes put back into the slot wait for its next revolution.
+    fn take(&mut self, tick: i64) {
+        let slot = self.slot(tick);
+        self.taken = std::mem::replace(&mut self.heads[slot], NONE);
+        self.taken_tick = tick;
+        self.last = tick;
+        self.skip = self.skip.filter(|skip| tick <= skip.to);
+        self.occupied.clear(slot);
+        if self.cursor.slot == slot {
+            self.cursor.after = NONE;
+        }
+    }
+
+    /// Visits the late nodes. False if the budget ran out first.
+    fn drain_late(&mut self, budget: &mut usize, visit: &mut impl FnMut(u32, i64) -> Verdict) -> bool {
+        while self.late != NONE {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let id = self.late;
+            self.late = self.nodes.node(id).next;
+            self.visit(id, visit);
+        }
+        true
+    }
+
+    /// Visits what is left of the slot taken, or puts it back if its tick is to come again. False if the budget ran out first.
+    fn drain_taken(&mut self, budget: &mut usize, visit: &mut impl FnMut(u32, i64) -> Verdict) -> bool {
+        let rewound = self.taken_tick > self.last;
+        while self.taken != NONE {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let id = self.taken;
+            self.taken = self.nodes.node(id).next;
+            if rewound {
+                self.link(id, self.slot(self.taken_tick));
+            } else {
+                self.visit(id, visit);
+            }
+        }
+        true
+    }
+
+    /// Asks the owner about a node, in no list, at tick `last`. `Again` of a tick not after it becomes the next tick: were it
+    /// `late` instead, an owner that answers so would be asked for ever within one call.
+    #[inline]
+    fn visit(&mut self, id: u32, visit: &mut impl FnMut(u32, i64) -> Verdict) {
+        match visit(self.nodes.node(id).payload, self.last) {
+            Verdict::Drop => self.nodes.release(id),
+            Verdict::Again(deadline_ms) => {
+                self.place(id, deadline_ms.max(self.last + 1));
+            }
+        }
+    }
+
+    fn behind(&self, now: i64) -> Progress {
+        Progress { lag_ms: now.abs_diff(self.last), done: false }
+    }
+
+    /// Sweeps one slot from the cursor on, as far as budget and chunk allow, and moves the cursor.
+    fn sweep_slot(
+        &mut self,
+        budget: &mut usize,
+        repeated: &mut Repeated,
+        visit: &mut impl FnMut(u32, i64) -> SweepVerdict,
+    ) {
+        let Cursor { slot, after } = self.cursor;
+        let tick = self.tick_of(slot);
+        let count = SWEEP_CHUNK.min(*budget);
+        let mut previous = after;
+        let mut id = if after == NONE { self.heads[slot] } else { self.nodes.node(after).next };
+        repeated.find(&self.nodes, id, count);
+        for _ in 0..count {
+            if id == NONE {
+                break;
+            }
+            *budget -= 1;
+            let node = self.nodes.node(id);
+            let verdict = if repeated.met_again(node.payload) { SweepVerdict::Drop } else { visit(node.payload, tick) };
+            match verdict {
+                SweepVerdict::Drop => {
+                    self.unlink(slot, previous, node.next);
+                    self.nodes.release(id);
+                }
+                SweepVerdict::Again(deadline_ms) if deadline_ms <= self.last || self.slot(deadline_ms) != slot => {
+                    self.unlink(slot, previous, node.next);
+                    self.place(id, deadline_ms);
+                }
+                SweepVerdict::Keep | SweepVerdict::Again(_) => previous = id,
+            }
+            id = node.next;
+        }
+        if self.heads[slot] == NONE {
+            self.occupied.clear(slot);
+        }
+        self.cursor =
+            if id == NONE { Cursor { slot: slot + 1, after: NONE } } else { Cursor { slot, after: previous } };
+    }
+
+    /// Takes the node behind `previous` (the head's when `NONE`) out of the slot's list, where `next` followed it.
+    fn unlink(&mut self, slot: usize, previous: u32, next: u32) {
+        if previous == NONE {
+            self.heads[slot] = next;
+        } else {
+            self.nodes.set_next(previous, next);
+        }
+    }
+
+    /// Panics unless the lists, the bitmap and the counts agree. O(slots + nodes).
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        let (free, total) = self.nodes.free_and_total();
+        let mut seen = vec![false; total + 1];
+        let mut walk = |head: u32| {
+            let mut count = 0;
+            let mut id = head;
+            while id != NONE {
+                assert!(!std::mem::replace(&mut seen[id as usize], true), "node {id} is linked twice");
+                count += 1;
+                id = self.nodes.node(id).next;
+            }
+            count
+        };
+        let mut linked = walk(self.taken) + walk(self.late);
+        for (slot, &head) in self.heads.iter().enumerate() {
+            assert_eq!(self.occupied.contains(slot), head != NONE, "bit of slot {slot}");
+            linked += walk(head);
+        }
+        assert_eq!(linked, self.len(), "nodes in use");
+        assert_eq!(linked + walk(free), total, "nodes in all");
+        assert!(self.last <= TICK_MAX);
+        assert!(self.taken == NONE || self.taken_tick >= self.last);
+        if let Some(skip) = self.skip {
+            assert!(skip.from < self.last && self.last <= skip.to);
+        }
+        if self.cursor.after != NONE {
+            let mut id = self.heads[self.cursor.slot];
+            while id != self.cursor.after {
+                assert_ne!(id, NONE, "the sweep's node is not in its slot");
+                id = self.nodes.node(id).next;
+            }
+        }
+    }
+}
+
+/// The payloads that occur more than once in a stretch of a list, and which of them were met.
+#[derive(Default)]
+struct Repeated {
+    /// Sorted, distinct.
+    payloads: Vec<u32>,
+    met: Vec<bool>,
+}
+
+impl Repeated {
+    /// Looks at up to `count` nodes from `first` on. O(count log count), O(1) for one node.
+    fn find(&mut self, nodes: &Nodes, first: u32, count: usize) {
+        self.payloads.clear();
+        self.met.clear();
+        let mut id = first;
+        while id != NONE && self.payloads.len() < count {
+            let node = nodes.node(id);
+            self.payloads.push(node.payload);
+            id = node.next;
+        }
+        self.payloads.sort_unstable();
+        let mut kept = 0;
+        for i in 1..self.payloads.len() {
+            let payload = self.payloads[i];
+            if payload == self.payloads[i - 1] && (kept == 0 || self.payloads[kept - 1] != payload) {
+                self.payloads[kept] = payload;
+                kept += 1;
+            }
+        }
+        self.payloads.truncate(kept);
+        self.met.resize(kept, false);
+    }
+
+    /// Whether this payload was asked about before.
+    fn met_again(&mut self, payload: u32) -> bool {
+        match self.payloads.binary_search(&payload) {
+            Ok(index) => std::mem::replace(&mut self.met[index], true),
+            Err(_) => false,
+        }
+    }
+}
