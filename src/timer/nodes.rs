@@ -1,15 +1,15 @@
 //! The pool of list nodes: eight bytes each, in chunks that never move.
 //!
-//! Owns the memory of every node and the list of free ones. Called by the wheel alone; it does not know which list a node is
-//! in. Node ids start at 1, so that 0 ends a list and a zeroed slot head is an empty list.
+//! Owns the memory of every node and the list of free ones. Called by the wheel alone; it does not know which list a
+//! node is in. Node ids start at 1, so that 0 ends a list and a zeroed slot head is an empty list.
 //!
 //! ```text
 //! id - 1:   | chunk (16 bits) | index in chunk (16 bits) |
 //! node:     | payload: u32    | next: u32                |
 //! ```
 //!
-//! A chunk is reserved whole and filled from the front, so growth copies nothing and a page of it is touched only once nodes
-//! reach it.
+//! A chunk is reserved whole and filled from the front, so growth copies nothing and a page of it is touched only once
+//! nodes reach it.
 
 /// The id that ends a list.
 pub(super) const NONE: u32 = 0;
