@@ -1,7 +1,7 @@
 //! The timing wheel at the size it is for: 10M key timers on 2^20 slots of 1 ms.
 //!
-//! `cargo bench --bench wheel` prints nanoseconds an operation; with `--test` (or without `--bench`) it runs a tiny size
-//! that only checks the answers.
+//! `cargo bench --bench wheel` prints nanoseconds an operation; with `--test` (or without `--bench`) it runs a tiny
+//! size that only checks the answers.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -16,7 +16,7 @@ use crate::config::file::Sources;
 use crate::store::db::Db;
 use crate::store::hash::KeyHasher;
 use crate::sys::bg::Background;
-use crate::timer::wheel::Wheel;
+use crate::timer::Wheel;
 
 use session::{ClientRef, Session};
 use stats::Stats;

@@ -13,10 +13,7 @@ use super::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
 use super::hash::KeyHasher;
 use super::table::{Lent, Occupied, Table};
 use crate::base::clock::Now;
-use crate::timer::wheel::{Progress, Verdict, Wheel};
-
-/// Slots of a key wheel: 2^20 ticks of 1 ms, a revolution of 17.5 minutes.
-const WHEEL_SLOTS: usize = 1 << 20;
+use crate::timer::{KEY_SLOTS, Progress, Verdict, Wheel};
 
 /// The time as lookups need it.
 #[derive(Clone, Copy, Debug)]
@@ -278,10 +275,10 @@ impl Db {
                 prefix,
                 |entry| {
                     let Some(deadline_ms) = entry.deadline_ms() else { return true };
-                    if deadline_ms <= now_ms {
+                    if deadline_ms <= tick {
                         return false;
                     }
-                    let in_its_slot = (deadline_ms ^ tick) & (WHEEL_SLOTS as i64 - 1) == 0;
+                    let in_its_slot = Wheel::same_slot(KEY_SLOTS, deadline_ms, tick);
                     stale = entry.timer_exact() && !in_its_slot;
                     entry.set_timer_exact(true);
                     next = next.min(deadline_ms);
@@ -337,7 +334,7 @@ fn reschedule(
         (Some(old), Some(new)) if new >= old => entry.set_timer_exact(was_exact && new == old),
         (old, Some(new)) => {
             *timed += usize::from(old.is_none());
-            let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(WHEEL_SLOTS, at.unix_ms)));
+            let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(KEY_SLOTS, at.unix_ms)));
             entry.set_timer_exact(wheel.insert((hash >> 32) as u32, new));
         }
     }

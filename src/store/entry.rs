@@ -35,6 +35,9 @@ use crate::base::num;
 /// send them. A copy of 1 KiB into the output buffer costs less than counting references and a vectored write.
 pub const INLINE_BYTES_MAX: usize = 1024;
 
+/// Values from this size on are freed by the helper thread: giving back their pages takes the kernel longer than a hand-over.
+const COSTLY_BYTES_MIN: usize = 256 * 1024;
+
 /// Strings up to this length are reported as `embstr`, as in Redis.
 const EMBSTR_BYTES_MAX: usize = 44;
 
@@ -467,6 +470,11 @@ impl Entry {
     pub fn set_access(&mut self, seconds: u32) {
         let [a, b, c, _] = seconds.to_le_bytes();
         self.header_mut().access = [a, b, c];
+    }
+
+    /// True if freeing the entry may take longer than handing it to another thread: its bytes then span many pages.
+    pub fn is_costly_to_free(&self) -> bool {
+        matches!(self.value(), Value::Shared(shared) if shared.capacity() >= COSTLY_BYTES_MIN)
     }
 
     /// Bytes this entry takes on the heap, a shared value's included.

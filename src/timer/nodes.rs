@@ -1,15 +1,15 @@
 //! The pool of list nodes: eight bytes each, in chunks that never move.
 //!
-//! Owns the memory of every node and the list of free ones. Called by the wheel alone; it does not know which list a node is
-//! in. Node ids start at 1, so that 0 ends a list and a zeroed slot head is an empty list.
+//! Owns the memory of every node and the list of free ones. Called by the wheel alone; it does not know which list a
+//! node is in. Node ids start at 1, so that 0 ends a list and a zeroed slot head is an empty list.
 //!
 //! ```text
 //! id - 1:   | chunk (16 bits) | index in chunk (16 bits) |
 //! node:     | payload: u32    | next: u32                |
 //! ```
 //!
-//! A chunk is reserved whole and filled from the front, so growth copies nothing and a page of it is touched only once nodes
-//! reach it.
+//! A chunk is reserved whole and filled from the front, so growth copies nothing and a page of it is touched only once
+//! nodes reach it.
 
 /// The id that ends a list.
 pub(super) const NONE: u32 = 0;
@@ -61,7 +61,7 @@ impl Nodes {
 
     fn cut(&mut self, payload: u32) -> Option<u32> {
         let id = self.cut.checked_add(1)?;
-        if self.cut as usize % CHUNK == 0 {
+        if (self.cut as usize).is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         let chunk = self.chunks.last_mut().expect("a chunk was pushed when the last one was full");

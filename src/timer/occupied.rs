@@ -1,75 +1,91 @@
-//! Which slots hold a node: one bit a slot, and one bit above for each word of 64 that is not zero.
+//! Which slots hold a node: one bit a slot, under levels of one bit for each word of 64 that is not zero.
 //!
-//! Called by the wheel alone. For 2^20 slots: 128 KiB of words under 2 KiB of summary, so the next occupied slot is found by
-//! reading one word, then at most 257 words of summary, then one word. Both levels come zeroed from the allocator, so pages
-//! that no slot has touched cost nothing.
+//! Called by the wheel alone. For 2^20 slots the levels are 16,384, 256, 4 and 1 words (130 KiB), so the next occupied
+//! slot is found by reading at most seven words: up until a level has a bit to the right, then down. All levels come
+//! zeroed from the allocator, so pages that no slot has touched cost nothing.
 
-/// A set of slot numbers. Invariant: summary bit `w` is set exactly when `words[w] != 0`.
+/// A set of slot numbers. Invariant: bit `w` of a level is set exactly when word `w` of the level below is not zero.
 #[derive(Debug)]
 pub(super) struct Occupied {
-    words: Vec<u64>,
-    summary: Vec<u64>,
+    /// From one bit a slot to a single word.
+    levels: Vec<Vec<u64>>,
 }
 
 impl Occupied {
     /// An empty set of numbers below `slots`.
     pub fn new(slots: usize) -> Occupied {
-        let words = slots.div_ceil(64);
-        Occupied { words: vec![0; words], summary: vec![0; words.div_ceil(64)] }
+        let mut levels = Vec::new();
+        let mut words = slots;
+        while words > 1 || levels.is_empty() {
+            words = words.div_ceil(64);
+            levels.push(vec![0; words]);
+        }
+        Occupied { levels }
     }
 
-    /// Adds `slot`.
+    /// Adds `slot`. A word that was not zero before is already marked above.
     #[inline]
     pub fn set(&mut self, slot: usize) {
-        let word = slot / 64;
-        self.words[word] |= 1 << (slot % 64);
-        self.summary[word / 64] |= 1 << (word % 64);
+        let mut bit = slot;
+        for level in &mut self.levels {
+            let word = &mut level[bit / 64];
+            let before = *word;
+            *word |= 1 << (bit % 64);
+            if before != 0 {
+                return;
+            }
+            bit /= 64;
+        }
     }
 
     /// Removes `slot`.
     #[inline]
     pub fn clear(&mut self, slot: usize) {
-        let word = slot / 64;
-        self.words[word] &= !(1 << (slot % 64));
-        if self.words[word] == 0 {
-            self.summary[word / 64] &= !(1 << (word % 64));
+        let mut bit = slot;
+        for level in &mut self.levels {
+            let word = &mut level[bit / 64];
+            *word &= !(1 << (bit % 64));
+            if *word != 0 {
+                return;
+            }
+            bit /= 64;
         }
     }
 
     /// The lowest member at or above `slot`, which may be past the end.
     pub fn at_or_after(&self, slot: usize) -> Option<usize> {
-        let word = slot / 64;
-        let here = self.words.get(word)? & (u64::MAX << (slot % 64));
-        if here != 0 {
-            return Some(word * 64 + here.trailing_zeros() as usize);
+        let mut from = slot;
+        for (height, level) in self.levels.iter().enumerate() {
+            let word = from / 64;
+            let bits = level.get(word)? & (u64::MAX << (from % 64));
+            if bits != 0 {
+                return Some(self.lowest_below(height, word * 64 + bits.trailing_zeros() as usize));
+            }
+            from = word + 1;
         }
-        let word = first_bit(&self.summary, word + 1)?;
-        Some(word * 64 + self.words[word].trailing_zeros() as usize)
+        None
+    }
+
+    /// The lowest member under bit `bit` of the level at `height`, which is set.
+    fn lowest_below(&self, height: usize, bit: usize) -> usize {
+        let below = self.levels[..height].iter().rev();
+        below.fold(bit, |bit, level| bit * 64 + level[bit].trailing_zeros() as usize)
     }
 
     /// Bytes reserved.
     pub fn bytes(&self) -> usize {
-        (self.words.len() + self.summary.len()) * size_of::<u64>()
+        self.levels.iter().map(|level| level.len() * size_of::<u64>()).sum()
     }
 
-    /// Whether `slot` is a member, after checking its summary bit.
+    /// Whether `slot` is a member, after checking the bits above it.
     #[cfg(test)]
     pub fn contains(&self, slot: usize) -> bool {
-        let word = slot / 64;
-        let summary = self.summary[word / 64] >> (word % 64) & 1 == 1;
-        assert_eq!(summary, self.words[word] != 0, "summary bit of word {word}");
-        self.words[word] >> (slot % 64) & 1 == 1
+        let bit = |height: usize, bit: usize| self.levels[height][bit / 64] >> (bit % 64) & 1 == 1;
+        let mut word = slot / 64;
+        for height in 1..self.levels.len() {
+            assert_eq!(bit(height, word), self.levels[height - 1][word] != 0, "bit {word} at height {height}");
+            word /= 64;
+        }
+        bit(0, slot)
     }
-}
-
-/// The lowest set bit at or above `from`.
-fn first_bit(words: &[u64], from: usize) -> Option<usize> {
-    let first = from / 64;
-    let here = words.get(first)? & (u64::MAX << (from % 64));
-    if here != 0 {
-        return Some(first * 64 + here.trailing_zeros() as usize);
-    }
-    let beyond = words[first + 1..].iter().position(|&word| word != 0)?;
-    let word = first + 1 + beyond;
-    Some(word * 64 + words[word].trailing_zeros() as usize)
 }

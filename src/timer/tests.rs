@@ -483,22 +483,25 @@ fn clear_gives_memory_back_and_keeps_time() {
 
 #[test]
 fn occupied_finds_what_a_set_finds() {
-    let slots = 1 << 14;
-    let mut random = Random(1);
-    let mut occupied = Occupied::new(slots);
-    let mut model = BTreeSet::new();
-    for _ in 0..20_000 {
-        let slot = random.below(slots as i64) as usize;
-        if random.below(3) == 0 || model.len() > 12 {
-            let gone = model.range(slot..).next().or_else(|| model.first()).copied();
-            gone.inspect(|&slot| occupied.clear(slot));
-            gone.inspect(|slot| assert!(model.remove(slot)));
-        } else {
-            model.insert(slot);
-            occupied.set(slot);
+    for slots in [1, 2, 64, 128, 4_096, 1 << 14, 1 << 20] {
+        let mut random = Random(slots as u64);
+        let mut occupied = Occupied::new(slots);
+        let mut model = BTreeSet::new();
+        for _ in 0..5_000 {
+            let slot = random.below(slots as i64) as usize;
+            if random.below(3) == 0 || model.len() > 12 {
+                let gone = model.range(slot..).next().or_else(|| model.first()).copied();
+                if let Some(gone) = gone {
+                    occupied.clear(gone);
+                    model.remove(&gone);
+                }
+            } else {
+                model.insert(slot);
+                occupied.set(slot);
+            }
+            let from = random.below(slots as i64 + 2) as usize;
+            assert_eq!(occupied.at_or_after(from), model.range(from..).next().copied());
+            assert_eq!(occupied.contains(slot), model.contains(&slot));
         }
-        let from = random.below(slots as i64 + 2) as usize;
-        assert_eq!(occupied.at_or_after(from), model.range(from..).next().copied());
-        assert_eq!(occupied.contains(slot), model.contains(&slot));
     }
 }

@@ -1,24 +1,25 @@
 //! A hashed timing wheel with lazy deletion: eight bytes a timer, O(1) to set, nothing to cancel.
 //!
-//! This is scheme 6 of Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), unsorted lists in a hashed
-//! wheel, with two changes: a node carries no deadline, and it is never cancelled.
+//! This is scheme 6 of Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), unsorted lists in a
+//! hashed wheel, with two changes: a node carries no deadline, and it is never cancelled.
 //!
 //! # What a node means
 //!
-//! A tick is one millisecond of the Unix epoch, and a tick's slot is `tick & (slots - 1)`. A node `{ payload, next }` in a slot
-//! says only: *look at `payload` when a tick of this slot has come*. The payload's owner knows its deadline (a key with a TTL
-//! stores it anyway, since every read checks it), so a copy in the node would be eight more bytes a timer, and a stale one
-//! after every refresh. When the slot is visited the owner is asked and answers [`Verdict::Drop`] or [`Verdict::Again`].
-//! A timer further away than one revolution is therefore seen, and put back, once a revolution.
+//! A tick is one millisecond of the Unix epoch, and a tick's slot is `tick & (slots - 1)`. A node `{ payload, next }`
+//! in a slot says only: *look at `payload` when a tick of this slot has come*. The payload's owner knows its deadline
+//! (a key with a TTL stores it anyway, since every read checks it), so a copy in the node would be eight more bytes a
+//! timer, and a stale one after every refresh. When the slot is visited the owner is asked and answers
+//! [`Verdict::Drop`] or [`Verdict::Again`]. A timer further away than one revolution is therefore seen, and put back,
+//! once a revolution.
 //!
-//! Cancelling would need a doubly linked list and a handle in the owner: twelve bytes more, and two cache misses on every
-//! DEL, PERSIST, SET and refresh. Instead a node whose payload lost its deadline waits for its slot and is dropped there. The
-//! commonest refresh, to a later deadline, does not touch the wheel at all.
+//! Cancelling would need a doubly linked list and a handle in the owner: twelve bytes more, and two cache misses on
+//! every DEL, PERSIST, SET and refresh. Instead a node whose payload lost its deadline waits for its slot and is
+//! dropped there. The commonest refresh, to a later deadline, does not touch the wheel at all.
 //!
 //! # How an owner uses it
 //!
-//! For each payload the owner keeps its deadline, if it has one, and one bit, `exact`: *a node of mine is in the slot of my
-//! deadline*.
+//! For each payload the owner keeps its deadline, if it has one, and one bit, `exact`: *a node of mine is in the slot
+//! of my deadline*.
 //!
 //! - A first deadline, or an earlier one than before: `exact = wheel.insert(payload, deadline)`.
 //! - A later deadline than before: keep the node, `exact = false`.
@@ -26,14 +27,15 @@
 //! - When [`Wheel::advance`] visits `(payload, tick)`, in this order:
 //!   1. no such payload, or it has no deadline: `Drop`;
 //!   2. `deadline <= tick`: it is due; fire it, `Drop`;
-//!   3. `exact`, and [`Wheel::same_slot`] of `deadline` and `tick` is false: a stale node, for another one is in place: `Drop`;
+//!   3. `exact`, and [`Wheel::same_slot`] of `deadline` and `tick` is false: a stale node, for another one is in place:
+//!      `Drop`;
 //!   4. otherwise: `exact = true`, `Again(deadline)`.
 //! - When [`Wheel::sweep`] visits: rules 1 and 3, otherwise `Keep`.
 //!
-//! Rule 2 compares with the *tick* given, not with the time: an early node then moves to its deadline's slot, which the same
-//! `advance` reaches later, so timers fire in the order of their deadlines. A payload reused for another key is harmless: the
-//! old node is one more stale node. An owner that may not fire now (a replica, say) answers `Again` of some later time, and sets
-//! `exact = false`, since that slot is not its deadline's.
+//! Rule 2 compares with the *tick* given, not with the time: an early node then moves to its deadline's slot, which the
+//! same `advance` reaches later, so timers fire in the order of their deadlines. A payload reused for another key is
+//! harmless: the old node is one more stale node. An owner that may not fire now (a replica, say) answers `Again` of
+//! some later time, and sets `exact = false`, since that slot is not its deadline's.
 //!
 //! ```
 //! use aleadb::timer::{Verdict, Wheel};
@@ -51,33 +53,37 @@
 //!
 //! # Costs
 //!
-//! - A timer: 8 bytes. The slots: 4 bytes and a bit each, from zeroed memory whose untouched pages cost nothing; 2^20 slots are
-//!   at most 4 MiB + 130 KiB.
-//! - `insert`: a node off the free list (or off the end of the pool), a slot head and two bitmap words. No allocation but one
-//!   of 512 KiB every 64 Ki nodes; growth never copies.
-//! - A visit: one node read, and for `Again` the same writes as `insert`. Empty time costs a few word reads, however long.
+//! - A timer: 8 bytes. The slots: 4 bytes and a bit each, from zeroed memory whose untouched pages cost nothing; 2^20
+//!   slots are at most 4 MiB + 130 KiB.
+//! - `insert`: a node off the free list (or off the end of the pool), a slot head and a bitmap word or two. No
+//!   allocation but one of 512 KiB every 64 Ki nodes; growth never copies.
+//! - A visit: one node read, and for `Again` the same writes as `insert`. Empty time costs a few word reads, however
+//!   long.
 //! - No call does work in proportion to the slots or the nodes, except within a budget. (Freeing the whole wheel, by
 //!   [`Wheel::clear`] or drop, gives back one allocation per 64 Ki nodes.)
 //!
 //! Why 1 ms: deadlines are in milliseconds, so a slot's nodes are due at its tick, not up to a tick later, and nothing
-//! needs rounding (with coarser ticks the slot would be `ceil(deadline / tick)`, so as never to be early). Why 2^20 slots for
-//! keys: a revolution is 1,048.576 s (17.5 min), so 10M keys with far deadlines cost 10M / 1,048 s = 9,537 revisits a second,
-//! about a thousandth of a core; 2^16 slots would cost 152,588 a second. A small wheel (client timeouts) has few timers and so
-//! can afford few slots.
+//! needs rounding (with coarser ticks the slot would be `ceil(deadline / tick)`, so as never to be early). Why 2^20
+//! slots for keys: a revolution is 1,048.576 s (17.5 min), so 10M keys with far deadlines cost 10M / 1,048.576 s =
+//! 9,537 revisits a second, two or three thousandths of a core; 2^16 slots would cost 152,588 a second. A small wheel
+//! (client timeouts) has few timers and so can afford few slots.
 //!
 //! # Time
 //!
-//! `last` is the last tick whose slot was taken up. Between calls every node is in the list of a slot, whose next tick is in
-//! `last + 1 ..= last + slots`, or in one of two lists of their own: `taken`, what is left of the slot being visited, and
-//! `late`, inserted with a deadline that had already passed. Since the wheel compares no deadlines, its time is only `last`:
+//! `last` is the last tick whose slot was taken up. Between calls every node is in the list of a slot, whose next tick
+//! is in `last + 1 ..= last + slots`, or in one of two lists of their own: `taken`, what is left of the slot being
+//! visited, and `late`, inserted with a deadline that had already passed. Since the wheel compares no deadlines, its
+//! time is only `last`:
 //!
-//! - Forward by more than a revolution: `last` skips to `now - slots`, so each slot is visited once, at its latest tick, in
-//!   order of those ticks. Timers skipped over fire in that order too, rather than by deadline.
-//! - Backward: `advance` does nothing until time is at `last` again. [`Wheel::rewind`] sets `last` back instead, in O(1): a node in
-//!   its deadline's slot is then visited at that deadline or revolutions before it, and never after, whatever `last` is.
+//! - Forward by more than a revolution: `last` skips to `now - slots`, so each slot is visited once, at its latest
+//!   tick, in order of those ticks. Timers skipped over fire in that order too, rather than by deadline.
+//! - Backward: `advance` does nothing until time is at `last` again. [`Wheel::rewind`] sets `last` back instead, in
+//!   O(1): a node in its deadline's slot is then visited at that deadline or revolutions before it, and never after,
+//!   whatever `last` is.
 //!
 //! Invariants: a slot's bit is set exactly when its list is not empty; every node in use is in exactly one list; a node
-//! in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a revolution can be added to it.
+//! in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a revolution can be added to
+//! it.
 //!
 //! Not known here: what a payload is, what is due, what time it is.
 
@@ -134,8 +140,8 @@ pub struct Wheel {
     nodes: Nodes,
     /// The last tick whose slot was taken up.
     last: i64,
-    /// What is left to visit of the slot of `taken_tick`. When `taken_tick > last` (after a rewind), these nodes belong back
-    /// in that slot.
+    /// What is left to visit of the slot of `taken_tick`. When `taken_tick > last` (after a rewind), these nodes belong
+    /// back in that slot.
     taken: u32,
     taken_tick: i64,
     /// Nodes whose deadline had passed when they were inserted.
@@ -152,8 +158,8 @@ struct Skip {
     to: i64,
 }
 
-/// Where the sweep goes on: in `slot`, behind node `after` (at its head when `NONE`). Lists change only at their heads, or by
-/// being taken whole, so a node already swept stays in front of those that are not.
+/// Where the sweep goes on: in `slot`, behind node `after` (at its head when `NONE`). Lists change only at their heads,
+/// or by being taken whole, so a node already swept stays in front of those that are not.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
     slot: usize,
@@ -187,12 +193,12 @@ impl Wheel {
         (a ^ b) & (slots as i64 - 1) == 0
     }
 
-    /// Asks for `payload` to be visited at `deadline_ms` (Unix ms), and possibly before, a whole number of revolutions earlier.
-    /// O(1).
+    /// Asks for `payload` to be visited at `deadline_ms` (Unix ms), and possibly before, a whole number of revolutions
+    /// earlier. O(1).
     ///
-    /// Returns whether the node is in the slot of that deadline: the owner's `exact`. It is not if the deadline has passed:
-    /// then the next `advance` visits it first of all. (Nor if 2^32 - 1 nodes, 32 GiB, exist already: then nothing is inserted,
-    /// and only the owner's own check on access is left.)
+    /// Returns whether the node is in the slot of that deadline: the owner's `exact`. It is not if the deadline has
+    /// passed: then the next `advance` visits it first of all. (Nor if 2^32 - 1 nodes, 32 GiB, exist already: then
+    /// nothing is inserted, and only the owner's own check on access is left.)
     #[inline]
     pub fn insert(&mut self, payload: u32, deadline_ms: i64) -> bool {
         let Some(id) = self.nodes.allocate(payload) else {
@@ -201,12 +207,12 @@ impl Wheel {
         self.place(id, deadline_ms)
     }
 
-    /// Visits what has come by `now_ms` (Unix ms): first the late nodes, then every occupied slot with a tick in
-    /// `last + 1 ..= now_ms`, in the order of ticks (and in no order within a tick). `visit` is given the payload and the tick, never
-    /// later than `now_ms`, at most once for each node and tick.
+    /// Visits what has come by `now_ms` (Unix ms): first the late nodes, then every occupied slot with a tick in `last
+    /// + 1 ..= now_ms`, in the order of ticks (and in no order within a tick). `visit` is given the payload and the
+    /// tick, never later than `now_ms`, at most once for each node and tick.
     ///
-    /// Each node costs one unit of `budget`; when there is none left, the visit stops, within a slot too, and the next call goes on
-    /// there. O(nodes visited + words scanned).
+    /// Each node costs one unit of `budget`; when there is none left, the visit stops, within a slot too, and the next
+    /// call goes on there. O(nodes visited).
     pub fn advance(&mut self, now_ms: i64, budget: &mut usize, mut visit: impl FnMut(u32, i64) -> Verdict) -> Progress {
         let now = now_ms.min(TICK_MAX);
         if now < self.last {
@@ -227,13 +233,14 @@ impl Wheel {
         Progress { lag_ms: 0, done: true }
     }
 
-    /// Tells the wheel that the clock went back to `now_ms` (Unix ms): ticks after it are to come again, so that deadlines set
-    /// from now on fire on time, even those before ticks already visited. Timers already there keep their deadlines. Call it
-    /// whenever the clock is seen to go backward; it does nothing unless that matters. O(1).
+    /// Tells the wheel that the clock went back to `now_ms` (Unix ms): ticks after it are to come again, so that
+    /// deadlines set from now on fire on time, even those before ticks already visited. Timers already there keep their
+    /// deadlines. Call it whenever the clock is seen to go backward; it does nothing unless that matters. O(1).
     ///
-    /// What it has to look after: of the slot being visited, the nodes left go back into it (in the next `advance`, within its
-    /// budget). Late nodes are asked about next and get an exact place if no longer due. A catch-up over more than a revolution
-    /// begins anew, because the nodes it skipped are due at ticks that may now be a revolution away.
+    /// What it has to look after: of the slot being visited, the nodes left go back into it (in the next `advance`,
+    /// within its budget). Late nodes are asked about next and get an exact place if no longer due. A catch-up over
+    /// more than a revolution begins anew, because the nodes it skipped are due at ticks that may now be a revolution
+    /// away.
     pub fn rewind(&mut self, now_ms: i64) {
         if let Some(skip) = self.skip.take_if(|skip| now_ms < skip.to) {
             self.last = skip.from;
@@ -241,8 +248,9 @@ impl Wheel {
         self.last = self.last.min(now_ms);
     }
 
-    /// The tick (Unix ms) at which there is something to visit next: never later than the first deadline, earlier if the node
-    /// found belongs to a later revolution or is stale. `None` if the wheel is empty. At most a few hundred words scanned.
+    /// The tick (Unix ms) at which there is something to visit next: never later than the first deadline, earlier if
+    /// the node found belongs to a later revolution or is stale. `None` if the wheel is empty. At most twice seven
+    /// words read.
     pub fn next_tick(&self) -> Option<i64> {
         if self.taken != NONE || self.late != NONE {
             return Some(self.last);
@@ -250,12 +258,13 @@ impl Wheel {
         self.next_slot_tick()
     }
 
-    /// One step of a pass over all slots that frees garbage before its tick comes; for owners whose nodes greatly outnumber
-    /// their timers. `visit` is given the payload and the next tick of its slot. A payload met again in one slot is freed without
-    /// asking, as its nodes there are interchangeable (among each 4,096 nodes of a slot, or as many as the budget allows).
+    /// One step of a pass over all slots that frees garbage before its tick comes; for owners whose nodes greatly
+    /// outnumber their timers. `visit` is given the payload and the next tick of its slot. A payload met again in one
+    /// slot is freed without asking, as its nodes there are interchangeable (among each 4,096 nodes of a slot, or as
+    /// many as the budget allows).
     ///
-    /// Each node costs one unit of `budget`; the next call goes on where this one stopped. Returns true when the pass has come
-    /// to the end of the wheel; the next call begins another. O(k log k) for k nodes.
+    /// Each node costs one unit of `budget`; the next call goes on where this one stopped. Returns true when the pass
+    /// has come to the end of the wheel; the next call begins another. O(k log k) for k nodes.
     pub fn sweep(&mut self, budget: &mut usize, mut visit: impl FnMut(u32, i64) -> SweepVerdict) -> bool {
         let mut repeated = Repeated::default();
         while *budget > 0 {
@@ -291,8 +300,10 @@ impl Wheel {
         self.last
     }
 
-    /// Frees every node and gives the pool's memory back; time stays as it is. O(1) plus one deallocation per 64 Ki nodes
-    /// ever used at once. Worth calling on an empty wheel too, as freed nodes are otherwise kept for reuse.
+    /// Frees every node and gives the pool's memory back; time stays as it is. One deallocation per 64 Ki nodes ever
+    /// used at once, which for 10M nodes can take the system milliseconds: an owner that may not pause for it puts a
+    /// new wheel in place and drops the old one on another thread. Worth calling on an empty wheel too, as freed nodes
+    /// are otherwise kept for reuse.
     pub fn clear(&mut self) {
         if !self.is_empty() {
             let slots = self.heads.len();
@@ -382,7 +393,8 @@ impl Wheel {
         true
     }
 
-    /// Visits what is left of the slot taken, or puts it back if its tick is to come again. False if the budget ran out first.
+    /// Visits what is left of the slot taken, or puts it back if its tick is to come again. False if the budget ran out
+    /// first.
     fn drain_taken(&mut self, budget: &mut usize, visit: &mut impl FnMut(u32, i64) -> Verdict) -> bool {
         let rewound = self.taken_tick > self.last;
         while self.taken != NONE {
@@ -401,8 +413,8 @@ impl Wheel {
         true
     }
 
-    /// Asks the owner about a node, in no list, at tick `last`. `Again` of a tick not after it becomes the next tick: were it
-    /// `late` instead, an owner that answers so would be asked for ever within one call.
+    /// Asks the owner about a node, in no list, at tick `last`. `Again` of a tick not after it becomes the next tick:
+    /// were it `late` instead, an owner that answers so would be asked for ever within one call.
     #[inline]
     fn visit(&mut self, id: u32, visit: &mut impl FnMut(u32, i64) -> Verdict) {
         match visit(self.nodes.node(id).payload, self.last) {

@@ -1,0 +1,190 @@
+//! Runs one command: finds its row, asks the gates in Redis's order, calls the handler, counts.
+
+use crate::base::clock::Now;
+use crate::command::{self, Command};
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::server::session::ReplyMode;
+use crate::store::db::Moment;
+use crate::sys::alloc;
+
+use crate::command::spec::Flags;
+
+/// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
+const ECHO_BYTES_MAX: usize = 128;
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// It ran (or was refused), and this is what the loop has to do next.
+    Now(Next),
+    /// CLIENT PAUSE holds it back: it has to be given again later. Nothing was written.
+    Held,
+}
+
+/// Runs one command for a client. The reply is appended to `out`.
+///
+/// `started_ns` is the monotonic time at which the command began, and is moved to the time at which it ended, so that
+/// consecutive commands share one clock reading.
+pub fn execute(server: &mut Server, client: usize, args: Args<'_>, out: &mut Out, now: Now, started_ns: &mut u64) -> Ran {
+    let command = match find(args) {
+        Ok(command) => command,
+        Err(error) => {
+            refuse(server, client, out, &error, None);
+            return Ran::Now(Next::Done);
+        }
+    };
+    if let Some(error) = gate(server, client, command, args) {
+        refuse(server, client, out, &error, Some(command));
+        return Ran::Now(Next::Done);
+    }
+    let flags = command.spec.flags;
+    if server.pause.is_some() && holds_back(server, client, flags, now) {
+        return Ran::Held;
+    }
+    let next = run(server, client, command, args, out, now);
+    let ended_ns = server.clock.mono_ns();
+    let took_ns = ended_ns.saturating_sub(*started_ns);
+    *started_ns = ended_ns;
+    let stats = &mut server.stats;
+    stats.commands += 1;
+    stats.command_ns += took_ns;
+    stats.reads += u64::from(flags.has(Flags::READONLY));
+    stats.writes += u64::from(flags.has(Flags::WRITE));
+    let counts = &mut stats.by_command[command.id];
+    counts.calls += 1;
+    counts.ns += took_ns;
+    Ran::Now(next)
+}
+
+fn run(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>, out: &mut Out, now: Now) -> Next {
+    let session = &mut server.sessions[client];
+    session.last_command = Some(command);
+    session.commands += 1;
+    let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
+    let mute = match session.reply_mode {
+        ReplyMode::On => false,
+        ReplyMode::Off => true,
+        ReplyMode::SkipNext => {
+            session.reply_mode = ReplyMode::Skipping;
+            true
+        }
+        ReplyMode::Skipping => unreachable!("a skipped reply ends with its command"),
+    };
+    let mark = out.mark();
+    let handler = command.spec.handler.expect("a container without a handler does not get past `find`");
+    let mut ctx =
+        Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at: Moment::new(now, touch) };
+    let outcome = handler(&mut ctx, args);
+    let next = match outcome {
+        Ok(next) => next,
+        Err(error) => {
+            ctx.reply.error(&error);
+            server.stats.count_error(error.code());
+            server.stats.by_command[command.id].failed += 1;
+            Next::Done
+        }
+    };
+    if mute {
+        settle_muted(server, client, out, mark);
+    }
+    next
+}
+
+/// Drops a reply that the client does not want, unless the command itself has just asked for replies again.
+fn settle_muted(server: &mut Server, client: usize, out: &mut Out, mark: crate::resp::out::Mark) {
+    let session = &mut server.sessions[client];
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Skipping => {
+            session.reply_mode = ReplyMode::On;
+            out.truncate(mark);
+        }
+        ReplyMode::Off | ReplyMode::SkipNext => out.truncate(mark),
+    }
+}
+
+/// The row of a command line.
+fn find(args: Args<'_>) -> Result<&'static Command, ReplyError> {
+    let Some(command) = command::lookup(args.at(0)) else { return Err(unknown_command(args)) };
+    let command = match args.get(1) {
+        Some(name) if !command.subcommands.is_empty() => match command::lookup_subcommand(command, name) {
+            Some(sub) => sub,
+            None => return Err(unknown_subcommand(command, name)),
+        },
+        _ => command,
+    };
+    if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
+        return Err(ReplyError::arity(&command.full_name));
+    }
+    Ok(command)
+}
+
+fn unknown_command(args: Args<'_>) -> ReplyError {
+    let cut = |bytes: &[u8], max: usize| -> Vec<u8> {
+        // Redis prints with `%.*s`, which stops at a NUL byte.
+        bytes.iter().copied().take(max).take_while(|&b| b != 0).collect()
+    };
+    let mut echoed = Vec::new();
+    for arg in args.iter_from(1) {
+        if echoed.len() >= ECHO_BYTES_MAX {
+            break;
+        }
+        let room = ECHO_BYTES_MAX - echoed.len();
+        echoed.push(b'\'');
+        echoed.extend(cut(arg, room));
+        echoed.extend_from_slice(b"' ");
+    }
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend(cut(args.at(0), ECHO_BYTES_MAX));
+    text.extend_from_slice(b"', with args beginning with: ");
+    text.extend(echoed);
+    ReplyError::owned(text)
+}
+
+fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend(name.iter().copied().take(ECHO_BYTES_MAX).take_while(|&b| b != 0));
+    text.extend_from_slice(format!("'. Try {} HELP.", command.spec.name).as_bytes());
+    ReplyError::owned(text)
+}
+
+/// The gates, in Redis's order. `Some` is a refusal.
+#[inline]
+fn gate(server: &mut Server, client: usize, command: &'static Command, _args: Args<'_>) -> Option<ReplyError> {
+    let flags = command.spec.flags;
+    if !server.sessions[client].authenticated && !flags.has(Flags::NO_AUTH) {
+        return Some(ReplyError::new("NOAUTH Authentication required."));
+    }
+    if server.config.maxmemory != 0 && flags.has(Flags::DENYOOM) && is_over_memory(server) {
+        return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
+    }
+    None
+}
+
+fn is_over_memory(server: &Server) -> bool {
+    alloc::allocated_bytes() as u64 > server.config.maxmemory
+}
+
+fn refuse(server: &mut Server, client: usize, out: &mut Out, error: &ReplyError, command: Option<&'static Command>) {
+    server.stats.count_error(error.code());
+    if let Some(command) = command {
+        server.stats.by_command[command.id].rejected += 1;
+    }
+    let session = &mut server.sessions[client];
+    match session.reply_mode {
+        ReplyMode::On => Reply::new(out, session.proto).error(error),
+        ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
+        ReplyMode::Off | ReplyMode::Skipping => {}
+    }
+}
+
+/// CLIENT PAUSE: everything waits that the pause covers, except what its own end depends on.
+fn holds_back(server: &mut Server, _client: usize, flags: Flags, now: Now) -> bool {
+    let writes = flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
+    server.is_paused(writes, now)
+}

@@ -1,0 +1,6 @@
+//! From arguments to a finished reply: the gates every command passes, the handler, and what follows it.
+//!
+//! Clients enter here, and whatever else will run commands enters here too; there is no other way to a handler.
+
+pub mod cron;
+pub mod dispatch;
