@@ -26,7 +26,7 @@ impl Now {
 }
 
 /// A source of time.
-pub trait Clock {
+pub trait Clock: std::fmt::Debug {
     /// Both clocks, read now. O(1), tens of nanoseconds.
     fn now(&self) -> Now;
     /// The monotonic clock alone, nanoseconds since the server started.

@@ -26,12 +26,21 @@ pub enum Ran {
     Held,
 }
 
-/// Runs one command for a client. The reply is appended to `out`.
+/// Runs one command for a client. `named` is what `command::lookup` knows of its first argument. The reply is appended
+/// to `out`.
 ///
 /// `started_ns` is the monotonic time at which the command began, and is moved to the time at which it ended, so that
 /// consecutive commands share one clock reading.
-pub fn execute(server: &mut Server, client: usize, args: Args<'_>, out: &mut Out, now: Now, started_ns: &mut u64) -> Ran {
-    let command = match find(args) {
+pub fn execute(
+    server: &mut Server,
+    client: usize,
+    named: Option<&'static Command>,
+    args: Args<'_>,
+    out: &mut Out,
+    now: Now,
+    started_ns: &mut u64,
+) -> Ran {
+    let command = match find(named, args) {
         Ok(command) => command,
         Err(error) => {
             refuse(server, client, out, &error, None);
@@ -77,8 +86,7 @@ fn run(server: &mut Server, client: usize, command: &'static Command, args: Args
     };
     let mark = out.mark();
     let handler = command.spec.handler.expect("a container without a handler does not get past `find`");
-    let mut ctx =
-        Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at: Moment::new(now, touch) };
+    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at: Moment::new(now, touch) };
     let outcome = handler(&mut ctx, args);
     let next = match outcome {
         Ok(next) => next,
@@ -109,8 +117,8 @@ fn settle_muted(server: &mut Server, client: usize, out: &mut Out, mark: crate::
 }
 
 /// The row of a command line.
-fn find(args: Args<'_>) -> Result<&'static Command, ReplyError> {
-    let Some(command) = command::lookup(args.at(0)) else { return Err(unknown_command(args)) };
+fn find(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Command, ReplyError> {
+    let Some(command) = named else { return Err(unknown_command(args)) };
     let command = match args.get(1) {
         Some(name) if !command.subcommands.is_empty() => match command::lookup_subcommand(command, name) {
             Some(sub) => sub,

@@ -16,6 +16,7 @@ use crate::config::file::Sources;
 use crate::store::db::Db;
 use crate::store::hash::KeyHasher;
 use crate::sys::bg::Background;
+use crate::sys::listen::BoundSocket;
 use crate::timer::Wheel;
 
 use session::{ClientRef, Session};
@@ -65,10 +66,14 @@ pub struct Server {
     pub next_client_id: u64,
     /// Clients to be disconnected at the end of the turn.
     pub kills: Vec<ClientRef>,
-    /// Settings that changed and that the loop has to act on (listeners, log level), by name.
-    pub config_changes: Vec<&'static str>,
+    /// Sockets that replace the listening ones at the end of the turn, after CONFIG SET of `bind` or `port`.
+    pub new_listeners: Option<Vec<BoundSocket>>,
+    /// The server stops at the end of the turn.
+    pub stop_requested: bool,
     /// CLIENT PAUSE, while it lasts.
     pub pause: Option<Pause>,
+    /// Clients that the pause holds back.
+    pub held: usize,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
     /// Counters.
@@ -114,8 +119,10 @@ impl Server {
             sessions: Slab::new(),
             next_client_id: 1,
             kills: Vec::new(),
-            config_changes: Vec::new(),
+            new_listeners: None,
+            stop_requested: false,
             pause: None,
+            held: 0,
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
             stats: Stats::new(crate::command::count()),
             active_expire: true,

@@ -8,5 +8,7 @@
 pub mod alloc;
 pub mod bg;
 pub mod limits;
+pub mod listen;
+pub mod log;
 pub mod notify;
 pub mod signal;

@@ -1,0 +1,219 @@
+//! One connection: its socket, what has arrived and not been parsed, what has been answered and not been sent.
+//!
+//! Readiness is edge-triggered: `readable` and `writable` are set by events and cleared by the kernel's answers, and
+//! nothing is ever re-registered. An idle connection holds no buffer: input is read into the loop's own buffer and only
+//! a partial command is kept; an output buffer goes back to the loop's pool when it has been sent.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::resp::args::Span;
+use crate::resp::out::Out;
+use crate::resp::parse::Parser;
+
+/// A partial command that still lacks more than this many bytes is read straight into its own buffer.
+const DIRECT_READ_MIN: usize = 16 * 1024;
+/// Bytes read for one connection in one turn when reading directly.
+const DIRECT_READ_MAX: usize = 1024 * 1024;
+
+/// A stream socket of either kind.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buf),
+            Stream::Unix(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write(buf),
+            Stream::Unix(stream) => stream.write(buf),
+        }
+    }
+
+    fn write_vectored(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write_vectored(bufs),
+            Stream::Unix(stream) => stream.write_vectored(bufs),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+        }
+    }
+
+    /// The descriptor.
+    pub fn fd(&self) -> RawFd {
+        match self {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// This many bytes in the loop's buffer.
+    Scratch(usize),
+    /// Bytes appended to the connection's own input.
+    Input(usize),
+    /// Nothing now.
+    Nothing,
+    /// The peer will send no more.
+    End,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    stream: Stream,
+    /// The client's id, which tells this connection from an earlier one in the same slot.
+    pub id: u64,
+    /// Bytes of a command that is not complete, or of commands held back.
+    pub input: Vec<u8>,
+    /// State of the partial command at the start of `input`.
+    pub parser: Parser,
+    /// Arguments found so far of that command.
+    pub spans: Vec<Span>,
+    /// Bytes that the partial command is known to need in all; 0 if unknown.
+    pub needed: usize,
+    /// Replies not sent yet.
+    pub out: Out,
+    /// The kernel may have bytes for us.
+    pub readable: bool,
+    /// The kernel may take bytes from us.
+    pub writable: bool,
+    /// The peer has closed its side, or the connection broke: read to the end instead of trusting a short read.
+    pub hung_up: bool,
+    /// Waiting in the loop's ready list.
+    pub queued: bool,
+    /// Waiting in the loop's flush list.
+    pub flushing: bool,
+    /// Since when (monotonic ms) the output has been over the soft limit.
+    pub soft_over_ms: Option<u64>,
+}
+
+impl Conn {
+    /// Takes over a socket and registers it for good.
+    ///
+    /// # Errors
+    /// When the poll cannot take it.
+    pub fn register(mut stream: Stream, id: u64, registry: &Registry, token: Token) -> io::Result<Conn> {
+        registry.register(stream.source(), token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Conn {
+            stream,
+            id,
+            input: Vec::new(),
+            parser: Parser::default(),
+            spans: Vec::new(),
+            needed: 0,
+            out: Out::default(),
+            // Data may have come with the connection, so the first read does not wait for an event.
+            readable: true,
+            writable: true,
+            hung_up: false,
+            queued: false,
+            flushing: false,
+            soft_over_ms: None,
+        })
+    }
+
+    /// Reads once: into `scratch` when no input is kept, else onto the input.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn fill(&mut self, scratch: &mut [u8]) -> io::Result<Filled> {
+        let missing = self.needed.saturating_sub(self.input.len());
+        if missing >= DIRECT_READ_MIN {
+            return self.fill_directly(missing);
+        }
+        let count = match self.stream.read(scratch) {
+            Ok(0) => return Ok(Filled::End),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                return Ok(Filled::Nothing);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Filled::Nothing),
+            Err(error) => return Err(error),
+        };
+        // A short read means the kernel had no more: the next edge will tell. Unless the end is already there.
+        self.readable = count == scratch.len() || self.hung_up;
+        if self.input.is_empty() {
+            return Ok(Filled::Scratch(count));
+        }
+        self.input.extend_from_slice(&scratch[..count]);
+        Ok(Filled::Input(count))
+    }
+
+    fn fill_directly(&mut self, missing: usize) -> io::Result<Filled> {
+        self.input.reserve_exact(missing);
+        let before = self.input.len();
+        let limit = missing.min(DIRECT_READ_MAX) as u64;
+        let result = (&mut self.stream).take(limit).read_to_end(&mut self.input);
+        let count = self.input.len() - before;
+        match result {
+            Ok(_) if (count as u64) < limit => Ok(Filled::End),
+            Ok(_) => Ok(Filled::Input(count)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(if count == 0 { Filled::Nothing } else { Filled::Input(count) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what the kernel takes, in one write. Returns the bytes sent.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn flush(&mut self) -> io::Result<usize> {
+        let result = match self.out.as_slice() {
+            Some(bytes) => self.stream.write(bytes),
+            None => self.stream.write_vectored(&self.out.slices()),
+        };
+        match result {
+            Ok(count) => {
+                self.out.advance(count);
+                Ok(count)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.writable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the socket out of the poll; it closes when the connection is dropped.
+    pub fn deregister(&mut self, registry: &Registry) {
+        // Closing the descriptor removes it from the poll as well, so a failure changes nothing.
+        let _ = registry.deregister(self.stream.source());
+    }
+}
