@@ -2,6 +2,16 @@
 //!
 //! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands.
 
+pub mod admin;
+pub mod client;
+pub mod config;
+pub mod connection;
+pub mod debug;
+pub mod expire;
+pub mod info;
+pub mod introspect;
+pub mod keys;
+pub mod memory;
 pub mod spec;
 pub mod string;
 pub mod syntax;
@@ -11,7 +21,19 @@ use std::sync::OnceLock;
 use spec::Spec;
 
 /// The families, in the order of the README's table.
-const FAMILIES: &[&[Spec]] = &[string::ROWS];
+const FAMILIES: &[&[Spec]] = &[
+    string::ROWS,
+    keys::ROWS,
+    expire::ROWS,
+    connection::ROWS,
+    client::ROWS,
+    admin::ROWS,
+    config::ROWS,
+    info::ROWS,
+    introspect::ROWS,
+    memory::ROWS,
+    debug::ROWS,
+];
 
 /// A row with its place among all commands, for statistics.
 #[derive(Debug)]

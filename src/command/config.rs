@@ -1,0 +1,6 @@
+//! CONFIG and its subcommands: the rows and the handlers below.
+
+use super::spec::Spec;
+
+/// The rows.
+pub const ROWS: &[Spec] = &[];

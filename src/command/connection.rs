@@ -1,0 +1,6 @@
+//! The connection: greeting, authentication, protocol: the rows and the handlers below.
+
+use super::spec::Spec;
+
+/// The rows.
+pub const ROWS: &[Spec] = &[];

@@ -1,0 +1,6 @@
+//! DEBUG: switches for test tools: the rows and the handlers below.
+
+use super::spec::Spec;
+
+/// The rows.
+pub const ROWS: &[Spec] = &[];

@@ -1,0 +1,6 @@
+//! Times to live: the rows and the handlers below.
+
+use super::spec::Spec;
+
+/// The rows.
+pub const ROWS: &[Spec] = &[];

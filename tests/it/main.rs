@@ -1,0 +1,6 @@
+//! Commands, byte for byte, in both protocols, without sockets: one module per family.
+
+#[path = "../support/memory.rs"]
+mod memory;
+
+mod string;

@@ -1,0 +1,94 @@
+//! A server in memory: commands go straight to the engine, time stands still until told otherwise, no sockets.
+
+use std::rc::Rc;
+
+use aleadb::base::clock::{Clock, ManualClock};
+use aleadb::command;
+use aleadb::config::Config;
+use aleadb::engine::cron::Cron;
+use aleadb::engine::dispatch::{Ran, execute};
+use aleadb::resp::args::OwnedArgs;
+use aleadb::resp::out::Out;
+use aleadb::server::ctx::Next;
+use aleadb::server::session::{Origin, Session};
+use aleadb::server::{Identity, Seeds, Server};
+use aleadb::sys::bg::Background;
+
+/// Where the clock stands at first: 2023-11-14 22:13:20 UTC.
+pub const START_MS: i64 = 1_700_000_000_000;
+
+/// A server and one client of it.
+pub struct Memory {
+    pub server: Server,
+    pub clock: Rc<ManualClock>,
+    pub client: usize,
+    /// What the last command asked to happen next.
+    pub next: Next,
+    cron: Cron,
+}
+
+impl Memory {
+    /// A server with default settings.
+    pub fn new() -> Memory {
+        Memory::with_config(Config::default())
+    }
+
+    pub fn with_config(config: Config) -> Memory {
+        let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
+        let background = Background::start().expect("a thread");
+        let seeds = Seeds { hash: [1; 16], prng: 1 };
+        let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
+        let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
+        let client = connect(&mut server);
+        Memory { server, clock, client, next: Next::Done, cron: Cron::default() }
+    }
+
+    /// Adds a client and makes it the one that `raw` and `run` send for. Returns its index.
+    pub fn connect(&mut self) -> usize {
+        self.client = connect(&mut self.server);
+        self.client
+    }
+
+    /// Sends one command; the reply's bytes.
+    pub fn raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        let owned = OwnedArgs::new(args.iter().copied());
+        let (mut out, now, mut started_ns) = (Out::default(), self.clock.now(), self.clock.mono_ns());
+        let named = command::lookup(args[0]);
+        match execute(&mut self.server, self.client, named, owned.as_args(), &mut out, now, &mut started_ns) {
+            Ran::Now(next) => self.next = next,
+            Ran::Held => panic!("the command is held back by CLIENT PAUSE"),
+        }
+        out.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    /// Sends a command line split at spaces (`""` is an empty argument); the reply with `\r\n` and bytes escaped.
+    pub fn run(&mut self, line: &str) -> String {
+        let args = aleadb::base::quote::split_args(line.as_bytes()).expect("balanced quotes");
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        self.raw(&args).escape_ascii().to_string()
+    }
+
+    /// Sends lines and compares each reply: `("GET k", "$1\\r\\nv\\r\\n")`.
+    pub fn expect(&mut self, rows: &[(&str, &str)]) {
+        for (line, reply) in rows {
+            assert_eq!(self.run(line), *reply, "{line}");
+        }
+    }
+
+    /// Moves both clocks and lets due keys leave.
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.clock.advance_ms(ms);
+        let now = self.clock.now();
+        while self.cron.expire(&mut self.server, now) {}
+    }
+}
+
+fn connect(server: &mut Server) -> usize {
+    let id = server.next_client_id;
+    server.next_client_id += 1;
+    let mut session = Session::new(id, Origin::Loopback, 0);
+    session.authenticated = server.config.requirepass.is_empty();
+    session.peer = format!("127.0.0.1:{}", 40_000 + id);
+    session.local = String::from("127.0.0.1:7379");
+    server.sessions.insert(session)
+}
