@@ -1,0 +1,60 @@
+//! The differential test: our server and Redis get the same bytes and must give the same answers.
+//!
+//! - `stream`, `generate`, `compare`, `state`: seeded streams of command lines, written from the commands' syntax.
+//! - `protocol`: broken and unusual requests, byte by byte.
+//! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
+//!
+//! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
+//! long each is; `ALEADB_DIFF_ONLY` and `ALEADB_DIFF_SKIP` take full command names separated by commas (`get,object|freq`).
+//! The programs compared are chosen in `pair`.
+
+mod compare;
+mod generate;
+mod pair;
+mod protocol;
+#[path = "../support/resp.rs"]
+mod resp;
+mod rng;
+mod rows;
+#[path = "../support/server.rs"]
+mod server;
+mod state;
+mod stream;
+mod tables;
+
+use pair::Pair;
+use stream::Plan;
+
+fn number(name: &str, default: u64) -> u64 {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}"))
+}
+
+/// Whether the environment lets this command take part.
+fn wanted(full_name: &str) -> bool {
+    let lists = |name: &str| std::env::var(name).ok().map(|list| list.split(',').any(|entry| entry == full_name));
+    lists("ALEADB_DIFF_ONLY").unwrap_or(true) && !lists("ALEADB_DIFF_SKIP").unwrap_or(false)
+}
+
+fn streams_match(protocol: u8) {
+    let Some(pair) = Pair::start(&[]) else { return };
+    let first = number("ALEADB_DIFF_SEED", 1);
+    let seeds = number("ALEADB_DIFF_SEEDS", 4);
+    let steps = number("ALEADB_DIFF_STEPS", 4_000) as usize;
+    let mut reports = Vec::new();
+    for seed in first..first + seeds {
+        let plan = Plan { seed, steps, protocol, any_pipeline: seed % 4 >= 2, tight: seed % 2 == 1 };
+        reports.extend(stream::check(&pair, plan, wanted).err());
+    }
+    assert!(reports.is_empty(), "{} of {seeds} seeds differ\n\n{}", reports.len(), reports.join("\n"));
+}
+
+#[test]
+fn streams_match_redis_in_resp2() {
+    streams_match(2);
+}
+
+#[test]
+fn streams_match_redis_in_resp3() {
+    streams_match(3);
+}
