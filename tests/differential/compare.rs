@@ -151,8 +151,8 @@ pub fn near(left: &Value, right: &Value, distance: i64) -> bool {
 
 fn same_scan(line: &Line, left: &Value, right: &Value, pairs: bool) -> bool {
     let (Some([_, left_items]), Some([_, right_items])) = (left.items(), right.items()) else { return false };
-    let everything = line.iter().any(|word| *word == EVERYTHING.to_string().into_bytes());
-    if !everything {
+    let last_count = line.iter().rposition(|word| word.eq_ignore_ascii_case(b"COUNT")).and_then(|at| line.get(at + 1));
+    if last_count.is_none_or(|count| *count != EVERYTHING.to_string().into_bytes()) {
         return left_items.items().is_some() && right_items.items().is_some();
     }
     let pairs = pairs && !line.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES"));
@@ -162,7 +162,9 @@ fn same_scan(line: &Line, left: &Value, right: &Value, pairs: bool) -> bool {
 
 fn same_sort(line: &Line, left: &Value, right: &Value) -> bool {
     let after_by = line.iter().position(|word| word.eq_ignore_ascii_case(b"BY")).and_then(|at| line.get(at + 1));
-    let has_order = after_by.is_none_or(|pattern| pattern.contains(&b'*'));
+    // Missing texts are equal to each other; missing numbers are told apart by the element itself.
+    let by_text = line.iter().any(|word| word.eq_ignore_ascii_case(b"ALPHA"));
+    let has_order = after_by.is_none_or(|pattern| pattern.contains(&b'*') && !by_text);
     if has_order {
         return false;
     }

@@ -186,8 +186,10 @@ impl Generator {
             let word = self.rng.below(name_count);
             line[word] = self.odd_case(&line[word].clone());
         }
-        if command.full_name == "spop" {
-            self.end_random_removal(&mut line);
+        match command.full_name.as_str() {
+            "spop" => self.end_random_removal(&mut line),
+            "sort" => keep_sort_stable(&mut line),
+            _ => self.keep_to_one_score(command, &mut line),
         }
         self.commands = commands;
         line
@@ -198,6 +200,26 @@ impl Generator {
         line.truncate(3);
         if let Some(key) = line.get(1) {
             self.follow_up = Some(vec![b"DEL".to_vec(), key.clone()]);
+        }
+    }
+
+    /// A range by member over members of different scores is not defined: where Redis starts depends on random levels. Such
+    /// lines get sorted sets of their own, in which all scores are equal.
+    fn keep_to_one_score(&mut self, command: &Command, line: &mut Line) {
+        let by_member =
+            command.full_name.contains("lex") || line.iter().any(|word| word.eq_ignore_ascii_case(b"BYLEX"));
+        let key_at = if command.full_name == "zrangestore" { 2 } else { 1 };
+        if !by_member || line.len() <= key_at {
+            return;
+        }
+        let key = format!("lex{}", self.rng.below(2)).into_bytes();
+        line[key_at] = key.clone();
+        if self.rng.chance(40) {
+            let mut add = vec![b"ZADD".to_vec(), key];
+            for _ in 0..self.repetitions() {
+                add.extend([b"0".to_vec(), format!("m{}", self.rng.below(12)).into_bytes()]);
+            }
+            self.follow_up = Some(add);
         }
     }
 
@@ -515,6 +537,13 @@ impl Generator {
             7 | 8 => self.rng.between(-20, 20).to_string().into_bytes(),
             _ => format!("v{}", self.rng.below(20)).into_bytes(),
         }
+    }
+}
+
+/// Texts that are equal, or all missing, sort in the order of the hash table, which must not be stored.
+fn keep_sort_stable(line: &mut Line) {
+    if line.iter().any(|word| word.eq_ignore_ascii_case(b"BY")) {
+        line.retain(|word| !word.eq_ignore_ascii_case(b"ALPHA"));
     }
 }
 
