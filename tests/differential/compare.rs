@@ -151,8 +151,11 @@ pub fn near(left: &Value, right: &Value, distance: i64) -> bool {
 
 fn same_scan(line: &Line, left: &Value, right: &Value, pairs: bool) -> bool {
     let (Some([_, left_items]), Some([_, right_items])) = (left.items(), right.items()) else { return false };
+    let cursor = line.get(if full_name(line) == "scan" { 1 } else { 2 });
     let last_count = line.iter().rposition(|word| word.eq_ignore_ascii_case(b"COUNT")).and_then(|at| line.get(at + 1));
-    if last_count.is_none_or(|count| *count != EVERYTHING.to_string().into_bytes()) {
+    let whole = cursor.is_some_and(|cursor| cursor == b"0")
+        && last_count.is_some_and(|count| *count == EVERYTHING.to_string().into_bytes());
+    if !whole {
         return left_items.items().is_some() && right_items.items().is_some();
     }
     let pairs = pairs && !line.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES"));

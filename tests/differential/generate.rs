@@ -22,7 +22,14 @@ const FAR_S: i64 = 4_102_444_800;
 pub const EVERYTHING: i64 = 100_000;
 
 /// Commands that empty or exchange whole databases, or change how all later commands run: a few of them go a long way.
-const RARE: &[&str] = &["flushall", "flushdb", "swapdb", "select", "move", "multi", "discard", "watch"];
+const RARE: &[&str] = &["flushall", "flushdb", "swapdb", "select", "move", "exec", "discard"];
+
+/// Commands without which the others of their group find nothing.
+const BUILDERS: &[&str] =
+    &["hset", "rpush", "lpush", "sadd", "zadd", "geoadd", "xadd", "xgroup|create", "xreadgroup", "multi"];
+
+/// Groups of commands on one type of value each.
+const GROUPS: &[&str] = &["string", "bitmap", "hyperloglog", "hash", "list", "set", "sorted-set", "geo", "stream"];
 
 /// Numbers and texts on the edge of what a number may be. None is a small positive number: such a number could become
 /// a deadline that passes, or a long wait.
@@ -87,6 +94,16 @@ const WHOLES: &[&str] = &[
     "4611686018427387904",
 ];
 
+/// What `DUMP` of a Redis 7.0 gives for a text, a number, a list, a set, a hash and a sorted set.
+const DUMPS: &[&[u8]] = &[
+    b"\x00\x05hello\x0a\x00cr\xdfve4 \x0a",
+    b"\x00\xc190\x0a\x00\x9d\x94\xea'\x93\xfc\x08\xb9",
+    b"\x12\x01\x02\x0f\x0f\x00\x00\x00\x03\x00\x81a\x02\x81b\x02\x01\x01\xff\x0a\x00\xe0\x1b\xabJG\xceY\x22",
+    b"\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\x01\x00\x02\x00,\x01\x0a\x00\xe5\x10\xb2\x8e{\x95)\xaa",
+    b"\x10\x15\x15\x00\x00\x00\x04\x00\x82f1\x03\x82v1\x03\x82f2\x03\x02\x01\xff\x0a\x00\x5c^\xa8\x13\xfe\xec\x1f\xf5",
+    b"\x11\x16\x16\x00\x00\x00\x04\x00\x82m1\x03\x01\x01\x82m2\x03\x832.5\x04\xff\x0a\x00\xdd\x92o\x09_\x85L{",
+];
+
 /// One command that lines can be written for.
 struct Command {
     row: &'static Row,
@@ -118,13 +135,17 @@ pub struct Generator {
     seed: u64,
     commands: Vec<Command>,
     keys: Vec<Vec<u8>>,
+    /// How many keys each group prefers.
+    group_key_count: usize,
     /// How often an optional argument is given, in percent.
     option_percent: usize,
     /// How often members are whole numbers, in percent.
     whole_percent: usize,
     /// Grows, so that most stream entries are accepted.
     stream_ms: i64,
-    /// Lines that must directly follow the last one.
+    /// How many more lines the open transaction gets.
+    queue_left: Option<usize>,
+    /// A line that must directly follow the last one.
     follow_up: Option<Line>,
 }
 
@@ -132,8 +153,7 @@ impl Generator {
     /// The generator of a seed, for rows that `wanted` accepts.
     pub fn new(seed: u64, wanted: impl Fn(&str) -> bool) -> Generator {
         let mut rng = Rng::new(seed);
-        let key_count = 4 + rng.below(12);
-        let mut keys: Vec<Vec<u8>> = (0..key_count).map(|n| format!("k{n}").into_bytes()).collect();
+        let mut keys: Vec<Vec<u8>> = (0..GROUPS.len() * 3).map(|n| format!("k{n}").into_bytes()).collect();
         keys.extend([
             b"".to_vec(),
             b"k\x00\xff\r\n".to_vec(),
@@ -151,15 +171,36 @@ impl Generator {
             commands.push(Command { row, full_name, args, weight_sum });
         }
         assert!(!commands.is_empty(), "no command to write lines for");
+        let group_key_count = 1 + rng.below(3);
         let option_percent = *rng.pick(&[10, 30, 60]);
         let whole_percent = *rng.pick(&[5, 30, 90]);
-        Generator { rng, seed, commands, keys, option_percent, whole_percent, stream_ms: 0, follow_up: None }
+        Generator {
+            rng,
+            seed,
+            commands,
+            keys,
+            group_key_count,
+            option_percent,
+            whole_percent,
+            stream_ms: 0,
+            queue_left: None,
+            follow_up: None,
+        }
     }
 
     /// The next line.
     pub fn line(&mut self) -> Line {
         if let Some(line) = self.follow_up.take() {
             return line;
+        }
+        match self.queue_left {
+            Some(0) => {
+                self.queue_left = None;
+                let end: &[u8] = if self.rng.chance(15) { b"DISCARD" } else { b"EXEC" };
+                return vec![end.to_vec()];
+            }
+            Some(left) => self.queue_left = Some(left - 1),
+            None => {}
         }
         let at = self.rng.below(self.commands.last().map_or(1, |command| command.weight_sum));
         let index = self.commands.partition_point(|command| command.weight_sum <= at);
@@ -189,6 +230,7 @@ impl Generator {
         match command.full_name.as_str() {
             "spop" => self.end_random_removal(&mut line),
             "sort" => keep_sort_stable(&mut line),
+            "multi" => self.queue_left = Some(self.rng.below(8)),
             _ => self.keep_to_one_score(command, &mut line),
         }
         self.commands = commands;
@@ -231,7 +273,7 @@ impl Generator {
             }
         }
         let mut count_at = None;
-        let streams_count = self.repetitions();
+        let streams_count = if self.rng.chance(70) { 1 } else { self.repetitions() };
         for arg in order {
             if arg.optional && !self.wants(arg) {
                 continue;
@@ -280,7 +322,8 @@ impl Generator {
 
     /// Whether to give an optional argument; each seed likes some of them better.
     fn wants(&mut self, arg: &Arg) -> bool {
-        let liked = mix_text(self.seed, &arg.name).is_multiple_of(4);
+        // Without it, a group needs a stream that is there.
+        let liked = mix_text(self.seed, &arg.name).is_multiple_of(4) || arg.name == "mkstream";
         let percent = if liked { self.option_percent + 30 } else { self.option_percent };
         self.rng.chance(percent)
     }
@@ -334,13 +377,14 @@ impl Generator {
     }
 
     fn key(&mut self, command: &Command) -> Vec<u8> {
-        if self.rng.chance(25) {
+        if self.rng.chance(10) {
             return self.rng.pick(&self.keys).clone();
         }
         // Each group has a few keys of its own, so that most keys hold what most commands on them expect.
-        let first = mix_text(0, command.row.group) as usize % self.keys.len();
-        let index = (first + self.rng.below(3)) % self.keys.len();
-        self.keys[index].clone()
+        let Some(group) = GROUPS.iter().position(|group| *group == command.row.group) else {
+            return self.rng.pick(&self.keys).clone();
+        };
+        format!("k{}", (group * 3 + self.rng.below(self.group_key_count)) % (GROUPS.len() * 3)).into_bytes()
     }
 
     fn value(&mut self, command: &Command, arg: &Arg) -> Vec<u8> {
@@ -405,12 +449,11 @@ impl Generator {
     fn real(&mut self, name: &str) -> String {
         match name {
             "timeout" => (*self.rng.pick(&["0.001", "0.002", "1e-3", "-1", "nan", "x"])).to_owned(),
-            "longitude" => {
-                (*self.rng.pick(&["13.361389", "15.087269", "0", "-122.4", "179.99", "180.1", "2.35"])).to_owned()
+            "longitude" | "latitude" if self.rng.chance(5) => {
+                (*self.rng.pick(&["180.1", "-180.1", "85.06", "-85.06"])).to_owned()
             }
-            "latitude" => {
-                (*self.rng.pick(&["38.115556", "37.502669", "0", "37.7", "-85", "85.06", "48.85"])).to_owned()
-            }
+            "longitude" => (*self.rng.pick(&["13.361389", "15.087269", "0", "-122.4", "179.99", "2.35"])).to_owned(),
+            "latitude" => (*self.rng.pick(&["38.115556", "37.502669", "0", "37.7", "-85", "48.85"])).to_owned(),
             "radius" | "width" | "height" => {
                 (*self.rng.pick(&["0", "1", "100", "200.5", "5000", "1e7", "-1"])).to_owned()
             }
@@ -479,6 +522,7 @@ impl Generator {
             (_, "command") => {
                 self.rng.pick(&["SET", "GET", "MSET", "EVAL", "ZUNION", "XREAD", "SORT", "nosuch", "PING"]).to_string()
             }
+            (_, "serialized-value") if self.rng.chance(80) => return self.rng.pick(DUMPS).to_vec(),
             _ => return self.anything(),
         };
         text.into_bytes()
@@ -553,7 +597,9 @@ fn weight(seed: u64, row: &Row, full_name: &str) -> usize {
         return 4;
     }
     let mut weight = if row.has_flag("write") { 20 } else { 10 };
-    if row.has_flag("blocking") || row.name == "HELP" {
+    if BUILDERS.contains(&full_name) {
+        weight = 60;
+    } else if row.has_flag("blocking") || row.name == "HELP" {
         weight /= 5;
     }
     if mix_text(seed, full_name).is_multiple_of(4) {
@@ -561,9 +607,6 @@ fn weight(seed: u64, row: &Row, full_name: &str) -> usize {
     }
     if mix_text(seed, row.group).is_multiple_of(4) {
         weight *= 6;
-    }
-    if full_name == "exec" {
-        weight = 20;
     }
     weight
 }

@@ -76,13 +76,7 @@ fn generated_lines_reach_every_command_and_mostly_work() {
         }
     }
     let (worked, all) = accepted.values().fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
-    if std::env::var_os("STATS").is_some() {
-        for (n, (a, b)) in &accepted {
-            println!("{n} {a}/{b}");
-        }
-        println!("{worked}/{all}");
-    }
-    assert!(worked * 100 > all * 55, "only {worked} of {all} lines are accepted");
+    assert!(worked * 100 > all * 60, "only {worked} of {all} lines are accepted");
     let hopeless: Vec<_> = rows::all()
         .iter()
         .map(rows::Row::full_name)
