@@ -349,11 +349,7 @@ impl Generator {
         let args = line.len() - name_count;
         let garbage = self.rng.pick(GARBAGE).to_vec();
         match self.rng.below(5) {
-            0 => {
-                if args > 0 {
-                    line.pop();
-                }
-            }
+            0 if args > 0 => line.truncate(line.len() - 1),
             1 if args > 0 && !command.is_blocking() => {
                 let at = name_count + self.rng.below(args);
                 line.insert(at, line[at].clone());

@@ -6,7 +6,8 @@
 //!
 //! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
 //! long each is; `ALEADB_DIFF_ONLY` and `ALEADB_DIFF_SKIP` take full command names separated by commas (`get,object|freq`).
-//! The programs compared are chosen in `pair`.
+//! A report that says it came `without` some commands is replayed with those in `ALEADB_DIFF_SKIP`. The programs compared are
+//! chosen in `pair`.
 
 mod compare;
 mod generate;
@@ -38,17 +39,32 @@ fn wanted(full_name: &str) -> bool {
     lists("ALEADB_DIFF_ONLY").unwrap_or(true) && !lists("ALEADB_DIFF_SKIP").unwrap_or(false)
 }
 
+/// How many different commands one seed reports before it counts as hopeless.
+const REPORTS_PER_SEED_MAX: usize = 4;
+
 fn streams_match(protocol: u8) {
     let Some(pair) = Pair::start(&[]) else { return };
     let first = number("ALEADB_DIFF_SEED", 1);
     let seeds = number("ALEADB_DIFF_SEEDS", 8);
     let steps = number("ALEADB_DIFF_STEPS", 4_000) as usize;
+    let known = tables::known_commands(&pair.subject);
     let mut reports = Vec::new();
+    // A command known to differ would hide all others, so later rounds do without it.
+    let mut found: Vec<String> = Vec::new();
     for seed in first..first + seeds {
         let plan = Plan { seed, steps, protocol, any_pipeline: seed % 4 >= 2, tight: seed % 2 == 1 };
-        reports.extend(stream::check(&pair, plan, wanted).err());
+        for _ in 0..REPORTS_PER_SEED_MAX {
+            let takes_part = |name: &str| wanted(name) && known.contains(name) && !found.iter().any(|f| f == name);
+            let Err(failure) = stream::check(&pair, plan, takes_part) else { break };
+            reports.push(format!("{}  without: {}\n", failure.report, found.join(",")));
+            // Only a command can be left out of the next round.
+            if !known.contains(&failure.what) {
+                break;
+            }
+            found.push(failure.what);
+        }
     }
-    assert!(reports.is_empty(), "{} of {seeds} seeds differ\n\n{}", reports.len(), reports.join("\n"));
+    assert!(reports.is_empty(), "{} differences in {seeds} seeds\n\n{}", reports.len(), reports.join("\n"));
 }
 
 /// A generator whose lines are mostly refused compares error texts only.

@@ -54,8 +54,16 @@ struct Mismatch {
     detail: String,
 }
 
-/// Runs one stream. The error is a report that names the seed and lists a short script that still fails.
-pub fn check(pair: &Pair, plan: Plan, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+/// What a stream that failed has to say.
+pub struct Failure {
+    /// The command whose reply differs, or `state` or `connection`.
+    pub what: String,
+    /// The seed, the step, both replies and a short script that still fails.
+    pub report: String,
+}
+
+/// Runs one stream of the commands that `wanted` accepts.
+pub fn check(pair: &Pair, plan: Plan, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let mut generator = Generator::new(plan.seed, wanted);
     let lines: Vec<Line> = (0..plan.steps).map(|_| generator.line()).collect();
     let Some(found) = run(pair, plan, &lines, true) else { return Ok(()) };
@@ -65,7 +73,8 @@ pub fn check(pair: &Pair, plan: Plan, wanted: impl Fn(&str) -> bool) -> Result<(
     let found = again.unwrap_or(found);
     let script = shrink(pair, plan, kept, &found.what, only_in_pipeline);
     let last = run(pair, plan, &script, only_in_pipeline);
-    Err(report(plan, &found, &script, last.as_ref(), only_in_pipeline))
+    let report = report(plan, &found, &script, last.as_ref(), only_in_pipeline);
+    Err(Failure { what: found.what, report })
 }
 
 fn report(plan: Plan, found: &Mismatch, script: &[Line], last: Option<&Mismatch>, only_in_pipeline: bool) -> String {
@@ -202,6 +211,26 @@ fn shrink(pair: &Pair, plan: Plan, script: Vec<Line>, what: &str, pipelined: boo
             break;
         }
         part = if part == 1 { 1 } else { part / 2 };
+    }
+    shorten(pair, plan, script, what, pipelined, deadline)
+}
+
+/// Leaves out words of long lines while `what` still differs.
+fn shorten(pair: &Pair, plan: Plan, script: Vec<Line>, what: &str, pipelined: bool, deadline: Instant) -> Vec<Line> {
+    let mut script = script;
+    for index in 0..script.len() {
+        for width in [16, 8, 4, 2, 1] {
+            let mut end = script[index].len();
+            while end > width && Instant::now() < deadline {
+                let mut candidate = script.clone();
+                candidate[index].drain(end - width..end);
+                let found = is_sound(&candidate).then(|| run(pair, plan, &candidate, pipelined)).flatten();
+                if found.is_some_and(|found| found.what == what) {
+                    script = candidate;
+                }
+                end -= width;
+            }
+        }
     }
     script
 }

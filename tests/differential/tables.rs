@@ -3,6 +3,7 @@
 use crate::generate::Generator;
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, Value};
+use crate::server::Server;
 use crate::stream::quoted;
 use crate::wanted;
 use aleadb::command::syntax::{Arg, ArgKind, parse_command};
@@ -27,6 +28,11 @@ fn described(client: &mut Client) -> BTreeMap<String, Described> {
         describe(row, &mut all);
     }
     all
+}
+
+/// The full names of all commands that the server lists, which must be most of what a stream needs.
+pub fn known_commands(server: &Server) -> BTreeSet<String> {
+    described(&mut server.connect().expect("just started")).into_keys().collect()
 }
 
 fn describe(row: &Value, all: &mut BTreeMap<String, Described>) {
@@ -112,7 +118,7 @@ fn keys_of_generated_lines_match_redis() {
     }
     let mut subject = pair.subject.connect().expect("just started");
     let mut oracle = pair.oracle.connect().expect("just started");
-    let known: BTreeSet<String> = described(&mut subject).into_keys().collect();
+    let known = known_commands(&pair.subject);
     let mut generator = Generator::new(7, |name| wanted(name) && known.contains(name));
     let mut differences = Vec::new();
     for line in generator.lines_of_each(12) {

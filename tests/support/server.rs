@@ -54,6 +54,8 @@ impl Server {
                 .arg("--dir")
                 .arg(&dir)
                 .args(args)
+                // Texts sort by the locale.
+                .env("LC_ALL", "C")
                 .stdin(Stdio::null())
                 .stdout(file.try_clone()?)
                 .stderr(file)
