@@ -1,0 +1,334 @@
+//! What it means for two replies to the same line to be the same.
+//!
+//! Equal bytes are always the same. [`RULES`] is the complete list of commands whose replies may differ otherwise, with the
+//! reason; a line of any other command must be answered to the byte. Inside `EXEC` each reply follows the rule of its line.
+
+use crate::generate::{EVERYTHING, Line};
+use crate::resp::{Reply, Value};
+
+/// How far apart two clocks readings may be, in milliseconds: a pipeline of slow commands on a busy machine.
+const APART_MS: i64 = 10_000;
+
+#[derive(Clone, Copy)]
+enum Rule {
+    /// The elements may come in any order.
+    Unordered,
+    /// Keys with their values may come in any order; in version 2 they are one flat array.
+    UnorderedPairs,
+    /// Only the structure counts: kinds, lengths, which parts are null.
+    Shape,
+    /// Positive numbers may be this far apart.
+    Near(i64),
+    /// A cursor and elements. Compared as a set when the whole collection was asked for, by structure otherwise.
+    Scan { pairs: bool },
+    /// A set sorted without an order comes in any order.
+    Sort,
+    /// `embstr` and `raw` are the same.
+    TextEncoding,
+    /// The values after these names are left out.
+    Without(&'static [&'static str]),
+    /// This column of each row is left out.
+    WithoutColumn(usize),
+}
+
+const RANDOM: &str = "elements are chosen at random";
+const HASHED: &str = "hash tables are seeded anew by every process, so their order is its own";
+const CLOCK: &str = "the two servers run the line at different moments";
+
+/// Every intended difference: the commands, the rule, the reason.
+const RULES: &[(&[&str], Rule, &str)] = &[
+    (
+        &["keys", "smembers", "sunion", "sinter", "sdiff", "hkeys", "hvals", "pubsub|channels", "pubsub|shardchannels"],
+        Rule::Unordered,
+        HASHED,
+    ),
+    (&["hgetall"], Rule::UnorderedPairs, HASHED),
+    (&["scan", "sscan"], Rule::Scan { pairs: false }, HASHED),
+    (&["hscan", "zscan"], Rule::Scan { pairs: true }, HASHED),
+    (&["sort", "sort_ro"], Rule::Sort, HASHED),
+    (&["randomkey", "srandmember", "hrandfield", "zrandmember", "spop"], Rule::Shape, RANDOM),
+    (&["object|idletime"], Rule::Shape, CLOCK),
+    (&["object|refcount"], Rule::Shape, "which small values are shared is a matter of memory, not of data"),
+    (
+        &["object|encoding"],
+        Rule::TextEncoding,
+        "Redis 8.2 says embstr when key and value together fit into one small block, so the word depends on the length of the \
+         key: a matter of memory, not of data",
+    ),
+    (&["object|freq"], Rule::Shape, "the counter grows by chance"),
+    (&["ttl", "expiretime", "httl", "hexpiretime"], Rule::Near(APART_MS / 1000), CLOCK),
+    (&["pttl", "pexpiretime", "hpttl", "hpexpiretime"], Rule::Near(APART_MS), CLOCK),
+    (&["xpending"], Rule::WithoutColumn(2), CLOCK),
+    (
+        &["xinfo|stream", "xinfo|groups", "xinfo|consumers"],
+        Rule::Without(&[
+            "idle",
+            "inactive",
+            "seen-time",
+            "active-time",
+            "pel",
+            "pending",
+            "radix-tree-keys",
+            "radix-tree-nodes",
+        ]),
+        "ages depend on the clock and the tree's node count on its build; pending entries carry their delivery time and are \
+         compared by XPENDING",
+    ),
+];
+
+/// Whether both servers answered `line` the same way.
+pub fn same(line: &Line, left: &Value, right: &Value) -> bool {
+    if left == right {
+        return true;
+    }
+    let name = full_name(line);
+    let Some((_, rule, _)) = RULES.iter().find(|(names, _, _)| names.contains(&name.as_str())) else { return false };
+    match rule {
+        Rule::Unordered => sorted(left) == sorted(right),
+        Rule::UnorderedPairs => sorted_pairs(left) == sorted_pairs(right),
+        Rule::Shape => shape(left) == shape(right),
+        Rule::Near(distance) => near(left, right, *distance),
+        Rule::Scan { pairs } => same_scan(line, left, right, *pairs),
+        Rule::Sort => same_sort(line, left, right),
+        Rule::TextEncoding => [left, right].iter().all(|value| matches!(value.bytes(), Some(b"embstr" | b"raw"))),
+        Rule::Without(names) => without(left, names) == without(right, names),
+        Rule::WithoutColumn(column) => without_column(left, *column) == without_column(right, *column),
+    }
+}
+
+/// The name as `COMMAND DOCS` writes it. A second word counts only for containers.
+pub fn full_name(line: &Line) -> String {
+    let word = |index: usize| {
+        line.get(index).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).unwrap_or_default()
+    };
+    let first = word(0);
+    match first.as_str() {
+        "object" | "xinfo" | "pubsub" | "xgroup" | "client" | "command" => format!("{first}|{}", word(1)),
+        _ => first,
+    }
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) | Value::Set(items) => {
+            let mut items = items.clone();
+            items.sort();
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
+fn sorted_pairs(value: &Value) -> Value {
+    match value {
+        Value::Map(pairs) => {
+            let mut pairs = pairs.clone();
+            pairs.sort();
+            Value::Map(pairs)
+        }
+        Value::Array(items) => {
+            let mut pairs: Vec<Value> = items.chunks(2).map(|pair| Value::Array(pair.to_vec())).collect();
+            pairs.sort();
+            Value::Array(pairs)
+        }
+        other => other.clone(),
+    }
+}
+
+/// The value with all texts and numbers made equal. Errors stay as they are.
+fn shape(value: &Value) -> Value {
+    let each = |items: &[Value]| items.iter().map(shape).collect();
+    match value {
+        Value::Bulk(_) => Value::Bulk(Vec::new()),
+        Value::Double(_) => Value::Double(Vec::new()),
+        Value::Integer(_) => Value::Integer(0),
+        Value::Array(items) => Value::Array(each(items)),
+        Value::Set(items) => Value::Set(each(items)),
+        Value::Map(pairs) => Value::Map(pairs.iter().map(|(k, v)| (shape(k), shape(v))).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Equal but for positive numbers, which are points in time or times to live; the others are codes.
+pub fn near(left: &Value, right: &Value, distance: i64) -> bool {
+    match (left, right) {
+        (Value::Integer(l), Value::Integer(r)) if *l > 0 && *r > 0 => l.abs_diff(*r) <= distance.unsigned_abs(),
+        (Value::Array(l), Value::Array(r)) => l.len() == r.len() && l.iter().zip(r).all(|(l, r)| near(l, r, distance)),
+        _ => left == right,
+    }
+}
+
+fn same_scan(line: &Line, left: &Value, right: &Value, pairs: bool) -> bool {
+    let (Some([_, left_items]), Some([_, right_items])) = (left.items(), right.items()) else { return false };
+    let cursor = line.get(if full_name(line) == "scan" { 1 } else { 2 });
+    let last_count = line.iter().rposition(|word| word.eq_ignore_ascii_case(b"COUNT")).and_then(|at| line.get(at + 1));
+    let whole = cursor.is_some_and(|cursor| cursor == b"0")
+        && last_count.is_some_and(|count| *count == EVERYTHING.to_string().into_bytes());
+    if !whole {
+        return left_items.items().is_some() && right_items.items().is_some();
+    }
+    let pairs = pairs && !line.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES"));
+    let order = if pairs { sorted_pairs } else { sorted };
+    order(left_items) == order(right_items)
+}
+
+fn same_sort(line: &Line, left: &Value, right: &Value) -> bool {
+    let after_by = line.iter().position(|word| word.eq_ignore_ascii_case(b"BY")).and_then(|at| line.get(at + 1));
+    let by_text = line.iter().any(|word| word.eq_ignore_ascii_case(b"ALPHA"));
+    // Texts are compared up to their first zero byte.
+    let cut_short = || left.items().unwrap_or_default().iter().any(|item| item.bytes().is_some_and(|b| b.contains(&0)));
+    let has_order = match after_by {
+        None => !(by_text && cut_short()),
+        // Missing texts are equal to each other; missing numbers are told apart by the element itself.
+        Some(pattern) => pattern.contains(&b'*') && !by_text,
+    };
+    if has_order {
+        return false;
+    }
+    let chosen = [&b"LIMIT"[..], b"GET"].iter().any(|word| line.iter().any(|arg| arg.eq_ignore_ascii_case(word)));
+    if chosen { shape_of_list(left) == shape_of_list(right) } else { sorted(left) == sorted(right) }
+}
+
+fn shape_of_list(value: &Value) -> Option<usize> {
+    value.items().map(<[Value]>::len)
+}
+
+fn without(value: &Value, names: &[&str]) -> Value {
+    let is_left_out = |key: &Value| names.iter().any(|name| key.bytes() == Some(name.as_bytes()));
+    match value {
+        Value::Map(pairs) => Value::Map(
+            pairs
+                .iter()
+                .filter(|(key, _)| !is_left_out(key))
+                .map(|(key, v)| (key.clone(), without(v, names)))
+                .collect(),
+        ),
+        Value::Array(items) => {
+            let mut kept = Vec::new();
+            let mut skip = false;
+            for item in items {
+                if !std::mem::take(&mut skip) {
+                    kept.push(without(item, names));
+                    skip = is_left_out(item);
+                }
+            }
+            Value::Array(kept)
+        }
+        other => other.clone(),
+    }
+}
+
+fn without_column(value: &Value, column: usize) -> Value {
+    let Value::Array(rows) = value else { return value.clone() };
+    let blank = |row: &Value| match row {
+        Value::Array(cells) if cells.len() == 4 && cells[column].integer().is_some() => {
+            let mut cells = cells.clone();
+            cells[column] = Value::Null;
+            Value::Array(cells)
+        }
+        other => other.clone(),
+    };
+    Value::Array(rows.iter().map(blank).collect())
+}
+
+/// Follows one connection's transactions, to know which line each reply inside `EXEC` belongs to.
+#[derive(Default)]
+pub struct Transaction {
+    queued: Option<Vec<Line>>,
+}
+
+impl Transaction {
+    /// Whether both servers answered `line` the same way, the replies of a whole transaction included.
+    pub fn same(&mut self, line: &Line, subject: &Reply, oracle: &Reply) -> bool {
+        let finished = self.follow(line, &oracle.value);
+        if subject.raw == oracle.raw {
+            return true;
+        }
+        let Some(lines) = finished else { return same(line, &subject.value, &oracle.value) };
+        let (Value::Array(left), Value::Array(right)) = (&subject.value, &oracle.value) else { return false };
+        left.len() == right.len()
+            && right.len() == lines.len()
+            && lines.iter().zip(left.iter().zip(right)).all(|(line, (left, right))| same(line, left, right))
+    }
+
+    /// Takes note of a reply; gives the lines of a transaction that has just run.
+    fn follow(&mut self, line: &Line, reply: &Value) -> Option<Vec<Line>> {
+        if let Some(queued) = &mut self.queued {
+            if *reply == Value::Simple(b"QUEUED".to_vec()) {
+                queued.push(line.clone());
+                return None;
+            }
+            let name = full_name(line);
+            if name == "exec" && line.len() == 1 {
+                return self.queued.take();
+            }
+            if name == "discard" && !reply.is_error() {
+                self.queued = None;
+            }
+        } else if full_name(line) == "multi" && !reply.is_error() {
+            self.queued = Some(Vec::new());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        text.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn bulks(words: &[&str]) -> Value {
+        Value::Array(words.iter().map(|word| Value::Bulk(word.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn order_is_forgiven_only_where_there_is_none() {
+        let (left, right) = (bulks(&["a", "b"]), bulks(&["b", "a"]));
+        assert!(same(&line("SMEMBERS k"), &left, &right));
+        assert!(same(&line("smembers k"), &left, &right));
+        assert!(!same(&line("LRANGE k 0 -1"), &left, &right));
+        assert!(!same(&line("SMEMBERS k"), &left, &bulks(&["a", "c"])));
+    }
+
+    #[test]
+    fn pairs_stay_together() {
+        let left = bulks(&["f", "1", "g", "2"]);
+        assert!(same(&line("HGETALL k"), &left, &bulks(&["g", "2", "f", "1"])));
+        assert!(!same(&line("HGETALL k"), &left, &bulks(&["g", "1", "f", "2"])));
+    }
+
+    #[test]
+    fn codes_of_times_are_exact() {
+        let reply = |n| Value::Integer(n);
+        assert!(same(&line("PTTL k"), &reply(5_000), &reply(5_003)));
+        assert!(!same(&line("PTTL k"), &reply(-1), &reply(-2)));
+        assert!(!same(&line("PTTL k"), &reply(-1), &reply(1)));
+        assert!(!same(&line("STRLEN k"), &reply(5_000), &reply(5_003)));
+    }
+
+    #[test]
+    fn random_members_keep_count_and_errors() {
+        let error = |text: &str| Value::Error(text.as_bytes().to_vec());
+        assert!(same(&line("SRANDMEMBER k 2"), &bulks(&["a", "b"]), &bulks(&["c", "d"])));
+        assert!(!same(&line("SRANDMEMBER k 2"), &bulks(&["a", "b"]), &bulks(&["c"])));
+        assert!(!same(&line("SRANDMEMBER k 2"), &error("ERR x"), &error("ERR y")));
+    }
+
+    #[test]
+    fn replies_of_a_transaction_follow_their_own_lines() {
+        let reply = |value: Value| Reply { raw: format!("{value:?}").into_bytes(), value };
+        let queued = || reply(Value::Simple(b"QUEUED".to_vec()));
+        for (second, equal) in [("SMEMBERS k", true), ("LRANGE k 0 -1", false)] {
+            let mut transaction = Transaction::default();
+            let ok = || reply(Value::Simple(b"OK".to_vec()));
+            assert!(transaction.same(&line("MULTI"), &ok(), &ok()));
+            assert!(transaction.same(&line("PING"), &queued(), &queued()));
+            assert!(transaction.same(&line(second), &queued(), &queued()));
+            let all = |members| reply(Value::Array(vec![Value::Simple(b"PONG".to_vec()), members]));
+            assert_eq!(transaction.same(&line("EXEC"), &all(bulks(&["a", "b"])), &all(bulks(&["b", "a"]))), equal);
+        }
+    }
+}

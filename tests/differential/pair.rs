@@ -1,0 +1,83 @@
+//! The two servers under comparison: the subject, which is ours, and the oracle, which is Redis.
+//!
+//! Owns how they are found. `ALEADB_SUBJECT` names another program to put in our place, which shows what the test can see;
+//! `ALEADB_REDIS_8` and `ALEADB_REDIS_7` name the oracles, the newer preferred, else `redis-server` of the path serves.
+//! Without an oracle a test is skipped loudly, and fails when `CI` is set.
+
+use crate::resp::{Client, Value};
+use crate::server::Server;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A subject and an oracle, both fresh.
+pub struct Pair {
+    /// Our server, or what stands in for it.
+    pub subject: Server,
+    /// Redis.
+    pub oracle: Server,
+    /// The oracle's version: major, minor, patch.
+    pub oracle_version: (u32, u32, u32),
+}
+
+impl Pair {
+    /// Starts both with `args`. None means that there is no oracle and the test cannot say anything.
+    pub fn start(args: &[&str]) -> Option<Pair> {
+        let Some(oracle_path) = oracle_path() else {
+            assert!(std::env::var_os("CI").is_none(), "no redis-server to compare with, and CI is set");
+            say("SKIPPED: no redis-server to compare with; set ALEADB_REDIS_8 to the path of one");
+            return None;
+        };
+        let oracle = start(&oracle_path, args);
+        let oracle_version = version(&oracle);
+        Some(Pair { subject: start(&subject_path(), args), oracle, oracle_version })
+    }
+
+    /// Whether the oracle is the version that we follow; says so when a test is skipped because it is not.
+    pub fn is_target_version(&self) -> bool {
+        let is_target = self.oracle_version >= (8, 2, 0);
+        if !is_target {
+            assert!(std::env::var_os("CI").is_none(), "this test needs Redis 8.2, and CI is set");
+            say(&format!("SKIPPED: the oracle is Redis {:?}, this test needs 8.2", self.oracle_version));
+        }
+        is_target
+    }
+}
+
+/// Prints a line that the test harness does not swallow, as it does the output of tests that pass.
+fn say(line: &str) {
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn start(binary: &Path, args: &[&str]) -> Server {
+    Server::start(binary, args).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn subject_path() -> PathBuf {
+    std::env::var_os("ALEADB_SUBJECT").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_aleadb")), PathBuf::from)
+}
+
+fn oracle_path() -> Option<PathBuf> {
+    for name in ["ALEADB_REDIS_8", "ALEADB_REDIS_7"] {
+        if let Some(path) = std::env::var_os(name).map(PathBuf::from) {
+            assert!(path.is_file(), "{name} names {}, which is not a file", path.display());
+            return Some(path);
+        }
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join("redis-server")).find(|path| path.is_file())
+}
+
+fn version(server: &Server) -> (u32, u32, u32) {
+    let info = server.connect().and_then(|mut client| client.call(&["INFO", "server"]));
+    let text = info.map(|reply| reply.value.text()).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or_default();
+    let mut parts = line.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+/// A call that must work: for the test's own housekeeping, not for what is compared.
+pub fn ask<A: AsRef<[u8]>>(client: &mut Client, args: &[A]) -> Value {
+    client.call(args).unwrap_or_else(|error| panic!("housekeeping call failed: {error}")).value
+}

@@ -1,0 +1,230 @@
+//! What `COMMAND` tells about the commands, against Redis: the rows, the keys of generated lines, and the syntax trees.
+
+use crate::generate::Generator;
+use crate::pair::{Pair, ask};
+use crate::resp::{Client, Value};
+use crate::server::Server;
+use crate::stream::quoted;
+use crate::wanted;
+use aleadb::command::syntax::{Arg, ArgKind, parse_command};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Intended differences between our rows and Redis's: full name, field, reason. Anything not listed must be equal.
+const INTENDED: &[(&str, &str, &str)] = &[];
+
+/// Commands of our own that have no dot in their name; Redis knows none of them.
+const OURS: &[&str] = &["abort", "sleep", "handshake"];
+
+/// One command as `COMMAND INFO` describes it, parts in a comparable order. Tips are left out where one side has none.
+struct Described {
+    fields: BTreeMap<&'static str, Value>,
+}
+
+/// All commands and subcommands by full name.
+fn described(client: &mut Client) -> BTreeMap<String, Described> {
+    let mut all = BTreeMap::new();
+    let reply = ask(client, &["COMMAND"]);
+    for row in reply.items().unwrap_or_else(|| panic!("COMMAND answered {reply:?}")) {
+        describe(row, &mut all);
+    }
+    all
+}
+
+/// The full names of all commands that the server lists, which must be most of what a stream needs.
+pub fn known_commands(server: &Server) -> BTreeSet<String> {
+    described(&mut server.connect().expect("just started")).into_keys().collect()
+}
+
+fn describe(row: &Value, all: &mut BTreeMap<String, Described>) {
+    let Some([name, arity, flags, first, last, step, categories, tips, key_specs, subcommands]) = row.items() else {
+        panic!("a row of COMMAND does not have ten parts: {row:?}");
+    };
+    let names: Vec<Value> =
+        subcommands.items().unwrap_or_default().iter().filter_map(|sub| sub.items()?.first().cloned()).collect();
+    let fields = BTreeMap::from([
+        ("arity", arity.clone()),
+        ("flags", in_order(flags)),
+        ("first key", first.clone()),
+        ("last key", last.clone()),
+        ("key step", step.clone()),
+        ("ACL categories", in_order(categories)),
+        ("tips", in_order(tips)),
+        ("key specs", in_order(key_specs)),
+        ("subcommands", in_order(&Value::Array(names))),
+    ]);
+    all.insert(name.text(), Described { fields });
+    for subcommand in subcommands.items().unwrap_or_default() {
+        describe(subcommand, all);
+    }
+}
+
+/// Sets of words come in any order, also inside key specs.
+fn in_order(value: &Value) -> Value {
+    match value {
+        Value::Array(items) | Value::Set(items) => {
+            let mut items: Vec<Value> = items.iter().map(in_order).collect();
+            // Only words are a set; a list of key specs, or of alternating names and values, has an order.
+            if items.iter().all(|item| matches!(item, Value::Simple(_))) {
+                items.sort();
+            }
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn command_rows_match_redis() {
+    let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
+    let [ours, theirs] =
+        [&pair.subject, &pair.oracle].map(|server| described(&mut server.connect().expect("just started")));
+    let mut differences = Vec::new();
+    for (name, row) in &ours {
+        let container = name.split('|').next().unwrap_or(name);
+        if container.contains('.') || OURS.contains(&container) {
+            continue;
+        }
+        let Some(expected) = theirs.get(name) else {
+            differences.push(format!("{name}: not a command of Redis"));
+            continue;
+        };
+        for (field, right) in &expected.fields {
+            let left = &row.fields[field];
+            let no_tips = *field == "tips" && left.items().is_none_or(<[Value]>::is_empty);
+            let intended = INTENDED.iter().any(|(of, what, _)| of == name && what == field);
+            if left != right && !no_tips && !intended && *field != "subcommands" {
+                differences.push(format!("{name}: {field}\n    subject {left:?}\n    oracle  {right:?}"));
+            }
+        }
+    }
+    // A listed difference that is none any more would hide the next one.
+    for (name, field, _) in INTENDED {
+        let equal = ours.get(*name).zip(theirs.get(*name)).is_none_or(|(l, r)| l.fields[field] == r.fields[field]);
+        if equal {
+            differences.push(format!("{name}: {field} is listed as different and is not"));
+        }
+    }
+    assert!(differences.is_empty(), "{} rows differ\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn keys_of_generated_lines_match_redis() {
+    let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
+    let mut subject = pair.subject.connect().expect("just started");
+    let mut oracle = pair.oracle.connect().expect("just started");
+    let known = known_commands(&pair.subject);
+    let mut generator = Generator::new(7, |name| wanted(name) && known.contains(name));
+    let mut differences = Vec::new();
+    for line in generator.lines_of_each(12) {
+        for question in ["GETKEYS", "GETKEYSANDFLAGS"] {
+            let mut whole = vec![b"COMMAND".to_vec(), question.into()];
+            whole.extend_from_slice(&line);
+            let left = subject.call(&whole).unwrap_or_else(|error| panic!("{}: {error}", quoted(&whole)));
+            let right = oracle.call(&whole).unwrap_or_else(|error| panic!("{}: {error}", quoted(&whole)));
+            if left.raw != right.raw {
+                differences.push(format!(
+                    "{}\n    subject {:?}\n    oracle  {:?}",
+                    quoted(&whole),
+                    left.value,
+                    right.value
+                ));
+            }
+        }
+    }
+    let shown = differences.len().min(20);
+    assert!(differences.is_empty(), "{} lines differ\n{}", differences.len(), differences[..shown].join("\n"));
+}
+
+#[test]
+fn syntax_trees_match_redis() {
+    let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
+    let mut oracle = pair.oracle.connect().expect("just started");
+    ask(&mut oracle, &["HELLO", "3"]);
+    let Value::Map(docs) = ask(&mut oracle, &["COMMAND", "DOCS"]) else { panic!("COMMAND DOCS is not a map") };
+    let mut read = 0;
+    let mut differences = Vec::new();
+    let mut left_to_read: Vec<(Value, Value)> = docs;
+    while let Some((name, doc)) = left_to_read.pop() {
+        if let Some(Value::Map(subcommands)) = doc.field("subcommands") {
+            left_to_read.extend(subcommands.iter().cloned());
+            continue;
+        }
+        let name = name.text();
+        let expected: Vec<Arg> =
+            doc.field("arguments").and_then(Value::items).unwrap_or_default().iter().map(documented).collect();
+        let syntax = expected.iter().map(written).collect::<Vec<_>>().join(" ");
+        let args = parse_command(&name, &syntax);
+        if args.as_ref() != Ok(&expected) {
+            differences.push(format!("{name} {syntax}\n    parsed     {args:?}\n    documented {expected:?}"));
+        }
+        read += 1;
+    }
+    assert!(read > 300, "only {read} commands documented");
+    assert!(differences.is_empty(), "{} of {read} differ\n{}", differences.len(), differences.join("\n"));
+}
+
+/// An argument as `COMMAND DOCS` describes it.
+fn documented(doc: &Value) -> Arg {
+    let text = |key: &str| doc.field(key).map(Value::text);
+    let has_flag =
+        |flag: &str| doc.field("flags").and_then(Value::items).unwrap_or_default().iter().any(|f| f.text() == flag);
+    let kinds = [
+        ArgKind::Key,
+        ArgKind::String,
+        ArgKind::Integer,
+        ArgKind::Double,
+        ArgKind::Pattern,
+        ArgKind::UnixTime,
+        ArgKind::PureToken,
+        ArgKind::OneOf,
+        ArgKind::Block,
+    ];
+    let kind_text = text("type").unwrap_or_default();
+    Arg {
+        name: text("name").unwrap_or_default(),
+        display_text: text("display_text"),
+        kind: kinds
+            .into_iter()
+            .find(|kind| kind.as_str() == kind_text)
+            .unwrap_or_else(|| panic!("unknown type {kind_text}")),
+        token: text("token"),
+        optional: has_flag("optional"),
+        multiple: has_flag("multiple"),
+        multiple_token: has_flag("multiple_token"),
+        children: doc.field("arguments").and_then(Value::items).unwrap_or_default().iter().map(documented).collect(),
+    }
+}
+
+/// The argument in the notation of the command pages.
+fn written(arg: &Arg) -> String {
+    let children = |between: &str| arg.children.iter().map(written).collect::<Vec<_>>().join(between);
+    let token = arg.token.as_deref().map(|token| if token.is_empty() { "\"\"" } else { token });
+    let body = match (arg.kind, token) {
+        (ArgKind::PureToken, _) => token.unwrap_or_default().to_owned(),
+        (ArgKind::OneOf, Some(_)) => format!("<{}>", children(" | ")),
+        (ArgKind::OneOf, None) => children(" | "),
+        (ArgKind::Block, _) => children(" "),
+        _ => arg.display_text.clone().unwrap_or_else(|| arg.name.clone()),
+    };
+    let token = token.filter(|_| arg.kind != ArgKind::PureToken);
+    let before = token.map(|token| format!("{token} ")).unwrap_or_default();
+    let text = match (arg.multiple, arg.multiple_token) {
+        (false, _) => format!("{before}{body}"),
+        (true, false) => format!("{before}{body} [{body} ...]"),
+        (true, true) => format!("{before}{body} [{before}{body} ...]"),
+    };
+    match arg.kind {
+        _ if arg.optional => format!("[{text}]"),
+        ArgKind::OneOf if token.is_none() => format!("<{text}>"),
+        _ => text,
+    }
+}
