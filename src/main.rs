@@ -42,14 +42,7 @@ fn main() -> ExitCode {
     aleadb::sys::log::start(log::LevelFilter::Info, config.logfile.as_deref()).expect("log");
     let identity = Identity { config_file, ..Identity::default() };
     let seeds = Seeds { hash: limits::entropy(), prng: limits::entropy_u64() };
-    let server = Server::new(
-        *config,
-        sources,
-        identity,
-        seeds,
-        Rc::new(SystemClock::start()),
-        Background::start().expect("thread"),
-    );
+    let server = Server::new(*config, sources, identity, seeds, Rc::new(SystemClock::start()), Background::default());
     let signals = Signals::install().expect("signals");
     let mut reactor = Reactor::new(server, sockets, signals, Notifier::from_env().expect("notify")).expect("poll");
     reactor.run().expect("run");

@@ -188,6 +188,13 @@ impl Conn {
         }
     }
 
+    /// Gives up on going on with a partial command: its bytes are parsed from their start again, or never.
+    pub fn forget_partial(&mut self) {
+        self.parser.reset();
+        self.spans = Vec::new();
+        self.needed = 0;
+    }
+
     /// Sends what the kernel takes, in one write. Returns the bytes sent.
     ///
     /// # Errors

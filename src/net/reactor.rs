@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,10 +25,13 @@ use crate::command::{self, Command};
 use crate::engine::cron::Cron;
 use crate::engine::dispatch::{Ran, execute};
 use crate::resp::args::{Args, OwnedArgs, Span};
+use crate::resp::error::ProtocolError;
+use crate::resp::out::Out;
 use crate::resp::parse::{Limits, Parsed};
+use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::Next;
-use crate::server::session::{Blocked, Buffers, Origin, Session};
+use crate::server::session::{Blocked, Buffers, ClientRef, Origin, Session};
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
@@ -35,8 +39,12 @@ use crate::sys::signal::{Signal, Signals};
 use super::conn::{Conn, Filled};
 use super::listener::{Accepted, Listener};
 
-/// Bytes read from one connection in one turn, and the size of the buffer all connections share.
+/// The buffer all connections share: the most that is read from one of them in one turn.
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// With less room than this left in it, the gathered commands run before the next connection is read.
+const READ_BYTES_MIN: usize = 16 * 1024;
+/// A partial command with more arguments than this is resumed at the start of a batch, where that copies none of them.
+const RESUME_SPANS_MAX: usize = 256;
 /// Commands parsed together, so that their keys' cache lines load while the earlier ones run. Enough to cover the
 /// memory's latency, few enough to stay in the first-level cache.
 const BATCH_MAX: usize = 32;
@@ -79,8 +87,7 @@ struct Parse {
     /// Offset after its last byte.
     end: usize,
     /// Its spans in the batch's list.
-    first_span: usize,
-    spans: usize,
+    spans: Range<usize>,
     /// Its row, if the name is known.
     command: Option<&'static Command>,
     /// The hash of its first key, if it has one.
@@ -89,11 +96,28 @@ struct Parse {
     inline: Option<OwnedArgs>,
 }
 
-/// Working storage of step 4, reused by all connections.
+/// Parsed commands, of one connection or of several that were ready together.
 #[derive(Debug, Default)]
 struct Batch {
     spans: Vec<Span>,
     commands: Vec<Parse>,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.spans.clear();
+        self.commands.clear();
+    }
+}
+
+/// What one connection contributed to the gathered batch.
+#[derive(Debug)]
+struct Segment {
+    index: usize,
+    source: Source,
+    /// Its commands in the batch.
+    commands: Range<usize>,
+    end: BatchEnd,
 }
 
 /// The loop with everything it owns.
@@ -111,6 +135,12 @@ pub struct Reactor {
     /// Connections with replies to send.
     flush: Vec<usize>,
     scratch: Box<[u8]>,
+    /// Bytes of `scratch` that gathered segments use.
+    scratch_used: usize,
+    /// Commands of the connections gathered so far, and who sent them.
+    gathered: Batch,
+    segments: Vec<Segment>,
+    /// Commands of a long pipeline, beyond its first batch.
     batch: Batch,
     pool: Vec<Vec<u8>>,
     signals: Signals,
@@ -118,6 +148,8 @@ pub struct Reactor {
     watchdog_ms: Option<u64>,
     watchdog_due_ms: u64,
     clients_walked_ms: u64,
+    /// When the last turn ended.
+    ended: Now,
     /// Timers left over from this turn.
     timers_behind: bool,
     stopping: bool,
@@ -143,6 +175,9 @@ impl Reactor {
             ready: VecDeque::new(),
             flush: Vec::new(),
             scratch: vec![0; READ_BYTES_MAX].into_boxed_slice(),
+            scratch_used: 0,
+            gathered: Batch::default(),
+            segments: Vec::new(),
             batch: Batch::default(),
             pool: Vec::new(),
             signals,
@@ -150,7 +185,8 @@ impl Reactor {
             watchdog_ms,
             watchdog_due_ms: 0,
             clients_walked_ms: 0,
-            timers_behind: false,
+            ended: Now::default(),
+            timers_behind: true,
             stopping: false,
         };
         reactor.listen(sockets)?;
@@ -181,7 +217,7 @@ impl Reactor {
         self.serve(now);
         self.run_timers(now);
         self.act_on_config()?;
-        self.send(now);
+        self.send();
         self.close_killed();
         self.count_turn(now);
         self.stopping |= self.server.stop_requested;
@@ -194,7 +230,8 @@ impl Reactor {
         if behind {
             return Duration::ZERO;
         }
-        let now = self.clock.now();
+        // The last turn has just ended, so its end is now.
+        let now = self.ended;
         let now_ms = now.mono_ms();
         let due = self.cron.next_due_ms(&self.server, now);
         let pause = self.server.pause.map(|pause| pause.until_ms);
@@ -313,51 +350,87 @@ impl Reactor {
         self.ready.push_back(index);
     }
 
+    /// Serves the ready connections, several at a time: their commands are gathered first, so that one's keys load while
+    /// the next one's bytes are read.
     fn serve(&mut self, now: Now) {
-        let started_ns = now.mono_ns;
-        let mut time_ns = started_ns;
+        let mut time_ns = now.mono_ns;
         for _ in 0..self.ready.len() {
-            if time_ns - started_ns > TURN_BUDGET_NS {
-                return;
+            if time_ns - now.mono_ns > TURN_BUDGET_NS {
+                break;
             }
-            let Some(index) = self.ready.pop_front() else { return };
+            let Some(index) = self.ready.pop_front() else { break };
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.queued = false;
-            self.serve_one(index, now, &mut time_ns);
+            self.gather(index, now, &mut time_ns);
         }
+        self.run_gathered(now, &mut time_ns);
     }
 
-    /// Reads from one connection and runs what has arrived, within its share of the turn.
-    fn serve_one(&mut self, index: usize, now: Now, time_ns: &mut u64) {
+    /// Reads from one connection and parses the first commands of what has arrived.
+    fn gather(&mut self, index: usize, now: Now, time_ns: &mut u64) {
         let session = &self.server.sessions[index];
         if session.blocked.is_some() || session.closing {
             return self.discard_input(index);
         }
+        let room = READ_BYTES_MAX - self.scratch_used;
+        let long_resume = self.conns[index].spans.len() > RESUME_SPANS_MAX;
+        if room < READ_BYTES_MIN || self.gathered.commands.len() >= BATCH_MAX || long_resume {
+            self.run_gathered(now, time_ns);
+        }
         let conn = &mut self.conns[index];
         // Commands left over from an earlier turn come before anything new.
-        if !conn.input.is_empty() && conn.parser.is_idle() {
-            let input = std::mem::take(&mut conn.input);
-            self.process(index, Source::Input(input), now, time_ns);
+        let source = if !conn.input.is_empty() && conn.parser.is_idle() {
+            Source::Input(std::mem::take(&mut conn.input))
         } else if conn.readable {
-            match conn.fill(&mut self.scratch) {
-                Ok(Filled::Nothing) => {}
+            match conn.fill(&mut self.scratch[self.scratch_used..]) {
+                Ok(Filled::Nothing) => return,
                 Ok(Filled::End) => return self.finish_input(index),
                 Ok(Filled::Scratch(count)) => {
+                    let start = self.scratch_used;
+                    self.scratch_used += count;
                     self.note_input(index, count, now);
-                    self.process(index, Source::Scratch(count), now, time_ns);
+                    Source::Scratch(start..start + count)
                 }
                 Ok(Filled::Input(count)) => {
                     self.note_input(index, count, now);
-                    let input = std::mem::take(&mut self.conns[index].input);
-                    self.process(index, Source::Input(input), now, time_ns);
+                    Source::Input(std::mem::take(&mut self.conns[index].input))
                 }
                 Err(error) => {
                     log::debug!("Reading from client: {error}");
                     return self.kill(index);
                 }
             }
+        } else {
+            return;
+        };
+        let first = self.gathered.commands.len();
+        let bytes = source.bytes(&self.scratch);
+        let most = BATCH_MAX;
+        let end = parse_batch(&mut self.conns[index], &mut self.gathered, &self.server, index, bytes, 0, most);
+        self.segments.push(Segment { index, source, commands: first..self.gathered.commands.len(), end });
+    }
+
+    /// Runs the gathered commands, connection by connection in the order they came.
+    fn run_gathered(&mut self, now: Now, time_ns: &mut u64) {
+        let db = |index: usize| &self.server.dbs[self.server.sessions[index].db];
+        if self.gathered.commands.len() > 1 {
+            for segment in &self.segments {
+                let commands = &self.gathered.commands[segment.commands.clone()];
+                commands
+                    .iter()
+                    .filter_map(|command| command.hash)
+                    .for_each(|hash| db(segment.index).prefetch_entry(hash));
+            }
         }
-        self.requeue(index);
+        let mut segments = std::mem::take(&mut self.segments);
+        for segment in segments.drain(..) {
+            let index = segment.index;
+            self.process(segment, now, time_ns);
+            self.requeue(index);
+        }
+        self.segments = segments;
+        self.gathered.clear();
+        self.scratch_used = 0;
     }
 
     /// Puts a connection back into the ready list if it has more to read or to run.
@@ -403,56 +476,55 @@ impl Reactor {
 
     fn kill(&mut self, index: usize) {
         let id = self.conns[index].id;
-        self.server.kills.push(crate::server::session::ClientRef { index, id });
+        self.server.kills.push(ClientRef { index, id });
     }
 
-    /// Parses and runs the commands of one input, batch by batch; keeps what is left.
-    fn process(&mut self, index: usize, source: Source, now: Now, time_ns: &mut u64) {
-        let Reactor { server, conns, scratch, batch, pool, .. } = self;
+    /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
+    fn process(&mut self, segment: Segment, now: Now, time_ns: &mut u64) {
+        let Reactor { server, conns, scratch, gathered, batch, pool, .. } = self;
+        let Segment { index, source, commands, mut end } = segment;
         let conn = &mut conns[index];
         if conn.out.is_empty()
             && let Some(buffer) = pool.pop()
         {
-            conn.out = crate::resp::out::Out::with_buffer(buffer);
+            conn.out = Out::with_buffer(buffer);
         }
-        let bytes: &[u8] = match &source {
-            Source::Scratch(count) => &scratch[..*count],
-            Source::Input(input) => input,
-        };
-        let mut at = 0;
-        let mut left = COMMANDS_PER_TURN_MAX;
-        // Where the bytes begin that have to be kept, and whether they begin with a command whose parse goes on.
+        let bytes = source.bytes(scratch);
+        let mut left = COMMANDS_PER_TURN_MAX - commands.len();
+        let mut stopped =
+            run_batch(server, index, &gathered.spans, &gathered.commands[commands], bytes, &mut conn.out, now, time_ns);
+        // Where the bytes begin that have to be kept.
         let keep = loop {
-            let authenticated = server.sessions[index].authenticated;
-            let limits = Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated };
-            let most = if authenticated { BATCH_MAX.min(left) } else { 1 };
-            let end = parse_batch(conn, batch, server, index, bytes, at, limits, most);
-            let stopped = run_batch(server, index, batch, bytes, &mut conn.out, now, time_ns);
-            left -= batch.commands.len();
             if let Some(from) = stopped {
-                conn.parser.reset();
-                conn.spans.clear();
-                conn.needed = 0;
+                conn.forget_partial();
                 break from;
             }
-            match end {
+            let from = match end {
                 BatchEnd::Partial(from) => break from,
+                BatchEnd::More(from) => from,
                 BatchEnd::Error(error) => {
                     let text = error.text();
                     log::debug!("Protocol error from client: {}", String::from_utf8_lossy(&text));
                     let session = &mut server.sessions[index];
                     session.closing = true;
                     server.stats.count_error(b"ERR");
-                    crate::resp::reply::Reply::new(&mut conn.out, session.proto).error_text(&text);
-                    conn.parser.reset();
+                    Reply::new(&mut conn.out, session.proto).error_text(&text);
+                    conn.forget_partial();
                     break bytes.len();
                 }
-                BatchEnd::More(from) if left == 0 => break from,
-                BatchEnd::More(from) => at = from,
+            };
+            if left == 0 {
+                break from;
             }
+            batch.clear();
+            end = parse_batch(conn, batch, server, index, bytes, from, BATCH_MAX.min(left));
+            let db = &server.dbs[server.sessions[index].db];
+            batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
+            left -= batch.commands.len();
+            stopped = run_batch(server, index, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
         };
         match source {
-            Source::Scratch(count) => conn.input.extend_from_slice(&scratch[keep..count]),
+            Source::Scratch(range) => conn.input.extend_from_slice(&scratch[range][keep..]),
             Source::Input(mut input) if keep < input.len() => {
                 input.drain(..keep);
                 conn.input = input;
@@ -514,7 +586,7 @@ impl Reactor {
             let session = &mut self.server.sessions[index];
             session.blocked = None;
             let proto = session.proto;
-            crate::resp::reply::Reply::new(&mut self.conns[index].out, proto).ok();
+            Reply::new(&mut self.conns[index].out, proto).ok();
             self.queue_flush(index);
             self.requeue(index);
         }
@@ -554,7 +626,7 @@ impl Reactor {
                 self.server.stats.output_limit_disconnections += 1;
             }
             if idle || over {
-                self.server.kills.push(crate::server::session::ClientRef { index, id: conn.id });
+                self.server.kills.push(ClientRef { index, id: conn.id });
             }
         }
     }
@@ -578,9 +650,10 @@ impl Reactor {
     }
 
     /// One write for every client that has replies.
-    fn send(&mut self, now: Now) {
+    fn send(&mut self) {
         let limit = self.server.config.client_output_buffer_limit.normal;
-        for index in std::mem::take(&mut self.flush) {
+        let (mut flush, mut again) = (std::mem::take(&mut self.flush), Vec::new());
+        for index in flush.drain(..) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.flushing = false;
             let session = &mut self.server.sessions[index];
@@ -592,7 +665,7 @@ impl Reactor {
                     }
                     Err(error) => {
                         log::debug!("Writing to client: {error}");
-                        self.server.kills.push(crate::server::session::ClientRef { index, id: conn.id });
+                        self.server.kills.push(ClientRef { index, id: conn.id });
                         continue;
                     }
                 }
@@ -604,17 +677,16 @@ impl Reactor {
                     self.pool.push(buffer);
                 }
                 if session.closing {
-                    self.server.kills.push(crate::server::session::ClientRef { index, id: conn.id });
+                    self.server.kills.push(ClientRef { index, id: conn.id });
                 }
             } else if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
                 log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
                 self.server.stats.output_limit_disconnections += 1;
-                self.server.kills.push(crate::server::session::ClientRef { index, id: conn.id });
+                self.server.kills.push(ClientRef { index, id: conn.id });
             } else if conn.writable {
                 // A short write: the kernel will tell when there is room again, unless it has been told already.
                 conn.flushing = true;
-                self.flush.push(index);
-                self.timers_behind = true;
+                again.push(index);
             }
             session.buffers = Buffers {
                 query_bytes: conn.input.len(),
@@ -624,7 +696,10 @@ impl Reactor {
                 out_heap_bytes: conn.out.heap_bytes(),
             };
         }
-        let _ = now;
+        // The emptied list keeps its room for the next turn.
+        flush.append(&mut again);
+        self.timers_behind |= !flush.is_empty();
+        self.flush = flush;
     }
 
     fn close_killed(&mut self) {
@@ -639,7 +714,9 @@ impl Reactor {
     }
 
     fn count_turn(&mut self, now: Now) {
-        let took_ns = self.clock.mono_ns() - now.mono_ns;
+        let ended_ns = self.clock.mono_ns();
+        let took_ns = ended_ns - now.mono_ns;
+        self.ended = Now { unix_ms: now.unix_ms + (took_ns / 1_000_000) as i64, mono_ns: ended_ns };
         let stats = &mut self.server.stats;
         stats.turns += 1;
         stats.turn_ns += took_ns;
@@ -648,21 +725,32 @@ impl Reactor {
 }
 
 /// Where the bytes to be parsed are.
+#[derive(Debug)]
 enum Source {
-    /// This many in the loop's buffer.
-    Scratch(usize),
+    /// A part of the loop's buffer.
+    Scratch(Range<usize>),
     /// The connection's own input, taken out of it.
     Input(Vec<u8>),
 }
 
+impl Source {
+    fn bytes<'b>(&'b self, scratch: &'b [u8]) -> &'b [u8] {
+        match self {
+            Source::Scratch(range) => &scratch[range.clone()],
+            Source::Input(input) => input,
+        }
+    }
+}
+
 /// How a batch ended.
+#[derive(Clone, Copy, Debug)]
 enum BatchEnd {
     /// A command is not complete; its first byte is here.
     Partial(usize),
     /// The batch is full; more may follow here.
     More(usize),
     /// The request breaks the protocol.
-    Error(crate::resp::error::ProtocolError),
+    Error(ProtocolError),
 }
 
 fn token_of(index: usize, id: u64) -> Token {
@@ -670,8 +758,7 @@ fn token_of(index: usize, id: u64) -> Token {
     Token(index | ((id & 0x7fff_ffff) as usize) << 32)
 }
 
-/// Parses up to `most` commands from `at` on, and starts loading what they will touch.
-#[allow(clippy::too_many_arguments)]
+/// Parses up to `most` commands of a connection from `at` on, onto the batch, and starts loading their keys' buckets.
 fn parse_batch(
     conn: &mut Conn,
     batch: &mut Batch,
@@ -679,75 +766,70 @@ fn parse_batch(
     index: usize,
     bytes: &[u8],
     mut at: usize,
-    limits: Limits,
     most: usize,
 ) -> BatchEnd {
-    batch.commands.clear();
-    batch.spans.clear();
-    let db = &server.dbs[server.sessions[index].db];
+    let session = &server.sessions[index];
+    let db = &server.dbs[session.db];
+    let limits =
+        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: session.authenticated };
+    // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
+    let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
+    let mut first_span = batch.spans.len();
     // A command that was partial goes on with the arguments it already has.
-    std::mem::swap(&mut batch.spans, &mut conn.spans);
-    let end = loop {
-        if batch.commands.len() == most {
-            break BatchEnd::More(at);
-        }
-        let first_span =
-            if batch.commands.is_empty() { 0 } else { batch.commands.last().map_or(0, |c| c.first_span + c.spans) };
+    if first_span == 0 {
+        std::mem::swap(&mut batch.spans, &mut conn.spans);
+    } else {
+        batch.spans.append(&mut conn.spans);
+    }
+    while batch.commands.len() < full {
         match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
             Ok(Parsed::Command(taken)) => {
-                let spans = batch.spans.len() - first_span;
-                let args = Args::new(&bytes[at..], &batch.spans[first_span..]);
+                let spans = first_span..batch.spans.len();
+                let args = Args::new(&bytes[at..], &batch.spans[spans.clone()]);
                 let command = command::lookup(args.at(0));
                 let key = command.and_then(|command| command.spec.keys.first()).and_then(|keys| args.get(keys.first));
                 let hash = key.map(|key| db.prefetch_bucket(key));
-                batch.commands.push(Parse {
-                    start: at,
-                    end: at + taken,
-                    first_span,
-                    spans,
-                    command,
-                    hash,
-                    inline: None,
-                });
+                first_span = spans.end;
+                batch.commands.push(Parse { start: at, end: at + taken, spans, command, hash, inline: None });
                 at += taken;
             }
             Ok(Parsed::Inline(taken, args)) => {
                 let args = OwnedArgs::new(args.iter().map(Vec::as_slice));
                 let command = command::lookup(args.as_args().at(0));
-                let parse =
-                    Parse { start: at, end: at + taken, first_span, spans: 0, command, hash: None, inline: Some(args) };
+                let spans = first_span..first_span;
+                let parse = Parse { start: at, end: at + taken, spans, command, hash: None, inline: Some(args) };
                 batch.commands.push(parse);
                 at += taken;
             }
             Ok(Parsed::Empty(taken)) => at += taken,
             Ok(Parsed::Incomplete(needed)) => {
                 conn.needed = needed;
-                conn.spans = batch.spans.split_off(first_span);
-                break BatchEnd::Partial(at);
+                if batch.spans.len() > first_span {
+                    conn.spans = batch.spans.split_off(first_span);
+                }
+                return BatchEnd::Partial(at);
             }
-            Err(error) => break BatchEnd::Error(error),
+            Err(error) => return BatchEnd::Error(error),
         }
-    };
-    if batch.commands.len() > 1 {
-        batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
     }
-    end
+    BatchEnd::More(at)
 }
 
-/// Runs a batch. `Some(offset)` when the client has to stop there: it waits, or closes.
+/// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, or closes.
+#[allow(clippy::too_many_arguments)] // The parts of the loop that a handler may touch, borrowed one by one.
 fn run_batch(
     server: &mut Server,
     index: usize,
-    batch: &Batch,
+    spans: &[Span],
+    commands: &[Parse],
     bytes: &[u8],
-    out: &mut crate::resp::out::Out,
+    out: &mut Out,
     now: Now,
     time_ns: &mut u64,
 ) -> Option<usize> {
-    for parse in &batch.commands {
-        let spans = &batch.spans[parse.first_span..][..parse.spans];
+    for parse in commands {
         let args = match &parse.inline {
-            None => Args::new(&bytes[parse.start..], spans),
+            None => Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]),
             Some(owned) => owned.as_args(),
         };
         match execute(server, index, parse.command, args, out, now, time_ns) {

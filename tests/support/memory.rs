@@ -35,7 +35,7 @@ impl Memory {
 
     pub fn with_config(config: Config) -> Memory {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-        let background = Background::start().expect("a thread");
+        let background = Background::default();
         let seeds = Seeds { hash: [1; 16], prng: 1 };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
