@@ -26,20 +26,30 @@ pub enum Ran {
     Held,
 }
 
-/// Runs one command for a client. `named` is what `command::lookup` knows of its first argument. The reply is appended
-/// to `out`.
+/// A command line, with what was found out about it while it was parsed.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The arguments.
+    pub args: Args<'a>,
+    /// What `command::lookup` knows of the first.
+    pub named: Option<&'static Command>,
+    /// The hash of the first key, if it was computed.
+    pub hash: Option<u64>,
+}
+
+/// Runs one command for a client. The reply is appended to `out`.
 ///
 /// `started_ns` is the monotonic time at which the command began, and is moved to the time at which it ended, so that
 /// consecutive commands share one clock reading.
 pub fn execute(
     server: &mut Server,
     client: usize,
-    named: Option<&'static Command>,
-    args: Args<'_>,
+    line: Line<'_>,
     out: &mut Out,
     now: Now,
     started_ns: &mut u64,
 ) -> Ran {
+    let Line { args, named, hash } = line;
     let command = match find(named, args) {
         Ok(command) => command,
         Err(error) => {
@@ -55,7 +65,7 @@ pub fn execute(
     if server.pause.is_some() && holds_back(server, client, flags, now) {
         return Ran::Held;
     }
-    let next = run(server, client, command, args, out, now);
+    let next = run(server, client, command, args, hash, out, now);
     let ended_ns = server.clock.mono_ns();
     let took_ns = ended_ns.saturating_sub(*started_ns);
     *started_ns = ended_ns;
@@ -70,7 +80,15 @@ pub fn execute(
     Ran::Now(next)
 }
 
-fn run(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>, out: &mut Out, now: Now) -> Next {
+fn run(
+    server: &mut Server,
+    client: usize,
+    command: &'static Command,
+    args: Args<'_>,
+    hash: Option<u64>,
+    out: &mut Out,
+    now: Now,
+) -> Next {
     let session = &mut server.sessions[client];
     session.last_command = Some(command);
     session.commands += 1;
@@ -86,7 +104,11 @@ fn run(server: &mut Server, client: usize, command: &'static Command, args: Args
     };
     let mark = out.mark();
     let handler = command.spec.handler.expect("a container without a handler does not get past `find`");
-    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at: Moment::new(now, touch) };
+    let mut at = Moment::new(now, touch);
+    if let (Some(hash), Some(keys)) = (hash, command.spec.keys.first()) {
+        at = at.with_hash(args.at(keys.first), hash);
+    }
+    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at };
     let outcome = handler(&mut ctx, args);
     let next = match outcome {
         Ok(next) => next,

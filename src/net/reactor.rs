@@ -23,7 +23,7 @@ use slab::Slab;
 use crate::base::clock::{Clock, Now};
 use crate::command::{self, Command};
 use crate::engine::cron::Cron;
-use crate::engine::dispatch::{Ran, execute};
+use crate::engine::dispatch::{Line, Ran, execute};
 use crate::resp::args::{Args, OwnedArgs, Span};
 use crate::resp::error::ProtocolError;
 use crate::resp::out::Out;
@@ -487,7 +487,7 @@ impl Reactor {
         if conn.out.is_empty()
             && let Some(buffer) = pool.pop()
         {
-            conn.out = Out::with_buffer(buffer);
+            conn.out.give_buffer(buffer);
         }
         let bytes = source.bytes(scratch);
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
@@ -832,7 +832,8 @@ fn run_batch(
             None => Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]),
             Some(owned) => owned.as_args(),
         };
-        match execute(server, index, parse.command, args, out, now, time_ns) {
+        let line = Line { args, named: parse.command, hash: parse.hash };
+        match execute(server, index, line, out, now, time_ns) {
             Ran::Now(Next::Done) => {}
             Ran::Now(Next::Close) => {
                 server.sessions[index].closing = true;

@@ -39,10 +39,10 @@ pub struct Out {
 }
 
 impl Out {
-    /// Output that reuses a buffer's capacity.
-    pub fn with_buffer(mut buffer: Vec<u8>) -> Out {
-        buffer.clear();
-        Out { tail: buffer, ..Out::default() }
+    /// Lends an empty output a buffer that has been used before.
+    pub fn give_buffer(&mut self, buffer: Vec<u8>) {
+        debug_assert!(self.is_empty() && buffer.is_empty());
+        self.tail = buffer;
     }
 
     /// Bytes still to be sent.
@@ -150,7 +150,9 @@ impl Out {
     /// Takes the buffer of an output that has been sent, so that an idle connection holds none.
     pub fn take_buffer(&mut self) -> Vec<u8> {
         debug_assert!(self.is_empty());
-        self.chunks = VecDeque::new();
+        if self.chunks.capacity() > 0 {
+            self.chunks = VecDeque::new();
+        }
         std::mem::take(&mut self.tail)
     }
 }

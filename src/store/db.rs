@@ -15,19 +15,35 @@ use super::table::{Lent, Occupied, Table};
 use crate::base::clock::Now;
 use crate::timer::{KEY_SLOTS, Progress, Verdict, Wheel};
 
-/// The time as lookups need it.
+/// What lookups need to know besides the key: the time, and the hash of the one key that was hashed in advance.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// Unix time in milliseconds.
     pub unix_ms: i64,
     /// Seconds on the 24-bit access clock, or `None` to leave access times alone (`CLIENT NO-TOUCH`).
     pub access: Option<u32>,
+    /// Address, length and hash of the key that was hashed when its bucket was prefetched. The key lies in the input of
+    /// the command being run, which does not change before the command, and with it this moment, is over.
+    hashed: (usize, usize, u64),
 }
 
 impl Moment {
     /// The moment a command runs at; `touch` is false for clients that asked not to touch keys.
     pub fn new(now: Now, touch: bool) -> Moment {
-        Moment { unix_ms: now.unix_ms, access: touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK) }
+        let access = touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
+        Moment { unix_ms: now.unix_ms, access, hashed: (0, 0, 0) }
+    }
+
+    /// The same moment, with the hash of a key known.
+    pub fn with_hash(self, key: &[u8], hash: u64) -> Moment {
+        Moment { hashed: (key.as_ptr().addr(), key.len(), hash), ..self }
+    }
+
+    /// The hash of a key: as known, or computed.
+    #[inline]
+    fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
+        let (address, len, hash) = self.hashed;
+        if key.as_ptr().addr() == address && key.len() == len { hash } else { hasher.hash(key) }
     }
 
     /// The same moment for a lookup that does not count as an access.
@@ -134,7 +150,7 @@ impl Db {
     /// The slot of a live key. A due key is collected on the way. Counts nothing; touches the access time as told. O(1).
     #[inline]
     pub fn lookup_write(&mut self, key: &[u8], at: Moment) -> Option<Occupied<'_, Entry>> {
-        let hash = self.table.hasher().hash(key);
+        let hash = at.hash(self.table.hasher(), key);
         let mut slot = self.table.occupied(hash, key)?;
         if at.is_due(&slot) {
             drop(slot.remove());
@@ -151,7 +167,7 @@ impl Db {
     /// A live key's entry, counted as a hit or a miss. O(1).
     #[inline]
     pub fn lookup_read(&mut self, key: &[u8], at: Moment) -> Option<Lent<'_, Entry>> {
-        let hash = self.table.hasher().hash(key);
+        let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key) else {
             self.stats.misses += 1;
             return None;
@@ -173,7 +189,7 @@ impl Db {
     /// Stores a value under a key, over whatever was there. O(1), plus the bytes copied.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {
-        let hash = self.table.hasher().hash(key);
+        let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key) else {
             return self.insert_new(hash, key, value, ttl, at);
         };
@@ -233,7 +249,7 @@ impl Db {
 
     /// Changes a live key's deadline, `None` to keep it for good. False if there is no such key. O(1).
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>, at: Moment) -> bool {
-        let hash = self.table.hasher().hash(key);
+        let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key).filter(|slot| !at.is_due(slot)) else { return false };
         let (old, was_exact) = (slot.deadline_ms(), slot.timer_exact());
         slot.map(|entry| entry.with_deadline(deadline_ms));

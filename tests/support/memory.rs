@@ -6,7 +6,7 @@ use aleadb::base::clock::{Clock, ManualClock};
 use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
-use aleadb::engine::dispatch::{Ran, execute};
+use aleadb::engine::dispatch::{Line, Ran, execute};
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::ctx::Next;
@@ -53,8 +53,8 @@ impl Memory {
     pub fn raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let owned = OwnedArgs::new(args.iter().copied());
         let (mut out, now, mut started_ns) = (Out::default(), self.clock.now(), self.clock.mono_ns());
-        let named = command::lookup(args[0]);
-        match execute(&mut self.server, self.client, named, owned.as_args(), &mut out, now, &mut started_ns) {
+        let line = Line { args: owned.as_args(), named: command::lookup(args[0]), hash: None };
+        match execute(&mut self.server, self.client, line, &mut out, now, &mut started_ns) {
             Ran::Now(next) => self.next = next,
             Ran::Held => panic!("the command is held back by CLIENT PAUSE"),
         }
