@@ -151,7 +151,12 @@ impl Db {
     /// A live key's entry, counted as a hit or a miss. O(1).
     #[inline]
     pub fn lookup_read(&mut self, key: &[u8], at: Moment) -> Option<Lent<'_, Entry>> {
-        let hash = self.table.hasher().hash(key);
+        self.lookup_read_hashed(self.table.hasher().hash(key), key, at)
+    }
+
+    /// [`Db::lookup_read`] for a key whose hash [`Db::prefetch_bucket`] has told.
+    #[inline]
+    pub fn lookup_read_hashed(&mut self, hash: u64, key: &[u8], at: Moment) -> Option<Lent<'_, Entry>> {
         let Some(mut slot) = self.table.occupied(hash, key) else {
             self.stats.misses += 1;
             return None;
@@ -170,19 +175,65 @@ impl Db {
         Some(slot.into_lent())
     }
 
+    /// Counts a lookup that was made for writing as a reading one too: for commands that do both.
+    #[inline]
+    pub fn count_lookup(&mut self, found: bool) {
+        self.stats.hits += u64::from(found);
+        self.stats.misses += u64::from(!found);
+    }
+
     /// Stores a value under a key, over whatever was there. O(1), plus the bytes copied.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {
-        let hash = self.table.hasher().hash(key);
-        let Some(mut slot) = self.table.occupied(hash, key) else {
-            return self.insert_new(hash, key, value, ttl, at);
+        self.set_hashed(self.table.hasher().hash(key), key, value, ttl, at);
+    }
+
+    /// [`Db::set`] of a key whose hash [`Db::prefetch_bucket`] has told.
+    #[inline]
+    pub fn set_hashed(&mut self, hash: u64, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {
+        self.set_if_hashed(hash, key, value, ttl, at, |_| true);
+    }
+
+    /// Stores a value under a key if `allow` agrees, which is shown the live entry that is there. Returns whether it
+    /// was stored. One lookup; O(1), plus the bytes copied.
+    #[inline]
+    pub fn set_if(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        ttl: Ttl,
+        at: Moment,
+        allow: impl FnOnce(Option<&Entry>) -> bool,
+    ) -> bool {
+        self.set_if_hashed(self.table.hasher().hash(key), key, value, ttl, at, allow)
+    }
+
+    #[inline]
+    fn set_if_hashed(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: NewValue<'_>,
+        ttl: Ttl,
+        at: Moment,
+        allow: impl FnOnce(Option<&Entry>) -> bool,
+    ) -> bool {
+        let found = match self.table.occupied(hash, key) {
+            Some(slot) if at.is_due(&slot) => {
+                drop(slot.remove());
+                self.timed -= 1;
+                self.stats.expired += 1;
+                None
+            }
+            found => found,
         };
-        if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
-            return self.insert_new(hash, key, value, ttl, at);
+        if !allow(found.as_deref()) {
+            return false;
         }
+        let Some(mut slot) = found else {
+            self.insert_new(hash, key, value, ttl, at);
+            return true;
+        };
         let old = slot.deadline_ms();
         let new = match ttl {
             Ttl::Clear => None,
@@ -198,6 +249,7 @@ impl Db {
             let (wheel, timed) = (&mut self.wheel, &mut self.timed);
             reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
         }
+        true
     }
 
     fn insert_new(&mut self, hash: u64, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {
