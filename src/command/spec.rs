@@ -211,17 +211,29 @@ pub struct KeySpec {
     pub last: isize,
     /// Arguments from one key to the next.
     pub step: usize,
+    /// What the access alone does not say; usually nothing.
+    pub notes: &'static str,
 }
 
 impl KeySpec {
     /// One key.
     pub const fn one(access: Access, index: usize) -> KeySpec {
-        KeySpec { access, first: index, last: index as isize, step: 1 }
+        KeySpec { access, first: index, last: index as isize, step: 1, notes: "" }
     }
 
     /// Keys from `first` to the end, every `step` arguments.
     pub const fn rest(access: Access, first: usize, step: usize) -> KeySpec {
-        KeySpec { access, first, last: -1, step }
+        KeySpec { access, first, last: -1, step, notes: "" }
+    }
+
+    /// Keys from `first` to `last`, all of them adjacent.
+    pub const fn range(access: Access, first: usize, last: usize) -> KeySpec {
+        KeySpec { last: last as isize, ..KeySpec::one(access, first) }
+    }
+
+    /// Adds what the access alone does not say.
+    pub const fn notes(self, notes: &'static str) -> KeySpec {
+        KeySpec { notes, ..self }
     }
 
     /// Indices of the keys among `count` arguments.

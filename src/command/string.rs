@@ -1,32 +1,197 @@
-//! Strings: the rows of their commands and the handlers below.
+//! Strings: the rows of their commands and the handlers that need no file of their own.
+//!
+//! - `set`: SET and everything else that stores a whole value or its lifetime; `lifetime`: the options for that.
+//! - `number`: strings that are numbers. `range`: parts of strings. `lcs`: what two strings have in common.
+//!
+//! Every handler looks its key up once. What a key holds is read through [`string_in`] alone, which is therefore the one
+//! place that refuses values of other types.
 
-use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
+mod lcs;
+mod lifetime;
+mod number;
+mod range;
+mod set;
+
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
-use crate::store::db::Ttl;
-use crate::store::entry::{NewValue, Value};
+use crate::store::db::Db;
+use crate::store::entry::{Entry, Value};
 
-const READ: Access = Access::RO.with(Access::ACCESS);
+const READ: &[KeySpec] = &[KeySpec::one(Access::RO.with(Access::ACCESS), 1)];
+const OVERWRITE: &[KeySpec] = &[KeySpec::one(Access::OW.with(Access::UPDATE), 1)];
+const READ_UPDATE: Access = Access::RW.with(Access::ACCESS).with(Access::UPDATE);
+const ADD: &[KeySpec] = &[KeySpec::one(READ_UPDATE, 1)];
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    Spec::read("GET", 2, get)
-        .fast()
-        .keys(&[KeySpec::one(READ, 1)])
-        .group(Group::String, Category::STRING, "1.0.0")
-        .doc("Returns the string value of a key.", "O(1)", "key"),
-    Spec::write("SET", -3, set)
-        .denyoom()
-        .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::UPDATE).with(Access::VARIABLE), 1)])
-        .group(Group::String, Category::STRING, "1.0.0")
-        .doc("Sets the string value of a key.", "O(1)", "key value"),
-    Spec::new("PING", -1, Flags::FAST, ping).group(Group::Connection, Category::CONNECTION, "1.0.0").doc(
-        "Returns PONG.",
+    Spec::read("GET", 2, get).fast().keys(READ).group(Group::String, Category::STRING, "1.0.0").doc(
+        "Returns the string that a key holds.",
         "O(1)",
-        "[message]",
+        "key",
     ),
+    Spec::write("SET", -3, set::set)
+        .denyoom()
+        .keys(&[KeySpec::one(READ_UPDATE.with(Access::VARIABLE), 1)
+            .notes("RW and ACCESS due to the optional `GET` argument")])
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc(
+            "Makes a key hold a string, whatever it held before.",
+            "O(1)",
+            "key value [NX | XX] [GET] \
+             [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        )
+        .history(&[
+            ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
+            ("6.0.0", "Added the `KEEPTTL` option."),
+            ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
+            ("7.0.0", "Allowed the `NX` and `GET` options to be used together."),
+        ]),
+    Spec::write("SETEX", 4, set::setex)
+        .denyoom()
+        .keys(OVERWRITE)
+        .group(Group::String, Category::STRING, "2.0.0")
+        .doc("Makes a key hold a string for a number of seconds.", "O(1)", "key seconds value")
+        .deprecated("2.6.12", "`SET` with the `EX` argument"),
+    Spec::write("PSETEX", 4, set::psetex)
+        .denyoom()
+        .keys(OVERWRITE)
+        .group(Group::String, Category::STRING, "2.6.0")
+        .doc("Makes a key hold a string for a number of milliseconds.", "O(1)", "key milliseconds value")
+        .deprecated("2.6.12", "`SET` with the `PX` argument"),
+    Spec::write("SETNX", 3, set::setnx)
+        .denyoom()
+        .fast()
+        .keys(&[KeySpec::one(Access::OW.with(Access::INSERT), 1)])
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Makes a key hold a string unless it exists already.", "O(1)", "key value")
+        .deprecated("2.6.12", "`SET` with the `NX` argument"),
+    Spec::write("GETSET", 3, set::getset)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Makes a key hold a string and returns the one it held.", "O(1)", "key value")
+        .deprecated("6.2.0", "`SET` with the `!GET` argument"),
+    Spec::write("GETDEL", 2, getdel)
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::DELETE), 1)])
+        .group(Group::String, Category::STRING, "6.2.0")
+        .doc("Returns the string that a key holds and deletes the key.", "O(1)", "key"),
+    Spec::write("GETEX", -2, set::getex)
+        .fast()
+        .keys(&[KeySpec::one(READ_UPDATE, 1).notes("RW and UPDATE because it changes the TTL")])
+        .group(Group::String, Category::STRING, "6.2.0")
+        .doc(
+            "Returns the string that a key holds and changes when the key expires.",
+            "O(1)",
+            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
+        ),
+    Spec::read("MGET", -2, mget)
+        .fast()
+        .keys(&[KeySpec::rest(Access::RO.with(Access::ACCESS), 1, 1)])
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Returns the strings that several keys hold.", "O(N) for N keys.", "key [key ...]")
+        .tips(&["request_policy:multi_shard"]),
+    Spec::write("MSET", -3, set::mset)
+        .denyoom()
+        .keys(&[KeySpec::rest(Access::OW.with(Access::UPDATE), 1, 2)])
+        .group(Group::String, Category::STRING, "1.0.1")
+        .doc("Makes several keys hold strings, in one step.", "O(N) for N keys.", "key value [key value ...]")
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
+    Spec::write("MSETNX", -3, set::msetnx)
+        .denyoom()
+        .keys(&[KeySpec::rest(Access::OW.with(Access::INSERT), 1, 2)])
+        .group(Group::String, Category::STRING, "1.0.1")
+        .doc(
+            "Makes several keys hold strings, unless one of them exists.",
+            "O(N) for N keys.",
+            "key value [key value ...]",
+        ),
+    Spec::write("APPEND", 3, range::append)
+        .denyoom()
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::INSERT), 1)])
+        .group(Group::String, Category::STRING, "2.0.0")
+        .doc(
+            "Adds bytes at the end of a string, which is created if need be.",
+            "O(N) for N bytes added, amortized.",
+            "key value",
+        ),
+    Spec::read("STRLEN", 2, strlen)
+        .fast()
+        .keys(&[KeySpec::one(Access::RO, 1)])
+        .group(Group::String, Category::STRING, "2.2.0")
+        .doc("Returns the length of a string in bytes.", "O(1)", "key"),
+    Spec::read("GETRANGE", 4, range::getrange).keys(READ).group(Group::String, Category::STRING, "2.4.0").doc(
+        "Returns part of a string.",
+        "O(N) for N bytes returned.",
+        "key start end",
+    ),
+    Spec::read("SUBSTR", 4, range::getrange)
+        .keys(READ)
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Returns part of a string.", "O(N) for N bytes returned.", "key start end")
+        .deprecated("2.0.0", "`GETRANGE`"),
+    Spec::write("SETRANGE", 4, range::setrange)
+        .denyoom()
+        .keys(&[KeySpec::one(Access::RW.with(Access::UPDATE), 1)])
+        .group(Group::String, Category::STRING, "2.2.0")
+        .doc(
+            "Overwrites part of a string, which grows or is created if need be.",
+            "O(N) for N bytes written, those that fill a gap included.",
+            "key offset value",
+        ),
+    Spec::write("INCR", 2, number::incr)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Adds one to an integer; a key that does not exist counts as 0.", "O(1)", "key"),
+    Spec::write("DECR", 2, number::decr)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Subtracts one from an integer; a key that does not exist counts as 0.", "O(1)", "key"),
+    Spec::write("INCRBY", 3, number::incrby)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Adds to an integer; a key that does not exist counts as 0.", "O(1)", "key increment"),
+    Spec::write("DECRBY", 3, number::decrby)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "1.0.0")
+        .doc("Subtracts from an integer; a key that does not exist counts as 0.", "O(1)", "key decrement"),
+    Spec::write("INCRBYFLOAT", 3, number::incrbyfloat)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "2.6.0")
+        .doc("Adds to a decimal number; a key that does not exist counts as 0.", "O(1)", "key increment"),
+    Spec::read("LCS", -3, lcs::lcs)
+        .keys(&[KeySpec::range(Access::RO.with(Access::ACCESS), 1, 2)])
+        .group(Group::String, Category::STRING, "7.0.0")
+        .doc(
+            "Finds the longest sequence of bytes that two strings have in common, gaps allowed.",
+            "O(N*M) for strings of N and M bytes.",
+            "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+        ),
 ];
+
+/// The string that an entry holds, or the refusal of one that holds something else.
+#[inline]
+fn string_in(entry: &Entry) -> Result<Value<'_>, ReplyError> {
+    // Spelled out, so that a new kind of value has to be decided on here.
+    match entry.value() {
+        value @ (Value::Int(_) | Value::Inline(_) | Value::Shared(_)) => Ok(value),
+    }
+}
 
 /// Writes a string value.
 #[inline]
@@ -38,24 +203,78 @@ pub(super) fn write_value(reply: &mut Reply<'_>, value: &Value<'_>) {
     }
 }
 
+/// Keys of one command that are fetched into the cache together: as many loads as a core keeps in flight.
+const GROUP: usize = 12;
+
+/// Starts loading the first [`GROUP`] of some keys into the cache; their hashes.
+#[inline]
+fn prefetch<'k>(db: &Db, keys: impl Iterator<Item = &'k [u8]>) -> [u64; GROUP] {
+    let mut hashes = [0; GROUP];
+    let mut count = 0;
+    for (hash, key) in hashes.iter_mut().zip(keys) {
+        *hash = db.prefetch_bucket(key);
+        count += 1;
+    }
+    // The first key's lookup follows at once: there is nothing to gain from fetching it when it is alone.
+    if count > 1 {
+        hashes[..count].iter().for_each(|&hash| db.prefetch_entry(hash));
+    }
+    hashes
+}
+
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     match server.dbs[*db].lookup_read(args.at(1), *at) {
-        Some(entry) => write_value(reply, &entry.value()),
+        Some(entry) => write_value(reply, &string_in(&entry)?),
         None => reply.null(),
     }
     Ok(Next::Done)
 }
 
-fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at;
-    ctx.db().set(args.at(1), NewValue::compact(args.at(2)), Ttl::Clear, at);
+fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(entry) = server.dbs[*db].lookup_read(args.at(1), *at) else {
+        reply.null();
+        return Ok(Next::Done);
+    };
+    write_value(reply, &string_in(&entry)?);
+    delete(ctx, args.at(1));
     ctx.changed(args.at(1));
-    ctx.reply.ok();
     Ok(Next::Done)
 }
 
-fn ping(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.reply.simple("PONG");
+/// Takes a key out of the database; the helper thread frees it if that takes long.
+fn delete(ctx: &mut Ctx<'_>, key: &[u8]) {
+    let at = ctx.at;
+    if let Some(entry) = ctx.db().remove(key, at).filter(Entry::is_costly_to_free) {
+        ctx.server.background.free(Box::new(entry));
+    }
+}
+
+fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let db = &mut server.dbs[*db];
+    reply.array(args.len() - 1);
+    for first in (1..args.len()).step_by(GROUP) {
+        let keys = || args.iter_from(first).take(GROUP);
+        for (hash, key) in prefetch(db, keys()).into_iter().zip(keys()) {
+            let entry = db.lookup_read(key, at.with_hash(key, hash));
+            // A value of another type is as good as none here.
+            match entry.as_deref().map(string_in) {
+                Some(Ok(value)) => write_value(reply, &value),
+                Some(Err(_)) | None => reply.null(),
+            }
+        }
+    }
+    Ok(Next::Done)
+}
+
+fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let length = match ctx.db().lookup_read(args.at(1), at) {
+        Some(entry) => string_in(&entry)?.len(),
+        None => 0,
+    };
+    ctx.reply.integer(length as i64);
     Ok(Next::Done)
 }

@@ -186,19 +186,47 @@ impl Db {
         Some(slot.into_lent())
     }
 
+    /// Counts a lookup that was made for writing as a reading one too: for commands that do both.
+    #[inline]
+    pub fn count_lookup(&mut self, found: bool) {
+        self.stats.hits += u64::from(found);
+        self.stats.misses += u64::from(!found);
+    }
+
     /// Stores a value under a key, over whatever was there. O(1), plus the bytes copied.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {
+        self.set_if(key, value, ttl, at, |_| true);
+    }
+
+    /// Stores a value under a key if `allow` agrees, which is shown the live entry that is there. Returns whether it
+    /// was stored. One lookup; O(1), plus the bytes copied.
+    #[inline]
+    pub fn set_if(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_>,
+        ttl: Ttl,
+        at: Moment,
+        allow: impl FnOnce(Option<&Entry>) -> bool,
+    ) -> bool {
         let hash = at.hash(self.table.hasher(), key);
-        let Some(mut slot) = self.table.occupied(hash, key) else {
-            return self.insert_new(hash, key, value, ttl, at);
+        let found = match self.table.occupied(hash, key) {
+            Some(slot) if at.is_due(&slot) => {
+                drop(slot.remove());
+                self.timed -= 1;
+                self.stats.expired += 1;
+                None
+            }
+            found => found,
         };
-        if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
-            return self.insert_new(hash, key, value, ttl, at);
+        if !allow(found.as_deref()) {
+            return false;
         }
+        let Some(mut slot) = found else {
+            self.insert_new(hash, key, value, ttl, at);
+            return true;
+        };
         let old = slot.deadline_ms();
         let new = match ttl {
             Ttl::Clear => None,
@@ -214,6 +242,7 @@ impl Db {
             let (wheel, timed) = (&mut self.wheel, &mut self.timed);
             reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
         }
+        true
     }
 
     fn insert_new(&mut self, hash: u64, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {

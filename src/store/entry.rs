@@ -379,6 +379,25 @@ impl Entry {
         self
     }
 
+    /// The entry with another value, its key, deadline and timer kept.
+    pub fn with_value_only(self, value: NewValue<'_>) -> Entry {
+        let (deadline_ms, exact) = (self.deadline_ms(), self.timer_exact());
+        let mut entry = self.with_value(value, deadline_ms);
+        entry.set_timer_exact(exact);
+        entry
+    }
+
+    /// Writes an integer over the present one, in place. False, and nothing done, if the value is not held as one.
+    #[inline]
+    pub fn overwrite_int(&mut self, n: i64) -> bool {
+        if self.header().kind != KIND_INT {
+            return false;
+        }
+        // SAFETY: the kind says that the value's place holds eight bytes of an integer.
+        unsafe { self.value_at().cast::<i64>().write_unaligned(n) };
+        true
+    }
+
     /// A copy of this entry under another key, sharing a long value.
     pub fn copy_as(&self, key: &[u8]) -> Entry {
         let deadline_ms = self.deadline_ms();
@@ -595,6 +614,26 @@ mod tests {
         entry.set_timer_exact(false);
         assert_eq!((entry.timer_exact(), entry.deadline_ms(), entry.encoding()), (false, Some(9), "raw"));
         assert_eq!(entry.with_value(NewValue::Bytes(b"w"), Some(9)).encoding(), "embstr");
+    }
+
+    #[test]
+    fn changing_only_the_value_keeps_deadline_and_timer_whatever_the_block_does() {
+        for (first, second) in [("1", "2"), ("1", "a value of some other size class, which moves the block")] {
+            let mut entry = Entry::new(b"k", NewValue::compact(first.as_bytes()), Some(9));
+            entry.set_timer_exact(true);
+            let entry = entry.with_value_only(NewValue::compact(second.as_bytes()));
+            assert_eq!((entry.deadline_ms(), entry.timer_exact(), text(&entry)), (Some(9), true, second.into()));
+        }
+    }
+
+    #[test]
+    fn only_integers_are_overwritten_as_integers() {
+        let mut number = Entry::new(b"k", NewValue::Int(7), Some(9));
+        assert!(number.overwrite_int(i64::MIN));
+        assert_eq!((text(&number), number.deadline_ms()), (i64::MIN.to_string().into(), Some(9)));
+        let mut word = Entry::new(b"k", NewValue::Bytes(b"7"), None);
+        assert!(!word.overwrite_int(8));
+        assert_eq!(text(&word), b"7");
     }
 
     #[test]

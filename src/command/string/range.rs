@@ -1,0 +1,193 @@
+//! Parts of strings.
+
+use super::{string_in, write_value};
+use crate::base::num;
+use crate::command::spec::Outcome;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::db::{Db, Moment, Ttl};
+use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue};
+use crate::store::table::Occupied;
+
+const OFFSET: ReplyError = ReplyError::new("ERR offset is out of range");
+const NO_MEMORY: ReplyError = ReplyError::new("ERR insufficient memory for a string of this length");
+
+/// Room that a growing string gets beyond what it needs: as much as it is long, but no more than this, as in Redis.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+
+pub(super) fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, tail, at) = (args.at(1), args.at(2), ctx.at);
+    let limit = ctx.server.config.proto_max_bulk_len;
+    let db = ctx.db();
+    let length = match db.lookup_write(key, at) {
+        Some(mut slot) => {
+            let old = string_in(&slot)?.len();
+            let length = checked_length(old as u64, tail, limit)?;
+            splice(&mut slot, length.max(old), old, tail)?;
+            length
+        }
+        None => {
+            db.set(key, NewValue::compact(tail), Ttl::Clear, at);
+            tail.len()
+        }
+    };
+    ctx.changed(key);
+    ctx.reply.integer(length as i64);
+    Ok(Next::Done)
+}
+
+pub(super) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, patch, at) = (args.at(1), args.at(3), ctx.at);
+    let offset = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let offset = u64::try_from(offset).map_err(|_| OFFSET)?;
+    let limit = ctx.server.config.proto_max_bulk_len;
+    let db = ctx.db();
+    let length = match db.lookup_write(key, at) {
+        Some(mut slot) => {
+            let old = string_in(&slot)?.len();
+            if patch.is_empty() {
+                ctx.reply.integer(old as i64);
+                return Ok(Next::Done);
+            }
+            let length = checked_length(offset, patch, limit)?.max(old);
+            splice(&mut slot, length, offset as usize, patch)?;
+            length
+        }
+        None if patch.is_empty() => {
+            ctx.reply.integer(0);
+            return Ok(Next::Done);
+        }
+        None => {
+            let length = checked_length(offset, patch, limit)?;
+            create(db, key, length, patch, at)?;
+            length
+        }
+    };
+    ctx.changed(key);
+    ctx.reply.integer(length as i64);
+    Ok(Next::Done)
+}
+
+/// The length of a string that has a patch at an offset as its end.
+fn checked_length(offset: u64, patch: &[u8], limit: u64) -> Result<usize, ReplyError> {
+    let length = offset.checked_add(patch.len() as u64).filter(|&length| length <= limit);
+    length.and_then(|length| usize::try_from(length).ok()).ok_or(ReplyError::STRING_TOO_LONG)
+}
+
+/// Puts a patch into a string at an offset and makes it `length` bytes long; zeros fill the gap, if there is one.
+fn splice(slot: &mut Occupied<'_, Entry>, length: usize, offset: usize, patch: &[u8]) -> Result<(), ReplyError> {
+    if let Some(mut shared) = slot.shared_mut() {
+        let bytes = shared.bytes();
+        reserve(bytes, length)?;
+        overwrite(bytes, offset, patch);
+    } else if length <= INLINE_BYTES_MAX {
+        let mut bytes = [0; INLINE_BYTES_MAX];
+        let old = string_in(slot)?;
+        let mut digits = itoa::Buffer::new();
+        let text = old.text(&mut digits);
+        bytes[..text.len()].copy_from_slice(text);
+        bytes[offset..][..patch.len()].copy_from_slice(patch);
+        slot.map(|entry| entry.with_value_only(NewValue::Bytes(&bytes[..length])));
+    } else {
+        let mut bytes = Vec::new();
+        reserve(&mut bytes, length)?;
+        bytes.extend_from_slice(string_in(slot)?.text(&mut itoa::Buffer::new()));
+        overwrite(&mut bytes, offset, patch);
+        slot.map(|entry| entry.with_value_only(NewValue::Shared(bytes.into())));
+    }
+    slot.set_raw();
+    Ok(())
+}
+
+/// Makes room for a length and for some growth beyond it.
+fn reserve(bytes: &mut Vec<u8>, length: usize) -> Result<(), ReplyError> {
+    if length <= bytes.capacity() {
+        return Ok(());
+    }
+    let capacity = length.saturating_add(length.min(SPARE_BYTES_MAX));
+    bytes.try_reserve_exact(capacity - bytes.len()).map_err(|_| NO_MEMORY)
+}
+
+/// Writes a patch at an offset, over what is there and beyond its end.
+fn overwrite(bytes: &mut Vec<u8>, offset: usize, patch: &[u8]) {
+    if bytes.len() < offset {
+        bytes.resize(offset, 0);
+    }
+    let (over, beyond) = patch.split_at(patch.len().min(bytes.len() - offset));
+    bytes[offset..][..over.len()].copy_from_slice(over);
+    bytes.extend_from_slice(beyond);
+}
+
+/// A new string of zeros with a patch at its end.
+fn create(db: &mut Db, key: &[u8], length: usize, patch: &[u8], at: Moment) -> Result<(), ReplyError> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| NO_MEMORY)?;
+    overwrite(&mut bytes, length - patch.len(), patch);
+    let mut entry = Entry::new(key, NewValue::owned(&mut bytes), None);
+    entry.set_access(at.access.unwrap_or(0));
+    entry.set_raw();
+    db.insert(entry, at);
+    Ok(())
+}
+
+/// GETRANGE and SUBSTR.
+pub(super) fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let start = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let end = num::parse_i64(args.at(3)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(entry) = server.dbs[*db].lookup_read(args.at(1), *at) else {
+        reply.bulk(b"");
+        return Ok(Next::Done);
+    };
+    let value = string_in(&entry)?;
+    let mut digits = itoa::Buffer::new();
+    let text = value.text(&mut digits);
+    match slice(text, start, end) {
+        whole if whole.len() == text.len() => write_value(reply, &value),
+        part => reply.bulk(part),
+    }
+    Ok(Next::Done)
+}
+
+/// The bytes from `start` to `end`, both included and counted from the end if negative. What lies before the first byte
+/// means the first byte, for `end` too: `0 -100` is one byte of any string, as Redis has it.
+fn slice(text: &[u8], start: i64, end: i64) -> &[u8] {
+    if start < 0 && end < 0 && start > end {
+        return b"";
+    }
+    let length = text.len() as i64;
+    let from_start = |index: i64| if index < 0 { index.saturating_add(length).max(0) } else { index };
+    let (start, end) = (from_start(start), from_start(end).min(length - 1));
+    if start > end { b"" } else { &text[start as usize..=end as usize] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_those_of_redis() {
+        let rows: [(&str, i64, i64, &str); 16] = [
+            ("hello", 0, -1, "hello"),
+            ("hello", 1, 3, "ell"),
+            ("hello", -3, -2, "ll"),
+            ("hello", 0, -100, "h"),
+            ("hello", -100, -50, "h"),
+            ("hello", -50, -100, ""),
+            ("hello", -5, -100, ""),
+            ("hello", 0, -6, "h"),
+            ("hello", 4, 100, "o"),
+            ("hello", 5, 5, ""),
+            ("hello", 3, 1, ""),
+            ("hello", i64::MIN, i64::MAX, "hello"),
+            ("hello", i64::MAX, -1, ""),
+            ("", 0, 0, ""),
+            ("", 0, -1, ""),
+            ("", -1, -5, ""),
+        ];
+        for (text, start, end, expected) in rows {
+            assert_eq!(slice(text.as_bytes(), start, end), expected.as_bytes(), "{text:?} {start} {end}");
+        }
+    }
+}

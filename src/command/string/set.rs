@@ -1,0 +1,240 @@
+//! Storing whole values, and how long they live.
+
+use super::lifetime::{self, Lifetime, Unit};
+use super::{GROUP, delete, prefetch, string_in, write_value};
+use crate::command::spec::Outcome;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::db::Ttl;
+use crate::store::entry::NewValue;
+
+/// On what condition a value is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Always,
+    /// `NX`
+    IfAbsent,
+    /// `XX`
+    IfPresent,
+}
+
+/// The options of SET.
+struct Options<'a> {
+    condition: Condition,
+    get: bool,
+    lifetime: Lifetime<'a>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: Args<'a>) -> Result<Options<'a>, ReplyError> {
+        let mut options = Options { condition: Condition::Always, get: false, lifetime: Lifetime::Unsaid };
+        let mut index = 3;
+        while index < args.len() {
+            if let Some(until) = Lifetime::until(args, index) {
+                options.lifetime = options.lifetime.also(until)?;
+                index += 1;
+            } else if args.is(index, "NX") {
+                options.only(Condition::IfAbsent)?;
+            } else if args.is(index, "XX") {
+                options.only(Condition::IfPresent)?;
+            } else if args.is(index, "GET") {
+                options.get = true;
+            } else if args.is(index, "KEEPTTL") {
+                options.lifetime = options.lifetime.also(Lifetime::Keep)?;
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+            index += 1;
+        }
+        Ok(options)
+    }
+
+    fn only(&mut self, condition: Condition) -> Result<(), ReplyError> {
+        if self.condition != Condition::Always && self.condition != condition {
+            return Err(ReplyError::SYNTAX);
+        }
+        self.condition = condition;
+        Ok(())
+    }
+}
+
+pub(super) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if args.len() > 3 {
+        return set_with_options(ctx, args);
+    }
+    let at = ctx.at;
+    ctx.db().set(args.at(1), NewValue::compact(args.at(2)), Ttl::Clear, at);
+    ctx.changed(args.at(1));
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Options { condition, get, lifetime } = Options::parse(args)?;
+    let ttl = match lifetime {
+        Lifetime::Until(unit, text) => Ttl::At(lifetime::deadline_ms(ctx.command, ctx.at, unit, text)?),
+        Lifetime::Keep => Ttl::Keep,
+        Lifetime::Unsaid | Lifetime::Persist => Ttl::Clear,
+    };
+    let stored = store(ctx, args.at(1), args.at(2), ttl, condition, get)?;
+    match (get, stored) {
+        (true, _) => {}
+        (false, true) => ctx.reply.ok(),
+        (false, false) => ctx.reply.null(),
+    }
+    Ok(Next::Done)
+}
+
+/// Stores a value on a condition; true if it was stored. With `get`, writes what the key held before as the reply.
+///
+/// A deadline that has passed is stored like any other: the key is gone for everyone at once, and expires in due course.
+fn store(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    value: &[u8],
+    ttl: Ttl,
+    condition: Condition,
+    get: bool,
+) -> Result<bool, ReplyError> {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let db = &mut server.dbs[*db];
+    let (mut found, mut refusal) = (false, None);
+    let stored = db.set_if(key, NewValue::compact(value), ttl, *at, |old| {
+        found = old.is_some();
+        if get {
+            match old.map(string_in) {
+                Some(Ok(old)) => write_value(reply, &old),
+                Some(Err(error)) => {
+                    refusal = Some(error);
+                    return false;
+                }
+                None => reply.null(),
+            }
+        }
+        match condition {
+            Condition::Always => true,
+            Condition::IfAbsent => !found,
+            Condition::IfPresent => found,
+        }
+    });
+    if get {
+        db.count_lookup(found);
+    }
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    if stored {
+        ctx.changed(key);
+    }
+    Ok(stored)
+}
+
+pub(super) fn setex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    set_for(ctx, args, Unit::Seconds)
+}
+
+pub(super) fn psetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    set_for(ctx, args, Unit::Milliseconds)
+}
+
+fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, unit: Unit) -> Outcome {
+    let deadline_ms = lifetime::deadline_ms(ctx.command, ctx.at, unit, args.at(2))?;
+    let at = ctx.at;
+    ctx.db().set(args.at(1), NewValue::compact(args.at(3)), Ttl::At(deadline_ms), at);
+    ctx.changed(args.at(1));
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+pub(super) fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let stored = store(ctx, args.at(1), args.at(2), Ttl::Clear, Condition::IfAbsent, false)?;
+    ctx.reply.integer(i64::from(stored));
+    Ok(Next::Done)
+}
+
+pub(super) fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    store(ctx, args.at(1), args.at(2), Ttl::Clear, Condition::Always, true)?;
+    Ok(Next::Done)
+}
+
+pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let lifetime = getex_lifetime(args)?;
+    let Some(entry) = ctx.server.dbs[ctx.db].lookup_read(key, at) else {
+        ctx.reply.null();
+        return Ok(Next::Done);
+    };
+    let value = string_in(&entry)?;
+    // Only now: Redis does not look at the number when there is no string to give it to.
+    let until = match lifetime {
+        Lifetime::Until(unit, text) => Some((unit, lifetime::deadline_ms(ctx.command, at, unit, text)?)),
+        _ => None,
+    };
+    let had_deadline = entry.deadline_ms().is_some();
+    write_value(&mut ctx.reply, &value);
+    match until {
+        Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.unix_ms => delete(ctx, key),
+        Some((_, deadline_ms)) => {
+            ctx.db().set_deadline(key, Some(deadline_ms), at);
+        }
+        None if lifetime == Lifetime::Persist && had_deadline => {
+            ctx.db().set_deadline(key, None, at);
+        }
+        None => return Ok(Next::Done),
+    }
+    ctx.changed(key);
+    Ok(Next::Done)
+}
+
+fn getex_lifetime(args: Args<'_>) -> Result<Lifetime<'_>, ReplyError> {
+    let mut lifetime = Lifetime::Unsaid;
+    let mut index = 2;
+    while index < args.len() {
+        if let Some(until) = Lifetime::until(args, index) {
+            lifetime = lifetime.also(until)?;
+            index += 1;
+        } else if args.is(index, "PERSIST") {
+            lifetime = lifetime.also(Lifetime::Persist)?;
+        } else {
+            return Err(ReplyError::SYNTAX);
+        }
+        index += 1;
+    }
+    Ok(lifetime)
+}
+
+pub(super) fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    check_pairs(ctx, args)?;
+    set_pairs(ctx, args);
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+pub(super) fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    check_pairs(ctx, args)?;
+    let at = ctx.at;
+    let db = ctx.db();
+    let taken = args.iter_from(1).step_by(2).any(|key| db.lookup_write(key, at).is_some());
+    if !taken {
+        set_pairs(ctx, args);
+    }
+    ctx.reply.integer(i64::from(!taken));
+    Ok(Next::Done)
+}
+
+fn check_pairs(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(), ReplyError> {
+    if args.len() % 2 == 1 { Ok(()) } else { Err(ReplyError::arity(&ctx.command.full_name)) }
+}
+
+fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
+    let at = ctx.at;
+    for first in (1..args.len()).step_by(2 * GROUP) {
+        let hashes = prefetch(ctx.db(), args.iter_from(first).step_by(2));
+        for (hash, index) in hashes.into_iter().zip((first..args.len()).step_by(2)) {
+            let key = args.at(index);
+            ctx.db().set(key, NewValue::compact(args.at(index + 1)), Ttl::Clear, at.with_hash(key, hash));
+            ctx.changed(args.at(index));
+        }
+    }
+}
