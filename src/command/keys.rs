@@ -1,6 +1,213 @@
-//! Keys of any type, databases as a whole, and walking them: the rows and the handlers below.
+//! Keys of any type: deleting, asking after, renaming, copying and moving them: the rows and the handlers below.
 
-use super::spec::Spec;
+use super::database::{db_index, parse_i32};
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+
+const READ: Access = Access::RO;
+const REMOVE: Access = Access::RM.with(Access::DELETE);
+const TAKE: Access = Access::RW.with(Access::ACCESS).with(Access::DELETE);
+const MANY_KEYS: &str = "key [key ...]";
+/// Proxies split such a command by key and add the answers up.
+const SPLIT_AND_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
 /// The rows.
-pub const ROWS: &[Spec] = &[];
+pub const ROWS: &[Spec] = &[
+    Spec::write("DEL", -2, del)
+        .keys(&[KeySpec::rest(REMOVE, 1, 1)])
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc("Deletes keys and returns how many there were.", "O(N) where N is the number of keys given.", MANY_KEYS)
+        .tips(SPLIT_AND_SUM),
+    Spec::write("UNLINK", -2, del)
+        .fast()
+        .keys(&[KeySpec::rest(REMOVE, 1, 1)])
+        .group(Group::Generic, Category::KEYSPACE, "4.0.0")
+        .doc(
+            "Deletes keys and frees their values in the background.",
+            "O(1) for each key. A helper thread frees values that take long to free.",
+            MANY_KEYS,
+        )
+        .tips(SPLIT_AND_SUM),
+    Spec::read("EXISTS", -2, exists)
+        .fast()
+        .keys(&[KeySpec::rest(READ, 1, 1)])
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc(
+            "Counts how many of the named keys exist; a key named twice counts twice.",
+            "O(N) where N is the number of keys to check.",
+            MANY_KEYS,
+        )
+        .history(&[("3.0.3", "Accepts multiple `key` arguments.")])
+        .tips(SPLIT_AND_SUM),
+    Spec::read("TYPE", 2, type_of)
+        .fast()
+        .keys(&[KeySpec::one(READ, 1)])
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc("Names the type of a key's value.", "O(1)", "key"),
+    Spec::read("TOUCH", -2, touch)
+        .fast()
+        .keys(&[KeySpec::rest(READ, 1, 1)])
+        .group(Group::Generic, Category::KEYSPACE, "3.2.1")
+        .doc(
+            "Counts which of the named keys exist and marks them as just accessed.",
+            "O(N) where N is the number of keys that will be touched.",
+            MANY_KEYS,
+        )
+        .tips(SPLIT_AND_SUM),
+    Spec::write("RENAME", 3, rename)
+        .keys(&[KeySpec::one(TAKE, 1), KeySpec::one(Access::OW.with(Access::UPDATE), 2)])
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc("Gives a key another name, over any key of that name.", "O(1)", "key newkey"),
+    Spec::write("RENAMENX", 3, renamenx)
+        .fast()
+        .keys(&[KeySpec::one(TAKE, 1), KeySpec::one(Access::OW.with(Access::INSERT), 2)])
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc("Gives a key another name unless a key of that name exists.", "O(1)", "key newkey")
+        .history(&[(
+            "3.2.0",
+            "The command no longer returns an error when source and destination names are the same.",
+        )]),
+    Spec::write("COPY", -3, copy)
+        .denyoom()
+        .keys(&[KeySpec::one(Access::RO.with(Access::ACCESS), 1), KeySpec::one(Access::OW.with(Access::UPDATE), 2)])
+        .group(Group::Generic, Category::KEYSPACE, "6.2.0")
+        .doc(
+            "Copies a key's value and time to live to another key.",
+            "O(1) for strings, which share long values until one of them changes.",
+            "source destination [DB destination-db] [REPLACE]",
+        ),
+    Spec::write("MOVE", 3, move_key)
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::UPDATE), 1)])
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc("Moves a key to another database unless it exists there.", "O(1)", "key db"),
+];
+
+/// DEL and UNLINK: values that take long to free go to the helper thread either way.
+fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (at, mut deleted) = (ctx.at, 0);
+    for key in args.iter_from(1) {
+        if let Some(entry) = ctx.db().remove(key, at) {
+            ctx.server.discard(entry);
+            ctx.changed(key);
+            deleted += 1;
+        }
+    }
+    ctx.reply.integer(deleted);
+    Ok(Next::Done)
+}
+
+fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at.untouched();
+    let found = args.iter_from(1).filter(|key| ctx.db().lookup_read(key, at).is_some()).count();
+    ctx.reply.integer(found as i64);
+    Ok(Next::Done)
+}
+
+fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let found = args.iter_from(1).filter(|key| ctx.db().lookup_read(key, at).is_some()).count();
+    ctx.reply.integer(found as i64);
+    Ok(Next::Done)
+}
+
+fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at.untouched();
+    let name = ctx.db().lookup_read(args.at(1), at).map_or("none", |entry| entry.type_name());
+    ctx.reply.simple(name);
+    Ok(Next::Done)
+}
+
+fn rename(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    rename_key(ctx, args.at(1), args.at(2), true)?;
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn renamenx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let renamed = rename_key(ctx, args.at(1), args.at(2), false)?;
+    ctx.reply.integer(i64::from(renamed));
+    Ok(Next::Done)
+}
+
+/// Renames a key, over the target only if told so. Returns whether anything changed: a key's own name changes nothing.
+fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Result<bool, ReplyError> {
+    let at = ctx.at;
+    let db = ctx.db();
+    if db.lookup_write(from, at).is_none() {
+        return Err(ReplyError::NO_SUCH_KEY);
+    }
+    if from == to || (!replace && db.lookup_write(to, at).is_some()) {
+        return Ok(false);
+    }
+    let Some(source) = db.remove(from, at) else { return Err(ReplyError::NO_SUCH_KEY) };
+    let replaced = db.remove(to, at);
+    db.insert(source.copy_as(to), at);
+    if let Some(entry) = replaced {
+        ctx.server.discard(entry);
+    }
+    ctx.changed(from);
+    ctx.changed(to);
+    Ok(true)
+}
+
+fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (from, to, at) = (args.at(1), args.at(2), ctx.at);
+    let (target, replace) = copy_options(ctx, args)?;
+    if target == ctx.db && from == to {
+        return Err(ReplyError::SAME_OBJECT);
+    }
+    let copied = ctx.db().lookup_read(from, at).map(|source| source.copy_as(to));
+    let db = &mut ctx.server.dbs[target];
+    let copied = copied.filter(|_| replace || db.lookup_write(to, at).is_none());
+    let Some(entry) = copied else {
+        ctx.reply.integer(0);
+        return Ok(Next::Done);
+    };
+    let replaced = db.remove(to, at);
+    db.insert(entry, at);
+    if let Some(entry) = replaced {
+        ctx.server.discard(entry);
+    }
+    ctx.changed_in(target, to);
+    ctx.reply.integer(1);
+    Ok(Next::Done)
+}
+
+/// The database copied to, and whether a key there is replaced.
+fn copy_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(usize, bool), ReplyError> {
+    let (mut target, mut replace, mut i) = (ctx.db, false, 3);
+    while i < args.len() {
+        if args.is(i, "REPLACE") {
+            replace = true;
+        } else if args.is(i, "DB") && i + 1 < args.len() {
+            i += 1;
+            target = db_index(ctx, parse_i32(args.at(i))?)?;
+        } else {
+            return Err(ReplyError::SYNTAX);
+        }
+        i += 1;
+    }
+    Ok((target, replace))
+}
+
+fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, source, at) = (args.at(1), ctx.db, ctx.at);
+    let target = db_index(ctx, parse_i32(args.at(2))?)?;
+    if target == source {
+        return Err(ReplyError::SAME_OBJECT);
+    }
+    let dbs = &mut ctx.server.dbs;
+    let moves = dbs[source].lookup_write(key, at).is_some() && dbs[target].lookup_write(key, at).is_none();
+    let entry = if moves { dbs[source].remove(key, at) } else { None };
+    let moved = entry.is_some();
+    if let Some(entry) = entry {
+        dbs[target].insert(entry, at);
+        ctx.changed_in(source, key);
+        ctx.changed_in(target, key);
+    }
+    ctx.reply.integer(i64::from(moved));
+    Ok(Next::Done)
+}

@@ -6,12 +6,15 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod database;
 pub mod debug;
 pub mod expire;
 pub mod info;
 pub mod introspect;
 pub mod keys;
 pub mod memory;
+pub mod object;
+pub mod scan;
 pub mod spec;
 pub mod string;
 pub mod syntax;
@@ -24,7 +27,10 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     keys::ROWS,
+    scan::ROWS,
     expire::ROWS,
+    object::ROWS,
+    database::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,

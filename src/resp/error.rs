@@ -47,6 +47,12 @@ impl ReplyError {
     /// A database index out of range.
     pub const DB_INDEX: ReplyError = ReplyError::new("ERR DB index is out of range");
 
+    /// An argument that does not fit 32 bits.
+    pub const NOT_AN_I32: ReplyError =
+        ReplyError::new("ERR value is out of range, value must between -2147483648 and 2147483647");
+    /// A source that is its own destination.
+    pub const SAME_OBJECT: ReplyError = ReplyError::new("ERR source and destination objects are the same");
+
     /// `wrong number of arguments for '<command>' command`; subcommands are written `container|name`.
     pub fn arity(command: &str) -> ReplyError {
         ReplyError::owned(format!("ERR wrong number of arguments for '{command}' command"))

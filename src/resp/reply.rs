@@ -17,6 +17,15 @@ pub enum Proto {
     Resp3,
 }
 
+/// An array whose length is not known yet.
+#[derive(Debug)]
+#[must_use = "the reply is only whole when the array is closed"]
+pub struct OpenArray {
+    /// Where its header lies in the tail, as long as nothing is sent by reference.
+    at: std::ops::Range<usize>,
+    chunks: usize,
+}
+
 /// Writes one client's replies. Every write is O(bytes) and cannot fail.
 #[derive(Debug)]
 pub struct Reply<'o> {
@@ -132,6 +141,41 @@ impl<'o> Reply<'o> {
         self.header(b'*', n as i64);
     }
 
+    /// Starts an array whose length is known only once its elements, none of them shared, have been written. To close it
+    /// costs nothing if its length has as many digits as `expected`, else a move of its bytes.
+    pub fn open_array(&mut self, expected: usize) -> OpenArray {
+        let start = self.out.tail.len();
+        self.array(expected);
+        OpenArray { at: start..self.out.tail.len(), chunks: self.out.chunks() }
+    }
+
+    /// Ends such an array of `n` replies.
+    pub fn close_array(&mut self, array: OpenArray, n: usize) {
+        let mut header = Vec::with_capacity(24);
+        push_array_header(&mut header, n);
+        self.replace_header(array, header);
+    }
+
+    /// Ends such an array as the second half of what SCAN and its kin answer; the cursor goes before it.
+    pub fn close_scan(&mut self, array: OpenArray, cursor: u64, n: usize) {
+        let mut header = Vec::with_capacity(64);
+        push_array_header(&mut header, 2);
+        let mut digits = itoa::Buffer::new();
+        let cursor = digits.format(cursor);
+        header.push(b'$');
+        num::write_i64(&mut header, cursor.len() as i64);
+        header.extend_from_slice(b"\r\n");
+        header.extend_from_slice(cursor.as_bytes());
+        header.extend_from_slice(b"\r\n");
+        push_array_header(&mut header, n);
+        self.replace_header(array, header);
+    }
+
+    fn replace_header(&mut self, array: OpenArray, header: Vec<u8>) {
+        assert_eq!(self.out.chunks(), array.chunks, "an open array holds no shared values");
+        self.out.tail.splice(array.at, header);
+    }
+
     /// Starts a map of `n` pairs.
     pub fn map(&mut self, n: usize) {
         match self.proto {
@@ -211,6 +255,12 @@ impl<'o> Reply<'o> {
     }
 }
 
+fn push_array_header(header: &mut Vec<u8>, n: usize) {
+    header.push(b'*');
+    num::write_i64(header, n as i64);
+    header.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +269,29 @@ mod tests {
         let mut out = Out::default();
         write(&mut Reply::new(&mut out, proto));
         String::from_utf8(out.as_slice().expect("short").to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn an_open_array_gets_its_length_in_the_end() {
+        for (expected, n) in [(0, 0), (3, 3), (3, 0), (100, 3), (1, 12)] {
+            let text = written(Proto::Resp2, |reply| {
+                reply.integer(1);
+                let array = reply.open_array(expected);
+                (0..n).for_each(|_| reply.bulk(b"x"));
+                reply.close_array(array, n);
+                reply.ok();
+            });
+            let scan = written(Proto::Resp3, |reply| {
+                reply.integer(1);
+                let array = reply.open_array(expected);
+                (0..n).for_each(|_| reply.bulk(b"x"));
+                reply.close_scan(array, u64::MAX, n);
+                reply.ok();
+            });
+            let elements = "$1\r\nx\r\n".repeat(n);
+            assert_eq!(scan, format!(":1\r\n*2\r\n$20\r\n18446744073709551615\r\n*{n}\r\n{elements}+OK\r\n"));
+            assert_eq!(text, format!(":1\r\n*{n}\r\n{elements}+OK\r\n"));
+        }
     }
 
     #[test]

@@ -58,7 +58,18 @@ impl<'a> Ctx<'a> {
     /// Records that a key was modified. Every mutation of the key space calls this once per key it changed: it is the one
     /// hook that counts changes.
     #[inline]
-    pub fn changed(&mut self, _key: &[u8]) {
+    pub fn changed(&mut self, key: &[u8]) {
+        self.changed_in(self.db, key);
+    }
+
+    /// Records that a key of any database was modified, as [`Ctx::changed`] does for the selected one.
+    #[inline]
+    pub fn changed_in(&mut self, _db: usize, _key: &[u8]) {
         self.server.stats.dirty += 1;
+    }
+
+    /// Records that databases changed as a whole, by so many keys: flushed, or swapped.
+    pub fn changed_databases(&mut self, changes: usize) {
+        self.server.stats.dirty += changes as u64;
     }
 }

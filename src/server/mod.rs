@@ -14,6 +14,7 @@ use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::file::Sources;
 use crate::store::db::Db;
+use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
@@ -142,6 +143,13 @@ impl Server {
             self.background.free(Box::new(old));
         }
         keys
+    }
+
+    /// Frees an entry that has left its database, on the helper thread if that is the quicker way.
+    pub fn discard(&self, entry: Entry) {
+        if entry.is_costly_to_free() {
+            self.background.free(Box::new(entry));
+        }
     }
 
     /// Puts a client to sleep or wakes it: the reason it waits and the wheel stay in step.

@@ -13,7 +13,14 @@ use super::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
 use super::hash::KeyHasher;
 use super::table::{Lent, Occupied, Table};
 use crate::base::clock::Now;
-use crate::timer::{KEY_SLOTS, Progress, Verdict, Wheel};
+use crate::timer::{KEY_SLOTS, Progress, SweepVerdict, Verdict, Wheel};
+
+/// Nodes of the wheel beyond twice the keys with a deadline that are left to their slots: 512 KiB of garbage.
+const GARBAGE_NODES_MAX: usize = 65_536;
+
+/// Nodes swept for each node that came since the last look, while there is too much garbage. At least every other node
+/// is garbage then, so two of them keep pace with one that comes.
+const SWEPT_PER_NODE: usize = 2;
 
 /// What lookups need to know besides the key: the time, and the hash of the one key that was hashed in advance.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,11 @@ impl Moment {
         if key.as_ptr().addr() == address && key.len() == len { hash } else { hasher.hash(key) }
     }
 
+    /// Seconds on the access clock: what a key that is created now starts from, whoever creates it.
+    pub fn access_clock(self) -> u32 {
+        self.unix_ms.div_euclid(1000) as u32 & ACCESS_CLOCK_MASK
+    }
+
     /// The same moment for a lookup that does not count as an access.
     pub fn untouched(self) -> Moment {
         Moment { access: None, ..self }
@@ -67,6 +79,19 @@ pub enum Ttl {
     At(i64),
 }
 
+/// What became of a key whose deadline was to change.
+#[derive(Debug)]
+pub enum DeadlineChange {
+    /// There is no such key.
+    NoKey,
+    /// The key's present deadline forbids the change; nothing changed.
+    Refused,
+    /// The deadline changed.
+    Done,
+    /// The new deadline has passed already, so the key is gone. This is what it was.
+    Removed(Entry),
+}
+
 /// Counts of what lookups met.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DbStats {
@@ -83,6 +108,8 @@ pub struct DbStats {
 pub struct Db {
     table: Table<Entry>,
     wheel: Option<Box<Wheel>>,
+    /// The wheel's nodes when `expire` last left it.
+    nodes_seen: usize,
     timed: usize,
     stats: DbStats,
 }
@@ -90,7 +117,7 @@ pub struct Db {
 impl Db {
     /// An empty database; allocates nothing until the first key.
     pub fn new(hasher: KeyHasher) -> Db {
-        Db { table: Table::new(hasher), wheel: None, timed: 0, stats: DbStats::default() }
+        Db { table: Table::new(hasher), wheel: None, nodes_seen: 0, timed: 0, stats: DbStats::default() }
     }
 
     /// Number of keys, due ones that have not been collected yet included.
@@ -251,12 +278,13 @@ impl Db {
             Ttl::Clear | Ttl::Keep => None,
         };
         let mut entry = Entry::new(key, value, deadline_ms);
-        entry.set_access(at.access.unwrap_or(0));
+        entry.set_access(at.access_clock());
         self.insert_hashed(hash, entry, at);
     }
 
-    /// Adds an entry whose key is not there (as a live key). O(1).
-    pub fn insert(&mut self, entry: Entry, at: Moment) {
+    /// Adds an entry whose key is not there (as a live key), as accessed just now. O(1).
+    pub fn insert(&mut self, mut entry: Entry, at: Moment) {
+        entry.set_access(at.access_clock());
         let hash = self.table.hasher().hash(entry.key());
         debug_assert!(self.table.lookup(hash, entry.key()).is_none(), "the key is already there");
         self.insert_hashed(hash, entry, at);
@@ -278,12 +306,44 @@ impl Db {
 
     /// Changes a live key's deadline, `None` to keep it for good. False if there is no such key. O(1).
     pub fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>, at: Moment) -> bool {
+        !matches!(self.set_deadline_if(key, deadline_ms, at, |_| true), DeadlineChange::NoKey)
+    }
+
+    /// Changes a live key's deadline, `None` to keep it for good, if `allow` says so of the present one. A deadline that
+    /// has passed takes the key out. O(1), one lookup; nothing is allocated or moved when the key has a deadline already.
+    pub fn set_deadline_if(
+        &mut self,
+        key: &[u8],
+        deadline_ms: Option<i64>,
+        at: Moment,
+        allow: impl FnOnce(Option<i64>) -> bool,
+    ) -> DeadlineChange {
         let hash = at.hash(self.table.hasher(), key);
-        let Some(mut slot) = self.table.occupied(hash, key).filter(|slot| !at.is_due(slot)) else { return false };
+        let Some(mut slot) = self.table.occupied(hash, key) else { return DeadlineChange::NoKey };
+        if at.is_due(&slot) {
+            drop(slot.remove());
+            self.timed -= 1;
+            self.stats.expired += 1;
+            return DeadlineChange::NoKey;
+        }
+        if let Some(seconds) = at.access {
+            slot.set_access(seconds);
+        }
         let (old, was_exact) = (slot.deadline_ms(), slot.timer_exact());
-        slot.map(|entry| entry.with_deadline(deadline_ms));
+        if !allow(old) {
+            return DeadlineChange::Refused;
+        }
+        match (old, deadline_ms) {
+            (_, Some(new)) if new <= at.unix_ms => {
+                self.timed -= usize::from(old.is_some());
+                return DeadlineChange::Removed(slot.remove());
+            }
+            (Some(_), Some(new)) => slot.overwrite_deadline(new),
+            (None, None) => return DeadlineChange::Done,
+            _ => slot.map(|entry| entry.with_deadline(deadline_ms)),
+        }
         reschedule(&mut self.wheel, &mut self.timed, &mut slot, hash, old, was_exact, at);
-        true
+        DeadlineChange::Done
     }
 
     /// Walks part of the keys, due ones left out; see [`Table::scan`].
@@ -310,8 +370,21 @@ impl Db {
     }
 
     /// Collects due keys, in order of their deadlines, spending one unit of `budget` per timer looked at. Each collected
-    /// entry is handed to `expired`.
-    pub fn expire(&mut self, now_ms: i64, budget: &mut usize, mut expired: impl FnMut(Entry)) -> Progress {
+    /// entry is handed to `expired`. What is left of the budget frees timers that nobody needs any more, if they have
+    /// come to outnumber the keys with a deadline; then not being done means that more of them wait to be freed.
+    ///
+    /// To be called whenever time has passed or keys have changed; a clock that went back is noticed here.
+    pub fn expire(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(Entry)) -> Progress {
+        let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
+        wheel.rewind(now_ms);
+        let came = wheel.len().saturating_sub(self.nodes_seen);
+        let progress = self.collect(now_ms, budget, expired);
+        let swept = self.sweep_garbage(budget, came);
+        self.nodes_seen = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
+        Progress { done: progress.done && swept, ..progress }
+    }
+
+    fn collect(&mut self, now_ms: i64, budget: &mut usize, mut expired: impl FnMut(Entry)) -> Progress {
         let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
         let (table, timed, count) = (&mut self.table, &mut self.timed, &mut self.stats.expired);
         wheel.advance(now_ms, budget, |prefix, tick| {
@@ -353,9 +426,62 @@ impl Db {
         })
     }
 
+    /// Frees nodes whose key has gone or has another node, while they greatly outnumber the keys with a deadline: until
+    /// their slots come round, keys that are set and deleted again and again would leave any number of them. Spends
+    /// `budget`, and beyond it only in proportion to the nodes that `came` since the last look. True if that was enough.
+    fn sweep_garbage(&mut self, budget: &mut usize, came: usize) -> bool {
+        let Some(wheel) = self.wheel.as_mut() else { return true };
+        let bound = 2 * self.timed + GARBAGE_NODES_MAX;
+        if wheel.len() <= bound {
+            return true;
+        }
+        let (table, last) = (&mut self.table, wheel.last_tick());
+        let owed = SWEPT_PER_NODE * came;
+        let mut allowance = *budget + owed;
+        wheel.sweep(&mut allowance, |prefix, tick| sweep_verdict(table, prefix, tick, last));
+        *budget = allowance.saturating_sub(owed);
+        wheel.len() <= bound
+    }
+
     /// The tick at which the wheel next has something to look at, never later than the next deadline.
     pub fn next_tick_ms(&self) -> Option<i64> {
         self.wheel.as_ref().and_then(|wheel| wheel.next_tick())
+    }
+}
+
+/// What becomes of a node met by the sweep: `tick` is the next of its slot, `last` the last one visited.
+fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) -> SweepVerdict {
+    let (mut live, mut verdict) = (0, SweepVerdict::Drop);
+    let judge = |entry: &mut Entry| {
+        let Some(deadline_ms) = entry.deadline_ms() else { return true };
+        live += 1;
+        let in_its_slot = Wheel::same_slot(KEY_SLOTS, deadline_ms, tick);
+        verdict = match entry.timer_exact() {
+            true if in_its_slot => SweepVerdict::Keep,
+            true => SweepVerdict::Drop,
+            // The first node of this key that is met becomes the one in its slot, and the others garbage.
+            false if deadline_ms > last => SweepVerdict::Again(deadline_ms),
+            false => SweepVerdict::Keep,
+        };
+        true
+    };
+    table.retain_prefix(prefix, judge, drop);
+    match (live, verdict) {
+        (0, _) => SweepVerdict::Drop,
+        (1, SweepVerdict::Again(deadline_ms)) => {
+            table.retain_prefix(
+                prefix,
+                |entry| {
+                    entry.set_timer_exact(entry.deadline_ms().is_some());
+                    true
+                },
+                drop,
+            );
+            SweepVerdict::Again(deadline_ms)
+        }
+        (1, verdict) => verdict,
+        // Whose node this is, among keys whose hashes share 32 bits, cannot be told: its slot will come.
+        _ => SweepVerdict::Keep,
     }
 }
 

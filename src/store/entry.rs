@@ -469,6 +469,13 @@ impl Entry {
         self.header_mut().flags |= FLAG_RAW;
     }
 
+    /// Redis's name of the value's type.
+    pub fn type_name(&self) -> &'static str {
+        match self.value() {
+            Value::Int(_) | Value::Inline(_) | Value::Shared(_) => "string",
+        }
+    }
+
     /// Redis's name of the value's encoding.
     pub fn encoding(&self) -> &'static str {
         match self.value() {

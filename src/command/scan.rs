@@ -1,0 +1,139 @@
+//! Walking the keys of a database: the rows and the handlers below.
+
+use super::spec::{Category, Group, Outcome, Spec};
+use crate::base::{glob, num};
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::entry::Entry;
+
+/// Entries a SCAN goes by without COUNT.
+const SCAN_COUNT: u64 = 10;
+/// Buckets a SCAN looks at for each entry of COUNT before it gives up on a sparse table, as in Redis.
+const BUCKETS_PER_ENTRY: u64 = 10;
+/// Matches that KEYS expects of a pattern: if their number has as many digits, the reply's bytes need not be moved.
+const MATCHES_EXPECTED: usize = 10;
+
+/// The rows.
+pub const ROWS: &[Spec] = &[
+    Spec::read("KEYS", 2, keys)
+        .group(Group::Generic, Category::KEYSPACE.with(Category::DANGEROUS), "1.0.0")
+        .doc(
+            "Returns the names of all keys that match a pattern.",
+            "O(N) with N being the number of keys in the database.",
+            "pattern",
+        )
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
+    Spec::read("SCAN", -2, scan)
+        .group(Group::Generic, Category::KEYSPACE, "2.8.0")
+        .doc(
+            "Walks the names of the keys, some at a time.",
+            "O(1) for every call. O(N) for a whole walk, where N is the number of keys in the database.",
+            "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        )
+        .history(&[("6.0.0", "Added the `TYPE` subcommand.")])
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
+    Spec::read("RANDOMKEY", 1, randomkey)
+        .group(Group::Generic, Category::KEYSPACE, "1.0.0")
+        .doc("Returns the name of a key chosen at random.", "O(1)", "")
+        .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"]),
+];
+
+fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let filter = Filter { pattern: pattern(args.at(1)), type_name: None };
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let db = &server.dbs[*db];
+    let array = reply.open_array(if filter.pattern.is_none() { db.len() } else { MATCHES_EXPECTED });
+    let (mut cursor, mut found) = (0, 0);
+    loop {
+        cursor = db.scan(cursor, *at, |entry| {
+            if filter.passes(entry) {
+                reply.bulk(entry.key());
+                found += 1;
+            }
+        });
+        if cursor == 0 {
+            break;
+        }
+    }
+    reply.close_array(array, found);
+    Ok(Next::Done)
+}
+
+fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut cursor = num::parse_cursor(args.at(1)).ok_or(ReplyError::new("ERR invalid cursor"))?;
+    let (filter, count) = scan_options(args)?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let db = &server.dbs[*db];
+    let array = reply.open_array(0);
+    let (mut seen, mut found, mut buckets) = (0, 0, count.saturating_mul(BUCKETS_PER_ENTRY));
+    loop {
+        cursor = db.scan(cursor, *at, |entry| {
+            seen += 1;
+            if filter.passes(entry) {
+                reply.bulk(entry.key());
+                found += 1;
+            }
+        });
+        buckets -= 1;
+        if cursor == 0 || seen >= count || buckets == 0 {
+            break;
+        }
+    }
+    reply.close_scan(array, cursor, found);
+    Ok(Next::Done)
+}
+
+/// Which entries of a walk are answered.
+struct Filter<'a> {
+    /// `None` for all.
+    pattern: Option<&'a [u8]>,
+    /// A type's name in any case; a name that no type has lets nothing pass, as in Redis.
+    type_name: Option<&'a [u8]>,
+}
+
+impl Filter<'_> {
+    fn passes(&self, entry: &Entry) -> bool {
+        self.type_name.is_none_or(|name| entry.type_name().as_bytes().eq_ignore_ascii_case(name))
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+    }
+}
+
+/// A pattern, or `None` for the one that stands for every key, even the empty one that no other pattern with a star matches.
+fn pattern(text: &[u8]) -> Option<&[u8]> {
+    (text != b"*").then_some(text)
+}
+
+/// The filter and COUNT of a SCAN.
+fn scan_options(args: Args<'_>) -> Result<(Filter<'_>, u64), ReplyError> {
+    let (mut filter, mut count) = (Filter { pattern: None, type_name: None }, SCAN_COUNT);
+    let mut i = 2;
+    while i < args.len() {
+        let value = args.get(i + 1);
+        match value {
+            Some(value) if args.is(i, "COUNT") => {
+                let given = num::parse_i64(value).ok_or(ReplyError::NOT_AN_INTEGER)?;
+                count = u64::try_from(given).ok().filter(|&n| n > 0).ok_or(ReplyError::SYNTAX)?;
+            }
+            Some(value) if args.is(i, "MATCH") => filter.pattern = pattern(value),
+            Some(value) if args.is(i, "TYPE") => filter.type_name = Some(value),
+            _ if args.is(i, "NOVALUES") => {
+                return Err(ReplyError::new("ERR NOVALUES option can only be used in HSCAN"));
+            }
+            _ => return Err(ReplyError::SYNTAX),
+        }
+        i += 2;
+    }
+    Ok((filter, count))
+}
+
+fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    match dbs[*db].random_key(*at, |n| prng.below(n)) {
+        Some(key) => reply.bulk(&key),
+        None => reply.null(),
+    }
+    Ok(Next::Done)
+}
