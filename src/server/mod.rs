@@ -146,7 +146,7 @@ impl Server {
     }
 
     /// Frees an entry that has left its database, on the helper thread if that is the quicker way.
-    pub fn discard(&self, entry: Entry) {
+    pub fn discard(&mut self, entry: Entry) {
         if entry.is_costly_to_free() {
             self.background.free(Box::new(entry));
         }
