@@ -3,8 +3,9 @@
 //! - `set`: SET and everything else that stores a whole value or its lifetime; `lifetime`: the options for that.
 //! - `number`: strings that are numbers. `range`: parts of strings. `lcs`: what two strings have in common.
 //!
-//! Every handler looks its key up once. What a key holds is read through [`string_in`] alone, which is therefore the one
-//! place that refuses values of other types.
+//! What a key holds is read through [`string_in`] alone, which is therefore the one place that refuses values of other
+//! types. Reading a value, storing one (on whatever condition) and counting take one lookup per key; GETDEL and GETEX
+//! look a second time at a key they delete or whose deadline they change.
 
 mod lcs;
 mod lifetime;

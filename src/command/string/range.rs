@@ -24,7 +24,7 @@ pub(super) fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         Some(mut slot) => {
             let old = string_in(&slot)?.len();
             let length = checked_length(old as u64, tail, limit)?;
-            splice(&mut slot, length.max(old), old, tail)?;
+            splice(&mut slot, length, old, tail)?;
             length
         }
         None => {
