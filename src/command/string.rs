@@ -1,6 +1,6 @@
 //! Strings: the rows of their commands and the handlers below.
 
-use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
@@ -21,11 +21,6 @@ pub const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::UPDATE).with(Access::VARIABLE), 1)])
         .group(Group::String, Category::STRING, "1.0.0")
         .doc("Sets the string value of a key.", "O(1)", "key value"),
-    Spec::new("PING", -1, Flags::FAST, ping).group(Group::Connection, Category::CONNECTION, "1.0.0").doc(
-        "Returns PONG.",
-        "O(1)",
-        "[message]",
-    ),
 ];
 
 /// Writes a string value.
@@ -52,10 +47,5 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     ctx.db().set(args.at(1), NewValue::compact(args.at(2)), Ttl::Clear, at);
     ctx.changed(args.at(1));
     ctx.reply.ok();
-    Ok(Next::Done)
-}
-
-fn ping(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.reply.simple("PONG");
     Ok(Next::Done)
 }

@@ -22,17 +22,25 @@ pub struct Moment {
     pub unix_ms: i64,
     /// Seconds on the 24-bit access clock, or `None` to leave access times alone (`CLIENT NO-TOUCH`).
     pub access: Option<u32>,
+    /// Due keys are missing to lookups but stay where they are (`CLIENT PAUSE`).
+    pub keep_due: bool,
 }
 
 impl Moment {
     /// The moment a command runs at; `touch` is false for clients that asked not to touch keys.
     pub fn new(now: Now, touch: bool) -> Moment {
-        Moment { unix_ms: now.unix_ms, access: touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK) }
+        let access = touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
+        Moment { unix_ms: now.unix_ms, access, keep_due: false }
     }
 
     /// The same moment for a lookup that does not count as an access.
     pub fn untouched(self) -> Moment {
         Moment { access: None, ..self }
+    }
+
+    /// The same moment for lookups that leave due keys in place, as while CLIENT PAUSE lasts: the data must not change.
+    pub fn keeping_due(self) -> Moment {
+        Moment { keep_due: true, ..self }
     }
 
     fn is_due(self, entry: &Entry) -> bool {
@@ -137,9 +145,11 @@ impl Db {
         let hash = self.table.hasher().hash(key);
         let mut slot = self.table.occupied(hash, key)?;
         if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
+            if !at.keep_due {
+                drop(slot.remove());
+                self.timed -= 1;
+                self.stats.expired += 1;
+            }
             return None;
         }
         if let Some(seconds) = at.access {
@@ -157,9 +167,11 @@ impl Db {
             return None;
         };
         if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
+            if !at.keep_due {
+                drop(slot.remove());
+                self.timed -= 1;
+                self.stats.expired += 1;
+            }
             self.stats.misses += 1;
             return None;
         }
