@@ -37,7 +37,11 @@ pub const ROWS: &[Spec] = &[
         .history(&[("6.2.0", "`protover` became optional; without it the reply describes the connection as it is.")]),
     Spec::new("AUTH", -2, GREETING, auth)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
-        .doc("Sends the password.", "O(N) where N is the number of passwords of the user", "[username] password")
+        .doc(
+            "Sends the password.",
+            "O(N) where N is the number of passwords defined for the user",
+            "[username] password",
+        )
         .history(&[("6.0.0", "Added the form with a user name.")]),
     Spec::new("QUIT", -1, GREETING, quit)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
