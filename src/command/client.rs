@@ -1,6 +1,596 @@
 //! CLIENT and its subcommands: the rows and the handlers below.
 
-use super::spec::Spec;
+use std::fmt::Write;
+
+use super::connection::{DEFAULT_USER, is_plain, valid_name};
+use super::spec::{Category, Flags, Group, Outcome, Spec};
+use crate::base::clock::Now;
+use crate::base::num;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::reply::Proto;
+use crate::server::ctx::{Ctx, Next};
+use crate::server::session::{Blocked, Origin, ReplyMode, Session};
+use crate::server::{Pause, Server};
+
+const ANY_TIME: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
+const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+const CHANGING: &[&str] = &["nondeterministic_output"];
 
 /// The rows.
-pub const ROWS: &[Spec] = &[];
+pub const ROWS: &[Spec] = &[Spec::container("CLIENT", SUBCOMMANDS)
+    .group(Group::Connection, Category::NONE, "2.4.0")
+    .doc("Holds the commands about client connections.", "Depends on subcommand.", "")];
+
+const SUBCOMMANDS: &[Spec] = &[
+    own("CACHING", 3, "6.0.0", caching).doc(
+        "Says whether the keys of the next command are tracked.",
+        "O(1)",
+        "<YES | NO>",
+    ),
+    own("GETNAME", 2, "2.6.9", getname).doc("Answers the connection's name.", "O(1)", ""),
+    own("GETREDIR", 2, "6.0.0", getredir).doc("Answers the id of the client that tracking messages go to.", "O(1)", ""),
+    Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help)
+        .group(Group::Connection, Category::CONNECTION, "5.0.0")
+        .doc("Lists the subcommands.", "O(1)", ""),
+    own("ID", 2, "5.0.0", id).doc("Answers the connection's id.", "O(1)", ""),
+    own("INFO", 2, "6.2.0", info).doc("Describes the connection.", "O(1)", "").tips(CHANGING),
+    admin("KILL", -3, "2.4.0", kill)
+        .doc(
+            "Closes connections.",
+            "O(N) where N is the number of client connections",
+            "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | \
+             [ADDR addr] | [LADDR laddr] | [SKIPME <YES | NO>] | [MAXAGE maxage] ...>>",
+        )
+        .history(&[
+            ("2.8.12", "Added the form with filters."),
+            ("2.8.12", "`ID` option."),
+            ("3.2.0", "Added `master` to the `TYPE` option."),
+            ("5.0.0", "Added `replica` to the `TYPE` option; `slave` still means the same."),
+            ("6.2.0", "`LADDR` option."),
+            ("7.4.0", "`MAXAGE` option."),
+        ]),
+    admin("LIST", -2, "2.4.0", list)
+        .doc(
+            "Describes the connections.",
+            "O(N) where N is the number of client connections",
+            "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+        )
+        .tips(CHANGING)
+        .history(&[
+            ("2.8.12", "Added the field `id`."),
+            ("5.0.0", "Added the `TYPE` filter."),
+            ("6.0.0", "Added the field `user`."),
+            ("6.2.0", "Added the fields `argv-mem`, `tot-mem`, `laddr` and `redir`, and the `ID` filter."),
+            ("7.0.0", "Added the fields `resp`, `multi-mem`, `rbs` and `rbp`."),
+            ("7.0.3", "Added the field `ssub`."),
+            ("7.2.0", "Added the fields `lib-name` and `lib-ver`."),
+            ("7.4.0", "Added the field `watch`."),
+            ("8.0.0", "Added the field `io-thread`."),
+        ]),
+    admin("NO-EVICT", 3, "7.0.0", no_evict).doc("Keeps the connection when clients are evicted.", "O(1)", "<ON | OFF>"),
+    own("NO-TOUCH", 3, "7.2.0", no_touch).doc(
+        "Lets the connection's commands leave the access times of keys alone.",
+        "O(1)",
+        "<ON | OFF>",
+    ),
+    admin("PAUSE", -3, "3.0.0", pause)
+        .doc("Holds commands back for a while.", "O(1)", "timeout [WRITE | ALL]")
+        .history(&[("6.2.0", "Added the mode `WRITE` with the `mode` option.")]),
+    own("REPLY", 3, "3.2.0", reply).doc("Says which replies the connection wants.", "O(1)", "<ON | OFF | SKIP>"),
+    own("SETINFO", 4, "7.2.0", setinfo)
+        .doc("Tells which library the client uses.", "O(1)", "<LIB-NAME libname | LIB-VER libver>")
+        .tips(EVERYWHERE),
+    own("SETNAME", 3, "2.6.9", setname).doc("Names the connection.", "O(1)", "connection-name").tips(EVERYWHERE),
+    own("TRACKING", -3, "6.0.0", tracking).doc(
+        "Switches off the tracking of keys for client-side caches, which the server does not have.",
+        "O(1). Some options may introduce additional complexity.",
+        "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+    ),
+    own("TRACKINGINFO", 2, "6.2.0", trackinginfo).doc(
+        "Answers whether keys are tracked for the connection.",
+        "O(1)",
+        "",
+    ),
+    admin("UNBLOCK", -3, "5.0.0", unblock).doc(
+        "Ends another client's wait.",
+        "O(log N) where N is the number of client connections",
+        "client-id [TIMEOUT | ERROR]",
+    ),
+    admin("UNPAUSE", 2, "6.2.0", unpause).doc("Ends the pause.", "O(N) Where N is the number of paused clients", ""),
+];
+
+/// A row about the caller's own connection.
+const fn own(name: &'static str, arity: i32, since: &'static str, handler: super::spec::Handler) -> Spec {
+    Spec::new(name, arity, ANY_TIME, handler).group(Group::Connection, Category::CONNECTION, since)
+}
+
+/// A row about other connections too.
+const fn admin(name: &'static str, arity: i32, since: &'static str, handler: super::spec::Handler) -> Spec {
+    own(name, arity, since, handler).flags(Flags::ADMIN)
+}
+
+const UNKNOWN_ID: ReplyError = ReplyError::new("ERR Invalid client ID");
+const NO_SUCH_CLIENT: ReplyError = ReplyError::new("ERR No such client");
+const NO_CACHING: ReplyError = ReplyError::new(
+    "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+);
+const NO_TRACKING: ReplyError = ReplyError::new("ERR AleaDB does not support client-side caching yet");
+const NO_REDIRECT: ReplyError = ReplyError::new("ERR The client ID you want redirect to does not exist");
+const TWO_REDIRECTS: ReplyError = ReplyError::new("ERR A client can only redirect to a single different client");
+
+/// The error for a subcommand with too many arguments, which the arity does not exclude.
+fn misused(subcommand: &[u8]) -> ReplyError {
+    ReplyError::about("ERR unknown subcommand or wrong number of arguments for '", subcommand, "'. Try CLIENT HELP.")
+}
+
+/// ON or OFF.
+fn switch(args: Args<'_>) -> Result<bool, ReplyError> {
+    match (args.is(2, "ON"), args.is(2, "OFF")) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err(ReplyError::SYNTAX),
+    }
+}
+
+fn done(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn id(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let id = ctx.session().id;
+    ctx.reply.integer(id as i64);
+    Ok(Next::Done)
+}
+
+fn getname(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let Ctx { server, client, reply, .. } = ctx;
+    match server.sessions[*client].name.as_slice() {
+        [] => reply.null(),
+        name => reply.bulk(name),
+    }
+    Ok(Next::Done)
+}
+
+fn setname(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.session().name = valid_name(args.at(2))?.to_vec();
+    done(ctx)
+}
+
+fn setinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (option, value) = (args.at(2), args.at(3));
+    let version = args.is(2, "LIB-VER");
+    if !version && !args.is(2, "LIB-NAME") {
+        return Err(ReplyError::about("ERR Unrecognized option '", option, "'"));
+    }
+    if !is_plain(value) {
+        return Err(ReplyError::about("ERR ", option, " cannot contain spaces, newlines or special characters."));
+    }
+    let session = ctx.session();
+    *(if version { &mut session.lib_ver } else { &mut session.lib_name }) = value.to_vec();
+    done(ctx)
+}
+
+fn no_touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.session().no_touch = switch(args)?;
+    done(ctx)
+}
+
+fn no_evict(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.session().no_evict = switch(args)?;
+    done(ctx)
+}
+
+fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let session = ctx.session();
+    if args.is(2, "ON") {
+        session.reply_mode = ReplyMode::On;
+        return done(ctx);
+    }
+    if args.is(2, "OFF") {
+        session.reply_mode = ReplyMode::Off;
+    } else if !args.is(2, "SKIP") {
+        return Err(ReplyError::SYNTAX);
+    } else if session.reply_mode != ReplyMode::Off {
+        session.reply_mode = ReplyMode::SkipNext;
+    }
+    Ok(Next::Done)
+}
+
+// --- Lists ---------------------------------------------------------------------------------------------------------
+
+fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut text = Vec::new();
+    write_line(&mut text, &ctx.server.sessions[ctx.client], ctx.now, args.total_bytes());
+    ctx.reply.verbatim("txt", &text);
+    Ok(Next::Done)
+}
+
+/// Clients as TYPE names them. Only one kind can be connected: a server without replication and without publish and
+/// subscribe has normal clients only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientType {
+    Normal,
+    Replica,
+    Pubsub,
+    Primary,
+}
+
+impl ClientType {
+    fn parse(name: &[u8]) -> Result<ClientType, ReplyError> {
+        match name.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(ClientType::Normal),
+            b"slave" | b"replica" => Ok(ClientType::Replica),
+            b"pubsub" => Ok(ClientType::Pubsub),
+            b"master" => Ok(ClientType::Primary),
+            _ => Err(ReplyError::about("ERR Unknown client type '", name, "'")),
+        }
+    }
+}
+
+/// The clients there are, the oldest first, with their indices.
+fn live(server: &Server) -> Vec<(usize, &Session)> {
+    let mut clients: Vec<_> = server.sessions.iter().filter(|(_, session)| !session.killed).collect();
+    clients.sort_unstable_by_key(|(_, session)| session.id);
+    clients
+}
+
+fn find(clients: &[(usize, &Session)], id: i64) -> Option<usize> {
+    let id = u64::try_from(id).ok()?;
+    clients.binary_search_by_key(&id, |(_, session)| session.id).ok()
+}
+
+fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut clients = live(ctx.server);
+    if args.len() == 4 && args.is(2, "TYPE") {
+        if ClientType::parse(args.at(3))? != ClientType::Normal {
+            clients.clear();
+        }
+    } else if args.len() > 3 && args.is(2, "ID") {
+        let mut chosen = Vec::new();
+        for id in args.iter_from(3) {
+            let id = num::parse_i64(id).ok_or(UNKNOWN_ID)?;
+            chosen.extend(find(&clients, id).map(|at| clients[at]));
+        }
+        clients = chosen;
+    } else if args.len() != 2 {
+        return Err(ReplyError::SYNTAX);
+    }
+    let mut text = Vec::new();
+    for (index, session) in clients {
+        let argv_bytes = if index == ctx.client { args.total_bytes() } else { 0 };
+        write_line(&mut text, session, ctx.now, argv_bytes);
+    }
+    ctx.reply.verbatim("txt", &text);
+    Ok(Next::Done)
+}
+
+/// A client's line, its fields in Redis's order. Subscriptions, transactions and threads do not exist, so their counts
+/// are what Redis shows for a client without them.
+fn write_line(text: &mut Vec<u8>, session: &Session, now: Now, argv_bytes: usize) {
+    let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
+    let buffers = session.buffers;
+    let names_bytes = session.name.capacity() + session.lib_name.capacity() + session.lib_ver.capacity();
+    let total_bytes = size_of::<Session>()
+        + names_bytes
+        + session.peer.capacity()
+        + session.local.capacity()
+        + buffers.query_bytes
+        + buffers.query_free_bytes
+        + buffers.out_heap_bytes
+        + argv_bytes;
+    let mut line = format!("id={} addr={} laddr={} fd={} name=", session.id, session.peer, session.local, session.fd);
+    text.append(&mut std::mem::take(&mut line).into_bytes());
+    text.extend_from_slice(&session.name);
+    // Writing to a `String` cannot fail.
+    let _ = write!(
+        line,
+        " age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 \
+         rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} cmd={} user=default redir=-1 resp={} lib-name=",
+        seconds_since(session.connected_ms),
+        seconds_since(session.active_ms),
+        flags(session),
+        session.db,
+        buffers.query_bytes,
+        buffers.query_free_bytes,
+        argv_bytes,
+        buffers.out_heap_bytes,
+        buffers.out_peak_bytes,
+        buffers.out_bytes,
+        buffers.out_chunks,
+        buffers.out_heap_bytes,
+        total_bytes,
+        if buffers.out_bytes > 0 { "rw" } else { "r" },
+        session.last_command.map_or("NULL", |command| &command.full_name),
+        if session.proto == Proto::Resp2 { 2 } else { 3 },
+    );
+    text.append(&mut std::mem::take(&mut line).into_bytes());
+    text.extend_from_slice(&session.lib_name);
+    text.extend_from_slice(b" lib-ver=");
+    text.extend_from_slice(&session.lib_ver);
+    let _ = writeln!(
+        line,
+        " io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
+        session.net_in_bytes, session.net_out_bytes, session.commands
+    );
+    text.append(&mut line.into_bytes());
+}
+
+/// The letters of what is special about a client, `N` for nothing.
+fn flags(session: &Session) -> String {
+    let letters = [
+        (session.blocked.is_some(), 'b'),
+        (session.closing, 'c'),
+        (session.origin == Origin::Unix, 'U'),
+        (session.no_evict, 'e'),
+        (session.no_touch, 'T'),
+    ];
+    let flags: String = letters.into_iter().filter_map(|(set, letter)| set.then_some(letter)).collect();
+    if flags.is_empty() { String::from("N") } else { flags }
+}
+
+// --- Kills ---------------------------------------------------------------------------------------------------------
+
+/// Which clients CLIENT KILL means; a condition that is `None` is met by all.
+#[derive(Default)]
+struct Filter<'a> {
+    id: Option<u64>,
+    kind: Option<ClientType>,
+    addr: Option<&'a [u8]>,
+    laddr: Option<&'a [u8]>,
+    age_s: Option<i64>,
+    skip_me: bool,
+}
+
+impl<'a> Filter<'a> {
+    /// Reads `option value` pairs. A repeated option counts with its last value, as in Redis.
+    fn parse(args: Args<'a>) -> Result<Filter<'a>, ReplyError> {
+        let mut filter = Filter { skip_me: true, ..Filter::default() };
+        for at in (2..args.len()).step_by(2) {
+            let Some(value) = args.get(at + 1) else { return Err(ReplyError::SYNTAX) };
+            if args.is(at, "ID") {
+                let id = num::parse_i64(value).filter(|id| *id > 0);
+                filter.id = Some(id.ok_or(ReplyError::new("ERR client-id should be greater than 0"))? as u64);
+            } else if args.is(at, "TYPE") {
+                filter.kind = Some(ClientType::parse(value)?);
+            } else if args.is(at, "ADDR") {
+                filter.addr = Some(value);
+            } else if args.is(at, "LADDR") {
+                filter.laddr = Some(value);
+            } else if args.is(at, "USER") {
+                // Every client is the default user, so the right name excludes none.
+                if value != DEFAULT_USER {
+                    return Err(ReplyError::about("ERR No such user '", value, "'"));
+                }
+            } else if args.is(at, "SKIPME") {
+                filter.skip_me = match (args.is(at + 1, "YES"), args.is(at + 1, "NO")) {
+                    (true, _) => true,
+                    (_, true) => false,
+                    _ => return Err(ReplyError::SYNTAX),
+                };
+            } else if args.is(at, "MAXAGE") {
+                let age_s = num::parse_i64(value);
+                let age_s = age_s.ok_or(ReplyError::new("ERR maxage is not an integer or out of range"))?;
+                if age_s <= 0 {
+                    return Err(ReplyError::new("ERR maxage should be greater than 0"));
+                }
+                filter.age_s = Some(age_s);
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+        }
+        Ok(filter)
+    }
+
+    fn matches(&self, session: &Session, now: Now) -> bool {
+        let age_s = now.mono_ms().saturating_sub(session.connected_ms) / 1000;
+        self.id.is_none_or(|id| id == session.id)
+            && self.kind.is_none_or(|kind| kind == ClientType::Normal)
+            && self.addr.is_none_or(|addr| addr == session.peer.as_bytes())
+            && self.laddr.is_none_or(|laddr| laddr == session.local.as_bytes())
+            && self.age_s.is_none_or(|least_s| age_s >= least_s as u64)
+    }
+}
+
+fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let old_form = args.len() == 3;
+    let filter = if old_form { Filter { addr: Some(args.at(2)), ..Filter::default() } } else { Filter::parse(args)? };
+    let matching = live(ctx.server).into_iter().filter(|(_, session)| filter.matches(session, ctx.now));
+    let mut victims: Vec<usize> = matching.map(|(index, _)| index).collect();
+    victims.retain(|index| !(filter.skip_me && *index == ctx.client));
+    if old_form && victims.is_empty() {
+        return Err(NO_SUCH_CLIENT);
+    }
+    // The caller itself gets its reply first.
+    let suicide = victims.contains(&ctx.client);
+    victims.iter().filter(|index| **index != ctx.client).for_each(|index| ctx.server.kill(*index));
+    if old_form {
+        ctx.reply.ok();
+    } else {
+        ctx.reply.integer(victims.len() as i64);
+    }
+    Ok(if suicide { Next::Close } else { Next::Done })
+}
+
+// --- Waits ---------------------------------------------------------------------------------------------------------
+
+fn pause(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let all = match args.len() {
+        3 => true,
+        4 if args.is(3, "WRITE") => false,
+        4 if args.is(3, "ALL") => true,
+        4 => return Err(ReplyError::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(misused(args.at(1))),
+    };
+    let timeout_ms = num::parse_i64(args.at(2));
+    let timeout_ms = timeout_ms.ok_or(ReplyError::new("ERR timeout is not an integer or out of range"))?;
+    if timeout_ms < 0 {
+        return Err(ReplyError::new("ERR timeout is negative"));
+    }
+    if timeout_ms.checked_add(ctx.now.unix_ms).is_none() {
+        return Err(ReplyError::new("ERR timeout is out of range"));
+    }
+    let asked = Pause { until_ms: ctx.now.mono_ms().saturating_add(timeout_ms as u64), all };
+    let current = ctx.server.pause.filter(|pause| ctx.now.mono_ms() < pause.until_ms);
+    // A second pause can only make the first longer and stricter.
+    let merged = current
+        .map_or(asked, |pause| Pause { until_ms: pause.until_ms.max(asked.until_ms), all: pause.all || asked.all });
+    ctx.server.pause = Some(merged);
+    done(ctx)
+}
+
+fn unpause(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    ctx.server.pause = None;
+    done(ctx)
+}
+
+fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let error = match args.len() {
+        3 => false,
+        4 if args.is(3, "TIMEOUT") => false,
+        4 if args.is(3, "ERROR") => true,
+        4 => return Err(ReplyError::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(misused(args.at(1))),
+    };
+    let id = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let clients = live(ctx.server);
+    let sleeper = find(&clients, id).and_then(|at| match clients[at] {
+        (index, Session { blocked: Some(Blocked::Sleep { muted, .. }), .. }) => Some((index, *muted)),
+        _ => None,
+    });
+    if let Some((index, muted)) = sleeper {
+        ctx.server.block(index, Blocked::Unblocked { error, muted });
+    }
+    ctx.reply.integer(i64::from(sleeper.is_some()));
+    Ok(Next::Done)
+}
+
+// --- Tracking: the server has none, and says so -----------------------------------------------------------------------
+
+fn caching(_ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    Err(NO_CACHING)
+}
+
+fn getredir(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    ctx.reply.integer(-1);
+    Ok(Next::Done)
+}
+
+fn trackinginfo(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let reply = &mut ctx.reply;
+    reply.map(3);
+    reply.bulk_str("flags");
+    reply.set(1);
+    reply.bulk_str("off");
+    reply.bulk_str("redirect");
+    reply.integer(-1);
+    reply.bulk_str("prefixes");
+    reply.array(0);
+    Ok(Next::Done)
+}
+
+fn tracking(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    check_tracking_options(ctx.server, args)?;
+    if switch(args)? {
+        return Err(NO_TRACKING);
+    }
+    done(ctx)
+}
+
+/// Refuses what Redis refuses. With OFF the options mean nothing, and ON does not get far enough to use them.
+fn check_tracking_options(server: &Server, args: Args<'_>) -> Result<(), ReplyError> {
+    let mut redirected = false;
+    let mut at = 3;
+    while at < args.len() {
+        let more = at + 1 < args.len();
+        if args.is(at, "REDIRECT") && more {
+            if redirected {
+                return Err(TWO_REDIRECTS);
+            }
+            let id = num::parse_i64(args.at(at + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+            if find(&live(server), id).is_none() {
+                return Err(NO_REDIRECT);
+            }
+            redirected = true;
+            at += 2;
+        } else if args.is(at, "PREFIX") && more {
+            at += 2;
+        } else if ["BCAST", "OPTIN", "OPTOUT", "NOLOOP"].iter().any(|word| args.is(at, word)) {
+            at += 1;
+        } else {
+            return Err(ReplyError::SYNTAX);
+        }
+    }
+    Ok(())
+}
+
+// --- Help ----------------------------------------------------------------------------------------------------------
+
+fn help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    ctx.reply.array(HELP.len());
+    HELP.iter().for_each(|line| ctx.reply.simple(line));
+    Ok(Next::Done)
+}
+
+const HELP: &[&str] = &[
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CACHING (YES|NO)",
+    "    Refused: there is no tracking of keys.",
+    "GETNAME",
+    "    Answer the name of this connection.",
+    "GETREDIR",
+    "    Answer -1: there is no tracking of keys.",
+    "ID",
+    "    Answer the id of this connection.",
+    "INFO",
+    "    Describe this connection.",
+    "KILL <ip:port>",
+    "    Close the connection that comes from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Close the connections that meet every condition:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      It comes from this address.",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      It was made to this local address.",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      It is of this type.",
+    "    * USER <username>",
+    "      It is this user's.",
+    "    * SKIPME (YES|NO)",
+    "      With yes, the default, this connection stays.",
+    "    * ID <client-id>",
+    "      It has this id.",
+    "    * MAXAGE <maxage>",
+    "      It is at least so many seconds old.",
+    "LIST [options ...]",
+    "    Describe the connections. Options:",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Only those of this type.",
+    "    * ID <client-id> [<client-id> ...]",
+    "      Only those with these ids.",
+    "NO-EVICT (ON|OFF)",
+    "    Keep this connection when clients are evicted.",
+    "NO-TOUCH (ON|OFF)",
+    "    Leave the access times of keys alone.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Hold back all commands, or those that write, for <timeout> milliseconds.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Choose which replies this connection gets.",
+    "SETINFO <option> <value>",
+    "    Tell about the client. Options are:",
+    "    * LIB-NAME: the name of its library.",
+    "    * LIB-VER: the version of its library.",
+    "SETNAME <name>",
+    "    Name this connection.",
+    "TRACKING OFF",
+    "    Accepted; ON is refused: there is no tracking of keys.",
+    "TRACKINGINFO",
+    "    Answer that tracking is off.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    End a client's wait.",
+    "UNPAUSE",
+    "    End the pause.",
+    "HELP",
+    "    Print this help.",
+];

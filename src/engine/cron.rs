@@ -9,6 +9,11 @@ const EXPIRE_BUDGET: usize = 512;
 /// Milliseconds between two samples of the rates.
 const SAMPLE_MS: u64 = 100;
 
+/// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts.
+fn may_expire(server: &Server, now: Now) -> bool {
+    server.active_expire && !server.is_paused(true, now)
+}
+
 /// The clock-driven work of one server, with its own memory of what is due.
 #[derive(Debug, Default)]
 pub struct Cron {
@@ -18,7 +23,7 @@ pub struct Cron {
 impl Cron {
     /// Removes due keys, within a budget that keeps the turn short. Returns true if work is left.
     pub fn expire(&mut self, server: &mut Server, now: Now) -> bool {
-        if !server.active_expire {
+        if !may_expire(server, now) {
             return false;
         }
         let mut budget = EXPIRE_BUDGET;
@@ -53,7 +58,7 @@ impl Cron {
 
     /// The monotonic millisecond of the next timer of any kind: a key's deadline or a client's timeout.
     pub fn next_due_ms(&self, server: &Server, now: Now) -> Option<u64> {
-        let keys = server.dbs.iter().filter(|_| server.active_expire).filter_map(|db| db.next_tick_ms()).min();
+        let keys = server.dbs.iter().filter(|_| may_expire(server, now)).filter_map(|db| db.next_tick_ms()).min();
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
         let clients = server.client_timers.next_tick().map(|tick| tick.max(0) as u64);
         keys.into_iter().chain(clients).min()

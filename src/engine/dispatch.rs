@@ -8,7 +8,7 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::ReplyMode;
+use crate::server::session::{Blocked, ReplyMode};
 use crate::store::db::Moment;
 use crate::sys::alloc;
 
@@ -22,7 +22,7 @@ const ECHO_BYTES_MAX: usize = 128;
 pub enum Ran {
     /// It ran (or was refused), and this is what the loop has to do next.
     Now(Next),
-    /// CLIENT PAUSE holds it back: it has to be given again later. Nothing was written.
+    /// CLIENT PAUSE holds it back, and the client is marked so: it has to be given again later. Nothing was written.
     Held,
 }
 
@@ -57,12 +57,14 @@ pub fn execute(
             return Ran::Now(Next::Done);
         }
     };
+    server.sessions[client].last_command = Some(command);
     if let Some(error) = gate(server, client, command, args) {
         refuse(server, client, out, &error, Some(command));
         return Ran::Now(Next::Done);
     }
     let flags = command.spec.flags;
-    if server.pause.is_some() && holds_back(server, client, flags, now) {
+    if server.pause.is_some() && holds_back(server, flags, now) {
+        server.block(client, Blocked::Paused);
         return Ran::Held;
     }
     let next = run(server, client, command, args, hash, out, now);
@@ -90,8 +92,6 @@ fn run(
     now: Now,
 ) -> Next {
     let session = &mut server.sessions[client];
-    session.last_command = Some(command);
-    session.commands += 1;
     let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
     let mute = match session.reply_mode {
         ReplyMode::On => false,
@@ -108,6 +108,9 @@ fn run(
     if let (Some(hash), Some(keys)) = (hash, command.spec.keys.first()) {
         at = at.with_hash(args.at(keys.first), hash);
     }
+    if server.pause.is_some() && server.is_paused(true, now) {
+        at = at.keeping_due();
+    }
     let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at };
     let outcome = handler(&mut ctx, args);
     let next = match outcome {
@@ -119,6 +122,10 @@ fn run(
             Next::Done
         }
     };
+    server.sessions[client].commands += 1;
+    if let Next::Sleep { until_ms } = next {
+        server.block(client, Blocked::Sleep { until_ms, muted: mute });
+    }
     if mute {
         settle_muted(server, client, out, mark);
     }
@@ -187,7 +194,7 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
 #[inline]
 fn gate(server: &mut Server, client: usize, command: &'static Command, _args: Args<'_>) -> Option<ReplyError> {
     let flags = command.spec.flags;
-    if !server.sessions[client].authenticated && !flags.has(Flags::NO_AUTH) {
+    if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
     if server.config.maxmemory != 0 && flags.has(Flags::DENYOOM) && is_over_memory(server) {
@@ -213,8 +220,9 @@ fn refuse(server: &mut Server, client: usize, out: &mut Out, error: &ReplyError,
     }
 }
 
-/// CLIENT PAUSE: everything waits that the pause covers, except what its own end depends on.
-fn holds_back(server: &mut Server, _client: usize, flags: Flags, now: Now) -> bool {
+/// CLIENT PAUSE: everything waits that the pause covers.
+// COMPAT: that includes CLIENT UNPAUSE, so a pause of all commands only ends by its time, as in Redis.
+fn holds_back(server: &Server, flags: Flags, now: Now) -> bool {
     let writes = flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
     server.is_paused(writes, now)
 }

@@ -24,6 +24,7 @@ use crate::base::clock::{Clock, Now};
 use crate::command::{self, Command};
 use crate::engine::cron::Cron;
 use crate::engine::dispatch::{Line, Ran, execute};
+use crate::engine::wake;
 use crate::resp::args::{Args, OwnedArgs, Span};
 use crate::resp::error::ProtocolError;
 use crate::resp::out::Out;
@@ -31,7 +32,7 @@ use crate::resp::parse::{Limits, Parsed};
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::Next;
-use crate::server::session::{Blocked, Buffers, ClientRef, Origin, Session};
+use crate::server::session::{Buffers, ClientRef, Origin, Session};
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
@@ -564,44 +565,14 @@ impl Reactor {
         }
     }
 
-    /// Wakes clients whose time has come: SLEEP is over, or the pause is.
+    /// Lets clients go on whose wait is over.
     fn wake_clients(&mut self, now: Now) {
-        let now_ms = now.mono_ms();
-        let mut woken = Vec::new();
-        let sessions = &self.server.sessions;
-        let mut budget = COMMANDS_PER_TURN_MAX;
-        let progress = self.server.client_timers.advance(now_ms as i64, &mut budget, |index, tick| {
-            let index = index as usize;
-            match sessions.get(index).and_then(|session| session.blocked) {
-                Some(Blocked::Sleep { until_ms }) if until_ms as i64 <= tick => {
-                    woken.push(index);
-                    crate::timer::Verdict::Drop
-                }
-                Some(Blocked::Sleep { until_ms }) => crate::timer::Verdict::Again(until_ms as i64),
-                _ => crate::timer::Verdict::Drop,
-            }
-        });
-        self.timers_behind |= !progress.done;
-        for index in woken {
-            let session = &mut self.server.sessions[index];
-            session.blocked = None;
-            let proto = session.proto;
-            Reply::new(&mut self.conns[index].out, proto).ok();
+        let mut due = Vec::new();
+        self.timers_behind |= wake::due(&mut self.server, now, &mut due);
+        for index in due {
+            wake::wake(&mut self.server, index, &mut self.conns[index].out);
             self.queue_flush(index);
             self.requeue(index);
-        }
-        if self.server.pause.is_some_and(|pause| now_ms >= pause.until_ms) {
-            self.server.pause = None;
-        }
-        if self.server.pause.is_none() && self.server.held > 0 {
-            self.server.held = 0;
-            for index in self.conns.iter().map(|(index, _)| index).collect::<Vec<_>>() {
-                let session = &mut self.server.sessions[index];
-                if session.blocked == Some(Blocked::Paused) {
-                    session.blocked = None;
-                    self.requeue(index);
-                }
-            }
         }
     }
 
@@ -657,6 +628,7 @@ impl Reactor {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.flushing = false;
             let session = &mut self.server.sessions[index];
+            let out_peak_bytes = conn.out.len();
             if conn.writable && !conn.out.is_empty() {
                 match conn.flush() {
                     Ok(count) => {
@@ -692,6 +664,7 @@ impl Reactor {
                 query_bytes: conn.input.len(),
                 query_free_bytes: conn.input.capacity() - conn.input.len(),
                 out_bytes: left,
+                out_peak_bytes,
                 out_chunks: conn.out.chunks(),
                 out_heap_bytes: conn.out.heap_bytes(),
             };
@@ -709,7 +682,7 @@ impl Reactor {
             }
             let mut conn = self.conns.remove(client.index);
             conn.deregister(self.poll.registry());
-            self.server.sessions.remove(client.index);
+            self.server.forget(client.index);
         }
     }
 
@@ -771,7 +744,7 @@ fn parse_batch(
     let session = &server.sessions[index];
     let db = &server.dbs[session.db];
     let limits =
-        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: session.authenticated };
+        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: !server.needs_auth(index) };
     // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
     let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
     let mut first_span = batch.spans.len();
@@ -839,19 +812,12 @@ fn run_batch(
                 server.sessions[index].closing = true;
                 return Some(bytes.len());
             }
-            Ran::Now(Next::Sleep { until_ms }) => {
-                server.block(index, Blocked::Sleep { until_ms });
-                return Some(parse.end);
-            }
+            Ran::Now(Next::Sleep { .. }) => return Some(parse.end),
             Ran::Now(Next::Shutdown) => {
                 server.stop_requested = true;
                 return Some(parse.end);
             }
-            Ran::Held => {
-                server.held += 1;
-                server.block(index, Blocked::Paused);
-                return Some(parse.start);
-            }
+            Ran::Held => return Some(parse.start),
         }
     }
     None

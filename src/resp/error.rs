@@ -20,6 +20,12 @@ impl ReplyError {
         ReplyError(Cow::Owned(text))
     }
 
+    /// An error that repeats an argument between two pieces of text, up to its first NUL byte as Redis does.
+    pub fn about(before: &str, argument: &[u8], after: &str) -> ReplyError {
+        let shown = argument.split(|&byte| byte == 0).next().unwrap_or_default();
+        ReplyError::owned([before.as_bytes(), shown, after.as_bytes()].concat())
+    }
+
     /// The text after the `-`.
     pub fn text(&self) -> &[u8] {
         &self.0

@@ -18,10 +18,13 @@ use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
-use crate::timer::Wheel;
+use crate::timer::{Verdict, Wheel};
 
-use session::{ClientRef, Session};
+use session::{Blocked, ClientRef, Session};
 use stats::Stats;
+
+/// The version of Redis whose behaviour clients may rely on, as HELLO and INFO report it.
+pub const REDIS_VERSION: &str = "7.4.9";
 
 /// Slots of the wheel for clients' timeouts: 2^12 ticks of 1 ms, a revolution of 4 s.
 const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
@@ -59,6 +62,8 @@ pub struct Server {
     pub config_sources: Sources,
     /// Facts about this process.
     pub identity: Identity,
+    /// Unix seconds at start: what LASTSAVE answers until something is saved.
+    pub started_unix_s: i64,
     /// The databases.
     pub dbs: Vec<Db>,
     /// The clients.
@@ -75,6 +80,8 @@ pub struct Server {
     pub pause: Option<Pause>,
     /// Clients that the pause holds back.
     pub held: usize,
+    /// Clients whose wait CLIENT UNBLOCK has ended, and whose reply is due this turn.
+    pub unblocked: Vec<ClientRef>,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
     /// Counters.
@@ -117,6 +124,7 @@ impl Server {
             config,
             config_sources,
             identity,
+            started_unix_s: now.unix_s(),
             sessions: Slab::new(),
             next_client_id: 1,
             kills: Vec::new(),
@@ -124,6 +132,7 @@ impl Server {
             stop_requested: false,
             pause: None,
             held: 0,
+            unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
             stats: Stats::new(crate::command::count()),
             active_expire: true,
@@ -152,12 +161,55 @@ impl Server {
         }
     }
 
-    /// Puts a client to sleep or wakes it: the reason it waits and the wheel stay in step.
-    pub fn block(&mut self, client: usize, blocked: session::Blocked) {
-        self.sessions[client].blocked = Some(blocked);
-        if let session::Blocked::Sleep { until_ms } = blocked {
-            self.client_timers.insert(client as u32, until_ms as i64);
+    /// Makes a client wait: the reason it waits, the wheel and the count of those held back stay in step.
+    pub fn block(&mut self, client: usize, blocked: Blocked) {
+        let session = &mut self.sessions[client];
+        session.blocked = Some(blocked);
+        match blocked {
+            Blocked::Sleep { until_ms, .. } => _ = self.client_timers.insert(client as u32, until_ms as i64),
+            Blocked::Unblocked { .. } => self.unblocked.push(ClientRef { index: client, id: session.id }),
+            Blocked::Paused => self.held += 1,
         }
+    }
+
+    /// The clients whose time of sleep is over, added to `due`. Returns false if more are due than the budget allowed.
+    pub fn sleepers_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<usize>) -> bool {
+        let sessions = &self.sessions;
+        let progress = self.client_timers.advance(now.mono_ms() as i64, budget, |client, tick| {
+            let client = client as usize;
+            let blocked = sessions.get(client).and_then(|session| session.blocked);
+            let Some(Blocked::Sleep { until_ms, .. }) = blocked else { return Verdict::Drop };
+            let until_ms = until_ms as i64;
+            if until_ms <= tick {
+                due.push(client);
+                Verdict::Drop
+            } else if Wheel::same_slot(CLIENT_WHEEL_SLOTS, until_ms, tick) {
+                Verdict::Again(until_ms)
+            } else {
+                // Left behind by an earlier sleep: this one has a node in its own slot.
+                Verdict::Drop
+            }
+        });
+        progress.done
+    }
+
+    /// Disconnects a client at the end of the turn. Until then it runs nothing more and no list shows it.
+    pub fn kill(&mut self, client: usize) {
+        let session = &mut self.sessions[client];
+        (session.killed, session.closing) = (true, true);
+        self.kills.push(ClientRef { index: client, id: session.id });
+    }
+
+    /// Forgets a client that has been disconnected.
+    pub fn forget(&mut self, client: usize) {
+        let session = self.sessions.remove(client);
+        self.held -= usize::from(session.blocked == Some(Blocked::Paused));
+    }
+
+    /// True while a client still has to send the password.
+    #[inline]
+    pub fn needs_auth(&self, client: usize) -> bool {
+        !self.sessions[client].authenticated && !self.config.requirepass.is_empty()
     }
 
     /// True while CLIENT PAUSE holds back commands of this kind.

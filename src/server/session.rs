@@ -45,6 +45,15 @@ pub enum Blocked {
     Sleep {
         /// Monotonic milliseconds.
         until_ms: u64,
+        /// CLIENT REPLY keeps the `+OK` back.
+        muted: bool,
+    },
+    /// CLIENT UNBLOCK has ended its wait; the reply follows in the same turn.
+    Unblocked {
+        /// Answer that it was unblocked, instead of `+OK`.
+        error: bool,
+        /// CLIENT REPLY keeps the answer back.
+        muted: bool,
     },
     /// CLIENT PAUSE holds its next command back.
     Paused,
@@ -59,6 +68,8 @@ pub struct Buffers {
     pub query_free_bytes: usize,
     /// Bytes of replies not sent yet.
     pub out_bytes: usize,
+    /// Bytes of replies there were before the last sending.
+    pub out_peak_bytes: usize,
     /// Chunks of replies behind the buffer.
     pub out_chunks: usize,
     /// Memory held by replies.
@@ -106,6 +117,8 @@ pub struct Session {
     pub blocked: Option<Blocked>,
     /// Close once the replies are out.
     pub closing: bool,
+    /// Disconnected at the end of this turn, replies or not.
+    pub killed: bool,
     /// Bytes received.
     pub net_in_bytes: u64,
     /// Bytes sent.
@@ -139,6 +152,7 @@ impl Session {
             last_command: None,
             blocked: None,
             closing: false,
+            killed: false,
             net_in_bytes: 0,
             net_out_bytes: 0,
             commands: 0,

@@ -32,13 +32,15 @@ pub struct Moment {
     /// Address, length and hash of the key that was hashed when its bucket was prefetched. The key lies in the input of
     /// the command being run, which does not change before the command, and with it this moment, is over.
     hashed: (usize, usize, u64),
+    /// Due keys are missing to lookups but stay where they are (`CLIENT PAUSE`).
+    pub keep_due: bool,
 }
 
 impl Moment {
     /// The moment a command runs at; `touch` is false for clients that asked not to touch keys.
     pub fn new(now: Now, touch: bool) -> Moment {
         let access = touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
-        Moment { unix_ms: now.unix_ms, access, hashed: (0, 0, 0) }
+        Moment { unix_ms: now.unix_ms, access, keep_due: false, hashed: (0, 0, 0) }
     }
 
     /// The same moment, with the hash of a key known.
@@ -61,6 +63,11 @@ impl Moment {
     /// The same moment for a lookup that does not count as an access.
     pub fn untouched(self) -> Moment {
         Moment { access: None, ..self }
+    }
+
+    /// The same moment for lookups that leave due keys in place, as while CLIENT PAUSE lasts: the data must not change.
+    pub fn keeping_due(self) -> Moment {
+        Moment { keep_due: true, ..self }
     }
 
     fn is_due(self, entry: &Entry) -> bool {
@@ -180,9 +187,11 @@ impl Db {
         let hash = at.hash(self.table.hasher(), key);
         let mut slot = self.table.occupied(hash, key)?;
         if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
+            if !at.keep_due {
+                drop(slot.remove());
+                self.timed -= 1;
+                self.stats.expired += 1;
+            }
             return None;
         }
         if let Some(seconds) = at.access {
@@ -200,9 +209,11 @@ impl Db {
             return None;
         };
         if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
+            if !at.keep_due {
+                drop(slot.remove());
+                self.timed -= 1;
+                self.stats.expired += 1;
+            }
             self.stats.misses += 1;
             return None;
         }

@@ -3,4 +3,7 @@
 #[path = "../support/memory.rs"]
 mod memory;
 
+mod admin;
+mod client;
+mod connection;
 mod string;

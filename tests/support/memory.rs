@@ -7,6 +7,7 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
+use aleadb::engine::wake;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::ctx::Next;
@@ -56,9 +57,27 @@ impl Memory {
         let line = Line { args: owned.as_args(), named: command::lookup(args[0]), hash: None };
         match execute(&mut self.server, self.client, line, &mut out, now, &mut started_ns) {
             Ran::Now(next) => self.next = next,
-            Ran::Held => panic!("the command is held back by CLIENT PAUSE"),
+            Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
         }
         out.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    /// True while the client that `raw` and `run` send for waits; a loop would give its next command later.
+    pub fn is_waiting(&self) -> bool {
+        self.server.sessions[self.client].blocked.is_some()
+    }
+
+    /// Ends the waits that are over, as the loop does once a turn: each client with its reply, escaped.
+    pub fn wake(&mut self) -> Vec<(usize, String)> {
+        let (now, mut due) = (self.clock.now(), Vec::new());
+        wake::due(&mut self.server, now, &mut due);
+        due.into_iter()
+            .map(|client| {
+                let mut out = Out::default();
+                wake::wake(&mut self.server, client, &mut out);
+                (client, out.as_slice().expect("short").escape_ascii().to_string())
+            })
+            .collect()
     }
 
     /// Sends a command line split at spaces (`""` is an empty argument); the reply with `\r\n` and bytes escaped.

@@ -1,0 +1,54 @@
+//! Ends the waits of clients: SLEEP is over, CLIENT UNBLOCK was sent, or CLIENT PAUSE has ended.
+//!
+//! Owns nothing. The loop asks once a turn who is [`due`], then lets each of them [`wake`] and go on with its input. Knows
+//! nothing of sockets.
+
+use crate::base::clock::Now;
+use crate::resp::error::ReplyError;
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::session::Blocked;
+
+/// Sleeping clients looked at in one turn: a tenth of a millisecond of work.
+const SLEEPERS_PER_TURN_MAX: usize = 1024;
+
+const UNBLOCKED: ReplyError = ReplyError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+/// Collects in `clients` those whose wait is over. Returns true if more are due than one turn handles. A client may come
+/// twice; the second [`wake`] does nothing. O(due clients); O(clients) in the turn in which a pause ends.
+pub fn due(server: &mut Server, now: Now, clients: &mut Vec<usize>) -> bool {
+    let mut budget = SLEEPERS_PER_TURN_MAX;
+    let all = server.sleepers_due(now, &mut budget, clients);
+    for client in std::mem::take(&mut server.unblocked) {
+        let session = server.sessions.get(client.index).filter(|session| session.id == client.id);
+        if session.is_some_and(|session| matches!(session.blocked, Some(Blocked::Unblocked { .. }))) {
+            clients.push(client.index);
+        }
+    }
+    if server.pause.is_some_and(|pause| now.mono_ms() >= pause.until_ms) {
+        server.pause = None;
+    }
+    if server.pause.is_none() && server.held > 0 {
+        let held = server.sessions.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused));
+        clients.extend(held.map(|(index, _)| index));
+    }
+    !all
+}
+
+/// Ends a client's wait and writes the reply that was due for it.
+pub fn wake(server: &mut Server, client: usize, out: &mut Out) {
+    let session = &mut server.sessions[client];
+    let mut reply = Reply::new(out, session.proto);
+    match session.blocked.take() {
+        Some(Blocked::Sleep { muted: false, .. } | Blocked::Unblocked { error: false, muted: false }) => reply.ok(),
+        Some(Blocked::Unblocked { error: true, muted }) => {
+            server.stats.count_error(UNBLOCKED.code());
+            if !muted {
+                reply.error(&UNBLOCKED);
+            }
+        }
+        Some(Blocked::Paused) => server.held -= 1,
+        Some(Blocked::Sleep { .. } | Blocked::Unblocked { .. }) | None => {}
+    }
+}
