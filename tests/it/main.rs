@@ -3,4 +3,6 @@
 #[path = "../support/memory.rs"]
 mod memory;
 
+mod expire;
+mod keys;
 mod string;
