@@ -12,6 +12,9 @@ use crate::store::entry::Entry;
 const SCAN_COUNT: u64 = 10;
 /// Buckets a SCAN looks at for each entry of COUNT before it gives up on a sparse table, as in Redis.
 const BUCKETS_PER_ENTRY: u64 = 10;
+/// Buckets a SCAN looks at however small COUNT is: more than a segment of the table has, so that a small database is walked
+/// by one call, as in Redis.
+const BUCKETS_MIN: u64 = 128;
 /// Matches that KEYS expects of a pattern: if their number has as many digits, the reply's bytes need not be moved.
 const MATCHES_EXPECTED: usize = 10;
 
@@ -67,7 +70,8 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &server.dbs[*db];
     let array = reply.open_array(0);
-    let (mut seen, mut found, mut buckets) = (0, 0, count.saturating_mul(BUCKETS_PER_ENTRY));
+    let (mut seen, mut found) = (0, 0);
+    let mut buckets = count.saturating_mul(BUCKETS_PER_ENTRY).max(BUCKETS_MIN);
     loop {
         cursor = db.scan(cursor, *at, |entry| {
             seen += 1;

@@ -6,4 +6,6 @@ mod memory;
 mod admin;
 mod client;
 mod connection;
+mod expire;
+mod keys;
 mod string;

@@ -1,0 +1,290 @@
+//! A database against a naive model: which keys there are, until when, and what the wheel keeps of them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::*;
+use crate::base::prng::Prng;
+
+const START_MS: i64 = 1_700_000_000_000;
+
+fn new_db() -> Db {
+    Db::new(KeyHasher::new([7; 16]))
+}
+
+fn moment(unix_ms: i64) -> Moment {
+    Moment { unix_ms, access: Some(1) }
+}
+
+fn nodes(db: &Db) -> usize {
+    db.wheel.as_ref().map_or(0, |wheel| wheel.len())
+}
+
+/// The naive twin: a map from keys to deadlines, and nothing else.
+struct Twins {
+    db: Db,
+    model: HashMap<Vec<u8>, Option<i64>>,
+    now_ms: i64,
+    seed: u64,
+}
+
+impl Twins {
+    fn new(seed: u64) -> Twins {
+        Twins { db: new_db(), model: HashMap::new(), now_ms: START_MS, seed }
+    }
+
+    fn live(&self, key: &[u8]) -> Option<Option<i64>> {
+        self.model.get(key).copied().filter(|deadline| deadline.is_none_or(|deadline_ms| deadline_ms > self.now_ms))
+    }
+
+    fn set(&mut self, key: &[u8], ttl: Ttl) {
+        let deadline_ms = match ttl {
+            Ttl::Clear => None,
+            Ttl::Keep => self.live(key).flatten(),
+            Ttl::At(deadline_ms) => Some(deadline_ms),
+        };
+        self.model.insert(key.to_vec(), deadline_ms);
+        self.db.set(key, NewValue::compact(key), ttl, moment(self.now_ms));
+    }
+
+    fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>, only_if_timed: bool) {
+        let (present, at) = (self.live(key), moment(self.now_ms));
+        let change = self.db.set_deadline_if(key, deadline_ms, at, |old| {
+            assert_eq!(Some(old), present);
+            !only_if_timed || old.is_some()
+        });
+        let passed = deadline_ms.is_some_and(|deadline_ms| deadline_ms <= self.now_ms);
+        match (present, change) {
+            (None, DeadlineChange::NoKey) => drop(self.model.remove(key)),
+            (Some(None), DeadlineChange::Refused) if only_if_timed => {}
+            (Some(_), DeadlineChange::Removed(entry)) if passed => {
+                assert_eq!(entry.key(), key);
+                self.model.remove(key);
+            }
+            (Some(_), DeadlineChange::Done) if !passed => drop(self.model.insert(key.to_vec(), deadline_ms)),
+            (present, change) => panic!("seed {}: {present:?} {change:?}", self.seed),
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Option<Entry> {
+        let (present, removed) = (self.live(key), self.db.remove(key, moment(self.now_ms)));
+        assert_eq!(removed.as_ref().map(Entry::deadline_ms), present, "seed {}", self.seed);
+        self.model.remove(key);
+        removed
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8]) {
+        if from != to
+            && let Some(entry) = self.remove(from)
+        {
+            self.remove(to);
+            self.model.insert(to.to_vec(), entry.deadline_ms());
+            self.db.insert(entry.copy_as(to), moment(self.now_ms));
+        }
+    }
+
+    /// One call of `expire`; whatever it takes must have been due.
+    fn expire(&mut self, mut budget: usize) -> Progress {
+        let (model, now_ms, seed) = (&mut self.model, self.now_ms, self.seed);
+        self.db.expire(now_ms, &mut budget, |entry| {
+            let deadline = model.remove(entry.key());
+            assert_eq!(deadline, Some(entry.deadline_ms()), "seed {seed}");
+            assert!(entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms), "seed {seed}: too early");
+        })
+    }
+
+    /// Calls `expire` until it is done; then no due key may be left.
+    fn settle(&mut self) {
+        let mut calls = 0;
+        while !self.expire(7).done {
+            calls += 1;
+            assert!(calls < 1_000_000, "seed {}: expiry does not end", self.seed);
+        }
+        let now_ms = self.now_ms;
+        self.model.retain(|key, deadline| {
+            let due = deadline.is_some_and(|deadline_ms| deadline_ms <= now_ms);
+            assert!(!due || self.db.table.lookup(self.db.table.hasher().hash(key), key).is_none(), "a due key is left");
+            !due
+        });
+        assert_eq!(self.db.len(), self.model.len(), "seed {}", self.seed);
+        assert_eq!(self.db.timed(), self.model.values().flatten().count(), "seed {}", self.seed);
+        let first = self.model.values().flatten().min();
+        assert!(first.is_none_or(|&first| self.db.next_tick_ms().is_some_and(|tick| tick <= first)));
+        self.db.check_timers();
+    }
+
+    /// What a client can see is what the model says.
+    fn compare(&mut self, keys: &[Vec<u8>]) {
+        let mut walked = BTreeSet::new();
+        let mut cursor = 0;
+        loop {
+            cursor = self.db.scan(cursor, moment(self.now_ms), |entry| {
+                assert!(walked.insert(entry.key().to_vec()));
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        let expected: BTreeSet<_> = keys.iter().filter(|key| self.live(key).is_some()).cloned().collect();
+        assert_eq!(walked, expected, "seed {}", self.seed);
+        for key in keys {
+            let (present, at) = (self.live(key), moment(self.now_ms));
+            assert_eq!(self.db.lookup_read(key, at).map(|entry| entry.deadline_ms()), present, "seed {}", self.seed);
+        }
+        // Looking collected what was due.
+        self.model.retain(|_, deadline| deadline.is_none_or(|deadline_ms| deadline_ms > self.now_ms));
+        assert_eq!(self.db.timed(), self.model.values().flatten().count());
+    }
+}
+
+impl Db {
+    /// Panics unless every key with a deadline that claims a node in the deadline's slot has it. O(keys + nodes).
+    fn check_timers(&mut self) {
+        let Some(wheel) = self.wheel.as_mut() else { return assert_eq!(self.timed, 0) };
+        let mut placed: HashMap<u32, Vec<i64>> = HashMap::new();
+        let mut all = usize::MAX;
+        // The first pass goes on where the last sweep stopped; the second sees every slot.
+        wheel.sweep(&mut all, |_, _| SweepVerdict::Keep);
+        wheel.sweep(&mut all, |prefix, tick| {
+            placed.entry(prefix).or_default().push(tick);
+            SweepVerdict::Keep
+        });
+        let mut cursor = 0;
+        loop {
+            cursor = self.table.scan(cursor, |entry| {
+                let Some(deadline_ms) = entry.deadline_ms() else { return };
+                let prefix = (self.table.hasher().hash(entry.key()) >> 32) as u32;
+                let ticks = placed.get(&prefix).expect("a key with a deadline has a node");
+                let own = |tick: &i64| Wheel::same_slot(KEY_SLOTS, *tick, deadline_ms);
+                assert!(ticks.iter().any(|tick| *tick <= deadline_ms), "a node comes in time");
+                assert!(!entry.timer_exact() || ticks.iter().any(own), "an exact key has its node");
+            });
+            if cursor == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// A deadline near or far, around now or around a revolution of the wheel.
+fn some_deadline(prng: &mut Prng, now_ms: i64) -> i64 {
+    let reach = [10, 1_000, 2_000_000, 40_000_000][prng.below(4) as usize];
+    now_ms + prng.below(reach) as i64 - 2
+}
+
+#[test]
+fn random_histories_match_a_map_of_deadlines() {
+    for seed in 0..40 {
+        let mut prng = Prng::seeded(seed);
+        let mut twins = Twins::new(seed);
+        let keys: Vec<Vec<u8>> = (0..60).map(|i| format!("key:{i}").into_bytes()).collect();
+        for _ in 0..3_000 {
+            let key = &keys[prng.below(keys.len() as u64) as usize];
+            let deadline_ms = some_deadline(&mut prng, twins.now_ms);
+            match prng.below(20) {
+                0..=4 => twins.set(key, Ttl::At(deadline_ms)),
+                5 => twins.set(key, Ttl::Keep),
+                6 => twins.set(key, Ttl::Clear),
+                7..=10 => twins.set_deadline(key, Some(deadline_ms), prng.chance(1, 4)),
+                11 => twins.set_deadline(key, None, prng.chance(1, 2)),
+                12..=13 => drop(twins.remove(key)),
+                14 => twins.rename(key, &keys[prng.below(60) as usize]),
+                15 => drop(twins.expire(prng.below(4) as usize)),
+                16 => twins.settle(),
+                17 => twins.compare(&keys),
+                // Time passes, mostly little of it, seldom more than the wheel's revolution; and the clock may go back.
+                _ => match prng.below(24) {
+                    0 => twins.now_ms += prng.below(5_000_000) as i64,
+                    1 => twins.now_ms -= prng.below(10_000) as i64,
+                    _ => twins.now_ms += prng.below(500) as i64,
+                },
+            }
+        }
+        twins.settle();
+        twins.compare(&keys);
+        twins.now_ms += 50_000_000;
+        twins.settle();
+        assert_eq!(twins.db.timed(), 0, "seed {seed}");
+    }
+}
+
+/// After a clock went back, keys are collected at their deadlines on that clock, not when it has caught up.
+#[test]
+fn keys_expire_in_time_after_the_clock_went_back() {
+    let mut twins = Twins::new(0);
+    twins.set(b"before", Ttl::At(START_MS + 3_600_000));
+    twins.now_ms += 1_800_000;
+    twins.settle();
+    twins.now_ms = START_MS;
+    twins.set(b"after", Ttl::At(START_MS + 50));
+    twins.settle();
+    twins.now_ms += 50;
+    twins.settle();
+    assert_eq!(twins.db.len(), 1);
+    twins.now_ms = START_MS + 3_600_000;
+    twins.settle();
+    assert_eq!(twins.db.len(), 0);
+}
+
+#[test]
+fn a_refresh_keeps_the_node_and_the_block() {
+    let mut db = new_db();
+    let at = moment(START_MS);
+    db.set(b"session", NewValue::Bytes(b"data"), Ttl::At(START_MS + 1_000), at);
+    let place = db.lookup_read(b"session", at).map(|entry| entry.key().as_ptr());
+    for later in 2..100 {
+        let change = db.set_deadline_if(b"session", Some(START_MS + later * 1_000), at, |_| true);
+        assert!(matches!(change, DeadlineChange::Done));
+    }
+    assert_eq!(db.lookup_read(b"session", at).map(|entry| entry.key().as_ptr()), place);
+    assert_eq!((nodes(&db), db.timed()), (1, 1));
+}
+
+/// Keys set and deleted with far deadlines leave a node each; the sweep has to keep pace with any number of them a turn.
+#[test]
+fn garbage_of_deleted_keys_stays_bounded() {
+    let mut twins = Twins::new(0);
+    for key in 0..1_000u32 {
+        twins.set(&key.to_be_bytes(), Ttl::At(START_MS + 3_600_000 + i64::from(key)));
+    }
+    let mut most = 0;
+    for turn in 0..200u32 {
+        for i in 0..2_000u32 {
+            let key = [&b"gone"[..], &(turn * 2_000 + i).to_be_bytes()].concat();
+            twins.set(&key, Ttl::At(START_MS + 3_600_000 + i64::from(i % 1_900) * 500));
+            twins.remove(&key);
+        }
+        twins.now_ms += 1;
+        twins.expire(512);
+        most = most.max(nodes(&twins.db));
+    }
+    assert!(most < 3 * 2_000 + 2 * (2 * 1_000 + GARBAGE_NODES_MAX), "{most} nodes");
+    twins.settle();
+    assert!(nodes(&twins.db) <= 2 * 1_000 + GARBAGE_NODES_MAX);
+    twins.now_ms = START_MS + 3_600_999;
+    twins.settle();
+    assert_eq!((twins.db.len(), twins.db.stats().expired), (0, 1_000));
+}
+
+/// Deadlines moved to and fro leave nodes behind that all look as if they might be the one: the sweep keeps one a key.
+#[test]
+fn garbage_of_moved_deadlines_stays_bounded() {
+    let mut twins = Twins::new(0);
+    let keys: Vec<[u8; 4]> = (0..100u32).map(u32::to_be_bytes).collect();
+    keys.iter().for_each(|key| twins.set(key, Ttl::At(START_MS + 900_000)));
+    let mut most = 0;
+    for turn in 0..1_000i64 {
+        for key in &keys {
+            twins.set_deadline(key, Some(START_MS + 899_000 - turn * 100), false);
+        }
+        for key in &keys {
+            twins.set_deadline(key, Some(START_MS + 900_000), false);
+        }
+        twins.expire(50);
+        most = most.max(nodes(&twins.db));
+    }
+    assert!(most < 10 * keys.len() + 2 * GARBAGE_NODES_MAX, "{most} nodes");
+    twins.settle();
+    twins.now_ms = START_MS + 900_000;
+    twins.settle();
+    assert_eq!((twins.db.len(), twins.db.stats().expired), (0, 100));
+}
