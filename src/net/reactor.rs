@@ -157,15 +157,24 @@ impl Reactor {
         Ok(reactor)
     }
 
-    /// Runs turns until the server is told to stop.
+    /// Runs turns until the server is told to stop. The service manager hears when it begins and when it ends.
     ///
     /// # Errors
     /// The poll fails; nothing can go on then.
     pub fn run(&mut self) -> io::Result<()> {
+        self.tell("ready", self.notifier.status("Ready to accept connections").and_then(|()| self.notifier.ready()));
         while !self.stopping {
             self.turn()?;
         }
+        self.tell("stopping", self.notifier.stopping());
         Ok(())
+    }
+
+    /// Logs a failure to reach the service manager, which no request depends on.
+    fn tell(&self, what: &str, sent: io::Result<()>) {
+        if let Err(error) = sent {
+            log::warn!("Cannot tell the service manager that the server is {what}: {error}");
+        }
     }
 
     /// One turn, as the module header lists it.
@@ -246,11 +255,19 @@ impl Reactor {
     fn take_signals(&mut self) {
         for signal in self.signals.drain() {
             match signal {
-                Signal::Terminate | Signal::Interrupt => {
-                    log::warn!("Received {signal:?}, shutting down");
+                Signal::Terminate => {
+                    log::warn!("Received SIGTERM scheduling shutdown...");
                     self.stopping = true;
                 }
-                Signal::Hangup => crate::sys::log::reopen(),
+                Signal::Interrupt => {
+                    log::warn!("Received SIGINT scheduling shutdown...");
+                    self.stopping = true;
+                }
+                Signal::Hangup => {
+                    self.tell("reloading", self.notifier.reloading());
+                    crate::sys::log::reopen();
+                    self.tell("ready", self.notifier.ready());
+                }
             }
         }
     }
@@ -486,9 +503,7 @@ impl Reactor {
             && now_ms >= self.watchdog_due_ms
         {
             self.watchdog_due_ms = now_ms + interval_ms;
-            if let Err(error) = self.notifier.watchdog() {
-                log::warn!("Cannot tell the service manager that the server is alive: {error}");
-            }
+            self.tell("alive", self.notifier.watchdog());
         }
     }
 
