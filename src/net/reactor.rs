@@ -393,6 +393,7 @@ impl Reactor {
         session.active_ms = now.mono_ms();
         session.net_in_bytes += count as u64;
         self.server.stats.net_in_bytes += count as u64;
+        self.server.stats.reads += 1;
     }
 
     /// A client that waits or is about to be closed: only notice that it has gone.
@@ -586,6 +587,7 @@ impl Reactor {
     fn listen(&mut self, sockets: Vec<BoundSocket>) -> io::Result<()> {
         self.listeners.iter_mut().for_each(|listener| listener.deregister(self.poll.registry()));
         self.listeners.clear();
+        self.server.listening = sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?;
         for (i, socket) in sockets.into_iter().enumerate() {
             self.listeners.push(Listener::register(socket, self.poll.registry(), Token(TOKEN_LISTENERS - i))?);
         }
@@ -604,6 +606,7 @@ impl Reactor {
                     Ok(count) => {
                         session.net_out_bytes += count as u64;
                         self.server.stats.net_out_bytes += count as u64;
+                        self.server.stats.writes += 1;
                     }
                     Err(error) => {
                         log::debug!("Writing to client: {error}");

@@ -4,12 +4,12 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::error_text;
 use super::limits::{set_permission, with_umask};
@@ -56,6 +56,39 @@ impl BoundSocket {
         }
     }
 
+    /// A second handle of the same socket.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn try_clone(&self) -> io::Result<BoundSocket> {
+        let socket = match &self.socket {
+            Listening::Tcp(listener) => Listening::Tcp(listener.try_clone()?),
+            Listening::Unix(listener) => Listening::Unix(listener.try_clone()?),
+        };
+        Ok(BoundSocket { socket, address: self.address.clone() })
+    }
+
+    /// Stops listening on TCP, through every handle, so that another socket may take the address;
+    /// [`BoundSocket::resume`] takes it back. Where the system cannot do that the address stays taken, and binding it
+    /// again fails.
+    pub fn suspend(&self) {
+        if let Listening::Tcp(listener) = &self.socket {
+            // A failure shows when the address is bound again.
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Listens again after [`BoundSocket::suspend`].
+    ///
+    /// # Errors
+    /// Somebody else has taken the address meanwhile.
+    pub fn resume(&self, backlog: u32) -> io::Result<()> {
+        match &self.socket {
+            Listening::Tcp(listener) => SockRef::from(listener).listen(i32::try_from(backlog).unwrap_or(i32::MAX)),
+            Listening::Unix(_) => Ok(()),
+        }
+    }
+
     /// What kind of clients it accepts, as the log names it.
     pub fn kind(&self) -> &'static str {
         match self.socket {
@@ -98,7 +131,11 @@ pub fn tcp(host: &str, port: u16, backlog: u32) -> io::Result<BoundSocket> {
     Ok(BoundSocket { socket: Listening::Tcp(listener), address })
 }
 
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+/// The address [`tcp`] listens on for a host and port.
+///
+/// # Errors
+/// The name does not resolve.
+pub fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let host = match host {
         "*" => "0.0.0.0",
         "::*" => "::",
