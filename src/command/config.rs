@@ -1,6 +1,194 @@
-//! CONFIG and its subcommands: the rows and the handlers below.
+//! CONFIG: reading and changing settings of the running server. The directives' own rules are `config`'s; this applies
+//! what a change has to bring about at once.
 
-use super::spec::Spec;
+use std::io;
+
+use super::help;
+use super::spec::{Category, Flags, Group, Outcome, Spec};
+use crate::config::{Config, SetError, file};
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::sys::listen::{self, BoundSocket};
+use crate::sys::{error_text, limits};
+
+const FLAGS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
+const TO_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// The rows.
-pub const ROWS: &[Spec] = &[];
+pub const ROWS: &[Spec] = &[Spec::container(
+    "CONFIG",
+    &[
+        Spec::new("GET", -3, FLAGS, get)
+            .group(Group::Server, Category::NONE, "2.0.0")
+            .doc(
+                "Shows settings by name or glob.",
+                "O(N) where N is the number of settings and of patterns",
+                "parameter [parameter ...]",
+            )
+            .history(&[("7.0.0", "Several patterns may be given.")]),
+        Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help_text)
+            .group(Group::Server, Category::NONE, "5.0.0")
+            .doc("Lists the subcommands.", "O(1)", ""),
+        Spec::new("RESETSTAT", 2, FLAGS, resetstat).group(Group::Server, Category::NONE, "2.0.0").tips(TO_ALL).doc(
+            "Sets the statistics back to zero.",
+            "O(1)",
+            "",
+        ),
+        Spec::new("REWRITE", 2, FLAGS, rewrite).group(Group::Server, Category::NONE, "2.8.0").tips(TO_ALL).doc(
+            "Writes the settings in force to the configuration file.",
+            "O(N) where N is the number of settings and of lines",
+            "",
+        ),
+        Spec::new("SET", -4, FLAGS, set)
+            .group(Group::Server, Category::NONE, "2.0.0")
+            .tips(TO_ALL)
+            .doc(
+                "Changes settings of the running server, all of those given or none.",
+                "O(N) where N is the number of settings given",
+                "parameter value [parameter value ...]",
+            )
+            .history(&[("7.0.0", "Several settings may be given.")]),
+    ],
+)
+.group(Group::Server, Category::NONE, "2.0.0")
+.doc("Shows and changes the server's settings.", "Depends on subcommand.", "")];
+
+fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let patterns: Vec<&[u8]> = args.iter_from(2).collect();
+    let found = ctx.server.config.matching(&patterns);
+    ctx.reply.map(found.len());
+    for (name, value) in found {
+        ctx.reply.bulk(name);
+        ctx.reply.bulk(&value);
+    }
+    Ok(Next::Done)
+}
+
+fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if !args.len().is_multiple_of(2) {
+        return Err(ReplyError::SYNTAX);
+    }
+    let words: Vec<&[u8]> = args.iter_from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let mut next = ctx.server.config.clone();
+    next.set_many(&pairs)
+        .and_then(|changed| apply(ctx.server, &next, &changed))
+        .map_err(|error| ReplyError::owned([b"ERR ".as_slice(), &error.message()].concat()))?;
+    ctx.server.config = next;
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+/// Brings about what new values ask for at once; everything else is read from the settings when it is needed. What can
+/// fail comes first, the sockets last, so that a failure leaves everything as it was.
+fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result<(), SetError> {
+    if changed.contains(&"maxclients") && next.maxclients > server.config.maxclients {
+        raise_open_files(next.maxclients)?;
+    }
+    if let Some(directive) = changed.iter().find(|name| ["bind", "port"].contains(*name)) {
+        listen_anew(server, next).map_err(|error| {
+            log::warn!("{}", error_text(&error));
+            let reason = match *directive {
+                "bind" => "Failed to bind to specified addresses.",
+                _ => "Unable to listen on this port. Check server logs.",
+            };
+            SetError::failed(directive, reason)
+        })?;
+    }
+    if changed.contains(&"loglevel") {
+        crate::sys::log::set_level(next.loglevel.filter());
+    }
+    Ok(())
+}
+
+fn raise_open_files(clients: u32) -> Result<(), SetError> {
+    let fits = limits::raise_open_files(clients).map_or(0, |files| files.max_clients);
+    if fits >= clients {
+        return Ok(());
+    }
+    let reason =
+        format!("The operating system is not able to handle the specified number of clients, try with {}", fits);
+    Err(SetError::failed("maxclients", reason))
+}
+
+/// Opens the sockets of new addresses. Those that are listened on already stay, with the clients waiting there; the
+/// others give up their addresses first, because a new one may cover them (`*` covers 127.0.0.1), and take them back if
+/// anything fails.
+fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
+    let wanted = next.bind.iter().filter(|_| next.port != 0);
+    // A name that does not resolve is reported when it is bound.
+    let addresses: Vec<Option<String>> = wanted
+        .clone()
+        .map(|bind| listen::resolve(&bind.host, next.port).ok().map(|address| address.to_string()))
+        .collect();
+    let stays = |open: &&BoundSocket| open.kind() != "tcp" || addresses.contains(&Some(open.address.clone()));
+    let (kept, leaving): (Vec<&BoundSocket>, Vec<&BoundSocket>) = server.listening.iter().partition(stays);
+    leaving.iter().for_each(|open| open.suspend());
+    let is_new = |address: &Option<String>| !kept.iter().any(|open| Some(&open.address) == address.as_ref());
+    let new = wanted.zip(&addresses).filter(|(_, address)| is_new(address)).map(|(bind, _)| bind);
+    let opened = listen::tcp_all(new.map(|bind| (bind.host.as_str(), bind.optional)), next.port, next.tcp_backlog)
+        .and_then(|new| Ok((new, kept.iter().map(|open| open.try_clone()).collect::<io::Result<Vec<_>>>()?)));
+    match opened {
+        Ok((new, mut sockets)) => {
+            sockets.extend(new);
+            server.new_listeners = Some(sockets);
+            Ok(())
+        }
+        Err(error) => {
+            leaving.iter().for_each(|open| resume(open, server.config.tcp_backlog));
+            Err(error)
+        }
+    }
+}
+
+fn resume(socket: &BoundSocket, backlog: u32) {
+    if let Err(error) = socket.resume(backlog) {
+        log::error!("Listening on {} again: {}", socket.address, error_text(&error));
+    }
+}
+
+fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    ctx.server.stats.reset();
+    ctx.server.dbs.iter_mut().for_each(|db| db.reset_stats());
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let Server { config, config_sources, identity, .. } = &*ctx.server;
+    let Some(path) = &identity.config_file else {
+        return Err(ReplyError::new("ERR The server is running without a config file"));
+    };
+    let old = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    };
+    let written = old.and_then(|old| file::write_atomically(path, &file::rewrite(&old, config, config_sources)));
+    if let Err(error) = written {
+        log::warn!("CONFIG REWRITE failed: {error}");
+        return Err(ReplyError::owned(format!("ERR Rewriting config file: {}", error_text(&error))));
+    }
+    log::info!("CONFIG REWRITE executed with success.");
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn help_text(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    help::write(
+        &mut ctx.reply,
+        "CONFIG",
+        &[
+            "GET <pattern>",
+            "    Return parameters matching the glob-like <pattern> and their values.",
+            "SET <directive> <value>",
+            "    Set the configuration <directive> to <value>.",
+            "RESETSTAT",
+            "    Reset statistics reported by the INFO command.",
+            "REWRITE",
+            "    Rewrite the configuration file.",
+        ],
+    );
+    Ok(Next::Done)
+}

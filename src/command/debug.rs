@@ -1,6 +1,292 @@
-//! DEBUG: switches for test tools: the rows and the handlers below.
+//! DEBUG: what tests and people who debug lean on. The engine lets it through only as `enable-debug-command` says.
+//!
+//! As in Redis it is one command, not a container: an unknown subcommand and a wrong number of arguments get the same
+//! answer. Subcommands of Redis whose subject does not exist here are refused with a reason.
 
-use super::spec::Spec;
+use std::time::Duration;
+
+use super::help;
+use super::spec::{Category, Flags, Group, Outcome, Spec};
+use crate::base::num;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::reply::{Proto, Reply};
+use crate::server::ctx::{Ctx, Next};
+use crate::store::db::Ttl;
+use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue, Value};
+
+const FLAGS: Flags = Flags::ADMIN
+    .with(Flags::NOSCRIPT)
+    .with(Flags::LOADING)
+    .with(Flags::STALE)
+    .with(Flags::PROTECTED)
+    .with(Flags::SYSTEM);
 
 /// The rows.
-pub const ROWS: &[Spec] = &[];
+pub const ROWS: &[Spec] = &[Spec::new("DEBUG", -2, FLAGS, debug).group(Group::Server, Category::NONE, "1.0.0").doc(
+    "Tools for tests and for debugging.",
+    "Depends on subcommand.",
+    "",
+)];
+
+/// The double that DEBUG PROTOCOL answers: Redis's, which is no attempt at pi.
+#[allow(clippy::approx_constant)]
+const TEST_DOUBLE: f64 = 3.141;
+
+/// Why a subcommand of Redis is not there.
+const NO_SNAPSHOTS: &str = "there are no snapshots yet";
+const NO_CRASHING: &str = "the server does not crash or restart itself on request";
+const UNAVAILABLE: &[(&str, &str)] = &[
+    ("RELOAD", NO_SNAPSHOTS),
+    ("LOADAOF", "there is no append-only file yet"),
+    ("DIGEST", "there are no digests of the data yet"),
+    ("DIGEST-VALUE", "there are no digests of the data yet"),
+    ("CHANGE-REPL-ID", "there is no replication yet"),
+    ("QUICKLIST-PACKED-THRESHOLD", "there are no lists yet"),
+    ("PANIC", NO_CRASHING),
+    ("SEGFAULT", NO_CRASHING),
+    ("ASSERT", NO_CRASHING),
+    ("OOM", NO_CRASHING),
+    ("RESTART", NO_CRASHING),
+    ("CRASH-AND-RECOVER", NO_CRASHING),
+];
+
+fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let subcommand = args.at(1).to_ascii_uppercase();
+    match (subcommand.as_slice(), args.len()) {
+        (b"ERROR", 3) => error(ctx, args),
+        (b"HELP", 2) => help_text(ctx),
+        (b"HTSTATS", 3 | 4) => htstats(ctx, args),
+        (b"HTSTATS-KEY", 3 | 4) => htstats_key(ctx, args),
+        (b"LOG", 3) => log(ctx, args),
+        (b"OBJECT", 3) => object(ctx, args),
+        (b"POPULATE", 3..=5) => populate(ctx, args),
+        (b"PROTOCOL", 3) => protocol(ctx, args),
+        (b"SET-ACTIVE-EXPIRE", 3) => set_active_expire(ctx, args),
+        (b"SLEEP", 3) => sleep(ctx, args),
+        (name, _) => Err(unavailable(name, args.at(1))),
+    }
+}
+
+fn unavailable(name: &[u8], as_written: &[u8]) -> ReplyError {
+    if let Some((name, reason)) = UNAVAILABLE.iter().find(|(known, _)| known.as_bytes() == name) {
+        return ReplyError::owned(format!("ERR DEBUG {name} is not available in AleaDB: {reason}"));
+    }
+    let cut: Vec<u8> = as_written.iter().copied().take(128).take_while(|&byte| byte != 0).collect();
+    ReplyError::owned(
+        [b"ERR unknown subcommand or wrong number of arguments for '".as_slice(), &cut, b"'. Try DEBUG HELP."].concat(),
+    )
+}
+
+/// Answers any error text; it does not count as an error of the server.
+fn error(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.reply.error(&ReplyError::owned(args.at(2)));
+    Ok(Next::Done)
+}
+
+fn log(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.at(2)));
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+/// Holds up the whole server, as tests of timeouts want it.
+fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    // As with C's `strtod`, what is no number is no sleep.
+    let seconds = num::parse_f64(args.at(2)).unwrap_or(0.0).max(0.0);
+    let time = Duration::try_from_secs_f64(seconds).map_err(|_| ReplyError::new("ERR value is out of range"))?;
+    std::thread::sleep(time);
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    // As with C's `atoi`, what is no number is 0.
+    ctx.server.active_expire = num::parse_i64(args.at(2)).unwrap_or(0) != 0;
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at.untouched();
+    let clock = ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK;
+    let entry = ctx.db().lookup_write(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
+    let address = entry.key().as_ptr() as usize;
+    let (encoding, serialized, access) = (entry.encoding(), serialized_length(&entry.value()), entry.access());
+    let idle = clock.wrapping_sub(access) & ACCESS_CLOCK_MASK;
+    ctx.reply.simple(&format!(
+        "Value at:{address:#x} refcount:1 encoding:{encoding} serializedlength:{serialized} lru:{access} \
+         lru_seconds_idle:{idle}"
+    ));
+    Ok(Next::Done)
+}
+
+/// Bytes of a value in the snapshot format, not compressed: integers of up to 32 bits and short texts of them have a form
+/// of their own, everything else is its length and its bytes.
+fn serialized_length(value: &Value<'_>) -> usize {
+    const SHORT_NUMBER_DIGITS: usize = 11;
+    let mut digits = itoa::Buffer::new();
+    let text = value.text(&mut digits);
+    let number = if text.len() <= SHORT_NUMBER_DIGITS { num::parse_i64(text) } else { None };
+    let length_bytes = match text.len() {
+        0..0x40 => 1,
+        0x40..0x4000 => 2,
+        _ => 5,
+    };
+    match number {
+        Some(n) if i8::try_from(n).is_ok() => 2,
+        Some(n) if i16::try_from(n).is_ok() => 3,
+        Some(n) if i32::try_from(n).is_ok() => 5,
+        _ => length_bytes + text.len(),
+    }
+}
+
+fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let count = positive(args.at(2))?;
+    let prefix = args.get(3).unwrap_or(b"key");
+    let size = args.get(4).map_or(Ok(0), positive)?;
+    if size as u64 > ctx.server.config.proto_max_bulk_len {
+        return Err(ReplyError::STRING_TOO_LONG);
+    }
+    let at = ctx.at;
+    for i in 0..count {
+        let key = [prefix, b":", i.to_string().as_bytes()].concat();
+        if ctx.db().lookup_write(&key, at).is_some() {
+            continue;
+        }
+        let mut value = format!("value:{i}").into_bytes();
+        if size > 0 {
+            // Zero bytes up to the size, as in Redis.
+            value.resize(size, 0);
+        }
+        ctx.db().set(&key, NewValue::compact(&value), Ttl::Clear, at);
+        ctx.changed(&key);
+    }
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn positive(text: &[u8]) -> Result<usize, ReplyError> {
+    const OUT_OF_RANGE: ReplyError = ReplyError::new("ERR value is out of range, must be positive");
+    num::parse_i64(text).and_then(|n| usize::try_from(n).ok()).ok_or(OUT_OF_RANGE)
+}
+
+/// Answers a value of each type of the protocol, for tests of clients and of the reply writer.
+fn protocol(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let reply = &mut ctx.reply;
+    let kind = args.at(2).to_ascii_lowercase();
+    match kind.as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(TEST_DOUBLE),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|i| reply.integer(i));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|i| reply.integer(i));
+        }
+        b"map" => write_map(reply),
+        b"attrib" => write_attribute(reply),
+        b"push" if reply.proto() == Proto::Resp2 => {
+            return Err(ReplyError::new("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            reply.bulk(b"Some real reply following the push reply");
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        _ => {
+            return Err(ReplyError::new(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(Next::Done)
+}
+
+fn write_map(reply: &mut Reply<'_>) {
+    reply.map(3);
+    for i in 0..3 {
+        reply.integer(i);
+        reply.boolean(i == 1);
+    }
+}
+
+/// An attribute exists in RESP3 only; older clients get the reply it belongs to.
+fn write_attribute(reply: &mut Reply<'_>) {
+    if reply.proto() == Proto::Resp3 {
+        reply.attribute(1);
+        reply.bulk(b"key-popularity");
+        reply.array(2);
+        reply.bulk(b"key:123");
+        reply.integer(90);
+    }
+    reply.bulk(b"Some real reply following the attribute");
+}
+
+fn htstats(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let index = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let db = usize::try_from(index).ok().and_then(|index| ctx.server.dbs.get(index));
+    let db = db.ok_or(ReplyError::new("ERR Out of range database"))?;
+    let table = db.table();
+    let (slots, keys) = (table.slots(), table.len());
+    let filled = if slots == 0 { 0.0 } else { 100.0 * keys as f64 / slots as f64 };
+    let text = format!(
+        "[Key table]\n home buckets: {}\n slots: {slots}\n number of elements: {keys}\n filled: {filled:.1}%\n \
+         bytes: {}\n[Wheel of deadlines]\n number of keys with a deadline: {}\n bytes: {}\n",
+        table.buckets(),
+        table.bytes(),
+        db.timed(),
+        db.wheel_bytes()
+    );
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(Next::Done)
+}
+
+fn htstats_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at.untouched();
+    if ctx.db().lookup_write(args.at(2), at).is_none() {
+        return Err(ReplyError::NO_SUCH_KEY);
+    }
+    Err(ReplyError::new("ERR The value stored at the specified key is not represented using an hash table"))
+}
+
+fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
+    help::write(
+        &mut ctx.reply,
+        "DEBUG",
+        &[
+            "ERROR <string>",
+            "    Answer with <string> as an error.",
+            "HTSTATS <dbid> [full]",
+            "    Return figures of the key table of the specified database.",
+            "HTSTATS-KEY <key> [full]",
+            "    Like HTSTATS but for the table of <key>'s value, if its type has one.",
+            "LOG <message>",
+            "    Write <message> to the server log.",
+            "OBJECT <key>",
+            "    Show low level facts about <key> and its value.",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create <count> string keys named <prefix>:<num> ('key' by default), each",
+            "    filled up with zero bytes to <size>. Keys that exist are left alone.",
+            "PROTOCOL <type>",
+            "    Answer with a test value of the specified type, one of: string,",
+            "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+            "    true, false.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    0 keeps due keys until they are accessed, 1 removes them at their time.",
+            "SLEEP <seconds>",
+            "    Hold up the server for <seconds>. Decimals allowed.",
+        ],
+    );
+    Ok(Next::Done)
+}

@@ -99,6 +99,13 @@ bits! {
     }
 }
 
+impl Flags {
+    /// Closed unless `enable-debug-command` opens it. COMMAND does not list this bit.
+    pub const PROTECTED: Flags = Flags(1 << 20);
+    /// Documented as a system command. COMMAND does not list this bit.
+    pub const SYSTEM: Flags = Flags(1 << 21);
+}
+
 bits! {
     /// ACL categories.
     Category {

@@ -18,6 +18,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::base::{glob, quote};
+use crate::sys::error_text;
 
 use super::params::{self, Config, Layout, PARAMS, Param};
 use super::value::Line;
@@ -144,17 +145,8 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// The operating system's words without the number the standard library appends.
-fn system_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
 fn cannot_open(path: &Path, error: &io::Error) -> String {
-    format!("Fatal error, can't open config file '{}': {}", path.display(), system_text(error))
+    format!("Fatal error, can't open config file '{}': {}", path.display(), error_text(error))
 }
 
 /// Where each directive that was written anywhere was written, in the order of first mention.
@@ -280,7 +272,7 @@ impl<'f> Loader<'f> {
         (param.set)(&mut self.config, values).map_err(String::from)?;
         if param.name == "dir" {
             let dir = self.files.directory(&before.join(&self.config.dir));
-            self.config.dir = dir.map_err(|error| system_text(&error))?;
+            self.config.dir = dir.map_err(|error| error_text(&error))?;
         }
         Ok(())
     }

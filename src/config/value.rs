@@ -50,6 +50,19 @@ pub enum LogLevel {
     Nothing,
 }
 
+impl LogLevel {
+    /// The level as the logging facade names it.
+    pub fn filter(self) -> log::LevelFilter {
+        match self {
+            LogLevel::Debug => log::LevelFilter::Trace,
+            LogLevel::Verbose => log::LevelFilter::Debug,
+            LogLevel::Notice => log::LevelFilter::Info,
+            LogLevel::Warning => log::LevelFilter::Warn,
+            LogLevel::Nothing => log::LevelFilter::Off,
+        }
+    }
+}
+
 /// Who started the server and wants to hear when it is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Supervised {

@@ -51,7 +51,8 @@ impl Cron {
             stats.net_in_rate.sample(stats.net_in_bytes, now_ms);
             stats.net_out_rate.sample(stats.net_out_bytes, now_ms);
             stats.turns_rate.sample(stats.turns, now_ms);
-            stats.peak_allocated_bytes = stats.peak_allocated_bytes.max(alloc::allocated_bytes());
+            stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
+            stats.note_allocated(alloc::allocated_bytes(), now.unix_s());
         }
         self.sampled_ms + SAMPLE_MS
     }

@@ -2,13 +2,14 @@
 
 use crate::base::clock::Now;
 use crate::command::{self, Command};
+use crate::config::Access;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::{Blocked, ReplyMode};
+use crate::server::session::{Blocked, Origin, ReplyMode};
 use crate::store::db::Moment;
 use crate::sys::alloc;
 
@@ -16,6 +17,11 @@ use crate::command::spec::Flags;
 
 /// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
 const ECHO_BYTES_MAX: usize = 128;
+
+const DEBUG_REFUSED: ReplyError = ReplyError::new(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
+     connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +80,6 @@ pub fn execute(
     let stats = &mut server.stats;
     stats.commands += 1;
     stats.command_ns += took_ns;
-    stats.reads += u64::from(flags.has(Flags::READONLY));
-    stats.writes += u64::from(flags.has(Flags::WRITE));
     let counts = &mut stats.by_command[command.id];
     counts.calls += 1;
     counts.ns += took_ns;
@@ -194,6 +198,9 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
 #[inline]
 fn gate(server: &mut Server, client: usize, command: &'static Command, _args: Args<'_>) -> Option<ReplyError> {
     let flags = command.spec.flags;
+    if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
+        return Some(DEBUG_REFUSED);
+    }
     if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
@@ -201,6 +208,14 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, _args: Ar
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
     None
+}
+
+fn may_debug(server: &Server, client: usize) -> bool {
+    match server.config.enable_debug_command {
+        Access::No => false,
+        Access::Yes => true,
+        Access::Local => server.sessions[client].origin != Origin::Remote,
+    }
 }
 
 fn is_over_memory(server: &Server) -> bool {

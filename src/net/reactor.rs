@@ -194,15 +194,24 @@ impl Reactor {
         Ok(reactor)
     }
 
-    /// Runs turns until the server is told to stop.
+    /// Runs turns until the server is told to stop. The service manager hears when it begins and when it ends.
     ///
     /// # Errors
     /// The poll fails; nothing can go on then.
     pub fn run(&mut self) -> io::Result<()> {
+        self.tell("ready", self.notifier.status("Ready to accept connections").and_then(|()| self.notifier.ready()));
         while !self.stopping {
             self.turn()?;
         }
+        self.tell("stopping", self.notifier.stopping());
         Ok(())
+    }
+
+    /// Logs a failure to reach the service manager, which no request depends on.
+    fn tell(&self, what: &str, sent: io::Result<()>) {
+        if let Err(error) = sent {
+            log::warn!("Cannot tell the service manager that the server is {what}: {error}");
+        }
     }
 
     /// One turn, as the module header lists it.
@@ -284,11 +293,19 @@ impl Reactor {
     fn take_signals(&mut self) {
         for signal in self.signals.drain() {
             match signal {
-                Signal::Terminate | Signal::Interrupt => {
-                    log::warn!("Received {signal:?}, shutting down");
+                Signal::Terminate => {
+                    log::warn!("Received SIGTERM scheduling shutdown...");
                     self.stopping = true;
                 }
-                Signal::Hangup => crate::sys::log::reopen(),
+                Signal::Interrupt => {
+                    log::warn!("Received SIGINT scheduling shutdown...");
+                    self.stopping = true;
+                }
+                Signal::Hangup => {
+                    self.tell("reloading", self.notifier.reloading());
+                    crate::sys::log::reopen();
+                    self.tell("ready", self.notifier.ready());
+                }
             }
         }
     }
@@ -450,6 +467,7 @@ impl Reactor {
         session.active_ms = now.mono_ms();
         session.net_in_bytes += count as u64;
         self.server.stats.net_in_bytes += count as u64;
+        self.server.stats.reads += 1;
     }
 
     /// A client that waits or is about to be closed: only notice that it has gone.
@@ -559,9 +577,7 @@ impl Reactor {
             && now_ms >= self.watchdog_due_ms
         {
             self.watchdog_due_ms = now_ms + interval_ms;
-            if let Err(error) = self.notifier.watchdog() {
-                log::warn!("Cannot tell the service manager that the server is alive: {error}");
-            }
+            self.tell("alive", self.notifier.watchdog());
         }
     }
 
@@ -614,6 +630,7 @@ impl Reactor {
     fn listen(&mut self, sockets: Vec<BoundSocket>) -> io::Result<()> {
         self.listeners.iter_mut().for_each(|listener| listener.deregister(self.poll.registry()));
         self.listeners.clear();
+        self.server.listening = sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?;
         for (i, socket) in sockets.into_iter().enumerate() {
             self.listeners.push(Listener::register(socket, self.poll.registry(), Token(TOKEN_LISTENERS - i))?);
         }
@@ -634,6 +651,7 @@ impl Reactor {
                     Ok(count) => {
                         session.net_out_bytes += count as u64;
                         self.server.stats.net_out_bytes += count as u64;
+                        self.server.stats.writes += 1;
                     }
                     Err(error) => {
                         log::debug!("Writing to client: {error}");

@@ -16,6 +16,7 @@ use crate::config::file::Sources;
 use crate::store::db::Db;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
+use crate::sys::alloc;
 use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
 use crate::timer::{Verdict, Wheel};
@@ -72,6 +73,8 @@ pub struct Server {
     pub next_client_id: u64,
     /// Clients to be disconnected at the end of the turn.
     pub kills: Vec<ClientRef>,
+    /// Second handles of the sockets listened on, so that those that stay can be kept when `bind` or `port` changes.
+    pub listening: Vec<BoundSocket>,
     /// Sockets that replace the listening ones at the end of the turn, after CONFIG SET of `bind` or `port`.
     pub new_listeners: Option<Vec<BoundSocket>>,
     /// The server stops at the end of the turn.
@@ -86,6 +89,8 @@ pub struct Server {
     pub client_timers: Wheel,
     /// Counters.
     pub stats: Stats,
+    /// Bytes allocated before there was any data.
+    pub startup_bytes: usize,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
@@ -128,6 +133,7 @@ impl Server {
             sessions: Slab::new(),
             next_client_id: 1,
             kills: Vec::new(),
+            listening: Vec::new(),
             new_listeners: None,
             stop_requested: false,
             pause: None,
@@ -135,6 +141,7 @@ impl Server {
             unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
             stats: Stats::new(crate::command::count()),
+            startup_bytes: alloc::Stats::read().allocated,
             active_expire: true,
             prng: Prng::seeded(seeds.prng),
             hasher,

@@ -63,9 +63,9 @@ pub struct Stats {
     pub errors: std::collections::BTreeMap<Vec<u8>, u64>,
     /// Passwords refused.
     pub auth_failures: u64,
-    /// Reads processed.
+    /// Times input was read from a client.
     pub reads: u64,
-    /// Writes processed.
+    /// Times output was written to a client.
     pub writes: u64,
     /// Turns of the loop.
     pub turns: u64,
@@ -77,6 +77,8 @@ pub struct Stats {
     pub turn_ns_max: u64,
     /// Highest `used_memory` seen, in bytes.
     pub peak_allocated_bytes: usize,
+    /// Unix second at which it was seen.
+    pub peak_unix_s: i64,
     /// Commands per second.
     pub commands_rate: Rate,
     /// Input bytes per second.
@@ -85,6 +87,8 @@ pub struct Stats {
     pub net_out_rate: Rate,
     /// Turns per second.
     pub turns_rate: Rate,
+    /// Nanoseconds worked per second.
+    pub turn_ns_rate: Rate,
     /// Counts by command id.
     pub by_command: Vec<CommandStats>,
 }
@@ -98,9 +102,17 @@ impl Stats {
         Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() }
     }
 
-    /// CONFIG RESETSTAT: everything to zero but the number of changes.
+    /// CONFIG RESETSTAT: everything to zero but the number of changes and the peak of memory.
     pub fn reset(&mut self) {
-        *self = Stats { dirty: self.dirty, ..Stats::new(self.by_command.len()) };
+        let Stats { dirty, peak_allocated_bytes, peak_unix_s, .. } = *self;
+        *self = Stats { dirty, peak_allocated_bytes, peak_unix_s, ..Stats::new(self.by_command.len()) };
+    }
+
+    /// Notes how much memory is in use, for the peak.
+    pub fn note_allocated(&mut self, bytes: usize, unix_s: i64) {
+        if bytes > self.peak_allocated_bytes {
+            (self.peak_allocated_bytes, self.peak_unix_s) = (bytes, unix_s);
+        }
     }
 
     /// Counts an error reply by its code word.

@@ -147,6 +147,12 @@ fn command(name: &std::ffi::CStr) -> io::Result<()> {
     }
 }
 
+/// The allocator's name and version, such as `jemalloc-5.3.0`.
+pub fn name() -> String {
+    let version = tikv_jemalloc_ctl::version::read().unwrap_or_default();
+    format!("jemalloc-{}", version.split('-').next().unwrap_or_default())
+}
+
 /// The allocator's own report, as people read it. Some hundred kilobytes at most; takes milliseconds.
 pub fn stats_text() -> io::Result<String> {
     let mut text = Vec::new();

@@ -47,7 +47,7 @@ pub fn raise_open_files(max_clients: u32) -> Result<OpenFiles, TooFewFiles> {
         let text = format!(
             "Unable to obtain the current NOFILE limit ({}), assuming 1024 and setting the max clients configuration \
              accordingly.",
-            io::Error::last_os_error()
+            super::error_text(&io::Error::last_os_error())
         );
         let messages = vec![(log::Level::Warn, text)];
         return Ok(OpenFiles { max_clients: max_clients.min(assumed), messages });
@@ -84,9 +84,7 @@ fn judge_open_files(
         )));
     }
     let fits = (reached - RESERVED_FDS) as u32;
-    let cause = error.map_or_else(String::new, |error| error.to_string());
-    // The system's own words, without the number Rust adds.
-    let cause = cause.split(" (os error").next().unwrap_or_default();
+    let cause = error.map_or_else(String::new, |error| super::error_text(&error));
     let messages = [
         format!("You requested maxclients of {max_clients} requiring at least {wanted} max file descriptors."),
         format!("Server can't set maximum open files to {wanted} because of OS error: {cause}."),

@@ -12,3 +12,12 @@ pub mod listen;
 pub mod log;
 pub mod notify;
 pub mod signal;
+
+/// The operating system's words for an error, without the number that the standard library appends.
+pub fn error_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

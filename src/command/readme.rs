@@ -1,0 +1,23 @@
+//! The README's table of commands, made from the rows so that it cannot differ from them.
+
+use std::fmt::Write;
+
+use super::{Command, all};
+
+/// The Markdown table of every command and subcommand: group, command, arity, since, what.
+pub fn compatibility_table() -> String {
+    let mut table = String::from("| group | command | arity | since | what |\n| --- | --- | --- | --- | --- |\n");
+    for command in all() {
+        add(&mut table, command);
+        command.subcommands.iter().for_each(|sub| add(&mut table, sub));
+    }
+    table
+}
+
+fn add(table: &mut String, command: &Command) {
+    let spec = command.spec;
+    let name = command.full_name.to_ascii_uppercase().replace('|', " ");
+    let what = spec.summary.replace('|', "\\|");
+    let (group, arity, since) = (spec.group.name(), spec.arity, spec.since);
+    writeln!(table, "| {group} | {name} | {arity} | {since} | {what} |").expect("a string takes any text");
+}
