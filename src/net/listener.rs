@@ -108,7 +108,7 @@ fn tcp(stream: mio::net::TcpStream, peer: SocketAddr, keepalive_s: u32) -> Accep
             .with_retries(3);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     }
-    let local = stream.local_addr().map_or_else(|_| String::from("?:0"), |local| text(local));
+    let local = stream.local_addr().map_or_else(|_| String::from("?:0"), text);
     let origin = if canonical(peer).ip().is_loopback() { Origin::Loopback } else { Origin::Remote };
     Accepted { peer: text(peer), local, origin, stream: Stream::Tcp(stream) }
 }

@@ -27,7 +27,7 @@ impl Rate {
     pub fn sample(&mut self, count: u64, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.last_ms);
         let delta = count.saturating_sub(self.last_count);
-        self.samples[self.next] = if elapsed_ms == 0 { 0 } else { delta * 1000 / elapsed_ms };
+        self.samples[self.next] = (delta * 1000).checked_div(elapsed_ms).unwrap_or(0);
         self.next = (self.next + 1) % self.samples.len();
         (self.last_count, self.last_ms) = (count, now_ms);
     }

@@ -1,5 +1,6 @@
 //! A database against a naive model: which keys there are, until when, and what the wheel keeps of them.
 
+use crate::base::clock::Now;
 use std::collections::{BTreeSet, HashMap};
 
 use super::*;
@@ -12,7 +13,7 @@ fn new_db() -> Db {
 }
 
 fn moment(unix_ms: i64) -> Moment {
-    Moment { unix_ms, access: Some(1) }
+    Moment { access: Some(1), ..Moment::new(Now { unix_ms, mono_ns: 0 }, true) }
 }
 
 fn nodes(db: &Db) -> usize {

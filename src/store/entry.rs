@@ -338,11 +338,10 @@ impl Entry {
     }
 
     /// The entry with another deadline. In place when the block's size class allows.
-    pub fn with_deadline(self, deadline_ms: Option<i64>) -> Entry {
-        if self.deadline_ms().is_some() && deadline_ms.is_some() {
-            let mut entry = self;
-            entry.overwrite_deadline(deadline_ms.expect("checked"));
-            return entry;
+    pub fn with_deadline(mut self, deadline_ms: Option<i64>) -> Entry {
+        if let (Some(_), Some(deadline_ms)) = (self.deadline_ms(), deadline_ms) {
+            self.overwrite_deadline(deadline_ms);
+            return self;
         }
         let raw = self.header().flags & FLAG_RAW;
         let access = self.header().access;

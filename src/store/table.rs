@@ -672,6 +672,7 @@ impl<E: Entry> Table<E> {
                     if (self.hash_of(ptr) >> 32) as u32 != prefix {
                         return false;
                     }
+                    // SAFETY: as above; `ManuallyDrop` keeps this handle from freeing what the slot owns.
                     let mut entry = ManuallyDrop::new(unsafe { E::from_ptr(ptr) });
                     !visit(&mut entry)
                 });
