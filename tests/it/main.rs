@@ -3,4 +3,10 @@
 #[path = "../support/memory.rs"]
 mod memory;
 
+mod config;
+mod debug;
+mod info;
+mod introspect;
+#[path = "memory.rs"]
+mod memory_command;
 mod string;
