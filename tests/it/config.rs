@@ -140,6 +140,20 @@ fn a_wider_address_takes_over_and_a_failure_leaves_the_old_one_open() {
 }
 
 #[test]
+fn changes_of_one_turn_build_on_each_other() {
+    let mut m = Memory::new();
+    let port = free_port();
+    m.expect(&[
+        (&format!("CONFIG SET bind 127.0.0.1 port {port}"), r"+OK\r\n"),
+        ("CONFIG SET bind *", r"+OK\r\n"),
+        ("CONFIG SET bind 127.0.0.1", r"+OK\r\n"),
+    ]);
+    assert!(m.run("CONFIG SET bind 203.0.113.1").starts_with("-ERR CONFIG SET failed"));
+    assert_eq!(take_over(&mut m), [format!("127.0.0.1:{port}")]);
+    std::net::TcpStream::connect(("127.0.0.1", port)).expect("the last address that could be had is open");
+}
+
+#[test]
 fn the_log_level_takes_effect() {
     Memory::new().expect(&[
         ("CONFIG SET loglevel warning", r"+OK\r\n"),
