@@ -117,6 +117,9 @@ fn raise_open_files(clients: u32) -> Result<(), SetError> {
 /// others give up their addresses first, because a new one may cover them (`*` covers 127.0.0.1), and take them back if
 /// anything fails.
 fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
+    // An earlier change of the same turn has not reached the loop yet.
+    let pending = server.new_listeners.take();
+    let current = pending.as_deref().unwrap_or(&server.listening);
     let wanted = next.bind.iter().filter(|_| next.port != 0);
     // A name that does not resolve is reported when it is bound.
     let addresses: Vec<Option<String>> = wanted
@@ -124,7 +127,7 @@ fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
         .map(|bind| listen::resolve(&bind.host, next.port).ok().map(|address| address.to_string()))
         .collect();
     let stays = |open: &&BoundSocket| open.kind() != "tcp" || addresses.contains(&Some(open.address.clone()));
-    let (kept, leaving): (Vec<&BoundSocket>, Vec<&BoundSocket>) = server.listening.iter().partition(stays);
+    let (kept, leaving): (Vec<&BoundSocket>, Vec<&BoundSocket>) = current.iter().partition(stays);
     leaving.iter().for_each(|open| open.suspend());
     let is_new = |address: &Option<String>| !kept.iter().any(|open| Some(&open.address) == address.as_ref());
     let new = wanted.zip(&addresses).filter(|(_, address)| is_new(address)).map(|(bind, _)| bind);
@@ -138,6 +141,7 @@ fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
         }
         Err(error) => {
             leaving.iter().for_each(|open| resume(open, server.config.tcp_backlog));
+            server.new_listeners = pending;
             Err(error)
         }
     }

@@ -23,7 +23,7 @@ pub const ROWS: &[Spec] =
                 .tips(PER_SHARD)
                 .doc("Looks for problems with memory and advises.", "O(1)", ""),
             Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help_text)
-                .group(Group::Server, Category::NONE, "5.0.0")
+                .group(Group::Server, Category::NONE, "4.0.0")
                 .doc("Lists the subcommands.", "O(1)", ""),
             Spec::new("MALLOC-STATS", 2, Flags::NONE, malloc_stats)
                 .group(Group::Server, Category::NONE, "4.0.0")

@@ -38,6 +38,7 @@ impl Cron {
             });
             done &= progress.done;
         }
+        stats.expire_budgets_spent += u64::from(!done);
         !done
     }
 

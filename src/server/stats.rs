@@ -67,6 +67,8 @@ pub struct Stats {
     pub reads: u64,
     /// Times output was written to a client.
     pub writes: u64,
+    /// Times expiry stopped at its budget with due keys left.
+    pub expire_budgets_spent: u64,
     /// Turns of the loop.
     pub turns: u64,
     /// Nanoseconds the loop worked, waiting for events not counted.

@@ -8,4 +8,10 @@ mod client;
 mod connection;
 mod expire;
 mod keys;
+mod config;
+mod debug;
+mod info;
+mod introspect;
+#[path = "memory.rs"]
+mod memory_command;
 mod string;

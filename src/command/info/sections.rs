@@ -11,7 +11,7 @@ use crate::command::memory::{Account, excess, ratio};
 use crate::command::{self, Command};
 use crate::config::Supervised;
 use crate::server::{REDIS_VERSION, Server};
-use crate::store::db::{Db, Moment};
+use crate::store::db::Db;
 use crate::sys::{alloc, limits};
 
 /// When a section is shown without being named.
@@ -293,6 +293,9 @@ fn stats(r: &mut Report<'_>) {
     r.field("rejected_connections", r.server.stats.rejected_connections);
     r.zeroes(&["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
     r.field("expired_keys", expired);
+    let stale = stale_percent(r.server, r.now.unix_ms);
+    r.field("expired_stale_perc", format_args!("{stale:.2}"));
+    r.field("expired_time_cap_reached_count", r.server.stats.expire_budgets_spent);
     r.zeroes(&["evicted_keys", "evicted_clients", "evicted_scripts", "total_eviction_exceeded_time"]);
     r.field("current_eviction_exceeded_time", 0);
     r.field("keyspace_hits", hits);
@@ -391,11 +394,16 @@ fn cluster(r: &mut Report<'_>) {
 }
 
 fn keyspace(r: &mut Report<'_>) {
-    let at = Moment::new(r.now, false);
+    let unix_ms = r.now.unix_ms;
     for index in 0..r.server.dbs.len() {
         let db = &r.server.dbs[index];
         if !db.is_empty() {
-            let line = format!("keys={},expires={},avg_ttl={},subexpiry=0", db.len(), db.timed(), mean_ttl_ms(db, at));
+            let line = format!(
+                "keys={},expires={},avg_ttl={},subexpiry=0",
+                db.len(),
+                db.timed(),
+                TtlSample::take(db, unix_ms).mean_ms()
+            );
             r.field(format_args!("db{index}"), line);
         }
     }
@@ -405,25 +413,50 @@ fn keyspace(r: &mut Report<'_>) {
 const TTL_SAMPLE_BUCKETS: usize = 4096;
 const TTL_SAMPLE_KEYS: usize = 256;
 
-/// The mean time to live of the keys that have one, in milliseconds, from a sample: keys lie in the table in the order of
-/// their hashes, so those at its beginning are as good as any. Exact for small databases.
-fn mean_ttl_ms(db: &Db, at: Moment) -> i64 {
-    if db.timed() == 0 {
-        return 0;
-    }
-    let (mut sum_ms, mut count, mut cursor) = (0i128, 0usize, 0);
-    for _ in 0..TTL_SAMPLE_BUCKETS {
-        cursor = db.scan(cursor, at, |entry| {
-            if let Some(deadline_ms) = entry.deadline_ms() {
-                sum_ms += i128::from(deadline_ms) - i128::from(at.unix_ms);
-                count += 1;
-            }
-        });
-        if cursor == 0 || count >= TTL_SAMPLE_KEYS {
-            break;
+/// Some of the keys with a deadline: those at the beginning of the table, where keys lie in the order of their hashes, so
+/// that they are as good as any. All of them in small databases.
+#[derive(Clone, Copy, Debug, Default)]
+struct TtlSample {
+    /// Keys whose deadline is to come.
+    live: usize,
+    /// Keys whose deadline has passed, but which have not been collected yet.
+    due: usize,
+    /// Time to live of the live ones together.
+    sum_ms: i128,
+}
+
+impl TtlSample {
+    fn take(db: &Db, unix_ms: i64) -> TtlSample {
+        let (mut sample, mut cursor) = (TtlSample::default(), 0);
+        if db.timed() == 0 {
+            return sample;
         }
+        for _ in 0..TTL_SAMPLE_BUCKETS {
+            cursor = db.table().scan(cursor, |entry| match entry.deadline_ms() {
+                None => {}
+                Some(deadline_ms) if deadline_ms <= unix_ms => sample.due += 1,
+                Some(deadline_ms) => {
+                    sample.live += 1;
+                    sample.sum_ms += i128::from(deadline_ms) - i128::from(unix_ms);
+                }
+            });
+            if cursor == 0 || sample.live + sample.due >= TTL_SAMPLE_KEYS {
+                break;
+            }
+        }
+        sample
     }
-    if count == 0 { 0 } else { (sum_ms / count as i128) as i64 }
+
+    fn mean_ms(self) -> i128 {
+        self.sum_ms.checked_div(self.live as i128).unwrap_or(0)
+    }
+}
+
+/// What share of the keys with a deadline wait to be collected, in percent.
+fn stale_percent(server: &Server, unix_ms: i64) -> f64 {
+    let samples = || server.dbs.iter().map(|db| TtlSample::take(db, unix_ms));
+    let (due, all) = samples().fold((0, 0), |(due, all), sample| (due + sample.due, all + sample.due + sample.live));
+    100.0 * ratio(due, all)
 }
 
 #[cfg(test)]

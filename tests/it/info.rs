@@ -1,0 +1,190 @@
+//! INFO.
+
+use std::collections::BTreeMap;
+
+use aleadb::resp::reply::Proto;
+use aleadb::server::REDIS_VERSION;
+
+use crate::memory::{Memory, START_MS};
+
+/// The text of an INFO, out of its bulk string.
+fn text(m: &mut Memory, line: &str) -> String {
+    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    let reply = String::from_utf8(m.raw(&args)).expect("INFO is text");
+    let (head, rest) = reply.split_once("\r\n").expect("a header");
+    let length: usize = head[1..].parse().expect("a length");
+    assert_eq!(rest.len(), length + 2, "{reply}");
+    rest[..length].to_owned()
+}
+
+fn fields(m: &mut Memory, line: &str) -> BTreeMap<String, String> {
+    let text = text(m, line);
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, value) = line.split_once(':').expect("name:value");
+            (name.to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+fn headings(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("# ")).collect()
+}
+
+const DEFAULT: [&str; 12] = [
+    "Server",
+    "Clients",
+    "Memory",
+    "Persistence",
+    "Threads",
+    "Stats",
+    "Replication",
+    "CPU",
+    "Modules",
+    "Errorstats",
+    "Cluster",
+    "Keyspace",
+];
+
+#[test]
+fn sections_are_chosen_as_in_redis() {
+    let mut m = Memory::new();
+    assert_eq!(headings(&text(&mut m, "INFO")), DEFAULT);
+    assert_eq!(headings(&text(&mut m, "INFO default")), DEFAULT);
+    let mut all = DEFAULT.to_vec();
+    all.insert(9, "Commandstats");
+    all.insert(11, "Latencystats");
+    assert_eq!(headings(&text(&mut m, "INFO all")), all);
+    assert_eq!(headings(&text(&mut m, "INFO EVERYTHING cpu")), all);
+    // Whatever the order asked for, each once, in Redis's order.
+    assert_eq!(headings(&text(&mut m, "INFO keyspace CPU cpu nosuch")), ["CPU", "Keyspace"]);
+    assert_eq!(headings(&text(&mut m, "INFO default commandstats")).len(), 13);
+}
+
+#[test]
+fn small_sections_match_to_the_byte() {
+    let mut m = Memory::new();
+    m.expect(&[
+        ("INFO nosuch", r"$0\r\n\r\n"),
+        ("INFO cluster Cluster", r"$30\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n"),
+        ("INFO latencystats", r"$16\r\n# Latencystats\r\n\r\n"),
+        ("INFO modules", r"$11\r\n# Modules\r\n\r\n"),
+        ("INFO keyspace ERRORSTATS", r"$28\r\n# Errorstats\r\n\r\n# Keyspace\r\n\r\n"),
+        ("NOSUCH", r"-ERR unknown command \'NOSUCH\', with args beginning with: \r\n"),
+        ("INFO errorstats", r"$37\r\n# Errorstats\r\nerrorstat_ERR:count=1\r\n\r\n"),
+    ]);
+    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.expect(&[
+        ("INFO nosuch", r"=4\r\ntxt:\r\n"),
+        ("INFO cluster", r"=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n"),
+    ]);
+}
+
+#[test]
+fn server_facts_are_those_of_the_process() {
+    let mut m = Memory::new();
+    m.advance_ms(86_400_000 + 1_500);
+    let server = fields(&mut m, "INFO server");
+    for (name, value) in [
+        ("redis_version", REDIS_VERSION),
+        ("aleadb_version", env!("CARGO_PKG_VERSION")),
+        ("redis_mode", "standalone"),
+        ("arch_bits", "64"),
+        ("tcp_port", "7379"),
+        ("hz", "10"),
+        ("uptime_in_seconds", "86401"),
+        ("uptime_in_days", "1"),
+        ("config_file", ""),
+        ("listener0", "name=tcp,bind=127.0.0.1,bind=-::1,port=7379"),
+    ] {
+        assert_eq!(server[name], value, "{name}");
+    }
+    assert_eq!(server["process_id"], std::process::id().to_string());
+    assert_eq!(server["server_time_usec"], ((START_MS + 86_401_500) * 1000).to_string());
+    assert_eq!(server["run_id"], m.server.identity.run_id);
+}
+
+#[test]
+fn keyspace_counts_keys_and_their_time_to_live() {
+    let mut m = Memory::new();
+    let at = aleadb::store::db::Moment::new(aleadb::base::clock::Clock::now(&*m.clock), true);
+    for i in 0..10 {
+        m.run(&format!("SET key:{i} v"));
+    }
+    // Three deadlines: 1 s, 2 s and 6 s, so 3 s on average.
+    for (i, seconds) in [1, 2, 6].into_iter().enumerate() {
+        m.server.dbs[0].set_deadline(format!("key:{i}").as_bytes(), Some(START_MS + seconds * 1000), at);
+    }
+    m.expect(&[("INFO keyspace", r"$60\r\n# Keyspace\r\ndb0:keys=10,expires=3,avg_ttl=3000,subexpiry=0\r\n\r\n")]);
+    // Without active expiry the due key stays and counts as stale; with it, it leaves.
+    m.server.active_expire = false;
+    m.advance_ms(1000);
+    assert_eq!(fields(&mut m, "INFO stats")["expired_stale_perc"], "33.33");
+    m.server.active_expire = true;
+    m.advance_ms(0);
+    m.expect(&[("INFO keyspace", r"$59\r\n# Keyspace\r\ndb0:keys=9,expires=2,avg_ttl=3000,subexpiry=0\r\n\r\n")]);
+    let stats = fields(&mut m, "INFO stats");
+    assert_eq!((stats["expired_keys"].as_str(), stats["expired_stale_perc"].as_str()), ("1", "0.00"));
+}
+
+#[test]
+fn stats_count_what_happened() {
+    let mut m = Memory::new();
+    for line in ["SET k v", "GET k", "GET k", "GET nosuch", "NOSUCH"] {
+        m.run(line);
+    }
+    let stats = fields(&mut m, "INFO stats");
+    for (name, value) in [
+        ("total_commands_processed", "4"),
+        ("keyspace_hits", "2"),
+        ("keyspace_misses", "1"),
+        ("total_error_replies", "1"),
+        ("evicted_keys", "0"),
+        ("turn_us_max", "0"),
+    ] {
+        assert_eq!(stats[name], value, "{name}");
+    }
+    assert_eq!(fields(&mut m, "INFO persistence")["rdb_changes_since_last_save"], "1");
+    let commands = fields(&mut m, "INFO commandstats");
+    assert_eq!(commands["cmdstat_get"], "calls=3,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0");
+    assert!(!commands.contains_key("cmdstat_debug"));
+    m.run("COMMAND GETKEYS ping");
+    let failed = "calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1";
+    assert_eq!(fields(&mut m, "INFO commandstats")["cmdstat_command|getkeys"], failed);
+}
+
+#[test]
+fn clients_are_counted() {
+    let mut m = Memory::new();
+    m.connect();
+    let clients = fields(&mut m, "INFO clients");
+    assert_eq!((clients["connected_clients"].as_str(), clients["maxclients"].as_str()), ("2", "10000"));
+    assert_eq!(clients["blocked_clients"], "0");
+}
+
+/// Every field of a plain INFO that monitoring tools look up by name.
+#[test]
+fn fields_that_tools_read_are_there() {
+    let mut m = Memory::new();
+    let all = fields(&mut m, "INFO all");
+    let names = "redis_version os uptime_in_seconds executable connected_clients blocked_clients used_memory \
+        used_memory_human used_memory_rss used_memory_peak used_memory_peak_perc used_memory_overhead \
+        used_memory_startup used_memory_dataset used_memory_dataset_perc total_system_memory used_memory_lua maxmemory \
+        maxmemory_human maxmemory_policy mem_fragmentation_ratio mem_fragmentation_bytes allocator_frag_ratio \
+        allocator_rss_ratio mem_allocator lazyfree_pending_objects loading rdb_bgsave_in_progress rdb_last_save_time \
+        rdb_last_bgsave_status aof_enabled aof_last_bgrewrite_status aof_last_write_status total_connections_received \
+        instantaneous_ops_per_sec instantaneous_input_kbps instantaneous_output_kbps rejected_connections expired_keys \
+        pubsub_channels latest_fork_usec total_reads_processed total_writes_processed eventloop_cycles \
+        eventloop_duration_sum eventloop_duration_cmd_sum acl_access_denied_auth role connected_slaves master_replid \
+        master_repl_offset repl_backlog_active used_cpu_sys used_cpu_user used_cpu_sys_main_thread cluster_enabled \
+        io_thread_0";
+    for name in names.split_whitespace() {
+        assert!(all.contains_key(name), "{name}");
+    }
+    assert_eq!(all["role"], "master");
+    assert_eq!(all["master_replid"].len(), 40);
+    assert!(all["mem_allocator"].starts_with("jemalloc-5."), "{}", all["mem_allocator"]);
+    let (micros, seconds) = (all["used_cpu_user"].split_once('.').expect("a fraction").1, &all["used_cpu_user"]);
+    assert!(micros.len() == 6 && seconds.parse::<f64>().is_ok(), "{seconds}");
+}
