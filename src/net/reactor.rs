@@ -352,7 +352,7 @@ impl Reactor {
         }
         let conn = &mut self.conns[index];
         // Commands left over from an earlier turn come before anything new.
-        if !conn.input.is_empty() && conn.parser.is_idle() {
+        if !conn.input.is_empty() && !conn.partial {
             let input = std::mem::take(&mut conn.input);
             self.process(index, Source::Input(input), now, time_ns);
         } else if conn.readable {
@@ -381,7 +381,7 @@ impl Reactor {
     fn requeue(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let session = &self.server.sessions[index];
-        let more = conn.readable || (!conn.input.is_empty() && conn.parser.is_idle());
+        let more = conn.readable || (!conn.input.is_empty() && !conn.partial);
         if more && !conn.queued && session.blocked.is_none() && !session.closing {
             conn.queued = true;
             self.ready.push_back(index);
@@ -438,6 +438,7 @@ impl Reactor {
         };
         let mut at = 0;
         let mut left = COMMANDS_PER_TURN_MAX;
+        conn.partial = false;
         // Where the bytes begin that have to be kept, and whether they begin with a command whose parse goes on.
         let keep = loop {
             let authenticated = server.sessions[index].authenticated;
@@ -453,7 +454,10 @@ impl Reactor {
                 break from;
             }
             match end {
-                BatchEnd::Partial(from) => break from,
+                BatchEnd::Partial(from) => {
+                    conn.partial = true;
+                    break from;
+                }
                 BatchEnd::Error(error) => {
                     let text = error.text();
                     log::debug!("Protocol error from client: {}", String::from_utf8_lossy(&text));

@@ -26,16 +26,22 @@ fn a_half_closed_connection_gets_its_replies() {
 #[test]
 fn a_writer_of_single_bytes_is_understood() {
     let process = Process::serving(&[]);
-    let mut client = process.connect();
+    let (mut client, mut neighbour) = (process.connect(), process.connect());
     let value = "x".repeat(40);
     for command in [&["SET", "piece", &value][..], &["GET", "piece"], &["PING", "a\r\nb"]] {
         for byte in encode(command) {
             client.send_raw(&[byte]).expect("the server listens");
+            // A turn of the loop has passed when a neighbour has its reply, so bytes do not arrive together.
+            neighbour.call(&["PING"]).expect("a reply");
         }
     }
+    client.send_raw(b"P").expect("the server listens");
+    neighbour.call(&["PING"]).expect("a reply");
+    client.send_raw(b"ING\r\n").expect("the server listens");
     assert_eq!(client.read_reply().expect("a reply").raw, b"+OK\r\n");
     assert_eq!(client.read_reply().expect("a reply").raw, format!("$40\r\n{value}\r\n").as_bytes());
     assert_eq!(client.read_reply().expect("a reply").raw, b"$4\r\na\r\nb\r\n");
+    assert_eq!(client.read_reply().expect("a reply").raw, b"+PONG\r\n");
 }
 
 #[test]

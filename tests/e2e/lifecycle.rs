@@ -208,13 +208,13 @@ fn an_unwritable_pid_file_is_only_a_warning() {
 
 #[test]
 fn an_optional_address_may_be_missing_and_another_may_not() {
-    // Of the block for documentation, and a network's broadcast address where the block is used after all.
-    let process = Process::serving(&["--bind", "127.0.0.1 -192.0.2.255"]);
+    // Of the block for documentation, so no machine has such an address.
+    let process = Process::serving(&["--bind", "127.0.0.1 -203.0.113.77"]);
     process.connect();
     let port = free_port().expect("some port is free").to_string();
-    let (status, out, _) = run(Dir::new(), &["--port", &port, "--bind", "127.0.0.1", "192.0.2.255"]);
+    let (status, out, _) = run(Dir::new(), &["--port", &port, "--bind", "127.0.0.1", "203.0.113.77"]);
     assert_eq!(status, Some(1));
-    assert!(out.contains(&format!("192.0.2.255:{port}: bind: Cannot assign requested address")), "{out}");
+    assert!(out.contains(&format!("203.0.113.77:{port}: bind: Cannot assign requested address")), "{out}");
 }
 
 #[test]
