@@ -690,7 +690,7 @@ fn token_of(index: usize, id: u64) -> Token {
 }
 
 /// Parses up to `most` commands from `at` on, and starts loading what they will touch.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "the loop's parts, borrowed one by one")]
 fn parse_batch(
     conn: &mut Conn,
     batch: &mut Batch,
