@@ -38,7 +38,7 @@ const CONFINED: &[Confined] = &[
         why: "one `Now` is taken per turn and passed down, so that tests can hold the clock",
     },
     Confined {
-        words: &["clock_gettime"],
+        words: &["clock_gettime("],
         scope: "src/",
         // The service manager's protocol wants the kernel's own clock in its reload message.
         home: &["src/base/clock.rs", "src/sys/notify.rs"],
