@@ -1,4 +1,4 @@
-//! The loop. One thread, one [`Reactor::turn`] after another:
+//! The loop. One thread, one `Reactor::turn` after another:
 //!
 //! 1. wait for events, until the next timer at the latest;
 //! 2. take the time, once;
