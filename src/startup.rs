@@ -116,7 +116,8 @@ fn notifier(supervised: Supervised) -> Result<Notifier, String> {
     let notifier = Notifier::from_env().map_err(|error| format!("systemd supervision: {}", error_text(&error)))?;
     if notifier.is_active() {
         log::info!(
-            "supervised by systemd. Please make sure you set appropriate values for TimeoutStartSec and TimeoutStopSec in your service unit."
+            "supervised by systemd. Please make sure you set appropriate values for TimeoutStartSec and TimeoutStopSec in \
+             your service unit."
         );
     } else if supervised == Supervised::Systemd {
         log::warn!("systemd supervision requested, but NOTIFY_SOCKET not found!");

@@ -87,7 +87,8 @@ pub(super) const SET_FACTS: &[(&[(&str, &str)], &str)] = &[
     (&[("loglevel", "WARNING")], ""),
     (
         &[("maxmemory-policy", "foo")],
-        "maxmemory-policy|argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+        "maxmemory-policy|argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, \
+         volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
     ),
     (&[("maxmemory-policy", "NoEviction")], ""),
     (

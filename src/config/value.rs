@@ -87,7 +87,7 @@ pub enum Access {
 
 /// What happens when `maxmemory` is reached. The names are Redis's; only those the server can carry out are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the names are their own description, and Redis's")]
 pub enum EvictionPolicy {
     VolatileLru,
     VolatileLfu,

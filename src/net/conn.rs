@@ -98,6 +98,9 @@ pub struct Conn {
     pub input: Vec<u8>,
     /// State of the partial command at the start of `input`.
     pub parser: Parser,
+    /// `input` is the beginning of a command, and nothing can run before more bytes have come. False when it holds
+    /// commands that wait for their turn.
+    pub partial: bool,
     /// Arguments found so far of that command.
     pub spans: Vec<Span>,
     /// Bytes that the partial command is known to need in all; 0 if unknown.
@@ -130,6 +133,7 @@ impl Conn {
             id,
             input: Vec::new(),
             parser: Parser::default(),
+            partial: false,
             spans: Vec::new(),
             needed: 0,
             out: Out::default(),

@@ -1,4 +1,4 @@
-//! The loop. One thread, one [`Reactor::turn`] after another:
+//! The loop. One thread, one `Reactor::turn` after another:
 //!
 //! 1. wait for events, until the next timer at the latest;
 //! 2. take the time, once;
@@ -397,7 +397,7 @@ impl Reactor {
         }
         let conn = &mut self.conns[index];
         // Commands left over from an earlier turn come before anything new.
-        let source = if !conn.input.is_empty() && conn.parser.is_idle() {
+        let source = if !conn.input.is_empty() && !conn.partial {
             Source::Input(std::mem::take(&mut conn.input))
         } else if conn.readable {
             match conn.fill(&mut self.scratch[self.scratch_used..]) {
@@ -455,7 +455,7 @@ impl Reactor {
     fn requeue(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let session = &self.server.sessions[index];
-        let more = conn.readable || (!conn.input.is_empty() && conn.parser.is_idle());
+        let more = conn.readable || (!conn.input.is_empty() && !conn.partial);
         if more && !conn.queued && session.blocked.is_none() && !session.closing {
             conn.queued = true;
             self.ready.push_back(index);
@@ -512,6 +512,7 @@ impl Reactor {
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
         let mut stopped =
             run_batch(server, index, &gathered.spans, &gathered.commands[commands], bytes, &mut conn.out, now, time_ns);
+        conn.partial = false;
         // Where the bytes begin that have to be kept.
         let keep = loop {
             if let Some(from) = stopped {
@@ -519,7 +520,10 @@ impl Reactor {
                 break from;
             }
             let from = match end {
-                BatchEnd::Partial(from) => break from,
+                BatchEnd::Partial(from) => {
+                    conn.partial = true;
+                    break from;
+                }
                 BatchEnd::More(from) => from,
                 BatchEnd::Error(error) => {
                     let text = error.text();

@@ -24,7 +24,7 @@ impl<'a> Args<'a> {
 
     /// Number of arguments, the command's name included.
     #[inline]
-    #[allow(clippy::len_without_is_empty)]
+    #[allow(clippy::len_without_is_empty, reason = "a command has at least its name")]
     pub fn len(&self) -> usize {
         self.spans.len()
     }

@@ -86,11 +86,6 @@ fn number(text: &[u8]) -> Option<i64> {
 }
 
 impl Parser {
-    /// True between commands.
-    pub fn is_idle(&self) -> bool {
-        self.state == State::Start
-    }
-
     /// Forgets a partial command.
     pub fn reset(&mut self) {
         self.state = State::Start;

@@ -5,13 +5,13 @@ mod memory;
 
 mod admin;
 mod client;
-mod connection;
-mod expire;
-mod keys;
 mod config;
+mod connection;
 mod debug;
+mod expire;
 mod info;
 mod introspect;
+mod keys;
 #[path = "memory.rs"]
 mod memory_command;
 mod string;

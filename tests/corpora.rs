@@ -1,0 +1,42 @@
+//! Replays what the fuzzers started from and what they found, through the very functions they run.
+//!
+//! A crash that a fuzzer finds goes into the target's corpus as a small file whose name says what was wrong.
+
+#[path = "fuzz/bodies.rs"]
+mod bodies;
+
+use std::fs;
+use std::path::Path;
+
+/// Fewer files than this mean that the corpus was not found.
+const FILES_MIN: usize = 12;
+
+fn replay(target: &str, body: fn(&[u8])) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&dir).expect("the corpus is there") {
+        let path = entry.expect("the corpus can be read").path();
+        let data = fs::read(&path).expect("the corpus can be read");
+        let outcome = std::panic::catch_unwind(|| body(&data));
+        assert!(outcome.is_ok(), "{} fails", path.display());
+        // Every beginning of a seed is an input too: requests break off anywhere.
+        (0..data.len()).for_each(|end| body(&data[..end]));
+        count += 1;
+    }
+    assert!(count >= FILES_MIN, "{count} files in {}", dir.display());
+}
+
+#[test]
+fn parser_corpus() {
+    replay("parser", bodies::parser);
+}
+
+#[test]
+fn inline_corpus() {
+    replay("inline", bodies::inline);
+}
+
+#[test]
+fn config_corpus() {
+    replay("config", bodies::config);
+}

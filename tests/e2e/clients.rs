@@ -1,0 +1,159 @@
+//! Other people's programs and libraries, used as their users use them.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use redis::TypedCommands;
+
+use super::process::{Process, has_program, skip};
+use super::resp::encode;
+
+/// Runs a program against the server with `input`; what it printed. It has to succeed.
+fn run(process: &Process, program: &str, args: &[&str], input: &[u8]) -> String {
+    let mut child = Command::new(program)
+        .args(["-h", "127.0.0.1", "-p", &process.port.to_string()])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let Output { status, stdout, stderr } = std::thread::scope(|scope| {
+        // A program that ends early closes its side; its status tells.
+        scope.spawn(move || stdin.write_all(input).ok());
+        child.wait_with_output().expect("the program ends")
+    });
+    let text = String::from_utf8_lossy(&stdout).into_owned();
+    assert!(status.success(), "{program} {args:?}: {status}: {text}{}", String::from_utf8_lossy(&stderr));
+    text
+}
+
+/// A server to use a program against; `None` after saying that the program is missing.
+fn server_for(program: &str, test: &str) -> Option<Process> {
+    if !has_program(program) {
+        skip(test, &format!("{program} is not installed"));
+        return None;
+    }
+    Some(Process::serving(&[]))
+}
+
+fn fill(process: &Process, keys: usize) {
+    let commands: Vec<u8> = (0..keys).flat_map(|n| encode(&["SET", &format!("key:{n}"), "value"])).collect();
+    let text = run(process, "redis-cli", &["--pipe"], &commands);
+    assert!(text.contains(&format!("errors: 0, replies: {keys}")), "{text}");
+}
+
+#[test]
+fn redis_cli_runs_commands_from_arguments_and_from_its_prompt() {
+    let Some(process) = server_for("redis-cli", "redis_cli_runs_commands") else { return };
+    assert_eq!(run(&process, "redis-cli", &["SET", "greeting", "hello world"], b""), "OK\n");
+    assert_eq!(run(&process, "redis-cli", &["GET", "greeting"], b""), "hello world\n");
+    assert_eq!(run(&process, "redis-cli", &["--no-raw", "GET", "missing"], b""), "(nil)\n");
+    assert_eq!(run(&process, "redis-cli", &["-x", "SET", "piped"], b"from stdin"), "OK\n");
+    let prompt = run(&process, "redis-cli", &[], b"SET n 41\nINCR n\nGET n\nECHO \"a b\"\nnonsense\nSELECT 3\nGET n\n");
+    let lines: Vec<&str> = prompt.lines().collect();
+    assert_eq!(lines[..4], ["OK", "42", "42", "a b"]);
+    assert!(lines[4].starts_with("ERR unknown command 'nonsense'"), "{prompt}");
+    assert_eq!(lines[lines.len() - 2..], ["OK", ""], "{prompt}");
+}
+
+#[test]
+fn redis_cli_speaks_the_third_protocol() {
+    let Some(process) = server_for("redis-cli", "redis_cli_speaks_the_third_protocol") else { return };
+    let text = run(&process, "redis-cli", &["-3", "--no-raw", "CONFIG", "GET", "maxclients"], b"");
+    assert_eq!(text, "1# \"maxclients\" => \"10000\"\n");
+    assert_eq!(run(&process, "redis-cli", &["-3", "--no-raw", "GET", "missing"], b""), "(nil)\n");
+}
+
+#[test]
+fn redis_cli_pipes_and_scans() {
+    let Some(process) = server_for("redis-cli", "redis_cli_pipes_and_scans") else { return };
+    fill(&process, 10_000);
+    let text = run(&process, "redis-cli", &["--scan"], b"");
+    let found: HashSet<&str> = text.lines().collect();
+    assert_eq!(found.len(), 10_000);
+    assert!((0..10_000).all(|n| found.contains(format!("key:{n}").as_str())));
+    let text = run(&process, "redis-cli", &["--scan", "--pattern", "key:99?"], b"");
+    assert_eq!(text.lines().collect::<HashSet<_>>().len(), 10);
+    let text = run(&process, "redis-cli", &["--bigkeys"], b"");
+    assert!(text.contains("Sampled 10000 keys in the keyspace!"), "{text}");
+    assert!(text.contains("10000 strings with 50000 bytes"), "{text}");
+    let text = run(&process, "redis-cli", &["--memkeys"], b"");
+    assert!(text.contains("Sampled 10000 keys in the keyspace!"), "{text}");
+}
+
+#[test]
+fn redis_cli_measures_latency_and_shows_info() {
+    let Some(process) = server_for("redis-cli", "redis_cli_measures_latency_and_shows_info") else { return };
+    let text = run(&process, "redis-cli", &["--latency", "--raw", "-i", "0.1"], b"");
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(numbers.len() == 4 && numbers[3] > 0.0, "min, max, average, samples: {text}");
+    let info = run(&process, "redis-cli", &["INFO"], b"");
+    for line in
+        ["# Server", "redis_version:", "aleadb_version:", "# Clients", "connected_clients:1", "# Memory", "# Stats"]
+    {
+        assert!(info.lines().any(|found| found.starts_with(line)), "no {line} in {info}");
+    }
+    let expected = format!("tcp_port:{}", process.port);
+    assert!(info.lines().any(|line| line.trim_end() == expected), "no {expected} in {info}");
+}
+
+#[test]
+fn redis_benchmark_runs_its_tests() {
+    let Some(process) = server_for("redis-benchmark", "redis_benchmark_runs_its_tests") else { return };
+    for pipeline in ["1", "16"] {
+        let args = ["-t", "ping,set,get,incr,mset", "-n", "2000", "-q", "-P", pipeline];
+        let text = run(&process, "redis-benchmark", &args, b"");
+        for name in ["PING_INLINE:", "PING_MBULK:", "SET:", "GET:", "INCR:", "MSET (10 keys):"] {
+            let done =
+                text.split(['\r', '\n']).any(|line| line.starts_with(name) && line.contains("requests per second"));
+            assert!(done, "no result of {name} in {text}");
+        }
+        assert!(!text.contains("Error"), "{text}");
+    }
+}
+
+#[test]
+fn the_redis_crate_works_in_both_protocols() -> redis::RedisResult<()> {
+    let process = Process::serving(&[]);
+    for protocol in ["resp2", "resp3"] {
+        let url = format!("redis://127.0.0.1:{}/1?protocol={protocol}", process.port);
+        let mut connection = redis::Client::open(url)?.get_connection()?;
+        connection.set("name", "value")?;
+        assert_eq!(connection.get("name")?.as_deref(), Some("value"));
+        assert_eq!(connection.get("missing")?, None);
+        assert_eq!(connection.incr("count", 5)?, 5);
+        assert_eq!(connection.append("name", "s")?, 6);
+        connection.set_ex("brief", "x", 100)?;
+        assert!((99..=100).contains(&redis::cmd("TTL").arg("brief").query::<i64>(&mut connection)?));
+        let (old, new): (i64, i64) =
+            redis::pipe().cmd("GET").arg("count").cmd("INCRBY").arg("count").arg(2).query(&mut connection)?;
+        assert_eq!((old, new), (5, 7));
+        let values: Vec<Option<String>> = redis::cmd("MGET").arg(&["name", "missing"]).query(&mut connection)?;
+        assert_eq!(values, [Some("values".to_owned()), None]);
+        let keys: HashSet<String> =
+            redis::Commands::scan::<String>(&mut connection)?.collect::<redis::RedisResult<_>>()?;
+        assert_eq!(keys, ["name", "count", "brief"].map(str::to_owned).into());
+        let error = connection.incr("name", 1).expect_err("not a number");
+        assert!(error.to_string().contains("value is not an integer or out of range"), "{error}");
+        assert_eq!(connection.del(&["name", "count", "brief", "missing"])?, 3);
+    }
+    Ok(())
+}
+
+#[test]
+fn redis_py_works() {
+    let Some(python) = std::env::var_os("ALEADB_PYTHON").filter(|path| !path.is_empty()) else {
+        return skip("redis_py_works", "ALEADB_PYTHON names no Python with redis-py; scripts/test.sh provides one");
+    };
+    let process = Process::serving(&[]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/redis_py.py");
+    let output =
+        Command::new(python).arg(script).arg(process.port.to_string()).output().expect("Python can be started");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.ends_with("redis-py: ok\n"), "{text}");
+}

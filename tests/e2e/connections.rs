@@ -1,0 +1,124 @@
+//! What can happen to a connection: halves, pieces, floods, neighbours.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::process::{DEADLINE, Process};
+use super::resp::encode;
+
+/// PINGs that a client must get through beside a flood.
+const PINGS: usize = 100;
+
+#[test]
+fn a_half_closed_connection_gets_its_replies() {
+    let process = Process::serving(&[]);
+    let mut client = process.connect();
+    client.send_raw(b"SET k v\r\nGET k\r\nPING\r\nGET ha").expect("the server listens");
+    client.finish_sending().expect("half a close");
+    for expected in [&b"+OK\r\n"[..], b"$1\r\nv\r\n", b"+PONG\r\n"] {
+        assert_eq!(client.read_reply().expect("a reply").raw, expected);
+    }
+    assert_eq!(client.fill().expect("an orderly close"), 0);
+}
+
+#[test]
+fn a_writer_of_single_bytes_is_understood() {
+    let process = Process::serving(&[]);
+    let (mut client, mut neighbour) = (process.connect(), process.connect());
+    let value = "x".repeat(40);
+    for command in [&["SET", "piece", &value][..], &["GET", "piece"], &["PING", "a\r\nb"]] {
+        for byte in encode(command) {
+            client.send_raw(&[byte]).expect("the server listens");
+            // A turn of the loop has passed when a neighbour has its reply, so bytes do not arrive together.
+            neighbour.call(&["PING"]).expect("a reply");
+        }
+    }
+    client.send_raw(b"P").expect("the server listens");
+    neighbour.call(&["PING"]).expect("a reply");
+    client.send_raw(b"ING\r\n").expect("the server listens");
+    assert_eq!(client.read_reply().expect("a reply").raw, b"+OK\r\n");
+    assert_eq!(client.read_reply().expect("a reply").raw, format!("$40\r\n{value}\r\n").as_bytes());
+    assert_eq!(client.read_reply().expect("a reply").raw, b"$4\r\na\r\nb\r\n");
+    assert_eq!(client.read_reply().expect("a reply").raw, b"+PONG\r\n");
+}
+
+#[test]
+fn ten_thousand_commands_in_one_write_are_answered_in_order() {
+    let process = Process::serving(&[]);
+    let mut client = process.connect();
+    let texts: Vec<String> = (0..10_000).map(|n| format!("value {n}")).collect();
+    let request: Vec<u8> = texts.iter().flat_map(|text| encode(&["PING", text])).collect();
+    client.send_raw(&request).expect("the server listens");
+    for text in &texts {
+        assert_eq!(client.read_reply().expect("a reply").value.text(), *text);
+    }
+    assert!(client.unread().is_empty());
+}
+
+#[test]
+fn a_large_value_goes_in_and_out() {
+    let process = Process::serving(&[]);
+    let mut client = process.connect();
+    let value: Vec<u8> = (0..20_000_000u32).map(|n| (n % 251) as u8).collect();
+    assert_eq!(client.call(&[b"SET", b"big", &value[..]]).expect("a reply").raw, b"+OK\r\n");
+    assert!(client.call(&["GET", "big"]).expect("a reply").value.bytes() == Some(&value), "another value came back");
+}
+
+#[test]
+fn an_endless_pipeline_does_not_starve_a_neighbour() {
+    let process = Process::serving(&[]);
+    let mut neighbour = process.connect();
+    let mut sender = TcpStream::connect(process.addr()).expect("the server accepts");
+    let mut receiver = sender.try_clone().expect("a second handle");
+    for stream in [&sender, &receiver] {
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+        stream.set_write_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    }
+    let enough = AtomicBool::new(false);
+    let chunk = b"PING\r\n".repeat(10_000);
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut sent = 0;
+            while !enough.load(Ordering::Relaxed) {
+                sender.write_all(&chunk).expect("the server reads");
+                sent += 10_000;
+            }
+            sender.shutdown(std::net::Shutdown::Write).expect("half a close");
+            sent
+        });
+        let receiving = scope.spawn(|| {
+            let mut count = 0;
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                match receiver.read(&mut buffer).expect("the server answers") {
+                    0 => return count,
+                    bytes => count += bytes,
+                }
+            }
+        });
+        let answers: Vec<_> = (0..PINGS).map(|_| neighbour.call(&["PING"])).collect();
+        enough.store(true, Ordering::Relaxed);
+        assert!(answers.into_iter().all(|answer| answer.is_ok_and(|reply| reply.raw == b"+PONG\r\n")));
+        let sent: usize = sending.join().expect("the sender ended");
+        assert_eq!(receiving.join().expect("the receiver ended"), sent * b"+PONG\r\n".len());
+    });
+}
+
+#[test]
+fn clients_that_vanish_leave_nothing_behind() {
+    let process = Process::serving(&["--maxclients", "20"]);
+    for round in 0..10 {
+        // Half of them in the middle of a command.
+        for _ in 0..10 {
+            let mut client = process.connect();
+            client.send_raw(if round % 2 == 0 { b"PING\r\n" } else { b"*2\r\n$4\r\nPI" }).expect("the server listens");
+        }
+        let gone = super::server::wait_until(DEADLINE, || {
+            let mut probe = process.connect();
+            probe.call(&["PING"]).is_ok_and(|reply| reply.raw == b"+PONG\r\n")
+        });
+        assert!(gone, "round {round}");
+    }
+}

@@ -1,0 +1,174 @@
+//! What a client may not do: read too slowly, send too much, be one too many, be a stranger, sleep.
+
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+
+use super::process::{DEADLINE, Process, skip};
+use super::resp::{Client, encode};
+use super::server::wait_until;
+
+const MIB: u64 = 1 << 20;
+
+/// Receives until the server closes; everything that came.
+fn drain(client: &mut Client) -> Vec<u8> {
+    client.set_timeout(DEADLINE).expect("a timeout can be set");
+    while client.fill().expect("the server closes the connection") > 0 {}
+    client.unread().to_vec()
+}
+
+#[test]
+fn a_reader_over_the_output_limit_is_closed_and_memory_stays_bounded() {
+    let process = Process::serving(&["--client-output-buffer-limit", "normal 1mb 0 0"]);
+    let mut other = process.connect();
+    other.call(&["SET", "big", &"x".repeat(100_000)]).expect("a reply");
+    let before = process.resident_bytes();
+    // A gigabyte of replies is asked for and not read.
+    let mut slow = TcpStream::connect(process.addr()).expect("the server accepts");
+    slow.set_write_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    let request = encode(&["GET", "big"]).repeat(10_000);
+    match slow.write_all(&request) {
+        Ok(()) => {}
+        Err(error) => assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}"),
+    }
+    let closed = "closed for overcoming of output buffer limits";
+    assert!(wait_until(DEADLINE, || process.log().contains(closed)), "{}", process.log());
+    assert!(other.call(&["PING"]).is_ok(), "the others go on");
+    let grown = process.resident_bytes().saturating_sub(before);
+    // One turn's commands may be answered before the limit is looked at: 1,024 times 100 kB at most.
+    assert!(grown < 128 * MIB, "grown by {grown} bytes");
+}
+
+#[test]
+fn a_reader_within_the_limit_may_be_slow() {
+    let process = Process::serving(&["--client-output-buffer-limit", "normal 64mb 0 0"]);
+    let mut slow = process.connect();
+    slow.call(&["SET", "big", &"x".repeat(1_000_000)]).expect("a reply");
+    slow.send_raw(&encode(&["GET", "big"]).repeat(30)).expect("the server listens");
+    // Another client's reply says that the server has had its turn with the first one's requests.
+    process.connect().call(&["PING"]).expect("a reply");
+    for _ in 0..30 {
+        assert_eq!(slow.read_reply().expect("a reply").value.bytes().map(<[u8]>::len), Some(1_000_000));
+    }
+}
+
+#[test]
+fn input_over_the_query_buffer_limit_closes_the_connection() {
+    let process = Process::serving(&["--client-query-buffer-limit", "1mb"]);
+    let mut flooder = process.connect();
+    flooder.send_raw(b"*2\r\n$3\r\nGET\r\n$400000000\r\n").expect("the server listens");
+    let chunk = vec![b'x'; 64 * 1024];
+    // 64 MiB are many times what the socket's buffers and the limit hold together.
+    let refused = (0..1024).any(|_| flooder.send_raw(&chunk).is_err());
+    assert!(refused, "the server took it all");
+    assert!(wait_until(DEADLINE, || process.log().contains("reached max query buffer length")), "{}", process.log());
+    assert_eq!(process.connect().call(&["PING"]).expect("a reply").raw, b"+PONG\r\n");
+}
+
+#[test]
+fn one_client_too_many_is_told_so_and_a_place_that_becomes_free_is_given_away() {
+    let process = Process::serving(&["--maxclients", "3"]);
+    // The server has to have noticed that the connections which asked whether it is up are gone.
+    let mut clients = Vec::new();
+    let full = wait_until(DEADLINE, || {
+        let mut client = process.connect();
+        if client.call(&["PING"]).is_ok_and(|reply| reply.raw == b"+PONG\r\n") {
+            clients.push(client);
+        }
+        clients.len() == 3
+    });
+    assert!(full);
+    let mut fourth = process.connect();
+    assert_eq!(drain(&mut fourth), b"-ERR max number of clients reached\r\n");
+    clients.pop();
+    let admitted =
+        wait_until(DEADLINE, || process.connect().call(&["PING"]).is_ok_and(|reply| reply.raw == b"+PONG\r\n"));
+    assert!(admitted, "the place stays taken");
+}
+
+#[test]
+fn an_idle_client_is_disconnected_after_the_timeout_and_a_busy_one_is_not() {
+    let process = Process::serving(&["--timeout", "1"]);
+    let (mut idle, mut busy) = (process.connect(), process.connect());
+    idle.set_timeout(std::time::Duration::from_millis(50)).expect("a timeout can be set");
+    let closed = wait_until(DEADLINE, || {
+        assert_eq!(busy.call(&["PING"]).expect("a busy client stays").raw, b"+PONG\r\n");
+        matches!(idle.fill(), Ok(0))
+    });
+    assert!(closed, "the idle client is still connected");
+}
+
+#[test]
+fn without_the_password_little_is_allowed() {
+    let process = Process::serving(&["--requirepass", "secret"]);
+    let mut client = process.connect();
+    let mut says = |args: &[&str]| client.call(args).expect("a reply").raw.escape_ascii().to_string();
+    assert_eq!(says(&["GET", "k"]), r"-NOAUTH Authentication required.\r\n");
+    assert_eq!(says(&["AUTH", "wrong"]), r"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    assert_eq!(says(&["PING"]), r"-NOAUTH Authentication required.\r\n");
+    assert_eq!(says(&["AUTH", "secret"]), r"+OK\r\n");
+    assert_eq!(says(&["GET", "k"]), r"$-1\r\n");
+}
+
+#[test]
+fn without_the_password_requests_are_small() {
+    let process = Process::serving(&["--requirepass", "secret"]);
+    for (request, error) in [
+        (&b"*11\r\n"[..], &b"-ERR Protocol error: unauthenticated multibulk length\r\n"[..]),
+        (b"*2\r\n$4\r\nAUTH\r\n$16385\r\n", b"-ERR Protocol error: unauthenticated bulk length\r\n"),
+    ] {
+        let mut client = process.connect();
+        client.send_raw(request).expect("the server listens");
+        assert_eq!(drain(&mut client).escape_ascii().to_string(), error.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn broken_requests_are_answered_and_closed() {
+    let process = Process::serving(&[]);
+    for (request, error) in [
+        (&b"*1\r\n:4\r\n"[..], &b"-ERR Protocol error: expected '$', got ':'\r\n"[..]),
+        (b"*x\r\n", b"-ERR Protocol error: invalid multibulk length\r\n"),
+        (b"*1\r\n$-1\r\n", b"-ERR Protocol error: invalid bulk length\r\n"),
+        (b"SET \"a\r\n", b"-ERR Protocol error: unbalanced quotes in request\r\n"),
+    ] {
+        let mut client = process.connect();
+        // What was asked before the mistake is still answered.
+        client.send_raw(&[b"PING\r\n", request].concat()).expect("the server listens");
+        let expected = [b"+PONG\r\n", error].concat();
+        assert_eq!(drain(&mut client).escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+}
+
+/// An address of this machine that is not loopback, if it has one. Asking for the way to another network sends nothing.
+fn own_outside_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    // Only an address that can be listened on is this machine's.
+    (!address.is_loopback() && !address.is_unspecified() && TcpListener::bind((address, 0)).is_ok()).then_some(address)
+}
+
+#[test]
+fn protected_mode_refuses_strangers_until_there_is_a_password() {
+    let test = "protected_mode_refuses_strangers_until_there_is_a_password";
+    let Some(outside) = own_outside_address() else {
+        return skip(test, "this machine has no address but loopback");
+    };
+    let bind = format!("127.0.0.1 {outside}");
+    for (args, refused) in
+        [(&[][..], true), (&["--protected-mode", "no"], false), (&["--requirepass", "secret"], false)]
+    {
+        let process = Process::serving(&[&["--bind", &bind], args].concat());
+        let address = SocketAddr::from((outside, process.port));
+        let mut stranger = Client::connect(address).expect("the server accepts");
+        if refused {
+            let text = drain(&mut stranger);
+            assert!(text.starts_with(b"-DENIED Redis is running in protected mode because protected mode is enabled"));
+            assert!(text.ends_with(b"from the outside.\r\n"));
+            assert_eq!(process.connect().call(&["PING"]).expect("a reply").raw, b"+PONG\r\n");
+        } else {
+            let reply = stranger.call(&["PING"]).expect("a reply").raw;
+            assert!(reply == b"+PONG\r\n" || reply.starts_with(b"-NOAUTH"), "{}", reply.escape_ascii());
+        }
+    }
+}

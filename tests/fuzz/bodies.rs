@@ -1,0 +1,124 @@
+//! What the fuzz targets do with their input; they panic when a property does not hold. Included by the targets and by the
+//! test that replays the corpora.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aleadb::base::quote;
+use aleadb::config::Config;
+use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
+use aleadb::resp::error::ProtocolError;
+use aleadb::resp::parse::{LINE_BYTES_MAX, Limits, Parsed, Parser};
+
+/// Every argument of every command, and the error after them if there is one.
+type Requests = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
+
+/// The request parser comes to the same commands and the same error whether the bytes come at once or in pieces. The first
+/// byte of the input decides on the pieces, the rest is the stream.
+pub fn parser(data: &[u8]) {
+    let Some((&seed, stream)) = data.split_first() else { return };
+    // A line may be longer than the limit if it comes at once, so longer streams may end differently.
+    let stream = &stream[..stream.len().min(LINE_BYTES_MAX)];
+    let limits = Limits { bulk_bytes_max: 1 << 20, authenticated: seed & 1 == 0 };
+    let step = usize::from(seed >> 1);
+    // 1, then steps that grow, so that ends of pieces fall on many places: or single bytes throughout.
+    let cuts = (0..).scan(0, |end, index| {
+        *end += 1 + index * step % 13;
+        (*end < stream.len()).then_some(*end)
+    });
+    assert_eq!(requests(stream, cuts, limits), requests(stream, std::iter::empty(), limits));
+}
+
+/// Parses a stream of which more and more is known: up to each of `cuts`, then all of it.
+fn requests(stream: &[u8], cuts: impl Iterator<Item = usize>, limits: Limits) -> Requests {
+    let (mut parser, mut spans, mut commands, mut at) = (Parser::default(), Vec::new(), Vec::new(), 0);
+    for end in cuts.chain([stream.len()]) {
+        loop {
+            let known = &stream[at..end];
+            match parser.parse(known, limits, &mut spans) {
+                Ok(Parsed::Command(taken)) => {
+                    let arg =
+                        |span: &aleadb::resp::args::Span| known[span.start as usize..][..span.len as usize].to_vec();
+                    commands.push(spans.iter().map(arg).collect());
+                    spans.clear();
+                    assert!(taken > 0 && taken <= known.len() && parser.is_idle());
+                    at += taken;
+                }
+                Ok(Parsed::Inline(taken, args)) => {
+                    assert!(taken > 0 && taken <= known.len() && !args.is_empty());
+                    commands.push(args);
+                    at += taken;
+                }
+                Ok(Parsed::Empty(taken)) => {
+                    assert!(taken > 0 && taken <= known.len());
+                    at += taken;
+                }
+                Ok(Parsed::Incomplete(needed)) => {
+                    assert!(needed == 0 || needed > known.len(), "what is needed is there");
+                    break;
+                }
+                Err(error) => {
+                    assert!(!error.text().contains(&b'\n'), "an error is one line");
+                    return (commands, Some(error));
+                }
+            }
+        }
+    }
+    (commands, None)
+}
+
+/// Words that were split off a line are printed so that they are split off again; so is the line itself, as one word.
+pub fn inline(data: &[u8]) {
+    let mut printed = Vec::new();
+    quote::repr(&mut printed, data);
+    assert!(printed.iter().all(|byte| matches!(byte, b' '..=b'~')), "only printable ASCII is printed");
+    assert_eq!(quote::split_args(&printed), Some(vec![data.to_vec()]));
+    let Some(words) = quote::split_args(data) else { return };
+    let mut printed = Vec::new();
+    for word in &words {
+        printed.push(b' ');
+        quote::repr(&mut printed, word);
+    }
+    assert_eq!(quote::split_args(&printed), Some(words));
+}
+
+/// A machine without files, whose directories all exist.
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<OsString>> {
+        Ok(Vec::new())
+    }
+
+    fn directory(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
+    fn standard_input(&self) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A configuration file that can be read can be rewritten, the new text means the same, and rewriting it changes nothing.
+pub fn config(data: &[u8]) {
+    match load(data) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok((config, sources)) => {
+            let text = rewrite(data, &config, &sources);
+            let (again, sources) = load(&text).unwrap_or_else(|error| panic!("{}\n{error}", text.escape_ascii()));
+            assert_eq!(again, config);
+            assert_eq!(rewrite(&text, &again, &sources).escape_ascii().to_string(), text.escape_ascii().to_string());
+        }
+    }
+}
+
+fn load(text: &[u8]) -> Result<(Config, Sources), LoadError> {
+    let mut loader = Loader::new(&NoFiles, PathBuf::from("/start"));
+    loader.text(&Place::File(PathBuf::from("/start/fuzz.conf")), text)?;
+    Ok(loader.finish())
+}
