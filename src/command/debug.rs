@@ -30,7 +30,7 @@ pub const ROWS: &[Spec] = &[Spec::new("DEBUG", -2, FLAGS, debug).group(Group::Se
 )];
 
 /// The double that DEBUG PROTOCOL answers: Redis's, which is no attempt at pi.
-#[allow(clippy::approx_constant)]
+#[allow(clippy::approx_constant, reason = "the value is Redis's")]
 const TEST_DOUBLE: f64 = 3.141;
 
 /// Why a subcommand of Redis is not there.
