@@ -70,7 +70,10 @@ fn a_refused_set_changes_nothing() {
 fn more_clients_than_the_system_allows_are_refused_with_advice() {
     let mut m = Memory::new();
     let reply = m.run("CONFIG SET maxclients 4294967295");
-    let head = r"-ERR CONFIG SET failed (possibly related to argument \'maxclients\') - The operating system is not able to handle the specified number of clients, try with ";
+    let head = concat!(
+        r"-ERR CONFIG SET failed (possibly related to argument \'maxclients\') - ",
+        "The operating system is not able to handle the specified number of clients, try with "
+    );
     assert!(reply.starts_with(head), "{reply}");
     assert_eq!(m.server.config.maxclients, 10_000);
     // Fewer always fit.
