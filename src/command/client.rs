@@ -40,7 +40,7 @@ const SUBCOMMANDS: &[Spec] = &[
             "Closes connections.",
             "O(N) where N is the number of client connections",
             "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | \
-             [ADDR addr] | [LADDR laddr] | [SKIPME <YES | NO>] | [MAXAGE maxage] ...>>",
+             [ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage] ...>>",
         )
         .history(&[
             ("2.8.12", "Added the form with filters."),

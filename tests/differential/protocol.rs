@@ -332,6 +332,9 @@ fn input_difference(
 #[test]
 fn odd_requests_are_answered_as_redis_answers() {
     let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
     inputs_match(&pair, &PING, INPUTS);
 }
 
@@ -369,6 +372,9 @@ fn inline_line_beyond_the_limit_is_refused_as_redis_refuses() {
 #[test]
 fn requests_without_a_password_are_limited_as_redis_limits() {
     let Some(pair) = Pair::start(&["--requirepass", "secret"]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
     inputs_match(&pair, &HELLO, INPUTS_UNAUTHENTICATED);
 }
 
