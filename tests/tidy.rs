@@ -110,7 +110,8 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
     ("src/store/table.rs", 1070, "the hash table and its growth share private invariants, and its tests their twin"),
 ];
 
-/// Columns a line may have; rustfmt keeps code below 120, but leaves text alone.
+/// Columns a line may have; rustfmt keeps code below 120, but leaves text alone. Wire bytes in tests may be longer: a
+/// reply that is broken into lines can no longer be compared with what a terminal shows.
 const LINE_COLUMNS_MAX: usize = 140;
 
 /// The directories that are looked at; everything directly in the package's root is as well.
@@ -223,6 +224,7 @@ fn check_size(source: &Source) -> Vec<String> {
     let mut complaints: Vec<String> = source
         .lines()
         .filter(|(_, line)| line.chars().count() > LINE_COLUMNS_MAX)
+        .filter(|(_, line)| !(source.path.starts_with("tests/") && line.contains(r"\r\n")))
         .map(|(number, _)| source.complaint(number, &format!("more than {LINE_COLUMNS_MAX} columns")))
         .collect();
     let most = LONG_FILES.iter().find(|(path, ..)| *path == source.path).map_or(FILE_LINES_MAX, |(_, most, _)| *most);

@@ -103,16 +103,18 @@ fn registry() -> &'static Registry {
     })
 }
 
-/// A hash of a name's length and of its letters without their case bit: first eight bytes, last eight bytes.
+/// A hash of a name's length and of its first and last four letters, their case bit left out.
 fn fold_hash(name: &[u8]) -> usize {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    let word = |part: &[u8]| {
-        let mut bytes = [0u8; 8];
-        bytes[..part.len()].copy_from_slice(part);
-        u64::from_le_bytes(bytes) | CASE
+    // Overlapping loads of a fixed size, so that no length needs a copy loop.
+    let half = |part: &[u8]| u64::from(u32::from_le_bytes([part[0], part[1], part[2], part[3]]));
+    let (head, tail) = match *name {
+        [] => (0, 0),
+        [a] => (u64::from(a), 0),
+        [a, .., z] if name.len() < 4 => (u64::from(a), u64::from(name[1]) | u64::from(z) << 8),
+        _ => (half(name), half(&name[name.len() - 4..])),
     };
-    let head = word(&name[..name.len().min(8)]);
-    let tail = word(&name[name.len().saturating_sub(8)..]);
+    let (head, tail) = (head | CASE, tail | CASE);
     let mixed = (head ^ tail.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 40) as usize
 }

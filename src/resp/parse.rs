@@ -61,28 +61,25 @@ pub struct Parser {
     state: State,
 }
 
-/// A protocol line: its text without the end, and the offset after it.
-enum Line<'b> {
-    Whole(&'b [u8], usize),
-    Partial,
-}
+/// Longest number that the quick way reads: any count or length up to 99,999,999.
+const QUICK_DIGITS_MAX: usize = 8;
 
-fn line(bytes: &[u8], at: usize) -> Line<'_> {
-    match memchr(b'\r', &bytes[at..]) {
-        // The byte after the carriage return is taken for a line feed unseen, but it must be there.
-        Some(len) if at + len + 1 < bytes.len() => Line::Whole(&bytes[at..at + len], at + len + 2),
-        _ => Line::Partial,
-    }
-}
-
-/// A number of a protocol line. Short runs of digits, which is all of them in practice, take the quick way.
+/// The number of a protocol line that starts at `at`, and the offset after the line: the quick way, for a plain run of
+/// digits that has arrived with its end, which is every line in practice. `None` sends the caller the thorough way.
 #[inline]
-fn number(text: &[u8]) -> Option<i64> {
-    match text {
-        [digit @ b'0'..=b'9'] => Some(i64::from(digit - b'0')),
-        [tens @ b'1'..=b'9', ones @ b'0'..=b'9'] => Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0')),
-        _ => num::parse_i64(text),
+fn quick_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
+    let mut n = 0;
+    for (i, &byte) in bytes.get(at..)?.iter().take(QUICK_DIGITS_MAX + 1).enumerate() {
+        match byte {
+            b'0'..=b'9' => n = n * 10 + i64::from(byte - b'0'),
+            // A leading zero is for the thorough way to refuse, and the line feed must be there.
+            b'\r' if i > 0 && at + i + 1 < bytes.len() && (bytes[at] != b'0' || i == 1) => {
+                return Some((n, at + i + 2));
+            }
+            _ => return None,
+        }
     }
+    None
 }
 
 impl Parser {
@@ -105,13 +102,11 @@ impl Parser {
             State::Start => match bytes.first() {
                 None => return Ok(Parsed::Incomplete(0)),
                 Some(b'*') => {
-                    let Line::Whole(text, next) = line(bytes, 1) else {
-                        return incomplete_line(&bytes[1..], ProtocolError::CountLineTooBig);
+                    let found = match quick_number(bytes, 1) {
+                        None => number_line(bytes, 1, ARGS_MAX, ProtocolError::InvalidCount)?,
+                        found => found,
                     };
-                    let count = match number(text) {
-                        Some(count) if count <= ARGS_MAX => count,
-                        _ => return bad_line(bytes, text, ProtocolError::InvalidCount, ProtocolError::CountLineTooBig),
-                    };
+                    let Some((count, next)) = found else { return Ok(Parsed::Incomplete(0)) };
                     if count > UNAUTHENTICATED_ARGS_MAX && !limits.authenticated {
                         return Err(ProtocolError::UnauthenticatedCount);
                     }
@@ -127,20 +122,15 @@ impl Parser {
             let len = match bulk {
                 Some(len) => len,
                 None => {
-                    let Line::Whole(text, next) = line(bytes, at) else {
+                    let max = limits.bulk_bytes_max.min(i64::from(u32::MAX));
+                    let quick = quick_number(bytes, at + 1).filter(|&(len, _)| bytes[at] == b'$' && len <= max);
+                    let found = match quick {
+                        None => number_line(bytes, at, max, ProtocolError::InvalidLength)?,
+                        found => found,
+                    };
+                    let Some((len, next)) = found else {
                         self.state = State::Args { at, left, bulk };
-                        return incomplete_line(&bytes[at..], ProtocolError::LengthLineTooBig);
-                    };
-                    let Some((b'$', digits)) = text.split_first() else {
-                        return Err(ProtocolError::ExpectedDollar(bytes[at]));
-                    };
-                    let len = match number(digits) {
-                        Some(len) if (0..=limits.bulk_bytes_max.min(i64::from(u32::MAX))).contains(&len) => len,
-                        _ => {
-                            self.state = State::Args { at, left, bulk };
-                            let too_big = ProtocolError::LengthLineTooBig;
-                            return bad_line(&bytes[at..], digits, ProtocolError::InvalidLength, too_big);
-                        }
+                        return Ok(Parsed::Incomplete(0));
                     };
                     if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
                         return Err(ProtocolError::UnauthenticatedLength);
@@ -162,22 +152,41 @@ impl Parser {
     }
 }
 
-/// A line has not ended yet: wait for more, unless it is already too long.
-fn incomplete_line(rest: &[u8], too_big: ProtocolError) -> Result<Parsed, ProtocolError> {
-    if rest.len() > LINE_BYTES_MAX { Err(too_big) } else { Ok(Parsed::Incomplete(0)) }
-}
-
-/// A line that holds no valid number.
-///
-// COMPAT: Redis looks for the line's end as a C string, so a NUL byte hides it and the line counts as unfinished.
-fn bad_line(rest: &[u8], text: &[u8], error: ProtocolError, too_big: ProtocolError) -> Result<Parsed, ProtocolError> {
-    if memchr(0, text).is_some() { incomplete_line(rest, too_big) } else { Err(error) }
+/// The number of the protocol line that starts at `at`, and the offset after the line; `None` while the line has not
+/// ended. An argument's length line still has its `$`; `invalid` tells the two kinds apart.
+#[cold]
+fn number_line(
+    bytes: &[u8],
+    at: usize,
+    max: i64,
+    invalid: ProtocolError,
+) -> Result<Option<(i64, usize)>, ProtocolError> {
+    let is_length = invalid == ProtocolError::InvalidLength;
+    let rest = &bytes[at..];
+    let unfinished = |rest: &[u8]| match (rest.len() > LINE_BYTES_MAX, is_length) {
+        (false, _) => Ok(None),
+        (true, true) => Err(ProtocolError::LengthLineTooBig),
+        (true, false) => Err(ProtocolError::CountLineTooBig),
+    };
+    // The byte after the carriage return is taken for a line feed unseen, but it must be there.
+    let Some(len) = memchr(b'\r', rest).filter(|len| len + 1 < rest.len()) else { return unfinished(rest) };
+    let text = if is_length {
+        rest[..len].strip_prefix(b"$").ok_or(ProtocolError::ExpectedDollar(rest[0]))?
+    } else {
+        &rest[..len]
+    };
+    match num::parse_i64(text) {
+        Some(n) if n <= max && (n >= 0 || !is_length) => Ok(Some((n, at + len + 2))),
+        // COMPAT: Redis looks for the line's end as a C string, so a NUL byte hides it and the line counts as unfinished.
+        _ if memchr(0, text).is_some() => unfinished(rest),
+        _ => Err(invalid),
+    }
 }
 
 fn inline(bytes: &[u8]) -> Result<Parsed, ProtocolError> {
-    // COMPAT: as above, a NUL byte hides the line's end.
+    // COMPAT: as for numbers, a NUL byte hides the line's end.
     let Some(len) = memchr(b'\n', bytes).filter(|&len| memchr(0, &bytes[..len]).is_none()) else {
-        return incomplete_line(bytes, ProtocolError::InlineTooBig);
+        return if bytes.len() > LINE_BYTES_MAX { Err(ProtocolError::InlineTooBig) } else { Ok(Parsed::Incomplete(0)) };
     };
     let text = bytes[..len].strip_suffix(b"\r").unwrap_or(&bytes[..len]);
     match quote::split_args(text) {
