@@ -85,6 +85,7 @@ fn error_answers_any_text_and_counts_none() {
     m.expect(&[
         ("DEBUG ERROR \"ERR hello world\"", r"-ERR hello world\r\n"),
         ("DEBUG ERROR \"\"", r"-\r\n"),
+        ("DEBUG ERROR \"x\\r\\n\"", r"-x  \r\n"),
         ("DEBUG ERROR \"-foo\\r\\nbar\"", r"--foo  bar\r\n"),
         ("DEBUG LOG hello", r"+OK\r\n"),
     ]);
