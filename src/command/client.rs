@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::connection::{DEFAULT_USER, is_plain, valid_name};
+use super::connection::{DEFAULT_USER, is_plain, shown, valid_name};
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::clock::Now;
 use crate::base::num;
@@ -40,7 +40,7 @@ const SUBCOMMANDS: &[Spec] = &[
             "Closes connections.",
             "O(N) where N is the number of client connections",
             "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | \
-             [ADDR addr] | [LADDR laddr] | [SKIPME <YES | NO>] | [MAXAGE maxage] ...>>",
+             [ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage] ...>>",
         )
         .history(&[
             ("2.8.12", "Added the form with filters."),
@@ -282,7 +282,7 @@ fn write_line(text: &mut Vec<u8>, session: &Session, now: Now, argv_bytes: usize
         + argv_bytes;
     let mut line = format!("id={} addr={} laddr={} fd={} name=", session.id, session.peer, session.local, session.fd);
     text.append(&mut std::mem::take(&mut line).into_bytes());
-    text.extend_from_slice(&session.name);
+    text.extend_from_slice(shown(&session.name));
     // Writing to a `String` cannot fail.
     let _ = write!(
         line,
@@ -306,9 +306,9 @@ fn write_line(text: &mut Vec<u8>, session: &Session, now: Now, argv_bytes: usize
         if session.proto == Proto::Resp2 { 2 } else { 3 },
     );
     text.append(&mut std::mem::take(&mut line).into_bytes());
-    text.extend_from_slice(&session.lib_name);
+    text.extend_from_slice(shown(&session.lib_name));
     text.extend_from_slice(b" lib-ver=");
-    text.extend_from_slice(&session.lib_ver);
+    text.extend_from_slice(shown(&session.lib_ver));
     let _ = writeln!(
         line,
         " io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",

@@ -1,5 +1,7 @@
 //! The connection: greeting, authentication, and what concerns only the caller. The rows and the handlers below.
 
+use memchr::memchr;
+
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
 use crate::resp::args::Args;
@@ -224,9 +226,15 @@ fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
 }
 
-/// True if a name or version fits a line of CLIENT LIST: printable ASCII without spaces.
+/// What a line of CLIENT LIST shows of a name or version: everything before its first NUL byte.
+// COMPAT: Redis checks and prints these as C strings, so anything may follow the NUL byte.
+pub(super) fn shown(text: &[u8]) -> &[u8] {
+    &text[..memchr(0, text).unwrap_or(text.len())]
+}
+
+/// True if a name or version fits a line of CLIENT LIST: printable ASCII without spaces, as far as it is shown.
 pub(super) fn is_plain(text: &[u8]) -> bool {
-    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+    shown(text).iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
 /// A client's name, if it may have it.

@@ -80,7 +80,9 @@ fn unavailable(name: &[u8], as_written: &[u8]) -> ReplyError {
 
 /// Answers any error text; it does not count as an error of the server.
 fn error(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    ctx.reply.error(&ReplyError::owned(args.at(2)));
+    // Unlike other error texts this one keeps line ends at its end, as spaces.
+    let text: Vec<u8> = args.at(2).iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }).collect();
+    ctx.reply.error(&ReplyError::owned(text));
     Ok(Next::Done)
 }
 

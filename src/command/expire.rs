@@ -132,7 +132,7 @@ impl Condition {
                 _ if args.is(i, "XX") => &mut condition.xx,
                 _ if args.is(i, "GT") => &mut condition.gt,
                 _ if args.is(i, "LT") => &mut condition.lt,
-                _ => return Err(unsupported_option(args.at(i))),
+                _ => return Err(ReplyError::about("ERR Unsupported option ", args.at(i), "")),
             };
             *option = true;
         }
@@ -152,13 +152,6 @@ impl Condition {
             Some(old) => !self.nx && (!self.gt || new > old) && (!self.lt || new < old),
         }
     }
-}
-
-fn unsupported_option(option: &[u8]) -> ReplyError {
-    let mut text = b"ERR Unsupported option ".to_vec();
-    // Redis prints with `%s`, which stops at a NUL byte.
-    text.extend(option.iter().take_while(|&&b| b != 0));
-    ReplyError::owned(text)
 }
 
 fn ttl(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

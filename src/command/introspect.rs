@@ -159,7 +159,10 @@ fn plain_range(specs: &[KeySpec]) -> (i64, i64, i64) {
 fn write_key_spec(reply: &mut Reply<'_>, keys: &KeySpec) {
     // The last key's index counts from the first key on the wire.
     let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
-    reply.map(3);
+    reply.map(3 + usize::from(!keys.notes.is_empty()));
+    if !keys.notes.is_empty() {
+        write_text(reply, "notes", keys.notes);
+    }
     reply.bulk_str("flags");
     write_words(reply, "", keys.access.names());
     reply.bulk_str("begin_search");
@@ -200,6 +203,7 @@ fn write_docs(reply: &mut Reply<'_>, command: &Command) {
     let doc_flags = [(spec.deprecated.is_some(), "deprecated"), (spec.flags.has(Flags::SYSTEM), "syscmd")];
     let doc_flags: Vec<&str> = doc_flags.into_iter().filter_map(|(set, name)| set.then_some(name)).collect();
     let present = [
+        !spec.complexity.is_empty(),
         !doc_flags.is_empty(),
         spec.deprecated.is_some(),
         spec.deprecated.is_some(),
@@ -207,14 +211,12 @@ fn write_docs(reply: &mut Reply<'_>, command: &Command) {
         !arguments.is_empty(),
         !command.subcommands.is_empty(),
     ];
-    reply.map(4 + present.into_iter().filter(|present| *present).count());
-    for (name, text) in [
-        ("summary", spec.summary),
-        ("since", spec.since),
-        ("group", spec.group.name()),
-        ("complexity", spec.complexity),
-    ] {
+    reply.map(3 + present.into_iter().filter(|present| *present).count());
+    for (name, text) in [("summary", spec.summary), ("since", spec.since), ("group", spec.group.name())] {
         write_text(reply, name, text);
+    }
+    if !spec.complexity.is_empty() {
+        write_text(reply, "complexity", spec.complexity);
     }
     if !doc_flags.is_empty() {
         reply.bulk_str("doc_flags");

@@ -48,12 +48,13 @@ impl SetError {
         Self::Failed { name: name.to_vec(), reason: reason.into() }
     }
 
-    /// The text, with a client's bytes as they were except that line ends become spaces: it has to fit one line of a
-    /// reply.
+    /// The text, with a client's bytes as they were except that line ends become spaces, for it has to fit one line of a
+    /// reply, and that a name ends at its first NUL byte, as in Redis.
     pub fn message(&self) -> Vec<u8> {
         let mut text = match self {
             Self::Unknown { name } => {
-                [b"Unknown option or number of arguments for CONFIG SET - '", name.as_slice(), b"'"].concat()
+                let shown = name.split(|&byte| byte == 0).next().unwrap_or_default();
+                [b"Unknown option or number of arguments for CONFIG SET - '", shown, b"'"].concat()
             }
             Self::Failed { name, reason } => {
                 let head = b"CONFIG SET failed (possibly related to argument '".as_slice();

@@ -19,6 +19,7 @@ mod redis;
 pub(super) const SET_FACTS: &[(&[(&str, &str)], &str)] = &[
     (&[("nope", "1")], "Unknown option or number of arguments for CONFIG SET - 'nope'"),
     (&[("nope\nx", "1")], "Unknown option or number of arguments for CONFIG SET - 'nope x'"),
+    (&[("no\0pe", "1")], "Unknown option or number of arguments for CONFIG SET - 'no'"),
     (&[("timeout", "1"), ("nope", "2")], "Unknown option or number of arguments for CONFIG SET - 'nope'"),
     (&[("include", "x")], "Unknown option or number of arguments for CONFIG SET - 'include'"),
     (&[("TIMEOUT", "5"), ("timeout", "6")], "timeout|duplicate parameter"),

@@ -18,6 +18,9 @@ use crate::command::spec::Flags;
 /// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
 const ECHO_BYTES_MAX: usize = 128;
 
+/// Milliseconds between two log lines about web requests.
+const ATTACK_LOG_MS: u64 = 60_000;
+
 const DEBUG_REFUSED: ReplyError = ReplyError::new(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
@@ -58,7 +61,13 @@ pub fn execute(
     let Line { args, named, hash } = line;
     let command = match find(named, args) {
         Ok(command) => command,
+        Err(_) if is_of_another_protocol(args.at(0)) => {
+            log_attack(server, client, now);
+            server.kill(client);
+            return Ran::Now(Next::Close);
+        }
         Err(error) => {
+            server.sessions[client].last_command = None;
             refuse(server, client, out, &error, None);
             return Ran::Now(Next::Done);
         }
@@ -107,7 +116,7 @@ fn run(
         ReplyMode::Skipping => unreachable!("a skipped reply ends with its command"),
     };
     let mark = out.mark();
-    let handler = command.spec.handler.expect("a container without a handler does not get past `find`");
+    let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
     let mut at = Moment::new(now, touch);
     if let (Some(hash), Some(keys)) = (hash, command.spec.keys.first()) {
         at = at.with_hash(args.at(keys.first), hash);
@@ -149,7 +158,26 @@ fn settle_muted(server: &mut Server, client: usize, out: &mut Out, mark: crate::
     }
 }
 
-/// The row of a command line.
+/// True for the first words of lines that a browser sends when a page makes it talk to this port.
+fn is_of_another_protocol(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Says, once a minute at most, that somebody sends web requests.
+#[cold]
+fn log_attack(server: &mut Server, client: usize, now: Now) {
+    if server.attack_logged_ms.is_some_and(|then_ms| now.mono_ms() < then_ms + ATTACK_LOG_MS) {
+        return;
+    }
+    server.attack_logged_ms = Some(now.mono_ms());
+    log::warn!(
+        "Possible SECURITY ATTACK detected: {} sends POST or Host: lines, as a web page does that makes a browser send \
+         commands here. The connection is closed.",
+        server.sessions[client].peer
+    );
+}
+
+/// The row of a command line. The error is for names that have none.
 fn find(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Command, ReplyError> {
     let Some(command) = named else { return Err(unknown_command(args)) };
     let command = match args.get(1) {
@@ -159,9 +187,6 @@ fn find(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Comm
         },
         _ => command,
     };
-    if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
-        return Err(ReplyError::arity(&command.full_name));
-    }
     Ok(command)
 }
 
@@ -196,8 +221,11 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
 
 /// The gates, in Redis's order. `Some` is a refusal.
 #[inline]
-fn gate(server: &mut Server, client: usize, command: &'static Command, _args: Args<'_>) -> Option<ReplyError> {
+fn gate(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
     let flags = command.spec.flags;
+    if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
+        return Some(ReplyError::arity(&command.full_name));
+    }
     if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
         return Some(DEBUG_REFUSED);
     }

@@ -649,6 +649,10 @@ impl Reactor {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.flushing = false;
             let session = &mut self.server.sessions[index];
+            if session.killed {
+                // It is closed at the end of this turn, and gets nothing more.
+                continue;
+            }
             let out_peak_bytes = conn.out.len();
             if conn.writable && !conn.out.is_empty() {
                 match conn.flush() {

@@ -13,9 +13,12 @@ impl ReplyError {
         ReplyError(Cow::Borrowed(text.as_bytes()))
     }
 
-    /// An error whose text was put together. Line ends become spaces, as they would end the reply.
+    /// An error whose text was put together. Line ends become spaces, as they would end the reply; those at the text's
+    /// own end are dropped, as in Redis.
     pub fn owned(text: impl Into<Vec<u8>>) -> ReplyError {
         let mut text = text.into();
+        let kept = text.iter().rposition(|b| !matches!(*b, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        text.truncate(kept);
         text.iter_mut().filter(|b| matches!(**b, b'\r' | b'\n')).for_each(|b| *b = b' ');
         ReplyError(Cow::Owned(text))
     }

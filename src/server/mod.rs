@@ -73,6 +73,8 @@ pub struct Server {
     pub next_client_id: u64,
     /// Clients to be disconnected at the end of the turn.
     pub kills: Vec<ClientRef>,
+    /// When a web request was last logged, in monotonic milliseconds.
+    pub attack_logged_ms: Option<u64>,
     /// Second handles of the sockets listened on, so that those that stay can be kept when `bind` or `port` changes.
     pub listening: Vec<BoundSocket>,
     /// Sockets that replace the listening ones at the end of the turn, after CONFIG SET of `bind` or `port`.
@@ -133,6 +135,7 @@ impl Server {
             sessions: Slab::new(),
             next_client_id: 1,
             kills: Vec::new(),
+            attack_logged_ms: None,
             listening: Vec::new(),
             new_listeners: None,
             stop_requested: false,

@@ -5,6 +5,7 @@
 
 use crate::generate::{EVERYTHING, Line};
 use crate::resp::{Reply, Value};
+use aleadb::command;
 
 /// How far apart two clocks readings may be, in milliseconds: a pipeline of slow commands on a busy machine.
 const APART_MS: i64 = 10_000;
@@ -27,6 +28,8 @@ enum Rule {
     TextEncoding,
     /// The values after these names are left out.
     Without(&'static [&'static str]),
+    /// Lists of lines that begin and end alike.
+    Help,
     /// This column of each row is left out.
     WithoutColumn(usize),
 }
@@ -54,6 +57,11 @@ const RULES: &[(&[&str], Rule, &str)] = &[
         Rule::TextEncoding,
         "Redis 8.2 says embstr when key and value together fit into one small block, so the word depends on the length of the \
          key: a matter of memory, not of data",
+    ),
+    (
+        &["client|help"],
+        Rule::Help,
+        "the text is our own: it says what the options do here, where keys are not tracked and only one user exists",
     ),
     (&["object|freq"], Rule::Shape, "the counter grows by chance"),
     (&["ttl", "expiretime", "httl", "hexpiretime"], Rule::Near(APART_MS / 1000), CLOCK),
@@ -92,6 +100,7 @@ pub fn same(line: &Line, left: &Value, right: &Value) -> bool {
         Rule::Sort => same_sort(line, left, right),
         Rule::TextEncoding => [left, right].iter().all(|value| matches!(value.bytes(), Some(b"embstr" | b"raw"))),
         Rule::Without(names) => without(left, names) == without(right, names),
+        Rule::Help => same_help(left, right),
         Rule::WithoutColumn(column) => without_column(left, *column) == without_column(right, *column),
     }
 }
@@ -102,10 +111,8 @@ pub fn full_name(line: &Line) -> String {
         line.get(index).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).unwrap_or_default()
     };
     let first = word(0);
-    match first.as_str() {
-        "object" | "xinfo" | "pubsub" | "xgroup" | "client" | "command" => format!("{first}|{}", word(1)),
-        _ => first,
-    }
+    let is_container = command::lookup(first.as_bytes()).is_some_and(|command| !command.subcommands.is_empty());
+    if is_container && line.len() > 1 { format!("{first}|{}", word(1)) } else { first }
 }
 
 fn sorted(value: &Value) -> Value {
@@ -191,6 +198,14 @@ fn same_sort(line: &Line, left: &Value, right: &Value) -> bool {
 
 fn shape_of_list(value: &Value) -> Option<usize> {
     value.items().map(<[Value]>::len)
+}
+
+fn same_help(left: &Value, right: &Value) -> bool {
+    let frame = |help: &Value| match help.items() {
+        Some([head, .., name, text]) => Some([head.clone(), name.clone(), text.clone()]),
+        _ => None,
+    };
+    frame(left).is_some() && frame(left) == frame(right)
 }
 
 fn without(value: &Value, names: &[&str]) -> Value {

@@ -106,8 +106,8 @@ const DUMPS: &[&[u8]] = &[
 
 /// One command that lines can be written for.
 struct Command {
-    row: &'static Row,
-    full_name: String,
+    row: Row,
+    full_name: &'static str,
     args: Vec<Arg>,
     /// The share of lines up to and including this command, in the order of the list.
     weight_sum: usize,
@@ -135,6 +135,8 @@ pub struct Generator {
     seed: u64,
     commands: Vec<Command>,
     keys: Vec<Vec<u8>>,
+    /// Names of commands that both servers have, for commands about commands.
+    known_names: Vec<&'static str>,
     /// How many keys each group prefers.
     group_key_count: usize,
     /// How often an optional argument is given, in percent.
@@ -163,14 +165,18 @@ impl Generator {
         let mut commands = Vec::new();
         for row in rows::all() {
             let full_name = row.full_name();
-            if rows::left_out(&full_name).is_some() || !wanted(&full_name) {
+            if rows::left_out(full_name).is_some() || !wanted(full_name) {
                 continue;
             }
-            let args = parse_command(&full_name, row.syntax).unwrap_or_else(|error| panic!("{full_name}: {error}"));
-            weight_sum += weight(seed, row, &full_name);
+            let args = parse_command(full_name, row.command.spec.syntax)
+                .unwrap_or_else(|error| panic!("{full_name}: {error}"));
+            weight_sum += weight(seed, row, full_name);
             commands.push(Command { row, full_name, args, weight_sum });
         }
         assert!(!commands.is_empty(), "no command to write lines for");
+        let is_known = |row: &Row| !rows::is_ours(row.full_name());
+        let known_names =
+            rows::all().into_iter().filter(is_known).map(|row| row.container.unwrap_or(row.name())).collect();
         let group_key_count = 1 + rng.below(3);
         let option_percent = *rng.pick(&[10, 30, 60]);
         let whole_percent = *rng.pick(&[5, 30, 90]);
@@ -179,6 +185,7 @@ impl Generator {
             seed,
             commands,
             keys,
+            known_names,
             group_key_count,
             option_percent,
             whole_percent,
@@ -217,7 +224,7 @@ impl Generator {
         let commands = std::mem::take(&mut self.commands);
         let command = &commands[index];
         let mut line: Line =
-            command.row.container.into_iter().chain([command.row.name]).map(|word| word.into()).collect();
+            command.row.container.into_iter().chain([command.row.name()]).map(|word| word.into()).collect();
         let name_count = line.len();
         self.sequence(command, &command.args, &mut line);
         if self.rng.chance(6) {
@@ -227,7 +234,7 @@ impl Generator {
             let word = self.rng.below(name_count);
             line[word] = self.odd_case(&line[word].clone());
         }
-        match command.full_name.as_str() {
+        match command.full_name {
             "spop" => self.end_random_removal(&mut line),
             "sort" => keep_sort_stable(&mut line),
             "multi" => self.queue_left = Some(self.rng.below(8)),
@@ -377,7 +384,7 @@ impl Generator {
             return self.rng.pick(&self.keys).clone();
         }
         // Each group has a few keys of its own, so that most keys hold what most commands on them expect.
-        let Some(group) = GROUPS.iter().position(|group| *group == command.row.group) else {
+        let Some(group) = GROUPS.iter().position(|group| *group == command.row.group()) else {
             return self.rng.pick(&self.keys).clone();
         };
         format!("k{}", (group * 3 + self.rng.below(self.group_key_count)) % (GROUPS.len() * 3)).into_bytes()
@@ -392,7 +399,7 @@ impl Generator {
         }
         let text = match arg.kind {
             ArgKind::Pattern => self.pattern(),
-            ArgKind::UnixTime => self.point_in_time(&arg.name),
+            ArgKind::UnixTime => self.point_in_time(command, &arg.name),
             ArgKind::Double => self.real(&arg.name),
             ArgKind::Integer => self.whole(command, arg),
             _ => return self.text(command, arg),
@@ -406,7 +413,7 @@ impl Generator {
         (*self.rng.pick(&choices)).to_owned()
     }
 
-    fn point_in_time(&mut self, name: &str) -> String {
+    fn point_in_time(&mut self, command: &Command, name: &str) -> String {
         let seconds = match self.rng.below(10) {
             0 => {
                 return (*self.rng.pick(&[
@@ -418,7 +425,8 @@ impl Generator {
                 ]))
                 .to_owned();
             }
-            1 => self.rng.between(1, 1_000_000),
+            // Redis keeps what SET stores with a deadline in the past until it next looks for such keys, and counts it.
+            1 if command.full_name != "set" => self.rng.between(1, 1_000_000),
             _ => FAR_S + self.rng.between(0, 3),
         };
         (if name.ends_with("milliseconds") { seconds * 1000 } else { seconds }).to_string()
@@ -484,7 +492,7 @@ impl Generator {
             "bit" => (*self.rng.pick(&["0", "1", "1", "2"])).to_owned(),
             "value" if command.full_name == "setbit" => (*self.rng.pick(&["0", "1", "1", "2"])).to_owned(),
             // A large offset would make either server allocate as much.
-            "offset" if command.row.group == "bitmap" && self.rng.chance(20) => format!("#{}", small.abs()),
+            "offset" if command.row.group() == "bitmap" && self.rng.chance(20) => format!("#{}", small.abs()),
             "offset" => {
                 (*self.rng.pick(&["0", "1", "2", "3", "7", "8", "31", "100", "1000", "-1", "4294967296"])).to_owned()
             }
@@ -495,7 +503,7 @@ impl Generator {
     }
 
     fn text(&mut self, command: &Command, arg: &Arg) -> Vec<u8> {
-        let text = match (command.row.group, arg.name.as_str()) {
+        let text = match (command.row.group(), arg.name.as_str()) {
             ("stream", "id" | "start" | "end" | "lastid" | "last-id" | "max-deleted-id" | "threshold") => {
                 self.stream_id(command, arg)
             }
@@ -515,9 +523,7 @@ impl Generator {
             (_, "member" | "member1" | "member2" | "element" | "pivot") if self.rng.chance(80) => {
                 format!("m{}", self.rng.below(12))
             }
-            (_, "command") => {
-                self.rng.pick(&["SET", "GET", "MSET", "EVAL", "ZUNION", "XREAD", "SORT", "nosuch", "PING"]).to_string()
-            }
+            (_, "command") if self.rng.chance(95) => self.rng.pick(&self.known_names).to_string(),
             (_, "serialized-value") if self.rng.chance(80) => return self.rng.pick(DUMPS).to_vec(),
             _ => return self.anything(),
         };
@@ -588,20 +594,20 @@ fn keep_sort_stable(line: &mut Line) {
 }
 
 /// How many lots a command has in a seed's draw.
-fn weight(seed: u64, row: &Row, full_name: &str) -> usize {
+fn weight(seed: u64, row: Row, full_name: &str) -> usize {
     if RARE.contains(&full_name) {
         return 4;
     }
     let mut weight = if row.has_flag("write") { 20 } else { 10 };
     if BUILDERS.contains(&full_name) {
         weight = 60;
-    } else if row.has_flag("blocking") || row.name == "HELP" {
+    } else if row.has_flag("blocking") || row.name() == "HELP" {
         weight /= 5;
     }
     if mix_text(seed, full_name).is_multiple_of(4) {
         weight *= 8;
     }
-    if mix_text(seed, row.group).is_multiple_of(4) {
+    if mix_text(seed, row.group()).is_multiple_of(4) {
         weight *= 6;
     }
     weight

@@ -42,23 +42,32 @@ fn wanted(full_name: &str) -> bool {
 /// How many different commands one seed reports before it counts as hopeless.
 const REPORTS_PER_SEED_MAX: usize = 4;
 
+/// Whether Redis 7.0 answers some lines of the command otherwise than 8.2, which we follow.
+fn changed_since_7(full_name: &str) -> bool {
+    let changed = ["command|getkeys", "command|getkeysandflags", "client|setname", "scan"];
+    full_name.ends_with("|help") || changed.contains(&full_name)
+}
+
 fn streams_match(protocol: u8) {
     let Some(pair) = Pair::start(&[]) else { return };
     let first = number("ALEADB_DIFF_SEED", 1);
     let seeds = number("ALEADB_DIFF_SEEDS", 8);
     let steps = number("ALEADB_DIFF_STEPS", 4_000) as usize;
-    let known = tables::known_commands(&pair.subject);
+    let [ours, theirs] = [&pair.subject, &pair.oracle].map(tables::known_commands);
+    let known = |name: &str| ours.contains(name) && theirs.contains(name);
+    let same_in_oracle = |name: &str| pair.oracle_version >= pair::TARGET || !changed_since_7(name);
     let mut reports = Vec::new();
     // A command known to differ would hide all others, so later rounds do without it.
     let mut found: Vec<String> = Vec::new();
     for seed in first..first + seeds {
         let plan = Plan { seed, steps, protocol, any_pipeline: seed % 4 >= 2, tight: seed % 2 == 1 };
         for _ in 0..REPORTS_PER_SEED_MAX {
-            let takes_part = |name: &str| wanted(name) && known.contains(name) && !found.iter().any(|f| f == name);
+            let takes_part =
+                |name: &str| wanted(name) && known(name) && same_in_oracle(name) && !found.iter().any(|f| f == name);
             let Err(failure) = stream::check(&pair, plan, takes_part) else { break };
             reports.push(format!("{}  without: {}\n", failure.report, found.join(",")));
             // Only a command can be left out of the next round.
-            if !known.contains(&failure.what) {
+            if !known(&failure.what) {
                 break;
             }
             found.push(failure.what);
@@ -96,7 +105,7 @@ fn generated_lines_reach_every_command_and_mostly_work() {
     let hopeless: Vec<_> = rows::all()
         .iter()
         .map(rows::Row::full_name)
-        .filter(|name| rows::left_out(name).is_none() && accepted.get(name).is_none_or(|counts| counts.0 == 0))
+        .filter(|name| rows::left_out(name).is_none() && accepted.get(*name).is_none_or(|counts| counts.0 == 0))
         .collect();
     assert!(hopeless.is_empty(), "no line accepted of {hopeless:?}");
 }

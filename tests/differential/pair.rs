@@ -9,6 +9,9 @@ use crate::server::Server;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// The version that we follow.
+pub const TARGET: (u32, u32, u32) = (8, 2, 0);
+
 /// A subject and an oracle, both fresh.
 pub struct Pair {
     /// Our server, or what stands in for it.
@@ -34,7 +37,7 @@ impl Pair {
 
     /// Whether the oracle is the version that we follow; says so when a test is skipped because it is not.
     pub fn is_target_version(&self) -> bool {
-        let is_target = self.oracle_version >= (8, 2, 0);
+        let is_target = self.oracle_version >= TARGET;
         if !is_target {
             assert!(std::env::var_os("CI").is_none(), "this test needs Redis 8.2, and CI is set");
             say(&format!("SKIPPED: the oracle is Redis {:?}, this test needs 8.2", self.oracle_version));

@@ -3,11 +3,15 @@
 //! After each input a request of a known reply, the sentinel, shows what the server makes of the connection: it answers,
 //! has closed, or still waits for the rest of an unfinished request. Each input is then sent to our server once more in
 //! two parts for every place it can be split at, which must change nothing.
+//!
+//! Inputs that begin with a command of [`AWAITED`] take part as soon as our server has it.
 
 use crate::pair::Pair;
 use crate::resp::Client;
 use crate::server::Server;
+use aleadb::command;
 use std::io;
+use std::time::{Duration, Instant};
 
 /// A request that shows whether the connection still works, and its reply, which no input of the same list gets.
 struct Sentinel {
@@ -22,6 +26,15 @@ const PING: Sentinel =
 const HELLO: Sentinel =
     Sentinel { request: b"*2\r\n$5\r\nHELLO\r\n$1\r\n9\r\n", reply: b"-NOPROTO unsupported protocol version\r\n" };
 
+/// How long a connection may take to come to its outcome.
+const OUTCOME_S_MAX: u64 = 3;
+
+/// How a difference says that the outcome did not come.
+const NO_OUTCOME: &str = "no outcome: ";
+
+/// After so many outcomes that do not come, the server is not asked for more.
+const STUCK_MAX: usize = 3;
+
 /// Inputs longer than this are not split at every byte.
 const SPLIT_BYTES_MAX: usize = 200;
 
@@ -35,6 +48,9 @@ enum After {
     /// It took the sentinel for a part of the request; closed once we finished sending.
     Waiting,
 }
+
+/// Families of commands that inputs are about and that may not be there.
+const AWAITED: &[&str] = &["MULTI", "SUBSCRIBE", "UNSUBSCRIBE"];
 
 /// How an input ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,8 +166,11 @@ const INPUTS: &[(&str, Ends, &[u8])] = &[
     ("inline that looks like version 3", Whole, b"%1\r\n$1\r\na\r\n"),
     ("a web request", Whole, b"GET / HTTP/1.1\r\nAccept: x\r\n\r\n"),
     ("a posted form", Whole, b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ("a form as an array", Whole, b"*2\r\n$4\r\nPOST\r\n$1\r\n/\r\n"),
     ("a host line", Whole, b"Host: localhost\r\n"),
     ("inline, then a count", Whole, b"PING\r\n*1\r\n$4\r\nPING\r\n"),
+    ("a name with a zero byte in it", Whole, b"CLIENT SETNAME \"a\\x00\\nb\"\r\nCLIENT GETNAME\r\n"),
+    ("an error that would end in line ends", Whole, b"EXPIRE a 1 \"x\\r\\ny\\r\\n\\n\"\r\n"),
     ("quit", Whole, b"*1\r\n$4\r\nQUIT\r\n"),
     ("quit inline with more behind", Whole, b"QUIT\r\nPING\r\n"),
     ("quit with an argument", Whole, b"QUIT now\r\n"),
@@ -202,9 +221,13 @@ const INPUTS_UNAUTHENTICATED: &[(&str, Ends, &[u8])] = &[
 
 fn finish(client: &mut Client, sentinel: &Sentinel, ends: Ends) -> io::Result<(Vec<u8>, After)> {
     if ends == Open {
-        client.finish_sending()?;
+        // Fails when the server has closed already, which reading will show.
+        let _ = client.finish_sending();
     }
+    let deadline = Instant::now() + Duration::from_secs(OUTCOME_S_MAX);
     loop {
+        // Zero would wait for ever.
+        client.set_timeout(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))?;
         if client.unread().ends_with(sentinel.reply) {
             let bytes = client.unread();
             return Ok((bytes[..bytes.len() - sentinel.reply.len()].to_vec(), After::Alive));
@@ -223,7 +246,8 @@ fn outcome(server: &Server, sentinel: &Sentinel, ends: Ends, input: &[u8]) -> io
     if ends == Whole {
         bytes.extend_from_slice(sentinel.request);
     }
-    client.send_raw(&bytes)?;
+    // The server may close before it has taken everything; what it said before that still counts.
+    let _ = client.send_raw(&bytes);
     finish(&mut client, sentinel, ends)
 }
 
@@ -243,12 +267,9 @@ fn outcome_split(
     if ends == Whole {
         rest.extend_from_slice(sentinel.request);
     }
-    // The first part may have been enough to be closed; the bytes that came before still count.
+    // The first part may have been enough to be closed.
     let _ = client.send_raw(&rest);
-    finish(&mut client, sentinel, ends).or_else(|error| match error.kind() {
-        io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe => Ok((client.unread().to_vec(), After::Closed)),
-        _ => Err(error),
-    })
+    finish(&mut client, sentinel, ends)
 }
 
 fn show((bytes, after): &(Vec<u8>, After)) -> String {
@@ -256,14 +277,26 @@ fn show((bytes, after): &(Vec<u8>, After)) -> String {
 }
 
 fn inputs_match(pair: &Pair, sentinel: &Sentinel, inputs: &[(&str, Ends, &[u8])]) {
-    let mut differences = Vec::new();
+    let mut differences: Vec<String> = Vec::new();
     for (name, ends, input) in inputs {
+        if waits_for_a_command(input) {
+            continue;
+        }
         match outcome(&pair.oracle, sentinel, *ends, input) {
             Ok(expected) => differences.extend(input_difference(pair, sentinel, (name, *ends, input), &expected)),
-            Err(error) => differences.push(format!("{name}: the oracle gives no outcome: {error}")),
+            Err(error) => differences.push(format!("{name}: the oracle gives {NO_OUTCOME}{error}")),
+        }
+        if differences.iter().filter(|text| text.contains(NO_OUTCOME)).count() >= STUCK_MAX {
+            break;
         }
     }
     assert!(differences.is_empty(), "{} inputs differ\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Whether the input begins with one of the commands in [`AWAITED`] that we do not have yet.
+fn waits_for_a_command(input: &[u8]) -> bool {
+    let word = input.split(|byte| b" \r\n".contains(byte)).next().unwrap_or_default();
+    AWAITED.iter().any(|name| name.as_bytes() == word) && command::lookup(word).is_none()
 }
 
 /// The first way of sending the input to which the subject reacts otherwise than expected.
@@ -277,7 +310,7 @@ fn input_difference(
         let text = match found {
             Ok(found) if found == *expected => return None,
             Ok(found) => show(&found),
-            Err(error) => format!("no outcome: {error}"),
+            Err(error) => format!("{NO_OUTCOME}{error}"),
         };
         let input = &input[..input.len().min(SPLIT_BYTES_MAX)];
         let expected = show(expected);
@@ -299,7 +332,22 @@ fn input_difference(
 #[test]
 fn odd_requests_are_answered_as_redis_answers() {
     let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
     inputs_match(&pair, &PING, INPUTS);
+}
+
+/// Not among the inputs, because replies of an earlier turn are sent: this one only works in one piece.
+#[test]
+fn replies_before_a_posted_form_are_dropped_and_their_commands_stay_done() {
+    let Some(pair) = Pair::start(&[]) else { return };
+    for server in [&pair.subject, &pair.oracle] {
+        let input = b"PING\r\nSET posted yes\r\npost / HTTP/1.1\r\nSET posted more\r\n";
+        assert_eq!(outcome(server, &PING, Whole, input).expect("closed"), (Vec::new(), After::Closed));
+        let mut client = server.connect().expect("still running");
+        assert_eq!(client.call(&["GET", "posted"]).expect("still answers").raw, b"$3\r\nyes\r\n");
+    }
 }
 
 #[test]
@@ -324,6 +372,9 @@ fn inline_line_beyond_the_limit_is_refused_as_redis_refuses() {
 #[test]
 fn requests_without_a_password_are_limited_as_redis_limits() {
     let Some(pair) = Pair::start(&["--requirepass", "secret"]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
     inputs_match(&pair, &HELLO, INPUTS_UNAUTHENTICATED);
 }
 

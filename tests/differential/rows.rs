@@ -1,33 +1,58 @@
-//! The commands whose lines the generator writes: one row each, with the syntax from which everything else follows.
+//! The commands whose lines the generator writes: all that our server has, straight from its rows. Whatever a family adds is
+//! covered from then on.
+
+use aleadb::command::{self, Command};
 
 /// A command, or a subcommand of a container.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The name, upper case; of a subcommand its own part.
-    pub name: &'static str,
-    /// The command that this is a subcommand of.
+    /// What our server knows of it.
+    pub command: &'static Command,
+    /// The name of the command that this is a subcommand of.
     pub container: Option<&'static str>,
-    /// The group it is documented under, which decides the keys it prefers.
-    pub group: &'static str,
-    /// Its flags, separated by spaces; `write` and `blocking` are looked at.
-    pub flags: &'static str,
-    /// Its arguments in the notation of `aleadb::command::syntax`.
-    pub syntax: &'static str,
 }
 
 impl Row {
     /// The full name as `COMMAND DOCS` writes it: `client|setname`.
-    pub fn full_name(&self) -> String {
-        match self.container {
-            Some(container) => format!("{container}|{}", self.name).to_ascii_lowercase(),
-            None => self.name.to_ascii_lowercase(),
-        }
+    pub fn full_name(&self) -> &'static str {
+        &self.command.full_name
     }
 
-    /// Whether the row has this flag.
-    pub fn has_flag(&self, flag: &str) -> bool {
-        self.flags.split(' ').any(|f| f == flag)
+    /// The name, upper case; of a subcommand its own part.
+    pub fn name(&self) -> &'static str {
+        self.command.spec.name
     }
+
+    /// The group it is documented under, which decides the keys it prefers.
+    pub fn group(&self) -> &'static str {
+        self.command.spec.group.name()
+    }
+
+    /// Whether it has this flag, as `COMMAND INFO` names it.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.command.spec.flags.names().any(|name| name == flag)
+    }
+}
+
+/// All commands that do something by themselves: a container is represented by its subcommands.
+pub fn all() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for command in command::all() {
+        if command.spec.handler.is_some() {
+            rows.push(Row { command, container: None });
+        }
+        let container = Some(command.spec.name);
+        rows.extend(command.subcommands.iter().map(|command| Row { command, container }));
+    }
+    rows
+}
+
+/// Commands of our own that have no dot in their name.
+const OURS: &[&str] = &["abort", "sleep", "handshake"];
+
+/// Whether only our server has the command.
+pub fn is_ours(full_name: &str) -> bool {
+    full_name.contains('.') || OURS.contains(&full_name)
 }
 
 /// Commands that no generated line names, each with its reason.
@@ -38,7 +63,16 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
     ),
     (
         "subscribing changes what the connection may send and receive",
-        &["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe", "client|tracking"],
+        &[
+            "subscribe",
+            "psubscribe",
+            "ssubscribe",
+            "unsubscribe",
+            "punsubscribe",
+            "sunsubscribe",
+            "client|tracking",
+            "client|caching",
+        ],
     ),
     (
         "answers describe the process, the machine or the moment",
@@ -102,771 +136,12 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
 
 /// Why the generator leaves the command out, if it does. A container's reason holds for its subcommands.
 pub fn left_out(full_name: &str) -> Option<&'static str> {
+    if is_ours(full_name) {
+        return Some("Redis does not know it");
+    }
     let container = full_name.split('|').next().unwrap_or(full_name);
     LEFT_OUT
         .iter()
         .find(|(_, names)| names.contains(&full_name) || names.contains(&container) && container != "command")
         .map(|(why, _)| *why)
 }
-
-/// All rows.
-pub fn all() -> &'static [Row] {
-    ROWS
-}
-
-const ROWS: &[Row] = &[
-    Row {
-        name: "BITCOUNT",
-        container: None,
-        group: "bitmap",
-        flags: "readonly",
-        syntax: "key [start end [BYTE | BIT]]",
-    },
-    Row {
-        name: "BITFIELD",
-        container: None,
-        group: "bitmap",
-        flags: "write",
-        syntax: "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> ...]]",
-    },
-    Row {
-        name: "BITFIELD_RO",
-        container: None,
-        group: "bitmap",
-        flags: "readonly",
-        syntax: "key [GET encoding offset [GET encoding offset ...]]",
-    },
-    Row {
-        name: "BITOP",
-        container: None,
-        group: "bitmap",
-        flags: "write",
-        syntax: "<AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
-    },
-    Row {
-        name: "BITPOS",
-        container: None,
-        group: "bitmap",
-        flags: "readonly",
-        syntax: "key bit [start [end [BYTE | BIT]]]",
-    },
-    Row { name: "GETBIT", container: None, group: "bitmap", flags: "readonly", syntax: "key offset" },
-    Row { name: "SETBIT", container: None, group: "bitmap", flags: "write", syntax: "key offset value" },
-    Row { name: "GETNAME", container: Some("CLIENT"), group: "connection", flags: "", syntax: "" },
-    Row { name: "HELP", container: Some("CLIENT"), group: "connection", flags: "", syntax: "" },
-    Row {
-        name: "SETINFO",
-        container: Some("CLIENT"),
-        group: "connection",
-        flags: "",
-        syntax: "<LIB-NAME libname | LIB-VER libver>",
-    },
-    Row { name: "SETNAME", container: Some("CLIENT"), group: "connection", flags: "", syntax: "connection-name" },
-    Row { name: "ECHO", container: None, group: "connection", flags: "", syntax: "message" },
-    Row { name: "PING", container: None, group: "connection", flags: "", syntax: "[message]" },
-    Row { name: "SELECT", container: None, group: "connection", flags: "", syntax: "index" },
-    Row {
-        name: "COPY",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "source destination [DB destination-db] [REPLACE]",
-    },
-    Row { name: "DEL", container: None, group: "generic", flags: "write", syntax: "key [key ...]" },
-    Row { name: "DUMP", container: None, group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "EXISTS", container: None, group: "generic", flags: "readonly", syntax: "key [key ...]" },
-    Row {
-        name: "EXPIRE",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "key seconds [NX | XX | GT | LT]",
-    },
-    Row {
-        name: "EXPIREAT",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "key unix-time-seconds [NX | XX | GT | LT]",
-    },
-    Row { name: "EXPIRETIME", container: None, group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "KEYS", container: None, group: "generic", flags: "readonly", syntax: "pattern" },
-    Row { name: "MOVE", container: None, group: "generic", flags: "write", syntax: "key db" },
-    Row { name: "ENCODING", container: Some("OBJECT"), group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "FREQ", container: Some("OBJECT"), group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "HELP", container: Some("OBJECT"), group: "generic", flags: "", syntax: "" },
-    Row { name: "IDLETIME", container: Some("OBJECT"), group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "REFCOUNT", container: Some("OBJECT"), group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "PERSIST", container: None, group: "generic", flags: "write", syntax: "key" },
-    Row {
-        name: "PEXPIRE",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "key milliseconds [NX | XX | GT | LT]",
-    },
-    Row {
-        name: "PEXPIREAT",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "key unix-time-milliseconds [NX | XX | GT | LT]",
-    },
-    Row { name: "PEXPIRETIME", container: None, group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "PTTL", container: None, group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "RANDOMKEY", container: None, group: "generic", flags: "readonly", syntax: "" },
-    Row { name: "RENAME", container: None, group: "generic", flags: "write", syntax: "key newkey" },
-    Row { name: "RENAMENX", container: None, group: "generic", flags: "write", syntax: "key newkey" },
-    Row {
-        name: "RESTORE",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
-    },
-    Row {
-        name: "SCAN",
-        container: None,
-        group: "generic",
-        flags: "readonly",
-        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
-    },
-    Row {
-        name: "SORT",
-        container: None,
-        group: "generic",
-        flags: "write",
-        syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA] [STORE destination]",
-    },
-    Row {
-        name: "SORT_RO",
-        container: None,
-        group: "generic",
-        flags: "readonly",
-        syntax: "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]",
-    },
-    Row { name: "TOUCH", container: None, group: "generic", flags: "readonly", syntax: "key [key ...]" },
-    Row { name: "TTL", container: None, group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "TYPE", container: None, group: "generic", flags: "readonly", syntax: "key" },
-    Row { name: "UNLINK", container: None, group: "generic", flags: "write", syntax: "key [key ...]" },
-    Row {
-        name: "GEOADD",
-        container: None,
-        group: "geo",
-        flags: "write",
-        syntax: "key [NX | XX] [CH] longitude latitude member [longitude latitude member ...]",
-    },
-    Row {
-        name: "GEODIST",
-        container: None,
-        group: "geo",
-        flags: "readonly",
-        syntax: "key member1 member2 [M | KM | FT | MI]",
-    },
-    Row { name: "GEOHASH", container: None, group: "geo", flags: "readonly", syntax: "key [member [member ...]]" },
-    Row { name: "GEOPOS", container: None, group: "geo", flags: "readonly", syntax: "key [member [member ...]]" },
-    Row {
-        name: "GEORADIUS",
-        container: None,
-        group: "geo",
-        flags: "write",
-        syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
-    },
-    Row {
-        name: "GEORADIUS_RO",
-        container: None,
-        group: "geo",
-        flags: "readonly",
-        syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
-    },
-    Row {
-        name: "GEORADIUSBYMEMBER",
-        container: None,
-        group: "geo",
-        flags: "write",
-        syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
-    },
-    Row {
-        name: "GEORADIUSBYMEMBER_RO",
-        container: None,
-        group: "geo",
-        flags: "readonly",
-        syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]",
-    },
-    Row {
-        name: "GEOSEARCH",
-        container: None,
-        group: "geo",
-        flags: "readonly",
-        syntax: "key <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
-    },
-    Row {
-        name: "GEOSEARCHSTORE",
-        container: None,
-        group: "geo",
-        flags: "write",
-        syntax: "destination source <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
-    },
-    Row { name: "HDEL", container: None, group: "hash", flags: "write", syntax: "key field [field ...]" },
-    Row { name: "HEXISTS", container: None, group: "hash", flags: "readonly", syntax: "key field" },
-    Row {
-        name: "HEXPIRE",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HEXPIREAT",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HEXPIRETIME",
-        container: None,
-        group: "hash",
-        flags: "readonly",
-        syntax: "key FIELDS numfields field [field ...]",
-    },
-    Row { name: "HGET", container: None, group: "hash", flags: "readonly", syntax: "key field" },
-    Row { name: "HGETALL", container: None, group: "hash", flags: "readonly", syntax: "key" },
-    Row {
-        name: "HGETDEL",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HGETEX",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] FIELDS numfields field [field ...]",
-    },
-    Row { name: "HINCRBY", container: None, group: "hash", flags: "write", syntax: "key field increment" },
-    Row { name: "HINCRBYFLOAT", container: None, group: "hash", flags: "write", syntax: "key field increment" },
-    Row { name: "HKEYS", container: None, group: "hash", flags: "readonly", syntax: "key" },
-    Row { name: "HLEN", container: None, group: "hash", flags: "readonly", syntax: "key" },
-    Row { name: "HMGET", container: None, group: "hash", flags: "readonly", syntax: "key field [field ...]" },
-    Row { name: "HMSET", container: None, group: "hash", flags: "write", syntax: "key field value [field value ...]" },
-    Row {
-        name: "HPERSIST",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HPEXPIRE",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HPEXPIREAT",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HPEXPIRETIME",
-        container: None,
-        group: "hash",
-        flags: "readonly",
-        syntax: "key FIELDS numfields field [field ...]",
-    },
-    Row {
-        name: "HPTTL",
-        container: None,
-        group: "hash",
-        flags: "readonly",
-        syntax: "key FIELDS numfields field [field ...]",
-    },
-    Row { name: "HRANDFIELD", container: None, group: "hash", flags: "readonly", syntax: "key [count [WITHVALUES]]" },
-    Row {
-        name: "HSCAN",
-        container: None,
-        group: "hash",
-        flags: "readonly",
-        syntax: "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
-    },
-    Row { name: "HSET", container: None, group: "hash", flags: "write", syntax: "key field value [field value ...]" },
-    Row {
-        name: "HSETEX",
-        container: None,
-        group: "hash",
-        flags: "write",
-        syntax: "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]",
-    },
-    Row { name: "HSETNX", container: None, group: "hash", flags: "write", syntax: "key field value" },
-    Row { name: "HSTRLEN", container: None, group: "hash", flags: "readonly", syntax: "key field" },
-    Row {
-        name: "HTTL",
-        container: None,
-        group: "hash",
-        flags: "readonly",
-        syntax: "key FIELDS numfields field [field ...]",
-    },
-    Row { name: "HVALS", container: None, group: "hash", flags: "readonly", syntax: "key" },
-    Row { name: "PFADD", container: None, group: "hyperloglog", flags: "write", syntax: "key [element [element ...]]" },
-    Row { name: "PFCOUNT", container: None, group: "hyperloglog", flags: "readonly", syntax: "key [key ...]" },
-    Row {
-        name: "PFMERGE",
-        container: None,
-        group: "hyperloglog",
-        flags: "write",
-        syntax: "destkey [sourcekey [sourcekey ...]]",
-    },
-    Row {
-        name: "BLMOVE",
-        container: None,
-        group: "list",
-        flags: "blocking write",
-        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
-    },
-    Row {
-        name: "BLMPOP",
-        container: None,
-        group: "list",
-        flags: "blocking write",
-        syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
-    },
-    Row { name: "BLPOP", container: None, group: "list", flags: "blocking write", syntax: "key [key ...] timeout" },
-    Row { name: "BRPOP", container: None, group: "list", flags: "blocking write", syntax: "key [key ...] timeout" },
-    Row {
-        name: "BRPOPLPUSH",
-        container: None,
-        group: "list",
-        flags: "blocking write",
-        syntax: "source destination timeout",
-    },
-    Row { name: "LINDEX", container: None, group: "list", flags: "readonly", syntax: "key index" },
-    Row {
-        name: "LINSERT",
-        container: None,
-        group: "list",
-        flags: "write",
-        syntax: "key <BEFORE | AFTER> pivot element",
-    },
-    Row { name: "LLEN", container: None, group: "list", flags: "readonly", syntax: "key" },
-    Row {
-        name: "LMOVE",
-        container: None,
-        group: "list",
-        flags: "write",
-        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
-    },
-    Row {
-        name: "LMPOP",
-        container: None,
-        group: "list",
-        flags: "write",
-        syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
-    },
-    Row { name: "LPOP", container: None, group: "list", flags: "write", syntax: "key [count]" },
-    Row {
-        name: "LPOS",
-        container: None,
-        group: "list",
-        flags: "readonly",
-        syntax: "key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
-    },
-    Row { name: "LPUSH", container: None, group: "list", flags: "write", syntax: "key element [element ...]" },
-    Row { name: "LPUSHX", container: None, group: "list", flags: "write", syntax: "key element [element ...]" },
-    Row { name: "LRANGE", container: None, group: "list", flags: "readonly", syntax: "key start stop" },
-    Row { name: "LREM", container: None, group: "list", flags: "write", syntax: "key count element" },
-    Row { name: "LSET", container: None, group: "list", flags: "write", syntax: "key index element" },
-    Row { name: "LTRIM", container: None, group: "list", flags: "write", syntax: "key start stop" },
-    Row { name: "RPOP", container: None, group: "list", flags: "write", syntax: "key [count]" },
-    Row { name: "RPOPLPUSH", container: None, group: "list", flags: "write", syntax: "source destination" },
-    Row { name: "RPUSH", container: None, group: "list", flags: "write", syntax: "key element [element ...]" },
-    Row { name: "RPUSHX", container: None, group: "list", flags: "write", syntax: "key element [element ...]" },
-    Row { name: "PUBLISH", container: None, group: "pubsub", flags: "", syntax: "channel message" },
-    Row { name: "CHANNELS", container: Some("PUBSUB"), group: "pubsub", flags: "", syntax: "[pattern]" },
-    Row { name: "HELP", container: Some("PUBSUB"), group: "pubsub", flags: "", syntax: "" },
-    Row { name: "NUMPAT", container: Some("PUBSUB"), group: "pubsub", flags: "", syntax: "" },
-    Row { name: "NUMSUB", container: Some("PUBSUB"), group: "pubsub", flags: "", syntax: "[channel [channel ...]]" },
-    Row { name: "SHARDCHANNELS", container: Some("PUBSUB"), group: "pubsub", flags: "", syntax: "[pattern]" },
-    Row {
-        name: "SHARDNUMSUB",
-        container: Some("PUBSUB"),
-        group: "pubsub",
-        flags: "",
-        syntax: "[shardchannel [shardchannel ...]]",
-    },
-    Row { name: "SPUBLISH", container: None, group: "pubsub", flags: "", syntax: "shardchannel message" },
-    Row { name: "GETKEYS", container: Some("COMMAND"), group: "server", flags: "", syntax: "command [arg [arg ...]]" },
-    Row {
-        name: "GETKEYSANDFLAGS",
-        container: Some("COMMAND"),
-        group: "server",
-        flags: "",
-        syntax: "command [arg [arg ...]]",
-    },
-    Row { name: "HELP", container: Some("COMMAND"), group: "server", flags: "", syntax: "" },
-    Row { name: "DBSIZE", container: None, group: "server", flags: "readonly", syntax: "" },
-    Row { name: "FLUSHALL", container: None, group: "server", flags: "write", syntax: "[ASYNC | SYNC]" },
-    Row { name: "FLUSHDB", container: None, group: "server", flags: "write", syntax: "[ASYNC | SYNC]" },
-    Row { name: "SWAPDB", container: None, group: "server", flags: "write", syntax: "index1 index2" },
-    Row { name: "SADD", container: None, group: "set", flags: "write", syntax: "key member [member ...]" },
-    Row { name: "SCARD", container: None, group: "set", flags: "readonly", syntax: "key" },
-    Row { name: "SDIFF", container: None, group: "set", flags: "readonly", syntax: "key [key ...]" },
-    Row { name: "SDIFFSTORE", container: None, group: "set", flags: "write", syntax: "destination key [key ...]" },
-    Row { name: "SINTER", container: None, group: "set", flags: "readonly", syntax: "key [key ...]" },
-    Row {
-        name: "SINTERCARD",
-        container: None,
-        group: "set",
-        flags: "readonly",
-        syntax: "numkeys key [key ...] [LIMIT limit]",
-    },
-    Row { name: "SINTERSTORE", container: None, group: "set", flags: "write", syntax: "destination key [key ...]" },
-    Row { name: "SISMEMBER", container: None, group: "set", flags: "readonly", syntax: "key member" },
-    Row { name: "SMEMBERS", container: None, group: "set", flags: "readonly", syntax: "key" },
-    Row { name: "SMISMEMBER", container: None, group: "set", flags: "readonly", syntax: "key member [member ...]" },
-    Row { name: "SMOVE", container: None, group: "set", flags: "write", syntax: "source destination member" },
-    Row { name: "SPOP", container: None, group: "set", flags: "write", syntax: "key [count]" },
-    Row { name: "SRANDMEMBER", container: None, group: "set", flags: "readonly", syntax: "key [count]" },
-    Row { name: "SREM", container: None, group: "set", flags: "write", syntax: "key member [member ...]" },
-    Row {
-        name: "SSCAN",
-        container: None,
-        group: "set",
-        flags: "readonly",
-        syntax: "key cursor [MATCH pattern] [COUNT count]",
-    },
-    Row { name: "SUNION", container: None, group: "set", flags: "readonly", syntax: "key [key ...]" },
-    Row { name: "SUNIONSTORE", container: None, group: "set", flags: "write", syntax: "destination key [key ...]" },
-    Row {
-        name: "BZMPOP",
-        container: None,
-        group: "sorted-set",
-        flags: "blocking write",
-        syntax: "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
-    },
-    Row {
-        name: "BZPOPMAX",
-        container: None,
-        group: "sorted-set",
-        flags: "blocking write",
-        syntax: "key [key ...] timeout",
-    },
-    Row {
-        name: "BZPOPMIN",
-        container: None,
-        group: "sorted-set",
-        flags: "blocking write",
-        syntax: "key [key ...] timeout",
-    },
-    Row {
-        name: "ZADD",
-        container: None,
-        group: "sorted-set",
-        flags: "write",
-        syntax: "key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
-    },
-    Row { name: "ZCARD", container: None, group: "sorted-set", flags: "readonly", syntax: "key" },
-    Row { name: "ZCOUNT", container: None, group: "sorted-set", flags: "readonly", syntax: "key min max" },
-    Row {
-        name: "ZDIFF",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "numkeys key [key ...] [WITHSCORES]",
-    },
-    Row {
-        name: "ZDIFFSTORE",
-        container: None,
-        group: "sorted-set",
-        flags: "write",
-        syntax: "destination numkeys key [key ...]",
-    },
-    Row { name: "ZINCRBY", container: None, group: "sorted-set", flags: "write", syntax: "key increment member" },
-    Row {
-        name: "ZINTER",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
-    },
-    Row {
-        name: "ZINTERCARD",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "numkeys key [key ...] [LIMIT limit]",
-    },
-    Row {
-        name: "ZINTERSTORE",
-        container: None,
-        group: "sorted-set",
-        flags: "write",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
-    },
-    Row { name: "ZLEXCOUNT", container: None, group: "sorted-set", flags: "readonly", syntax: "key min max" },
-    Row {
-        name: "ZMPOP",
-        container: None,
-        group: "sorted-set",
-        flags: "write",
-        syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
-    },
-    Row { name: "ZMSCORE", container: None, group: "sorted-set", flags: "readonly", syntax: "key member [member ...]" },
-    Row { name: "ZPOPMAX", container: None, group: "sorted-set", flags: "write", syntax: "key [count]" },
-    Row { name: "ZPOPMIN", container: None, group: "sorted-set", flags: "write", syntax: "key [count]" },
-    Row {
-        name: "ZRANDMEMBER",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key [count [WITHSCORES]]",
-    },
-    Row {
-        name: "ZRANGE",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
-    },
-    Row {
-        name: "ZRANGEBYLEX",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key min max [LIMIT offset count]",
-    },
-    Row {
-        name: "ZRANGEBYSCORE",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key min max [WITHSCORES] [LIMIT offset count]",
-    },
-    Row {
-        name: "ZRANGESTORE",
-        container: None,
-        group: "sorted-set",
-        flags: "write",
-        syntax: "dst src min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]",
-    },
-    Row { name: "ZRANK", container: None, group: "sorted-set", flags: "readonly", syntax: "key member [WITHSCORE]" },
-    Row { name: "ZREM", container: None, group: "sorted-set", flags: "write", syntax: "key member [member ...]" },
-    Row { name: "ZREMRANGEBYLEX", container: None, group: "sorted-set", flags: "write", syntax: "key min max" },
-    Row { name: "ZREMRANGEBYRANK", container: None, group: "sorted-set", flags: "write", syntax: "key start stop" },
-    Row { name: "ZREMRANGEBYSCORE", container: None, group: "sorted-set", flags: "write", syntax: "key min max" },
-    Row {
-        name: "ZREVRANGE",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key start stop [WITHSCORES]",
-    },
-    Row {
-        name: "ZREVRANGEBYLEX",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key max min [LIMIT offset count]",
-    },
-    Row {
-        name: "ZREVRANGEBYSCORE",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key max min [WITHSCORES] [LIMIT offset count]",
-    },
-    Row { name: "ZREVRANK", container: None, group: "sorted-set", flags: "readonly", syntax: "key member [WITHSCORE]" },
-    Row {
-        name: "ZSCAN",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "key cursor [MATCH pattern] [COUNT count]",
-    },
-    Row { name: "ZSCORE", container: None, group: "sorted-set", flags: "readonly", syntax: "key member" },
-    Row {
-        name: "ZUNION",
-        container: None,
-        group: "sorted-set",
-        flags: "readonly",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
-    },
-    Row {
-        name: "ZUNIONSTORE",
-        container: None,
-        group: "sorted-set",
-        flags: "write",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
-    },
-    Row { name: "XACK", container: None, group: "stream", flags: "write", syntax: "key group id [id ...]" },
-    Row {
-        name: "XACKDEL",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key group [KEEPREF | DELREF | ACKED] IDS numids id [id ...]",
-    },
-    Row {
-        name: "XADD",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
-    },
-    Row {
-        name: "XAUTOCLAIM",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key group consumer min-idle-time start [COUNT count] [JUSTID]",
-    },
-    Row {
-        name: "XCLAIM",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
-    },
-    Row { name: "XDEL", container: None, group: "stream", flags: "write", syntax: "key id [id ...]" },
-    Row {
-        name: "XDELEX",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key [KEEPREF | DELREF | ACKED] IDS numids id [id ...]",
-    },
-    Row {
-        name: "CREATE",
-        container: Some("XGROUP"),
-        group: "stream",
-        flags: "write",
-        syntax: "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]",
-    },
-    Row {
-        name: "CREATECONSUMER",
-        container: Some("XGROUP"),
-        group: "stream",
-        flags: "write",
-        syntax: "key group consumer",
-    },
-    Row {
-        name: "DELCONSUMER",
-        container: Some("XGROUP"),
-        group: "stream",
-        flags: "write",
-        syntax: "key group consumer",
-    },
-    Row { name: "DESTROY", container: Some("XGROUP"), group: "stream", flags: "write", syntax: "key group" },
-    Row { name: "HELP", container: Some("XGROUP"), group: "stream", flags: "", syntax: "" },
-    Row {
-        name: "SETID",
-        container: Some("XGROUP"),
-        group: "stream",
-        flags: "write",
-        syntax: "key group <id | $> [ENTRIESREAD entries-read]",
-    },
-    Row { name: "CONSUMERS", container: Some("XINFO"), group: "stream", flags: "readonly", syntax: "key group" },
-    Row { name: "GROUPS", container: Some("XINFO"), group: "stream", flags: "readonly", syntax: "key" },
-    Row { name: "HELP", container: Some("XINFO"), group: "stream", flags: "", syntax: "" },
-    Row {
-        name: "STREAM",
-        container: Some("XINFO"),
-        group: "stream",
-        flags: "readonly",
-        syntax: "key [FULL [COUNT count]]",
-    },
-    Row { name: "XLEN", container: None, group: "stream", flags: "readonly", syntax: "key" },
-    Row {
-        name: "XPENDING",
-        container: None,
-        group: "stream",
-        flags: "readonly",
-        syntax: "key group [[IDLE min-idle-time] start end count [consumer]]",
-    },
-    Row { name: "XRANGE", container: None, group: "stream", flags: "readonly", syntax: "key start end [COUNT count]" },
-    Row {
-        name: "XREAD",
-        container: None,
-        group: "stream",
-        flags: "blocking readonly",
-        syntax: "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
-    },
-    Row {
-        name: "XREADGROUP",
-        container: None,
-        group: "stream",
-        flags: "blocking write",
-        syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
-    },
-    Row {
-        name: "XREVRANGE",
-        container: None,
-        group: "stream",
-        flags: "readonly",
-        syntax: "key end start [COUNT count]",
-    },
-    Row {
-        name: "XSETID",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]",
-    },
-    Row {
-        name: "XTRIM",
-        container: None,
-        group: "stream",
-        flags: "write",
-        syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
-    },
-    Row { name: "APPEND", container: None, group: "string", flags: "write", syntax: "key value" },
-    Row { name: "DECR", container: None, group: "string", flags: "write", syntax: "key" },
-    Row { name: "DECRBY", container: None, group: "string", flags: "write", syntax: "key decrement" },
-    Row { name: "GET", container: None, group: "string", flags: "readonly", syntax: "key" },
-    Row { name: "GETDEL", container: None, group: "string", flags: "write", syntax: "key" },
-    Row {
-        name: "GETEX",
-        container: None,
-        group: "string",
-        flags: "write",
-        syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
-    },
-    Row { name: "GETRANGE", container: None, group: "string", flags: "readonly", syntax: "key start end" },
-    Row { name: "GETSET", container: None, group: "string", flags: "write", syntax: "key value" },
-    Row { name: "INCR", container: None, group: "string", flags: "write", syntax: "key" },
-    Row { name: "INCRBY", container: None, group: "string", flags: "write", syntax: "key increment" },
-    Row { name: "INCRBYFLOAT", container: None, group: "string", flags: "write", syntax: "key increment" },
-    Row {
-        name: "LCS",
-        container: None,
-        group: "string",
-        flags: "readonly",
-        syntax: "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
-    },
-    Row { name: "MGET", container: None, group: "string", flags: "readonly", syntax: "key [key ...]" },
-    Row { name: "MSET", container: None, group: "string", flags: "write", syntax: "key value [key value ...]" },
-    Row { name: "MSETNX", container: None, group: "string", flags: "write", syntax: "key value [key value ...]" },
-    Row { name: "PSETEX", container: None, group: "string", flags: "write", syntax: "key milliseconds value" },
-    Row {
-        name: "SET",
-        container: None,
-        group: "string",
-        flags: "write",
-        syntax: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
-    },
-    Row { name: "SETEX", container: None, group: "string", flags: "write", syntax: "key seconds value" },
-    Row { name: "SETNX", container: None, group: "string", flags: "write", syntax: "key value" },
-    Row { name: "SETRANGE", container: None, group: "string", flags: "write", syntax: "key offset value" },
-    Row { name: "STRLEN", container: None, group: "string", flags: "readonly", syntax: "key" },
-    Row { name: "SUBSTR", container: None, group: "string", flags: "readonly", syntax: "key start end" },
-    Row { name: "DISCARD", container: None, group: "transactions", flags: "", syntax: "" },
-    Row { name: "EXEC", container: None, group: "transactions", flags: "", syntax: "" },
-    Row { name: "MULTI", container: None, group: "transactions", flags: "", syntax: "" },
-    Row { name: "UNWATCH", container: None, group: "transactions", flags: "", syntax: "" },
-    Row { name: "WATCH", container: None, group: "transactions", flags: "", syntax: "key [key ...]" },
-];

@@ -3,6 +3,7 @@
 use crate::generate::Generator;
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, Value};
+use crate::rows;
 use crate::server::Server;
 use crate::stream::quoted;
 use crate::wanted;
@@ -11,9 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Intended differences between our rows and Redis's: full name, field, reason. Anything not listed must be equal.
 const INTENDED: &[(&str, &str, &str)] = &[];
-
-/// Commands of our own that have no dot in their name; Redis knows none of them.
-const OURS: &[&str] = &["abort", "sleep", "handshake"];
 
 /// One command as `COMMAND INFO` describes it, parts in a comparable order. Tips are left out where one side has none.
 struct Described {
@@ -83,8 +81,7 @@ fn command_rows_match_redis() {
         [&pair.subject, &pair.oracle].map(|server| described(&mut server.connect().expect("just started")));
     let mut differences = Vec::new();
     for (name, row) in &ours {
-        let container = name.split('|').next().unwrap_or(name);
-        if container.contains('.') || OURS.contains(&container) {
+        if rows::is_ours(name) {
             continue;
         }
         let Some(expected) = theirs.get(name) else {
@@ -170,6 +167,76 @@ fn syntax_trees_match_redis() {
     }
     assert!(read > 300, "only {read} commands documented");
     assert!(differences.is_empty(), "{} of {read} differ\n{}", differences.len(), differences.join("\n"));
+}
+
+/// What `COMMAND DOCS` says of every command by full name, subcommands included.
+fn documents(server: &Server) -> BTreeMap<String, Value> {
+    let mut client = server.connect().expect("just started");
+    ask(&mut client, &["HELLO", "3"]);
+    let Value::Map(mut left_to_read) = ask(&mut client, &["COMMAND", "DOCS"]) else {
+        panic!("COMMAND DOCS is not a map")
+    };
+    let mut all = BTreeMap::new();
+    while let Some((name, doc)) = left_to_read.pop() {
+        if let Some(Value::Map(subcommands)) = doc.field("subcommands") {
+            left_to_read.extend(subcommands.iter().cloned());
+        }
+        all.insert(name.text(), doc);
+    }
+    all
+}
+
+/// The versions of a history, whose words are our own, in order.
+fn versions(history: &Value) -> Value {
+    let entries = history.items().unwrap_or_default().iter();
+    let mut versions: Vec<Value> = entries.filter_map(|entry| entry.items()?.first().cloned()).collect();
+    versions.sort();
+    Value::Array(versions)
+}
+
+/// Arguments without the versions that brought or deprecated them, which our rows tell in their history alone.
+fn without_versions(arguments: &Value) -> Value {
+    match arguments {
+        Value::Map(fields) => Value::Map(
+            fields
+                .iter()
+                .filter(|(key, _)| !matches!(key.bytes(), Some(b"since" | b"deprecated_since")))
+                .map(|(key, value)| (key.clone(), without_versions(value)))
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.iter().map(without_versions).collect()),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn documents_match_redis() {
+    let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
+    let (ours, theirs) = (documents(&pair.subject), documents(&pair.oracle));
+    let mut differences = Vec::new();
+    // Summaries are our own words and costs our own costs. Subcommands are compared one by one, as far as we have them.
+    let fields = ["since", "group", "doc_flags", "deprecated_since", "replaced_by", "history", "arguments"];
+    for (name, doc) in &ours {
+        let Some(expected) = theirs.get(name) else { continue };
+        for field in fields {
+            let [left, right] = [doc, expected].map(|doc| {
+                let value = doc.field(field).cloned().unwrap_or(Value::Null);
+                match field {
+                    "history" => versions(&value),
+                    "arguments" => without_versions(&value),
+                    _ => value,
+                }
+            });
+            let intended = INTENDED.iter().any(|(of, what, _)| of == name && *what == field);
+            if left != right && !intended {
+                differences.push(format!("{name}: {field}\n    subject {left:?}\n    oracle  {right:?}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{} documents differ\n{}", differences.len(), differences.join("\n"));
 }
 
 /// An argument as `COMMAND DOCS` describes it.

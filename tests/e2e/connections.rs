@@ -24,6 +24,18 @@ fn a_half_closed_connection_gets_its_replies() {
 }
 
 #[test]
+fn a_web_request_ends_the_connection_without_a_byte() {
+    let process = Process::serving(&[]);
+    let mut client = process.connect();
+    client
+        .send_raw(b"SET before yes\r\nPOST / HTTP/1.1\r\nHost: x\r\n\r\nSET after yes\r\n")
+        .expect("the server listens");
+    assert_eq!(client.fill().expect("an orderly close"), 0);
+    let mut other = process.connect();
+    assert_eq!(other.call(&["EXISTS", "before", "after"]).expect("a reply").raw, b":1\r\n");
+}
+
+#[test]
 fn a_writer_of_single_bytes_is_understood() {
     let process = Process::serving(&[]);
     let (mut client, mut neighbour) = (process.connect(), process.connect());

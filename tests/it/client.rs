@@ -57,6 +57,24 @@ fn names_are_printable_and_can_be_taken_away() {
     m.expect(&[("CLIENT GETNAME", r"_\r\n")]);
 }
 
+/// Redis reads these as C strings: what comes after a NUL byte is kept, and neither checked nor listed.
+#[test]
+fn names_are_checked_and_listed_up_to_a_nul_byte() {
+    let mut m = Memory::new();
+    m.expect(&[
+        (r#"CLIENT SETNAME "a\x00\nb""#, OK),
+        (r#"CLIENT SETINFO LIB-NAME "l\x00 ""#, OK),
+        (r#"CLIENT SETINFO LIB-VER "\x00\r""#, OK),
+        ("CLIENT GETNAME", r"$4\r\na\x00\nb\r\n"),
+        (r#"CLIENT SETNAME "a \x00""#, BAD_NAME),
+    ]);
+    for line in ["CLIENT LIST", "CLIENT INFO"] {
+        let list = text(&mut m, line);
+        assert_eq!((field(&list, "name"), field(&list, "lib-name"), field(&list, "lib-ver")), ("a", "l", ""));
+        assert!(!list.contains('\0') && list.lines().count() == 1, "{list}");
+    }
+}
+
 #[test]
 fn setinfo_tells_the_library() {
     let mut m = Memory::new();

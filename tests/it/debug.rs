@@ -26,7 +26,7 @@ fn it_is_closed_unless_the_configuration_opens_it() {
         ("DEBUG", r"-ERR wrong number of arguments for \'debug\' command\r\n"),
         ("CONFIG SET enable-debug-command yes", r"-ERR CONFIG SET failed (possibly related to argument \'enable-debug-command\') - can\'t set immutable config\r\n"),
     ]);
-    let rejected = "calls=0,usec=0,usec_per_call=0.00,rejected_calls=2,failed_calls=0";
+    let rejected = "calls=0,usec=0,usec_per_call=0.00,rejected_calls=3,failed_calls=0";
     assert!(m.run("INFO commandstats").contains(&format!("cmdstat_debug:{rejected}")));
     // It comes even before the password.
     m.server.sessions[m.client].authenticated = false;
@@ -85,6 +85,7 @@ fn error_answers_any_text_and_counts_none() {
     m.expect(&[
         ("DEBUG ERROR \"ERR hello world\"", r"-ERR hello world\r\n"),
         ("DEBUG ERROR \"\"", r"-\r\n"),
+        ("DEBUG ERROR \"x\\r\\n\"", r"-x  \r\n"),
         ("DEBUG ERROR \"-foo\\r\\nbar\"", r"--foo  bar\r\n"),
         ("DEBUG LOG hello", r"+OK\r\n"),
     ]);

@@ -211,6 +211,18 @@ fn keys_live_until_their_latest_deadline_and_no_longer() {
     m.expect(&[("TTL kept", r":-1\r\n")]);
 }
 
+/// Line ends inside an error text become spaces, those at its end go.
+#[test]
+fn an_unknown_option_is_repeated_without_line_ends() {
+    let mut m = Memory::new();
+    for command in ["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"] {
+        m.expect(&[
+            (&format!(r#"{command} a 1 "x\r\ny\n\r\n""#), r"-ERR Unsupported option x  y\r\n"),
+            (&format!(r#"{command} a 1 "\r\n""#), r"-ERR Unsupported option \r\n"),
+        ]);
+    }
+}
+
 #[test]
 fn only_changes_count_as_changes() {
     let mut m = Memory::new();

@@ -62,6 +62,25 @@ fn docs_are_maps() {
 }
 
 #[test]
+fn key_specs_tell_their_notes_first() {
+    let mut m = resp3();
+    let notes = "RW and ACCESS due to the optional `GET` argument";
+    let info = m.run("COMMAND INFO set");
+    assert!(
+        info.contains(&format!(r"~1\r\n%4\r\n$5\r\nnotes\r\n${}\r\n{notes}\r\n$5\r\nflags\r\n", notes.len())),
+        "{info}"
+    );
+}
+
+#[test]
+fn docs_leave_out_what_is_not_known() {
+    let mut m = resp3();
+    let docs = m.run("COMMAND DOCS lolwut");
+    assert!(docs.starts_with(r"%1\r\n$6\r\nlolwut\r\n%4\r\n$7\r\nsummary\r\n"), "{docs}");
+    assert!(!docs.contains("complexity"), "{docs}");
+}
+
+#[test]
 fn docs_tell_history_and_flags_and_nest_subcommands() {
     let mut m = resp3();
     let docs = m.run("COMMAND DOCS config");

@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod connection;
 mod debug;
+mod dispatch;
 mod expire;
 mod info;
 mod introspect;
