@@ -150,6 +150,10 @@ impl Parser {
                 }
             };
             let end = at + len as usize + 2;
+            // Spans count in 32 bits.
+            if end > u32::MAX as usize {
+                return Err(ProtocolError::InvalidLength);
+            }
             if end > bytes.len() {
                 self.state = State::Args { at, left, bulk: Some(len) };
                 return Ok(Parsed::Incomplete(end));
