@@ -341,6 +341,18 @@ mod tests {
     }
 
     #[test]
+    fn a_command_ends_before_its_offsets_overflow() {
+        let limits = Limits { bulk_bytes_max: i64::MAX, ..LIMITS };
+        let last = u32::MAX as usize - 102;
+        for (at, parsed) in
+            [(last, Ok(Parsed::Incomplete(u32::MAX as usize))), (last + 1, Err(ProtocolError::InvalidLength))]
+        {
+            let mut parser = Parser { state: State::Args { at, left: 1, bulk: Some(100) } };
+            assert_eq!(parser.parse(b"*1\r\n", limits, &mut Vec::new()), parsed);
+        }
+    }
+
+    #[test]
     fn a_large_value_says_how_many_bytes_are_missing() {
         let mut spans = Vec::new();
         let head = b"*2\r\n$3\r\nGET\r\n$1000\r\nabc";

@@ -122,3 +122,68 @@ fn clients_that_vanish_leave_nothing_behind() {
         assert!(gone, "round {round}");
     }
 }
+
+#[test]
+fn a_half_closed_connection_gets_a_reply_larger_than_the_sockets_buffers() {
+    let process = Process::serving(&[]);
+    let mut client = process.connect();
+    client.call(&["SETRANGE", "big", "99999999", "x"]).expect("a reply");
+    client.send_raw(b"GET big\r\n").expect("the server listens");
+    client.finish_sending().expect("half a close");
+    // The server has noticed the end long before the reply is through: another client's reply proves a turn.
+    process.connect().call(&["PING"]).expect("a reply");
+    let reply = client.read_reply().expect("the whole reply");
+    assert_eq!(reply.value.bytes().map(<[u8]>::len), Some(100_000_000));
+    assert_eq!(client.fill().expect("an orderly close"), 0);
+}
+
+#[test]
+fn a_command_of_many_arguments_may_come_in_pieces_among_others() {
+    let process = Process::serving(&[]);
+    let (mut client, mut neighbour) = (process.connect(), process.connect());
+    let names: Vec<String> = (0..20_000).map(|n| format!("key {n}")).collect();
+    let args: Vec<&str> =
+        std::iter::once("MSET").chain(names.iter().flat_map(|name| [name.as_str(), name.as_str()])).collect();
+    let request = [&b"PING before\r\nPING\r\n"[..], &encode(&args), b"DBSIZE\r\nPI"].concat();
+    for piece in request.chunks(4_000) {
+        client.send_raw(piece).expect("the server listens");
+        neighbour.call(&["PING", "a turn has passed"]).expect("a reply");
+    }
+    client.send_raw(b"NG after\r\n").expect("the server listens");
+    for expected in [&b"$6\r\nbefore\r\n"[..], b"+PONG\r\n", b"+OK\r\n", b":20000\r\n", b"$5\r\nafter\r\n"] {
+        assert_eq!(client.read_reply().expect("a reply").raw, expected);
+    }
+    for name in names.iter().step_by(999) {
+        assert_eq!(neighbour.call(&["GET", name]).expect("a reply").value.text(), *name);
+    }
+}
+
+#[test]
+fn a_pipeline_of_slow_commands_lets_a_neighbour_in_between() {
+    let process = Process::serving(&["--enable-debug-command", "yes"]);
+    let (mut slow, mut neighbour) = (process.connect(), process.connect());
+    slow.send_raw(&b"DEBUG SLEEP 0.01\r\n".repeat(100)).expect("the server listens");
+    assert_eq!(neighbour.call(&["PING"]).expect("a reply").raw, b"+PONG\r\n");
+    let counts = neighbour.call(&["INFO", "commandstats"]).expect("a reply").value.text();
+    let calls = counts.lines().find_map(|line| line.strip_prefix("cmdstat_debug:calls="));
+    let calls = calls.map_or(0, |rest| rest.split(',').next().and_then(|n| n.parse().ok()).expect("a number"));
+    assert!(calls < 100, "the neighbour had to wait for all of them");
+    for _ in 0..100 {
+        assert_eq!(slow.read_reply().expect("a reply").raw, b"+OK\r\n");
+    }
+}
+
+#[test]
+fn a_client_that_was_killed_runs_nothing_more_even_in_the_same_turn() {
+    let process = Process::serving(&["--enable-debug-command", "yes"]);
+    let (mut third, mut killer, mut victim) = (process.connect(), process.connect(), process.connect());
+    let id = victim.call(&["CLIENT", "ID"]).expect("a reply").value.integer().expect("a number");
+    // While the server is busy with the third, the kill and after it the victim's command come in.
+    third.send_raw(b"DEBUG SLEEP 0.2\r\n").expect("the server listens");
+    killer.send_raw(format!("CLIENT KILL ID {id}\r\n").as_bytes()).expect("the server listens");
+    // It may be closed already.
+    let _ = victim.send_raw(b"SET k v\r\n");
+    assert_eq!(killer.read_reply().expect("a reply").raw, b":1\r\n");
+    assert_eq!(third.read_reply().expect("a reply").raw, b"+OK\r\n");
+    assert_eq!(third.call(&["EXISTS", "k"]).expect("a reply").raw, b":0\r\n");
+}
