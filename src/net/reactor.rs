@@ -440,6 +440,7 @@ impl Reactor {
         } else {
             return;
         };
+        debug_assert!(self.segments.iter().all(|segment| segment.index != index), "read twice before it was processed");
         let first = self.gathered.commands.len();
         let bytes = source.bytes(&self.scratch);
         let most = BATCH_MAX;
@@ -737,13 +738,21 @@ impl Reactor {
         if self.server.kills.is_empty() {
             return;
         }
+        let mut was_queued = false;
         for client in std::mem::take(&mut self.server.kills) {
             if self.conns.get(client.index).is_none_or(|conn| conn.id != client.id) {
                 continue;
             }
             let mut conn = self.conns.remove(client.index);
+            was_queued |= conn.queued;
             conn.deregister(self.poll.registry());
             self.server.forget(client.index);
+        }
+        if was_queued {
+            // The slot's next connection must not find itself in the list twice: it would be read a second time before
+            // the first part of its input has been dealt with.
+            let conns = &self.conns;
+            self.ready.retain(|&index| conns.contains(index));
         }
         self.retry_accept();
     }

@@ -114,15 +114,16 @@ fn a_slow_reader_is_not_idle() {
     let mut reader = TcpStream::connect(process.addr()).expect("the server accepts");
     reader.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
     reader.write_all(b"GET big\r\n").expect("the server listens");
-    let (began, mut count, mut piece) = (std::time::Instant::now(), 0, vec![0; 64 * 1024]);
-    while count < 100_000_000 {
-        // Slow for longer than the timeout and the second between two looks at the clients.
-        if began.elapsed() < std::time::Duration::from_millis(2_500) {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+    let (mut count, mut piece) = (0, vec![0; 64 * 1024]);
+    let mut read_on = || {
         let got = reader.read(&mut piece).expect("the connection stays");
         assert!(got > 0, "closed after {count} bytes");
         count += got;
+        count >= 100_000_000
+    };
+    // Piece by piece for longer than the timeout and the second between two looks at the clients.
+    if !wait_until(std::time::Duration::from_millis(2_500), &mut read_on) {
+        while !read_on() {}
     }
 }
 
