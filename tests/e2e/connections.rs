@@ -187,3 +187,55 @@ fn a_client_that_was_killed_runs_nothing_more_even_in_the_same_turn() {
     assert_eq!(third.read_reply().expect("a reply").raw, b"+OK\r\n");
     assert_eq!(third.call(&["EXISTS", "k"]).expect("a reply").raw, b":0\r\n");
 }
+
+/// Asks for three large echoes over and over, on a new connection each time; what comes back must be right as far as it
+/// goes, since the connection may be killed.
+fn echo_until(done: &AtomicBool, process: &Process) {
+    let text = vec![b'v'; 70_000];
+    let request = encode(&[b"PING", &text[..]]).repeat(3);
+    let expected = [&b"$70000\r\n"[..], &text, b"\r\n"].concat().repeat(3);
+    while !done.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect(process.addr()) else { continue };
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+        let mut got = vec![0; expected.len()];
+        let mut count = 0;
+        if stream.write_all(&request).is_err() {
+            continue;
+        }
+        while count < got.len()
+            && let Ok(more @ 1..) = stream.read(&mut got[count..])
+        {
+            count += more;
+        }
+        assert!(got[..count] == expected[..count], "the input was mixed up");
+    }
+}
+
+#[test]
+fn a_connection_in_the_place_of_one_killed_while_it_waited_is_read_in_order() {
+    let process = Process::serving(&[]);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| echo_until(&done, &process));
+            // Long pipelines keep the turns full, so that connections wait for theirs.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(process.addr()) else { continue };
+                    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+                    let mut replies = [0; 1 << 14];
+                    if stream.write_all(&b"PING\r\n".repeat(5_000)).is_ok() {
+                        while !done.load(Ordering::Relaxed) && stream.read(&mut replies).is_ok_and(|count| count > 0) {}
+                    }
+                }
+            });
+        }
+        let mut killer = process.connect();
+        let killed = (0..500).all(|_| killer.call(&["CLIENT", "KILL", "TYPE", "normal"]).is_ok());
+        done.store(true, Ordering::Relaxed);
+        // Whoever still waits for replies gets none any more.
+        let _ = killer.call(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert!(killed, "the server is gone: {}", process.log());
+    });
+    assert_eq!(process.connect().call(&["PING"]).expect("the server goes on").raw, b"+PONG\r\n");
+}
