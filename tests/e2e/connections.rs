@@ -225,7 +225,10 @@ fn a_connection_in_the_place_of_one_killed_while_it_waited_is_read_in_order() {
                     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
                     let mut replies = [0; 1 << 14];
                     if stream.write_all(&b"PING\r\n".repeat(5_000)).is_ok() {
-                        while !done.load(Ordering::Relaxed) && stream.read(&mut replies).is_ok_and(|count| count > 0) {}
+                        let mut more = true;
+                        while more && !done.load(Ordering::Relaxed) {
+                            more = stream.read(&mut replies).is_ok_and(|count| count > 0);
+                        }
                     }
                 }
             });
