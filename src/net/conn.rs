@@ -19,6 +19,9 @@ use crate::resp::parse::Parser;
 const DIRECT_READ_MIN: usize = 16 * 1024;
 /// Bytes read for one connection in one turn when reading directly.
 const DIRECT_READ_MAX: usize = 1024 * 1024;
+/// Room for the whole of an announced command is taken once this part of it has arrived: a client that only announces
+/// costs nothing, and no more than this part is ever copied to a larger buffer at once.
+const ANNOUNCED_PART: usize = 16;
 
 /// A stream socket of either kind.
 #[derive(Debug)]
@@ -113,6 +116,8 @@ pub struct Conn {
     pub writable: bool,
     /// The peer has closed its side, or the connection broke: read to the end instead of trusting a short read.
     pub hung_up: bool,
+    /// Neither side can send any more.
+    pub broken: bool,
     /// Waiting in the loop's ready list.
     pub queued: bool,
     /// Waiting in the loop's flush list.
@@ -141,6 +146,7 @@ impl Conn {
             readable: true,
             writable: true,
             hung_up: false,
+            broken: false,
             queued: false,
             flushing: false,
             soft_over_ms: None,
@@ -176,9 +182,11 @@ impl Conn {
     }
 
     fn fill_directly(&mut self, missing: usize) -> io::Result<Filled> {
-        self.input.reserve_exact(missing);
         let before = self.input.len();
-        let limit = missing.min(DIRECT_READ_MAX) as u64;
+        if self.input.capacity() - before < missing.min(DIRECT_READ_MAX) {
+            self.input.reserve_exact(room_for(before, missing));
+        }
+        let limit = missing.min(DIRECT_READ_MAX).min(self.input.capacity() - before) as u64;
         let result = (&mut self.stream).take(limit).read_to_end(&mut self.input);
         let count = self.input.len() - before;
         match result {
@@ -222,9 +230,48 @@ impl Conn {
         }
     }
 
+    /// Keeps the bytes of `input`, which was taken out, from an offset on. A buffer that was large for what went before is
+    /// not kept for what little is left.
+    pub fn keep_input(&mut self, mut input: Vec<u8>, from: usize) {
+        let left = input.len() - from;
+        if input.capacity() > DIRECT_READ_MIN && left < input.capacity() / 4 {
+            self.input = input[from..].to_vec();
+        } else {
+            input.drain(..from);
+            self.input = input;
+        }
+    }
+
     /// Takes the socket out of the poll; it closes when the connection is dropped.
     pub fn deregister(&mut self, registry: &Registry) {
         // Closing the descriptor removes it from the poll as well, so a failure changes nothing.
         let _ = registry.deregister(self.stream.source());
+    }
+}
+
+/// How much room to make behind `arrived` bytes of a command of which so many more are announced: in proportion to what
+/// has come, until that is reason enough to believe the rest.
+fn room_for(arrived: usize, missing: usize) -> usize {
+    if arrived >= (arrived + missing) / ANNOUNCED_PART { missing } else { missing.min(arrived.max(DIRECT_READ_MAX)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_made_for_what_has_come_and_not_for_what_is_announced() {
+        const ANNOUNCED: usize = 512 << 20;
+        let (mut arrived, mut room, mut moves) = (10, 10, 0);
+        while arrived < ANNOUNCED {
+            if room == arrived {
+                room += room_for(arrived, ANNOUNCED - arrived);
+                moves += 1;
+                assert!(room <= ANNOUNCED && room <= (ANNOUNCED_PART * arrived).max(2 * DIRECT_READ_MAX));
+            }
+            arrived += (room - arrived).min(DIRECT_READ_MAX);
+        }
+        assert_eq!((arrived, room), (ANNOUNCED, ANNOUNCED), "exactly what was announced");
+        assert!(moves < 10, "{moves} moves");
     }
 }

@@ -73,27 +73,27 @@ impl Listener {
     /// # Errors
     /// What `accept` reports, such as too many open files; the listener stays usable.
     pub fn accept(&mut self, keepalive_s: u32) -> io::Result<Option<Accepted>> {
-        let accepted = match &self.socket {
-            Socket::Tcp(listener) => listener.accept().map(|(stream, peer)| tcp(stream, peer, keepalive_s)),
-            Socket::Unix(listener) => listener.accept().map(|(stream, _)| Accepted {
-                stream: Stream::Unix(stream),
-                origin: Origin::Unix,
-                peer: format!("{}:0", self.local),
-                local: format!("{}:0", self.local),
-            }),
-        };
-        match accepted {
-            Ok(accepted) => Ok(Some(accepted)),
-            // The client has gone again already, or a signal came: look again.
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {
-                self.accept(keepalive_s)
+        loop {
+            let accepted = match &self.socket {
+                Socket::Tcp(listener) => listener.accept().map(|(stream, peer)| tcp(stream, peer, keepalive_s)),
+                Socket::Unix(listener) => listener.accept().map(|(stream, _)| self.unix(stream)),
+            };
+            match accepted {
+                Ok(accepted) => return Ok(Some(accepted)),
+                // The client has gone again already, or a signal came: look again.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.ready = false;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.ready = false;
-                Ok(None)
-            }
-            Err(error) => Err(error),
         }
+    }
+
+    fn unix(&self, stream: mio::net::UnixStream) -> Accepted {
+        let address = format!("{}:0", self.local);
+        Accepted { stream: Stream::Unix(stream), origin: Origin::Unix, peer: address.clone(), local: address }
     }
 }
 

@@ -53,6 +53,10 @@ const BATCH_MAX: usize = 32;
 const COMMANDS_PER_TURN_MAX: usize = 1024;
 /// Once a turn has worked this long, the connections not served yet wait for the next one.
 const TURN_BUDGET_NS: u64 = 500_000;
+/// Once a turn has worked this long, each client runs one command at most: reached only by slow commands.
+const SLOW_TURN_NS: u64 = 2_000_000;
+/// Arguments whose room is kept for the next batch: 128 KiB.
+const SPANS_KEPT_MAX: usize = 16 * 1024;
 /// Output buffers kept for reuse, and the largest that is kept.
 const POOL_BUFFERS_MAX: usize = 256;
 const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -107,6 +111,7 @@ struct Batch {
 impl Batch {
     fn clear(&mut self) {
         self.spans.clear();
+        self.spans.shrink_to(SPANS_KEPT_MAX);
         self.commands.clear();
     }
 }
@@ -149,6 +154,8 @@ pub struct Reactor {
     watchdog_ms: Option<u64>,
     watchdog_due_ms: u64,
     clients_walked_ms: u64,
+    /// Accepting has failed, and clients may still be waiting in the kernel's queue, of whom no event will tell.
+    accept_failed: bool,
     /// When the last turn ended.
     ended: Now,
     /// Timers left over from this turn.
@@ -186,6 +193,7 @@ impl Reactor {
             watchdog_ms,
             watchdog_due_ms: 0,
             clients_walked_ms: 0,
+            accept_failed: false,
             ended: Now::default(),
             timers_behind: true,
             stopping: false,
@@ -226,8 +234,8 @@ impl Reactor {
         self.accept(now);
         self.serve(now);
         self.run_timers(now);
-        self.act_on_config()?;
-        self.send();
+        self.act_on_config();
+        self.send(now);
         self.close_killed();
         self.count_turn(now);
         self.stopping |= self.server.stop_requested;
@@ -276,6 +284,9 @@ impl Reactor {
                 if event.is_read_closed() || event.is_error() {
                     conn.hung_up = true;
                 }
+                if event.is_write_closed() || event.is_error() {
+                    conn.broken = true;
+                }
                 if event.is_readable() || conn.hung_up {
                     conn.readable = true;
                     if !conn.queued {
@@ -321,12 +332,20 @@ impl Reactor {
                     Ok(None) => break,
                     Err(error) => {
                         log::warn!("Accepting client connection: {error}");
-                        // The waiting clients stay in the kernel's queue; the next one to come wakes us again.
+                        // The waiting clients stay in the kernel's queue, until a descriptor may have become free.
                         self.listeners[i].ready = false;
+                        self.accept_failed = true;
                         break;
                     }
                 }
             }
+        }
+    }
+
+    /// Looks at the kernel's queues again if accepting has failed.
+    fn retry_accept(&mut self) {
+        if std::mem::take(&mut self.accept_failed) {
+            self.listeners.iter_mut().for_each(|listener| listener.ready = true);
         }
     }
 
@@ -401,7 +420,7 @@ impl Reactor {
             Source::Input(std::mem::take(&mut conn.input))
         } else if conn.readable {
             match conn.fill(&mut self.scratch[self.scratch_used..]) {
-                Ok(Filled::Nothing) => return,
+                Ok(Filled::Nothing) => return self.requeue(index),
                 Ok(Filled::End) => return self.finish_input(index),
                 Ok(Filled::Scratch(count)) => {
                     let start = self.scratch_used;
@@ -421,6 +440,7 @@ impl Reactor {
         } else {
             return;
         };
+        debug_assert!(self.segments.iter().all(|segment| segment.index != index), "read twice before it was processed");
         let first = self.gathered.commands.len();
         let bytes = source.bytes(&self.scratch);
         let most = BATCH_MAX;
@@ -470,10 +490,11 @@ impl Reactor {
         self.server.stats.reads += 1;
     }
 
-    /// A client that waits or is about to be closed: only notice that it has gone.
+    /// A client that waits or is about to be closed: only notice that it has gone. One that has merely finished sending
+    /// may still be taking its last replies.
     fn discard_input(&mut self, index: usize) {
-        let conn = &mut self.conns[index];
-        if conn.hung_up {
+        let (conn, session) = (&self.conns[index], &self.server.sessions[index]);
+        if conn.broken || (conn.hung_up && session.blocked.is_some()) {
             self.kill(index);
         }
     }
@@ -503,12 +524,17 @@ impl Reactor {
         let Reactor { server, conns, scratch, gathered, batch, pool, .. } = self;
         let Segment { index, source, commands, mut end } = segment;
         let conn = &mut conns[index];
+        if server.sessions[index].closing {
+            // Another client has killed it after its commands were gathered.
+            return;
+        }
         if conn.out.is_empty()
             && let Some(buffer) = pool.pop()
         {
             conn.out.give_buffer(buffer);
         }
         let bytes = source.bytes(scratch);
+        let hard_bytes = server.config.client_output_buffer_limit.normal.hard_bytes;
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
         let mut stopped =
             run_batch(server, index, &gathered.spans, &gathered.commands[commands], bytes, &mut conn.out, now, time_ns);
@@ -539,6 +565,10 @@ impl Reactor {
             if left == 0 {
                 break from;
             }
+            // The limit closes the client when what the kernel takes has been sent; until then nothing is added.
+            if hard_bytes > 0 && conn.out.len() as u64 > hard_bytes {
+                break from;
+            }
             batch.clear();
             end = parse_batch(conn, batch, server, index, bytes, from, BATCH_MAX.min(left));
             let db = &server.dbs[server.sessions[index].db];
@@ -548,10 +578,7 @@ impl Reactor {
         };
         match source {
             Source::Scratch(range) => conn.input.extend_from_slice(&scratch[range][keep..]),
-            Source::Input(mut input) if keep < input.len() => {
-                input.drain(..keep);
-                conn.input = input;
-            }
+            Source::Input(input) if keep < input.len() => conn.keep_input(input, keep),
             Source::Input(_) => {}
         }
         let over_query_limit = conn.input.len() as u64 > server.config.client_query_buffer_limit;
@@ -576,6 +603,7 @@ impl Reactor {
         if now_ms >= self.clients_walked_ms + CLIENTS_WALK_MS {
             self.clients_walked_ms = now_ms;
             self.walk_clients(now_ms);
+            self.retry_accept();
         }
         if let Some(interval_ms) = self.watchdog_ms
             && now_ms >= self.watchdog_due_ms
@@ -623,26 +651,32 @@ impl Reactor {
     }
 
     /// Settings that CONFIG SET changed and that concern the loop.
-    fn act_on_config(&mut self) -> io::Result<()> {
-        match self.server.new_listeners.take() {
-            None => Ok(()),
-            Some(sockets) => self.listen(sockets),
+    fn act_on_config(&mut self) {
+        let Some(sockets) = self.server.new_listeners.take() else { return };
+        let Err(error) = self.listen(sockets) else { return };
+        log::error!("Listening on the new addresses: {error}; the old ones stay");
+        for socket in &self.server.listening {
+            if let Err(error) = socket.resume(self.server.config.tcp_backlog) {
+                log::error!("Listening on {} again: {error}", socket.address);
+            }
         }
     }
 
-    /// Replaces the listening sockets.
+    /// Replaces the listening sockets; if that fails, those there are remain.
     fn listen(&mut self, sockets: Vec<BoundSocket>) -> io::Result<()> {
-        self.listeners.iter_mut().for_each(|listener| listener.deregister(self.poll.registry()));
-        self.listeners.clear();
-        self.server.listening = sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?;
-        for (i, socket) in sockets.into_iter().enumerate() {
-            self.listeners.push(Listener::register(socket, self.poll.registry(), Token(TOKEN_LISTENERS - i))?);
-        }
+        let registry = self.poll.registry();
+        let handles = sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?;
+        let token = |i| Token(TOKEN_LISTENERS - i);
+        let listeners =
+            sockets.into_iter().enumerate().map(|(i, socket)| Listener::register(socket, registry, token(i)));
+        let listeners = listeners.collect::<io::Result<_>>()?;
+        self.listeners.iter_mut().for_each(|listener| listener.deregister(registry));
+        (self.listeners, self.server.listening) = (listeners, handles);
         Ok(())
     }
 
     /// One write for every client that has replies.
-    fn send(&mut self) {
+    fn send(&mut self, now: Now) {
         let limit = self.server.config.client_output_buffer_limit.normal;
         let (mut flush, mut again) = (std::mem::take(&mut self.flush), Vec::new());
         for index in flush.drain(..) {
@@ -657,6 +691,9 @@ impl Reactor {
             if conn.writable && !conn.out.is_empty() {
                 match conn.flush() {
                     Ok(count) => {
+                        if count > 0 {
+                            session.active_ms = now.mono_ms();
+                        }
                         session.net_out_bytes += count as u64;
                         self.server.stats.net_out_bytes += count as u64;
                         self.server.stats.writes += 1;
@@ -702,14 +739,26 @@ impl Reactor {
     }
 
     fn close_killed(&mut self) {
+        if self.server.kills.is_empty() {
+            return;
+        }
+        let mut was_queued = false;
         for client in std::mem::take(&mut self.server.kills) {
             if self.conns.get(client.index).is_none_or(|conn| conn.id != client.id) {
                 continue;
             }
             let mut conn = self.conns.remove(client.index);
+            was_queued |= conn.queued;
             conn.deregister(self.poll.registry());
             self.server.forget(client.index);
         }
+        if was_queued {
+            // The slot's next connection must not find itself in the list twice: it would be read a second time before
+            // the first part of its input has been dealt with.
+            let conns = &self.conns;
+            self.ready.retain(|&index| conns.contains(index));
+        }
+        self.retry_accept();
     }
 
     fn count_turn(&mut self, now: Now) {
@@ -774,11 +823,12 @@ fn parse_batch(
     // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
     let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
     let mut first_span = batch.spans.len();
-    // A command that was partial goes on with the arguments it already has.
-    if first_span == 0 {
-        std::mem::swap(&mut batch.spans, &mut conn.spans);
-    } else {
-        batch.spans.append(&mut conn.spans);
+    // A command that was partial goes on with the arguments it already has. Many of them are moved, not copied, so that
+    // their number does not count for each piece that comes; neither way leaves the connection a buffer.
+    if conn.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
+        batch.spans = std::mem::take(&mut conn.spans);
+    } else if !conn.spans.is_empty() {
+        batch.spans.append(&mut std::mem::take(&mut conn.spans));
     }
     while batch.commands.len() < full {
         match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
@@ -803,7 +853,9 @@ fn parse_batch(
             Ok(Parsed::Empty(taken)) => at += taken,
             Ok(Parsed::Incomplete(needed)) => {
                 conn.needed = needed;
-                if batch.spans.len() > first_span {
+                if batch.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
+                    conn.spans = std::mem::take(&mut batch.spans);
+                } else if batch.spans.len() > first_span {
                     conn.spans = batch.spans.split_off(first_span);
                 }
                 return BatchEnd::Partial(at);
@@ -814,7 +866,8 @@ fn parse_batch(
     BatchEnd::More(at)
 }
 
-/// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, or closes.
+/// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, closes, or has had its part of
+/// the turn.
 #[allow(clippy::too_many_arguments)] // The parts of the loop that a handler may touch, borrowed one by one.
 fn run_batch(
     server: &mut Server,
@@ -833,6 +886,7 @@ fn run_batch(
         };
         let line = Line { args, named: parse.command, hash: parse.hash };
         match execute(server, index, line, out, now, time_ns) {
+            Ran::Now(Next::Done) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
             Ran::Now(Next::Done) => {}
             Ran::Now(Next::Close) => {
                 server.sessions[index].closing = true;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 /// Values from this length on are sent by reference instead of being copied into the buffer.
 const SHARE_BYTES_MIN: usize = 8 * 1024;
+/// Bytes that have been sent are cut off the buffer from this many on, if they are the greater part of it.
+const SENT_BYTES_MAX: usize = 64 * 1024;
 /// Most slices handed to one vectored write; the kernel's own limit is 1,024.
 const SLICES_MAX: usize = 64;
 
@@ -144,6 +146,11 @@ impl Out {
         if self.sent == self.tail.len() {
             self.tail.clear();
             self.sent = 0;
+        } else if self.sent > SENT_BYTES_MAX && self.sent > self.tail.len() / 2 {
+            // A reader that never quite catches up: less is moved than was sent, so a byte moves once on average.
+            self.tail.drain(..self.sent);
+            self.tail.shrink_to(2 * self.tail.len());
+            self.sent = 0;
         }
     }
 
@@ -168,6 +175,23 @@ pub struct Mark {
 mod tests {
     use super::*;
     use crate::base::prng::Prng;
+
+    #[test]
+    fn a_reader_that_never_catches_up_does_not_make_the_buffer_grow() {
+        let (mut out, mut sent, piece) = (Out::default(), 0usize, vec![b'x'; 1000]);
+        (0..200).for_each(|_| out.push(&piece));
+        for round in 0..100_000usize {
+            out.push(&piece);
+            out.tail[..].last_mut().into_iter().for_each(|last| *last = round as u8);
+            out.advance(piece.len());
+            sent += piece.len();
+            assert_eq!(out.len(), 200 * piece.len());
+        }
+        assert_eq!(sent, 100_000_000);
+        assert!(out.heap_bytes() < 2 << 20, "{} bytes", out.heap_bytes());
+        let last: Vec<u8> = out.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+        assert!(last.chunks(1000).zip(99_800usize..).all(|(piece, round)| piece[999] == round as u8));
+    }
 
     #[test]
     fn what_goes_in_comes_out_in_order_whatever_the_kernel_takes() {

@@ -140,6 +140,10 @@ impl Parser {
                 }
             };
             let end = at + len as usize + 2;
+            // Spans count in 32 bits.
+            if end > u32::MAX as usize {
+                return Err(ProtocolError::InvalidLength);
+            }
             if end > bytes.len() {
                 self.state = State::Args { at, left, bulk: Some(len) };
                 return Ok(Parsed::Incomplete(end));
@@ -342,6 +346,18 @@ mod tests {
             (with(b"*1\r\n$"), LIMITS, "ERR Protocol error: too big bulk count string"),
         ] {
             assert_eq!(whole(&bytes, limits), text);
+        }
+    }
+
+    #[test]
+    fn a_command_ends_before_its_offsets_overflow() {
+        let limits = Limits { bulk_bytes_max: i64::MAX, ..LIMITS };
+        let last = u32::MAX as usize - 102;
+        for (at, parsed) in
+            [(last, Ok(Parsed::Incomplete(u32::MAX as usize))), (last + 1, Err(ProtocolError::InvalidLength))]
+        {
+            let mut parser = Parser { state: State::Args { at, left: 1, bulk: Some(100) } };
+            assert_eq!(parser.parse(b"*1\r\n", limits, &mut Vec::new()), parsed);
         }
     }
 

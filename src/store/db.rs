@@ -23,6 +23,9 @@ const GARBAGE_NODES_MAX: usize = if cfg!(test) { 64 } else { 65_536 };
 /// is garbage then, so two of them keep pace with one that comes.
 const SWEPT_PER_NODE: usize = 2;
 
+/// Keys drawn for a random one that is not due, while due ones have to stay; Redis's number.
+const RANDOM_TRIES_MAX: usize = 100;
+
 /// What lookups need to know besides the key: the time, and the hash of the one key that was hashed in advance.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
@@ -369,12 +372,16 @@ impl Db {
 
     /// A uniformly chosen live key. `draw(n)` returns an unbiased number below `n`.
     ///
-    /// Due keys that are drawn are collected, so the loop ends even if all keys are due.
+    /// Due keys that are drawn are collected, so the loop ends even if all keys are due. If they have to stay, it ends
+    /// after some of them.
+    // COMPAT: the answer is then a key that no other command finds, as in Redis.
     pub fn random_key(&mut self, at: Moment, mut draw: impl FnMut(u64) -> u64) -> Option<Vec<u8>> {
+        let mut tries = RANDOM_TRIES_MAX;
         loop {
             let entry = self.table.random(&mut draw)?;
             let key = entry.key().to_vec();
-            if !at.is_due(&entry) {
+            tries -= usize::from(at.keep_due);
+            if !at.is_due(&entry) || tries == 0 {
                 return Some(key);
             }
             self.lookup_write(&key, at);

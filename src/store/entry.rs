@@ -415,7 +415,8 @@ impl Entry {
         if self.header().kind != KIND_SHARED {
             return None;
         }
-        // SAFETY: the kind says the place holds an `Arc`'s pointer; `SharedMut` writes the (possibly new) one back.
+        // SAFETY: the kind says the place holds an `Arc`'s pointer. The count stays the entry's: `SharedMut` never drops it,
+        // and writes a new pointer back as soon as there is one.
         let arc = unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) };
         Some(SharedMut { entry: self, arc: ManuallyDrop::new(arc) })
     }
@@ -521,7 +522,7 @@ fn promote(value: NewValue<'_>) -> NewValue<'_> {
     }
 }
 
-/// A long value, open for change; the entry is whole again when this is dropped.
+/// A long value, open for change. The entry is whole at all times, even if this is leaked.
 pub struct SharedMut<'e> {
     entry: &'e mut Entry,
     arc: ManuallyDrop<Arc<Vec<u8>>>,
@@ -530,17 +531,13 @@ pub struct SharedMut<'e> {
 impl SharedMut<'_> {
     /// The bytes, copied first if anyone else holds them.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
+        Arc::make_mut(&mut self.arc);
+        let place = self.entry.value_at().cast::<*const Vec<u8>>();
+        // SAFETY: the place has the kind of a shared value. If the bytes were copied, the count of the old ones has been
+        // given up and the only one of the new is the entry's from here on.
+        unsafe { place.write_unaligned(Arc::as_ptr(&self.arc)) };
+        // Nobody else holds them by now, so this copies nothing.
         Arc::make_mut(&mut self.arc)
-    }
-}
-
-impl Drop for SharedMut<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the count moves back into the entry, whose place still has the kind of a shared value.
-        unsafe {
-            let raw = Arc::into_raw(ManuallyDrop::take(&mut self.arc));
-            self.entry.value_at().cast::<*const Vec<u8>>().write_unaligned(raw);
-        }
     }
 }
 

@@ -134,3 +134,123 @@ fn clients_that_vanish_leave_nothing_behind() {
         assert!(gone, "round {round}");
     }
 }
+
+#[test]
+fn a_half_closed_connection_gets_a_reply_larger_than_the_sockets_buffers() {
+    let process = Process::serving(&[]);
+    let mut client = process.connect();
+    client.call(&["SETRANGE", "big", "99999999", "x"]).expect("a reply");
+    client.send_raw(b"GET big\r\n").expect("the server listens");
+    client.finish_sending().expect("half a close");
+    // The server has noticed the end long before the reply is through: another client's reply proves a turn.
+    process.connect().call(&["PING"]).expect("a reply");
+    let reply = client.read_reply().expect("the whole reply");
+    assert_eq!(reply.value.bytes().map(<[u8]>::len), Some(100_000_000));
+    assert_eq!(client.fill().expect("an orderly close"), 0);
+}
+
+#[test]
+fn a_command_of_many_arguments_may_come_in_pieces_among_others() {
+    let process = Process::serving(&[]);
+    let (mut client, mut neighbour) = (process.connect(), process.connect());
+    let names: Vec<String> = (0..20_000).map(|n| format!("key {n}")).collect();
+    let args: Vec<&str> =
+        std::iter::once("MSET").chain(names.iter().flat_map(|name| [name.as_str(), name.as_str()])).collect();
+    let request = [&b"PING before\r\nPING\r\n"[..], &encode(&args), b"DBSIZE\r\nPI"].concat();
+    for piece in request.chunks(4_000) {
+        client.send_raw(piece).expect("the server listens");
+        neighbour.call(&["PING", "a turn has passed"]).expect("a reply");
+    }
+    client.send_raw(b"NG after\r\n").expect("the server listens");
+    for expected in [&b"$6\r\nbefore\r\n"[..], b"+PONG\r\n", b"+OK\r\n", b":20000\r\n", b"$5\r\nafter\r\n"] {
+        assert_eq!(client.read_reply().expect("a reply").raw, expected);
+    }
+    for name in names.iter().step_by(999) {
+        assert_eq!(neighbour.call(&["GET", name]).expect("a reply").value.text(), *name);
+    }
+}
+
+#[test]
+fn a_pipeline_of_slow_commands_lets_a_neighbour_in_between() {
+    let process = Process::serving(&["--enable-debug-command", "yes"]);
+    let (mut slow, mut neighbour) = (process.connect(), process.connect());
+    slow.send_raw(&b"DEBUG SLEEP 0.01\r\n".repeat(100)).expect("the server listens");
+    assert_eq!(neighbour.call(&["PING"]).expect("a reply").raw, b"+PONG\r\n");
+    let counts = neighbour.call(&["INFO", "commandstats"]).expect("a reply").value.text();
+    let calls = counts.lines().find_map(|line| line.strip_prefix("cmdstat_debug:calls="));
+    let calls = calls.map_or(0, |rest| rest.split(',').next().and_then(|n| n.parse().ok()).expect("a number"));
+    assert!(calls < 100, "the neighbour had to wait for all of them");
+    for _ in 0..100 {
+        assert_eq!(slow.read_reply().expect("a reply").raw, b"+OK\r\n");
+    }
+}
+
+#[test]
+fn a_client_that_was_killed_runs_nothing_more_even_in_the_same_turn() {
+    let process = Process::serving(&["--enable-debug-command", "yes"]);
+    let (mut third, mut killer, mut victim) = (process.connect(), process.connect(), process.connect());
+    let id = victim.call(&["CLIENT", "ID"]).expect("a reply").value.integer().expect("a number");
+    // While the server is busy with the third, the kill and after it the victim's command come in.
+    third.send_raw(b"DEBUG SLEEP 0.2\r\n").expect("the server listens");
+    killer.send_raw(format!("CLIENT KILL ID {id}\r\n").as_bytes()).expect("the server listens");
+    // It may be closed already.
+    let _ = victim.send_raw(b"SET k v\r\n");
+    assert_eq!(killer.read_reply().expect("a reply").raw, b":1\r\n");
+    assert_eq!(third.read_reply().expect("a reply").raw, b"+OK\r\n");
+    assert_eq!(third.call(&["EXISTS", "k"]).expect("a reply").raw, b":0\r\n");
+}
+
+/// Asks for three large echoes over and over, on a new connection each time; what comes back must be right as far as it
+/// goes, since the connection may be killed.
+fn echo_until(done: &AtomicBool, process: &Process) {
+    let text = vec![b'v'; 70_000];
+    let request = encode(&[b"PING", &text[..]]).repeat(3);
+    let expected = [&b"$70000\r\n"[..], &text, b"\r\n"].concat().repeat(3);
+    while !done.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect(process.addr()) else { continue };
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+        let mut got = vec![0; expected.len()];
+        let mut count = 0;
+        if stream.write_all(&request).is_err() {
+            continue;
+        }
+        while count < got.len()
+            && let Ok(more @ 1..) = stream.read(&mut got[count..])
+        {
+            count += more;
+        }
+        assert!(got[..count] == expected[..count], "the input was mixed up");
+    }
+}
+
+#[test]
+fn a_connection_in_the_place_of_one_killed_while_it_waited_is_read_in_order() {
+    let process = Process::serving(&[]);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| echo_until(&done, &process));
+            // Long pipelines keep the turns full, so that connections wait for theirs.
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(process.addr()) else { continue };
+                    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+                    let mut replies = [0; 1 << 14];
+                    if stream.write_all(&b"PING\r\n".repeat(5_000)).is_ok() {
+                        let mut more = true;
+                        while more && !done.load(Ordering::Relaxed) {
+                            more = stream.read(&mut replies).is_ok_and(|count| count > 0);
+                        }
+                    }
+                }
+            });
+        }
+        let mut killer = process.connect();
+        let killed = (0..500).all(|_| killer.call(&["CLIENT", "KILL", "TYPE", "normal"]).is_ok());
+        done.store(true, Ordering::Relaxed);
+        // Whoever still waits for replies gets none any more.
+        let _ = killer.call(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert!(killed, "the server is gone: {}", process.log());
+    });
+    assert_eq!(process.connect().call(&["PING"]).expect("the server goes on").raw, b"+PONG\r\n");
+}

@@ -1,9 +1,9 @@
 //! What a client may not do: read too slowly, send too much, be one too many, be a stranger, sleep.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
-use super::process::{DEADLINE, Process, skip};
+use super::process::{DEADLINE, Process, has_program, skip};
 use super::resp::{Client, encode};
 use super::server::wait_until;
 
@@ -34,7 +34,7 @@ fn a_reader_over_the_output_limit_is_closed_and_memory_stays_bounded() {
     assert!(wait_until(DEADLINE, || process.log().contains(closed)), "{}", process.log());
     assert!(other.call(&["PING"]).is_ok(), "the others go on");
     let grown = process.resident_bytes().saturating_sub(before);
-    // One turn's commands may be answered before the limit is looked at: 1,024 times 100 kB at most.
+    // A batch of commands may be answered before the limit is looked at, and the rest is copies in flight.
     assert!(grown < 128 * MIB, "grown by {grown} bytes");
 }
 
@@ -62,6 +62,70 @@ fn input_over_the_query_buffer_limit_closes_the_connection() {
     assert!(refused, "the server took it all");
     assert!(wait_until(DEADLINE, || process.log().contains("reached max query buffer length")), "{}", process.log());
     assert_eq!(process.connect().call(&["PING"]).expect("a reply").raw, b"+PONG\r\n");
+}
+
+#[test]
+fn what_is_only_announced_takes_no_memory() {
+    let process = Process::serving(&[]);
+    let mut other = process.connect();
+    let announcers: Vec<Client> = (0..40)
+        .map(|_| {
+            let mut client = process.connect();
+            client.send_raw(b"*2\r\n$3\r\nGET\r\n$536870912\r\nabc").expect("the server listens");
+            other.call(&["PING", "the announcement has been read"]).expect("a reply");
+            client.send_raw(b"d").expect("the server listens");
+            other.call(&["PING", "and so has the first of the rest"]).expect("a reply");
+            client
+        })
+        .collect();
+    let info = other.call(&["INFO", "memory"]).expect("a reply").value.text();
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("the line is there");
+    assert!(used.trim().parse::<u64>().expect("a number") < 128 * MIB, "{used} bytes for {}", announcers.len());
+}
+
+#[test]
+fn clients_that_wait_while_descriptors_run_out_are_served_when_there_are_some_again() {
+    let test = "clients_that_wait_while_descriptors_run_out_are_served_when_there_are_some_again";
+    if !has_program("prlimit") {
+        return skip(test, "there is no prlimit");
+    }
+    let process = Process::serving(&[]);
+    let limit = |files: &str| {
+        let status = std::process::Command::new("prlimit")
+            .args(["--pid", &process.pid().to_string(), &format!("--nofile={files}:")])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "the limit can be set");
+    };
+    limit("1");
+    let mut waiting = process.connect();
+    waiting.send_raw(b"PING\r\n").expect("the kernel took the connection");
+    assert!(wait_until(DEADLINE, || process.log().contains("Accepting client connection")), "{}", process.log());
+    limit("1024");
+    // Nobody else connects, so no event tells the server to look again.
+    waiting.set_timeout(DEADLINE).expect("a timeout can be set");
+    assert_eq!(waiting.read_reply().expect("a reply").raw, b"+PONG\r\n");
+}
+
+#[test]
+fn a_slow_reader_is_not_idle() {
+    let process = Process::serving(&["--timeout", "1"]);
+    let mut reader = process.connect();
+    reader.call(&["SETRANGE", "big", "99999999", "x"]).expect("a reply");
+    let mut reader = TcpStream::connect(process.addr()).expect("the server accepts");
+    reader.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    reader.write_all(b"GET big\r\n").expect("the server listens");
+    let (mut count, mut piece) = (0, vec![0; 64 * 1024]);
+    let mut read_on = || {
+        let got = reader.read(&mut piece).expect("the connection stays");
+        assert!(got > 0, "closed after {count} bytes");
+        count += got;
+        count >= 100_000_000
+    };
+    // Piece by piece for longer than the timeout and the second between two looks at the clients.
+    let mut whole = wait_until(std::time::Duration::from_millis(2_500), &mut read_on);
+    while !whole {
+        whole = read_on();
+    }
 }
 
 #[test]

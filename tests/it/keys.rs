@@ -540,3 +540,14 @@ fn idle_time_runs_from_the_last_access() {
     m.expect(&[("RENAME a b", r"+OK\r\n"), ("OBJECT IDLETIME b", r":0\r\n")]);
     m.expect(&[("SET new 1", r"+OK\r\n"), ("OBJECT IDLETIME new", r":0\r\n")]);
 }
+
+#[test]
+fn randomkey_comes_back_while_a_pause_keeps_keys_that_are_all_due() {
+    let mut m = Memory::new();
+    m.expect(&[("SET k v PX 100", r"+OK\r\n"), ("CLIENT PAUSE 1000 WRITE", r"+OK\r\n")]);
+    m.advance_ms(500);
+    // As in Redis, the key is named although no other command finds it.
+    m.expect(&[("RANDOMKEY", r"$1\r\nk\r\n"), ("EXISTS k", r":0\r\n")]);
+    m.advance_ms(500);
+    m.expect(&[("RANDOMKEY", r"$-1\r\n")]);
+}
