@@ -1,5 +1,6 @@
 //! Sockets and the loop. The only part that knows mio; owns the connections and, beside them, the server.
 
+mod batch;
 pub mod conn;
 pub mod listener;
 pub mod reactor;

@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,22 +20,16 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::base::clock::{Clock, Now};
-use crate::command::{self, Command};
 use crate::engine::cron::Cron;
-use crate::engine::dispatch::{Line, Ran, execute};
 use crate::engine::wake;
-use crate::resp::args::{Args, OwnedArgs, Span};
-use crate::resp::error::ProtocolError;
-use crate::resp::out::Out;
-use crate::resp::parse::{Limits, Parsed};
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::ctx::Next;
 use crate::server::session::{Buffers, ClientRef, Origin, Session};
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
 
+use super::batch::{BATCH_MAX, Batch, BatchEnd, RESUME_SPANS_MAX, Segment, Source, parse_batch, run_batch};
 use super::conn::{Conn, Filled};
 use super::listener::{Accepted, Listener};
 
@@ -44,19 +37,10 @@ use super::listener::{Accepted, Listener};
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// With less room than this left in it, the gathered commands run before the next connection is read.
 const READ_BYTES_MIN: usize = 16 * 1024;
-/// A partial command with more arguments than this is resumed at the start of a batch, where that copies none of them.
-const RESUME_SPANS_MAX: usize = 256;
-/// Commands parsed together, so that their keys' cache lines load while the earlier ones run. Enough to cover the
-/// memory's latency, few enough to stay in the first-level cache.
-const BATCH_MAX: usize = 32;
 /// Commands one connection may run in one turn.
 const COMMANDS_PER_TURN_MAX: usize = 1024;
 /// Once a turn has worked this long, the connections not served yet wait for the next one.
 const TURN_BUDGET_NS: u64 = 500_000;
-/// Once a turn has worked this long, each client runs one command at most: reached only by slow commands.
-const SLOW_TURN_NS: u64 = 2_000_000;
-/// Arguments whose room is kept for the next batch: 128 KiB.
-const SPANS_KEPT_MAX: usize = 16 * 1024;
 /// Output buffers kept for reuse, and the largest that is kept.
 const POOL_BUFFERS_MAX: usize = 256;
 const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -83,48 +67,6 @@ file, and setting the protected mode option to 'no', and then restarting the ser
 just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password for the default \
 user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the \
 outside.\r\n";
-
-/// One parsed command of a batch.
-#[derive(Debug)]
-struct Parse {
-    /// Offset of its first byte.
-    start: usize,
-    /// Offset after its last byte.
-    end: usize,
-    /// Its spans in the batch's list.
-    spans: Range<usize>,
-    /// Its row, if the name is known.
-    command: Option<&'static Command>,
-    /// The hash of its first key, if it has one.
-    hash: Option<u64>,
-    /// An inline command's arguments, which are not in the input.
-    inline: Option<OwnedArgs>,
-}
-
-/// Parsed commands, of one connection or of several that were ready together.
-#[derive(Debug, Default)]
-struct Batch {
-    spans: Vec<Span>,
-    commands: Vec<Parse>,
-}
-
-impl Batch {
-    fn clear(&mut self) {
-        self.spans.clear();
-        self.spans.shrink_to(SPANS_KEPT_MAX);
-        self.commands.clear();
-    }
-}
-
-/// What one connection contributed to the gathered batch.
-#[derive(Debug)]
-struct Segment {
-    index: usize,
-    source: Source,
-    /// Its commands in the batch.
-    commands: Range<usize>,
-    end: BatchEnd,
-}
 
 /// The loop with everything it owns.
 #[derive(Debug)]
@@ -772,133 +714,7 @@ impl Reactor {
     }
 }
 
-/// Where the bytes to be parsed are.
-#[derive(Debug)]
-enum Source {
-    /// A part of the loop's buffer.
-    Scratch(Range<usize>),
-    /// The connection's own input, taken out of it.
-    Input(Vec<u8>),
-}
-
-impl Source {
-    fn bytes<'b>(&'b self, scratch: &'b [u8]) -> &'b [u8] {
-        match self {
-            Source::Scratch(range) => &scratch[range.clone()],
-            Source::Input(input) => input,
-        }
-    }
-}
-
-/// How a batch ended.
-#[derive(Clone, Copy, Debug)]
-enum BatchEnd {
-    /// A command is not complete; its first byte is here.
-    Partial(usize),
-    /// The batch is full; more may follow here.
-    More(usize),
-    /// The request breaks the protocol.
-    Error(ProtocolError),
-}
-
 fn token_of(index: usize, id: u64) -> Token {
     // 31 bits of the id keep the token below those of listeners and signals.
     Token(index | ((id & 0x7fff_ffff) as usize) << 32)
-}
-
-/// Parses up to `most` commands of a connection from `at` on, onto the batch, and starts loading their keys' buckets.
-fn parse_batch(
-    conn: &mut Conn,
-    batch: &mut Batch,
-    server: &Server,
-    index: usize,
-    bytes: &[u8],
-    mut at: usize,
-    most: usize,
-) -> BatchEnd {
-    let session = &server.sessions[index];
-    let db = &server.dbs[session.db];
-    let limits =
-        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: !server.needs_auth(index) };
-    // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
-    let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
-    let mut first_span = batch.spans.len();
-    // A command that was partial goes on with the arguments it already has. Many of them are moved, not copied, so that
-    // their number does not count for each piece that comes; neither way leaves the connection a buffer.
-    if conn.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
-        batch.spans = std::mem::take(&mut conn.spans);
-    } else if !conn.spans.is_empty() {
-        batch.spans.append(&mut std::mem::take(&mut conn.spans));
-    }
-    while batch.commands.len() < full {
-        match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
-            Ok(Parsed::Command(taken)) => {
-                let spans = first_span..batch.spans.len();
-                let args = Args::new(&bytes[at..], &batch.spans[spans.clone()]);
-                let command = command::lookup(args.at(0));
-                let key = command.and_then(|command| command.spec.keys.first()).and_then(|keys| args.get(keys.first));
-                let hash = key.map(|key| db.prefetch_bucket(key));
-                first_span = spans.end;
-                batch.commands.push(Parse { start: at, end: at + taken, spans, command, hash, inline: None });
-                at += taken;
-            }
-            Ok(Parsed::Inline(taken, args)) => {
-                let args = OwnedArgs::new(args.iter().map(Vec::as_slice));
-                let command = command::lookup(args.as_args().at(0));
-                let spans = first_span..first_span;
-                let parse = Parse { start: at, end: at + taken, spans, command, hash: None, inline: Some(args) };
-                batch.commands.push(parse);
-                at += taken;
-            }
-            Ok(Parsed::Empty(taken)) => at += taken,
-            Ok(Parsed::Incomplete(needed)) => {
-                conn.needed = needed;
-                if batch.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
-                    conn.spans = std::mem::take(&mut batch.spans);
-                } else if batch.spans.len() > first_span {
-                    conn.spans = batch.spans.split_off(first_span);
-                }
-                return BatchEnd::Partial(at);
-            }
-            Err(error) => return BatchEnd::Error(error),
-        }
-    }
-    BatchEnd::More(at)
-}
-
-/// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, closes, or has had its part of
-/// the turn.
-#[allow(clippy::too_many_arguments)] // The parts of the loop that a handler may touch, borrowed one by one.
-fn run_batch(
-    server: &mut Server,
-    index: usize,
-    spans: &[Span],
-    commands: &[Parse],
-    bytes: &[u8],
-    out: &mut Out,
-    now: Now,
-    time_ns: &mut u64,
-) -> Option<usize> {
-    for parse in commands {
-        let args = match &parse.inline {
-            None => Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]),
-            Some(owned) => owned.as_args(),
-        };
-        let line = Line { args, named: parse.command, hash: parse.hash };
-        match execute(server, index, line, out, now, time_ns) {
-            Ran::Now(Next::Done) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
-            Ran::Now(Next::Done) => {}
-            Ran::Now(Next::Close) => {
-                server.sessions[index].closing = true;
-                return Some(bytes.len());
-            }
-            Ran::Now(Next::Sleep { .. }) => return Some(parse.end),
-            Ran::Now(Next::Shutdown) => {
-                server.stop_requested = true;
-                return Some(parse.end);
-            }
-            Ran::Held => return Some(parse.start),
-        }
-    }
-    None
 }

@@ -1,0 +1,200 @@
+//! Commands on their way from bytes to the engine: parsed together, so that one's keys load while another is parsed, then
+//! run one after the other. The loop decides whose commands, and when.
+
+use std::ops::Range;
+
+use crate::base::clock::Now;
+use crate::command::{self, Command};
+use crate::engine::dispatch::{Line, Ran, execute};
+use crate::resp::args::{Args, OwnedArgs, Span};
+use crate::resp::error::ProtocolError;
+use crate::resp::out::Out;
+use crate::resp::parse::{Limits, Parsed};
+use crate::server::Server;
+use crate::server::ctx::Next;
+
+use super::conn::Conn;
+
+/// Commands parsed together, so that their keys' cache lines load while the earlier ones run. Enough to cover the
+/// memory's latency, few enough to stay in the first-level cache.
+pub(super) const BATCH_MAX: usize = 32;
+/// Once a turn has worked this long, each client runs one command at most: reached only by slow commands.
+const SLOW_TURN_NS: u64 = 2_000_000;
+/// Arguments whose room is kept for the next batch: 128 KiB.
+const SPANS_KEPT_MAX: usize = 16 * 1024;
+/// A partial command with more arguments than this is resumed at the start of a batch, where that copies none of them.
+pub(super) const RESUME_SPANS_MAX: usize = 256;
+
+/// One parsed command of a batch.
+#[derive(Debug)]
+pub(super) struct Parse {
+    /// Offset of its first byte.
+    start: usize,
+    /// Offset after its last byte.
+    end: usize,
+    /// Its spans in the batch's list.
+    spans: Range<usize>,
+    /// Its row, if the name is known.
+    command: Option<&'static Command>,
+    /// The hash of its first key, if it has one.
+    pub(super) hash: Option<u64>,
+    /// An inline command's arguments, which are not in the input.
+    inline: Option<OwnedArgs>,
+}
+
+/// Parsed commands, of one connection or of several that were ready together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Arguments of all its commands.
+    pub(super) spans: Vec<Span>,
+    /// The commands, in order.
+    pub(super) commands: Vec<Parse>,
+}
+
+impl Batch {
+    /// Forgets the commands; keeps a bounded room for the next ones.
+    pub(super) fn clear(&mut self) {
+        self.spans.clear();
+        self.spans.shrink_to(SPANS_KEPT_MAX);
+        self.commands.clear();
+    }
+}
+
+/// What one connection contributed to the gathered batch.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Index of the connection.
+    pub(super) index: usize,
+    /// Its bytes.
+    pub(super) source: Source,
+    /// Its commands in the batch.
+    pub(super) commands: Range<usize>,
+    /// How its parse ended.
+    pub(super) end: BatchEnd,
+}
+
+/// Where the bytes to be parsed are.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A part of the loop's buffer.
+    Scratch(Range<usize>),
+    /// The connection's own input, taken out of it.
+    Input(Vec<u8>),
+}
+
+impl Source {
+    pub(super) fn bytes<'b>(&'b self, scratch: &'b [u8]) -> &'b [u8] {
+        match self {
+            Source::Scratch(range) => &scratch[range.clone()],
+            Source::Input(input) => input,
+        }
+    }
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BatchEnd {
+    /// A command is not complete; its first byte is here.
+    Partial(usize),
+    /// The batch is full; more may follow here.
+    More(usize),
+    /// The request breaks the protocol.
+    Error(ProtocolError),
+}
+
+/// Parses up to `most` commands of a connection from `at` on, onto the batch, and starts loading their keys' buckets.
+pub(super) fn parse_batch(
+    conn: &mut Conn,
+    batch: &mut Batch,
+    server: &Server,
+    index: usize,
+    bytes: &[u8],
+    mut at: usize,
+    most: usize,
+) -> BatchEnd {
+    let session = &server.sessions[index];
+    let db = &server.dbs[session.db];
+    let limits =
+        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: !server.needs_auth(index) };
+    // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
+    let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
+    let mut first_span = batch.spans.len();
+    // A command that was partial goes on with the arguments it already has. Many of them are moved, not copied, so that
+    // their number does not count for each piece that comes; neither way leaves the connection a buffer.
+    if conn.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
+        batch.spans = std::mem::take(&mut conn.spans);
+    } else if !conn.spans.is_empty() {
+        batch.spans.append(&mut std::mem::take(&mut conn.spans));
+    }
+    while batch.commands.len() < full {
+        match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
+            Ok(Parsed::Command(taken)) => {
+                let spans = first_span..batch.spans.len();
+                let args = Args::new(&bytes[at..], &batch.spans[spans.clone()]);
+                let command = command::lookup(args.at(0));
+                let key = command.and_then(|command| command.spec.keys.first()).and_then(|keys| args.get(keys.first));
+                let hash = key.map(|key| db.prefetch_bucket(key));
+                first_span = spans.end;
+                batch.commands.push(Parse { start: at, end: at + taken, spans, command, hash, inline: None });
+                at += taken;
+            }
+            Ok(Parsed::Inline(taken, args)) => {
+                let args = OwnedArgs::new(args.iter().map(Vec::as_slice));
+                let command = command::lookup(args.as_args().at(0));
+                let spans = first_span..first_span;
+                let parse = Parse { start: at, end: at + taken, spans, command, hash: None, inline: Some(args) };
+                batch.commands.push(parse);
+                at += taken;
+            }
+            Ok(Parsed::Empty(taken)) => at += taken,
+            Ok(Parsed::Incomplete(needed)) => {
+                conn.needed = needed;
+                if batch.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
+                    conn.spans = std::mem::take(&mut batch.spans);
+                } else if batch.spans.len() > first_span {
+                    conn.spans = batch.spans.split_off(first_span);
+                }
+                return BatchEnd::Partial(at);
+            }
+            Err(error) => return BatchEnd::Error(error),
+        }
+    }
+    BatchEnd::More(at)
+}
+
+/// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, closes, or has had its part of
+/// the turn.
+#[allow(clippy::too_many_arguments)] // The parts of the loop that a handler may touch, borrowed one by one.
+pub(super) fn run_batch(
+    server: &mut Server,
+    index: usize,
+    spans: &[Span],
+    commands: &[Parse],
+    bytes: &[u8],
+    out: &mut Out,
+    now: Now,
+    time_ns: &mut u64,
+) -> Option<usize> {
+    for parse in commands {
+        let args = match &parse.inline {
+            None => Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]),
+            Some(owned) => owned.as_args(),
+        };
+        let line = Line { args, named: parse.command, hash: parse.hash };
+        match execute(server, index, line, out, now, time_ns) {
+            Ran::Now(Next::Done) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
+            Ran::Now(Next::Done) => {}
+            Ran::Now(Next::Close) => {
+                server.sessions[index].closing = true;
+                return Some(bytes.len());
+            }
+            Ran::Now(Next::Sleep { .. }) => return Some(parse.end),
+            Ran::Now(Next::Shutdown) => {
+                server.stop_requested = true;
+                return Some(parse.end);
+            }
+            Ran::Held => return Some(parse.start),
+        }
+    }
+    None
+}
