@@ -3,7 +3,7 @@
 //! - `set`: SET and everything else that stores a whole value or its lifetime; `lifetime`: the options for that.
 //! - `number`: strings that are numbers. `range`: parts of strings. `lcs`: what two strings have in common.
 //!
-//! What a key holds is read through [`string_in`] alone, which is therefore the one place that refuses values of other
+//! What a key holds is read through `string_in` alone, which is therefore the one place that refuses values of other
 //! types. Reading a value, storing one (on whatever condition) and counting take one lookup per key; GETDEL and GETEX
 //! look a second time at a key they delete or whose deadline they change.
 
