@@ -61,25 +61,18 @@ pub struct Parser {
     state: State,
 }
 
-/// Longest number that the quick way reads: any count or length up to 99,999,999.
-const QUICK_DIGITS_MAX: usize = 8;
-
-/// The number of a protocol line that starts at `at`, and the offset after the line: the quick way, for a plain run of
-/// digits that has arrived with its end, which is every line in practice. `None` sends the caller the thorough way.
+/// The number of a protocol line that starts at `at`, and the offset after the line: the quick way, for lines of one or
+/// two digits that have arrived with their end, which is nearly every line. `None` sends the caller the thorough way.
 #[inline]
 fn quick_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    let mut n = 0;
-    for (i, &byte) in bytes.get(at..)?.iter().take(QUICK_DIGITS_MAX + 1).enumerate() {
-        match byte {
-            b'0'..=b'9' => n = n * 10 + i64::from(byte - b'0'),
-            // A leading zero is for the thorough way to refuse, and the line feed must be there.
-            b'\r' if i > 0 && at + i + 1 < bytes.len() && (bytes[at] != b'0' || i == 1) => {
-                return Some((n, at + i + 2));
-            }
-            _ => return None,
+    // The byte after the carriage return must be there; a leading zero is for the thorough way to refuse.
+    match *bytes.get(at..)? {
+        [ones @ b'0'..=b'9', b'\r', _, ..] => Some((i64::from(ones - b'0'), at + 3)),
+        [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
+            Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), at + 4))
         }
+        _ => None,
     }
-    None
 }
 
 impl Parser {
@@ -158,7 +151,7 @@ impl Parser {
 
 /// The number of the protocol line that starts at `at`, and the offset after the line; `None` while the line has not
 /// ended. An argument's length line still has its `$`; `invalid` tells the two kinds apart.
-#[cold]
+#[inline(never)]
 fn number_line(
     bytes: &[u8],
     at: usize,
