@@ -14,4 +14,6 @@ mod introspect;
 mod keys;
 #[path = "memory.rs"]
 mod memory_command;
+mod notify;
+mod pubsub;
 mod string;
