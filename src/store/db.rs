@@ -35,13 +35,15 @@ pub struct Moment {
     hashed: (usize, usize, u64),
     /// Due keys are missing to lookups but stay where they are (`CLIENT PAUSE`).
     pub keep_due: bool,
+    /// A lookup that finds nothing is not noted.
+    quiet: bool,
 }
 
 impl Moment {
     /// The moment a command runs at; `touch` is false for clients that asked not to touch keys.
     pub fn new(now: Now, touch: bool) -> Moment {
         let access = touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
-        Moment { unix_ms: now.unix_ms, access, keep_due: false, hashed: (0, 0, 0) }
+        Moment { unix_ms: now.unix_ms, access, keep_due: false, quiet: false, hashed: (0, 0, 0) }
     }
 
     /// The same moment, with the hash of a key known.
@@ -64,6 +66,11 @@ impl Moment {
     /// The same moment for a lookup that does not count as an access.
     pub fn untouched(self) -> Moment {
         Moment { access: None, ..self }
+    }
+
+    /// The same moment for a lookup that nobody is told of if it finds nothing.
+    pub fn quietly(self) -> Moment {
+        Moment { quiet: true, ..self }
     }
 
     /// The same moment for lookups that leave due keys in place, as while CLIENT PAUSE lasts: the data must not change.
@@ -287,7 +294,9 @@ impl Db {
         let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key) else {
             self.stats.misses += 1;
-            self.notebook.note(Happened::Missed, key);
+            if !at.quiet {
+                self.notebook.note(Happened::Missed, key);
+            }
             return None;
         };
         if at.is_due(&slot) {
@@ -295,7 +304,9 @@ impl Db {
                 collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
             }
             self.stats.misses += 1;
-            self.notebook.note(Happened::Missed, key);
+            if !at.quiet {
+                self.notebook.note(Happened::Missed, key);
+            }
             return None;
         }
         self.stats.hits += 1;
