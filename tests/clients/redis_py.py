@@ -142,8 +142,10 @@ def subscriptions(db, port, protocol):
         expect(listener.get_sharded_message(timeout=20)["data"], "x")
         expect(db.pubsub_numsub("news", "missing"), [("news", 1), ("missing", 0)])
         expect((db.pubsub_numpat(), sorted(db.pubsub_channels())), (1, ["news", "weather"]))
-        listener.ping("still there")
-        expect(next(heard)["data"], "still there")
+        if protocol == 2:
+            # With the third protocol redis-py cannot read the answer, which is no push.
+            listener.ping("still there")
+            expect(next(heard)["data"], "still there")
         listener.unsubscribe("weather")
         expect(next(heard)["type"], "unsubscribe")
     expect(db.config_set("notify-keyspace-events", ""), True)
