@@ -99,6 +99,11 @@ pub(super) fn print_events(events: &Events) -> Vec<u8> {
     all.then_some(b'A').into_iter().chain(letters).collect()
 }
 
+/// The letters for a rewritten file; none, if there are no events.
+pub(super) fn written(events: &Events) -> Option<Vec<u8>> {
+    (*events != Events::NONE).then(|| print_events(events))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -134,7 +134,7 @@ macro_rules! directives {
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
     (@layout long_memory, $field:ident) => { directives!(@layout memory, $field) };
     (@layout bytes, $field:ident) => { Layout::Quoted(|config| (!config.$field.is_empty()).then(|| config.$field.clone())) };
-    (@layout events, $field:ident) => { Layout::Quoted(|config| (config.$field != Events::NONE).then(|| events::print_events(&config.$field))) };
+    (@layout events, $field:ident) => { Layout::Quoted(|config| events::written(&config.$field)) };
     (@layout path, $field:ident) => { Layout::Quoted(|config| config.$field.is_some().then(|| value::print_path(&config.$field))) };
     (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
     (@layout addresses, $field:ident) => { Layout::Lines(|config| value::address_lines(&config.$field, &Config::default().$field)) };

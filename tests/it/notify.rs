@@ -205,7 +205,10 @@ fn the_setting_prints_as_redis_prints_it() {
         ("CONFIG GET notify-keyspace-events", r"*2\r\n$22\r\nnotify-keyspace-events\r\n$3\r\nAKE\r\n"),
         (
             "CONFIG SET notify-keyspace-events Q",
-            r"-ERR CONFIG SET failed (possibly related to argument \'notify-keyspace-events\') - Invalid event class character. Use \'Ag$lshzxeKEtmdn\'.\r\n",
+            concat!(
+                r"-ERR CONFIG SET failed (possibly related to argument \'notify-keyspace-events\') - ",
+                r"Invalid event class character. Use \'Ag$lshzxeKEtmdn\'.\r\n",
+            ),
         ),
     ]);
 }

@@ -27,7 +27,11 @@ fn confirmations_count_channels_and_patterns_together() {
     m.expect(&[
         (
             "SUBSCRIBE a b a",
-            r"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:2\r\n",
+            concat!(
+                r"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n",
+                r"*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n",
+                r"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:2\r\n",
+            ),
         ),
         ("PSUBSCRIBE x*", r"*3\r\n$10\r\npsubscribe\r\n$2\r\nx*\r\n:3\r\n"),
         ("SSUBSCRIBE s", r"*3\r\n$10\r\nssubscribe\r\n$1\r\ns\r\n:1\r\n"),
@@ -40,7 +44,10 @@ fn confirmations_count_channels_and_patterns_together() {
         ("SUNSUBSCRIBE", r"*3\r\n$12\r\nsunsubscribe\r\n$-1\r\n:0\r\n"),
         ("SUBSCRIBE", r"-ERR wrong number of arguments for \'subscribe\' command\r\n"),
         ("PUBLISH a", r"-ERR wrong number of arguments for \'publish\' command\r\n"),
-        ("PUBSUB CHANNELS a b", r"-ERR unknown subcommand or wrong number of arguments for \'CHANNELS\'. Try PUBSUB HELP.\r\n"),
+        (
+            "PUBSUB CHANNELS a b",
+            r"-ERR unknown subcommand or wrong number of arguments for \'CHANNELS\'. Try PUBSUB HELP.\r\n",
+        ),
     ]);
     m.run("HELLO 3");
     m.expect(&[
