@@ -8,6 +8,7 @@
 //! resp     requests parsed from bytes, replies written to a buffer; no sockets
 //! timer    the hashed timing wheel; no clock
 //! store    hash table, entries, databases; no clients
+//! feature  who subscribed to what; no sockets, no sessions
 //! config   directives, redis.conf, command line
 //! server   the parts commands work on: databases, sessions, counters
 //! command  a row and a handler for every command, by family
@@ -36,6 +37,7 @@ pub mod base;
 pub mod command;
 pub mod config;
 pub mod engine;
+pub mod feature;
 pub mod net;
 pub mod resp;
 pub mod server;

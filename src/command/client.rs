@@ -6,6 +6,7 @@ use super::connection::{DEFAULT_USER, is_plain, shown, valid_name};
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::clock::Now;
 use crate::base::num;
+use crate::feature::pubsub::Kind;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Proto;
@@ -202,13 +203,12 @@ fn reply(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut text = Vec::new();
-    write_line(&mut text, &ctx.server.sessions[ctx.client], ctx.now, args.total_bytes());
+    write_line(&mut text, ctx.server, ctx.client, ctx.now, args.total_bytes());
     ctx.reply.verbatim("txt", &text);
     Ok(Next::Done)
 }
 
-/// Clients as TYPE names them. Only one kind can be connected: a server without replication and without publish and
-/// subscribe has normal clients only.
+/// Clients as TYPE names them. A server without replication has the two kinds that [`ClientType::of`] tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientType {
     Normal,
@@ -218,6 +218,10 @@ enum ClientType {
 }
 
 impl ClientType {
+    fn of(session: &Session) -> ClientType {
+        if session.subscribed { ClientType::Pubsub } else { ClientType::Normal }
+    }
+
     fn parse(name: &[u8]) -> Result<ClientType, ReplyError> {
         match name.to_ascii_lowercase().as_slice() {
             b"normal" => Ok(ClientType::Normal),
@@ -244,9 +248,8 @@ fn find(clients: &[(usize, &Session)], id: i64) -> Option<usize> {
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut clients = live(ctx.server);
     if args.len() == 4 && args.is(2, "TYPE") {
-        if ClientType::parse(args.at(3))? != ClientType::Normal {
-            clients.clear();
-        }
+        let kind = ClientType::parse(args.at(3))?;
+        clients.retain(|(_, session)| ClientType::of(session) == kind);
     } else if args.len() > 3 && args.is(2, "ID") {
         let mut chosen = Vec::new();
         for id in args.iter_from(3) {
@@ -257,18 +260,21 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     } else if args.len() != 2 {
         return Err(ReplyError::SYNTAX);
     }
+    let indices: Vec<usize> = clients.iter().map(|(index, _)| *index).collect();
     let mut text = Vec::new();
-    for (index, session) in clients {
+    for index in indices {
         let argv_bytes = if index == ctx.client { args.total_bytes() } else { 0 };
-        write_line(&mut text, session, ctx.now, argv_bytes);
+        write_line(&mut text, ctx.server, index, ctx.now, argv_bytes);
     }
     ctx.reply.verbatim("txt", &text);
     Ok(Next::Done)
 }
 
-/// A client's line, its fields in Redis's order. Subscriptions, transactions and threads do not exist, so their counts
-/// are what Redis shows for a client without them.
-fn write_line(text: &mut Vec<u8>, session: &Session, now: Now, argv_bytes: usize) {
+/// A client's line, its fields in Redis's order. Transactions and threads do not exist, so their counts are what Redis
+/// shows for a client without them.
+fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv_bytes: usize) {
+    let session = &server.sessions[client];
+    let subscriptions = |kind: Kind| server.hub.topics(kind).count_of(client);
     let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
     let buffers = session.buffers;
     let names_bytes = session.name.capacity() + session.lib_name.capacity() + session.lib_ver.capacity();
@@ -286,12 +292,15 @@ fn write_line(text: &mut Vec<u8>, session: &Session, now: Now, argv_bytes: usize
     // Writing to a `String` cannot fail.
     let _ = write!(
         line,
-        " age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 \
+        " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 \
          rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} cmd={} user=default redir=-1 resp={} lib-name=",
         seconds_since(session.connected_ms),
         seconds_since(session.active_ms),
         flags(session),
         session.db,
+        subscriptions(Kind::Channel),
+        subscriptions(Kind::Pattern),
+        subscriptions(Kind::Shard),
         buffers.query_bytes,
         buffers.query_free_bytes,
         argv_bytes,
@@ -320,6 +329,7 @@ fn write_line(text: &mut Vec<u8>, session: &Session, now: Now, argv_bytes: usize
 /// The letters of what is special about a client, `N` for nothing.
 fn flags(session: &Session) -> String {
     let letters = [
+        (session.subscribed, 'P'),
         (session.blocked.is_some(), 'b'),
         (session.closing, 'c'),
         (session.origin == Origin::Unix, 'U'),
@@ -386,7 +396,7 @@ impl<'a> Filter<'a> {
     fn matches(&self, session: &Session, now: Now) -> bool {
         let age_s = now.mono_ms().saturating_sub(session.connected_ms) / 1000;
         self.id.is_none_or(|id| id == session.id)
-            && self.kind.is_none_or(|kind| kind == ClientType::Normal)
+            && self.kind.is_none_or(|kind| kind == ClientType::of(session))
             && self.addr.is_none_or(|addr| addr == session.peer.as_bytes())
             && self.laddr.is_none_or(|laddr| laddr == session.local.as_bytes())
             && self.age_s.is_none_or(|least_s| age_s >= least_s as u64)

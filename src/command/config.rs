@@ -77,6 +77,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         .and_then(|changed| apply(ctx.server, &next, &changed))
         .map_err(|error| ReplyError::owned([b"ERR ".as_slice(), &error.message()].concat()))?;
     ctx.server.config = next;
+    ctx.server.note_wanted_events();
     ctx.reply.ok();
     Ok(Next::Done)
 }

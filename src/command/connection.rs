@@ -22,7 +22,7 @@ const GREETING: Flags = ANY_TIME.with(Flags::FAST).with(Flags::NO_AUTH).with(Fla
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    Spec::new("PING", -1, Flags::FAST, ping)
+    Spec::new("PING", -1, Flags::FAST.with(Flags::SUBSCRIBED), ping)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
         .doc("Answers PONG, or the message it was given.", "O(1)", "[message]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
@@ -45,15 +45,13 @@ pub const ROWS: &[Spec] = &[
             "[username] password",
         )
         .history(&[("6.0.0", "Added the form with a user name.")]),
-    Spec::new("QUIT", -1, GREETING, quit)
+    Spec::new("QUIT", -1, GREETING.with(Flags::SUBSCRIBED), quit)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
         .doc("Closes the connection.", "O(1)", "")
         .deprecated("7.2.0", "just closing the connection"),
-    Spec::new("RESET", 1, GREETING, reset).group(Group::Connection, Category::CONNECTION, "6.2.0").doc(
-        "Makes the connection as if it were new.",
-        "O(1)",
-        "",
-    ),
+    Spec::new("RESET", 1, GREETING.with(Flags::SUBSCRIBED), reset)
+        .group(Group::Connection, Category::CONNECTION, "6.2.0")
+        .doc("Makes the connection as if it were new.", "O(1)", ""),
     Spec::new("SLEEP", 2, ANY_TIME.with(Flags::BLOCKING), sleep)
         .group(Group::Connection, Category::CONNECTION, "0.1.0")
         .doc("Answers OK after some seconds, which no other client notices.", "O(1)", "seconds"),
@@ -74,10 +72,19 @@ const BAD_CLIENT_NAME: ReplyError =
     ReplyError::new("ERR Client names cannot contain spaces, newlines or special characters.");
 
 fn ping(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    match (args.len(), args.get(1)) {
-        (2, Some(message)) => ctx.reply.bulk(message),
-        (1, _) => ctx.reply.simple("PONG"),
-        _ => return Err(ReplyError::arity(&ctx.command.full_name)),
+    if args.len() > 2 {
+        return Err(ReplyError::arity(&ctx.command.full_name));
+    }
+    // A subscriber that knows no out-of-band messages takes every reply for one.
+    if ctx.reply.proto() == Proto::Resp2 && ctx.session().subscribed {
+        ctx.reply.push(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(args.get(1).unwrap_or_default());
+        return Ok(Next::Done);
+    }
+    match args.get(1) {
+        Some(message) => ctx.reply.bulk(message),
+        None => ctx.reply.simple("PONG"),
     }
     Ok(Next::Done)
 }
@@ -199,6 +206,7 @@ fn quit(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let authenticated = ctx.server.config.requirepass.is_empty();
+    ctx.server.unsubscribe_all(ctx.client);
     let session = ctx.session();
     // COMPAT: what SETINFO told about the library stays.
     session.authenticated = authenticated;

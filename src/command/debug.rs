@@ -162,7 +162,6 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             value.resize(size, 0);
         }
         ctx.db().set(&key, NewValue::compact(&value), Ttl::Clear, at);
-        ctx.changed(&key);
     }
     ctx.reply.ok();
     Ok(Next::Done)

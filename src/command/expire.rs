@@ -2,6 +2,7 @@
 
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
+use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -99,18 +100,18 @@ fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -
         .and_then(|ms| ms.checked_add(base_ms))
         .ok_or_else(|| ReplyError::invalid_expire(&ctx.command.full_name))?;
     let change = ctx.db().set_deadline_if(key, Some(deadline_ms), at, |old| condition.allows(old, deadline_ms));
-    let changed = match change {
-        DeadlineChange::NoKey | DeadlineChange::Refused => false,
-        DeadlineChange::Done => true,
+    let event = match change {
+        DeadlineChange::NoKey | DeadlineChange::Refused => None,
+        DeadlineChange::Done => Some("expire"),
         DeadlineChange::Removed(entry) => {
             ctx.server.discard(entry);
-            true
+            Some("del")
         }
     };
-    if changed {
-        ctx.changed(key);
+    if let Some(event) = event {
+        ctx.changed(EventClass::Generic, event, key);
     }
-    ctx.reply.integer(i64::from(changed));
+    ctx.reply.integer(i64::from(event.is_some()));
     Ok(Next::Done)
 }
 
@@ -194,7 +195,7 @@ fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let change = ctx.db().set_deadline_if(key, None, at, |old| old.is_some());
     let persisted = matches!(change, DeadlineChange::Done);
     if persisted {
-        ctx.changed(key);
+        ctx.changed(EventClass::Generic, "persist", key);
     }
     ctx.reply.integer(i64::from(persisted));
     Ok(Next::Done)

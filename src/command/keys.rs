@@ -2,6 +2,7 @@
 
 use super::database::{db_index, parse_i32};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -91,7 +92,7 @@ fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     for key in args.iter_from(1) {
         if let Some(entry) = ctx.db().remove(key, at) {
             ctx.server.discard(entry);
-            ctx.changed(key);
+            ctx.changed(EventClass::Generic, "del", key);
             deleted += 1;
         }
     }
@@ -145,11 +146,12 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
     let Some(source) = db.remove(from, at) else { return Err(ReplyError::NO_SUCH_KEY) };
     let replaced = db.remove(to, at);
     db.insert(source.copy_as(to), at);
+    ctx.changed(EventClass::Generic, "rename_from", from);
+    ctx.notify(EventClass::Generic, "rename_to", to);
     if let Some(entry) = replaced {
         ctx.server.discard(entry);
+        ctx.notify(EventClass::Overwritten, "overwritten", to);
     }
-    ctx.changed(from);
-    ctx.changed(to);
     Ok(true)
 }
 
@@ -168,10 +170,12 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let replaced = db.remove(to, at);
     db.insert(entry, at);
+    ctx.server.stats.dirty += 1;
+    ctx.notify_in(target, EventClass::Generic, "copy_to", to);
     if let Some(entry) = replaced {
         ctx.server.discard(entry);
+        ctx.notify_in(target, EventClass::Overwritten, "overwritten", to);
     }
-    ctx.changed_in(target, to);
     ctx.reply.integer(1);
     Ok(Next::Done)
 }
@@ -205,8 +209,10 @@ fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let moved = entry.is_some();
     if let Some(entry) = entry {
         dbs[target].insert(entry, at);
-        ctx.changed_in(source, key);
-        ctx.changed_in(target, key);
+        // The new key there comes before the events of the move.
+        ctx.server.report(target);
+        ctx.changed(EventClass::Generic, "move_from", key);
+        ctx.notify_in(target, EventClass::Generic, "move_to", key);
     }
     ctx.reply.integer(i64::from(moved));
     Ok(Next::Done)

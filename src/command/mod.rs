@@ -15,6 +15,7 @@ pub mod introspect;
 pub mod keys;
 pub mod memory;
 pub mod object;
+pub mod pubsub;
 pub mod readme;
 pub mod scan;
 pub mod spec;
@@ -33,6 +34,7 @@ const FAMILIES: &[&[Spec]] = &[
     expire::ROWS,
     object::ROWS,
     database::ROWS,
+    pubsub::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,

@@ -86,8 +86,6 @@ bits! {
         FAST = 13, "fast";
         /// Allowed before authentication.
         NO_AUTH = 14, "no_auth";
-        /// May be sent on to replicas though it is no write.
-        MAY_REPLICATE = 15, "may_replicate";
         /// Not allowed while data is loaded in the background.
         NO_ASYNC_LOADING = 16, "no_async_loading";
         /// Not allowed inside MULTI.
@@ -104,6 +102,10 @@ impl Flags {
     pub const PROTECTED: Flags = Flags(1 << 20);
     /// Documented as a system command. COMMAND does not list this bit.
     pub const SYSTEM: Flags = Flags(1 << 21);
+    /// May be sent on to replicas though it is no write. COMMAND does not list this bit.
+    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
+    /// Allowed to RESP2 clients that have subscribed to something. COMMAND does not list this bit.
+    pub const SUBSCRIBED: Flags = Flags(1 << 22);
 }
 
 bits! {
@@ -193,6 +195,8 @@ pub enum Group {
     Connection,
     /// The server.
     Server,
+    /// Publish and subscribe.
+    Pubsub,
 }
 
 impl Group {
@@ -203,6 +207,7 @@ impl Group {
             Group::String => "string",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Pubsub => "pubsub",
         }
     }
 }

@@ -14,6 +14,7 @@ mod range;
 mod set;
 
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
@@ -240,7 +241,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     write_value(reply, &string_in(&entry)?);
     delete(ctx, args.at(1));
-    ctx.changed(args.at(1));
+    ctx.changed(EventClass::Generic, "del", args.at(1));
     Ok(Next::Done)
 }
 

@@ -8,6 +8,7 @@
 //! nothing: a caller sets values on a copy, applies them, and keeps the copy if that worked.
 
 pub mod cli;
+mod events;
 pub mod file;
 pub mod params;
 pub mod value;
@@ -16,6 +17,7 @@ use std::fmt;
 
 use crate::base::glob;
 
+pub use events::{EventClass, Events};
 pub use params::{Config, PARAMS, Param, When};
 pub use value::{
     Access, BindAddress, EvictionPolicy, LogLevel, OutputLimit, OutputLimits, Reason, SavePoint, Supervised,

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use super::events::{self, Events};
 use super::value::{self, *};
 
 /// When a directive may change.
@@ -112,6 +113,7 @@ macro_rules! directives {
     (@parse dir, $old:expr, $args:ident) => { value::parse_dir($args) };
     (@parse addresses, $old:expr, $args:ident) => { value::parse_addresses($args) };
     (@parse limits, $old:expr, $args:ident) => { value::parse_limits(&$old, $args) };
+    (@parse events, $old:expr, $args:ident) => { events::parse_events($args) };
     (@parse save, $old:expr, $args:ident) => { value::parse_save($args) };
 
     (@print yes_no, $value:expr) => { value::print_yes_no(&$value) };
@@ -126,11 +128,13 @@ macro_rules! directives {
     (@print dir, $value:expr) => { value::print_dir(&$value) };
     (@print addresses, $value:expr) => { value::print_addresses(&$value) };
     (@print limits, $value:expr) => { value::print_limits(&$value) };
+    (@print events, $value:expr) => { events::print_events(&$value) };
     (@print save, $value:expr) => { value::print_save(&$value) };
 
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
     (@layout long_memory, $field:ident) => { directives!(@layout memory, $field) };
     (@layout bytes, $field:ident) => { Layout::Quoted(|config| (!config.$field.is_empty()).then(|| config.$field.clone())) };
+    (@layout events, $field:ident) => { Layout::Quoted(|config| events::written(&config.$field)) };
     (@layout path, $field:ident) => { Layout::Quoted(|config| config.$field.is_some().then(|| value::print_path(&config.$field))) };
     (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
     (@layout addresses, $field:ident) => { Layout::Lines(|config| value::address_lines(&config.$field, &Config::default().$field)) };
@@ -273,6 +277,10 @@ directives! {
     "appendonly", Runtime, yes_no,
     only |yes| !yes => "AleaDB does not support the append-only file yet: appendonly can only be no";
 
+    /// Which events about keys are published.
+    notify_keyspace_events: Events = Events::NONE,
+    "notify-keyspace-events", Runtime, events;
+
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
     "dir", Protected, dir;
@@ -399,7 +407,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "min-slaves-max-lag",
     "min-slaves-to-write",
     "no-appendfsync-on-rewrite",
-    "notify-keyspace-events",
     "oom-score-adj",
     "oom-score-adj-values",
     "proc-title-template",

@@ -1,6 +1,7 @@
 //! What happens by the clock rather than by request: expiry within a budget, and the periodic housekeeping of `hz`.
 
 use crate::base::clock::Now;
+use crate::config::EventClass;
 use crate::server::Server;
 use crate::sys::alloc;
 
@@ -39,6 +40,9 @@ impl Cron {
             done &= progress.done;
         }
         stats.expire_budgets_spent += u64::from(!done);
+        if server.config.notify_keyspace_events.has(EventClass::Expired) {
+            (0..server.dbs.len()).for_each(|db| server.report(db));
+        }
         !done
     }
 

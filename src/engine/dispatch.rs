@@ -5,8 +5,8 @@ use crate::command::{self, Command};
 use crate::config::Access;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::resp::out::Out;
-use crate::resp::reply::Reply;
+use crate::resp::out::{Mark, Out};
+use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::session::{Blocked, Origin, ReplyMode};
@@ -124,8 +124,10 @@ fn run(
     if server.pause.is_some() && server.is_paused(true, now) {
         at = at.keeping_due();
     }
-    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at };
+    let posted = server.outbox.len();
+    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at, out_of_band: false };
     let outcome = handler(&mut ctx, args);
+    let out_of_band = ctx.out_of_band;
     let next = match outcome {
         Ok(next) => next,
         Err(error) => {
@@ -135,25 +137,32 @@ fn run(
             Next::Done
         }
     };
+    server.report(db);
     server.sessions[client].commands += 1;
     if let Next::Sleep { until_ms } = next {
         server.block(client, Blocked::Sleep { until_ms, muted: mute });
     }
     if mute {
-        settle_muted(server, client, out, mark);
+        settle_muted(server, client, out, mark, out_of_band);
+    }
+    if server.outbox.len() > posted && server.sessions[client].subscribed {
+        server.outbox.deliver(client, posted, out);
     }
     next
 }
 
 /// Drops a reply that the client does not want, unless the command itself has just asked for replies again.
-fn settle_muted(server: &mut Server, client: usize, out: &mut Out, mark: crate::resp::out::Mark) {
+fn settle_muted(server: &mut Server, client: usize, out: &mut Out, mark: Mark, out_of_band: bool) {
     let session = &mut server.sessions[client];
     match session.reply_mode {
         ReplyMode::On => {}
         ReplyMode::Skipping => {
             session.reply_mode = ReplyMode::On;
-            out.truncate(mark);
+            if !out_of_band {
+                out.truncate(mark);
+            }
         }
+        ReplyMode::Off | ReplyMode::SkipNext if out_of_band => {}
         ReplyMode::Off | ReplyMode::SkipNext => out.truncate(mark),
     }
 }
@@ -235,7 +244,18 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, args: Arg
     if server.config.maxmemory != 0 && flags.has(Flags::DENYOOM) && is_over_memory(server) {
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
+    let session = &server.sessions[client];
+    if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
+        return Some(not_while_subscribed(command));
+    }
     None
+}
+
+fn not_while_subscribed(command: &Command) -> ReplyError {
+    ReplyError::owned(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        command.full_name
+    ))
 }
 
 fn may_debug(server: &Server, client: usize) -> bool {

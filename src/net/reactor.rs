@@ -20,6 +20,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::base::clock::{Clock, Now};
+use crate::config::{OutputLimit, OutputLimits};
 use crate::engine::cron::Cron;
 use crate::engine::wake;
 use crate::resp::reply::Reply;
@@ -406,6 +407,8 @@ impl Reactor {
         for segment in segments.drain(..) {
             let index = segment.index;
             self.process(segment, now, time_ns);
+            // Before anybody else's next reply: what happened first is seen first.
+            self.deliver();
             self.requeue(index);
         }
         self.segments = segments;
@@ -446,6 +449,38 @@ impl Reactor {
         log::debug!("Client closed connection {}", self.server.sessions[index].peer);
         self.server.sessions[index].closing = true;
         self.queue_flush(index);
+    }
+
+    /// Hands published messages to the outputs of their receivers.
+    fn deliver(&mut self) {
+        if self.server.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.server.outbox);
+        let hard_bytes = self.server.config.client_output_buffer_limit.pubsub.hard_bytes;
+        for (index, text) in outbox.posts() {
+            let (conn, session) = (&mut self.conns[index], &self.server.sessions[index]);
+            if session.closing {
+                continue;
+            }
+            if conn.out.is_empty()
+                && let Some(buffer) = self.pool.pop()
+            {
+                conn.out.give_buffer(buffer);
+            }
+            conn.out.push_shared(text);
+            if !conn.flushing {
+                conn.flushing = true;
+                self.flush.push(index);
+            }
+            if hard_bytes > 0 && conn.out.len() as u64 > hard_bytes {
+                log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
+                self.server.stats.output_limit_disconnections += 1;
+                self.server.kill(index);
+            }
+        }
+        outbox.clear();
+        self.server.outbox = outbox;
     }
 
     fn queue_flush(&mut self, index: usize) {
@@ -539,6 +574,7 @@ impl Reactor {
 
     fn run_timers(&mut self, now: Now) {
         self.timers_behind = self.cron.expire(&mut self.server, now);
+        self.deliver();
         self.wake_clients(now);
         self.cron.run(&mut self.server, now);
         let now_ms = now.mono_ms();
@@ -569,10 +605,14 @@ impl Reactor {
     /// Once a second: idle clients and clients over their soft output limit.
     fn walk_clients(&mut self, now_ms: u64) {
         let timeout_ms = u64::from(self.server.config.timeout) * 1000;
-        let limit = self.server.config.client_output_buffer_limit.normal;
+        let limits = self.server.config.client_output_buffer_limit;
         for (index, conn) in &mut self.conns {
             let session = &self.server.sessions[index];
-            let idle = timeout_ms > 0 && session.blocked.is_none() && now_ms - session.active_ms > timeout_ms;
+            let limit = limit_of(limits, session);
+            let idle = timeout_ms > 0
+                && !session.subscribed
+                && session.blocked.is_none()
+                && now_ms - session.active_ms > timeout_ms;
             let soft = limit.soft_bytes > 0 && conn.out.len() as u64 > limit.soft_bytes;
             let since_ms = *conn.soft_over_ms.get_or_insert(now_ms);
             if !soft {
@@ -619,7 +659,7 @@ impl Reactor {
 
     /// One write for every client that has replies.
     fn send(&mut self, now: Now) {
-        let limit = self.server.config.client_output_buffer_limit.normal;
+        let limits = self.server.config.client_output_buffer_limit;
         let (mut flush, mut again) = (std::mem::take(&mut self.flush), Vec::new());
         for index in flush.drain(..) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
@@ -647,7 +687,7 @@ impl Reactor {
                     }
                 }
             }
-            let left = conn.out.len();
+            let (left, limit) = (conn.out.len(), limit_of(limits, session));
             if left == 0 {
                 let buffer = conn.out.take_buffer();
                 if self.pool.len() < POOL_BUFFERS_MAX && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
@@ -712,6 +752,11 @@ impl Reactor {
         stats.turn_ns += took_ns;
         stats.turn_ns_max = stats.turn_ns_max.max(took_ns);
     }
+}
+
+/// The output limit of a client's class.
+fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
+    if session.subscribed { limits.pubsub } else { limits.normal }
 }
 
 fn token_of(index: usize, id: u64) -> Token {

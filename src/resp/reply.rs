@@ -26,6 +26,15 @@ pub struct OpenArray {
     chunks: usize,
 }
 
+/// An out-of-band message of bulk strings, as bytes that several clients can be sent.
+pub fn push_text(proto: Proto, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Out::default();
+    let mut reply = Reply::new(&mut out, proto);
+    reply.push(parts.len());
+    parts.iter().for_each(|part| reply.bulk(part));
+    out.tail
+}
+
 /// Writes one client's replies. Every write is O(bytes) and cannot fail.
 #[derive(Debug)]
 pub struct Reply<'o> {

@@ -2,6 +2,7 @@
 
 use crate::base::clock::Now;
 use crate::command::Command;
+use crate::config::EventClass;
 use crate::resp::reply::Reply;
 use crate::store::db::{Db, Moment};
 
@@ -41,6 +42,8 @@ pub struct Ctx<'a> {
     pub db: usize,
     /// The time as lookups need it.
     pub at: Moment,
+    /// The reply consists of out-of-band messages, which CLIENT REPLY does not keep back.
+    pub out_of_band: bool,
 }
 
 impl<'a> Ctx<'a> {
@@ -55,17 +58,23 @@ impl<'a> Ctx<'a> {
         &mut self.server.dbs[self.db]
     }
 
-    /// Records that a key was modified. Every mutation of the key space calls this once per key it changed: it is the one
-    /// hook that counts changes.
+    /// Records that a key of the selected database was modified, and what the event is called. Every mutation of the key
+    /// space calls this once: it is the one hook that counts changes and notifies.
     #[inline]
-    pub fn changed(&mut self, key: &[u8]) {
-        self.changed_in(self.db, key);
+    pub fn changed(&mut self, class: EventClass, event: &str, key: &[u8]) {
+        self.server.stats.dirty += 1;
+        self.notify(class, event, key);
     }
 
-    /// Records that a key of any database was modified, as [`Ctx::changed`] does for the selected one.
+    /// Tells of a further event of the same change.
     #[inline]
-    pub fn changed_in(&mut self, _db: usize, _key: &[u8]) {
-        self.server.stats.dirty += 1;
+    pub fn notify(&mut self, class: EventClass, event: &str, key: &[u8]) {
+        self.server.notify(class, event, self.db, key);
+    }
+
+    /// Tells of a further event of the same change, in another database.
+    pub fn notify_in(&mut self, db: usize, class: EventClass, event: &str, key: &[u8]) {
+        self.server.notify(class, event, db, key);
     }
 
     /// Records that databases changed as a whole, by so many keys: flushed, or swapped.

@@ -1,6 +1,7 @@
 //! The server's data, in a dozen owned parts. No sockets: connections belong to `net`, which owns a `Server` beside them.
 
 pub mod ctx;
+pub mod outbox;
 pub mod session;
 pub mod stats;
 
@@ -13,6 +14,7 @@ use crate::base::clock::{Clock, Now};
 use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::file::Sources;
+use crate::feature::pubsub::Hub;
 use crate::store::db::Db;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
@@ -21,6 +23,7 @@ use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
 use crate::timer::{Verdict, Wheel};
 
+use outbox::Outbox;
 use session::{Blocked, ClientRef, Session};
 use stats::Stats;
 
@@ -89,6 +92,10 @@ pub struct Server {
     pub unblocked: Vec<ClientRef>,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
+    /// Who subscribed to what.
+    pub hub: Hub,
+    /// Published messages that have not reached their receivers' outputs yet.
+    pub outbox: Outbox,
     /// Counters.
     pub stats: Stats,
     /// Bytes allocated before there was any data.
@@ -126,7 +133,7 @@ impl Server {
     ) -> Server {
         let hasher = KeyHasher::new(seeds.hash);
         let now = clock.now();
-        Server {
+        let mut server = Server {
             dbs: (0..config.databases).map(|_| Db::new(hasher)).collect(),
             config,
             config_sources,
@@ -143,6 +150,8 @@ impl Server {
             held: 0,
             unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            hub: Hub::default(),
+            outbox: Outbox::default(),
             stats: Stats::new(crate::command::count()),
             startup_bytes: alloc::Stats::read().allocated,
             active_expire: true,
@@ -150,13 +159,15 @@ impl Server {
             hasher,
             background,
             clock,
-        }
+        };
+        server.note_wanted_events();
+        server
     }
 
     /// Empties a database. O(1): the helper thread frees what was in it.
     pub fn flush_db(&mut self, index: usize) -> usize {
         let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
-        self.dbs[index].inherit_stats(&old);
+        self.dbs[index].inherit(&old);
         let keys = old.len();
         if keys > 0 {
             self.background.free(Box::new(old));
@@ -208,10 +219,12 @@ impl Server {
         let session = &mut self.sessions[client];
         (session.killed, session.closing) = (true, true);
         self.kills.push(ClientRef { index: client, id: session.id });
+        self.unsubscribe_all(client);
     }
 
     /// Forgets a client that has been disconnected.
     pub fn forget(&mut self, client: usize) {
+        self.unsubscribe_all(client);
         let session = self.sessions.remove(client);
         self.held -= usize::from(session.blocked == Some(Blocked::Paused));
     }

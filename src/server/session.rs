@@ -105,6 +105,8 @@ pub struct Session {
     pub proto: Proto,
     /// False while it still has to send the password.
     pub authenticated: bool,
+    /// Has subscribed to something.
+    pub subscribed: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -146,6 +148,7 @@ impl Session {
             db: 0,
             proto: Proto::Resp2,
             authenticated: false,
+            subscribed: false,
             reply_mode: ReplyMode::On,
             no_touch: false,
             no_evict: false,

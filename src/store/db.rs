@@ -38,13 +38,15 @@ pub struct Moment {
     hashed: (usize, usize, u64),
     /// Due keys are missing to lookups but stay where they are (`CLIENT PAUSE`).
     pub keep_due: bool,
+    /// A lookup that finds nothing is not noted.
+    quiet: bool,
 }
 
 impl Moment {
     /// The moment a command runs at; `touch` is false for clients that asked not to touch keys.
     pub fn new(now: Now, touch: bool) -> Moment {
         let access = touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
-        Moment { unix_ms: now.unix_ms, access, keep_due: false, hashed: (0, 0, 0) }
+        Moment { unix_ms: now.unix_ms, access, keep_due: false, quiet: false, hashed: (0, 0, 0) }
     }
 
     /// The same moment, with the hash of a key known.
@@ -67,6 +69,11 @@ impl Moment {
     /// The same moment for a lookup that does not count as an access.
     pub fn untouched(self) -> Moment {
         Moment { access: None, ..self }
+    }
+
+    /// The same moment for a lookup that nobody is told of if it finds nothing.
+    pub fn quietly(self) -> Moment {
+        Moment { quiet: true, ..self }
     }
 
     /// The same moment for lookups that leave due keys in place, as while CLIENT PAUSE lasts: the data must not change.
@@ -114,6 +121,69 @@ pub struct DbStats {
     pub expired: u64,
 }
 
+/// How a lookup that may write is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Not at all.
+    Write,
+    /// As one for reading: a hit or a miss.
+    ReadWrite,
+}
+
+/// What can happen to a key without a command having said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// The key was not there before.
+    Created,
+    /// Its deadline had passed.
+    Expired,
+    /// A new value took the place of the old one.
+    Overwritten,
+    /// Somebody wanted to read it, and it was not there.
+    Missed,
+}
+
+/// What is to be noted; nothing, until somebody wants to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "one switch for each variant of `Happened`")]
+pub struct Noting {
+    pub created: bool,
+    pub expired: bool,
+    pub overwritten: bool,
+    pub missed: bool,
+}
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What.
+    pub happened: Happened,
+    /// To which key.
+    pub key: Box<[u8]>,
+}
+
+#[derive(Debug, Default)]
+struct Notebook {
+    wanted: Noting,
+    notes: Vec<Note>,
+}
+
+impl Notebook {
+    /// Notes something, if it is wanted; costs a test of a flag if not.
+    #[inline]
+    fn note(&mut self, happened: Happened, key: &[u8]) {
+        let wanted = match happened {
+            Happened::Created => self.wanted.created,
+            Happened::Expired => self.wanted.expired,
+            Happened::Overwritten => self.wanted.overwritten,
+            Happened::Missed => self.wanted.missed,
+        };
+        if wanted {
+            self.notes.push(Note { happened, key: key.into() });
+        }
+    }
+}
+
 /// One database.
 #[derive(Debug)]
 pub struct Db {
@@ -123,12 +193,20 @@ pub struct Db {
     nodes_seen: usize,
     timed: usize,
     stats: DbStats,
+    notebook: Notebook,
 }
 
 impl Db {
     /// An empty database; allocates nothing until the first key.
     pub fn new(hasher: KeyHasher) -> Db {
-        Db { table: Table::new(hasher), wheel: None, nodes_seen: 0, timed: 0, stats: DbStats::default() }
+        Db {
+            table: Table::new(hasher),
+            wheel: None,
+            nodes_seen: 0,
+            timed: 0,
+            stats: DbStats::default(),
+            notebook: Notebook::default(),
+        }
     }
 
     /// Number of keys, due ones that have not been collected yet included.
@@ -151,9 +229,20 @@ impl Db {
         self.stats
     }
 
-    /// Takes over another database's counters: they belong to the server's history, not to the keys.
-    pub fn inherit_stats(&mut self, other: &Db) {
+    /// Takes over another database's counters, and what it was told to note: neither belongs to the keys.
+    pub fn inherit(&mut self, other: &Db) {
         self.stats = other.stats;
+        self.notebook.wanted = other.notebook.wanted;
+    }
+
+    /// Says what is to be noted from now on.
+    pub fn set_noting(&mut self, wanted: Noting) {
+        self.notebook = Notebook { wanted, notes: Vec::new() };
+    }
+
+    /// What has been noted since the last time, in order.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notebook.notes)
     }
 
     /// Zeroes the counters.
@@ -192,9 +281,7 @@ impl Db {
         let mut slot = self.table.occupied(hash, key)?;
         if at.is_due(&slot) {
             if !at.keep_due {
-                drop(slot.remove());
-                self.timed -= 1;
-                self.stats.expired += 1;
+                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
             }
             return None;
         }
@@ -210,15 +297,19 @@ impl Db {
         let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key) else {
             self.stats.misses += 1;
+            if !at.quiet {
+                self.notebook.note(Happened::Missed, key);
+            }
             return None;
         };
         if at.is_due(&slot) {
             if !at.keep_due {
-                drop(slot.remove());
-                self.timed -= 1;
-                self.stats.expired += 1;
+                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
             }
             self.stats.misses += 1;
+            if !at.quiet {
+                self.notebook.note(Happened::Missed, key);
+            }
             return None;
         }
         self.stats.hits += 1;
@@ -228,21 +319,14 @@ impl Db {
         Some(slot.into_lent())
     }
 
-    /// Counts a lookup that was made for writing as a reading one too: for commands that do both.
-    #[inline]
-    pub fn count_lookup(&mut self, found: bool) {
-        self.stats.hits += u64::from(found);
-        self.stats.misses += u64::from(!found);
-    }
-
     /// Stores a value under a key, over whatever was there. O(1), plus the bytes copied.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: NewValue<'_>, ttl: Ttl, at: Moment) {
-        self.set_if(key, value, ttl, at, |_| true);
+        self.set_if(key, value, ttl, at, Lookup::Write, |_| true);
     }
 
     /// Stores a value under a key if `allow` agrees, which is shown the live entry that is there. Returns whether it
-    /// was stored. One lookup; O(1), plus the bytes copied.
+    /// was stored. One lookup, which counts as one for reading too if told so; O(1), plus the bytes copied.
     #[inline]
     pub fn set_if(
         &mut self,
@@ -250,18 +334,24 @@ impl Db {
         value: NewValue<'_>,
         ttl: Ttl,
         at: Moment,
+        lookup: Lookup,
         allow: impl FnOnce(Option<&Entry>) -> bool,
     ) -> bool {
         let hash = at.hash(self.table.hasher(), key);
         let found = match self.table.occupied(hash, key) {
             Some(slot) if at.is_due(&slot) => {
-                drop(slot.remove());
-                self.timed -= 1;
-                self.stats.expired += 1;
+                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
                 None
             }
             found => found,
         };
+        if lookup == Lookup::ReadWrite {
+            self.stats.hits += u64::from(found.is_some());
+            self.stats.misses += u64::from(found.is_none());
+            if found.is_none() {
+                self.notebook.note(Happened::Missed, key);
+            }
+        }
         if !allow(found.as_deref()) {
             return false;
         }
@@ -269,6 +359,7 @@ impl Db {
             self.insert_new(hash, key, value, ttl, at);
             return true;
         };
+        self.notebook.note(Happened::Overwritten, key);
         let old = slot.deadline_ms();
         let new = match ttl {
             Ttl::Clear => None,
@@ -306,6 +397,7 @@ impl Db {
     }
 
     fn insert_hashed(&mut self, hash: u64, mut entry: Entry, at: Moment) {
+        self.notebook.note(Happened::Created, entry.key());
         entry.set_timer_exact(false);
         reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, None, false, at);
         self.table.insert(hash, entry);
@@ -336,9 +428,7 @@ impl Db {
         let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key) else { return DeadlineChange::NoKey };
         if at.is_due(&slot) {
-            drop(slot.remove());
-            self.timed -= 1;
-            self.stats.expired += 1;
+            collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
             return DeadlineChange::NoKey;
         }
         if let Some(seconds) = at.access {
@@ -406,6 +496,7 @@ impl Db {
     fn collect(&mut self, now_ms: i64, budget: &mut usize, mut expired: impl FnMut(Entry)) -> Progress {
         let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
         let (table, timed, count) = (&mut self.table, &mut self.timed, &mut self.stats.expired);
+        let notebook = &mut self.notebook;
         wheel.advance(now_ms, budget, |prefix, tick| {
             let (mut next, mut live, mut stale) = (i64::MAX, 0, false);
             table.retain_prefix(
@@ -425,6 +516,7 @@ impl Db {
                 |entry| {
                     *timed -= 1;
                     *count += 1;
+                    notebook.note(Happened::Expired, entry.key());
                     expired(entry);
                 },
             );
@@ -466,6 +558,14 @@ impl Db {
     pub fn next_tick_ms(&self) -> Option<i64> {
         self.wheel.as_ref().and_then(|wheel| wheel.next_tick())
     }
+}
+
+/// Accounts for a due key that a lookup met and took out.
+#[cold]
+fn collect_due(timed: &mut usize, stats: &mut DbStats, notebook: &mut Notebook, entry: Entry) {
+    *timed -= 1;
+    stats.expired += 1;
+    notebook.note(Happened::Expired, entry.key());
 }
 
 /// What becomes of a node met by the sweep: `tick` is the next of its slot, `last` the last one visited.

@@ -124,6 +124,34 @@ def pool(port, protocol):
     connections.disconnect()
 
 
+def subscriptions(db, port, protocol):
+    expect(db.config_set("notify-keyspace-events", "KEA"), True)
+    with redis.Redis(port=port, protocol=protocol, decode_responses=True) as other, other.pubsub() as listener:
+        listener.subscribe("news", "weather")
+        listener.psubscribe("__keyspace@0__:*")
+        listener.ssubscribe("shard")
+        heard = iter(lambda: listener.get_message(timeout=20), None)
+        expect([next(heard)["type"] for _ in range(4)], ["subscribe", "subscribe", "psubscribe", "ssubscribe"])
+        expect(db.publish("news", "hello"), 1)
+        message = next(heard)
+        expect((message["type"], message["channel"], message["data"]), ("message", "news", "hello"))
+        expect(db.set("k", "v"), True)
+        message = next(heard)
+        expect((message["type"], message["channel"], message["data"]), ("pmessage", "__keyspace@0__:k", "set"))
+        expect(db.spublish("shard", "x"), 1)
+        expect(listener.get_sharded_message(timeout=20)["data"], "x")
+        expect(db.pubsub_numsub("news", "missing"), [("news", 1), ("missing", 0)])
+        expect((db.pubsub_numpat(), sorted(db.pubsub_channels())), (1, ["news", "weather"]))
+        if protocol == 2:
+            # With the third protocol redis-py cannot read the answer, which is no push.
+            listener.ping("still there")
+            expect(next(heard)["data"], "still there")
+        listener.unsubscribe("weather")
+        expect(next(heard)["type"], "unsubscribe")
+    expect(db.config_set("notify-keyspace-events", ""), True)
+    db.delete("k")
+
+
 def administration(db):
     assert db.ping()
     expect(db.echo("a b"), "a b")
@@ -149,6 +177,7 @@ def main():
             expiry(db)
             pipelines(db)
             iteration(db)
+            subscriptions(db, port, protocol)
             administration(db)
         pool(port, protocol)
         with redis.Redis(port=port, db=5, protocol=protocol) as other:

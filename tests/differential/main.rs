@@ -2,6 +2,7 @@
 //!
 //! - `stream`, `generate`, `compare`, `state`: seeded streams of command lines, written from the commands' syntax.
 //! - `protocol`: broken and unusual requests, byte by byte.
+//! - `events`: the events about keys that generated lines cause.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //!
 //! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
@@ -10,6 +11,7 @@
 //! chosen in `pair`.
 
 mod compare;
+mod events;
 mod generate;
 mod pair;
 mod protocol;

@@ -1,14 +1,19 @@
 //! Other people's programs and libraries, used as their users use them.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use redis::TypedCommands;
 
 use super::process::{Process, has_program, skip};
 use super::resp::encode;
+use super::server::wait_until;
+
+/// How long a subscription may take to arrive or to go.
+const LISTENING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a program against the server with `input`; what it printed. It has to succeed.
 fn run(process: &Process, program: &str, args: &[&str], input: &[u8]) -> String {
@@ -99,6 +104,40 @@ fn redis_cli_measures_latency_and_shows_info() {
     }
     let expected = format!("tcp_port:{}", process.port);
     assert!(info.lines().any(|line| line.trim_end() == expected), "no {expected} in {info}");
+}
+
+#[test]
+fn redis_cli_listens_to_channels_and_keys() {
+    let Some(process) = server_for("redis-cli", "redis_cli_listens") else { return };
+    assert_eq!(run(&process, "redis-cli", &["CONFIG", "SET", "notify-keyspace-events", "KEA"], b""), "OK\n");
+    for protocol in ["-2", "-3"] {
+        let mut listener = Command::new("redis-cli")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &process.port.to_string(),
+                protocol,
+                "PSUBSCRIBE",
+                "__keyevent@0__:*",
+                "news",
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("redis-cli can be started");
+        let numpat = || run(&process, "redis-cli", &["PUBSUB", "NUMPAT"], b"");
+        assert!(wait_until(LISTENING_TIMEOUT, || numpat() == "2\n"), "{}", numpat());
+        assert_eq!(run(&process, "redis-cli", &["SET", "greeting", "hello"], b""), "OK\n");
+        assert_eq!(run(&process, "redis-cli", &["PUBLISH", "news", "the end"], b""), "1\n");
+        let stdout = BufReader::new(listener.stdout.take().expect("a pipe"));
+        let lines: Vec<String> = stdout.lines().map_while(Result::ok).take_while(|line| line != "the end").collect();
+        assert!(lines.ends_with(&["pmessage", "news", "news"].map(str::to_owned)), "{lines:?}");
+        let event = ["pmessage", "__keyevent@0__:*", "__keyevent@0__:set", "greeting"];
+        assert!(lines.windows(4).any(|window| window == event), "{lines:?}");
+        listener.kill().expect("still there");
+        listener.wait().expect("it ends");
+        assert!(wait_until(LISTENING_TIMEOUT, || numpat() == "0\n"), "{}", numpat());
+    }
 }
 
 #[test]

@@ -38,6 +38,51 @@ fn a_reader_over_the_output_limit_is_closed_and_memory_stays_bounded() {
     assert!(grown < 128 * MIB, "grown by {grown} bytes");
 }
 
+/// Subscribes a client that reads nothing any more after the confirmation.
+fn sluggish_subscriber(process: &Process) -> Client {
+    let mut client = process.connect();
+    client.call(&["SUBSCRIBE", "news"]).expect("a confirmation");
+    client
+}
+
+#[test]
+fn a_subscriber_over_the_limits_of_its_class_is_closed() {
+    let text = "x".repeat(50_000);
+    for limits in ["pubsub 1mb 0 0", "pubsub 0 500kb 1"] {
+        let process = Process::serving(&["--client-output-buffer-limit", limits]);
+        let _slow = sluggish_subscriber(&process);
+        let mut publisher = process.connect();
+        let mut receivers = || publisher.call(&["PUBLISH", "news", &text]).expect("a reply").value.integer();
+        assert_eq!(receivers(), Some(1));
+        assert!(wait_until(DEADLINE, || receivers() == Some(0)), "{limits}: {}", process.log());
+        assert!(process.log().contains("closed for overcoming of output buffer limits"), "{}", process.log());
+    }
+}
+
+#[test]
+fn messages_and_replies_come_in_the_order_of_what_happened() {
+    let process = Process::serving(&[]);
+    let (mut listener, mut publisher) = (process.connect(), process.connect());
+    listener.call(&["SUBSCRIBE", "news"]).expect("a confirmation");
+    for round in 0..100 {
+        let request = [encode(&["PUBLISH", "news", "a"]), encode(&["PUBLISH", "news", &round.to_string()])].concat();
+        publisher.send_raw(&request).expect("the server listens");
+        listener
+            .send_raw(&[encode(&["UNSUBSCRIBE", "news"]), encode(&["SUBSCRIBE", "news"])].concat())
+            .expect("as well");
+        let receivers: i64 =
+            (0..2).map(|_| publisher.read_reply().expect("a reply").value.integer().unwrap_or(0)).sum();
+        let mut words = Vec::new();
+        for _ in 0..receivers + 2 {
+            let reply = listener.read_reply().expect("a reply").value;
+            words.push(reply.items().expect("an array")[0].text());
+        }
+        // Between the two confirmations nobody listens.
+        let left = words.iter().position(|word| word == "unsubscribe").expect("it comes");
+        assert_eq!(words[left + 1], "subscribe", "{words:?}");
+    }
+}
+
 #[test]
 fn a_reader_within_the_limit_may_be_slow() {
     let process = Process::serving(&["--client-output-buffer-limit", "normal 64mb 0 0"]);

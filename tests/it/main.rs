@@ -15,4 +15,6 @@ mod introspect;
 mod keys;
 #[path = "memory.rs"]
 mod memory_command;
+mod notify;
+mod pubsub;
 mod string;

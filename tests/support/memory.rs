@@ -62,6 +62,13 @@ impl Memory {
         out.slices().iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
+    /// The messages published to a client since the last time, escaped; the loop would have sent them.
+    pub fn take_sent(&mut self, client: usize) -> String {
+        let mut out = Out::default();
+        self.server.outbox.deliver(client, 0, &mut out);
+        out.slices().iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>().escape_ascii().to_string()
+    }
+
     /// True while the client that `raw` and `run` send for waits; a loop would give its next command later.
     pub fn is_waiting(&self) -> bool {
         self.server.sessions[self.client].blocked.is_some()

@@ -10,6 +10,7 @@ use crate::base::clock::Now;
 use crate::command::memory::{Account, excess, ratio};
 use crate::command::{self, Command};
 use crate::config::Supervised;
+use crate::feature::pubsub::Kind;
 use crate::server::{REDIS_VERSION, Server};
 use crate::store::db::Db;
 use crate::sys::{alloc, limits};
@@ -184,6 +185,7 @@ fn clients(r: &mut Report<'_>) {
     let connected = sessions().count();
     let input = sessions().map(|session| session.buffers.query_bytes + session.buffers.query_free_bytes).max();
     let output = sessions().map(|session| session.buffers.out_heap_bytes).max();
+    let subscribed = sessions().filter(|session| session.subscribed).count();
     let blocked = sessions().filter(|session| session.blocked.is_some()).count();
     r.field("connected_clients", connected);
     r.field("cluster_connections", 0);
@@ -191,7 +193,9 @@ fn clients(r: &mut Report<'_>) {
     r.field("client_recent_max_input_buffer", input.unwrap_or(0));
     r.field("client_recent_max_output_buffer", output.unwrap_or(0));
     r.field("blocked_clients", blocked);
-    r.zeroes(&["tracking_clients", "pubsub_clients", "watching_clients"]);
+    r.field("tracking_clients", 0);
+    r.field("pubsub_clients", subscribed);
+    r.field("watching_clients", 0);
     r.field("clients_in_timeout_table", r.server.client_timers.len());
     r.zeroes(&["total_watched_keys", "total_blocking_keys", "total_blocking_keys_on_nokey"]);
 }
@@ -300,7 +304,12 @@ fn stats(r: &mut Report<'_>) {
     r.field("current_eviction_exceeded_time", 0);
     r.field("keyspace_hits", hits);
     r.field("keyspace_misses", misses);
-    r.zeroes(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks"]);
+    for (name, kind) in
+        [("pubsub_channels", Kind::Channel), ("pubsub_patterns", Kind::Pattern), ("pubsubshard_channels", Kind::Shard)]
+    {
+        r.field(name, r.server.hub.topics(kind).len());
+    }
+    r.zeroes(&["latest_fork_usec", "total_forks"]);
     r.zeroes(&["migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     r.zeroes(&["active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time"]);
     r.zeroes(&["current_active_defrag_time", "tracking_total_keys", "tracking_total_items"]);

@@ -3,6 +3,7 @@
 use super::string_in;
 use crate::base::num::{self, LongDouble};
 use crate::command::spec::Outcome;
+use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -49,7 +50,7 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Outcome {
             increment
         }
     };
-    ctx.changed(key);
+    ctx.changed(EventClass::String, "incrby", key);
     ctx.reply.integer(sum);
     Ok(Next::Done)
 }
@@ -69,7 +70,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             text
         }
     };
-    ctx.changed(key);
+    ctx.changed(EventClass::String, "incrbyfloat", key);
     ctx.reply.bulk(&text);
     Ok(Next::Done)
 }

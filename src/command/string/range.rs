@@ -3,6 +3,7 @@
 use super::{string_in, write_value};
 use crate::base::num;
 use crate::command::spec::Outcome;
+use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -32,7 +33,7 @@ pub(super) fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             tail.len()
         }
     };
-    ctx.changed(key);
+    ctx.changed(EventClass::String, "append", key);
     ctx.reply.integer(length as i64);
     Ok(Next::Done)
 }
@@ -64,7 +65,7 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             length
         }
     };
-    ctx.changed(key);
+    ctx.changed(EventClass::String, "setrange", key);
     ctx.reply.integer(length as i64);
     Ok(Next::Done)
 }

@@ -3,10 +3,11 @@
 use super::lifetime::{self, Lifetime, Unit};
 use super::{GROUP, delete, prefetch, string_in, write_value};
 use crate::command::spec::Outcome;
+use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
-use crate::store::db::Ttl;
+use crate::store::db::{Lookup, Ttl};
 use crate::store::entry::NewValue;
 
 /// On what condition a value is stored.
@@ -65,7 +66,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let at = ctx.at;
     ctx.db().set(args.at(1), NewValue::compact(args.at(2)), Ttl::Clear, at);
-    ctx.changed(args.at(1));
+    ctx.changed(EventClass::String, "set", args.at(1));
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -100,7 +101,8 @@ fn store(
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &mut server.dbs[*db];
     let (mut found, mut refusal) = (false, None);
-    let stored = db.set_if(key, NewValue::compact(value), ttl, *at, |old| {
+    let lookup = if get { Lookup::ReadWrite } else { Lookup::Write };
+    let stored = db.set_if(key, NewValue::compact(value), ttl, *at, lookup, |old| {
         found = old.is_some();
         if get {
             match old.map(string_in) {
@@ -118,14 +120,14 @@ fn store(
             Condition::IfPresent => found,
         }
     });
-    if get {
-        db.count_lookup(found);
-    }
     if let Some(refusal) = refusal {
         return Err(refusal);
     }
     if stored {
-        ctx.changed(key);
+        ctx.changed(EventClass::String, "set", key);
+        if matches!(ttl, Ttl::At(_)) {
+            ctx.notify(EventClass::Generic, "expire", key);
+        }
     }
     Ok(stored)
 }
@@ -142,7 +144,8 @@ fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, unit: Unit) -> Outcome {
     let deadline_ms = lifetime::deadline_ms(ctx.command, ctx.at, unit, args.at(2))?;
     let at = ctx.at;
     ctx.db().set(args.at(1), NewValue::compact(args.at(3)), Ttl::At(deadline_ms), at);
-    ctx.changed(args.at(1));
+    ctx.changed(EventClass::String, "set", args.at(1));
+    ctx.notify(EventClass::Generic, "expire", args.at(1));
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -173,17 +176,22 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let had_deadline = entry.deadline_ms().is_some();
     write_value(&mut ctx.reply, &value);
-    match until {
-        Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.unix_ms => delete(ctx, key),
+    let event = match until {
+        Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.unix_ms => {
+            delete(ctx, key);
+            "del"
+        }
         Some((_, deadline_ms)) => {
             ctx.db().set_deadline(key, Some(deadline_ms), at);
+            "expire"
         }
         None if lifetime == Lifetime::Persist && had_deadline => {
             ctx.db().set_deadline(key, None, at);
+            "persist"
         }
         None => return Ok(Next::Done),
-    }
-    ctx.changed(key);
+    };
+    ctx.changed(EventClass::Generic, event, key);
     Ok(Next::Done)
 }
 
@@ -234,7 +242,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
         for (hash, index) in hashes.into_iter().zip((first..args.len()).step_by(2)) {
             let key = args.at(index);
             ctx.db().set(key, NewValue::compact(args.at(index + 1)), Ttl::Clear, at.with_hash(key, hash));
-            ctx.changed(args.at(index));
+            ctx.changed(EventClass::String, "set", key);
         }
     }
 }

@@ -1,0 +1,3 @@
+//! State machines behind whole families of commands: no sockets, no clients' sessions, no clock.
+
+pub mod pubsub;

@@ -1,0 +1,350 @@
+//! Who listens to what: channels, patterns and shard channels with their subscribers.
+//!
+//! # Invariants
+//! - A topic exists while it has a subscriber, and no longer.
+//! - A client's record of a topic holds its place among the topic's subscribers, and the other way round, so that to
+//!   subscribe, to unsubscribe and to forget a client costs O(1) per subscription, however many others there are.
+//! - Patterns are grouped by their literal prefix: a message looks only at those whose prefix its channel begins with.
+//!
+//! Called by the server, which knows clients by the index of their session. Knows no protocol and delivers nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::base::glob;
+
+/// One channel or pattern.
+#[derive(Debug)]
+struct Topic {
+    name: Arc<[u8]>,
+    /// Clients, in no particular order.
+    subscribers: Vec<u32>,
+}
+
+/// Topics of one kind, and who subscribed to them.
+#[derive(Debug, Default)]
+pub struct Topics {
+    topics: Slab<Topic>,
+    by_name: HashMap<Arc<[u8]>, u32>,
+    /// For each client with subscriptions: the topics, each with the client's place among the subscribers.
+    clients: HashMap<u32, HashMap<u32, u32>>,
+}
+
+impl Topics {
+    /// Number of topics that somebody has subscribed to.
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// True when nobody has subscribed to anything.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// The names of all topics, in no particular order.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.topics.iter().map(|(_, topic)| &*topic.name)
+    }
+
+    /// The subscribers of a topic, in no particular order. O(1).
+    pub fn subscribers(&self, name: &[u8]) -> &[u32] {
+        self.by_name.get(name).map_or(&[], |&id| &self.topics[id as usize].subscribers)
+    }
+
+    /// How many topics a client has subscribed to. O(1).
+    pub fn count_of(&self, client: usize) -> usize {
+        self.clients.get(&(client as u32)).map_or(0, HashMap::len)
+    }
+
+    /// The names of a client's topics, sorted.
+    pub fn names_of(&self, client: usize) -> Vec<Arc<[u8]>> {
+        let topics = self.clients.get(&(client as u32));
+        let mut names: Vec<_> =
+            topics.into_iter().flatten().map(|(&id, _)| Arc::clone(&self.topics[id as usize].name)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Adds a subscription. The topic's number if the topic is new. O(1).
+    fn subscribe(&mut self, client: usize, name: &[u8]) -> Option<u32> {
+        let client = client as u32;
+        let known = self.by_name.get(name).copied();
+        let id = known.unwrap_or_else(|| {
+            let name: Arc<[u8]> = name.into();
+            let id = self.topics.insert(Topic { name: Arc::clone(&name), subscribers: Vec::new() }) as u32;
+            self.by_name.insert(name, id);
+            id
+        });
+        let subscribers = &mut self.topics[id as usize].subscribers;
+        self.clients.entry(client).or_default().entry(id).or_insert_with(|| {
+            subscribers.push(client);
+            subscribers.len() as u32 - 1
+        });
+        known.is_none().then_some(id)
+    }
+
+    /// Ends a subscription, if there is one. The topic's number if that was its last. O(1).
+    fn unsubscribe(&mut self, client: usize, name: &[u8]) -> Option<u32> {
+        let (client, id) = (client as u32, *self.by_name.get(name)?);
+        let own = self.clients.get_mut(&client)?;
+        let place = own.remove(&id)? as usize;
+        if own.is_empty() {
+            self.clients.remove(&client);
+        }
+        let topic = &mut self.topics[id as usize];
+        topic.subscribers.swap_remove(place);
+        if let Some(moved) = topic.subscribers.get(place) {
+            let places = self.clients.get_mut(moved).and_then(|topics| topics.get_mut(&id));
+            *places.expect("a subscriber has a record of its topic") = place as u32;
+        }
+        if !topic.subscribers.is_empty() {
+            return None;
+        }
+        self.topics.remove(id as usize);
+        self.by_name.remove(name);
+        Some(id)
+    }
+}
+
+/// Patterns by their literal prefix.
+#[derive(Debug, Default)]
+struct Prefixes {
+    patterns: HashMap<Box<[u8]>, Vec<u32>>,
+    /// How many prefixes there are of each length.
+    lengths: BTreeMap<usize, usize>,
+}
+
+impl Prefixes {
+    fn add(&mut self, prefix: &[u8], id: u32) {
+        match self.patterns.get_mut(prefix) {
+            Some(ids) => ids.push(id),
+            None => {
+                self.patterns.insert(prefix.into(), vec![id]);
+                *self.lengths.entry(prefix.len()).or_default() += 1;
+            }
+        }
+    }
+
+    fn remove(&mut self, prefix: &[u8], id: u32) {
+        let Some(ids) = self.patterns.get_mut(prefix) else { return };
+        ids.retain(|&other| other != id);
+        if !ids.is_empty() {
+            return;
+        }
+        self.patterns.remove(prefix);
+        let count = self.lengths.get_mut(&prefix.len()).expect("every prefix's length is counted");
+        *count -= 1;
+        if *count == 0 {
+            self.lengths.remove(&prefix.len());
+        }
+    }
+
+    /// Patterns whose prefix a text begins with. One lookup for each length that a prefix has.
+    fn candidates<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
+        let lengths = self.lengths.range(..=text.len()).map(|(&length, _)| length);
+        lengths.filter_map(|length| self.patterns.get(&text[..length])).flatten().copied()
+    }
+}
+
+/// What a subscription is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A channel, by name.
+    Channel,
+    /// Every channel that a glob matches.
+    Pattern,
+    /// A shard channel, by name: a world of its own.
+    Shard,
+}
+
+/// All subscriptions.
+#[derive(Debug, Default)]
+pub struct Hub {
+    channels: Topics,
+    patterns: Topics,
+    shards: Topics,
+    prefixes: Prefixes,
+}
+
+impl Hub {
+    /// The topics of a kind.
+    pub fn topics(&self, kind: Kind) -> &Topics {
+        match kind {
+            Kind::Channel => &self.channels,
+            Kind::Pattern => &self.patterns,
+            Kind::Shard => &self.shards,
+        }
+    }
+
+    /// True if a message to any ordinary channel could have a receiver.
+    pub fn has_listeners(&self) -> bool {
+        !self.channels.is_empty() || !self.patterns.is_empty()
+    }
+
+    /// Subscribes a client; once is as good as twice. O(1).
+    pub fn subscribe(&mut self, client: usize, kind: Kind, name: &[u8]) {
+        match kind {
+            Kind::Channel => _ = self.channels.subscribe(client, name),
+            Kind::Shard => _ = self.shards.subscribe(client, name),
+            Kind::Pattern => {
+                if let Some(id) = self.patterns.subscribe(client, name) {
+                    self.prefixes.add(glob::literal_prefix(name), id);
+                }
+            }
+        }
+    }
+
+    /// Ends a subscription, if there is one. O(1); for a pattern's last subscriber, O(patterns of the same prefix).
+    pub fn unsubscribe(&mut self, client: usize, kind: Kind, name: &[u8]) {
+        match kind {
+            Kind::Channel => _ = self.channels.unsubscribe(client, name),
+            Kind::Shard => _ = self.shards.unsubscribe(client, name),
+            Kind::Pattern => {
+                if let Some(id) = self.patterns.unsubscribe(client, name) {
+                    self.prefixes.remove(glob::literal_prefix(name), id);
+                }
+            }
+        }
+    }
+
+    /// Ends all subscriptions of a client.
+    pub fn forget(&mut self, client: usize) {
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+            for name in self.topics(kind).names_of(client) {
+                self.unsubscribe(client, kind, &name);
+            }
+        }
+    }
+
+    /// Visits the patterns that match a channel, each with its subscribers; none twice.
+    pub fn matching(&self, channel: &[u8], mut visit: impl FnMut(&[u8], &[u32])) {
+        for id in self.prefixes.candidates(channel) {
+            let topic = &self.patterns.topics[id as usize];
+            if glob::matches(&topic.name, channel, false) {
+                visit(&topic.name, &topic.subscribers);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::base::prng::Prng;
+
+    const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+
+    fn sorted(clients: &[u32]) -> Vec<u32> {
+        let mut clients = clients.to_vec();
+        clients.sort_unstable();
+        clients
+    }
+
+    fn matching(hub: &Hub, channel: &[u8]) -> Vec<(Vec<u8>, Vec<u32>)> {
+        let mut found = Vec::new();
+        hub.matching(channel, |pattern, clients| found.push((pattern.to_vec(), sorted(clients))));
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn topics_come_and_go_with_their_subscribers() {
+        let mut hub = Hub::default();
+        assert!(!hub.has_listeners());
+        hub.subscribe(3, Kind::Channel, b"news");
+        hub.subscribe(3, Kind::Channel, b"news");
+        hub.subscribe(4, Kind::Channel, b"news");
+        hub.subscribe(4, Kind::Shard, b"news");
+        assert_eq!(sorted(hub.topics(Kind::Channel).subscribers(b"news")), [3, 4]);
+        assert_eq!(hub.topics(Kind::Shard).subscribers(b"news"), [4]);
+        assert_eq!((hub.topics(Kind::Channel).len(), hub.topics(Kind::Channel).count_of(3)), (1, 1));
+        hub.unsubscribe(3, Kind::Channel, b"other");
+        hub.unsubscribe(3, Kind::Channel, b"news");
+        hub.unsubscribe(3, Kind::Channel, b"news");
+        assert_eq!(hub.topics(Kind::Channel).subscribers(b"news"), [4]);
+        hub.forget(4);
+        assert!(KINDS.iter().all(|&kind| hub.topics(kind).is_empty()));
+        assert!(!hub.has_listeners());
+    }
+
+    #[test]
+    fn patterns_match_as_globs_do() {
+        let mut hub = Hub::default();
+        for pattern in ["*", "a*", "ab?", "a[bc]d", "abc", "\\a*", "b*", ""] {
+            hub.subscribe(0, Kind::Pattern, pattern.as_bytes());
+        }
+        let names = |channel: &[u8]| -> Vec<String> {
+            matching(&hub, channel).into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
+        };
+        assert_eq!(names(b"abc"), ["*", "\\a*", "a*", "ab?", "abc"]);
+        assert_eq!(names(b"abd"), ["*", "\\a*", "a*", "a[bc]d", "ab?"]);
+        assert_eq!(names(b"b"), ["*", "b*"]);
+        assert_eq!(names(b""), [""]);
+    }
+
+    #[test]
+    fn patterns_that_cannot_match_are_not_looked_at() {
+        let mut hub = Hub::default();
+        for i in 0..5000 {
+            hub.subscribe(i % 7, Kind::Pattern, format!("topic:{i:04}:*").as_bytes());
+        }
+        assert_eq!(hub.prefixes.candidates(b"topic:0042:x").count(), 1);
+        assert_eq!(hub.prefixes.candidates(b"other").count(), 0);
+        assert_eq!(hub.prefixes.lengths.len(), 1);
+    }
+
+    /// The twin is a set of subscriptions, searched from end to end.
+    #[test]
+    fn any_history_leaves_what_a_set_would_hold() {
+        let names: Vec<&[u8]> =
+            vec![b"", b"a", b"ab", b"abc", b"b", b"*", b"a*", b"ab*", b"a?c", b"[ab]", b"\\*", b"*c", b"b*b"];
+        for seed in 0..20 {
+            let mut prng = Prng::seeded(seed);
+            let (mut hub, mut twin) = (Hub::default(), BTreeSet::new());
+            for _ in 0..600 {
+                let mut below = |n: usize| prng.below(n as u64) as usize;
+                let (client, kind, name) = (below(6), below(3), names[below(names.len())]);
+                match below(9) {
+                    0..=4 => {
+                        hub.subscribe(client, KINDS[kind], name);
+                        twin.insert((kind, name, client as u32));
+                    }
+                    5..=7 => {
+                        hub.unsubscribe(client, KINDS[kind], name);
+                        twin.remove(&(kind, name, client as u32));
+                    }
+                    _ => {
+                        hub.forget(client);
+                        twin.retain(|(_, _, other)| *other != client as u32);
+                    }
+                }
+                let of = |kind: usize, name: &[u8]| -> Vec<u32> {
+                    twin.iter().filter(|(k, n, _)| (*k, *n) == (kind, name)).map(|(_, _, client)| *client).collect()
+                };
+                for (k, kind) in KINDS.into_iter().enumerate() {
+                    let topics = hub.topics(kind);
+                    let mut live: Vec<_> = topics.names().collect();
+                    live.sort_unstable();
+                    let expected: BTreeSet<_> = twin.iter().filter(|row| row.0 == k).map(|row| row.1).collect();
+                    assert_eq!(live, Vec::from_iter(expected), "seed {seed}");
+                    assert!(names.iter().all(|name| sorted(topics.subscribers(name)) == of(k, name)), "seed {seed}");
+                    let count = twin.iter().filter(|row| row.0 == k && row.2 == client as u32).count();
+                    assert_eq!((topics.count_of(client), topics.names_of(client).len()), (count, count));
+                }
+                let channel = names[below(names.len())];
+                let mut expected: Vec<_> = names
+                    .iter()
+                    .filter(|name| glob::matches(name, channel, false))
+                    .map(|name| (name.to_vec(), of(1, name)))
+                    .filter(|(_, clients)| !clients.is_empty())
+                    .collect();
+                expected.sort();
+                assert_eq!(matching(&hub, channel), expected, "seed {seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Messages on their way: published, but not yet among their receivers' replies.
+//!
+//! A message is put into words once for each protocol version and pattern; a receiver costs eight bytes here. The
+//! command that publishes cannot reach other clients' outputs, which belong to the connections: the loop takes the posts
+//! from here before any other client's command runs, so a client sees messages and its own replies in the order in which
+//! things happened. What a client publishes to itself follows the reply of the command that did it, as in Redis.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::Server;
+use super::session::Session;
+use crate::config::{EventClass, Events};
+use crate::feature::pubsub::Kind;
+use crate::resp::out::Out;
+use crate::resp::reply::{Proto, push_text};
+use crate::store::db::Happened;
+
+/// A message for one client.
+#[derive(Clone, Copy, Debug)]
+struct Post {
+    client: u32,
+    text: u32,
+}
+
+/// Messages to be delivered, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    texts: Vec<Arc<Vec<u8>>>,
+    posts: Vec<Post>,
+}
+
+impl Outbox {
+    /// Messages waiting, counted once for each receiver.
+    pub fn len(&self) -> usize {
+        self.posts.len()
+    }
+
+    /// True when no message waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.posts.is_empty()
+    }
+
+    /// Session index and text of each message.
+    pub fn posts(&self) -> impl Iterator<Item = (usize, &Arc<Vec<u8>>)> {
+        self.posts.iter().map(|post| (post.client as usize, &self.texts[post.text as usize]))
+    }
+
+    /// Forgets all messages, and keeps the room they took.
+    pub fn clear(&mut self) {
+        self.texts.clear();
+        self.posts.clear();
+    }
+
+    /// Moves one client's messages to its output: those posted since there were `from` of them. O(messages since).
+    pub fn deliver(&mut self, client: usize, from: usize, out: &mut Out) {
+        let Outbox { texts, posts } = self;
+        let mut kept = from;
+        for at in from..posts.len() {
+            let post = posts[at];
+            if post.client as usize == client {
+                out.push_shared(&texts[post.text as usize]);
+            } else {
+                posts[kept] = post;
+                kept += 1;
+            }
+        }
+        posts.truncate(kept);
+    }
+
+    /// Posts a message to some clients, each in its own protocol.
+    fn post(&mut self, sessions: &Slab<Session>, receivers: &[u32], parts: &[&[u8]]) -> usize {
+        let (mut resp2, mut resp3) = (None, None);
+        self.posts.reserve(receivers.len());
+        for &client in receivers {
+            let proto = sessions[client as usize].proto;
+            let known = if proto == Proto::Resp2 { &mut resp2 } else { &mut resp3 };
+            let text = *known.get_or_insert_with(|| {
+                self.texts.push(Arc::new(push_text(proto, parts)));
+                self.texts.len() as u32 - 1
+            });
+            self.posts.push(Post { client, text });
+        }
+        receivers.len()
+    }
+}
+
+impl Server {
+    /// Sends a message to the subscribers of a channel and of the patterns it matches. Returns how many they are.
+    pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let Server { hub, outbox, sessions, .. } = self;
+        let direct = hub.topics(Kind::Channel).subscribers(channel);
+        let mut count = outbox.post(sessions, direct, &[b"message", channel, message]);
+        hub.matching(channel, |pattern, receivers| {
+            count += outbox.post(sessions, receivers, &[b"pmessage", pattern, channel, message]);
+        });
+        count
+    }
+
+    /// Sends a message to the subscribers of a shard channel. Returns how many they are.
+    pub fn publish_shard(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let Server { hub, outbox, sessions, .. } = self;
+        outbox.post(sessions, hub.topics(Kind::Shard).subscribers(channel), &[b"smessage", channel, message])
+    }
+
+    /// Ends all subscriptions of a client.
+    pub fn unsubscribe_all(&mut self, client: usize) {
+        if std::mem::take(&mut self.sessions[client].subscribed) {
+            self.hub.forget(client);
+        }
+    }
+
+    /// Tells the subscribers of keyspace events that something happened to a key. Costs one test of a flag when nobody
+    /// asked for such events.
+    #[inline]
+    pub fn notify(&mut self, class: EventClass, event: &str, db: usize, key: &[u8]) {
+        if self.config.notify_keyspace_events.has(class) {
+            self.report(db);
+            self.publish_event(event, db, key);
+        }
+    }
+
+    fn publish_event(&mut self, event: &str, db: usize, key: &[u8]) {
+        if !self.hub.has_listeners() {
+            return;
+        }
+        let events = self.config.notify_keyspace_events;
+        if events.has(EventClass::Keyspace) {
+            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+            self.publish(&channel, event.as_bytes());
+        }
+        if events.has(EventClass::Keyevent) {
+            self.publish(format!("__keyevent@{db}__:{event}").as_bytes(), key);
+        }
+    }
+
+    /// Publishes what a database has noted on its own: keys that came, expired, were overwritten or missed.
+    #[inline]
+    pub fn report(&mut self, db: usize) {
+        if self.config.notify_keyspace_events != Events::NONE {
+            self.report_notes(db);
+        }
+    }
+
+    fn report_notes(&mut self, db: usize) {
+        for note in self.dbs[db].take_notes() {
+            let event = match note.happened {
+                Happened::Created => "new",
+                Happened::Expired => "expired",
+                Happened::Overwritten => "overwritten",
+                Happened::Missed => "keymiss",
+            };
+            self.publish_event(event, db, &note.key);
+        }
+    }
+
+    /// Tells the databases what to note, after `notify-keyspace-events` has been set.
+    pub fn note_wanted_events(&mut self) {
+        let events = self.config.notify_keyspace_events;
+        let wanted = crate::store::db::Noting {
+            created: events.has(EventClass::New),
+            expired: events.has(EventClass::Expired),
+            overwritten: events.has(EventClass::Overwritten),
+            missed: events.has(EventClass::KeyMiss),
+        };
+        self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));
+    }
+}

@@ -1,0 +1,90 @@
+//! Compares the events about keys: the same generated lines must cause the same ones, in the same order.
+
+use crate::generate::{Generator, Line};
+use crate::pair::{Pair, ask};
+use crate::resp::{Client, encode};
+use crate::server::Server;
+use crate::stream::quoted;
+use crate::{number, tables, wanted};
+
+/// Every class there is.
+const EVERYTHING: &str = "KEAnmoc";
+/// What ends the events of a line.
+const MARK: &str = "__key_mark";
+/// Commands that collect whatever due keys they come across, which no two servers do alike.
+const BY_CHANCE: &[&str] = &["randomkey", "scan"];
+/// Lines sent together.
+const BATCH: usize = 50;
+
+/// The events of one line: channel and message.
+type Events = Vec<(String, String)>;
+
+/// A server with somebody who acts and somebody who listens.
+struct Side {
+    actor: Client,
+    listener: Client,
+}
+
+impl Side {
+    fn new(server: &Server) -> Side {
+        let mut actor = server.connect().expect("just started");
+        let mut listener = server.connect().expect("just started");
+        ask(&mut actor, &["FLUSHALL"]);
+        // Else the moment at which a due key leaves is chance.
+        ask(&mut actor, &["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
+        ask(&mut actor, &["CONFIG", "SET", "notify-keyspace-events", EVERYTHING]);
+        ask(&mut listener, &["HELLO", "3"]);
+        listener.send_raw(&encode(&["PSUBSCRIBE", "__key*"])).expect("still running");
+        listener.read_push().expect("a confirmation");
+        Side { actor, listener }
+    }
+
+    /// Runs lines; the events of each.
+    fn run(&mut self, lines: &[Line]) -> Vec<Events> {
+        let mark = encode(&["PUBLISH", MARK, ""]);
+        let bytes: Vec<u8> = lines.iter().flat_map(|line| [encode(line), mark.clone()].concat()).collect();
+        self.actor.send_raw(&bytes).expect("still running");
+        for _ in 0..2 * lines.len() {
+            self.actor.read_reply().expect("a reply for each line");
+        }
+        lines.iter().map(|_| self.until_mark()).collect()
+    }
+
+    fn until_mark(&mut self) -> Events {
+        let mut events = Vec::new();
+        loop {
+            let push = self.listener.read_push().expect("the mark comes at last").value;
+            let words: Vec<String> = push.items().unwrap_or_default().iter().map(|word| word.text()).collect();
+            match &words[..] {
+                [_, _, channel, _] if channel == MARK => return events,
+                [_, _, channel, message] => events.push((channel.clone(), message.clone())),
+                _ => panic!("not a message: {push:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn events_match_those_of_redis() {
+    let Some(pair) = Pair::start(&["--enable-debug-command", "yes"]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
+    let known = tables::known_commands(&pair.subject);
+    let first = number("ALEADB_DIFF_SEED", 1);
+    let mut some = 0;
+    for seed in first..first + number("ALEADB_DIFF_SEEDS", 8) {
+        let mut generator =
+            Generator::new(seed, |name| known.contains(name) && wanted(name) && !BY_CHANCE.contains(&name));
+        let (mut subject, mut oracle) = (Side::new(&pair.subject), Side::new(&pair.oracle));
+        for _ in 0..number("ALEADB_DIFF_STEPS", 4_000) as usize / BATCH {
+            let lines: Vec<Line> = (0..BATCH).map(|_| generator.line()).collect();
+            let (ours, theirs) = (subject.run(&lines), oracle.run(&lines));
+            for ((line, ours), theirs) in lines.iter().zip(&ours).zip(&theirs) {
+                some += theirs.len();
+                assert_eq!(ours, theirs, "seed {seed}: {}", quoted(line));
+            }
+        }
+    }
+    assert!(some > 0, "not one event");
+}

@@ -1,0 +1,214 @@
+//! Keyspace events, as a Redis 8.2.3 publishes them.
+
+use crate::memory::Memory;
+
+/// A server that publishes these events, and a client that hears them all; the other one speaks.
+fn listening(events: &str) -> (Memory, usize) {
+    let mut m = Memory::new();
+    m.run("HELLO 3");
+    m.run("PSUBSCRIBE __key*");
+    let listener = m.client;
+    m.connect();
+    m.expect(&[(&format!("CONFIG SET notify-keyspace-events \"{events}\""), r"+OK\r\n")]);
+    (m, listener)
+}
+
+/// `db:event=key` of each key event that a client was sent.
+fn heard(m: &mut Memory, listener: usize) -> String {
+    let sent = m.take_sent(listener);
+    let events = sent.split(r">4\r\n").skip(1).filter_map(|message| {
+        let words: Vec<&str> = message.split(r"\r\n").collect();
+        let channel = words[5].strip_prefix("__keyevent@")?;
+        Some(format!("{}={}", channel.replace("__:", ":"), words[7]))
+    });
+    events.collect::<Vec<_>>().join(" ")
+}
+
+fn check(m: &mut Memory, listener: usize, rows: &[(&str, &str)]) {
+    for (line, events) in rows {
+        m.run(line);
+        assert_eq!(heard(m, listener), *events, "{line}");
+    }
+}
+
+#[test]
+fn an_event_goes_to_the_keys_channel_and_to_its_own() {
+    let (mut m, listener) = listening("KEA");
+    m.run("SET k v");
+    assert_eq!(
+        m.take_sent(listener),
+        concat!(
+            r">4\r\n$8\r\npmessage\r\n$6\r\n__key*\r\n$16\r\n__keyspace@0__:k\r\n$3\r\nset\r\n",
+            r">4\r\n$8\r\npmessage\r\n$6\r\n__key*\r\n$18\r\n__keyevent@0__:set\r\n$1\r\nk\r\n",
+        )
+    );
+    m.expect(&[
+        ("CONFIG SET notify-keyspace-events K$", r"+OK\r\n"),
+        ("SELECT 3", r"+OK\r\n"),
+        ("SET k w", r"+OK\r\n"),
+    ]);
+    assert_eq!(
+        m.take_sent(listener),
+        r">4\r\n$8\r\npmessage\r\n$6\r\n__key*\r\n$16\r\n__keyspace@3__:k\r\n$3\r\nset\r\n"
+    );
+    for silent in ["", "KEx", "A", "$"] {
+        m.run(&format!("CONFIG SET notify-keyspace-events \"{silent}\""));
+        m.run("SET k w");
+        assert_eq!(m.take_sent(listener), "", "{silent}");
+    }
+}
+
+#[test]
+fn every_command_has_its_events() {
+    let (mut m, listener) = listening("EAnmo");
+    check(
+        &mut m,
+        listener,
+        &[
+            ("set a 1", "0:new=a 0:set=a"),
+            ("set a 2", "0:overwritten=a 0:set=a"),
+            ("set a 3 ex 100", "0:overwritten=a 0:set=a 0:expire=a"),
+            ("set a 4 get", "0:overwritten=a 0:set=a"),
+            ("set nn 4 get", "0:keymiss=nn 0:new=nn 0:set=nn"),
+            ("set nn 4 keepttl", "0:overwritten=nn 0:set=nn"),
+            ("set q 1 pxat 5", "0:new=q 0:set=q 0:expire=q"),
+            ("get q", "0:expired=q 0:keymiss=q"),
+            ("setex a 100 1", "0:overwritten=a 0:set=a 0:expire=a"),
+            ("set a 1 xx", "0:overwritten=a 0:set=a"),
+            ("getset zz 1", "0:keymiss=zz 0:new=zz 0:set=zz"),
+            ("getset zz 2", "0:overwritten=zz 0:set=zz"),
+            ("mset a 1 b 2", "0:overwritten=a 0:set=a 0:new=b 0:set=b"),
+            ("msetnx m1 1 m2 2", "0:new=m1 0:set=m1 0:new=m2 0:set=m2"),
+            ("append a x", "0:append=a"),
+            ("append new x", "0:new=new 0:append=new"),
+            ("append new \"\"", "0:append=new"),
+            ("setrange a 1 xx", "0:setrange=a"),
+            ("setrange nsr 1 xx", "0:new=nsr 0:setrange=nsr"),
+            ("incr i", "0:new=i 0:incrby=i"),
+            ("incr i", "0:incrby=i"),
+            ("decr i", "0:incrby=i"),
+            ("incrbyfloat i 1.5", "0:incrbyfloat=i"),
+            ("incrbyfloat f 1", "0:new=f 0:incrbyfloat=f"),
+            ("rename a b", "0:new=b 0:rename_from=a 0:rename_to=b 0:overwritten=b"),
+            ("rename b c", "0:new=c 0:rename_from=b 0:rename_to=c"),
+            ("renamenx c d", "0:new=d 0:rename_from=c 0:rename_to=d"),
+            ("renamenx d m1", ""),
+            ("rename d m1", "0:new=m1 0:rename_from=d 0:rename_to=m1 0:overwritten=m1"),
+            ("copy m1 e", "0:new=e 0:copy_to=e"),
+            ("copy m1 e replace", "0:new=e 0:copy_to=e 0:overwritten=e"),
+            ("move m1 1", "1:new=m1 0:move_from=m1 1:move_to=m1"),
+            ("move e 1", "1:new=e 0:move_from=e 1:move_to=e"),
+            ("set d 1", "0:new=d 0:set=d"),
+            ("set e 1", "0:new=e 0:set=e"),
+            ("expire e 100", "0:expire=e"),
+            ("expire e -1", "0:del=e"),
+            ("persist d", ""),
+            ("expire d 100", "0:expire=d"),
+            ("persist d", "0:persist=d"),
+            ("getex d ex 100", "0:expire=d"),
+            ("getex d persist", "0:persist=d"),
+            ("getex d pxat 4", "0:del=d"),
+            ("getdel m2", "0:del=m2"),
+            ("del i nn", "0:del=i 0:del=nn"),
+            ("get missing", "0:keymiss=missing"),
+            ("exists missing", "0:keymiss=missing"),
+            ("type missing", "0:keymiss=missing"),
+            ("ttl missing", "0:keymiss=missing"),
+            ("object encoding missing", ""),
+            ("strlen missing", "0:keymiss=missing"),
+            ("mget a1 a2", "0:keymiss=a1 0:keymiss=a2"),
+            ("getrange missing 0 1", "0:keymiss=missing"),
+            ("touch missing", "0:keymiss=missing"),
+            ("getdel missing", "0:keymiss=missing"),
+            ("getex missing", "0:keymiss=missing"),
+            ("lcs mi1 mi2", "0:keymiss=mi1 0:keymiss=mi2"),
+            ("rename zz zz", ""),
+            ("getex zz", ""),
+            ("substr miss 0 1", "0:keymiss=miss"),
+            ("copy missing x", "0:keymiss=missing"),
+            ("swapdb 0 1", ""),
+            ("unlink m1", "0:del=m1"),
+            ("randomkey", ""),
+            ("scan 0", ""),
+            ("setnx a1 1", "0:new=a1 0:set=a1"),
+            ("setnx a1 2", ""),
+            ("set a1 5 nx get", ""),
+            ("set a9 5 nx get", "0:keymiss=a9 0:new=a9 0:set=a9"),
+            ("set a9 6 xx get ex 10", "0:overwritten=a9 0:set=a9 0:expire=a9"),
+            ("set gone 6 xx get", "0:keymiss=gone"),
+            ("setrange nokey 3 \"\"", ""),
+            ("move nokey 3", ""),
+            ("persist nokey", ""),
+            ("expire nokey 1", ""),
+            ("append nokey2 \"\"", "0:new=nokey2 0:append=nokey2"),
+            ("msetnx nokey2 1 nokey3 1", ""),
+            ("setex sx 10 1", "0:new=sx 0:set=sx 0:expire=sx"),
+            ("psetex sx 100000 1", "0:overwritten=sx 0:set=sx 0:expire=sx"),
+            ("set sx 1 px 1000", "0:overwritten=sx 0:set=sx 0:expire=sx"),
+            ("pexpireat sx 1", "0:del=sx"),
+            ("set k 1 exat 1", "0:new=k 0:set=k 0:expire=k"),
+            ("set k2 1", "0:new=k2 0:set=k2"),
+            ("set k2 2 exat 1", "0:overwritten=k2 0:set=k2 0:expire=k2"),
+            ("exists k2", "0:expired=k2 0:keymiss=k2"),
+        ],
+    );
+}
+
+#[test]
+fn lookups_report_the_keys_they_collect() {
+    let (mut m, listener) = listening("EAnmo");
+    m.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    m.server.active_expire = false;
+    for (line, events) in [
+        ("GET y", "0:expired=y 0:keymiss=y"),
+        ("SET y 5", "0:expired=y 0:new=y 0:set=y"),
+        ("GETSET y 6", "0:expired=y 0:keymiss=y 0:new=y 0:set=y"),
+        ("RENAME y y2", "0:expired=y"),
+        ("PERSIST y", "0:expired=y"),
+        ("EXPIRE y 10", "0:expired=y"),
+        ("DEL y", "0:expired=y"),
+        ("INCR y", "0:expired=y 0:new=y 0:incrby=y"),
+        ("COPY y z", "0:expired=y 0:keymiss=y"),
+    ] {
+        m.run("PSETEX y 1 v");
+        m.clock.advance_ms(2);
+        heard(&mut m, listener);
+        check(&mut m, listener, &[(line, events)]);
+        m.run("DEL y");
+    }
+}
+
+#[test]
+fn the_wheel_reports_what_it_collects() {
+    let (mut m, listener) = listening("Ex");
+    m.run("SELECT 2");
+    m.run("PSETEX a 20 v");
+    m.run("PSETEX b 10 v");
+    m.advance_ms(5);
+    assert_eq!(heard(&mut m, listener), "");
+    m.advance_ms(20);
+    assert_eq!(heard(&mut m, listener), "2:expired=b 2:expired=a");
+}
+
+#[test]
+fn a_flushed_database_goes_on_noting() {
+    let (mut m, listener) = listening("En");
+    m.run("FLUSHALL");
+    check(&mut m, listener, &[("SET a 1", "0:new=a"), ("SWAPDB 0 1", ""), ("SET b 1", "0:new=b")]);
+}
+
+#[test]
+fn the_setting_prints_as_redis_prints_it() {
+    let mut m = Memory::new();
+    m.expect(&[
+        ("CONFIG SET notify-keyspace-events KEA", r"+OK\r\n"),
+        ("CONFIG GET notify-keyspace-events", r"*2\r\n$22\r\nnotify-keyspace-events\r\n$3\r\nAKE\r\n"),
+        (
+            "CONFIG SET notify-keyspace-events Q",
+            concat!(
+                r"-ERR CONFIG SET failed (possibly related to argument \'notify-keyspace-events\') - ",
+                r"Invalid event class character. Use \'Ag$lshzxeKEtmdn\'.\r\n",
+            ),
+        ),
+    ]);
+}
