@@ -14,9 +14,9 @@ pub const WINDOW_S: u64 = 60;
 
 /// Lags below this are counted by the millisecond; above it there are four steps an octave.
 const EXACT_MS: u64 = 8;
-/// Two to this power milliseconds, 4.6 hours, are in the last octave; what is later still is counted there too.
+/// Two to this power milliseconds, 4.6 hours, end the last octave; what is later still is counted in it.
 const LAST_OCTAVE: u32 = 24;
-const BUCKETS: usize = EXACT_MS as usize + 4 * (LAST_OCTAVE as usize - 2);
+const BUCKETS: usize = EXACT_MS as usize + 4 * (LAST_OCTAVE as usize - 3);
 
 #[derive(Clone, Copy, Debug)]
 struct Second {

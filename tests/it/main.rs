@@ -5,10 +5,12 @@ mod memory;
 
 mod admin;
 mod client;
+mod clock;
 mod config;
 mod connection;
 mod debug;
 mod expire;
+mod expiry;
 mod info;
 mod introspect;
 mod keys;
