@@ -19,11 +19,14 @@ const PER_SHARD: &[&str] = &["nondeterministic_output", "request_policy:all_shar
 pub const ROWS: &[Spec] = &[Spec::container(
     "EXPIRY",
     &[
-        Spec::new("FORECAST", -2, Flags::NONE, forecast).group(Group::Server, Category::NONE, SINCE).tips(PER_SHARD).doc(
-            "Tells how many keys and bytes fall due, and when.",
-            "O(D) for D databases that have keys with a deadline",
-            "[seconds [seconds ...]]",
-        ),
+        Spec::new("FORECAST", -2, Flags::NONE, forecast)
+            .group(Group::Server, Category::NONE, SINCE)
+            .tips(PER_SHARD)
+            .doc(
+                "Tells how many keys and bytes fall due, and when.",
+                "O(D) for D databases that have keys with a deadline",
+                "[seconds [seconds ...]]",
+            ),
         Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help_text)
             .group(Group::Server, Category::NONE, SINCE)
             .doc("Explains the subcommands.", "O(1)", ""),

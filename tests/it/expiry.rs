@@ -19,7 +19,8 @@ fn field(m: &mut Memory, name: &str) -> String {
 fn lag_is_that_of_the_keys_the_timers_removed() {
     let mut m = Memory::new();
     let lag = |numbers: [u32; 6]| {
-        let names = ["8\\r\\nwindow_s", "4\\r\\nkeys", "6\\r\\np50_ms", "6\\r\\np99_ms", "6\\r\\nmax_ms", "9\\r\\nbehind_ms"];
+        let names =
+            ["8\\r\\nwindow_s", "4\\r\\nkeys", "6\\r\\np50_ms", "6\\r\\np99_ms", "6\\r\\nmax_ms", "9\\r\\nbehind_ms"];
         names.iter().zip(numbers).map(|(name, n)| format!(r"${name}\r\n:{n}\r\n")).collect::<String>()
     };
     m.expect(&[("EXPIRY LAG", &format!(r"*12\r\n{}", lag([60, 0, 0, 0, 0, 0])))]);
