@@ -109,6 +109,7 @@ def measure_storm(name, command, args, raw):
         full = server.resident_settled()
         if time.time() * 1000 > due_ms - 1000:
             raise SystemExit("expiry-bench: the fill took longer than the keys' lives")
+        control.ask("CONFIG", "RESETSTAT")
         while time.time() * 1000 < due_ms - 1000:
             time.sleep(0.01)
         before, after, gone_ms = [], [], None
@@ -129,6 +130,8 @@ def measure_storm(name, command, args, raw):
             if gone_ms is not None and now_ms > due_ms + gone_ms + 200:
                 break
             time.sleep(0.0003)
+        figures = own_figures(control)
+        time.sleep(args.settle)
         drained = server.resident_settled()
         gone = f"after {gone_ms:.0f} ms" if gone_ms is not None else f"not within {args.wait:g} s"
         label = f"storm {args.keys:>10} {name:10}"
@@ -136,17 +139,17 @@ def measure_storm(name, command, args, raw):
         print(f"{label} GET ms, the second before: {percentiles(before)}")
         print(f"{label} GET ms, until all gone:    {percentiles(after)}")
         print(f"{label} resident bytes a key: plain {(plain - empty) / args.keys:.1f}, "
-              f"with TTL {(full - plain) / args.keys:.1f}, still there when gone {(drained - plain) / args.keys:.1f}")
-        own_figures(control, label)
+              f"with TTL {(full - plain) / args.keys:.1f}, still there {args.settle:g} s later {(drained - plain) / args.keys:.1f}")
+        if figures:
+            print(f"{label} from inside: {figures}", flush=True)
 
 
-def own_figures(control, label):
+def own_figures(control):
     """What AleaDB says of itself; other servers have no such section."""
     text = control.ask("INFO", "all").decode()
     fields = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
     wanted = ("turn_us_max", "expiry_lag_p50_ms", "expiry_lag_p99_ms", "expiry_lag_max_ms", "expiry_turns_over_budget")
-    if "expiry_lag_keys" in fields:
-        print(f"{label} from inside: " + ", ".join(f"{name} {fields[name]}" for name in wanted), flush=True)
+    return ", ".join(f"{name} {fields[name]}" for name in wanted) if "expiry_lag_keys" in fields else ""
 
 
 def arguments():
@@ -159,6 +162,7 @@ def arguments():
     parser.add_argument("--probes", type=int, default=1000, help="keys due at one instant (%(default)s)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys of the storm (%(default)s)")
     parser.add_argument("--large", action="store_true", help="10M keys: the populations end with 10000000, and so many storm")
+    parser.add_argument("--settle", type=float, default=12, help="seconds after the storm until memory is looked at")
     parser.add_argument("--wait", type=float, default=45, help="seconds after which what has not happened counts as never")
     args = parser.parse_args()
     args.tests, args.populations = args.tests.split(","), [int(count) for count in args.populations.split(",")]
