@@ -1,9 +1,9 @@
 //! What happens by the clock rather than by request: expiry within a budget, and the periodic housekeeping of `hz`.
 //!
 //! # What expiry costs a turn
-//! Due keys are removed in chunks of [`CHUNK_KEYS`], and the clock is read after each. A turn stops at the end of its slice
-//! of time and the next one goes on there, without sleeping in between: [`SLICE_NS`] while keys leave on time,
-//! growing to [`SLICE_NS_MAX`] as the lag does. A turn serves clients for half a millisecond at most, so expiry gets a
+//! Due keys are removed in chunks of `CHUNK_KEYS`, and the clock is read after each. A turn stops at the end of its slice
+//! of time and the next one goes on there, without sleeping in between: `SLICE_NS` while keys leave on time,
+//! growing to `SLICE_NS_MAX` as the lag does. A turn serves clients for half a millisecond at most, so expiry gets a
 //! third of a busy server at first and half of it later, which is more than clients can spend on setting deadlines: it
 //! always catches up. What a client waits longer for its reply because of expiry is one slice and one chunk.
 
