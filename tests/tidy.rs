@@ -57,6 +57,7 @@ const CONFINED: &[Confined] = &[
             // A Python client's script has no such helper, and a benchmark paces its load.
             "tests/clients/redis_py.py",
             "scripts/bench.py",
+            "scripts/expiry-bench.py",
             "scripts/bench.sh",
         ],
         why: "wait for a condition with a deadline (tests), or use the timers (server)",

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod database;
 pub mod debug;
 pub mod expire;
+pub mod expiry;
 mod help;
 pub mod info;
 pub mod introspect;
@@ -42,6 +43,7 @@ const FAMILIES: &[&[Spec]] = &[
     info::ROWS,
     introspect::ROWS,
     memory::ROWS,
+    expiry::ROWS,
     debug::ROWS,
 ];
 

@@ -1,6 +1,7 @@
 //! The server's data, in a dozen owned parts. No sockets: connections belong to `net`, which owns a `Server` beside them.
 
 pub mod ctx;
+pub mod lag;
 pub mod outbox;
 pub mod session;
 pub mod stats;

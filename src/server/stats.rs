@@ -1,5 +1,7 @@
 //! Counters of the server, as INFO reports them.
 
+use super::lag::Lags;
+
 /// Counts of one command.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CommandStats {
@@ -69,6 +71,14 @@ pub struct Stats {
     pub writes: u64,
     /// Times expiry stopped at its budget with due keys left.
     pub expire_budgets_spent: u64,
+    /// Keys expired per second.
+    pub expired_rate: Rate,
+    /// How late keys left in the last minute.
+    pub lags: Lags,
+    /// Milliseconds by which expiry was behind at its last turn; 0 while it keeps up.
+    pub expire_behind_ms: u64,
+    /// Times the wall clock was seen to jump.
+    pub clock_jumps: u64,
     /// Turns of the loop.
     pub turns: u64,
     /// Nanoseconds the loop worked, waiting for events not counted.

@@ -2,5 +2,6 @@
 
 pub mod db;
 pub mod entry;
+pub mod forecast;
 pub mod hash;
 pub mod table;

@@ -136,6 +136,36 @@ pub fn purge() -> io::Result<()> {
     command(c"arena.4096.purge")
 }
 
+/// Returns unused pages to the system when dropped: handed to the helper thread, whose work is dropping.
+#[derive(Debug)]
+pub struct PurgeOnDrop;
+
+impl Drop for PurgeOnDrop {
+    fn drop(&mut self) {
+        if let Err(error) = purge() {
+            log::warn!("The allocator cannot return unused memory: {error}");
+        }
+    }
+}
+
+/// Stops the allocator from returning pages to the system in passing, inside some unlucky `free` of the loop: after a mass
+/// expiry that takes milliseconds. [`PurgeOnDrop`] on the helper thread does it instead. Called once, at the start, by the
+/// loop's thread, whose arena is the first.
+///
+/// # Errors
+/// The allocator is not jemalloc, or lacks the settings.
+pub fn keep_unused_pages() -> io::Result<()> {
+    let settings =
+        [c"arenas.dirty_decay_ms", c"arenas.muzzy_decay_ms", c"arena.0.dirty_decay_ms", c"arena.0.muzzy_decay_ms"];
+    for name in settings {
+        let never: isize = -1;
+        // SAFETY: the name ends in a zero byte, and these settings are of type `ssize_t`.
+        unsafe { tikv_jemalloc_ctl::raw::write(name.to_bytes_with_nul(), never) }
+            .map_err(|error| io::Error::other(format!("{}: {error}", name.to_string_lossy())))?;
+    }
+    Ok(())
+}
+
 /// Runs one of jemalloc's controls that neither takes nor returns a value.
 fn command(name: &std::ffi::CStr) -> io::Result<()> {
     use std::ptr::null_mut;

@@ -77,6 +77,7 @@ impl Drop for Background {
 }
 
 fn run(received: &Receiver<Box<dyn Send>>, pending: &AtomicUsize) {
+    super::limits::lower_thread_priority();
     let mut ledger = Ledger::new();
     for value in received {
         drop(value);

@@ -324,6 +324,16 @@ pub fn set_permission(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
+/// Gives the calling thread the lowest priority, so that its work never takes the processor from the loop for long.
+/// Elsewhere than on Linux, where priorities belong to processes, it does nothing.
+pub fn lower_thread_priority() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: a call without pointers; on Linux 0 names the calling thread. Failing leaves the priority as it was.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

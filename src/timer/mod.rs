@@ -10,4 +10,4 @@ pub mod wheel;
 #[cfg(test)]
 mod tests;
 
-pub use wheel::{KEY_SLOTS, Progress, SweepVerdict, Verdict, Wheel};
+pub use wheel::{KEY_SLOTS, Progress, SweepVerdict, Verdict, Visitor, Wheel};

@@ -53,13 +53,13 @@ impl Nodes {
             self.free = next;
             id
         } else {
-            self.cut(payload)?
+            self.cut_one(payload)?
         };
         self.used += 1;
         Some(id)
     }
 
-    fn cut(&mut self, payload: u32) -> Option<u32> {
+    fn cut_one(&mut self, payload: u32) -> Option<u32> {
         let id = self.cut.checked_add(1)?;
         if (self.cut as usize).is_multiple_of(CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
@@ -94,6 +94,11 @@ impl Nodes {
     fn node_mut(&mut self, id: u32) -> &mut Node {
         let index = (id - 1) as usize;
         &mut self.chunks[index >> CHUNK_BITS][index % CHUNK]
+    }
+
+    /// Nodes ever cut from the chunks: the highest id there is.
+    pub fn cut(&self) -> u32 {
+        self.cut
     }
 
     /// Nodes in use.

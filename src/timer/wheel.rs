@@ -102,6 +102,10 @@ const TICK_MAX: i64 = i64::MAX - SLOTS_MAX as i64;
 /// Nodes of one slot that [`Wheel::sweep`] sorts at a time to find repeated payloads: 16 KiB of copied payloads.
 const SWEEP_CHUNK: usize = 4096;
 
+/// Nodes told of at once before they are visited: enough for the memory's latency to be hidden, few enough that what they
+/// name is still in the first-level cache when its turn comes.
+const AHEAD: usize = 16;
+
 /// What an owner answers when one of its nodes is visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -120,6 +124,27 @@ pub enum SweepVerdict {
     Drop,
     /// Move it to the slot of this deadline (Unix ms).
     Again(i64),
+}
+
+/// A wheel's owner, as [`Wheel::advance_with`] asks it.
+pub trait Visitor {
+    /// These payloads are about to be visited, unless the budget ends before: a chance to load what they name into the
+    /// cache, all of it at once.
+    fn ahead(&mut self, payloads: &[u32]);
+    /// One node, at this tick.
+    fn visit(&mut self, payload: u32, tick: i64) -> Verdict;
+}
+
+/// An owner that is only a function.
+struct Each<F>(F);
+
+impl<F: FnMut(u32, i64) -> Verdict> Visitor for Each<F> {
+    #[inline]
+    fn ahead(&mut self, _payloads: &[u32]) {}
+    #[inline]
+    fn visit(&mut self, payload: u32, tick: i64) -> Verdict {
+        (self.0)(payload, tick)
+    }
 }
 
 /// How far [`Wheel::advance`] got.
@@ -213,18 +238,23 @@ impl Wheel {
     ///
     /// Each node costs one unit of `budget`; when there is none left, the visit stops, within a slot too, and the next
     /// call goes on there. O(nodes visited).
-    pub fn advance(&mut self, now_ms: i64, budget: &mut usize, mut visit: impl FnMut(u32, i64) -> Verdict) -> Progress {
+    pub fn advance(&mut self, now_ms: i64, budget: &mut usize, visit: impl FnMut(u32, i64) -> Verdict) -> Progress {
+        self.advance_with(now_ms, budget, &mut Each(visit))
+    }
+
+    /// The same as [`Wheel::advance`], for an owner that wants to know some nodes ahead which payloads come.
+    pub fn advance_with(&mut self, now_ms: i64, budget: &mut usize, visitor: &mut impl Visitor) -> Progress {
         let now = now_ms.min(TICK_MAX);
         if now < self.last {
             return Progress { lag_ms: 0, done: true };
         }
-        if !self.drain_late(budget, &mut visit) || !self.drain_taken(budget, &mut visit) {
+        if !self.drain_late(budget, visitor) || !self.drain_taken(budget, visitor) {
             return self.behind(now);
         }
         self.skip_revolutions(now);
         while let Some(tick) = self.next_slot_tick().filter(|&tick| tick <= now) {
             self.take(tick);
-            if !self.drain_taken(budget, &mut visit) {
+            if !self.drain_taken(budget, visitor) {
                 return self.behind(now);
             }
         }
@@ -256,6 +286,51 @@ impl Wheel {
             return Some(self.last);
         }
         self.next_slot_tick()
+    }
+
+    /// Shows the payloads of up to `limit` nodes in the order in which they will be visited, and changes nothing. Returns the
+    /// tick up to which all nodes were shown, so that every timer due until then was among them: `i64::MAX` if there are no
+    /// more nodes, `i64::MIN` if that cannot be said. O(limit).
+    pub fn preview(&self, limit: usize, mut show: impl FnMut(u32)) -> i64 {
+        let mut left = limit;
+        let mut show_list = |mut id: u32| {
+            while id != NONE {
+                if left == 0 {
+                    return false;
+                }
+                left -= 1;
+                let node = self.nodes.node(id);
+                show(node.payload);
+                id = node.next;
+            }
+            true
+        };
+        if self.skip.is_some() || !show_list(self.late) || !show_list(self.taken) {
+            return i64::MIN;
+        }
+        // The slots from the one after `last` to the end, then those before it.
+        let first = self.slot(self.last + 1);
+        for (mut from, end) in [(first, self.heads.len()), (0, first)] {
+            while let Some(slot) = self.occupied.at_or_after(from).filter(|&slot| slot < end) {
+                if !show_list(self.heads[slot]) {
+                    return self.tick_of(slot) - 1;
+                }
+                from = slot + 1;
+            }
+        }
+        i64::MAX
+    }
+
+    /// The payload of a node chosen by `draw(n)`, a number below `n`: of any node there ever was, one that is free now may
+    /// be among them. `None` if there never was one. O(1).
+    pub fn draw_payload(&self, draw: impl FnOnce(u64) -> u64) -> Option<u32> {
+        let cut = u64::from(self.nodes.cut());
+        (cut > 0).then(|| self.nodes.node(draw(cut) as u32 + 1).payload)
+    }
+
+    /// How many of the nodes there ever were are in use, from 0 to 1.
+    pub fn density(&self) -> f64 {
+        self.len() as f64 / f64::from(self.nodes.cut().max(1))
     }
 
     /// One step of a pass over all slots that frees garbage before its tick comes; for owners whose nodes greatly
@@ -380,7 +455,7 @@ impl Wheel {
     }
 
     /// Visits the late nodes. False if the budget ran out first.
-    fn drain_late(&mut self, budget: &mut usize, visit: &mut impl FnMut(u32, i64) -> Verdict) -> bool {
+    fn drain_late(&mut self, budget: &mut usize, visitor: &mut impl Visitor) -> bool {
         while self.late != NONE {
             if *budget == 0 {
                 return false;
@@ -388,36 +463,54 @@ impl Wheel {
             *budget -= 1;
             let id = self.late;
             self.late = self.nodes.node(id).next;
-            self.visit(id, visit);
+            self.visit(id, visitor);
         }
         true
     }
 
     /// Visits what is left of the slot taken, or puts it back if its tick is to come again. False if the budget ran out
     /// first.
-    fn drain_taken(&mut self, budget: &mut usize, visit: &mut impl FnMut(u32, i64) -> Verdict) -> bool {
+    fn drain_taken(&mut self, budget: &mut usize, visitor: &mut impl Visitor) -> bool {
         let rewound = self.taken_tick > self.last;
+        let mut announced = 0;
         while self.taken != NONE {
             if *budget == 0 {
                 return false;
             }
+            if announced == 0 && !rewound {
+                announced = self.announce(*budget, visitor);
+            }
+            announced = announced.saturating_sub(1);
             *budget -= 1;
             let id = self.taken;
             self.taken = self.nodes.node(id).next;
             if rewound {
                 self.link(id, self.slot(self.taken_tick));
             } else {
-                self.visit(id, visit);
+                self.visit(id, visitor);
             }
         }
         true
     }
 
+    /// Tells the owner which nodes of the slot taken come next; returns how many.
+    #[inline]
+    fn announce(&self, budget: usize, visitor: &mut impl Visitor) -> usize {
+        let (mut payloads, mut count, mut id) = ([0; AHEAD], 0, self.taken);
+        while id != NONE && count < AHEAD.min(budget) {
+            let node = self.nodes.node(id);
+            payloads[count] = node.payload;
+            (count, id) = (count + 1, node.next);
+        }
+        visitor.ahead(&payloads[..count]);
+        count
+    }
+
     /// Asks the owner about a node, in no list, at tick `last`. `Again` of a tick not after it becomes the next tick:
     /// were it `late` instead, an owner that answers so would be asked for ever within one call.
     #[inline]
-    fn visit(&mut self, id: u32, visit: &mut impl FnMut(u32, i64) -> Verdict) {
-        match visit(self.nodes.node(id).payload, self.last) {
+    fn visit(&mut self, id: u32, visitor: &mut impl Visitor) {
+        match visitor.visit(self.nodes.node(id).payload, self.last) {
             Verdict::Drop => self.nodes.release(id),
             Verdict::Again(deadline_ms) => {
                 self.place(id, deadline_ms.max(self.last + 1));

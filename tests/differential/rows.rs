@@ -48,11 +48,12 @@ pub fn all() -> Vec<Row> {
 }
 
 /// Commands of our own that have no dot in their name.
-const OURS: &[&str] = &["abort", "sleep", "handshake"];
+const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry"];
 
 /// Whether only our server has the command.
 pub fn is_ours(full_name: &str) -> bool {
-    full_name.contains('.') || OURS.contains(&full_name)
+    let container = full_name.split('|').next().unwrap_or(full_name);
+    full_name.contains('.') || OURS.contains(&container)
 }
 
 /// Commands that no generated line names, each with its reason.

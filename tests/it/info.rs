@@ -55,6 +55,7 @@ fn sections_are_chosen_as_in_redis() {
     let mut all = DEFAULT.to_vec();
     all.insert(9, "Commandstats");
     all.insert(11, "Latencystats");
+    all.push("Expiry");
     assert_eq!(headings(&text(&mut m, "INFO all")), all);
     assert_eq!(headings(&text(&mut m, "INFO EVERYTHING cpu")), all);
     // Whatever the order asked for, each once, in Redis's order.

@@ -5,11 +5,13 @@ mod memory;
 
 mod admin;
 mod client;
+mod clock;
 mod config;
 mod connection;
 mod debug;
 mod dispatch;
 mod expire;
+mod expiry;
 mod info;
 mod introspect;
 mod keys;

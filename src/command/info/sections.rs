@@ -1,12 +1,13 @@
 //! What each section of INFO says. Names and order are those of Redis 8.2; a part of Redis that does not exist here
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
-//! Beyond Redis: `aleadb_version` in Server and `turn_us_max`, the longest turn of the loop, in Stats.
+//! Beyond Redis: `aleadb_version` in Server, `turn_us_max`, the longest turn of the loop, in Stats, and the section Expiry.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use crate::base::clock::Now;
+use crate::command::expiry::Outlook;
 use crate::command::memory::{Account, excess, ratio};
 use crate::command::{self, Command};
 use crate::config::Supervised;
@@ -53,6 +54,7 @@ pub(super) const SECTIONS: &[Section] = &[
     section("Latencystats", &["latencystats"], Shown::WithAll, nothing),
     section("Cluster", &["cluster"], Shown::ByDefault, cluster),
     section("Keyspace", &["keyspace"], Shown::ByDefault, keyspace),
+    section("Expiry", &["expiry"], Shown::WithAll, expiry),
 ];
 
 const fn section(
@@ -416,6 +418,30 @@ fn keyspace(r: &mut Report<'_>) {
             r.field(format_args!("db{index}"), line);
         }
     }
+}
+
+/// How punctual the timers of keys are. What is due is counted or estimated as EXPIRY FORECAST does.
+fn expiry(r: &mut Report<'_>) {
+    let now = r.now;
+    let outlook = Outlook::take(r.server);
+    let due = outlook.between(i64::MIN, now.unix_ms);
+    let stats = &r.server.stats;
+    let lags = stats.lags.summary(now.mono_ms() / 1000);
+    let (behind_ms, per_s) = (stats.expire_behind_ms, stats.expired_rate.per_second());
+    let (over_budget, jumps) = (stats.expire_budgets_spent, stats.clock_jumps);
+    r.field("expiry_timed_keys", outlook.timed);
+    r.field("expiry_due_keys", due.keys.round());
+    r.field("expiry_due_bytes", due.bytes.round());
+    // -1: there is none, or too much is due for a look at what comes after it.
+    r.field("expiry_next_ms", outlook.next_in_ms(now).unwrap_or(-1));
+    r.field("expiry_lag_keys", lags.keys);
+    r.field("expiry_lag_p50_ms", lags.p50_ms);
+    r.field("expiry_lag_p99_ms", lags.p99_ms);
+    r.field("expiry_lag_max_ms", lags.max_ms);
+    r.field("expiry_behind_ms", behind_ms);
+    r.field("expiry_keys_per_sec", per_s);
+    r.field("expiry_turns_over_budget", over_budget);
+    r.field("expiry_clock_jumps", jumps);
 }
 
 /// Buckets and keys with a deadline that are looked at for the mean time to live.

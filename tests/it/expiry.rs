@@ -1,0 +1,313 @@
+//! EXPIRY and INFO's section of it, and expiry itself against a naive twin under tiny budgets and a clock that jumps.
+
+use std::collections::HashMap;
+
+use aleadb::base::clock::Clock;
+use aleadb::base::prng::Prng;
+use aleadb::engine::cron::Cron;
+
+use crate::memory::{Memory, START_MS};
+
+/// The value of a field of INFO's section.
+fn field(m: &mut Memory, name: &str) -> String {
+    let text = m.run("INFO expiry");
+    let (_, rest) = text.split_once(&format!("{name}:")).expect("the field is there");
+    rest.split_once(r"\r\n").expect("the line ends").0.to_owned()
+}
+
+#[test]
+fn lag_is_that_of_the_keys_the_timers_removed() {
+    let mut m = Memory::new();
+    let lag = |numbers: [u32; 6]| {
+        let names =
+            ["8\\r\\nwindow_s", "4\\r\\nkeys", "6\\r\\np50_ms", "6\\r\\np99_ms", "6\\r\\nmax_ms", "9\\r\\nbehind_ms"];
+        names.iter().zip(numbers).map(|(name, n)| format!(r"${name}\r\n:{n}\r\n")).collect::<String>()
+    };
+    m.expect(&[("EXPIRY LAG", &format!(r"*12\r\n{}", lag([60, 0, 0, 0, 0, 0])))]);
+    for i in 0..99 {
+        m.run(&format!("SET a{i} v PX 10"));
+    }
+    m.run("SET b v PX 5");
+    m.advance_ms(12);
+    m.expect(&[("EXPIRY LAG", &format!(r"*12\r\n{}", lag([60, 100, 2, 2, 7, 0])))]);
+    m.run("HELLO 3");
+    m.expect(&[("EXPIRY LAG", &format!(r"%6\r\n{}", lag([60, 100, 2, 2, 7, 0])))]);
+    assert_eq!((field(&mut m, "expiry_lag_p99_ms").as_str(), field(&mut m, "expiry_lag_max_ms").as_str()), ("2", "7"));
+    m.advance_ms(60_000);
+    assert!(m.run("EXPIRY LAG").contains(&lag([60, 0, 0, 0, 0, 0])));
+    m.run("SET c v PX 1");
+    m.advance_ms(4);
+    m.expect(&[("CONFIG RESETSTAT", r"+OK\r\n"), ("EXPIRY LAG", &format!(r"%6\r\n{}", lag([60, 0, 0, 0, 0, 0])))]);
+}
+
+/// A forecast's rows: after, until, keys.
+fn forecast(m: &mut Memory, line: &str) -> Vec<(Option<i64>, Option<i64>, i64)> {
+    let text = m.run(line);
+    let number = |row: &str, name: &str| {
+        let rest = row.split_once(&format!(r"{name}\r\n")).expect(name).1;
+        let word = rest.split_once(r"\r\n").expect("the line ends").0;
+        word.strip_prefix(':').map(|digits| digits.parse::<i64>().expect("digits"))
+    };
+    let rows = text.split(r"$7\r\nafter_s\r\n").skip(1).map(|row| format!(r"after_s\r\n{row}"));
+    rows.map(|row| (number(&row, "after_s"), number(&row, "until_s"), number(&row, r"$4\r\nkeys").expect("a number")))
+        .collect()
+}
+
+#[test]
+fn a_small_database_is_forecast_exactly() {
+    let mut m = Memory::new();
+    for (seconds, count) in [(1, 3), (2, 5), (60, 7), (61, 2), (4_000, 11), (90_000, 13), (10_000_000, 1)] {
+        for i in 0..count {
+            m.run(&format!("SET k:{seconds}:{i} v EX {seconds}"));
+        }
+    }
+    // Deadlines that moved either way, or went, count once and where they are now.
+    m.run("EXPIRE k:60:0 70");
+    m.run("EXPIRE k:90000:0 5");
+    m.run("EXPIRE k:90000:0 9");
+    m.run("PERSIST k:4000:0");
+    m.run("SELECT 3");
+    m.run("SET elsewhere v EX 1");
+    m.run("SET plain v");
+    let (n, s) = (None, Some);
+    let rows = vec![
+        (n, s(0), 0),
+        (s(0), s(1), 4),
+        (s(1), s(10), 6),
+        (s(10), s(60), 6),
+        (s(60), s(600), 3),
+        (s(600), s(3600), 0),
+        (s(3600), s(86_400), 10),
+        (s(86_400), n, 13),
+    ];
+    assert_eq!(forecast(&mut m, "EXPIRY FORECAST"), rows);
+    assert!(m.run("EXPIRY FORECAST").contains(r"$7\r\nexact_s\r\n$-1\r\n$7\r\nsampled\r\n:0\r\n"));
+    assert_eq!(forecast(&mut m, "EXPIRY FORECAST 2"), [(n, s(0), 0), (s(0), s(2), 9), (s(2), n, 33)]);
+    // Due and not removed, as while expiry is switched off.
+    m.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    m.server.active_expire = false;
+    m.advance_ms(2_000);
+    assert_eq!(forecast(&mut m, "EXPIRY FORECAST 2"), [(n, s(0), 9), (s(0), s(2), 0), (s(2), n, 33)]);
+    assert_eq!(field(&mut m, "expiry_due_keys"), "9");
+    assert_ne!(field(&mut m, "expiry_due_bytes"), "0");
+    assert_eq!((field(&mut m, "expiry_timed_keys"), field(&mut m, "expiry_next_ms")), ("42".into(), "7000".into()));
+}
+
+#[test]
+fn a_large_database_is_estimated_beyond_what_is_counted() {
+    // Some of 20,000 keys have a deadline, evenly over 1,000 seconds: all, or one in fifty.
+    for every in [1, 50] {
+        let mut m = Memory::new();
+        for i in 0..20_000 {
+            let ttl = if i % every == 0 { format!(" PX {}", 50 * i + 50) } else { String::new() };
+            m.run(&format!("SET key:{i} v{ttl}"));
+        }
+        let (total, rows) = (20_000 / every, forecast(&mut m, "EXPIRY FORECAST 10 500"));
+        assert_eq!(rows[1].2, if every == 1 { 200 } else { 4 }, "the near is counted");
+        let share = rows[2].2 as f64 / total as f64;
+        assert!((0.42..0.56).contains(&share), "490 of 1,000 seconds have {share} of the keys");
+        assert!((rows.iter().map(|row| row.2).sum::<i64>() - total).abs() <= 2);
+    }
+}
+
+#[test]
+fn bad_ranges_and_unknown_subcommands_are_refused() {
+    let bad = r"-ERR seconds must be positive integers in ascending order, 64 at most\r\n";
+    let many = format!("EXPIRY FORECAST {}", (1..66).map(|i| i.to_string()).collect::<Vec<_>>().join(" "));
+    Memory::new().expect(&[
+        ("EXPIRY FORECAST 0", bad),
+        ("EXPIRY FORECAST 5 5", bad),
+        ("EXPIRY FORECAST 9223372036854775807", bad),
+        (&many, bad),
+        ("EXPIRY FORECAST x", r"-ERR value is not an integer or out of range\r\n"),
+        ("EXPIRY LAG x", r"-ERR wrong number of arguments for \'expiry|lag\' command\r\n"),
+        ("EXPIRY", r"-ERR wrong number of arguments for \'expiry\' command\r\n"),
+        ("EXPIRY FOO", r"-ERR unknown subcommand \'FOO\'. Try EXPIRY HELP.\r\n"),
+    ]);
+    let help = Memory::new().run("EXPIRY HELP");
+    assert!(help.contains("+EXPIRY <subcommand>") && help.contains("+LAG") && help.contains("+FORECAST"));
+}
+
+#[test]
+fn the_section_is_shown_only_when_asked_for() {
+    let mut m = Memory::new();
+    assert!(!m.run("INFO").contains("# Expiry"));
+    for asked in ["INFO all", "INFO everything", "INFO EXPIRY"] {
+        assert!(m.run(asked).contains(r"# Expiry\r\nexpiry_timed_keys:0\r\nexpiry_due_keys:0\r\n"), "{asked}");
+    }
+    assert_eq!(field(&mut m, "expiry_next_ms"), "-1");
+}
+
+/// A naive server: each key's deadline, nothing else.
+struct Twin {
+    deadlines: HashMap<(usize, u64), Option<i64>>,
+}
+
+impl Twin {
+    fn lives(&self, key: (usize, u64), now_ms: i64) -> bool {
+        self.deadlines.get(&key).is_some_and(|deadline| deadline.is_none_or(|ms| ms > now_ms))
+    }
+}
+
+/// Runs turns until nothing is left to do; how many it took.
+fn settle(m: &mut Memory, cron: &mut Cron) -> usize {
+    let now = m.clock.now();
+    let mut turns = 1;
+    while cron.expire(&mut m.server, now) {
+        turns += 1;
+        assert!(turns < 100_000, "expiry comes to an end");
+    }
+    turns
+}
+
+#[test]
+fn any_history_agrees_with_a_naive_twin() {
+    for seed in 0..40 {
+        history(seed, seed % 4 == 3);
+    }
+}
+
+/// Random commands, turns with tiny budgets and time that passes; with `jumps`, the wall clock also goes back and forth.
+fn history(seed: u64, jumps: bool) {
+    let (mut m, mut rng) = (Memory::new(), Prng::seeded(seed));
+    let budget = 1 + rng.below(5) as usize;
+    let mut cron = Cron::with_keys_per_turn(budget);
+    let mut twin = Twin { deadlines: HashMap::new() };
+    for step in 0..1_500 {
+        let key = (rng.below(3) as usize, rng.below(60));
+        let (db, name) = (key.0, key.1);
+        let now_ms = m.clock.now().unix_ms;
+        let (ttl_max_ms, pass_max_ms) = ([20, 2_000, 3_000_000], [3, 300, 2_000_000]);
+        let (a, b) = (rng.below(3) as usize, rng.below(3) as usize);
+        let (ttl_ms, pass_ms) = (1 + rng.below(ttl_max_ms[a]), rng.below(pass_max_ms[b]));
+        let lives = twin.lives(key, now_ms);
+        m.run(&format!("SELECT {db}"));
+        match rng.below(10) {
+            0..3 => {
+                m.run(&format!("SET {name} v PX {ttl_ms}"));
+                twin.deadlines.insert(key, Some(now_ms + ttl_ms as i64));
+            }
+            3 => {
+                m.run(&format!("SET {name} v"));
+                twin.deadlines.insert(key, None);
+            }
+            4..6 => {
+                assert_eq!(m.run(&format!("PEXPIRE {name} {ttl_ms}")), format!(r":{}\r\n", u8::from(lives)));
+                if lives {
+                    twin.deadlines.insert(key, Some(now_ms + ttl_ms as i64));
+                }
+            }
+            6 => {
+                assert_eq!(m.run(&format!("DEL {name}")), format!(r":{}\r\n", u8::from(lives)));
+                twin.deadlines.remove(&key);
+            }
+            7 => m.clock.advance_ms(pass_ms),
+            8 if jumps => {
+                // What has left is gone for good, and does not come again with an earlier time.
+                settle(&mut m, &mut cron);
+                twin.deadlines.retain(|_, deadline| deadline.is_none_or(|ms| ms > now_ms));
+                m.clock.step_wall_ms(rng.below(4_000_000) as i64 - 2_000_000);
+            }
+            _ => {
+                let got = m.run(&format!("EXISTS {name}"));
+                assert_eq!(got, format!(r":{}\r\n", u8::from(lives)), "seed {seed}, step {step}");
+            }
+        }
+        if rng.chance(1, 3) {
+            let (now, before) = (m.clock.now(), expired(&m));
+            cron.expire(&mut m.server, now);
+            assert!(expired(&m) - before <= budget as u64, "no turn removes more than its budget");
+        }
+    }
+    // An empty-handed end: everything with a deadline leaves, in turns bounded by the work, and nothing else does.
+    let due = m.server.dbs.iter().map(|db| db.timed()).sum::<usize>();
+    m.clock.advance_ms(100_000_000);
+    let before = expired(&m);
+    let turns = settle(&mut m, &mut cron);
+    assert!(turns <= 2_000 + due, "{turns} turns for {due} keys");
+    let left: usize = m.server.dbs.iter().map(|db| db.len()).sum();
+    assert_eq!(left, twin.deadlines.values().filter(|deadline| deadline.is_none()).count(), "seed {seed}");
+    let lags = m.server.stats.lags.summary(m.clock.now().mono_ms() / 1000);
+    assert_eq!(lags.keys, expired(&m) - before, "the last second holds what left in it");
+}
+
+fn expired(m: &Memory) -> u64 {
+    m.server.dbs.iter().map(|db| db.stats().expired).sum()
+}
+
+#[test]
+fn every_key_the_timers_remove_is_in_the_histogram_once() {
+    let mut m = Memory::new();
+    let mut cron = Cron::with_keys_per_turn(7);
+    for i in 0..500 {
+        m.run(&format!("SELECT {}", i % 5));
+        m.run(&format!("SET k{i} v PX {}", 1 + i % 100));
+    }
+    m.clock.advance_ms(150);
+    // At most 7 a turn, whatever the database.
+    assert_eq!(settle(&mut m, &mut cron), 500usize.div_ceil(7));
+    let summary = m.server.stats.lags.summary(0);
+    assert_eq!((summary.keys, summary.max_ms), (500, 149));
+    assert!((100..=128).contains(&summary.p50_ms), "the true one is 99 or 100: {summary:?}");
+    assert_eq!(m.server.stats.expire_budgets_spent, 500 / 7);
+}
+
+#[test]
+fn every_database_gets_its_turn() {
+    let mut m = Memory::new();
+    let mut cron = Cron::with_keys_per_turn(64);
+    for db in 0..3 {
+        m.run(&format!("SELECT {db}"));
+        for i in 0..200 {
+            m.run(&format!("SET k{i} v PX 5"));
+        }
+    }
+    m.clock.advance_ms(10);
+    let now = m.clock.now();
+    for _ in 0..3 {
+        assert!(cron.expire(&mut m.server, now));
+    }
+    let left: Vec<usize> = m.server.dbs[..3].iter().map(|db| db.len()).collect();
+    assert_eq!(left, [136, 136, 136]);
+}
+
+#[test]
+fn the_time_of_a_slice_ends_a_turn() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use aleadb::base::clock::Now;
+
+    /// A clock that moves 50 us with every look at it.
+    #[derive(Debug)]
+    struct Ticking(Cell<u64>);
+    impl Clock for Ticking {
+        fn now(&self) -> Now {
+            Now { unix_ms: START_MS + 10, mono_ns: self.0.get() }
+        }
+        fn mono_ns(&self) -> u64 {
+            self.0.set(self.0.get() + 50_000);
+            self.0.get()
+        }
+        fn unix_us(&self) -> i64 {
+            (START_MS + 10) * 1000
+        }
+    }
+
+    let mut m = Memory::new();
+    for i in 0..5_000 {
+        m.run(&format!("SET k{i} v PX 1"));
+    }
+    m.server.clock = Rc::new(Ticking(Cell::new(0)));
+    let (mut cron, now) = (Cron::default(), m.server.clock.now());
+    assert!(cron.expire(&mut m.server, now));
+    let first = expired(&m);
+    // A free chunk, then one for each 50 us of the 200.
+    assert_eq!(first, 5 * 64);
+    // Later the slice is longer, as the keys are later.
+    let late = Now { unix_ms: now.unix_ms + 1_000, ..now };
+    assert!(cron.expire(&mut m.server, late));
+    let second = expired(&m) - first;
+    assert!(cron.expire(&mut m.server, late));
+    assert!(expired(&m) - first - second > second, "the share grows with the lag");
+}
