@@ -37,11 +37,30 @@ fn may_expire(server: &Server, now: Now) -> bool {
     server.active_expire && !server.is_paused(true, now)
 }
 
+/// A time in which no key falls due, unless data changes or the wall clock goes back.
+#[derive(Clone, Copy, Debug)]
+struct Quiet {
+    /// `Stats::dirty` when it began.
+    changes: u64,
+    /// Unix time in milliseconds at which it began.
+    since_ms: i64,
+    /// Unix time in milliseconds at which it ends.
+    until_ms: i64,
+}
+
+impl Quiet {
+    fn covers(self, server: &Server, now: Now) -> bool {
+        self.changes == server.stats.dirty && (self.since_ms..self.until_ms).contains(&now.unix_ms)
+    }
+}
+
 /// The clock-driven work of one server, with its own memory of what is due.
 #[derive(Debug)]
 pub struct Cron {
     sampled_ms: u64,
     looked_ms: u64,
+    /// What is known of the time ahead, so that most turns need not ask every database.
+    quiet: Option<Quiet>,
     /// Much memory was unused at the last look.
     was_wasteful: bool,
     keys_per_turn_max: usize,
@@ -65,6 +84,7 @@ impl Cron {
         Cron {
             sampled_ms: 0,
             looked_ms: 0,
+            quiet: None,
             was_wasteful: false,
             keys_per_turn_max: keys,
             first_db: 0,
@@ -79,13 +99,18 @@ impl Cron {
         if !may_expire(server, now) {
             return false;
         }
+        if self.quiet.is_some_and(|quiet| quiet.covers(server, now)) {
+            return false;
+        }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
         let slice_ns = slice_ns(server.stats.expire_behind_ms);
         let count = server.dbs.len();
         // Round by round, a chunk of each database that has any.
         let (mut turn, mut idle, mut behind_ms) = (self.first_db, 0, 0);
         while idle < count {
-            let index = turn % count;
+            // Not by division: this runs in every turn in which anything was written.
+            let index = turn;
+            turn = if turn + 1 == count { 0 } else { turn + 1 };
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
@@ -93,7 +118,6 @@ impl Cron {
                 server.report(index);
             }
             keys_left -= chunk - budget;
-            turn += 1;
             if progress.done {
                 idle += 1;
                 continue;
@@ -103,11 +127,16 @@ impl Cron {
             // The first chunk is free: most turns have no more, and then never ask the clock.
             let ends_ns = *ends_ns.get_or_insert(checked_ns + slice_ns);
             if checked_ns >= ends_ns || keys_left == 0 {
-                self.first_db = turn % count;
+                self.first_db = turn;
                 break;
             }
         }
         let behind = idle < count;
+        self.quiet = (!behind).then(|| Quiet {
+            changes: server.stats.dirty,
+            since_ms: now.unix_ms,
+            until_ms: server.dbs.iter().filter_map(|db| db.next_tick_ms()).min().unwrap_or(i64::MAX),
+        });
         server.stats.expire_behind_ms = if behind { behind_ms } else { 0 };
         server.stats.expire_budgets_spent += u64::from(behind);
         behind
@@ -192,7 +221,11 @@ impl Cron {
 
     /// The monotonic millisecond of the next timer of any kind: a key's deadline or a client's timeout.
     pub fn next_due_ms(&self, server: &Server, now: Now) -> Option<u64> {
-        let keys = server.dbs.iter().filter(|_| may_expire(server, now)).filter_map(|db| db.next_tick_ms()).min();
+        let keys = match self.quiet.filter(|quiet| quiet.covers(server, now)) {
+            _ if !may_expire(server, now) => None,
+            Some(quiet) => (quiet.until_ms < i64::MAX).then_some(quiet.until_ms),
+            None => server.dbs.iter().filter_map(|db| db.next_tick_ms()).min(),
+        };
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
         let clients = server.client_timers.next_tick().map(|tick| tick.max(0) as u64);
         keys.into_iter().chain(clients).min()
