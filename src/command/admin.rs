@@ -90,12 +90,10 @@ fn shutdown(_ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if save && !force {
         return Err(CANNOT_SAVE);
     }
-    log::warn!("User requested shutdown...");
     Ok(Next::Shutdown)
 }
 
 fn abort(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    log::warn!("User requested shutdown...");
     ctx.reply.ok();
     Ok(Next::Shutdown)
 }

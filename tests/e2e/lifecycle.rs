@@ -102,6 +102,7 @@ fn sigint_and_shutdown_end_with_status_0() {
     client.send_raw(b"SHUTDOWN NOSAVE\r\n").expect("the server listens");
     assert_eq!(client.fill().expect("an orderly close"), 0, "{}", client.unread().escape_ascii());
     assert_eq!(process.exit_status(), Some(0));
+    assert_eq!(process.log().matches("User requested shutdown...").count(), 1, "{}", process.log());
 }
 
 #[test]
