@@ -36,7 +36,7 @@ fn main() {
     measure("lookup, random, present", keys, || {
         for index in 0..keys {
             let entry = db.lookup_read(&key(scatter(index, keys)), at);
-            assert_eq!(black_box(entry).expect("present").value().len(), 32);
+            assert_eq!(black_box(entry).expect("present").string().expect("a string").len(), 32);
         }
     });
     measure("lookup, random, prefetched 16 at a time", keys, || {

@@ -13,7 +13,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Ttl;
-use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue, Value};
+use crate::store::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
 
 const FLAGS: Flags = Flags::ADMIN
     .with(Flags::NOSCRIPT)
@@ -114,7 +114,7 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let clock = ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK;
     let entry = ctx.db().lookup_write(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
     let address = entry.key().as_ptr() as usize;
-    let (encoding, serialized, access) = (entry.encoding(), serialized_length(&entry.value()), entry.access());
+    let (encoding, serialized, access) = (entry.encoding(), serialized_length(&entry), entry.access());
     let idle = clock.wrapping_sub(access) & ACCESS_CLOCK_MASK;
     ctx.reply.simple(&format!(
         "Value at:{address:#x} refcount:1 encoding:{encoding} serializedlength:{serialized} lru:{access} \
@@ -125,8 +125,9 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// Bytes of a value in the snapshot format, not compressed: integers of up to 32 bits and short texts of them have a form
 /// of their own, everything else is its length and its bytes.
-fn serialized_length(value: &Value<'_>) -> usize {
+fn serialized_length(entry: &Entry) -> usize {
     const SHORT_NUMBER_DIGITS: usize = 11;
+    let Some(value) = entry.string() else { return entry.heap_bytes() };
     let mut digits = itoa::Buffer::new();
     let text = value.text(&mut digits);
     let number = if text.len() <= SHORT_NUMBER_DIGITS { num::parse_i64(text) } else { None };

@@ -76,7 +76,7 @@ pub const ROWS: &[Spec] = &[
         .group(Group::Generic, Category::KEYSPACE, "6.2.0")
         .doc(
             "Copies a key's value and time to live to another key.",
-            "O(1) for strings, which share long values until one of them changes.",
+            "O(N) for N elements of a collection. O(1) for strings, which share long values until one of them changes.",
             "source destination [DB destination-db] [REPLACE]",
         ),
     Spec::write("MOVE", 3, move_key)
@@ -116,7 +116,7 @@ fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at.untouched();
-    let name = ctx.db().lookup_read(args.at(1), at).map_or("none", |entry| entry.type_name());
+    let name = ctx.db().lookup_read(args.at(1), at).map_or("none", |entry| entry.type_of().name());
     ctx.reply.simple(name);
     Ok(Next::Done)
 }
@@ -145,7 +145,7 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
     }
     let Some(source) = db.remove(from, at) else { return Err(ReplyError::NO_SUCH_KEY) };
     let replaced = db.remove(to, at);
-    db.insert(source.copy_as(to), at);
+    db.insert(source.renamed(to), at);
     ctx.changed(EventClass::Generic, "rename_from", from);
     ctx.notify(EventClass::Generic, "rename_to", to);
     if let Some(entry) = replaced {

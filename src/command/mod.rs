@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod client;
+mod collection;
 pub mod config;
 pub mod connection;
 pub mod database;

@@ -65,13 +65,14 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = num::parse_cursor(args.at(1)).ok_or(ReplyError::new("ERR invalid cursor"))?;
-    let (filter, count) = scan_options(args)?;
+    let mut cursor = cursor(args.at(1))?;
+    let options = Options::parse(args, 2, Walk::Keys)?;
+    let filter = Filter { pattern: options.pattern, type_name: options.type_name };
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &server.dbs[*db];
     let array = reply.open_array(0);
     let (mut seen, mut found) = (0, 0);
-    let mut buckets = count.saturating_mul(BUCKETS_PER_ENTRY).max(BUCKETS_MIN);
+    let mut buckets = options.buckets_max();
     loop {
         cursor = db.scan(cursor, *at, |entry| {
             seen += 1;
@@ -81,7 +82,7 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             }
         });
         buckets -= 1;
-        if cursor == 0 || seen >= count || buckets == 0 {
+        if cursor == 0 || seen >= options.count || buckets == 0 {
             break;
         }
     }
@@ -99,7 +100,7 @@ struct Filter<'a> {
 
 impl Filter<'_> {
     fn passes(&self, entry: &Entry) -> bool {
-        self.type_name.is_none_or(|name| entry.type_name().as_bytes().eq_ignore_ascii_case(name))
+        self.type_name.is_none_or(|name| entry.type_of().name().as_bytes().eq_ignore_ascii_case(name))
             && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
     }
 }
@@ -109,27 +110,71 @@ fn pattern(text: &[u8]) -> Option<&[u8]> {
     (text != b"*").then_some(text)
 }
 
-/// The filter and COUNT of a SCAN.
-fn scan_options(args: Args<'_>) -> Result<(Filter<'_>, u64), ReplyError> {
-    let (mut filter, mut count) = (Filter { pattern: None, type_name: None }, SCAN_COUNT);
-    let mut i = 2;
-    while i < args.len() {
-        let value = args.get(i + 1);
-        match value {
-            Some(value) if args.is(i, "COUNT") => {
-                let given = num::parse_i64(value).ok_or(ReplyError::NOT_AN_INTEGER)?;
-                count = u64::try_from(given).ok().filter(|&n| n > 0).ok_or(ReplyError::SYNTAX)?;
+/// The options of one call of SCAN, SSCAN, HSCAN or ZSCAN.
+pub(super) struct Options<'a> {
+    /// Elements to go by.
+    pub count: u64,
+    /// What elements have to match; `None` for all.
+    pub pattern: Option<&'a [u8]>,
+    /// NOVALUES of HSCAN.
+    pub no_values: bool,
+    type_name: Option<&'a [u8]>,
+}
+
+/// Which of the commands is asked, where they differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walk {
+    /// SCAN, which takes TYPE.
+    Keys,
+    /// HSCAN, which takes NOVALUES.
+    Fields,
+    /// SSCAN and ZSCAN.
+    Members,
+}
+
+/// The cursor of a call.
+pub(super) fn cursor(text: &[u8]) -> Result<u64, ReplyError> {
+    num::parse_cursor(text).ok_or(ReplyError::new("ERR invalid cursor"))
+}
+
+impl<'a> Options<'a> {
+    /// Reads the options from the argument `first` on.
+    pub fn parse(args: Args<'a>, first: usize, walk: Walk) -> Result<Options<'a>, ReplyError> {
+        let mut options = Options { count: SCAN_COUNT, pattern: None, no_values: false, type_name: None };
+        let mut i = first;
+        while i < args.len() {
+            let value = args.get(i + 1);
+            match value {
+                Some(value) if args.is(i, "COUNT") => {
+                    let given = num::parse_i64(value).ok_or(ReplyError::NOT_AN_INTEGER)?;
+                    options.count = u64::try_from(given).ok().filter(|&n| n > 0).ok_or(ReplyError::SYNTAX)?;
+                }
+                Some(value) if args.is(i, "MATCH") => options.pattern = pattern(value),
+                Some(value) if walk == Walk::Keys && args.is(i, "TYPE") => options.type_name = Some(value),
+                _ if args.is(i, "NOVALUES") => {
+                    if walk != Walk::Fields {
+                        return Err(ReplyError::new("ERR NOVALUES option can only be used in HSCAN"));
+                    }
+                    options.no_values = true;
+                    i += 1;
+                    continue;
+                }
+                _ => return Err(ReplyError::SYNTAX),
             }
-            Some(value) if args.is(i, "MATCH") => filter.pattern = pattern(value),
-            Some(value) if args.is(i, "TYPE") => filter.type_name = Some(value),
-            _ if args.is(i, "NOVALUES") => {
-                return Err(ReplyError::new("ERR NOVALUES option can only be used in HSCAN"));
-            }
-            _ => return Err(ReplyError::SYNTAX),
+            i += 2;
         }
-        i += 2;
+        Ok(options)
     }
-    Ok((filter, count))
+
+    /// Buckets that one call looks at at most.
+    pub fn buckets_max(&self) -> u64 {
+        self.count.saturating_mul(BUCKETS_PER_ENTRY).max(BUCKETS_MIN)
+    }
+
+    /// True if a key, member or field is answered as far as MATCH goes.
+    pub fn matches(&self, element: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, element, false))
+    }
 }
 
 fn randomkey(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {

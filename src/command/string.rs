@@ -189,10 +189,7 @@ pub const ROWS: &[Spec] = &[
 /// The string that an entry holds, or the refusal of one that holds something else.
 #[inline]
 fn string_in(entry: &Entry) -> Result<Value<'_>, ReplyError> {
-    // Spelled out, so that a new kind of value has to be decided on here.
-    match entry.value() {
-        value @ (Value::Int(_) | Value::Inline(_) | Value::Shared(_)) => Ok(value),
-    }
+    entry.string().ok_or(ReplyError::WRONG_TYPE)
 }
 
 /// Writes a string value.

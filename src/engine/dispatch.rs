@@ -138,6 +138,7 @@ fn run(
         }
     };
     server.report(db);
+    server.clear_garbage(db);
     server.sessions[client].commands += 1;
     if let Next::Sleep { until_ms } = next {
         server.block(client, Blocked::Sleep { until_ms, muted: mute });

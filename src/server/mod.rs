@@ -183,6 +183,14 @@ impl Server {
         }
     }
 
+    /// Hands over to the helper thread what left a database under a command's hands and takes long to free.
+    #[inline]
+    pub fn clear_garbage(&mut self, db: usize) {
+        while let Some(value) = self.dbs[db].take_garbage() {
+            self.background.free(value);
+        }
+    }
+
     /// Makes a client wait: the reason it waits, the wheel and the count of those held back stay in step.
     pub fn block(&mut self, client: usize, blocked: Blocked) {
         let session = &mut self.sessions[client];

@@ -9,6 +9,8 @@
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
 
+use std::fmt;
+
 use super::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
 use super::forecast::Forecast;
 use super::hash::KeyHasher;
@@ -196,6 +198,27 @@ pub struct Db {
     timed: usize,
     stats: DbStats,
     notebook: Notebook,
+    garbage: Garbage,
+}
+
+/// Values that have left the database and would take long to free here.
+#[derive(Default)]
+struct Garbage(Vec<Box<dyn Send>>);
+
+impl fmt::Debug for Garbage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Garbage").field(&self.0.len()).finish()
+    }
+}
+
+impl Garbage {
+    /// Drops an entry, or keeps it for whoever takes the garbage.
+    #[inline]
+    fn discard(&mut self, entry: Entry) {
+        if entry.is_costly_to_free() {
+            self.0.push(Box::new(entry));
+        }
+    }
 }
 
 impl Db {
@@ -208,6 +231,7 @@ impl Db {
             timed: 0,
             stats: DbStats::default(),
             notebook: Notebook::default(),
+            garbage: Garbage::default(),
         }
     }
 
@@ -247,6 +271,13 @@ impl Db {
         std::mem::take(&mut self.notebook.notes)
     }
 
+    /// Values that left the database under a caller's hands (overwritten, or found due) and are better freed elsewhere, one
+    /// at a time.
+    #[inline]
+    pub fn take_garbage(&mut self) -> Option<Box<dyn Send>> {
+        self.garbage.0.pop()
+    }
+
     /// Zeroes the counters.
     pub fn reset_stats(&mut self) {
         self.stats = DbStats::default();
@@ -283,7 +314,7 @@ impl Db {
         let mut slot = self.table.occupied(hash, key)?;
         if at.is_due(&slot) {
             if !at.keep_due {
-                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
+                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, &mut self.garbage, slot.remove());
             }
             return None;
         }
@@ -306,7 +337,7 @@ impl Db {
         };
         if at.is_due(&slot) {
             if !at.keep_due {
-                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
+                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, &mut self.garbage, slot.remove());
             }
             self.stats.misses += 1;
             if !at.quiet {
@@ -342,7 +373,7 @@ impl Db {
         let hash = at.hash(self.table.hasher(), key);
         let found = match self.table.occupied(hash, key) {
             Some(slot) if at.is_due(&slot) => {
-                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
+                collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, &mut self.garbage, slot.remove());
                 None
             }
             found => found,
@@ -369,6 +400,9 @@ impl Db {
             Ttl::At(deadline_ms) => Some(deadline_ms),
         };
         let was_exact = slot.timer_exact();
+        if slot.is_costly_to_free() {
+            self.garbage.0.extend(slot.detach_payload());
+        }
         slot.map(|entry| entry.with_value(value, new));
         if let Some(seconds) = at.access {
             slot.set_access(seconds);
@@ -430,7 +464,7 @@ impl Db {
         let hash = at.hash(self.table.hasher(), key);
         let Some(mut slot) = self.table.occupied(hash, key) else { return DeadlineChange::NoKey };
         if at.is_due(&slot) {
-            collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, slot.remove());
+            collect_due(&mut self.timed, &mut self.stats, &mut self.notebook, &mut self.garbage, slot.remove());
             return DeadlineChange::NoKey;
         }
         if let Some(seconds) = at.access {
@@ -539,10 +573,11 @@ impl Db {
 
 /// Accounts for a due key that a lookup met and took out.
 #[cold]
-fn collect_due(timed: &mut usize, stats: &mut DbStats, notebook: &mut Notebook, entry: Entry) {
+fn collect_due(timed: &mut usize, stats: &mut DbStats, notebook: &mut Notebook, garbage: &mut Garbage, entry: Entry) {
     *timed -= 1;
     stats.expired += 1;
     notebook.note(Happened::Expired, entry.key());
+    garbage.discard(entry);
 }
 
 /// The keys, as the wheel's visits meet them.

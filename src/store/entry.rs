@@ -5,7 +5,8 @@
 //! 0        1       2          4         5        8             (8 or 16)        +4            + key length
 //! | kind u8 | flags u8 | length u16 | key length u8 | access u24 | [deadline i64] | [key length u32] | key ... | value ... |
 //! ```
-//! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), or a pointer to shared bytes.
+//! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), a pointer to shared bytes, or
+//!   a collection: its type, its representation and one pointer.
 //! - `deadline` is there only for keys with a TTL; the long key length only for keys of 255 bytes and more.
 //! - A 15-byte key with a 32-byte value takes 55 bytes, 63 with a TTL: both are 64-byte blocks of the allocator.
 //!
@@ -14,10 +15,10 @@
 //!
 //! # Invariants
 //! - The block was allocated with `layout_for(needed(header))`.
-//! - A `Shared` value's pointer owns one count of its `Arc`.
+//! - A `Shared` value's pointer owns one count of its `Arc`; a collection's pointer owns the collection.
 //! - An integer's text is its canonical decimal form.
 //!
-//! Used by `store::db`. Knows nothing of the table, time or replies.
+//! Used by `store::db`. Knows nothing of the table, time or replies, nor of what collections are made of.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -28,7 +29,9 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use super::size_class::size_class;
 use super::table;
+use super::types::{self, Collection, Object, REPRS_MAX, Ref, Type};
 use crate::base::num;
 
 /// Values up to this many bytes lie in the entry's own block; longer ones are shared by reference with the replies that
@@ -37,6 +40,9 @@ pub const INLINE_BYTES_MAX: usize = 1024;
 
 /// Values from this size on are freed by the helper thread: giving back their pages takes the kernel longer than a hand-over.
 const COSTLY_BYTES_MIN: usize = 256 * 1024;
+
+/// Collections of this many heap blocks are freed by the helper thread: some five microseconds of work.
+const COSTLY_BLOCKS_MIN: usize = 64;
 
 /// Strings up to this length are reported as `embstr`, as in Redis.
 const EMBSTR_BYTES_MAX: usize = 44;
@@ -49,6 +55,8 @@ const FLAG_LONG_KEY: u8 = 8;
 const KIND_INLINE: u8 = 0;
 const KIND_INT: u8 = 1;
 const KIND_SHARED: u8 = 2;
+/// The least kind of a collection; see `store::types`.
+const KIND_OBJECT: u8 = REPRS_MAX;
 
 const HEADER_BYTES: usize = size_of::<Header>();
 const SHORT_KEY_MAX: usize = 254;
@@ -68,7 +76,7 @@ struct Header {
 
 const _: () = assert!(HEADER_BYTES == 8);
 
-/// A value as the entry holds it.
+/// A string as the entry holds it.
 #[derive(Debug)]
 pub enum Value<'e> {
     /// A string that is the canonical text of an integer.
@@ -132,6 +140,8 @@ pub enum NewValue<'v> {
     Bytes(&'v [u8]),
     /// Bytes already on the heap.
     Shared(Arc<Vec<u8>>),
+    /// A collection.
+    Object(Object),
 }
 
 impl<'v> NewValue<'v> {
@@ -180,20 +190,11 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
             .field("key", &String::from_utf8_lossy(self.key()))
-            .field("value", &self.value())
+            .field("string", &self.string())
+            .field("object", &self.object())
             .field("deadline_ms", &self.deadline_ms())
             .finish()
     }
-}
-
-/// The size of the block that holds `bytes`: jemalloc's size classes, which are multiples of 16 up to 128 and four per
-/// doubling above, so that a request is never rounded further and equal classes can be overwritten in place.
-fn size_class(bytes: usize) -> usize {
-    if bytes <= 128 {
-        return bytes.next_multiple_of(16);
-    }
-    let step = bytes.next_power_of_two() / 8;
-    bytes.next_multiple_of(step)
 }
 
 fn layout_for(bytes: usize) -> Layout {
@@ -206,7 +207,7 @@ fn prefix_bytes(key_bytes: usize, deadline: bool) -> usize {
 
 fn stored_bytes(value: &NewValue<'_>) -> usize {
     match value {
-        NewValue::Int(_) | NewValue::Shared(_) => 8,
+        NewValue::Int(_) | NewValue::Shared(_) | NewValue::Object(_) => 8,
         NewValue::Bytes(bytes) => bytes.len(),
     }
 }
@@ -296,19 +297,85 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.at(self.prefix()).as_ptr(), self.key_bytes()) }
     }
 
-    /// The value.
+    /// The value, if it is a string.
     #[inline]
-    pub fn value(&self) -> Value<'_> {
+    pub fn string(&self) -> Option<Value<'_>> {
         let header = self.header();
         let at = self.value_at();
         // SAFETY: the kind says what was written at the value's place.
         unsafe {
             match header.kind {
-                KIND_INLINE => Value::Inline(std::slice::from_raw_parts(at.as_ptr(), header.length as usize)),
-                KIND_INT => Value::Int(at.cast::<i64>().read_unaligned()),
-                _ => Value::Shared(self.shared()),
+                KIND_INLINE => Some(Value::Inline(std::slice::from_raw_parts(at.as_ptr(), header.length as usize))),
+                KIND_INT => Some(Value::Int(at.cast::<i64>().read_unaligned())),
+                KIND_SHARED => Some(Value::Shared(self.shared())),
+                _ => None,
             }
         }
+    }
+
+    /// The value, if it is a collection.
+    pub fn object(&self) -> Option<Ref<'_, Object>> {
+        let (kind, ptr) = self.raw_object()?;
+        // SAFETY: the entry owns the collection that this kind and pointer stand for, and stays borrowed.
+        Some(unsafe { Ref::new(Object::from_raw(kind, ptr)) })
+    }
+
+    /// The value, if it is a collection of this type.
+    #[inline]
+    pub fn collection<T: Collection>(&self) -> Option<Ref<'_, T>> {
+        let (kind, ptr) = self.raw_object().filter(|_| self.type_of() == T::TYPE)?;
+        // SAFETY: as above; the kind's type is `T`'s.
+        Some(unsafe { Ref::new(T::from_raw(kind % REPRS_MAX, ptr)) })
+    }
+
+    /// Takes a collection of this type out, to be changed and [attached](Entry::attach) again; the entry holds the integer
+    /// 0 meanwhile.
+    #[inline]
+    pub fn detach<T: Collection>(&mut self) -> Option<T> {
+        let (kind, ptr) = self.raw_object().filter(|_| self.type_of() == T::TYPE)?;
+        self.overwrite_with_zero();
+        // SAFETY: the entry has just given the collection up; the kind's type is `T`'s.
+        Some(unsafe { T::from_raw(kind % REPRS_MAX, ptr) })
+    }
+
+    /// Takes what a string or collection holds outside the entry's own block; the entry holds the integer 0 then.
+    pub fn detach_payload(&mut self) -> Option<Box<dyn Send>> {
+        let payload: Box<dyn Send> = match (self.raw_object(), self.string()) {
+            // SAFETY: the entry owns the object and gives it up below.
+            (Some((kind, ptr)), _) => Box::new(unsafe { Object::from_raw(kind, ptr) }),
+            (None, Some(Value::Shared(shared))) => Box::new(Arc::clone(&shared)),
+            _ => return None,
+        };
+        self.release_shared();
+        self.overwrite_with_zero();
+        Some(payload)
+    }
+
+    /// Puts a collection in the place of an integer.
+    #[inline]
+    pub fn attach<T: Collection>(&mut self, collection: T) {
+        assert!(self.header().kind == KIND_INT, "only an integer has no owner to be lost");
+        let (kind, ptr) = types::into_raw(collection);
+        // SAFETY: the place of an integer has room for a pointer.
+        unsafe { self.value_at().cast::<NonNull<u8>>().write_unaligned(ptr) };
+        self.header_mut().kind = kind;
+    }
+
+    #[inline]
+    fn raw_object(&self) -> Option<(u8, NonNull<u8>)> {
+        let kind = self.header().kind;
+        if kind < KIND_OBJECT {
+            return None;
+        }
+        // SAFETY: the kind says that the value's place holds a collection's pointer.
+        Some((kind, unsafe { self.value_at().cast::<NonNull<u8>>().read_unaligned() }))
+    }
+
+    /// Writes 0 over a pointer that has been given up.
+    fn overwrite_with_zero(&mut self) {
+        // SAFETY: a pointer's place has room for an integer.
+        unsafe { self.value_at().cast::<i64>().write_unaligned(0) };
+        self.header_mut().kind = KIND_INT;
     }
 
     /// # Safety
@@ -343,16 +410,32 @@ impl Entry {
             self.overwrite_deadline(deadline_ms);
             return self;
         }
-        let raw = self.header().flags & FLAG_RAW;
-        let access = self.header().access;
-        let mut entry = match self.value() {
-            Value::Int(n) => Entry::new(self.key(), NewValue::Int(n), deadline_ms),
-            Value::Inline(bytes) => Entry::new(self.key(), NewValue::Bytes(bytes), deadline_ms),
-            Value::Shared(shared) => Entry::new(self.key(), NewValue::Shared(Arc::clone(&shared)), deadline_ms),
+        let mut entry = self.move_as(None, deadline_ms);
+        entry.header_mut().access = self.header().access;
+        entry
+    }
+
+    /// This entry under another key. The value moves.
+    pub fn renamed(mut self, key: &[u8]) -> Entry {
+        let deadline_ms = self.deadline_ms();
+        self.move_as(Some(key), deadline_ms)
+    }
+
+    /// Moves the value to a new entry with a new block; what is left here is of no further use.
+    fn move_as(&mut self, key: Option<&[u8]>, deadline_ms: Option<i64>) -> Entry {
+        let raw_object = self.raw_object();
+        if raw_object.is_some() {
+            self.overwrite_with_zero();
+        }
+        // SAFETY: the entry has just given the object up.
+        let object = raw_object.map(|(kind, ptr)| unsafe { Object::from_raw(kind, ptr) });
+        let key = key.unwrap_or_else(|| self.key());
+        let mut entry = match (object, self.string()) {
+            (Some(object), _) => Entry::new(key, NewValue::Object(object), deadline_ms),
+            (None, Some(string)) => Entry::new(key, again(&string), deadline_ms),
+            (None, None) => unreachable!("a value is a string or a collection"),
         };
-        let header = entry.header_mut();
-        header.flags |= raw;
-        header.access = access;
+        entry.header_mut().flags |= self.header().flags & FLAG_RAW;
         entry
     }
 
@@ -368,7 +451,7 @@ impl Entry {
             entry.header_mut().access = self.header().access;
             return entry;
         }
-        self.release_shared();
+        self.release();
         if let Some(deadline_ms) = deadline_ms {
             self.overwrite_deadline(deadline_ms);
         }
@@ -397,13 +480,13 @@ impl Entry {
         true
     }
 
-    /// A copy of this entry under another key, sharing a long value.
+    /// A copy of this entry under another key, sharing a long string. O(N) for a collection.
     pub fn copy_as(&self, key: &[u8]) -> Entry {
         let deadline_ms = self.deadline_ms();
-        let mut entry = match self.value() {
-            Value::Int(n) => Entry::new(key, NewValue::Int(n), deadline_ms),
-            Value::Inline(bytes) => Entry::new(key, NewValue::Bytes(bytes), deadline_ms),
-            Value::Shared(shared) => Entry::new(key, NewValue::Shared(Arc::clone(&shared)), deadline_ms),
+        let mut entry = match (self.string(), self.object()) {
+            (Some(string), _) => Entry::new(key, again(&string), deadline_ms),
+            (None, Some(object)) => Entry::new(key, NewValue::Object(object.clone()), deadline_ms),
+            (None, None) => unreachable!("a value is a string or a collection"),
         };
         entry.header_mut().flags |= self.header().flags & FLAG_RAW;
         entry
@@ -442,7 +525,21 @@ impl Entry {
                     at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(arc));
                     self.header_mut().kind = KIND_SHARED;
                 }
+                NewValue::Object(object) => {
+                    let (kind, ptr) = object.into_raw();
+                    at.cast::<NonNull<u8>>().write_unaligned(ptr);
+                    self.header_mut().kind = kind;
+                }
             }
+        }
+    }
+
+    /// Drops what the value owns outside the block, whose place is overwritten or freed next.
+    fn release(&mut self) {
+        self.release_shared();
+        if let Some((kind, ptr)) = self.raw_object() {
+            // SAFETY: the entry owns the collection, and nobody asks for it again.
+            drop(unsafe { Object::from_raw(kind, ptr) });
         }
     }
 
@@ -469,18 +566,22 @@ impl Entry {
         self.header_mut().flags |= FLAG_RAW;
     }
 
-    /// Redis's name of the value's type.
-    pub fn type_name(&self) -> &'static str {
-        match self.value() {
-            Value::Int(_) | Value::Inline(_) | Value::Shared(_) => "string",
-        }
+    /// The type of the value.
+    #[inline]
+    pub fn type_of(&self) -> Type {
+        types::type_of(self.header().kind)
     }
 
     /// Redis's name of the value's encoding.
     pub fn encoding(&self) -> &'static str {
-        match self.value() {
-            Value::Int(_) => "int",
-            Value::Inline(bytes) if bytes.len() <= EMBSTR_BYTES_MAX && self.header().flags & FLAG_RAW == 0 => "embstr",
+        if let Some(object) = self.object() {
+            return object.encoding();
+        }
+        match self.string() {
+            Some(Value::Int(_)) => "int",
+            Some(Value::Inline(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX && self.header().flags & FLAG_RAW == 0 => {
+                "embstr"
+            }
             _ => "raw",
         }
     }
@@ -498,18 +599,45 @@ impl Entry {
         self.header_mut().access = [a, b, c];
     }
 
-    /// True if freeing the entry may take longer than handing it to another thread: its bytes then span many pages.
+    /// True if freeing the entry may take longer than handing it to another thread: it has many blocks, or many pages.
+    #[inline]
     pub fn is_costly_to_free(&self) -> bool {
-        matches!(self.value(), Value::Shared(shared) if shared.capacity() >= COSTLY_BYTES_MIN)
+        match self.header().kind {
+            KIND_INLINE | KIND_INT => false,
+            KIND_SHARED => {
+                matches!(self.string(), Some(Value::Shared(shared)) if shared.capacity() >= COSTLY_BYTES_MIN)
+            }
+            _ => self.object().is_some_and(|object| object.blocks() >= COSTLY_BLOCKS_MIN),
+        }
     }
 
-    /// Bytes this entry takes on the heap, a shared value's included.
+    /// Bytes this entry takes on the heap, a shared string's or collection's included.
     pub fn heap_bytes(&self) -> usize {
-        self.block_bytes()
-            + match self.value() {
-                Value::Shared(shared) => size_of::<Vec<u8>>() + 2 * size_of::<usize>() + shared.capacity(),
-                _ => 0,
-            }
+        let outside = match (self.string(), self.object()) {
+            (Some(Value::Shared(shared)), _) => size_of::<Vec<u8>>() + 2 * size_of::<usize>() + shared.capacity(),
+            (_, Some(object)) => object.heap_bytes(),
+            _ => 0,
+        };
+        self.block_bytes() + outside
+    }
+}
+
+impl<'t> table::Lent<'t, Entry> {
+    /// The value, if it is a collection of this type, for as long as the table is borrowed.
+    #[inline]
+    pub fn into_collection<T: Collection>(self) -> Option<Ref<'t, T>> {
+        let (kind, ptr) = self.raw_object().filter(|_| self.type_of() == T::TYPE)?;
+        // SAFETY: the table's entry owns the collection, and the table stays borrowed; the kind's type is `T`'s.
+        Some(unsafe { Ref::new(T::from_raw(kind % REPRS_MAX, ptr)) })
+    }
+}
+
+/// A string, to be stored once more.
+fn again<'v>(string: &Value<'v>) -> NewValue<'v> {
+    match string {
+        Value::Int(n) => NewValue::Int(*n),
+        Value::Inline(bytes) => NewValue::Bytes(bytes),
+        Value::Shared(shared) => NewValue::Shared(Arc::clone(shared)),
     }
 }
 
@@ -544,7 +672,7 @@ impl SharedMut<'_> {
 impl Drop for Entry {
     fn drop(&mut self) {
         let layout = layout_for(self.prefix() + self.key_bytes() + self.stored());
-        self.release_shared();
+        self.release();
         // SAFETY: the layout is computed from the header as at allocation (module invariant).
         unsafe { dealloc(self.0.as_ptr().cast(), layout) }
     }
@@ -554,17 +682,10 @@ impl Drop for Entry {
 mod tests {
     use super::*;
 
-    fn text(entry: &Entry) -> Vec<u8> {
-        entry.value().text(&mut itoa::Buffer::new()).to_vec()
-    }
+    use crate::store::types::{List, Set};
 
-    #[test]
-    fn size_classes_are_the_allocators() {
-        let classes =
-            [(1, 16), (16, 16), (17, 32), (55, 64), (63, 64), (65, 80), (128, 128), (129, 160), (160, 160), (257, 320)];
-        for (bytes, class) in classes.into_iter().chain([(512, 512), (513, 640), (1025, 1280), (4097, 5120)]) {
-            assert_eq!(size_class(bytes), class, "{bytes}");
-        }
+    fn text(entry: &Entry) -> Vec<u8> {
+        entry.string().expect("a string").text(&mut itoa::Buffer::new()).to_vec()
     }
 
     #[test]
@@ -642,12 +763,28 @@ mod tests {
     #[test]
     fn a_shared_value_changes_in_place_but_never_under_a_reply() {
         let mut entry = Entry::new(b"k", NewValue::Bytes(&[b'v'; 5000]), None);
-        let Value::Shared(shared) = entry.value() else { panic!("5,000 bytes are shared") };
+        let Some(Value::Shared(shared)) = entry.string() else { panic!("5,000 bytes are shared") };
         let reply = Arc::clone(&shared);
         entry.shared_mut().expect("shared").bytes().extend_from_slice(b"tail");
-        assert_eq!((reply.len(), entry.value().len()), (5000, 5004));
+        assert_eq!((reply.len(), entry.string().map(|string| string.len())), (5000, Some(5004)));
         drop(reply);
         entry.shared_mut().expect("shared").bytes().truncate(3);
         assert_eq!(text(&entry), b"vvv");
+    }
+
+    #[test]
+    fn a_collection_moves_with_its_entry_and_leaves_with_its_payload() {
+        let mut entry = Entry::new(b"k", NewValue::Object(Object::Set(Set::default())), None);
+        assert!(entry.string().is_none() && entry.collection::<List>().is_none());
+        assert_eq!(entry.type_of(), Type::Set);
+        entry = entry.with_deadline(Some(5)).renamed(b"another key, so long that its block has another size");
+        assert_eq!((entry.type_of(), entry.deadline_ms()), (Type::Set, Some(5)));
+        let copy = entry.copy_as(b"copy");
+        let set = entry.detach::<Set>().expect("a set");
+        assert_eq!((entry.type_of(), text(&entry)), (Type::String, b"0".to_vec()));
+        entry.attach(set);
+        assert!(entry.detach_payload().is_some() && entry.detach_payload().is_none());
+        let entry = copy.with_value(NewValue::Bytes(b"v"), None);
+        assert_eq!((text(&entry), entry.deadline_ms()), (b"v".to_vec(), None));
     }
 }

@@ -1,0 +1,232 @@
+//! Bytes in one heap block behind a thin pointer: what members of sets, fields of hashes and members of sorted sets are
+//! made of.
+//!
+//! # Layout
+//! ```text
+//! | length u8 | bytes ... |                  up to 254 bytes
+//! | 255 | length u32 | bytes ... |           longer
+//! ```
+//! The block's size is the allocator's size class of header and bytes. A 12-byte member takes 16 bytes.
+//!
+//! [`Keyed`] makes a blob an entry of `store::table`: a [`KeyOf`] says which part of the bytes is the key.
+//!
+//! Knows nothing of what the bytes mean.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::ptr::{self, NonNull};
+
+use super::size_class::size_class;
+use super::table;
+
+const SHORT_MAX: usize = 254;
+const LONG_HEADER: usize = 5;
+
+/// The bytes, owned.
+pub struct Blob(NonNull<u8>);
+
+// SAFETY: a blob owns its block, like a `Box<[u8]>`.
+unsafe impl Send for Blob {}
+// SAFETY: shared access only reads the block.
+unsafe impl Sync for Blob {}
+
+fn header_bytes(len: usize) -> usize {
+    if len <= SHORT_MAX { 1 } else { LONG_HEADER }
+}
+
+fn layout(len: usize) -> Layout {
+    Layout::from_size_align(size_class(header_bytes(len) + len), 8).expect("the protocol limits arguments to 4 GiB")
+}
+
+impl Blob {
+    /// A blob of these parts, one after the other. O(bytes).
+    ///
+    /// # Panics
+    /// If the parts are longer than 4 GiB together, which no argument of a command is.
+    pub fn concat(parts: &[&[u8]]) -> Blob {
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        let long = u32::try_from(len).expect("the protocol limits arguments to 4 GiB");
+        let layout = layout(len);
+        // SAFETY: the layout is not empty.
+        let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        // SAFETY: the block has room for the header and all parts.
+        unsafe {
+            if len <= SHORT_MAX {
+                block.write(len as u8);
+            } else {
+                block.write(u8::MAX);
+                block.add(1).cast::<u32>().write_unaligned(long);
+            }
+            let mut at = block.add(header_bytes(len));
+            for part in parts {
+                ptr::copy_nonoverlapping(part.as_ptr(), at.as_ptr(), part.len());
+                at = at.add(part.len());
+            }
+        }
+        Blob(block)
+    }
+
+    #[inline]
+    fn span(&self) -> (usize, usize) {
+        // SAFETY: the block begins with an initialised header, whose first byte says how long it is.
+        unsafe {
+            match self.0.read() {
+                u8::MAX => (LONG_HEADER, self.0.add(1).cast::<u32>().read_unaligned() as usize),
+                short => (1, short as usize),
+            }
+        }
+    }
+
+    /// Bytes of the heap block.
+    pub fn heap_bytes(&self) -> usize {
+        let (header, len) = self.span();
+        size_class(header + len)
+    }
+}
+
+impl Deref for Blob {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let (header, len) = self.span();
+        // SAFETY: so many initialised bytes follow the header.
+        unsafe { std::slice::from_raw_parts(self.0.add(header).as_ptr(), len) }
+    }
+}
+
+impl DerefMut for Blob {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let (header, len) = self.span();
+        // SAFETY: as above, and `self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(header).as_ptr(), len) }
+    }
+}
+
+impl Clone for Blob {
+    fn clone(&self) -> Blob {
+        Blob::concat(&[self])
+    }
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Blob").field(&String::from_utf8_lossy(self)).finish()
+    }
+}
+
+impl Drop for Blob {
+    fn drop(&mut self) {
+        let (_, len) = self.span();
+        // SAFETY: allocated with the layout of this length.
+        unsafe { dealloc(self.0.as_ptr(), layout(len)) }
+    }
+}
+
+/// Which part of a blob's bytes is its key.
+pub trait KeyOf {
+    /// The key among the bytes of a blob of this kind. O(1).
+    fn key(bytes: &[u8]) -> &[u8];
+}
+
+/// A blob that is all key.
+#[derive(Debug)]
+pub struct Whole;
+
+impl KeyOf for Whole {
+    #[inline]
+    fn key(bytes: &[u8]) -> &[u8] {
+        bytes
+    }
+}
+
+/// A blob as an entry of a table, found by its key. Whoever changes its bytes leaves the key as it is.
+pub struct Keyed<K> {
+    blob: Blob,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Keyed<K> {
+    /// An entry of these bytes.
+    pub fn new(blob: Blob) -> Keyed<K> {
+        Keyed { blob, kind: PhantomData }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn blob(&self) -> &Blob {
+        &self.blob
+    }
+
+    /// The bytes, to be changed in place: not the key's.
+    #[inline]
+    pub fn blob_mut(&mut self) -> &mut Blob {
+        &mut self.blob
+    }
+
+    /// The bytes, owned.
+    pub fn into_blob(self) -> Blob {
+        self.blob
+    }
+}
+
+impl<K> Clone for Keyed<K> {
+    fn clone(&self) -> Keyed<K> {
+        Keyed::new(self.blob.clone())
+    }
+}
+
+impl<K> fmt::Debug for Keyed<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.blob.fmt(f)
+    }
+}
+
+// SAFETY: the pointer comes from the allocator and fits 48 bits (the table checks); `from_ptr` restores it unchanged, and a
+// `Keyed` is a `Blob`, which is one pointer.
+unsafe impl<K: KeyOf> table::Entry for Keyed<K> {
+    fn into_ptr(self) -> NonNull<u8> {
+        ManuallyDrop::new(self.blob).0
+    }
+
+    unsafe fn from_ptr(ptr: NonNull<u8>) -> Self {
+        Keyed::new(Blob(ptr))
+    }
+
+    #[inline]
+    fn key(&self) -> &[u8] {
+        K::key(&self.blob)
+    }
+}
+
+const _: () = assert!(size_of::<Keyed<Whole>>() == size_of::<usize>());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_what_its_parts_were_at_every_length() {
+        for len in [0, 1, 15, 16, 253, 254, 255, 256, 70_000] {
+            let (head, tail) = (vec![b'h'; len], vec![b't'; len / 2]);
+            let mut blob = Blob::concat(&[&head, &tail]);
+            assert_eq!(*blob, [head.clone(), tail].concat());
+            let copy = blob.clone();
+            if len > 0 {
+                blob[0] = b'x';
+                assert_eq!((blob[0], copy[0]), (b'x', b'h'));
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_of_twelve_bytes_takes_sixteen() {
+        assert_eq!(Blob::concat(&[&[b'm'; 12]]).heap_bytes(), 16);
+        assert_eq!(Blob::concat(&[&[b'm'; 15]]).heap_bytes(), 16);
+        assert_eq!(Blob::concat(&[&[b'm'; 16]]).heap_bytes(), 32);
+    }
+}

@@ -1,0 +1,97 @@
+//! Collections by key: reading one, changing one in place, creating one. A key of another type is refused.
+//!
+//! # Invariants
+//! - A collection is owned by its entry, except while a [`Mut`] has it; the entry holds the integer 0 then.
+//! - Whoever empties a collection removes its key before the command ends ([`Mut::is_empty`], [`Db::remove`]): there are no
+//!   empty collections, except of streams.
+//!
+//! Called by command handlers. Knows nothing of what collections are made of.
+
+use std::ops::{Deref, DerefMut};
+
+use super::db::{Db, Moment, Ttl};
+use super::entry::{Entry, NewValue};
+use super::table::Occupied;
+use super::types::{Collection, Object, Ref};
+
+/// The key holds a value of another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+const HELD: &str = "the collection is here until this is dropped";
+
+/// A collection of a live key, open for change.
+pub struct Mut<'t, T: Collection> {
+    slot: Occupied<'t, Entry>,
+    /// `None` only while this is dropped.
+    collection: Option<T>,
+}
+
+impl<'t, T: Collection> Mut<'t, T> {
+    fn new(mut slot: Occupied<'t, Entry>) -> Result<Mut<'t, T>, WrongType> {
+        let collection = slot.detach().ok_or(WrongType)?;
+        Ok(Mut { slot, collection: Some(collection) })
+    }
+}
+
+impl<T: Collection> Deref for Mut<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        self.collection.as_ref().expect(HELD)
+    }
+}
+
+impl<T: Collection> DerefMut for Mut<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.collection.as_mut().expect(HELD)
+    }
+}
+
+impl<T: Collection> Drop for Mut<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(collection) = self.collection.take() {
+            self.slot.attach(collection);
+        }
+    }
+}
+
+impl Db {
+    /// The collection of a live key, counted as a hit or a miss. O(1).
+    #[inline]
+    pub fn read<T: Collection>(&mut self, key: &[u8], at: Moment) -> Result<Option<Ref<'_, T>>, WrongType> {
+        let Some(entry) = self.lookup_read(key, at) else { return Ok(None) };
+        entry.into_collection().map(Some).ok_or(WrongType)
+    }
+
+    /// The collection of a live key, to be changed. O(1).
+    #[inline]
+    pub fn write<T: Collection>(&mut self, key: &[u8], at: Moment) -> Result<Option<Mut<'_, T>>, WrongType> {
+        self.lookup_write(key, at).map(Mut::new).transpose()
+    }
+
+    /// The collection of a live key, to be changed, or a new one: to which something has to be added before the command
+    /// ends. O(1).
+    #[inline]
+    pub fn write_or_create<T: Collection>(
+        &mut self,
+        key: &[u8],
+        at: Moment,
+        create: impl FnOnce() -> T,
+    ) -> Result<Mut<'_, T>, WrongType> {
+        if self.lookup_write(key, at.untouched()).is_none() {
+            let mut entry = Entry::new(key, NewValue::Int(0), None);
+            entry.attach(create());
+            self.insert(entry, at);
+        }
+        let slot = self.lookup_write(key, at).expect("it was there or has just been inserted, without a deadline");
+        Mut::new(slot)
+    }
+
+    /// Stores a collection under a key, over whatever was there, without a deadline. O(1).
+    pub fn set_object(&mut self, key: &[u8], object: Object, at: Moment) {
+        self.set(key, NewValue::Object(object), Ttl::Clear, at);
+    }
+}

@@ -1,0 +1,213 @@
+//! The collections: what a key holds besides strings. One module for each type, which owns its encodings and knows nothing
+//! of keys, time to live, clients or replies.
+//!
+//! An entry holds a collection as one pointer and one byte: the type and its representation (`Collection::into_raw`). A type
+//! with several representations is an `enum` of pointers, so that changing the representation changes no entry's size.
+#![allow(unsafe_code)]
+
+pub mod hash;
+pub mod list;
+pub mod set;
+pub mod stream;
+pub mod zset;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+pub use hash::Hash;
+pub use list::List;
+pub use set::Set;
+pub use stream::Stream;
+pub use zset::ZSet;
+
+/// The type of a key's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the types' own names")]
+pub enum Type {
+    String,
+    List,
+    Set,
+    ZSet,
+    Hash,
+    Stream,
+}
+
+impl Type {
+    /// Redis's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::ZSet => "zset",
+            Type::Hash => "hash",
+            Type::Stream => "stream",
+        }
+    }
+}
+
+/// Representations a collection may have.
+pub const REPRS_MAX: u8 = 8;
+
+/// A collection that an entry can hold as one pointer.
+///
+/// # Safety
+/// `into_raw` must give up ownership and return a representation below [`REPRS_MAX`] and a pointer; `from_raw` must restore
+/// exactly what `into_raw` gave up, and a restored value that is never dropped must not have changed anything.
+pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
+    /// The type.
+    const TYPE: Type;
+
+    /// Gives up ownership.
+    fn into_raw(self) -> (u8, NonNull<u8>);
+
+    /// Takes ownership back.
+    ///
+    /// # Safety
+    /// The arguments must come from `into_raw` and not be used as an owner elsewhere.
+    unsafe fn from_raw(repr: u8, ptr: NonNull<u8>) -> Self;
+
+    /// Number of elements, as LLEN, SCARD, HLEN, ZCARD and XLEN count them. O(1).
+    fn len(&self) -> usize;
+
+    /// True when there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Redis's name of the encoding.
+    fn encoding(&self) -> &'static str;
+
+    /// Bytes on the heap. O(1), so estimated from a few elements where there are many.
+    fn heap_bytes(&self) -> usize;
+
+    /// Heap blocks that dropping this frees: what it costs. O(1).
+    fn blocks(&self) -> usize;
+}
+
+/// A collection of any type.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the types' own names")]
+pub enum Object {
+    List(List),
+    Set(Set),
+    ZSet(ZSet),
+    Hash(Hash),
+    Stream(Stream),
+}
+
+/// Runs an expression on the collection inside an object.
+macro_rules! each {
+    ($object:expr, $collection:ident => $run:expr) => {
+        match $object {
+            Object::List($collection) => $run,
+            Object::Set($collection) => $run,
+            Object::ZSet($collection) => $run,
+            Object::Hash($collection) => $run,
+            Object::Stream($collection) => $run,
+        }
+    };
+}
+
+/// Gives up a collection's ownership: its kind (type and representation, at least [`REPRS_MAX`]) and its pointer.
+pub(super) fn into_raw<T: Collection>(collection: T) -> (u8, NonNull<u8>) {
+    let (repr, ptr) = collection.into_raw();
+    debug_assert!(repr < REPRS_MAX, "the representation fits its bits");
+    (T::TYPE as u8 * REPRS_MAX + repr, ptr)
+}
+
+/// The type that a kind names.
+pub(super) fn type_of(kind: u8) -> Type {
+    const TYPES: [Type; 6] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream];
+    TYPES[(kind / REPRS_MAX) as usize]
+}
+
+impl Object {
+    /// The type.
+    pub fn type_of(&self) -> Type {
+        fn of<T: Collection>(_: &T) -> Type {
+            T::TYPE
+        }
+        each!(self, collection => of(collection))
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        each!(self, collection => collection.len())
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Redis's name of the encoding.
+    pub fn encoding(&self) -> &'static str {
+        each!(self, collection => collection.encoding())
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        each!(self, collection => collection.heap_bytes())
+    }
+
+    /// Heap blocks that dropping this frees.
+    pub fn blocks(&self) -> usize {
+        each!(self, collection => collection.blocks())
+    }
+
+    /// Gives up ownership, as the function of that name does.
+    pub(super) fn into_raw(self) -> (u8, NonNull<u8>) {
+        each!(self, collection => into_raw(collection))
+    }
+
+    /// Takes ownership back.
+    ///
+    /// # Safety
+    /// The arguments must come from `into_raw` of an object or collection, and not be used as an owner elsewhere.
+    pub(super) unsafe fn from_raw(kind: u8, ptr: NonNull<u8>) -> Object {
+        let repr = kind % REPRS_MAX;
+        // SAFETY: the kind says which collection gave the pointer up.
+        unsafe {
+            match type_of(kind) {
+                Type::String => unreachable!("strings are no objects"),
+                Type::List => Object::List(List::from_raw(repr, ptr)),
+                Type::Set => Object::Set(Set::from_raw(repr, ptr)),
+                Type::ZSet => Object::ZSet(ZSet::from_raw(repr, ptr)),
+                Type::Hash => Object::Hash(Hash::from_raw(repr, ptr)),
+                Type::Stream => Object::Stream(Stream::from_raw(repr, ptr)),
+            }
+        }
+    }
+}
+
+/// A collection that its entry keeps owning, lent for `'e`.
+pub struct Ref<'e, T> {
+    collection: ManuallyDrop<T>,
+    entry: PhantomData<&'e ()>,
+}
+
+impl<T> Ref<'_, T> {
+    /// # Safety
+    /// The collection must stay owned, unchanged, by something that stays borrowed for the reference's lifetime.
+    pub(super) unsafe fn new(collection: T) -> Self {
+        Ref { collection: ManuallyDrop::new(collection), entry: PhantomData }
+    }
+}
+
+impl<T> Deref for Ref<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.collection
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ref<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
