@@ -4,4 +4,6 @@ pub mod db;
 pub mod entry;
 pub mod forecast;
 pub mod hash;
+pub mod pack;
+mod size_class;
 pub mod table;
