@@ -7,6 +7,7 @@ pub mod entry;
 pub mod forecast;
 pub mod hash;
 pub mod members;
-pub mod size_class;
+pub mod pack;
+mod size_class;
 pub mod table;
 pub mod types;

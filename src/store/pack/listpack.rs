@@ -1,0 +1,589 @@
+//! A sequence of strings and integers in one heap block, in Redis's listpack format.
+//!
+//! # Layout
+//! ```text
+//! 0          4           6                                     total - 1
+//! | total u32 | count u16 | entry | entry | ...               | 0xFF |      (little endian)
+//! ```
+//! - `count` is 65535 when there are that many entries or more, or were: then it has to be counted.
+//! - Entries are described in `pack::codec`; each can be walked over forwards and backwards.
+//!
+//! # Invariants
+//! - The block was allocated with `layout_for(total)`, all `total` bytes are initialised and lie in it.
+//! - The bytes are well-formed: walking forwards from the header meets exactly the entries that walking backwards from the
+//!   end meets, and `count` of them unless it is 65535.
+//! - `total` is at most [`BYTES_MAX`].
+//!
+//! `unsafe` owns the block and nothing else: the owner is one thin pointer, which neither `Vec` nor `Box<[u8]>` can be, and
+//! small collections are many. Entries are read and written through slices, so that a stale [`Pos`] may panic or give
+//! nonsense but not touch foreign memory.
+//!
+//! Used by the store's collection types. Refuses to know what elements mean and when a pack is too long to be scanned.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroU32;
+use std::ptr::NonNull;
+use std::slice;
+
+use super::codec::{self, END, Encoding, Item};
+use crate::store::size_class::size_class;
+
+/// The most bytes a pack may take. Whoever adds elements that may be large asks [`Listpack::fits`] first; growing
+/// beyond it is a bug that panics.
+pub const BYTES_MAX: usize = 1 << 30;
+
+const HEADER_BYTES: usize = 6;
+const COUNT_UNKNOWN: u16 = u16::MAX;
+const EMPTY: [u8; HEADER_BYTES + 1] = [7, 0, 0, 0, 0, 0, END];
+
+/// Where an element is: valid until the pack is modified at or before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pos(NonZeroU32);
+
+impl Pos {
+    #[inline]
+    fn new(at: usize) -> Pos {
+        // Offsets are below `BYTES_MAX`, which fits.
+        Pos(NonZeroU32::new(at as u32).expect("the header lies before every entry"))
+    }
+
+    #[inline]
+    fn at(self) -> usize {
+        self.0.get() as usize
+    }
+}
+
+/// An owning pointer to the block; 8 bytes, and `Option` of it as well.
+#[repr(transparent)]
+pub struct Listpack(NonNull<u8>);
+
+// SAFETY: a pack owns its block alone, and its bytes are plain data.
+unsafe impl Send for Listpack {}
+// SAFETY: nothing is modified through a shared reference.
+unsafe impl Sync for Listpack {}
+
+fn layout_for(total: usize) -> Layout {
+    Layout::from_size_align(size_class(total), 8).expect("the size class of at most 1 GiB is far below isize::MAX")
+}
+
+impl Listpack {
+    /// An empty pack, in a block of 16 bytes.
+    pub fn new() -> Listpack {
+        Listpack::copied(&EMPTY)
+    }
+
+    /// A pack of these well-formed bytes.
+    fn copied(bytes: &[u8]) -> Listpack {
+        let layout = layout_for(bytes.len());
+        // SAFETY: a pack has at least a header, so the layout's size is not zero.
+        let block = NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+        // SAFETY: the new block holds at least `bytes.len()` bytes and overlaps nothing.
+        unsafe { block.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Listpack(block)
+    }
+
+    /// A pack of bytes from outside (RESTORE, a dump file), `None` unless every entry, every backward length, the total, the
+    /// count and the end are right. Encodings longer than they had to be are fine, as in Redis; a count that is
+    /// needlessly unknown becomes known. An empty pack is accepted. Costs a walk and a copy.
+    pub fn from_validated(bytes: &[u8]) -> Option<Listpack> {
+        let count = well_formed(bytes)?;
+        let mut pack = Listpack::copied(bytes);
+        pack.set_count(count);
+        Some(pack)
+    }
+
+    /// Gives up the block; [`Listpack::from_raw`] takes it back.
+    pub fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Takes back what [`Listpack::into_raw`] gave up.
+    ///
+    /// # Safety
+    /// `block` came from [`Listpack::into_raw`], and nobody else owns it.
+    pub unsafe fn from_raw(block: NonNull<u8>) -> Listpack {
+        Listpack(block)
+    }
+
+    /// Bytes of the encoded form, header and end included.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        // SAFETY: a block begins with its total, four bytes that are aligned because the block is.
+        u32::from_le(unsafe { self.0.cast::<u32>().read() }) as usize
+    }
+
+    /// Bytes of the heap block.
+    pub fn heap_bytes(&self) -> usize {
+        size_class(self.bytes())
+    }
+
+    /// The encoded form, as DUMP shows it.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: the block's first `bytes()` bytes are initialised, and live and unmodified as long as `self` is borrowed.
+        unsafe { slice::from_raw_parts(self.0.as_ptr(), self.bytes()) }
+    }
+
+    #[inline]
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `as_bytes`, and `self` is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(self.0.as_ptr(), self.bytes()) }
+    }
+
+    /// Makes the pack `total` bytes long, zeros behind the old ones; moves the block only when its size class changes.
+    fn resize(&mut self, total: usize) {
+        assert!(total <= BYTES_MAX, "a listpack is to grow beyond its limit");
+        let old = self.bytes();
+        if size_class(total) != size_class(old) {
+            let layout = layout_for(total);
+            // SAFETY: the block was allocated with `layout_for(old)`; the new size is neither zero nor too large, as `layout`
+            // shows.
+            let block = unsafe { realloc(self.0.as_ptr(), layout_for(old), layout.size()) };
+            self.0 = NonNull::new(block).unwrap_or_else(|| handle_alloc_error(layout));
+        }
+        if total > old {
+            // SAFETY: the block holds at least `total` bytes.
+            unsafe { self.0.as_ptr().add(old).write_bytes(0, total - old) };
+        }
+        // SAFETY: as in `bytes`. All `total` bytes are initialised now.
+        unsafe { self.0.cast::<u32>().write((total as u32).to_le()) };
+    }
+
+    /// Replaces `old` bytes at `at` by `new` bytes of no particular content, and moves what follows.
+    fn open(&mut self, at: usize, old: usize, new: usize) {
+        let total = self.bytes();
+        if new > old {
+            self.resize(total + (new - old));
+        }
+        if new != old {
+            self.as_mut().copy_within(at + old..total, at + new);
+        }
+        if new < old {
+            self.resize(total - (old - new));
+        }
+    }
+
+    /// The number of elements according to the header.
+    #[inline]
+    fn known_count(&self) -> Option<usize> {
+        let bytes = self.as_bytes();
+        let count = u16::from_le_bytes([bytes[4], bytes[5]]);
+        (count != COUNT_UNKNOWN).then_some(usize::from(count))
+    }
+
+    #[inline]
+    fn set_count(&mut self, count: usize) {
+        let count = u16::try_from(count).unwrap_or(COUNT_UNKNOWN);
+        self.as_mut()[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+    }
+
+    #[inline]
+    fn count_added(&mut self, added: usize) {
+        if let Some(count) = self.known_count() {
+            self.set_count(count + added);
+        }
+    }
+
+    fn count_removed(&mut self, removed: usize) {
+        if let Some(count) = self.known_count() {
+            self.set_count(count - removed);
+        }
+    }
+
+    /// The offset of the end byte.
+    #[inline]
+    fn end(&self) -> usize {
+        self.bytes() - 1
+    }
+
+    /// `None` for the offset of the end byte.
+    #[inline]
+    fn pos(&self, at: usize) -> Option<Pos> {
+        (at < self.end()).then(|| Pos::new(at))
+    }
+}
+
+/// Reading.
+impl Listpack {
+    /// The number of elements: one look at the header, but a walk over all in a pack that has, or had, 65535 and more.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.known_count().unwrap_or_else(|| self.iter().count())
+    }
+
+    /// True if there is no element.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes() == EMPTY.len()
+    }
+
+    /// True if so many bytes more (sums of [`encoded_bytes`](super::encoded_bytes)) stay within [`BYTES_MAX`].
+    pub fn fits(&self, extra: usize) -> bool {
+        extra <= BYTES_MAX - self.bytes()
+    }
+
+    /// The first element.
+    #[inline]
+    pub fn first(&self) -> Option<Pos> {
+        self.pos(HEADER_BYTES)
+    }
+
+    /// The last element.
+    #[inline]
+    pub fn last(&self) -> Option<Pos> {
+        self.before(self.end())
+    }
+
+    /// The element after the one at `pos`.
+    #[inline]
+    pub fn next(&self, pos: Pos) -> Option<Pos> {
+        self.pos(codec::next(self.as_bytes(), pos.at()))
+    }
+
+    /// The element before the one at `pos`.
+    #[inline]
+    pub fn prev(&self, pos: Pos) -> Option<Pos> {
+        self.before(pos.at())
+    }
+
+    fn before(&self, at: usize) -> Option<Pos> {
+        (at > HEADER_BYTES).then(|| Pos::new(codec::prev(self.as_bytes(), at)))
+    }
+
+    /// The element at `index`; negative ones count from the end, -1 being the last. A walk from the nearer end.
+    pub fn seek(&self, index: i64) -> Option<Pos> {
+        let mut index = index;
+        if let Some(count) = self.known_count() {
+            let count = count as i64;
+            if !(-count..count).contains(&index) {
+                return None;
+            }
+            if index >= 0 && index > count / 2 {
+                index -= count;
+            } else if index < 0 && index + count <= count / 2 {
+                index += count;
+            }
+        }
+        if index >= 0 {
+            (0..index).try_fold(self.first()?, |pos, _| self.next(pos))
+        } else {
+            (index..-1).try_fold(self.last()?, |pos, _| self.prev(pos))
+        }
+    }
+
+    /// The element at `pos`.
+    #[inline]
+    pub fn at(&self, pos: Pos) -> Item<'_> {
+        codec::item(self.as_bytes(), pos.at())
+    }
+
+    /// The element at `index`, as [`Listpack::seek`] counts.
+    pub fn item(&self, index: i64) -> Option<Item<'_>> {
+        self.seek(index).map(|pos| self.at(pos))
+    }
+
+    /// All elements, from either end.
+    #[inline]
+    pub fn iter(&self) -> Items<'_> {
+        Items { pack: self.as_bytes(), front: HEADER_BYTES, back: self.end() }
+    }
+
+    /// The elements from the one at `pos` to the end, from either end.
+    pub fn iter_from(&self, pos: Pos) -> Items<'_> {
+        Items { front: pos.at(), ..self.iter() }
+    }
+
+    /// The elements before the one at `pos`, from either end.
+    pub fn iter_until(&self, pos: Pos) -> Items<'_> {
+        Items { back: pos.at(), ..self.iter() }
+    }
+
+    /// The first element with this text at or after `from` (the whole pack if `None`), jumping over `skip` elements after
+    /// each that was compared: 1 finds a field among field-value pairs. A scan without allocation.
+    pub fn find(&self, from: Option<Pos>, needle: &[u8], skip: usize) -> Option<Pos> {
+        let pack = self.as_bytes();
+        let end = self.end();
+        let integer = Item::of(needle).as_int();
+        let mut at = from.map_or(HEADER_BYTES, Pos::at);
+        while at < end {
+            let equal = match codec::item(pack, at) {
+                Item::Int(n) => integer == Some(n),
+                Item::Bytes(bytes) => bytes == needle,
+            };
+            if equal {
+                return Some(Pos::new(at));
+            }
+            for _ in 0..=skip {
+                if at < end {
+                    at = codec::next(pack, at);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Writing. Every call moves the bytes behind the place it changes, and the block only when its size class changes; it panics
+/// if the pack would exceed [`BYTES_MAX`].
+impl Listpack {
+    /// Replaces `old` bytes at `at` by the entry; counting is the caller's.
+    #[inline]
+    fn write(&mut self, at: usize, old: usize, entry: &Encoding) -> Pos {
+        let new = entry.bytes();
+        self.open(at, old, new);
+        entry.write(&mut self.as_mut()[at..at + new]);
+        Pos::new(at)
+    }
+
+    #[inline]
+    fn insert_at(&mut self, at: usize, item: Item) -> Pos {
+        let pos = self.write(at, 0, &Encoding::of(item));
+        self.count_added(1);
+        pos
+    }
+
+    /// Adds an element at the end.
+    #[inline]
+    pub fn push_back(&mut self, text: &[u8]) -> Pos {
+        self.push_back_item(Item::of(text))
+    }
+
+    /// Adds an integer at the end.
+    #[inline]
+    pub fn push_back_int(&mut self, n: i64) -> Pos {
+        self.push_back_item(Item::Int(n))
+    }
+
+    /// Adds an element of another pack at the end, as it is held there.
+    #[inline]
+    pub fn push_back_item(&mut self, item: Item) -> Pos {
+        self.insert_at(self.end(), item)
+    }
+
+    /// Adds an element at the beginning.
+    pub fn push_front(&mut self, text: &[u8]) -> Pos {
+        self.push_front_item(Item::of(text))
+    }
+
+    /// Adds an integer at the beginning.
+    pub fn push_front_int(&mut self, n: i64) -> Pos {
+        self.push_front_item(Item::Int(n))
+    }
+
+    /// Adds an element of another pack at the beginning, as it is held there.
+    pub fn push_front_item(&mut self, item: Item) -> Pos {
+        self.insert_at(HEADER_BYTES, item)
+    }
+
+    /// Adds an element before the one at `pos`; returns where it is.
+    pub fn insert_before(&mut self, pos: Pos, text: &[u8]) -> Pos {
+        self.insert_at(pos.at(), Item::of(text))
+    }
+
+    /// Adds an integer before the element at `pos`; returns where it is.
+    pub fn insert_before_int(&mut self, pos: Pos, n: i64) -> Pos {
+        self.insert_at(pos.at(), Item::Int(n))
+    }
+
+    /// Adds an element after the one at `pos`; returns where it is.
+    pub fn insert_after(&mut self, pos: Pos, text: &[u8]) -> Pos {
+        self.insert_at(codec::next(self.as_bytes(), pos.at()), Item::of(text))
+    }
+
+    /// Adds an integer after the element at `pos`; returns where it is.
+    pub fn insert_after_int(&mut self, pos: Pos, n: i64) -> Pos {
+        self.insert_at(codec::next(self.as_bytes(), pos.at()), Item::Int(n))
+    }
+
+    /// Replaces the element at `pos`, in place if both take equally many bytes. It stays at `pos`.
+    pub fn replace(&mut self, pos: Pos, text: &[u8]) -> Pos {
+        self.replace_item(pos, Item::of(text))
+    }
+
+    /// Replaces the element at `pos` by an integer, in place if both take equally many bytes. It stays at `pos`.
+    pub fn replace_int(&mut self, pos: Pos, n: i64) -> Pos {
+        self.replace_item(pos, Item::Int(n))
+    }
+
+    fn replace_item(&mut self, pos: Pos, item: Item) -> Pos {
+        let old = codec::next(self.as_bytes(), pos.at()) - pos.at();
+        self.write(pos.at(), old, &Encoding::of(item))
+    }
+
+    /// Removes the element at `pos`; returns where the one after it is now, if there is one.
+    pub fn remove(&mut self, pos: Pos) -> Option<Pos> {
+        self.remove_range(pos, 1)
+    }
+
+    /// Removes up to `count` elements from the one at `pos` on; returns where the one after them is now, if there is one.
+    pub fn remove_range(&mut self, pos: Pos, count: usize) -> Option<Pos> {
+        let (end, removed) = self.walk(pos.at(), count);
+        self.cut(pos.at(), end, removed);
+        self.pos(pos.at())
+    }
+
+    /// Removes up to `count` elements from `start` on, which counts as in [`Listpack::seek`]; returns how many.
+    pub fn remove_range_index(&mut self, start: i64, count: usize) -> usize {
+        let Some(pos) = self.seek(start) else { return 0 };
+        let (end, removed) = self.walk(pos.at(), count);
+        self.cut(pos.at(), end, removed);
+        removed
+    }
+
+    /// Removes all but the first `count` elements.
+    pub fn truncate(&mut self, count: usize) {
+        if let Ok(start) = i64::try_from(count) {
+            self.remove_range_index(start, usize::MAX);
+        }
+    }
+
+    /// Adds the elements of `other` at the end. A copy of its bytes.
+    pub fn append(&mut self, other: &Listpack) {
+        self.insert_all(self.end(), other);
+    }
+
+    /// Adds the elements of `other` at the beginning, in their order. A copy of its bytes.
+    pub fn prepend(&mut self, other: &Listpack) {
+        self.insert_all(HEADER_BYTES, other);
+    }
+
+    fn insert_all(&mut self, at: usize, other: &Listpack) {
+        let entries = &other.as_bytes()[HEADER_BYTES..other.end()];
+        self.open(at, 0, entries.len());
+        self.as_mut()[at..at + entries.len()].copy_from_slice(entries);
+        // An unknown count makes the sum unknown: it is 65535 itself.
+        self.count_added(other.known_count().unwrap_or(usize::from(COUNT_UNKNOWN)));
+    }
+
+    /// Keeps the first `index` elements and returns the others, perhaps none.
+    pub fn split_off(&mut self, index: usize) -> Listpack {
+        let mut tail = Listpack::new();
+        let Some(pos) = i64::try_from(index).ok().and_then(|index| self.seek(index)) else { return tail };
+        let (start, end) = (pos.at(), self.end());
+        let entries = &self.as_bytes()[start..end];
+        tail.open(HEADER_BYTES, 0, entries.len());
+        tail.as_mut()[HEADER_BYTES..HEADER_BYTES + entries.len()].copy_from_slice(entries);
+        let moved = self.known_count().map_or_else(|| tail.iter().count(), |count| count - index);
+        tail.set_count(moved);
+        self.cut(start, end, moved);
+        tail
+    }
+
+    /// Where up to `count` elements from `at` on end, and how many they are.
+    fn walk(&self, at: usize, count: usize) -> (usize, usize) {
+        let (pack, end) = (self.as_bytes(), self.end());
+        let (mut at, mut walked) = (at, 0);
+        while at < end && walked < count {
+            at = codec::next(pack, at);
+            walked += 1;
+        }
+        (at, walked)
+    }
+
+    /// Removes the `removed` entries that lie from `start` to `end`.
+    fn cut(&mut self, start: usize, end: usize, removed: usize) {
+        self.open(start, end - start, 0);
+        self.count_removed(removed);
+    }
+}
+
+impl Clone for Listpack {
+    fn clone(&self) -> Listpack {
+        Listpack::copied(self.as_bytes())
+    }
+}
+
+impl Default for Listpack {
+    fn default() -> Listpack {
+        Listpack::new()
+    }
+}
+
+impl Drop for Listpack {
+    fn drop(&mut self) {
+        // SAFETY: the block was allocated with this layout and is owned by `self` alone.
+        unsafe { dealloc(self.0.as_ptr(), layout_for(self.bytes())) };
+    }
+}
+
+impl fmt::Debug for Listpack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts = self.iter().map(|item| String::from_utf8_lossy(&item.to_vec()).into_owned());
+        f.debug_list().entries(texts).finish()
+    }
+}
+
+impl<'p> IntoIterator for &'p Listpack {
+    type Item = Item<'p>;
+    type IntoIter = Items<'p>;
+    fn into_iter(self) -> Items<'p> {
+        self.iter()
+    }
+}
+
+/// Elements in order, from either end.
+#[derive(Clone, Debug)]
+pub struct Items<'p> {
+    pack: &'p [u8],
+    /// Where the next entry begins: `front <= back`.
+    front: usize,
+    /// Where the last entry ends.
+    back: usize,
+}
+
+impl Items<'_> {
+    /// Where the element is that comes next.
+    #[inline]
+    pub fn pos(&self) -> Option<Pos> {
+        (self.front < self.back).then(|| Pos::new(self.front))
+    }
+}
+
+impl<'p> Iterator for Items<'p> {
+    type Item = Item<'p>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'p>> {
+        let at = self.front;
+        if at == self.back {
+            return None;
+        }
+        self.front = codec::next(self.pack, at);
+        Some(codec::item(self.pack, at))
+    }
+}
+
+impl DoubleEndedIterator for Items<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.front == self.back {
+            return None;
+        }
+        self.back = codec::prev(self.pack, self.back);
+        Some(codec::item(self.pack, self.back))
+    }
+}
+
+/// The number of entries, if these bytes are a pack.
+fn well_formed(bytes: &[u8]) -> Option<usize> {
+    let &[t0, t1, t2, t3, c0, c1] = bytes.first_chunk()?;
+    let (&last, entries) = bytes.split_last()?;
+    let total = u32::from_le_bytes([t0, t1, t2, t3]) as usize;
+    if total != bytes.len() || !(EMPTY.len()..=BYTES_MAX).contains(&total) || last != END {
+        return None;
+    }
+    let (mut at, mut count) = (HEADER_BYTES, 0);
+    while at < entries.len() {
+        at = codec::checked_next(entries, at)?;
+        count += 1;
+    }
+    let stated = u16::from_le_bytes([c0, c1]);
+    (stated == COUNT_UNKNOWN || usize::from(stated) == count).then_some(count)
+}
+
+#[cfg(test)]
+#[path = "listpack_tests.rs"]
+mod tests;

@@ -1,0 +1,16 @@
+//! The compact encodings of small collections: a few elements in one block, scanned rather than indexed.
+//!
+//! Both have Redis's byte formats exactly, so that DUMP, RESTORE and dump files exchange them with redis-server as they are.
+//! - [`Listpack`]: a sequence of strings and integers; small lists, hashes, sets and sorted sets.
+//! - [`Intset`]: sorted distinct integers; small sets of integers.
+//!
+//! Used by the collection types of the store. Refuses to know what the elements mean (pairs, scores, deadlines) and when a
+//! collection is no longer small.
+
+mod codec;
+pub mod intset;
+pub mod listpack;
+
+pub use codec::{Item, encoded_bytes};
+pub use intset::Intset;
+pub use listpack::{Listpack, Pos};
