@@ -1,8 +1,8 @@
 //! COMMAND: what clients and people can ask about the commands. Everything is read off the rows.
 
-use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
+use super::spec::{Begin, Category, Find, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
 use super::syntax::{self, Arg, ArgKind};
-use super::{Command, all, help, lookup, lookup_subcommand};
+use super::{Command, all, help, keyspec, lookup, lookup_subcommand};
 use crate::base::glob;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -115,8 +115,8 @@ fn write_facts(reply: &mut Reply<'_>, command: &Command) {
     reply.bulk_str(&command.full_name);
     reply.integer(i64::from(spec.arity));
     write_words(reply, "", spec.flags.names());
-    let (first, last, step) = plain_range(spec.keys);
-    [first, last, step].into_iter().for_each(|number| reply.integer(number));
+    let range = keyspec::legacy(spec.keys);
+    [range.first as i64, range.last as i64, range.step as i64].into_iter().for_each(|number| reply.integer(number));
     write_words(reply, "@", spec.categories().names());
     reply.set(spec.tips.len());
     spec.tips.iter().for_each(|tip| reply.bulk_str(tip));
@@ -138,27 +138,7 @@ fn write_words(reply: &mut Reply<'_>, prefix: &str, words: impl Iterator<Item = 
     words.iter().for_each(|word| reply.simple(&format!("{prefix}{word}")));
 }
 
-/// First key, last key and step as clients of before key specifications read them: the one range, or the ranges that
-/// follow each other with step 1. Zeroes without keys.
-fn plain_range(specs: &[KeySpec]) -> (i64, i64, i64) {
-    if let [only] = specs {
-        return (only.first as i64, only.last as i64, only.step as i64);
-    }
-    let mut range: Option<(i64, i64, i64)> = None;
-    for keys in specs.iter().filter(|keys| keys.step == 1) {
-        let (first, last) = (keys.first as i64, keys.last as i64);
-        range = match range {
-            None => Some((first, last, 1)),
-            Some((start, end, step)) if end + 1 == first => Some((start, last, step)),
-            gap => gap,
-        };
-    }
-    range.unwrap_or((0, 0, 0))
-}
-
 fn write_key_spec(reply: &mut Reply<'_>, keys: &KeySpec) {
-    // The last key's index counts from the first key on the wire.
-    let last = if keys.last < 0 { keys.last as i64 } else { keys.last as i64 - keys.first as i64 };
     reply.map(3 + usize::from(!keys.notes.is_empty()));
     if !keys.notes.is_empty() {
         write_text(reply, "notes", keys.notes);
@@ -166,21 +146,48 @@ fn write_key_spec(reply: &mut Reply<'_>, keys: &KeySpec) {
     reply.bulk_str("flags");
     write_words(reply, "", keys.access.names());
     reply.bulk_str("begin_search");
-    write_method(reply, "index", &[("index", keys.first as i64)]);
+    match keys.begin {
+        Begin::Index(index) => write_method(reply, "index", &[("index", index as i64)]),
+        Begin::Keyword { keyword, startfrom } => {
+            write_method_head(reply, "keyword", 2);
+            write_text(reply, "keyword", keyword);
+            write_number(reply, "startfrom", startfrom as i64);
+        }
+        Begin::Unknown => write_method(reply, "unknown", &[]),
+    }
     reply.bulk_str("find_keys");
-    write_method(reply, "range", &[("lastkey", last), ("keystep", keys.step as i64), ("limit", 0)]);
+    match keys.find {
+        Find::Range { last, step, limit } => {
+            write_method(
+                reply,
+                "range",
+                &[("lastkey", last as i64), ("keystep", step as i64), ("limit", limit as i64)],
+            );
+        }
+        Find::Keynum { number, first, step } => {
+            let numbers = [("keynumidx", number as i64), ("firstkey", first as i64), ("keystep", step as i64)];
+            write_method(reply, "keynum", &numbers);
+        }
+        Find::Unknown => write_method(reply, "unknown", &[]),
+    }
 }
 
 fn write_method(reply: &mut Reply<'_>, kind: &str, numbers: &[(&str, i64)]) {
+    write_method_head(reply, kind, numbers.len());
+    numbers.iter().for_each(|(name, number)| write_number(reply, name, *number));
+}
+
+/// What comes before the `facts` of a method.
+fn write_method_head(reply: &mut Reply<'_>, kind: &str, facts: usize) {
     reply.map(2);
-    reply.bulk_str("type");
-    reply.bulk_str(kind);
+    write_text(reply, "type", kind);
     reply.bulk_str("spec");
-    reply.map(numbers.len());
-    for (name, number) in numbers {
-        reply.bulk_str(name);
-        reply.integer(*number);
-    }
+    reply.map(facts);
+}
+
+fn write_number(reply: &mut Reply<'_>, name: &str, number: i64) {
+    reply.bulk_str(name);
+    reply.integer(number);
 }
 
 fn docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -229,7 +236,7 @@ fn write_docs(reply: &mut Reply<'_>, command: &Command) {
     write_history(reply, spec.history);
     if !arguments.is_empty() {
         reply.bulk_str("arguments");
-        write_arguments(reply, &arguments, &mut KeyCounter { next: 0, specs: spec.keys.len() });
+        write_arguments(reply, &arguments, &mut KeyCounter { next: 0, specs: spec.keys });
     }
     if !command.subcommands.is_empty() {
         reply.bulk_str("subcommands");
@@ -259,19 +266,22 @@ fn write_history(reply: &mut Reply<'_>, history: &[(&str, &str)]) {
     }
 }
 
-/// Tells which key specification a key argument belongs to: they come in the same order, and the last one serves the rest.
+/// Tells which key specification an argument belongs to: keys come in the order of the specifications, and the last one
+/// serves the rest. A pattern belongs to the keys that only the data tells, if there are such.
 struct KeyCounter {
     next: usize,
-    specs: usize,
+    specs: &'static [KeySpec],
 }
 
 impl KeyCounter {
     fn of(&mut self, arg: &Arg) -> Option<usize> {
-        if arg.kind != ArgKind::Key || self.specs == 0 {
-            return None;
-        }
-        self.next += 1;
-        Some(self.next.min(self.specs) - 1)
+        let index = match arg.kind {
+            ArgKind::Key => self.next.min(self.specs.len().checked_sub(1)?),
+            ArgKind::Pattern => self.specs.iter().position(|spec| spec.begin == Begin::Unknown)?,
+            _ => return None,
+        };
+        self.next = index + 1;
+        Some(index)
     }
 }
 
@@ -358,51 +368,39 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// The keys of a command line with how they are used.
-fn keys_of<'a>(line: &[&'a [u8]]) -> Result<Vec<(&'a [u8], Access)>, ReplyError> {
-    let command = lookup(line[0]).ok_or(INVALID_COMMAND)?;
+fn keys_of(line: Args<'_>) -> Result<Vec<KeyUse>, ReplyError> {
+    let command = lookup(line.at(0)).ok_or(INVALID_COMMAND)?;
     let command = match line.get(1) {
         Some(name) if !command.subcommands.is_empty() => lookup_subcommand(command, name).ok_or(INVALID_COMMAND)?,
         _ => command,
     };
-    let specs = || command.spec.keys.iter().filter(|keys| !keys.access.has(Access::NOT_KEY));
-    if specs().next().is_none() {
+    let spec = command.spec;
+    if !spec.has_keys() {
         return Err(NO_KEYS);
     }
-    if !command.spec.takes(line.len()) {
+    if !spec.takes(line.len()) {
         return Err(INVALID_COUNT);
     }
-    let found: Vec<_> = specs()
-        .flat_map(|keys| keys.indices(line.len()).map(|index| (line[index], actual_access(command, keys, line))))
-        .collect();
-    if found.is_empty() { Err(INVALID_ARGUMENTS) } else { Ok(found) }
-}
-
-/// How the keys are used, given the options of this very line: SET only reads the old value if asked for it.
-fn actual_access(command: &Command, keys: &KeySpec, line: &[&[u8]]) -> Access {
-    if !keys.access.has(Access::VARIABLE) || command.full_name != "set" {
-        return keys.access;
-    }
-    let returns_old = line.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get"));
-    let access = if returns_old { Access::RW.with(Access::ACCESS) } else { Access::OW };
-    access.with(Access::UPDATE)
+    let found = spec.keys_of(line);
+    if found.is_empty() && !spec.flags.has(Flags::NO_MANDATORY_KEYS) { Err(INVALID_ARGUMENTS) } else { Ok(found) }
 }
 
 fn getkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line: Vec<&[u8]> = args.iter_from(2).collect();
-    let keys = keys_of(&line)?;
+    let line = args.tail(2);
+    let keys = keys_of(line)?;
     ctx.reply.array(keys.len());
-    keys.iter().for_each(|(key, _)| ctx.reply.bulk(key));
+    keys.iter().for_each(|key| ctx.reply.bulk(line.at(key.index)));
     Ok(Next::Done)
 }
 
 fn getkeysandflags(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line: Vec<&[u8]> = args.iter_from(2).collect();
-    let keys = keys_of(&line)?;
+    let line = args.tail(2);
+    let keys = keys_of(line)?;
     ctx.reply.array(keys.len());
-    for (key, access) in keys {
+    for key in keys {
         ctx.reply.array(2);
-        ctx.reply.bulk(key);
-        write_words(&mut ctx.reply, "", access.names());
+        ctx.reply.bulk(line.at(key.index));
+        write_words(&mut ctx.reply, "", key.access.names());
     }
     Ok(Next::Done)
 }

@@ -1,6 +1,8 @@
 //! What a command is: one row of facts, beside its handler in the family's file. COMMAND, ACL categories, key extraction,
 //! arity checks, the README's table and the differential test's grammar all read the row, so there is no second place.
 
+use super::keyspec;
+pub use super::keyspec::{Begin, Find, FindKeys, KeySpec, KeyUse};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -86,11 +88,13 @@ bits! {
         FAST = 13, "fast";
         /// Allowed before authentication.
         NO_AUTH = 14, "no_auth";
+        /// May name no key though it has places for keys.
+        NO_MANDATORY_KEYS = 23, "no_mandatory_keys";
         /// Not allowed while data is loaded in the background.
         NO_ASYNC_LOADING = 16, "no_async_loading";
         /// Not allowed inside MULTI.
         NO_MULTI = 17, "no_multi";
-        /// Keys are found by looking at the arguments, not by position alone.
+        /// Keys are found by looking at the arguments, not by position alone. Follows from the key specifications.
         MOVABLE_KEYS = 18, "movablekeys";
         /// Allowed while a script holds the server.
         ALLOW_BUSY = 19, "allow_busy";
@@ -191,6 +195,26 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
+    /// Hashes.
+    Hash,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Streams.
+    Stream,
+    /// Bitmaps.
+    Bitmap,
+    /// HyperLogLogs.
+    Hyperloglog,
+    /// Geo indexes.
+    Geo,
+    /// Transactions.
+    Transactions,
+    /// Scripts and functions.
+    Scripting,
     /// The connection.
     Connection,
     /// The server.
@@ -205,53 +229,20 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
+            Group::Hash => "hash",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+            Group::Hyperloglog => "hyperloglog",
+            Group::Geo => "geo",
+            Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Pubsub => "pubsub",
         }
-    }
-}
-
-/// Where a command's keys stand: from `first` to `last` (negative: counted from the end) in steps.
-#[derive(Clone, Copy, Debug)]
-pub struct KeySpec {
-    /// How these keys are used.
-    pub access: Access,
-    /// Index of the first key.
-    pub first: usize,
-    /// Index of the last key; negative counts from the end.
-    pub last: isize,
-    /// Arguments from one key to the next.
-    pub step: usize,
-    /// What the access alone does not say; usually nothing.
-    pub notes: &'static str,
-}
-
-impl KeySpec {
-    /// One key.
-    pub const fn one(access: Access, index: usize) -> KeySpec {
-        KeySpec { access, first: index, last: index as isize, step: 1, notes: "" }
-    }
-
-    /// Keys from `first` to the end, every `step` arguments.
-    pub const fn rest(access: Access, first: usize, step: usize) -> KeySpec {
-        KeySpec { access, first, last: -1, step, notes: "" }
-    }
-
-    /// Keys from `first` to `last`, all of them adjacent.
-    pub const fn range(access: Access, first: usize, last: usize) -> KeySpec {
-        KeySpec { last: last as isize, ..KeySpec::one(access, first) }
-    }
-
-    /// Adds what the access alone does not say.
-    pub const fn notes(self, notes: &'static str) -> KeySpec {
-        KeySpec { notes, ..self }
-    }
-
-    /// Indices of the keys among `count` arguments.
-    pub fn indices(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
-        let last = if self.last < 0 { count as isize + self.last } else { self.last };
-        (self.first..).step_by(self.step).take_while(move |&i| i as isize <= last && i < count)
     }
 }
 
@@ -268,6 +259,10 @@ pub struct Spec {
     pub acl: Category,
     /// Where the keys are.
     pub keys: &'static [KeySpec],
+    /// Index of the first key if it stands at a fixed place, else 0. Only [`Spec::keys`] sets it.
+    first_key: usize,
+    /// Finds the keys where the specifications do not.
+    pub find_keys: Option<FindKeys>,
     /// Group of the documentation.
     pub group: Group,
     /// Version of Redis (or of AleaDB, for its own commands) that brought it.
@@ -299,6 +294,8 @@ impl Spec {
             flags,
             acl: Category::NONE,
             keys: &[],
+            first_key: 0,
+            find_keys: None,
             group: Group::Generic,
             since: "1.0.0",
             summary: "",
@@ -343,9 +340,20 @@ impl Spec {
         self.flags(Flags::DENYOOM)
     }
 
-    /// Says where the keys are.
+    /// Says where the keys are, and flags the keys as movable where Redis does.
     pub const fn keys(self, keys: &'static [KeySpec]) -> Spec {
-        Spec { keys, ..self }
+        let legacy = keyspec::legacy(keys);
+        let movable = if legacy.movable { Flags::MOVABLE_KEYS } else { Flags::NONE };
+        let first_key = match keys {
+            [KeySpec { begin: Begin::Index(first), find: Find::Range { .. }, .. }, ..] => *first,
+            _ => 0,
+        };
+        Spec { keys, first_key, ..self.flags(movable) }
+    }
+
+    /// Names the function that finds the keys of the lines that the key specifications cannot read.
+    pub const fn find_keys(self, finder: FindKeys) -> Spec {
+        Spec { find_keys: Some(finder), ..self }
     }
 
     /// Group, ACL categories and first version.
@@ -382,6 +390,24 @@ impl Spec {
     #[inline]
     pub fn takes(&self, count: usize) -> bool {
         if self.arity >= 0 { count == self.arity as usize } else { count >= self.arity.unsigned_abs() as usize }
+    }
+
+    /// The argument that surely is the first key, if one is: cheap enough for every command of a busy connection.
+    #[inline]
+    pub fn first_key<'a>(&self, line: Args<'a>) -> Option<&'a [u8]> {
+        // No command has a key in the place of its name.
+        if self.first_key == 0 { None } else { line.get(self.first_key) }
+    }
+
+    /// True if some argument may be a key.
+    pub fn has_keys(&self) -> bool {
+        self.keys.iter().any(|keys| !keys.access.has(Access::NOT_KEY))
+    }
+
+    /// The keys of a line that fits the arity, with how this very line uses them; none if there are none, or if the line
+    /// does not make sense. Linear in the line.
+    pub fn keys_of(&self, line: Args<'_>) -> Vec<KeyUse> {
+        keyspec::find(self.keys, self.find_keys, line)
     }
 
     /// All ACL categories, those that follow from the flags included.

@@ -13,6 +13,7 @@ mod number;
 mod range;
 mod set;
 
+use super::keyfind;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -38,6 +39,7 @@ pub const ROWS: &[Spec] = &[
         .denyoom()
         .keys(&[KeySpec::one(READ_UPDATE.with(Access::VARIABLE), 1)
             .notes("RW and ACCESS due to the optional `GET` argument")])
+        .find_keys(keyfind::set)
         .group(Group::String, Category::STRING, "1.0.0")
         .doc(
             "Makes a key hold a string, whatever it held before.",

@@ -118,8 +118,8 @@ fn run(
     let mark = out.mark();
     let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
     let mut at = Moment::new(now, touch);
-    if let (Some(hash), Some(keys)) = (hash, command.spec.keys.first()) {
-        at = at.with_hash(args.at(keys.first), hash);
+    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
+        at = at.with_hash(key, hash);
     }
     if server.pause.is_some() && server.is_paused(true, now) {
         at = at.keeping_due();

@@ -132,7 +132,7 @@ pub(super) fn parse_batch(
                 let spans = first_span..batch.spans.len();
                 let args = Args::new(&bytes[at..], &batch.spans[spans.clone()]);
                 let command = command::lookup(args.at(0));
-                let key = command.and_then(|command| command.spec.keys.first()).and_then(|keys| args.get(keys.first));
+                let key = command.and_then(|command| command.spec.first_key(args));
                 let hash = key.map(|key| db.prefetch_bucket(key));
                 first_span = spans.end;
                 batch.commands.push(Parse { start: at, end: at + taken, spans, command, hash, inline: None });

@@ -47,6 +47,11 @@ impl<'a> Args<'a> {
         spans[index.min(spans.len())..].iter().map(move |span| &bytes[span.start as usize..][..span.len as usize])
     }
 
+    /// The arguments from an index on as a line of their own, which is empty from the end on.
+    pub fn tail(self, index: usize) -> Args<'a> {
+        Args { spans: &self.spans[index.min(self.spans.len())..], ..self }
+    }
+
     /// True if the argument equals a keyword, in any case.
     #[inline]
     pub fn is(&self, index: usize, keyword: &str) -> bool {

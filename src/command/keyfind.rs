@@ -1,0 +1,94 @@
+//! The keys of the commands whose key specifications do not tell them: one finder for each such command, named by its row.
+//!
+//! A finder reads the options as far as it takes to find the keys and leaves errors to the handler. Where a line is broken it
+//! answers as Redis does, byte for byte, because proxies compare.
+//!
+//! Called through the rows. Knows nothing of handlers or data.
+
+use super::spec::{Access, KeyUse};
+use crate::resp::args::Args;
+
+const READ: Access = Access::RO.with(Access::ACCESS);
+const OVERWRITE: Access = Access::OW.with(Access::UPDATE);
+const CHANGE: Access = Access::RW.with(Access::ACCESS).with(Access::UPDATE);
+const TAKE: Access = Access::RW.with(Access::ACCESS).with(Access::DELETE);
+
+/// The number of arguments that belong to an option, or `None` for a word that is none of the options.
+fn taken_by(line: Args<'_>, index: usize, options: &[(&str, usize)]) -> Option<usize> {
+    options.iter().find(|(name, _)| line.is(index, name)).map(|(_, takes)| *takes)
+}
+
+/// SET: only reads the old value if asked for it.
+pub fn set(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let returns_old = (3..line.len()).any(|index| line.is(index, "GET"));
+    found.push(KeyUse { index: 1, access: if returns_old { CHANGE } else { OVERWRITE } });
+}
+
+/// BITFIELD: only reads if it only gets.
+pub fn bitfield(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let mut index = 2;
+    let mut access = READ;
+    while index < line.len() {
+        let takes = match taken_by(line, index, &[("GET", 2), ("OVERFLOW", 1)]) {
+            Some(takes) if line.len() - index > takes => takes,
+            _ => {
+                access = CHANGE;
+                break;
+            }
+        };
+        index += 1 + takes;
+    }
+    found.push(KeyUse { index: 1, access });
+}
+
+/// SORT: the list, and the last key to store at.
+pub fn sort(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    sort_ro(line, found);
+    let mut stored_at = None;
+    let mut index = 2;
+    while index < line.len() {
+        match taken_by(line, index, &[("LIMIT", 2), ("GET", 1), ("BY", 1)]) {
+            Some(takes) => index += takes,
+            None if line.is(index, "STORE") && index + 1 < line.len() => stored_at = Some(index + 1),
+            None => {}
+        }
+        index += 1;
+    }
+    found.extend(stored_at.map(|index| KeyUse { index, access: OVERWRITE }));
+}
+
+/// SORT_RO: the list alone. What the patterns lead to cannot be told from the line.
+pub fn sort_ro(_line: Args<'_>, found: &mut Vec<KeyUse>) {
+    found.push(KeyUse { index: 1, access: READ });
+}
+
+/// GEORADIUS and GEORADIUSBYMEMBER: the index, and the last key to store at.
+pub fn georadius(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    found.push(KeyUse { index: 1, access: READ });
+    let mut stored_at = None;
+    let mut index = 5;
+    while index + 1 < line.len() {
+        if line.is(index, "STORE") || line.is(index, "STOREDIST") {
+            index += 1;
+            stored_at = Some(index);
+        }
+        index += 1;
+    }
+    found.extend(stored_at.map(|index| KeyUse { index, access: OVERWRITE }));
+}
+
+/// MIGRATE: the one key, or those after KEYS if the one is the empty word.
+pub fn migrate(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let mut keys = 3..4;
+    let mut index = 6;
+    while index < line.len() {
+        if line.is(index, "KEYS") {
+            if line.at(3).is_empty() {
+                keys = index + 1..line.len();
+            }
+            break;
+        }
+        index += 1 + taken_by(line, index, &[("AUTH", 1), ("AUTH2", 2)]).unwrap_or(0);
+    }
+    found.extend(keys.map(|index| KeyUse { index, access: TAKE }));
+}
