@@ -18,9 +18,12 @@ const fn row(name: &'static str, keys: &'static [KeySpec]) -> Spec {
 const GEORADIUS: &[KeySpec] =
     &[KeySpec::one(READ, 1), KeySpec::after(OVERWRITE, "STORE", 6), KeySpec::after(OVERWRITE, "STOREDIST", 6)];
 
+/// First key, last key, step, and whether keys are movable.
+type Range = (usize, isize, usize, bool);
+
 /// Rows by command, with the first, last and step that clients of before key specifications read and whether the keys are
 /// movable.
-const ROWS: &[(Spec, (usize, isize, usize, bool))] = &[
+const ROWS: &[(Spec, Range)] = &[
     (row("zunion", &[KeySpec::keynum(READ, 1)]), (0, 0, 0, true)),
     (row("zunionstore", &[KeySpec::one(OVERWRITE, 1), KeySpec::keynum(READ, 2)]), (1, 1, 1, true)),
     (row("lmpop", &[KeySpec::keynum(TAKE, 1)]), (0, 0, 0, true)),
