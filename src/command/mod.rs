@@ -22,6 +22,7 @@ pub mod object;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
+pub mod set;
 pub mod spec;
 pub mod string;
 pub mod syntax;
@@ -33,6 +34,7 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    set::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

@@ -85,7 +85,7 @@ impl Moment {
         Moment { keep_due: true, ..self }
     }
 
-    fn is_due(self, entry: &Entry) -> bool {
+    pub(super) fn is_due(self, entry: &Entry) -> bool {
         entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= self.unix_ms)
     }
 }

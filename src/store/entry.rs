@@ -774,7 +774,7 @@ mod tests {
 
     #[test]
     fn a_collection_moves_with_its_entry_and_leaves_with_its_payload() {
-        let mut entry = Entry::new(b"k", NewValue::Object(Object::Set(Set::default())), None);
+        let mut entry = Entry::new(b"k", NewValue::Object(Object::Set(Set::ints())), None);
         assert!(entry.string().is_none() && entry.collection::<List>().is_none());
         assert_eq!(entry.type_of(), Type::Set);
         entry = entry.with_deadline(Some(5)).renamed(b"another key, so long that its block has another size");

@@ -19,4 +19,5 @@ mod keys;
 mod memory_command;
 mod notify;
 mod pubsub;
+mod set;
 mod string;
