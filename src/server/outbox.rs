@@ -150,6 +150,7 @@ impl Server {
                 Happened::Created => "new",
                 Happened::Expired => "expired",
                 Happened::Overwritten => "overwritten",
+                Happened::TypeChanged => "type_changed",
                 Happened::Missed => "keymiss",
             };
             self.publish_event(event, db, &note.key);
@@ -163,6 +164,7 @@ impl Server {
             created: events.has(EventClass::New),
             expired: events.has(EventClass::Expired),
             overwritten: events.has(EventClass::Overwritten),
+            type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
         };
         self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));

@@ -154,6 +154,15 @@ impl<'v> NewValue<'v> {
         }
     }
 
+    /// The type of the value.
+    #[inline]
+    pub fn type_of(&self) -> Type {
+        match self {
+            NewValue::Int(_) | NewValue::Bytes(_) | NewValue::Shared(_) => Type::String,
+            NewValue::Object(object) => object.type_of(),
+        }
+    }
+
     /// The form of a string that was built on the heap: copied into the entry if it is short.
     pub fn owned(bytes: &'v mut Vec<u8>) -> NewValue<'v> {
         if bytes.len() <= INLINE_BYTES_MAX {
