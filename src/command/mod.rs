@@ -16,6 +16,8 @@ pub mod introspect;
 pub mod keys;
 pub mod memory;
 pub mod object;
+#[cfg(test)]
+mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
@@ -45,6 +47,8 @@ const FAMILIES: &[&[Spec]] = &[
     memory::ROWS,
     expiry::ROWS,
     debug::ROWS,
+    #[cfg(test)]
+    probe::ROWS,
 ];
 
 /// A row with its place among all commands, for statistics.
