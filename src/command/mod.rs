@@ -24,6 +24,7 @@ pub mod scan;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod transaction;
 
 use std::sync::OnceLock;
 
@@ -38,6 +39,7 @@ const FAMILIES: &[&[Spec]] = &[
     object::ROWS,
     database::ROWS,
     pubsub::ROWS,
+    transaction::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,

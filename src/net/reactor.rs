@@ -573,7 +573,9 @@ impl Reactor {
             Source::Input(input) if keep < input.len() => conn.keep_input(input, keep),
             Source::Input(_) => {}
         }
-        let over_query_limit = conn.input.len() as u64 > server.config.client_query_buffer_limit;
+        // What MULTI has queued has not run either.
+        let queued_bytes = server.sessions[index].transaction.as_ref().map_or(0, |queued| queued.arg_bytes);
+        let over_query_limit = (conn.input.len() + queued_bytes) as u64 > server.config.client_query_buffer_limit;
         if server.sessions[index].closing {
             (conn.input, conn.spans) = (Vec::new(), Vec::new());
             conn.readable = false;
