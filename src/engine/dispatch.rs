@@ -97,8 +97,8 @@ pub fn execute(
     Ran::Now(next)
 }
 
-#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
+#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 fn run(
     server: &mut Server,
     client: usize,
