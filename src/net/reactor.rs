@@ -789,6 +789,10 @@ fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
     if session.subscribed { limits.pubsub } else { limits.normal }
 }
 
+#[cfg(test)]
+#[path = "reactor_tests.rs"]
+mod tests;
+
 fn token_of(index: usize, id: u64) -> Token {
     // 31 bits of the id keep the token below those of listeners and signals.
     Token(index | ((id & 0x7fff_ffff) as usize) << 32)
