@@ -243,7 +243,8 @@ impl Server {
         true
     }
 
-    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than the budget allowed.
+    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than
+    /// the budget allowed.
     pub fn sleepers_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<usize>) -> bool {
         let sessions = &self.sessions;
         let progress = self.client_timers.advance(now.mono_ms() as i64, budget, |client, tick| {

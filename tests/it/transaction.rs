@@ -82,20 +82,6 @@ fn an_exec_that_is_refused_ends_the_transaction() {
     let mut m = Memory::new();
     let arity = r"-EXECABORT Transaction discarded because of: wrong number of arguments for \'exec\' command\r\n";
     m.expect(&[("MULTI", OK), ("EXEC foo", arity), ("PING", r"+PONG\r\n"), ("EXEC", NO_MULTI), ("EXEC foo", arity)]);
-    let oom =
-        r"-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > \'maxmemory\'.\r\n";
-    m.expect(&[("MULTI", OK), ("SET a b", QUEUED)]);
-    m.server.config.maxmemory = 1;
-    m.expect(&[
-        ("EXEC", oom),
-        ("PING", r"+PONG\r\n"),
-        ("MULTI", OK),
-        ("GET a", QUEUED),
-        ("EXEC", r"*1\r\n$-1\r\n"),
-        ("MULTI", OK),
-        ("SET a b", r"-OOM command not allowed when used memory > \'maxmemory\'.\r\n"),
-        ("EXEC", ABORTED),
-    ]);
     let mut m = Memory::with_config(Config { requirepass: b"sekret".to_vec(), ..Config::default() });
     m.expect(&[
         ("MULTI", r"-NOAUTH Authentication required.\r\n"),
