@@ -92,9 +92,20 @@ pub fn execute(
         call::count(server, client, command, started_ns);
     }
     if server.waits.has_ready() {
-        settle::serve(server, now, started_ns);
+        settle_for(server, client, out, now, started_ns);
     }
     Ran::Now(next)
+}
+
+/// Serves those whose keys a client's command has made ready. What that publishes to the client itself comes before the
+/// reply to its next command.
+#[cold]
+fn settle_for(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: &mut u64) {
+    let posted = server.outbox.len();
+    settle::serve(server, now, started_ns);
+    if server.sessions[client].subscribed {
+        server.outbox.deliver(client, posted, out);
+    }
 }
 
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
@@ -126,7 +137,7 @@ fn run(
         Next::Sleep { until_ms } => server.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {
             let wait = *waits_for.expect("a handler that blocks has said what for");
-            server.wait_for_keys(client, command, wait, || OwnedArgs::new(args.iter_from(0)), mute, now);
+            server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
         }
         Next::RunQueue => {
             next = transaction::run_queue(server, client, out, now, started_ns);
@@ -239,7 +250,7 @@ pub(super) fn gate(
     if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
-    if server.sessions[client].transaction.is_some() && flags.has(Flags::NO_MULTI) {
+    if flags.has(Flags::NO_MULTI) && server.sessions[client].transaction.is_some() {
         return Some(ReplyError::new("ERR Command not allowed inside a transaction"));
     }
     if server.config.maxmemory != 0

@@ -343,3 +343,19 @@ fn a_waiting_client_shows() {
     let info = b.run(1, "INFO clients");
     assert!(info.contains("total_blocking_keys_on_nokey:1") && info.contains("clients_in_timeout_table:1"), "{info}");
 }
+
+#[test]
+fn events_of_serving_come_before_the_next_reply() {
+    let mut b = Bench::new(2);
+    b.run(1, "CONFIG SET notify-keyspace-events Eg$");
+    b.run(1, "HELLO 3");
+    b.run(1, "PSUBSCRIBE __keyevent*");
+    b.runs(&[(0, "TAKE k 0", "")]);
+    let event = |name: &str| {
+        let channel = format!("__keyevent@0__:{name}");
+        let len = channel.len();
+        format!(r">4\r\n$8\r\npmessage\r\n$11\r\n__keyevent*\r\n${len}\r\n{channel}\r\n$1\r\nk\r\n")
+    };
+    assert_eq!(b.run(1, "SET k 1"), format!("{OK}{}{}", event("set"), event("del")));
+    assert_eq!(b.served(), [took(0, "k")]);
+}

@@ -574,7 +574,7 @@ impl Reactor {
             Source::Input(_) => {}
         }
         // What MULTI has queued has not run either.
-        let queued_bytes = server.sessions[index].transaction.as_ref().map_or(0, |queued| queued.arg_bytes);
+        let queued_bytes = server.sessions[index].transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
         let over_query_limit = (conn.input.len() + queued_bytes) as u64 > server.config.client_query_buffer_limit;
         if server.sessions[index].closing {
             (conn.input, conn.spans) = (Vec::new(), Vec::new());

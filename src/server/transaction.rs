@@ -7,7 +7,7 @@ use super::Server;
 use crate::base::clock::Now;
 use crate::command::Command;
 use crate::command::spec::Flags;
-use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::args::{Args, OwnedArgs, Span};
 
 /// A command that waits for EXEC.
 #[derive(Debug)]
@@ -27,14 +27,16 @@ pub struct Transaction {
     pub count: usize,
     /// The flags of all of them together.
     pub flags: Flags,
-    /// Bytes of their arguments.
+    /// Bytes of their arguments, and of the lists of where each lies.
     pub arg_bytes: usize,
     /// A command was refused, so EXEC will refuse all of them.
     pub broken: bool,
 }
 
 impl Transaction {
-    /// Bytes the queue takes.
+    /// Bytes the queue takes. They count towards `client-query-buffer-limit`, together with the input that has not been
+    /// parsed: neither has run.
+    // COMPAT: Redis counts the arguments alone, so that a queue of many short commands may grow to many times the limit.
     pub fn heap_bytes(&self) -> usize {
         size_of::<Transaction>() + self.queue.capacity() * size_of::<Queued>() + self.arg_bytes
     }
@@ -51,7 +53,7 @@ impl Server {
         transaction.queue.push(Queued { command, args: OwnedArgs::copy(args) });
         transaction.count += 1;
         transaction.flags = transaction.flags.with(command.spec.flags);
-        transaction.arg_bytes += args.total_bytes();
+        transaction.arg_bytes += args.total_bytes() + args.len() * size_of::<Span>();
     }
 
     /// Ends a client's transaction, if there is one, and its watches.
