@@ -149,6 +149,7 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
     let (type_of, replaced) = (source.type_of(), db.remove(to, at));
     db.insert(source.renamed(to), at);
     ctx.changed(EventClass::Generic, "rename_from", from);
+    ctx.touched(ctx.db, to);
     ctx.notify(EventClass::Generic, "rename_to", to);
     if let Some(entry) = replaced {
         discard_replaced(ctx, ctx.db, to, entry, type_of);
@@ -181,8 +182,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let (type_of, replaced) = (entry.type_of(), db.remove(to, at));
     db.insert(entry, at);
-    ctx.server.stats.dirty += 1;
-    ctx.notify_in(target, EventClass::Generic, "copy_to", to);
+    ctx.changed_in(target, EventClass::Generic, "copy_to", to);
     if let Some(entry) = replaced {
         discard_replaced(ctx, target, to, entry, type_of);
     }
@@ -222,6 +222,7 @@ fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         // The new key there comes before the events of the move.
         ctx.server.report(target);
         ctx.changed(EventClass::Generic, "move_from", key);
+        ctx.touched(target, key);
         ctx.notify_in(target, EventClass::Generic, "move_to", key);
     }
     ctx.reply.integer(i64::from(moved));

@@ -19,6 +19,8 @@ pub mod keys;
 pub mod keyspec;
 pub mod memory;
 pub mod object;
+#[cfg(test)]
+mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
@@ -26,6 +28,7 @@ pub mod set;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod transaction;
 
 use std::sync::OnceLock;
 
@@ -41,6 +44,7 @@ const FAMILIES: &[&[Spec]] = &[
     object::ROWS,
     database::ROWS,
     pubsub::ROWS,
+    transaction::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,
@@ -50,6 +54,8 @@ const FAMILIES: &[&[Spec]] = &[
     memory::ROWS,
     expiry::ROWS,
     debug::ROWS,
+    #[cfg(test)]
+    probe::ROWS,
 ];
 
 /// A row with its place among all commands, for statistics.

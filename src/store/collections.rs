@@ -68,8 +68,8 @@ impl Db {
 
     /// The collection of a live key once more, neither counted nor touched: for commands that need several at a time and
     /// have [read](Db::read) each of them before. O(1).
-    pub fn peek<T: Collection>(&self, key: &[u8], at: Moment) -> Result<Option<Ref<'_, T>>, WrongType> {
-        let entry = self.table().lookup(self.table().hasher().hash(key), key).filter(|entry| !at.is_due(entry));
+    pub fn reread<T: Collection>(&self, key: &[u8], at: Moment) -> Result<Option<Ref<'_, T>>, WrongType> {
+        let entry = self.peek(key).filter(|entry| !at.is_due(entry));
         entry.map(|entry| entry.into_collection().ok_or(WrongType)).transpose()
     }
 

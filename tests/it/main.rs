@@ -21,3 +21,4 @@ mod notify;
 mod pubsub;
 mod set;
 mod string;
+mod transaction;

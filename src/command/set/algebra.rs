@@ -28,7 +28,7 @@ fn sources<'d, 'a>(
 ) -> Result<Vec<Option<Ref<'d, Set>>>, ReplyError> {
     check(db, keys.clone(), at)?;
     let db: &'d Db = db;
-    keys.map(|key| Ok(db.peek::<Set>(key, at)?)).collect()
+    keys.map(|key| Ok(db.reread::<Set>(key, at)?)).collect()
 }
 
 /// Shows every member that all sets have to `visit`, until it returns false. O(N*M) for M sets, the smallest of N members.
