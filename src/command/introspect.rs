@@ -371,14 +371,21 @@ fn keys_of<'a>(line: &[&'a [u8]]) -> Result<Vec<(&'a [u8], Access)>, ReplyError>
     if !command.spec.takes(line.len()) {
         return Err(INVALID_COUNT);
     }
-    let found: Vec<_> = specs()
+    // COMPAT: a line without keys at one of the places for keys is refused, even if the command takes it.
+    if specs().any(|keys| keys.indices(line.len()).next().is_none()) {
+        return Err(INVALID_ARGUMENTS);
+    }
+    Ok(specs()
         .flat_map(|keys| keys.indices(line.len()).map(|index| (line[index], actual_access(command, keys, line))))
-        .collect();
-    if found.is_empty() { Err(INVALID_ARGUMENTS) } else { Ok(found) }
+        .collect())
 }
 
-/// How the keys are used, given the options of this very line: SET only reads the old value if asked for it.
+/// How the keys are used, given the options of this very line: SET only reads the old value if asked for it, and BITFIELD
+/// only writes if told to.
 fn actual_access(command: &Command, keys: &KeySpec, line: &[&[u8]]) -> Access {
+    if keys.access.has(Access::VARIABLE) && command.full_name == "bitfield" {
+        return super::bitmap::bitfield_access(line);
+    }
     if !keys.access.has(Access::VARIABLE) || command.full_name != "set" {
         return keys.access;
     }

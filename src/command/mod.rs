@@ -3,6 +3,7 @@
 //! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands.
 
 pub mod admin;
+pub mod bitmap;
 pub mod client;
 pub mod config;
 pub mod connection;
@@ -11,6 +12,7 @@ pub mod debug;
 pub mod expire;
 pub mod expiry;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod keys;
@@ -30,6 +32,8 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    bitmap::ROWS,
+    hyperloglog::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

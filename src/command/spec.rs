@@ -191,6 +191,10 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Strings as arrays of bits.
+    Bitmap,
+    /// Strings that estimate how many elements were added.
+    Hyperloglog,
     /// The connection.
     Connection,
     /// The server.
@@ -205,6 +209,8 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
+            Group::Hyperloglog => "hyperloglog",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Pubsub => "pubsub",

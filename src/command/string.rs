@@ -10,7 +10,7 @@
 mod lcs;
 mod lifetime;
 mod number;
-mod range;
+pub(super) mod range;
 mod set;
 
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
@@ -188,7 +188,7 @@ pub const ROWS: &[Spec] = &[
 
 /// The string that an entry holds, or the refusal of one that holds something else.
 #[inline]
-fn string_in(entry: &Entry) -> Result<Value<'_>, ReplyError> {
+pub(super) fn string_in(entry: &Entry) -> Result<Value<'_>, ReplyError> {
     // Spelled out, so that a new kind of value has to be decided on here.
     match entry.value() {
         value @ (Value::Int(_) | Value::Inline(_) | Value::Shared(_)) => Ok(value),

@@ -62,8 +62,20 @@ impl<'a> Ctx<'a> {
     /// space calls this once: it is the one hook that counts changes and notifies.
     #[inline]
     pub fn changed(&mut self, class: EventClass, event: &str, key: &[u8]) {
-        self.server.stats.dirty += 1;
+        self.changed_quietly(key);
         self.notify(class, event, key);
+    }
+
+    /// Records that a key of the selected database was modified in a way that has no event.
+    #[inline]
+    pub fn changed_quietly(&mut self, _key: &[u8]) {
+        self.server.stats.dirty += 1;
+    }
+
+    /// Counts the further changes that one command made to a key it has recorded as modified.
+    #[inline]
+    pub fn count_changes(&mut self, further: usize) {
+        self.server.stats.dirty += further as u64;
     }
 
     /// Tells of a further event of the same change.

@@ -5,3 +5,4 @@ pub mod entry;
 pub mod forecast;
 pub mod hash;
 pub mod table;
+pub mod types;
