@@ -24,3 +24,15 @@ pub fn hash64a(bytes: &[u8], seed: u64) -> u64 {
     hash = hash.wrapping_mul(MULTIPLIER);
     hash ^ hash >> SHIFT
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From an implementation in another language, checked against the strings that Redis writes.
+    #[test]
+    fn hashes_are_those_of_the_algorithm() {
+        assert_eq!(hash64a(b"", 0), 0);
+        assert_eq!(hash64a(b"The quick brown fox jumps over the lazy dog", 0xadc8_3b19), 0x5160_6c5c_5b56_1ace);
+    }
+}

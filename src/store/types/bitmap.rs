@@ -309,9 +309,17 @@ impl Field {
     }
 
     /// The number that is stored when the field is set; `None` if it must not be.
+    // COMPAT: what is too low saturates at the top where Redis's own arithmetic goes round: any negative number for an
+    // unsigned field, and one so low that its distance to the highest that fits is beyond 64 bits for a signed one.
     pub fn convert(self, number: i64, overflow: Overflow) -> Option<i64> {
-        // COMPAT: for an unsigned field a negative number is a huge one, so it saturates at the top.
-        self.fit(if self.signed { i128::from(number) } else { i128::from(number as u64) }, overflow)
+        if !self.signed {
+            return self.fit(i128::from(number as u64), overflow);
+        }
+        let max = i64::MAX >> (64 - self.bits);
+        if self.bits < 64 && overflow == Overflow::Saturate && max.checked_sub(number).is_none() {
+            return Some(max);
+        }
+        self.fit(i128::from(number), overflow)
     }
 
     fn fit(self, number: i128, overflow: Overflow) -> Option<i64> {
@@ -469,5 +477,8 @@ mod tests {
         }
         assert_eq!(int8.convert(200, Overflow::Wrap), Some(-56));
         assert_eq!(int8.convert(-200, Overflow::Saturate), Some(-128));
+        assert_eq!(int8.convert(i64::MIN + 128, Overflow::Saturate), Some(-128));
+        assert_eq!(int8.convert(i64::MIN + 127, Overflow::Saturate), Some(127));
+        assert_eq!(int64.convert(i64::MIN, Overflow::Saturate), Some(i64::MIN));
     }
 }
