@@ -229,8 +229,7 @@ fn merged(old: Hll<'_>, union: &Registers, dense: bool, bytes_max: usize) -> Res
         return Ok(bytes);
     }
     let mut bytes = old.to_vec();
-    let marks = union.iter().enumerate().map(|(register, value)| Mark { register, value });
-    raise_in(&mut bytes, marks.filter(|mark| mark.value > 0), bytes_max)?;
+    hll::raise_to(&mut bytes, union, bytes_max)?;
     hll::forget_estimate(&mut bytes);
     Ok(bytes)
 }

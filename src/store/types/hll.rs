@@ -22,7 +22,7 @@ mod sparse;
 pub use registers::Registers;
 
 use crate::base::murmur;
-use sparse::Run;
+use sparse::{Cursor, Run};
 
 /// Bits of the hash that choose a register.
 const INDEX_BITS: u32 = 14;
@@ -177,10 +177,28 @@ impl<'b> Hll<'b> {
 ///
 /// [`Corrupt`] if that is found; then nothing has changed. A string without the header is corrupt too.
 pub fn raise(bytes: &mut Vec<u8>, mark: Mark, sparse_bytes_max: usize) -> Result<bool, Corrupt> {
+    raise_from(bytes, mark, sparse_bytes_max, &mut Cursor::default())
+}
+
+/// Raises registers to at least those of a union, in their order, which spares sparse strings the search for each.
+/// O(registers), and a move of the rest of the bytes for each register raised if sparse.
+///
+/// # Errors
+///
+/// Those of [`raise`]; some registers may have been raised then.
+pub fn raise_to(bytes: &mut Vec<u8>, all: &Registers, sparse_bytes_max: usize) -> Result<(), Corrupt> {
+    let mut cursor = Cursor::default();
+    for (register, value) in all.iter().enumerate().filter(|&(_, value)| value > 0) {
+        raise_from(bytes, Mark { register, value }, sparse_bytes_max, &mut cursor)?;
+    }
+    Ok(())
+}
+
+fn raise_from(bytes: &mut Vec<u8>, mark: Mark, bytes_max: usize, cursor: &mut Cursor) -> Result<bool, Corrupt> {
     let hll = Hll::parse(bytes).ok_or(Corrupt)?;
     let raised = match hll.encoding {
         Encoding::Dense => raise_dense(bytes, mark),
-        Encoding::Sparse => match sparse::raise(bytes, mark, sparse_bytes_max)? {
+        Encoding::Sparse => match sparse::raise(bytes, mark, bytes_max, cursor)? {
             sparse::Raised::No => false,
             sparse::Raised::Yes => true,
             sparse::Raised::NeedsDense => {

@@ -34,12 +34,11 @@ fn pair(packed: &[u8], register: usize) -> u16 {
 
 /// Eight registers, a byte each, from the lowest 48 bits: halves are moved apart until each has its byte.
 #[inline]
-fn unpack_group(packed: &[u8; GROUP_BYTES]) -> [u8; GROUP] {
+fn unpack_group(packed: &[u8; GROUP_BYTES]) -> u64 {
     let [a, b, c, d, e, f] = *packed;
     let x = u64::from_le_bytes([a, b, c, 0, d, e, f, 0]);
     let x = x & 0x0000_0fff_0000_0fff | (x & 0x00ff_f000_00ff_f000) << 4;
-    let x = x & 0x003f_003f_003f_003f | (x & 0x0fc0_0fc0_0fc0_0fc0) << 2;
-    x.to_le_bytes()
+    x & 0x003f_003f_003f_003f | (x & 0x0fc0_0fc0_0fc0_0fc0) << 2
 }
 
 /// The way back.
@@ -52,10 +51,19 @@ fn pack_group(unpacked: &[u8; GROUP]) -> [u8; GROUP_BYTES] {
     [a, b, c, d, e, f]
 }
 
+/// The higher of each byte, all of which are below 128: a byte's highest bit tells whether its difference borrowed.
+#[inline]
+fn higher(a: u64, b: u64) -> u64 {
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    let not_less = (a | HIGHEST).wrapping_sub(b) & HIGHEST;
+    let mask = not_less | not_less.wrapping_sub(not_less >> 7);
+    a & mask | b & !mask
+}
+
 /// Counts how many packed registers have each value.
 pub fn dense_histogram(packed: &[u8], histogram: &mut [u32; VALUES]) {
     let (groups, _) = packed.as_chunks::<GROUP_BYTES>();
-    add_up(groups.iter().map(unpack_group), histogram);
+    add_up(groups.iter().map(|group| unpack_group(group).to_le_bytes()), histogram);
 }
 
 /// Neighbours count in tables of their own, so that equal ones do not wait for each other's sum.
@@ -107,10 +115,7 @@ impl Registers {
     fn merge_dense(&mut self, packed: &[u8]) {
         let (groups, _) = packed.as_chunks::<GROUP_BYTES>();
         for (ours, theirs) in self.0.iter_mut().zip(groups) {
-            let theirs = unpack_group(theirs);
-            for (ours, theirs) in ours.iter_mut().zip(theirs) {
-                *ours = theirs.max(*ours);
-            }
+            *ours = higher(u64::from_le_bytes(*ours), unpack_group(theirs)).to_le_bytes();
         }
     }
 

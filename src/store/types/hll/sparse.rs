@@ -111,28 +111,37 @@ pub fn decode(body: &[u8]) -> String {
     words.join(" ")
 }
 
-/// The run that covers a register.
-struct Place {
-    run: Run,
-    /// Where it begins in the body.
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// Its place in the body.
     at: usize,
-    /// Its length in bytes.
-    width: usize,
-    /// Where the run before it begins, or it itself if it is the first.
+    /// The place of the run before it, or its own if it is the first.
     previous: usize,
     /// Index of its first register.
     first: usize,
 }
 
-fn find(body: &[u8], register: usize) -> Result<Place, Corrupt> {
-    let (mut at, mut previous, mut first) = (0, 0, 0);
-    while let Some((run, width)) = Run::read(body.get(at..).unwrap_or_default()) {
-        if register < first + run.count() {
-            return Ok(Place { run, at, width, previous, first });
+/// The run that covers a register.
+struct Place {
+    run: Run,
+    /// Its length in bytes.
+    width: usize,
+    here: Cursor,
+    /// A run that still begins there after this one was split and joined with its neighbours: the one before it, or if the
+    /// search began too late to know that one whole, the first.
+    resume: Cursor,
+}
+
+/// Finds the run of a register that is not before the cursor.
+fn find(body: &[u8], register: usize, from: Cursor) -> Result<Place, Corrupt> {
+    let (mut here, mut resume) = (from, Cursor::default());
+    while let Some((run, width)) = Run::read(body.get(here.at..).unwrap_or_default()) {
+        if register < here.first + run.count() {
+            return Ok(Place { run, width, here, resume });
         }
-        previous = at;
-        at += width;
-        first += run.count();
+        resume = here;
+        here = Cursor { at: here.at + width, previous: here.at, first: here.first + run.count() };
     }
     Err(Corrupt)
 }
@@ -143,7 +152,7 @@ pub fn is_raised_by(body: &[u8], mark: Mark) -> Result<bool, Corrupt> {
     if mark.value > VALUE_MAX {
         return Ok(true);
     }
-    Ok(find(body, mark.register)?.run.value() < mark.value)
+    Ok(find(body, mark.register, Cursor::default())?.run.value() < mark.value)
 }
 
 /// What became of a register that was to be raised.
@@ -156,12 +165,15 @@ pub enum Raised {
     NeedsDense,
 }
 
-/// Raises a register of a whole string, header included. O(bytes).
-pub fn raise(bytes: &mut Vec<u8>, mark: Mark, bytes_max: usize) -> Result<Raised, Corrupt> {
+/// Raises a register of a whole string, header included. The search starts at the cursor, which must be the default one or
+/// come from a register that is not after this one, and leaves it for the next. O(bytes).
+pub fn raise(bytes: &mut Vec<u8>, mark: Mark, bytes_max: usize, cursor: &mut Cursor) -> Result<Raised, Corrupt> {
     if mark.value > VALUE_MAX {
         return Ok(Raised::NeedsDense);
     }
-    let Place { run, at, width, previous, first } = find(&bytes[HEADER_BYTES..], mark.register)?;
+    let Place { run, width, here, resume } = find(&bytes[HEADER_BYTES..], mark.register, *cursor)?;
+    let Cursor { at, previous, first } = here;
+    *cursor = resume;
     if run.value() >= mark.value {
         return Ok(Raised::No);
     }

@@ -104,6 +104,32 @@ fn both_encodings_hold_what_an_array_of_registers_holds() {
     }
 }
 
+/// How runs are split is part of the bytes, so a shorter way to the same registers must leave the same ones.
+#[test]
+fn raising_in_order_leaves_the_bytes_that_raising_one_by_one_leaves() {
+    let mut prng = Prng::seeded(5);
+    for round in 0..200 {
+        let bytes_max = [BYTES_MAX, 300][round % 2];
+        let (mut union, mut bytes) = (Registers::default(), empty());
+        for _ in 0..2 {
+            let mut part = empty();
+            let around = [REGISTERS as u64, 300, 12][round % 3];
+            for _ in 0..prng.below(400) {
+                let mark = Mark { register: prng.below(around) as usize, value: 1 + prng.below(3) as u8 };
+                raise(&mut part, mark, BYTES_MAX).expect("whole");
+            }
+            union.merge(parsed(&part)).expect("whole");
+            bytes = part;
+        }
+        let mut one_by_one = bytes.clone();
+        for (register, value) in union.iter().enumerate().filter(|&(_, value)| value > 0) {
+            raise(&mut one_by_one, Mark { register, value }, bytes_max).expect("whole");
+        }
+        raise_to(&mut bytes, &union, bytes_max).expect("whole");
+        assert_eq!(bytes, one_by_one);
+    }
+}
+
 #[test]
 fn a_union_has_the_higher_of_each_register() {
     let mut prng = Prng::seeded(3);
