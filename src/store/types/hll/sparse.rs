@@ -36,7 +36,8 @@ pub enum Run {
 
 impl Run {
     /// The run that begins the bytes, and its length in bytes; `None` at their end.
-    // COMPAT: the second byte of a run of zeros that is cut off counts as 0, as the NUL that Redis has after every string.
+    // COMPAT: the second byte of a run of zeros that is cut off counts as 0, as the NUL that Redis has after every string. Where
+    // such a run is split, ours is whole afterwards, while the string of Redis is one byte too short once more.
     fn read(bytes: &[u8]) -> Option<(Run, usize)> {
         let (&first, rest) = bytes.split_first()?;
         let low = usize::from(first & 0x3f);
