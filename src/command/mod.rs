@@ -3,6 +3,7 @@
 //! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands.
 
 pub mod admin;
+pub mod bitmap;
 pub mod client;
 mod collection;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod debug;
 pub mod expire;
 pub mod expiry;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod keyfind;
@@ -38,6 +40,8 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     set::ROWS,
+    bitmap::ROWS,
+    hyperloglog::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

@@ -241,6 +241,10 @@ directives! {
     proto_max_bulk_len: u64 = 512 << 20,
     "proto-max-bulk-len", Runtime, long_memory(1 << 20);
 
+    /// Bytes that a HyperLogLog may have before it takes its full 12 KiB.
+    hll_sparse_max_bytes: u64 = 3000,
+    "hll-sparse-max-bytes", Runtime, long_memory(0);
+
     /// Pending replies above which a client is disconnected.
     client_output_buffer_limit: OutputLimits = OutputLimits {
         normal: OutputLimit::new(0, 0, 0),
@@ -385,7 +389,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "hash-max-ziplist-entries",
     "hash-max-ziplist-value",
     "hide-user-data-from-log",
-    "hll-sparse-max-bytes",
     "ignore-warnings",
     "io-threads-do-reads",
     "jemalloc-bg-thread",

@@ -212,3 +212,33 @@ fn the_setting_prints_as_redis_prints_it() {
         ),
     ]);
 }
+
+#[test]
+fn bitmaps_and_hyperloglogs_have_events_of_strings() {
+    let (mut m, listener) = listening("EAnmo");
+    check(
+        &mut m,
+        listener,
+        &[
+            ("setbit k 9 0", "0:new=k 0:setbit=k"),
+            ("setbit k 9 0", ""),
+            ("setbit k 9 1", "0:setbit=k"),
+            ("bitfield k set u8 0 1 incrby u8 0 1", "0:setbit=k"),
+            ("bitfield k get u8 0", ""),
+            ("bitfield new overflow fail set u1 0 2", "0:new=new"),
+            ("bitfield new overflow fail set u1 0 2", ""),
+            ("bitfield nosuch get u8 0", "0:keymiss=nosuch"),
+            ("bitop not d k", "0:new=d 0:set=d"),
+            ("bitop or d k nosuch", "0:keymiss=nosuch 0:overwritten=d 0:set=d"),
+            ("bitop not d nosuch", "0:keymiss=nosuch 0:del=d"),
+            ("bitcount nosuch", "0:keymiss=nosuch"),
+            ("pfadd h a", "0:new=h 0:pfadd=h"),
+            ("pfadd h a", ""),
+            ("pfadd h b", "0:pfadd=h"),
+            ("pfcount h", ""),
+            ("pfcount nosuch", "0:keymiss=nosuch"),
+            ("pfmerge u h", "0:keymiss=u 0:new=u 0:pfadd=u"),
+            ("pfdebug todense u", ""),
+        ],
+    );
+}
