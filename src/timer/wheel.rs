@@ -66,8 +66,7 @@
 //! needs rounding (with coarser ticks the slot would be `ceil(deadline / tick)`, so as never to be early). Why 2^20
 //! slots for keys: a revolution is 1,048.576 s (17.5 min), so 10M keys with far deadlines cost 10M / 1,048.576 s =
 //! 9,537 revisits a second, seven thousandths of a core with everything out of the cache; 2^16 slots would cost 152,588 a
-//! second. A small wheel
-//! wheel (client timeouts) has few timers and so can afford few slots.
+//! second. A small wheel (client timeouts) has few timers and so can afford few slots.
 //!
 //! # Near and far
 //!
