@@ -97,9 +97,9 @@
 //!   O(1): a node in its deadline's slot is then visited at that deadline or revolutions before it, and never after,
 //!   whatever `last` is.
 //!
-//! Invariants: a slot's bit is set exactly when its list is not empty, and only then may it be near; every node in use is in exactly one list; a node
-//! in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a revolution can be added to
-//! it.
+//! Invariants: a slot's bit is set exactly when its list is not empty, and only then may it be near; every node in use is
+//! in exactly one list; a node in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a
+//! revolution can be added to it.
 //!
 //! Not known here: what a payload is, what is due, what time it is.
 
