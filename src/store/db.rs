@@ -5,6 +5,8 @@
 //! - Every key with a deadline has a wheel node in the slot of that deadline or of an earlier tick (the owner's side of
 //!   the protocol in `timer::wheel`); `Entry::timer_exact` says which.
 //! - `timed` counts the keys with a deadline.
+//! - The wheel has no more nodes than a small multiple of `timed`, and a constant: `expire` frees what nobody needs within
+//!   its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more than a few dozen at a time.
 //!
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
