@@ -73,9 +73,9 @@
 //! Of 10M nodes with far deadlines, ten are in every slot: an owner that got up for each slot would do so a thousand times
 //! a second, to put everything back. So a second bitmap marks the slots that are *near*: those where a node was put whose
 //! deadline is the slot's next tick. [`Wheel::next_tick`] asks for these to the millisecond. For the others it asks once in
-//! `FAR_TICKS` ticks, at the end of that stretch; `advance` then visits them slot by slot as ever, so the order of ticks
-//! does not change. It is at most `FAR_TICKS` late for a slot with only far nodes, whose deadlines are at least one
-//! revolution after the tick, and a revolution is no shorter.
+//! `FAR_TICKS` ticks (or once a revolution, if that is shorter), at the end of that stretch; `advance` then visits them slot
+//! by slot as ever, so the order of ticks does not change. That is late for slots with only far nodes, but by less than a
+//! revolution, and their deadlines are at least one revolution after the tick.
 //!
 //! More exactly: let `t` be the next tick of a slot that is not near. Each timer that hangs on a node there (its owner has
 //! no other node that comes in time) has its deadline at `t + slots` or later. A node is put into a slot either with such a
