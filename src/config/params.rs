@@ -297,6 +297,11 @@ directives! {
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
 
+    /// A key that is deleted because a command gives it a deadline in the past publishes `expired`; with no, `del` as in
+    /// Redis.
+    expired_event_for_past_deadlines: bool = false,
+    "expired-event-for-past-deadlines", Runtime, yes_no;
+
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
     "dir", Protected, dir;

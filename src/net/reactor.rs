@@ -51,6 +51,9 @@ const EVENTS_MAX: usize = 1024;
 const CLIENTS_WALK_MS: u64 = 1000;
 /// Longest sleep, so that housekeeping never waits longer.
 const SLEEP_MS_MAX: u64 = 1000;
+/// Linux may end a wait late by a thousandth of its length. One longer than this ends early, and a short one comes after it.
+const PUNCTUAL_WAIT_MS: u64 = 256;
+const EARLY_MS: u64 = 8;
 
 const TOKEN_SIGNALS: Token = Token(usize::MAX);
 /// Listeners have the tokens just below.
@@ -191,15 +194,18 @@ impl Reactor {
         if behind {
             return Duration::ZERO;
         }
-        // The last turn has just ended, so its end is now.
-        let now = self.ended;
+        // The last turn has just ended, so its end is now; but of the wall clock it knows whole milliseconds since its
+        // beginning, which would add up to two by which a key leaves late.
+        let now = Now { unix_ms: self.clock.unix_us().div_euclid(1000), ..self.ended };
         let now_ms = now.mono_ms();
         let due = self.cron.next_due_ms(&self.server, now);
         let pause = self.server.pause.map(|pause| pause.until_ms);
         let watchdog = self.watchdog_ms.map(|_| self.watchdog_due_ms);
         let next = due.into_iter().chain(pause).chain(watchdog).min().unwrap_or(u64::MAX);
-        // Keys fall due on whole wall-clock milliseconds; the poll rounds up to whole milliseconds as well.
-        Duration::from_millis(next.saturating_sub(now_ms).min(SLEEP_MS_MAX))
+        // Keys fall due on whole wall-clock milliseconds, and the poll counts whole ones: it ends less than one too late.
+        let wait_ms = next.saturating_sub(now_ms);
+        let early_ms = if wait_ms > PUNCTUAL_WAIT_MS { EARLY_MS } else { 0 };
+        Duration::from_millis((wait_ms - early_ms).min(SLEEP_MS_MAX))
     }
 
     fn note_events(&mut self) {

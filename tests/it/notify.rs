@@ -242,3 +242,46 @@ fn bitmaps_and_hyperloglogs_have_events_of_strings() {
         ],
     );
 }
+
+#[test]
+fn a_deadline_in_the_past_deletes_or_expires_as_chosen() {
+    let (mut m, listener) = listening("KEA");
+    let name = "expired-event-for-past-deadlines";
+    let get = |value: &str| format!(r"%1\r\n${}\r\n{name}\r\n${}\r\n{value}\r\n", name.len(), value.len());
+    m.run("HELLO 3");
+    m.expect(&[(&format!("CONFIG GET {name}"), &get("no"))]);
+    for (chosen, event) in [("no", "del"), ("yes", "expired")] {
+        m.expect(&[
+            (&format!("CONFIG SET {name} {chosen}"), r"+OK\r\n"),
+            (&format!("CONFIG GET {name}"), &get(chosen)),
+        ]);
+        let lines = [
+            "EXPIRE k 0",
+            "EXPIRE k -1",
+            "PEXPIRE k -5",
+            "EXPIREAT k 1",
+            "PEXPIREAT k 1",
+            "GETEX k EXAT 1",
+            "GETEX k PXAT 1",
+        ];
+        for line in lines {
+            check(&mut m, listener, &[("SET k v", "0:set=k"), (line, &format!("0:{event}=k")), ("EXISTS k", "")]);
+        }
+        check(
+            &mut m,
+            listener,
+            &[("EXPIRE k 0", ""), ("SET k v", "0:set=k"), ("EXPIRE k 0 XX", ""), ("DEL k", "0:del=k")],
+        );
+    }
+    // The class goes with the event.
+    m.run("CONFIG SET notify-keyspace-events Eg");
+    check(&mut m, listener, &[("SET k v", ""), ("EXPIRE k 0", "")]);
+    m.run("CONFIG SET notify-keyspace-events Ex");
+    check(&mut m, listener, &[("SET k v", ""), ("EXPIRE k 0", "0:expired=k")]);
+    m.expect(&[(
+        &format!("CONFIG SET {name} maybe"),
+        &format!(
+            r"-ERR CONFIG SET failed (possibly related to argument \'{name}\') - argument must be \'yes\' or \'no\'\r\n"
+        ),
+    )]);
+}
