@@ -238,13 +238,13 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, args: Arg
     if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
         return Some(DEBUG_REFUSED);
     }
-    if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
+    let session = &server.sessions[client];
+    if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
     if server.config.maxmemory != 0 && flags.has(Flags::DENYOOM) && is_over_memory(server) {
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    let session = &server.sessions[client];
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
     }

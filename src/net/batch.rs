@@ -55,7 +55,9 @@ impl Batch {
     /// Forgets the commands; keeps a bounded room for the next ones.
     pub(super) fn clear(&mut self) {
         self.spans.clear();
-        self.spans.shrink_to(SPANS_KEPT_MAX);
+        if self.spans.capacity() > SPANS_KEPT_MAX {
+            self.spans.shrink_to(SPANS_KEPT_MAX);
+        }
         self.commands.clear();
     }
 }
@@ -127,6 +129,11 @@ pub(super) fn parse_batch(
         batch.spans.append(&mut std::mem::take(&mut conn.spans));
     }
     while batch.commands.len() < full {
+        if at == bytes.len() {
+            // What came ended with a command, as it does unless the client is sending more than fits one packet.
+            conn.needed = 0;
+            return BatchEnd::Partial(at);
+        }
         match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
             Ok(Parsed::Command(taken)) => {
                 let spans = first_span..batch.spans.len();

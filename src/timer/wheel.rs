@@ -282,6 +282,9 @@ impl Wheel {
     /// the node found belongs to a later revolution or is stale. `None` if the wheel is empty. At most twice seven
     /// words read.
     pub fn next_tick(&self) -> Option<i64> {
+        if self.is_empty() {
+            return None;
+        }
         if self.taken != NONE || self.late != NONE {
             return Some(self.last);
         }
