@@ -10,6 +10,7 @@
 use crate::base::clock::Now;
 use crate::config::EventClass;
 use crate::server::Server;
+use crate::store::db::Db;
 use crate::sys::alloc;
 use crate::timer::Progress;
 
@@ -102,6 +103,11 @@ impl Cron {
         if self.quiet.is_some_and(|quiet| quiet.covers(server, now)) {
             return false;
         }
+        if !server.dbs.iter().any(Db::has_timers) {
+            self.quiet = Some(Quiet { changes: server.stats.dirty, since_ms: now.unix_ms, until_ms: i64::MAX });
+            server.stats.expire_behind_ms = 0;
+            return false;
+        }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
         let slice_ns = slice_ns(server.stats.expire_behind_ms);
         let count = server.dbs.len();
@@ -111,6 +117,10 @@ impl Cron {
             // Not by division: this runs in every turn in which anything was written.
             let index = turn;
             turn = if turn + 1 == count { 0 } else { turn + 1 };
+            if !server.dbs[index].has_timers() {
+                idle += 1;
+                continue;
+            }
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);

@@ -53,6 +53,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Forgets the commands; keeps a bounded room for the next ones.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.spans.clear();
         if self.spans.capacity() > SPANS_KEPT_MAX {
@@ -116,8 +117,10 @@ pub(super) fn parse_batch(
 ) -> BatchEnd {
     let session = &server.sessions[index];
     let db = &server.dbs[session.db];
-    let limits =
-        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: !server.needs_auth(index) };
+    let limits = Limits {
+        bulk_bytes_max: server.config.proto_max_bulk_len as i64,
+        authenticated: session.authenticated || !server.needs_auth(index),
+    };
     // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
     let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
     let mut first_span = batch.spans.len();

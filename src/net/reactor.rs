@@ -27,6 +27,7 @@ use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::session::{Buffers, ClientRef, Origin, Session};
 use crate::server::stats::Stats;
+use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
@@ -54,8 +55,9 @@ const CLIENTS_WALK_MS: u64 = 1000;
 const SLEEP_MS_MAX: u64 = 1000;
 
 const TOKEN_SIGNALS: Token = Token(usize::MAX);
+const TOKEN_ALARM: Token = Token(usize::MAX - 1);
 /// Listeners have the tokens just below.
-const TOKEN_LISTENERS: usize = usize::MAX - 1;
+const TOKEN_LISTENERS: usize = usize::MAX - 2;
 const LISTENERS_MAX: usize = 1024;
 
 const MAX_CLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -75,6 +77,7 @@ outside.\r\n";
 pub struct Reactor {
     poll: Poll,
     events: Events,
+    alarm: Alarm,
     clock: TurnClock,
     server: Server,
     cron: Cron,
@@ -117,10 +120,15 @@ impl Reactor {
     pub fn new(server: Server, sockets: Vec<BoundSocket>, signals: Signals, notifier: Notifier) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), TOKEN_SIGNALS, Interest::READABLE)?;
+        let alarm = Alarm::new();
+        if let Some(fd) = alarm.as_raw_fd() {
+            poll.registry().register(&mut SourceFd(&fd), TOKEN_ALARM, Interest::READABLE)?;
+        }
         let watchdog_ms = crate::sys::notify::watchdog_interval().map(|interval| interval.as_millis() as u64);
         let mut reactor = Reactor {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
+            alarm,
             clock: TurnClock::new(Rc::clone(&server.clock)),
             server,
             cron: Cron::default(),
@@ -172,7 +180,7 @@ impl Reactor {
     /// One turn, as the module header lists it.
     fn turn(&mut self) -> io::Result<()> {
         let timeout = self.wait_time();
-        match self.poll.poll(&mut self.events, Some(timeout)) {
+        match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
@@ -189,9 +197,10 @@ impl Reactor {
         Ok(())
     }
 
-    fn wait_time(&self) -> Duration {
+    /// How long to wait for events; without end if the alarm ends the wait.
+    fn wait_time(&mut self) -> Option<Duration> {
         if self.timers_behind || self.accepting || !self.ready.is_empty() {
-            return Duration::ZERO;
+            return Some(Duration::ZERO);
         }
         // The last turn has just ended, so its end is now.
         let now = self.ended;
@@ -200,16 +209,17 @@ impl Reactor {
         let pause = self.server.pause.map(|pause| pause.until_ms);
         let watchdog = self.watchdog_ms.map(|_| self.watchdog_due_ms);
         let next = due.into_iter().chain(pause).chain(watchdog).min().unwrap_or(u64::MAX);
-        // Keys fall due on whole wall-clock milliseconds; the poll rounds up to whole milliseconds as well.
-        Duration::from_millis(next.saturating_sub(now_ms).min(SLEEP_MS_MAX))
+        // Keys fall due on whole wall-clock milliseconds; what is waited are whole milliseconds as well.
+        self.alarm.wait_until(next.min(now_ms + SLEEP_MS_MAX), now_ms)
     }
 
     fn note_events(&mut self) {
         let mut signalled = false;
         for event in &self.events {
             let Token(token) = event.token();
-            if event.token() == TOKEN_SIGNALS {
-                signalled = true;
+            if token > TOKEN_LISTENERS {
+                // The alarm has nothing to tell but that time has passed.
+                signalled |= event.token() == TOKEN_SIGNALS;
             } else if token > TOKEN_LISTENERS - LISTENERS_MAX {
                 if let Some(listener) = self.listeners.get_mut(TOKEN_LISTENERS - token) {
                     listener.ready = true;
@@ -423,6 +433,7 @@ impl Reactor {
     }
 
     /// Puts a connection back into the ready list if it has more to read or to run.
+    #[inline]
     fn requeue(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let session = &self.server.sessions[index];
