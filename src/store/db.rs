@@ -599,6 +599,12 @@ impl Db {
         Some(Forecast::take(&mut self.table, wheel, self.timed, prng))
     }
 
+    /// False as long as no key has ever had a deadline: then there is nothing for [`Db::expire`] to do.
+    #[inline]
+    pub fn has_timers(&self) -> bool {
+        self.wheel.is_some()
+    }
+
     /// The tick at which the wheel next has something to look at, never later than the next deadline.
     pub fn next_tick_ms(&self) -> Option<i64> {
         self.wheel.as_ref().and_then(|wheel| wheel.next_tick())

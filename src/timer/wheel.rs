@@ -305,6 +305,9 @@ impl Wheel {
     /// to look at nodes of later revolutions, many at a time, and at stale ones. `None` if the wheel is empty. At most
     /// four times seven words read.
     pub fn next_tick(&self) -> Option<i64> {
+        if self.is_empty() {
+            return None;
+        }
         if self.taken != NONE || self.late != NONE {
             return Some(self.last);
         }
