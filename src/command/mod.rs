@@ -19,12 +19,15 @@ pub mod keys;
 pub mod keyspec;
 pub mod memory;
 pub mod object;
+#[cfg(test)]
+mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod transaction;
 
 use std::sync::OnceLock;
 
@@ -39,6 +42,7 @@ const FAMILIES: &[&[Spec]] = &[
     object::ROWS,
     database::ROWS,
     pubsub::ROWS,
+    transaction::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,
@@ -48,6 +52,8 @@ const FAMILIES: &[&[Spec]] = &[
     memory::ROWS,
     expiry::ROWS,
     debug::ROWS,
+    #[cfg(test)]
+    probe::ROWS,
 ];
 
 /// A row with its place among all commands, for statistics.

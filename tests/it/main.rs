@@ -20,3 +20,4 @@ mod memory_command;
 mod notify;
 mod pubsub;
 mod string;
+mod transaction;

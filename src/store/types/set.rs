@@ -4,10 +4,23 @@
 use std::ptr::NonNull;
 
 use super::{Collection, Type};
+use crate::store::pack::Item;
 
 /// One of the sets.
 #[derive(Clone, Debug, Default)]
 pub struct Set(Box<Vec<Vec<u8>>>);
+
+impl Set {
+    /// True if a member is there.
+    pub fn contains(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|member| member == text)
+    }
+
+    /// Calls `visit` for every member.
+    pub fn for_each(&self, mut visit: impl FnMut(Item<'_>)) {
+        self.0.iter().for_each(|member| visit(Item::of(member)));
+    }
+}
 
 // SAFETY: one box, given up and taken back whole.
 unsafe impl Collection for Set {
