@@ -28,6 +28,7 @@ pub mod spec;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
+pub mod zset;
 
 use std::sync::OnceLock;
 
@@ -36,6 +37,7 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    zset::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

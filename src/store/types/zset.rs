@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 
 pub use iter::Iter;
 pub use range::{LexBound, LexRange, ScoreBound, ScoreRange};
+pub use tree::order;
 
 use super::{Collection, Type};
 use crate::store::hash::KeyHasher;

@@ -173,10 +173,7 @@ fn scores_are_packed_as_redis_packs_them() {
     }
     let pack = zset.as_pack().expect("few members");
     let texts: Vec<_> = pack.iter().map(|item| String::from_utf8(item.to_vec()).expect("text")).collect();
-    assert_eq!(
-        texts.join(" "),
-        "m4 -inf m0 0 m2 1.5 m1 3 m5 4000000000000000000 m6 5e+18 m7 1e+300 m3 inf"
-    );
+    assert_eq!(texts.join(" "), "m4 -inf m0 0 m2 1.5 m1 3 m5 4000000000000000000 m6 5e+18 m7 1e+300 m3 inf");
     let back: Vec<f64> = zset.iter(0..9).map(|(_, score)| score).collect();
     assert_eq!(back, [f64::NEG_INFINITY, 0.0, 1.5, 3.0, 4e18, 5e18, 1e300, f64::INFINITY]);
 }

@@ -52,7 +52,7 @@ impl<H: Handle> Entry<H> {
 
 /// How two scores stand to each other: numbers, never NaN, and the zeros are equal.
 #[inline]
-pub(super) fn order(a: f64, b: f64) -> Ordering {
+pub fn order(a: f64, b: f64) -> Ordering {
     a.partial_cmp(&b).unwrap_or(Ordering::Equal)
 }
 
