@@ -21,3 +21,4 @@ mod notify;
 mod pubsub;
 mod string;
 mod transaction;
+mod zset;

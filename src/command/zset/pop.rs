@@ -1,6 +1,5 @@
 //! What takes members from either end, and waits for something to take.
 
-use super::write_entry;
 use crate::base::num;
 use crate::command::collection::{remove_emptied, timeout_ms};
 use crate::command::spec::Outcome;
