@@ -287,7 +287,7 @@ directives! {
 
     /// Bytes of a member up to which a sorted set is a listpack.
     zset_max_listpack_value: u64 = 64,
-    "zset-max-listpack-value" or "zset-max-ziplist-value", Runtime, memory(0);
+    "zset-max-listpack-value" or "zset-max-ziplist-value", Runtime, long_memory(0);
 
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),

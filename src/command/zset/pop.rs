@@ -188,8 +188,8 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let timeout_ms = timeout_ms(args.at(1), ctx.now.unix_ms)?;
     let many = Many::parse(args, 2)?;
+    let timeout_ms = timeout_ms(args.at(1), ctx.now.unix_ms)?;
     if many.take(ctx)? { Ok(Next::Done) } else { wait(ctx, many.keys(), timeout_ms) }
 }
 
