@@ -24,3 +24,4 @@ mod pubsub;
 mod set;
 mod string;
 mod transaction;
+mod zset;
