@@ -11,7 +11,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Proto;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::{Blocked, Origin, ReplyMode, Session};
+use crate::server::session::{Origin, ReplyMode, Session};
 use crate::server::{Pause, Server};
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
@@ -465,14 +465,9 @@ fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let id = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
     let clients = live(ctx.server);
-    let sleeper = find(&clients, id).and_then(|at| match clients[at] {
-        (index, Session { blocked: Some(Blocked::Sleep { muted, .. }), .. }) => Some((index, *muted)),
-        _ => None,
-    });
-    if let Some((index, muted)) = sleeper {
-        ctx.server.block(index, Blocked::Unblocked { error, muted });
-    }
-    ctx.reply.integer(i64::from(sleeper.is_some()));
+    let client = find(&clients, id).map(|at| clients[at].0);
+    let unblocked = client.is_some_and(|client| ctx.server.unblock(client, error));
+    ctx.reply.integer(i64::from(unblocked));
     Ok(Next::Done)
 }
 

@@ -72,7 +72,7 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let first = parse_i32(args.at(1)).map_err(|_| ReplyError::new("ERR invalid first DB index"))?;
     let second = parse_i32(args.at(2)).map_err(|_| ReplyError::new("ERR invalid second DB index"))?;
     let (first, second) = (db_index(ctx, first)?, db_index(ctx, second)?);
-    ctx.server.dbs.swap(first, second);
+    ctx.server.swap_dbs(first, second);
     ctx.changed_databases(1);
     ctx.reply.ok();
     Ok(Next::Done)

@@ -147,6 +147,7 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
     let replaced = db.remove(to, at);
     db.insert(source.renamed(to), at);
     ctx.changed(EventClass::Generic, "rename_from", from);
+    ctx.touched(ctx.db, to);
     ctx.notify(EventClass::Generic, "rename_to", to);
     if let Some(entry) = replaced {
         ctx.server.discard(entry);
@@ -170,8 +171,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let replaced = db.remove(to, at);
     db.insert(entry, at);
-    ctx.server.stats.dirty += 1;
-    ctx.notify_in(target, EventClass::Generic, "copy_to", to);
+    ctx.changed_in(target, EventClass::Generic, "copy_to", to);
     if let Some(entry) = replaced {
         ctx.server.discard(entry);
         ctx.notify_in(target, EventClass::Overwritten, "overwritten", to);
@@ -212,6 +212,7 @@ fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         // The new key there comes before the events of the move.
         ctx.server.report(target);
         ctx.changed(EventClass::Generic, "move_from", key);
+        ctx.touched(target, key);
         ctx.notify_in(target, EventClass::Generic, "move_to", key);
     }
     ctx.reply.integer(i64::from(moved));

@@ -19,6 +19,8 @@ pub mod keys;
 pub mod keyspec;
 pub mod memory;
 pub mod object;
+#[cfg(test)]
+mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
@@ -48,6 +50,8 @@ const FAMILIES: &[&[Spec]] = &[
     memory::ROWS,
     expiry::ROWS,
     debug::ROWS,
+    #[cfg(test)]
+    probe::ROWS,
 ];
 
 /// A row with its place among all commands, for statistics.

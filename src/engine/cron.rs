@@ -8,7 +8,6 @@
 //! always catches up. What a client waits longer for its reply because of expiry is one slice and one chunk.
 
 use crate::base::clock::Now;
-use crate::config::EventClass;
 use crate::server::Server;
 use crate::sys::alloc;
 use crate::timer::Progress;
@@ -114,7 +113,7 @@ impl Cron {
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
-            if server.config.notify_keyspace_events.has(EventClass::Expired) {
+            if server.noting.expired {
                 server.report(index);
             }
             keys_left -= chunk - budget;

@@ -3,16 +3,17 @@
 use crate::base::clock::Now;
 use crate::command::{self, Command};
 use crate::config::Access;
-use crate::resp::args::Args;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::out::{Mark, Out};
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
-use crate::server::ctx::{Ctx, Next};
+use crate::server::ctx::{Next, Way};
 use crate::server::session::{Blocked, Origin, ReplyMode};
-use crate::store::db::Moment;
 use crate::sys::alloc;
 
+use super::call::{self, Called};
+use super::settle;
 use crate::command::spec::Flags;
 
 /// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
@@ -83,18 +84,16 @@ pub fn execute(
         return Ran::Held;
     }
     let next = run(server, client, command, args, hash, out, now);
-    let ended_ns = server.clock.mono_ns();
-    let took_ns = ended_ns.saturating_sub(*started_ns);
-    *started_ns = ended_ns;
-    let stats = &mut server.stats;
-    stats.commands += 1;
-    stats.command_ns += took_ns;
-    let counts = &mut stats.by_command[command.id];
-    counts.calls += 1;
-    counts.ns += took_ns;
+    if next != Next::Block {
+        call::count(server, client, command, started_ns);
+    }
+    if server.waits.has_ready() {
+        settle::serve(server, now, started_ns);
+    }
     Ran::Now(next)
 }
 
+/// Calls a command's handler, and does with its reply what the client wants done with replies.
 fn run(
     server: &mut Server,
     client: usize,
@@ -105,7 +104,6 @@ fn run(
     now: Now,
 ) -> Next {
     let session = &mut server.sessions[client];
-    let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
     let mute = match session.reply_mode {
         ReplyMode::On => false,
         ReplyMode::Off => true,
@@ -115,33 +113,15 @@ fn run(
         }
         ReplyMode::Skipping => unreachable!("a skipped reply ends with its command"),
     };
-    let mark = out.mark();
-    let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
-    let mut at = Moment::new(now, touch);
-    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
-        at = at.with_hash(key, hash);
-    }
-    if server.pause.is_some() && server.is_paused(true, now) {
-        at = at.keeping_due();
-    }
-    let posted = server.outbox.len();
-    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at, out_of_band: false };
-    let outcome = handler(&mut ctx, args);
-    let out_of_band = ctx.out_of_band;
-    let next = match outcome {
-        Ok(next) => next,
-        Err(error) => {
-            ctx.reply.error(&error);
-            server.stats.count_error(error.code());
-            server.stats.by_command[command.id].failed += 1;
-            Next::Done
+    let (mark, posted) = (out.mark(), server.outbox.len());
+    let Called { next, out_of_band, waits_for } = call::call(server, client, command, args, hash, Way::Sent, out, now);
+    match next {
+        Next::Sleep { until_ms } => server.block(client, Blocked::Sleep { until_ms, muted: mute }),
+        Next::Block => {
+            let wait = *waits_for.expect("a handler that blocks has said what for");
+            server.wait_for_keys(client, command, wait, || OwnedArgs::new(args.iter_from(0)), mute, now);
         }
-    };
-    server.report(db);
-    server.clear_garbage(db);
-    server.sessions[client].commands += 1;
-    if let Next::Sleep { until_ms } = next {
-        server.block(client, Blocked::Sleep { until_ms, muted: mute });
+        Next::Done | Next::Close | Next::RunQueue | Next::Shutdown => {}
     }
     if mute {
         settle_muted(server, client, out, mark, out_of_band);
@@ -231,7 +211,12 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
 
 /// The gates, in Redis's order. `Some` is a refusal.
 #[inline]
-fn gate(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+pub(super) fn gate(
+    server: &mut Server,
+    client: usize,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Option<ReplyError> {
     let flags = command.spec.flags;
     if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
         return Some(ReplyError::arity(&command.full_name));
@@ -286,7 +271,7 @@ fn refuse(server: &mut Server, client: usize, out: &mut Out, error: &ReplyError,
 
 /// CLIENT PAUSE: everything waits that the pause covers.
 // COMPAT: that includes CLIENT UNPAUSE, so a pause of all commands only ends by its time, as in Redis.
-fn holds_back(server: &Server, flags: Flags, now: Now) -> bool {
+pub(super) fn holds_back(server: &Server, flags: Flags, now: Now) -> bool {
     let writes = flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
     server.is_paused(writes, now)
 }

@@ -2,6 +2,8 @@
 //!
 //! Clients enter here, and whatever else will run commands enters here too; there is no other way to a handler.
 
+mod call;
 pub mod cron;
 pub mod dispatch;
+pub mod settle;
 pub mod wake;

@@ -5,6 +5,7 @@ pub mod lag;
 pub mod outbox;
 pub mod session;
 pub mod stats;
+pub mod waiting;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,8 +16,9 @@ use crate::base::clock::{Clock, Now};
 use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::file::Sources;
+use crate::feature::blocking::Waits;
 use crate::feature::pubsub::Hub;
-use crate::store::db::Db;
+use crate::store::db::{Db, Noting};
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
@@ -93,10 +95,16 @@ pub struct Server {
     pub unblocked: Vec<ClientRef>,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
+    /// Who waits for which key.
+    pub waits: Waits,
+    /// Clients that were served while they waited for keys, and may go on with their input.
+    pub resumed: Vec<ClientRef>,
     /// Who subscribed to what.
     pub hub: Hub,
-    /// Published messages that have not reached their receivers' outputs yet.
+    /// Published messages, and replies to clients that waited, that have not reached their receivers' outputs yet.
     pub outbox: Outbox,
+    /// What the databases note on their own.
+    pub noting: Noting,
     /// Counters.
     pub stats: Stats,
     /// Bytes allocated before there was any data.
@@ -151,8 +159,11 @@ impl Server {
             held: 0,
             unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            waits: Waits::default(),
+            resumed: Vec::new(),
             hub: Hub::default(),
             outbox: Outbox::default(),
+            noting: Noting::default(),
             stats: Stats::new(crate::command::count()),
             startup_bytes: alloc::Stats::read().allocated,
             active_expire: true,
@@ -171,9 +182,18 @@ impl Server {
         self.dbs[index].inherit(&old);
         let keys = old.len();
         if keys > 0 {
+            self.touch_awaited_of(index);
             self.background.free(Box::new(old));
         }
         keys
+    }
+
+    /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the number. O(1), but for
+    /// them.
+    pub fn swap_dbs(&mut self, first: usize, second: usize) {
+        self.dbs.swap(first, second);
+        self.touch_awaited_of(first);
+        self.touch_awaited_of(second);
     }
 
     /// Frees an entry that has left its database, on the helper thread if that is the quicker way.
@@ -196,20 +216,38 @@ impl Server {
         let session = &mut self.sessions[client];
         session.blocked = Some(blocked);
         match blocked {
-            Blocked::Sleep { until_ms, .. } => _ = self.client_timers.insert(client as u32, until_ms as i64),
+            Blocked::Keys { until_ms: u64::MAX } => {}
+            Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => {
+                // A wheel's ticks are signed, and a date beyond them is as good as the last.
+                let tick = i64::try_from(until_ms).unwrap_or(i64::MAX);
+                self.client_timers.insert(client as u32, tick);
+            }
             Blocked::Unblocked { .. } => self.unblocked.push(ClientRef { index: client, id: session.id }),
             Blocked::Paused => self.held += 1,
         }
     }
 
-    /// The clients whose time of sleep is over, added to `due`. Returns false if more are due than the budget allowed.
+    /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
+    /// CLIENT PAUSE.
+    pub fn unblock(&mut self, client: usize, error: bool) -> bool {
+        let muted = match self.sessions[client].blocked {
+            Some(Blocked::Sleep { muted, .. }) => muted,
+            Some(Blocked::Keys { .. }) => false,
+            Some(Blocked::Unblocked { .. } | Blocked::Paused) | None => return false,
+        };
+        self.stop_waiting(client);
+        self.block(client, Blocked::Unblocked { error, muted });
+        true
+    }
+
+    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than the budget allowed.
     pub fn sleepers_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<usize>) -> bool {
         let sessions = &self.sessions;
         let progress = self.client_timers.advance(now.mono_ms() as i64, budget, |client, tick| {
             let client = client as usize;
             let blocked = sessions.get(client).and_then(|session| session.blocked);
-            let Some(Blocked::Sleep { until_ms, .. }) = blocked else { return Verdict::Drop };
-            let until_ms = until_ms as i64;
+            let Some(until_ms) = blocked.and_then(Blocked::until_ms) else { return Verdict::Drop };
+            let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
             if until_ms <= tick {
                 due.push(client);
                 Verdict::Drop
@@ -229,11 +267,13 @@ impl Server {
         (session.killed, session.closing) = (true, true);
         self.kills.push(ClientRef { index: client, id: session.id });
         self.unsubscribe_all(client);
+        self.stop_waiting(client);
     }
 
     /// Forgets a client that has been disconnected.
     pub fn forget(&mut self, client: usize) {
         self.unsubscribe_all(client);
+        self.stop_waiting(client);
         let session = self.sessions.remove(client);
         self.held -= usize::from(session.blocked == Some(Blocked::Paused));
     }

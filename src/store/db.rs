@@ -261,9 +261,12 @@ impl Db {
         self.notebook.wanted = other.notebook.wanted;
     }
 
-    /// Says what is to be noted from now on.
+    /// Says what is to be noted from now on. Notes that were made stay, unless none are wanted any more.
     pub fn set_noting(&mut self, wanted: Noting) {
-        self.notebook = Notebook { wanted, notes: Vec::new() };
+        self.notebook.wanted = wanted;
+        if wanted == Noting::default() {
+            self.notebook.notes = Vec::new();
+        }
     }
 
     /// What has been noted since the last time, in order.
@@ -291,6 +294,11 @@ impl Db {
     /// Bytes of the wheel.
     pub fn wheel_bytes(&self) -> usize {
         self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+    }
+
+    /// A key's entry, even if it is due. Counts nothing, changes nothing. O(1).
+    pub fn peek(&self, key: &[u8]) -> Option<Lent<'_, Entry>> {
+        self.table.lookup(self.table.hasher().hash(key), key)
     }
 
     /// Starts loading a key's bucket into the cache.
