@@ -3,6 +3,7 @@
 //! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands.
 
 pub mod admin;
+mod blocking;
 pub mod client;
 mod collection;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod introspect;
 pub mod keyfind;
 pub mod keys;
 pub mod keyspec;
+pub mod list;
 pub mod memory;
 pub mod object;
 #[cfg(test)]
@@ -35,6 +37,7 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    list::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,
