@@ -26,9 +26,11 @@ mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
+pub mod set;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod transaction;
 
 use std::sync::OnceLock;
 
@@ -38,12 +40,14 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     list::ROWS,
+    set::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,
     object::ROWS,
     database::ROWS,
     pubsub::ROWS,
+    transaction::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,

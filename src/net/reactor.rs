@@ -573,7 +573,9 @@ impl Reactor {
             Source::Input(input) if keep < input.len() => conn.keep_input(input, keep),
             Source::Input(_) => {}
         }
-        let over_query_limit = conn.input.len() as u64 > server.config.client_query_buffer_limit;
+        // What MULTI has queued has not run either.
+        let queued_bytes = server.sessions[index].transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
+        let over_query_limit = (conn.input.len() + queued_bytes) as u64 > server.config.client_query_buffer_limit;
         if server.sessions[index].closing {
             (conn.input, conn.spans) = (Vec::new(), Vec::new());
             conn.readable = false;
@@ -786,6 +788,10 @@ fn waits_for_keys(session: &Session) -> bool {
 fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
     if session.subscribed { limits.pubsub } else { limits.normal }
 }
+
+#[cfg(test)]
+#[path = "reactor_tests.rs"]
+mod tests;
 
 fn token_of(index: usize, id: u64) -> Token {
     // 31 bits of the id keep the token below those of listeners and signals.

@@ -85,7 +85,7 @@ impl Moment {
         Moment { keep_due: true, ..self }
     }
 
-    fn is_due(self, entry: &Entry) -> bool {
+    pub(super) fn is_due(self, entry: &Entry) -> bool {
         entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= self.unix_ms)
     }
 }
@@ -143,6 +143,8 @@ pub enum Happened {
     Expired,
     /// A new value took the place of the old one.
     Overwritten,
+    /// The new value is of another type.
+    TypeChanged,
     /// Somebody wanted to read it, and it was not there.
     Missed,
 }
@@ -154,6 +156,7 @@ pub struct Noting {
     pub created: bool,
     pub expired: bool,
     pub overwritten: bool,
+    pub type_changed: bool,
     pub missed: bool,
 }
 
@@ -180,6 +183,7 @@ impl Notebook {
             Happened::Created => self.wanted.created,
             Happened::Expired => self.wanted.expired,
             Happened::Overwritten => self.wanted.overwritten,
+            Happened::TypeChanged => self.wanted.type_changed,
             Happened::Missed => self.wanted.missed,
         };
         if wanted {
@@ -401,6 +405,9 @@ impl Db {
             return true;
         };
         self.notebook.note(Happened::Overwritten, key);
+        if slot.type_of() != value.type_of() {
+            self.notebook.note(Happened::TypeChanged, key);
+        }
         let old = slot.deadline_ms();
         let new = match ttl {
             Ttl::Clear => None,
