@@ -15,6 +15,7 @@ mod expiry;
 mod info;
 mod introspect;
 mod keys;
+mod list;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;
