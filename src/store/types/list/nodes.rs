@@ -62,7 +62,7 @@ impl Nodes {
             sampled += 1;
             bytes += node.heap_bytes();
         }
-        let nodes = if sampled == 0 { 0 } else { bytes * self.nodes.len() / sampled };
+        let nodes = (bytes * self.nodes.len()).checked_div(sampled).unwrap_or(0);
         size_of::<Nodes>() + self.nodes.capacity() * size_of::<Node>() + nodes
     }
 
