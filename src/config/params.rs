@@ -241,6 +241,10 @@ directives! {
     proto_max_bulk_len: u64 = 512 << 20,
     "proto-max-bulk-len", Runtime, long_memory(1 << 20);
 
+    /// Bytes that a HyperLogLog may have before it takes its full 12 KiB.
+    hll_sparse_max_bytes: u64 = 3000,
+    "hll-sparse-max-bytes", Runtime, long_memory(0);
+
     /// Pending replies above which a client is disconnected.
     client_output_buffer_limit: OutputLimits = OutputLimits {
         normal: OutputLimit::new(0, 0, 0),
@@ -301,6 +305,11 @@ directives! {
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
+
+    /// A key that is deleted because a command gives it a deadline in the past publishes `expired`; with no, `del` as in
+    /// Redis.
+    expired_event_for_past_deadlines: bool = false,
+    "expired-event-for-past-deadlines", Runtime, yes_no;
 
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
@@ -394,7 +403,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "hash-max-ziplist-entries",
     "hash-max-ziplist-value",
     "hide-user-data-from-log",
-    "hll-sparse-max-bytes",
     "ignore-warnings",
     "io-threads-do-reads",
     "jemalloc-bg-thread",

@@ -247,7 +247,8 @@ pub(super) fn gate(
     if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
         return Some(DEBUG_REFUSED);
     }
-    if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
+    let session = &server.sessions[client];
+    if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
     if flags.has(Flags::NO_MULTI) && server.sessions[client].transaction.is_some() {
@@ -259,7 +260,6 @@ pub(super) fn gate(
     {
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    let session = &server.sessions[client];
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
     }

@@ -101,6 +101,29 @@ impl<'a> Ctx<'a> {
         self.server.touch(db, key);
     }
 
+    /// Records that a key of the selected database was modified in a way that has no event.
+    #[inline]
+    pub fn changed_quietly(&mut self, key: &[u8]) {
+        self.server.stats.dirty += 1;
+        self.server.touch(self.db, key);
+    }
+
+    /// Counts the further changes that one command made to a key it has recorded as modified.
+    #[inline]
+    pub fn count_changes(&mut self, further: usize) {
+        self.server.stats.dirty += further as u64;
+    }
+
+    /// The same for a key that is gone because the deadline given to it has passed already: to Redis it was deleted, and by
+    /// choice it has expired.
+    pub fn changed_by_past_deadline(&mut self, key: &[u8]) {
+        if self.server.config.expired_event_for_past_deadlines {
+            self.changed(EventClass::Expired, "expired", key);
+        } else {
+            self.changed(EventClass::Generic, "del", key);
+        }
+    }
+
     /// Tells of a further event of the same change.
     #[inline]
     pub fn notify(&mut self, class: EventClass, event: &str, key: &[u8]) {
