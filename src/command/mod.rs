@@ -25,6 +25,7 @@ pub mod pubsub;
 pub mod readme;
 pub mod scan;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 
@@ -35,6 +36,7 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    stream::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

@@ -101,6 +101,19 @@ impl<'a> Ctx<'a> {
         self.server.touch(db, key);
     }
 
+    /// Counts changes that no transaction or waiting client has to know of, and those beyond the first of one key.
+    #[inline]
+    pub fn count_changes(&mut self, changes: usize) {
+        self.server.stats.dirty += changes as u64;
+    }
+
+    /// Lets the clients that wait for a key look at it again, though it does not count as modified.
+    pub fn look_again(&mut self, key: &[u8]) {
+        if !self.server.waits.is_empty() {
+            self.server.touch_awaited(self.db, key);
+        }
+    }
+
     /// Tells of a further event of the same change.
     #[inline]
     pub fn notify(&mut self, class: EventClass, event: &str, key: &[u8]) {
