@@ -184,6 +184,16 @@ impl<'o> Reply<'o> {
         self.replace_header(array, header);
     }
 
+    /// Ends such an array of `n` pairs, each an array in RESP2; in RESP3 it becomes a map.
+    pub fn close_pairs(&mut self, array: OpenArray, n: usize) {
+        let mut header = Vec::with_capacity(24);
+        push_array_header(&mut header, n);
+        if self.proto == Proto::Resp3 {
+            header[0] = b'%';
+        }
+        self.replace_header(array, header);
+    }
+
     fn replace_header(&mut self, array: OpenArray, header: Vec<u8>) {
         assert_eq!(self.out.chunks(), array.chunks, "an open array holds no shared values");
         self.out.tail.splice(array.at, header);

@@ -107,6 +107,8 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 const BELOW_MAX_DELETED: ReplyError =
     ReplyError::new("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id");
+const BELOW_CURRENT_MAX_DELETED: ReplyError =
+    ReplyError::new("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");
 const BELOW_TOP: ReplyError =
     ReplyError::new("ERR The ID specified in XSETID is smaller than the target stream top item");
 const TOO_FEW_ADDED: ReplyError =
@@ -134,7 +136,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at;
     let mut stream = ctx.db().write::<Stream>(key, at)?.ok_or(ReplyError::NO_SUCH_KEY)?;
     if last_id < stream.max_deleted_id() {
-        return Err(BELOW_MAX_DELETED);
+        return Err(BELOW_CURRENT_MAX_DELETED);
     }
     if !stream.is_empty() {
         // What was deleted at the end may lie above.

@@ -58,6 +58,10 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>, may_create: bool) -> Result<Options, ReplyError> {
         let mut options = Options::default();
+        // Redis takes options twice, but no more arguments than there are options.
+        if args.len() > if may_create { 8 } else { 7 } {
+            return Err(misused(args));
+        }
         let mut index = 5;
         while index < args.len() {
             if may_create && args.is(index, "MKSTREAM") {
@@ -129,7 +133,12 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if stream.group(name).is_none() {
         return Err(no_group(args.at(2), name));
     }
-    let last_id = position(args.at(4), Some(&stream))?;
+    // COMPAT: the two ends of all ids are fine here, though not for CREATE.
+    let last_id = match args.at(4) {
+        b"-" => StreamId::MIN,
+        b"+" => StreamId::MAX,
+        text => position(text, Some(&stream))?,
+    };
     let entries_read = options.entries_read.map(|read| read.min(stream.entries_added()));
     let group = stream.group_mut(name).expect("it has just been there");
     (group.last_id, group.entries_read) = (last_id, entries_read);

@@ -161,25 +161,22 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             id => ids::exact(id)?,
         });
     }
-    // Where each stream that has something goes on from.
-    let mut served = Vec::with_capacity(line.streams);
-    for (index, (key, &after)) in line.keys(args).zip(&from).enumerate() {
+    let (mut array, mut served) = (None, 0);
+    for ((key, id), &after) in line.keys(args).zip(line.ids(args)).zip(&from) {
         let Some(stream) = db.read::<Stream>(key, at)? else { continue };
         let Some(start) = after.next().filter(|&start| start <= stream.last_id()) else { continue };
-        if stream.last().is_some_and(|last| last.id >= start) {
-            served.push((index, key, start));
+        if stream.last().is_none_or(|last| last.id < start) {
+            continue;
         }
-    }
-    if served.is_empty() {
-        return line.wait_or_null(ctx, args, &from);
-    }
-    open(reply, served.len());
-    for (index, key, start) in served {
-        let stream = db.read::<Stream>(key, at.quietly())?.expect("it has just been there");
-        let newest = line.ids(args).nth(index) == Some(b"+");
+        array.get_or_insert_with(|| reply.open_array(line.streams));
+        served += 1;
         open_one(reply, key);
-        let count = if newest { 1 } else { line.count };
+        let count = if id == b"+" { 1 } else { line.count };
         write_entries(reply, stream.range(start, StreamId::MAX), count, stream.len());
+    }
+    match array {
+        Some(array) => reply.close_pairs(array, served),
+        None => return line.wait_or_null(ctx, args, &from),
     }
     Ok(Next::Done)
 }
@@ -221,7 +218,11 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             b"$" => return Err(LAST_IN_XREADGROUP),
             b"+" => return Err(NEWEST_IN_XREADGROUP),
             b">" => From::New,
-            id => From::History(ids::exact(id)?),
+            // COMPAT: the last id of all stands for `>` inside redis-server, and so it does when a client names it.
+            id => match ids::exact(id)? {
+                StreamId::MAX => From::New,
+                id => From::History(id),
+            },
         });
     }
     let served = prepare(ctx, &line, args, &wanted, consumer)?;
@@ -292,9 +293,9 @@ impl Reader<'_> {
         for &id in &given {
             stream.advance(self.group, id);
         }
-        let group = stream.group_mut(self.group).expect("the group is there");
-        group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         if !self.noack {
+            let group = stream.group_mut(self.group).expect("the group is there");
+            group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
             given.iter().for_each(|&id| group.deliver(id, self.consumer, self.now_ms));
         }
         1

@@ -82,7 +82,8 @@ pub(super) fn delete_one(stream: &mut Stream, id: StreamId, references: Referenc
         References::Keep => {}
         References::Delete => stream.forget(id),
         References::Acknowledged => {
-            if stream.contains(id) && stream.is_referenced(id) {
+            // COMPAT: Redis does not look first whether there is such an entry.
+            if stream.is_referenced(id) {
                 return outcome::REFERENCED;
             }
         }

@@ -5,7 +5,8 @@
 //! as it is. Deleted entries stay in their node, marked, until none is left alive; then the node goes.
 //!
 //! # Invariants
-//! - Every node has a live entry, and ids ascend within nodes and from one to the next. None is `0-0`.
+//! - Ids ascend within nodes and from one to the next; none is `0-0`. A node has a live entry, unless a trimming by id stopped
+//!   at one that was deleted before: such nodes stay until the next trimming, as in Redis.
 //! - `len` counts the live entries; `first_id` is the first one's id, or `0-0` if there is none.
 //! - No entry's id is above `last_id`, which never goes back.
 //! - A group's pending entries each belong to one of its consumers, and nobody else's list names them.

@@ -45,7 +45,7 @@ impl Stream {
         let Some(at) = found.filter(|found| !found.deleted && found.entry.id == id).map(|found| found.at) else {
             return false;
         };
-        self.remove_at(key, &[at]);
+        self.remove_at(key, &[at], true);
         let stream = &mut *self.0;
         stream.max_deleted_id = stream.max_deleted_id.max(id);
         if stream.first_id == id {
@@ -54,14 +54,14 @@ impl Stream {
         true
     }
 
-    /// Removes the live entries of a node that begin at these places, and the node if no other is left in it, which is
-    /// returned.
-    fn remove_at(&mut self, key: StreamId, at: &[Pos]) -> Option<Listpack> {
+    /// Removes the live entries of a node that begin at these places, and, if asked to, the node if no other is left in it,
+    /// which is returned.
+    fn remove_at(&mut self, key: StreamId, at: &[Pos], emptied: bool) -> Option<Listpack> {
         let stream = &mut *self.0;
         let pack = stream.nodes.get_mut(&key).expect("the node is there");
         let before = pack.heap_bytes();
         stream.len -= at.len();
-        if Node::new(key, pack).count == at.len() {
+        if emptied && Node::new(key, pack).count == at.len() {
             stream.node_bytes -= before;
             return stream.nodes.remove(&key);
         }
@@ -75,7 +75,7 @@ impl Stream {
     }
 
     /// Removes entries from the beginning on. With `whole_nodes` only nodes go of which nothing would be left, so that some
-    /// entries too many may stay. No more than `limit` entries go (0 for no limit), counted by nodes. Linear in the nodes that
+    /// entries too many may stay: all of them, as in Redis, if references are not simply kept. No more than `limit` entries go (0 for no limit), counted by nodes. Linear in the nodes that
     /// go, and in one node's entries; with [`References::Acknowledged`] or [`References::Delete`], in the entries that go.
     pub fn trim(&mut self, trim: Trim, whole_nodes: bool, limit: usize, references: References) -> Trimmed {
         let mut trimmed = Trimmed::default();
@@ -92,15 +92,15 @@ impl Stream {
                 Trim::Length(length) => self.0.len - node.count >= length,
                 Trim::Below(bound) => node.clone().backward().next().is_none_or(|last| last.entry.id < bound),
             };
-            if !whole && whole_nodes {
-                break;
-            }
             if whole && references == References::Keep {
                 trimmed.removed += node.count;
                 self.drop_node(key, &mut trimmed);
                 continue;
             }
-            self.trim_node(key, trim, references, &mut trimmed);
+            if whole_nodes {
+                break;
+            }
+            self.trim_node(key, trim, references, whole, &mut trimmed);
             if !whole {
                 break;
             }
@@ -119,8 +119,8 @@ impl Stream {
         trimmed.nodes.push(pack);
     }
 
-    /// Removes entries of one node, as long as there are too many.
-    fn trim_node(&mut self, key: StreamId, trim: Trim, references: References, trimmed: &mut Trimmed) {
+    /// Removes entries of one node, as long as there are too many, and with the last one the node if `whole`.
+    fn trim_node(&mut self, key: StreamId, trim: Trim, references: References, whole: bool, trimmed: &mut Trimmed) {
         let mut goners: Vec<(StreamId, Pos)> = Vec::new();
         for found in Node::new(key, &self.0.nodes[&key]).forward() {
             let id = found.entry.id;
@@ -143,6 +143,6 @@ impl Stream {
         }
         let at: Vec<Pos> = goners.into_iter().map(|(_, at)| at).collect();
         trimmed.removed += at.len();
-        trimmed.nodes.extend(self.remove_at(key, &at));
+        trimmed.nodes.extend(self.remove_at(key, &at, whole));
     }
 }
