@@ -184,6 +184,18 @@ directives! {
     max_new_connections_per_cycle: u32 = 10,
     "max-new-connections-per-cycle", Runtime, int(1, 1000);
 
+    /// Integers that a set keeps as an intset at most.
+    set_max_intset_entries: usize = 512,
+    "set-max-intset-entries", Runtime, int(0, i64::MAX);
+
+    /// Members that a set keeps as a listpack at most.
+    set_max_listpack_entries: usize = 128,
+    "set-max-listpack-entries", Runtime, int(0, i64::MAX);
+
+    /// Bytes of the longest member that a set keeps in a listpack.
+    set_max_listpack_value: usize = 64,
+    "set-max-listpack-value", Runtime, int(0, i64::MAX);
+
     /// How many databases SELECT can choose from.
     databases: u32 = 16,
     "databases", Startup, int(1, i32::MAX);
@@ -228,6 +240,10 @@ directives! {
     /// The longest argument of a request, in bytes.
     proto_max_bulk_len: u64 = 512 << 20,
     "proto-max-bulk-len", Runtime, long_memory(1 << 20);
+
+    /// Bytes that a HyperLogLog may have before it takes its full 12 KiB.
+    hll_sparse_max_bytes: u64 = 3000,
+    "hll-sparse-max-bytes", Runtime, long_memory(0);
 
     /// Pending replies above which a client is disconnected.
     client_output_buffer_limit: OutputLimits = OutputLimits {
@@ -288,6 +304,11 @@ directives! {
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
+
+    /// A key that is deleted because a command gives it a deadline in the past publishes `expired`; with no, `del` as in
+    /// Redis.
+    expired_event_for_past_deadlines: bool = false,
+    "expired-event-for-past-deadlines", Runtime, yes_no;
 
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
@@ -381,7 +402,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "hash-max-ziplist-entries",
     "hash-max-ziplist-value",
     "hide-user-data-from-log",
-    "hll-sparse-max-bytes",
     "ignore-warnings",
     "io-threads-do-reads",
     "jemalloc-bg-thread",
@@ -449,9 +469,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "sentinel",
     "server-cpulist",
     "server_cpulist",
-    "set-max-intset-entries",
-    "set-max-listpack-entries",
-    "set-max-listpack-value",
     "set-proc-title",
     "shutdown-on-sigint",
     "shutdown-on-sigterm",

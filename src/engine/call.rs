@@ -68,11 +68,23 @@ pub(super) fn count(server: &mut Server, client: usize, command: &'static Comman
     let ended_ns = server.clock.mono_ns();
     let took_ns = ended_ns.saturating_sub(*started_ns);
     *started_ns = ended_ns;
+    server.stats.command_ns += took_ns;
+    tally(server, client, command, took_ns);
+}
+
+/// The same for a command of a transaction, whose time is also that of EXEC.
+pub(super) fn count_queued(server: &mut Server, client: usize, command: &'static Command, started_ns: &mut u64) {
+    let ended_ns = server.clock.mono_ns();
+    let took_ns = ended_ns.saturating_sub(*started_ns);
+    *started_ns = ended_ns;
+    tally(server, client, command, took_ns);
+}
+
+#[inline]
+fn tally(server: &mut Server, client: usize, command: &'static Command, took_ns: u64) {
     server.sessions[client].commands += 1;
-    let stats = &mut server.stats;
-    stats.commands += 1;
-    stats.command_ns += took_ns;
-    let counts = &mut stats.by_command[command.id];
+    server.stats.commands += 1;
+    let counts = &mut server.stats.by_command[command.id];
     counts.calls += 1;
     counts.ns += took_ns;
 }

@@ -13,7 +13,7 @@ use crate::server::session::{Blocked, Origin, ReplyMode};
 use crate::sys::alloc;
 
 use super::call::{self, Called};
-use super::settle;
+use super::{settle, transaction};
 use crate::command::spec::Flags;
 
 /// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
@@ -69,31 +69,47 @@ pub fn execute(
         }
         Err(error) => {
             server.sessions[client].last_command = None;
-            refuse(server, client, out, &error, None);
+            refuse(server, client, out, error, None);
             return Ran::Now(Next::Done);
         }
     };
     server.sessions[client].last_command = Some(command);
     if let Some(error) = gate(server, client, command, args) {
-        refuse(server, client, out, &error, Some(command));
+        refuse(server, client, out, error, Some(command));
         return Ran::Now(Next::Done);
     }
-    let flags = command.spec.flags;
-    if server.pause.is_some() && holds_back(server, flags, now) {
+    if server.pause.is_some() && holds_back(server, transaction::flags(server, client, command), now) {
         server.block(client, Blocked::Paused);
         return Ran::Held;
     }
-    let next = run(server, client, command, args, hash, out, now);
+    if transaction::queues(server, client, command) {
+        server.queue(client, command, args);
+        answer(server, client, out, |reply| reply.simple("QUEUED"));
+        return Ran::Now(Next::Done);
+    }
+    let next = run(server, client, command, args, hash, out, now, *started_ns);
     if next != Next::Block {
         call::count(server, client, command, started_ns);
     }
     if server.waits.has_ready() {
-        settle::serve(server, now, started_ns);
+        settle_for(server, client, out, now, started_ns);
     }
     Ran::Now(next)
 }
 
+/// Serves those whose keys a client's command has made ready. What that publishes to the client itself comes before the
+/// reply to its next command.
+#[cold]
+fn settle_for(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: &mut u64) {
+    let posted = server.outbox.len();
+    settle::serve(server, now, started_ns);
+    if server.sessions[client].subscribed {
+        server.outbox.deliver(client, posted, out);
+    }
+}
+
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
+#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 fn run(
     server: &mut Server,
     client: usize,
@@ -102,6 +118,7 @@ fn run(
     hash: Option<u64>,
     out: &mut Out,
     now: Now,
+    started_ns: u64,
 ) -> Next {
     let session = &mut server.sessions[client];
     let mute = match session.reply_mode {
@@ -114,14 +131,20 @@ fn run(
         ReplyMode::Skipping => unreachable!("a skipped reply ends with its command"),
     };
     let (mark, posted) = (out.mark(), server.outbox.len());
-    let Called { next, out_of_band, waits_for } = call::call(server, client, command, args, hash, Way::Sent, out, now);
+    let called = call::call(server, client, command, args, hash, Way::Sent, out, now);
+    let Called { mut next, mut out_of_band, waits_for } = called;
     match next {
         Next::Sleep { until_ms } => server.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {
             let wait = *waits_for.expect("a handler that blocks has said what for");
-            server.wait_for_keys(client, command, wait, || OwnedArgs::new(args.iter_from(0)), mute, now);
+            server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
         }
-        Next::Done | Next::Close | Next::RunQueue | Next::Shutdown => {}
+        Next::RunQueue => {
+            next = transaction::run_queue(server, client, out, now, started_ns);
+            // What its commands wrote has been kept or dropped one by one.
+            out_of_band = true;
+        }
+        Next::Done | Next::Close | Next::Shutdown => {}
     }
     if mute {
         settle_muted(server, client, out, mark, out_of_band);
@@ -224,13 +247,19 @@ pub(super) fn gate(
     if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
         return Some(DEBUG_REFUSED);
     }
-    if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
+    let session = &server.sessions[client];
+    if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
-    if server.config.maxmemory != 0 && flags.has(Flags::DENYOOM) && is_over_memory(server) {
+    if flags.has(Flags::NO_MULTI) && server.sessions[client].transaction.is_some() {
+        return Some(ReplyError::new("ERR Command not allowed inside a transaction"));
+    }
+    if server.config.maxmemory != 0
+        && transaction::flags(server, client, command).has(Flags::DENYOOM)
+        && is_over_memory(server)
+    {
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    let session = &server.sessions[client];
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
     }
@@ -256,14 +285,20 @@ fn is_over_memory(server: &Server) -> bool {
     alloc::allocated_bytes() as u64 > server.config.maxmemory
 }
 
-fn refuse(server: &mut Server, client: usize, out: &mut Out, error: &ReplyError, command: Option<&'static Command>) {
+fn refuse(server: &mut Server, client: usize, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
+    let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());
     if let Some(command) = command {
         server.stats.by_command[command.id].rejected += 1;
     }
+    answer(server, client, out, |reply| reply.error(&error));
+}
+
+/// Answers a command that does not run, if the client wants an answer.
+fn answer(server: &mut Server, client: usize, out: &mut Out, write: impl FnOnce(&mut Reply<'_>)) {
     let session = &mut server.sessions[client];
     match session.reply_mode {
-        ReplyMode::On => Reply::new(out, session.proto).error(error),
+        ReplyMode::On => write(&mut Reply::new(out, session.proto)),
         ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
         ReplyMode::Off | ReplyMode::Skipping => {}
     }

@@ -6,4 +6,5 @@ mod call;
 pub mod cron;
 pub mod dispatch;
 pub mod settle;
+mod transaction;
 pub mod wake;

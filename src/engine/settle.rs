@@ -107,3 +107,7 @@ fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64)
     server.resumed.push(ClientRef { index: client, id });
     Again::Answered
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

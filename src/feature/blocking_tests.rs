@@ -124,9 +124,9 @@ fn any_history_leaves_the_queues_that_plain_lists_would() {
             for db in 0..2 {
                 assert_eq!(waits.keys_of(db).len(), keys.iter().filter(|key| key.0 == db).count());
                 for name in names {
-                    for on in 0..3 {
+                    for (on, wanted) in ONS.into_iter().enumerate() {
                         let expected = twin.get(&(db, name, on)).cloned().unwrap_or_default();
-                        assert_eq!(queue(&waits, db, name, ONS[on]), expected, "seed {seed}");
+                        assert_eq!(queue(&waits, db, name, wanted), expected, "seed {seed}");
                     }
                 }
             }

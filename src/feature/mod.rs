@@ -2,3 +2,4 @@
 
 pub mod blocking;
 pub mod pubsub;
+pub mod transaction;

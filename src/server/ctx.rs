@@ -101,16 +101,33 @@ impl<'a> Ctx<'a> {
         self.server.touch(db, key);
     }
 
-    /// Counts changes that no transaction or waiting client has to know of, and those beyond the first of one key.
-    #[inline]
-    pub fn count_changes(&mut self, changes: usize) {
-        self.server.stats.dirty += changes as u64;
-    }
-
     /// Lets the clients that wait for a key look at it again, though it does not count as modified.
     pub fn look_again(&mut self, key: &[u8]) {
         if !self.server.waits.is_empty() {
             self.server.touch_awaited(self.db, key);
+        }
+    }
+
+    /// Records that a key of the selected database was modified in a way that has no event.
+    #[inline]
+    pub fn changed_quietly(&mut self, key: &[u8]) {
+        self.server.stats.dirty += 1;
+        self.server.touch(self.db, key);
+    }
+
+    /// Counts the further changes that one command made to a key it has recorded as modified.
+    #[inline]
+    pub fn count_changes(&mut self, further: usize) {
+        self.server.stats.dirty += further as u64;
+    }
+
+    /// The same for a key that is gone because the deadline given to it has passed already: to Redis it was deleted, and by
+    /// choice it has expired.
+    pub fn changed_by_past_deadline(&mut self, key: &[u8]) {
+        if self.server.config.expired_event_for_past_deadlines {
+            self.changed(EventClass::Expired, "expired", key);
+        } else {
+            self.changed(EventClass::Generic, "del", key);
         }
     }
 

@@ -5,6 +5,7 @@ pub mod lag;
 pub mod outbox;
 pub mod session;
 pub mod stats;
+pub mod transaction;
 pub mod waiting;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::config::file::Sources;
 use crate::feature::blocking::Waits;
 use crate::feature::pubsub::Hub;
+use crate::feature::transaction::Watches;
 use crate::store::db::{Db, Noting};
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
@@ -95,6 +97,8 @@ pub struct Server {
     pub unblocked: Vec<ClientRef>,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
+    /// Who watches which key.
+    pub watches: Watches,
     /// Who waits for which key.
     pub waits: Waits,
     /// Clients that were served while they waited for keys, and may go on with their input.
@@ -159,6 +163,7 @@ impl Server {
             held: 0,
             unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            watches: Watches::default(),
             waits: Waits::default(),
             resumed: Vec::new(),
             hub: Hub::default(),
@@ -176,8 +181,10 @@ impl Server {
         server
     }
 
-    /// Empties a database. O(1): the helper thread frees what was in it.
-    pub fn flush_db(&mut self, index: usize) -> usize {
+    /// Empties a database. O(1), but for the keys that somebody watches or waits for: the helper thread frees what was in
+    /// it.
+    pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
+        self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
         let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
         self.dbs[index].inherit(&old);
         let keys = old.len();
@@ -190,10 +197,14 @@ impl Server {
 
     /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the number. O(1), but for
     /// them.
-    pub fn swap_dbs(&mut self, first: usize, second: usize) {
+    pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
+        let before = [first, second].map(|db| self.live_watched(db, now));
         self.dbs.swap(first, second);
-        self.touch_awaited_of(first);
-        self.touch_awaited_of(second);
+        for (db, before) in [first, second].into_iter().zip(before) {
+            let after = self.live_watched(db, now);
+            before.iter().chain(&after).for_each(|key| self.break_watches(db, key));
+            self.touch_awaited_of(db);
+        }
     }
 
     /// Frees an entry that has left its database, on the helper thread if that is the quicker way.
@@ -240,7 +251,8 @@ impl Server {
         true
     }
 
-    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than the budget allowed.
+    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than
+    /// the budget allowed.
     pub fn sleepers_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<usize>) -> bool {
         let sessions = &self.sessions;
         let progress = self.client_timers.advance(now.mono_ms() as i64, budget, |client, tick| {
@@ -274,6 +286,7 @@ impl Server {
     pub fn forget(&mut self, client: usize) {
         self.unsubscribe_all(client);
         self.stop_waiting(client);
+        self.watches.forget(client);
         let session = self.sessions.remove(client);
         self.held -= usize::from(session.blocked == Some(Blocked::Paused));
     }

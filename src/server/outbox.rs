@@ -159,6 +159,7 @@ impl Server {
                 Happened::Created => (EventClass::New, "new"),
                 Happened::Expired => (EventClass::Expired, "expired"),
                 Happened::Overwritten => (EventClass::Overwritten, "overwritten"),
+                Happened::TypeChanged => (EventClass::TypeChanged, "type_changed"),
                 Happened::Missed => (EventClass::KeyMiss, "keymiss"),
             };
             if note.happened == Happened::Expired {
@@ -178,6 +179,7 @@ impl Server {
             created: events.has(EventClass::New),
             expired: events.has(EventClass::Expired) || self.waits.keys_until_deleted() > 0,
             overwritten: events.has(EventClass::Overwritten),
+            type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
         };
         if std::mem::replace(&mut self.noting, wanted) != wanted {

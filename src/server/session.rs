@@ -4,6 +4,7 @@
 use crate::command::Command;
 use crate::resp::reply::Proto;
 
+use super::transaction::Transaction;
 use super::waiting::Waiting;
 
 /// Names a client for as long as it lives: a slot that may be reused, and an id that never is.
@@ -136,6 +137,10 @@ pub struct Session {
     pub blocked: Option<Blocked>,
     /// The command that waits for keys, until it has been answered.
     pub waiting: Option<Box<Waiting>>,
+    /// What it has queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// A key that it watched has changed: its next transaction fails.
+    pub watch_broken: bool,
     /// Close once the replies are out.
     pub closing: bool,
     /// Disconnected at the end of this turn, replies or not.
@@ -174,6 +179,8 @@ impl Session {
             last_command: None,
             blocked: None,
             waiting: None,
+            transaction: None,
+            watch_broken: false,
             closing: false,
             killed: false,
             net_in_bytes: 0,

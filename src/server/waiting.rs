@@ -100,6 +100,9 @@ impl Server {
         if !self.waits.is_empty() {
             self.touch_awaited(db, key);
         }
+        if !self.watches.is_empty() {
+            self.break_watches(db, key);
+        }
     }
 
     /// The same, for those who wait alone.

@@ -4,6 +4,7 @@
 mod memory;
 
 mod admin;
+mod bitmap;
 mod client;
 mod clock;
 mod config;
@@ -12,6 +13,7 @@ mod debug;
 mod dispatch;
 mod expire;
 mod expiry;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keys;
@@ -19,4 +21,6 @@ mod keys;
 mod memory_command;
 mod notify;
 mod pubsub;
+mod set;
 mod string;
+mod transaction;

@@ -198,9 +198,9 @@ fn clients(r: &mut Report<'_>) {
     r.field("blocked_clients", blocked);
     r.field("tracking_clients", 0);
     r.field("pubsub_clients", subscribed);
-    r.field("watching_clients", 0);
+    r.field("watching_clients", r.server.watches.clients());
     r.field("clients_in_timeout_table", timed);
-    r.zeroes(&["total_watched_keys"]);
+    r.field("total_watched_keys", r.server.watches.keys());
     r.field("total_blocking_keys", r.server.waits.keys());
     r.field("total_blocking_keys_on_nokey", r.server.waits.keys_until_deleted());
 }
