@@ -335,6 +335,13 @@ impl LongDouble {
         sum.is_finite().then_some(Self(sum))
     }
 
+    /// A thousand times the value, rounded up to an integer; the nearest there is if it is beyond 64 bits.
+    pub fn thousandfold_up(self) -> i64 {
+        let thousand = X87DoubleExtended::from_u128(1000).value;
+        // Where the product does not fit, the conversion gives the limit on its side.
+        (self.0 * thousand).value.to_i128_r(64, Round::TowardPositive, &mut false).value as i64
+    }
+
     /// The value with 17 decimals, correctly rounded, without trailing zeros; never `-0`, never an exponent. Up to 4,933
     /// digits for the largest values, at a cost quadratic in their number (a fraction of a millisecond).
     pub fn to_text(self) -> Vec<u8> {

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod bitmap;
+mod blocking;
 pub mod client;
 mod collection;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod introspect;
 pub mod keyfind;
 pub mod keys;
 pub mod keyspec;
+pub mod list;
 pub mod memory;
 pub mod object;
 #[cfg(test)]
@@ -39,6 +41,7 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    list::ROWS,
     set::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,

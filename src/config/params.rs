@@ -102,7 +102,7 @@ macro_rules! directives {
     (@many $kind:ident) => { false };
 
     (@parse yes_no, $old:expr, $args:ident) => { value::parse_yes_no($args) };
-    (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min, $max as i64) };
+    (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min as i64, $max as i64) };
     (@parse clamped, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_clamped($args, $min, $max) };
     (@parse octal, $old:expr, $args:ident, $max:expr) => { value::parse_octal($args, $max) };
     (@parse memory, $old:expr, $args:ident, $min:expr) => { value::parse_memory($args, $min) };
@@ -293,6 +293,15 @@ directives! {
     "appendonly", Runtime, yes_no,
     only |yes| !yes => "AleaDB does not support the append-only file yet: appendonly can only be no";
 
+    /// How much one listpack of a list may hold: a number of elements, or -1 to -5 for 4 to 64 KiB.
+    list_max_listpack_size: i32 = -2,
+    "list-max-listpack-size" or "list-max-ziplist-size", Runtime, int(i32::MIN, i32::MAX);
+
+    /// Always 0: no part of a list is compressed.
+    list_compress_depth: u32 = 0,
+    "list-compress-depth", Runtime, int(0, i32::MAX),
+    only |depth| *depth == 0 => "AleaDB does not compress lists: list-compress-depth can only be 0";
+
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
@@ -407,10 +416,7 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "lazyfree-lazy-user-flush",
     "lfu-decay-time",
     "lfu-log-factor",
-    "list-compress-depth",
-    "list-max-listpack-size",
     "list-max-ziplist-entries",
-    "list-max-ziplist-size",
     "list-max-ziplist-value",
     "loadmodule",
     "locale-collate",

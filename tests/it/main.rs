@@ -17,6 +17,7 @@ mod hyperloglog;
 mod info;
 mod introspect;
 mod keys;
+mod list;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;
