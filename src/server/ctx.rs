@@ -65,8 +65,6 @@ pub struct Ctx<'a> {
     pub out_of_band: bool,
     /// How the command came to run.
     pub way: Way,
-    /// What the client is to wait for, if the handler returns [`Next::Block`].
-    pub waits_for: Option<Box<Wait>>,
 }
 
 impl<'a> Ctx<'a> {
@@ -167,7 +165,7 @@ impl<'a> Ctx<'a> {
             wait.on_timeout.write(&mut self.reply);
             return Ok(Next::Done);
         }
-        self.waits_for = Some(Box::new(wait));
+        self.server.asked_wait = Some(Box::new(wait));
         Ok(Next::Block)
     }
 }
