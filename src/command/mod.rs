@@ -11,6 +11,7 @@ pub mod config;
 pub mod connection;
 pub mod database;
 pub mod debug;
+pub mod dump;
 pub mod expire;
 pub mod expiry;
 mod help;
@@ -29,6 +30,7 @@ pub mod pubsub;
 pub mod readme;
 pub mod scan;
 pub mod set;
+pub mod sort;
 pub mod spec;
 pub mod stream;
 pub mod string;
@@ -53,6 +55,8 @@ const FAMILIES: &[&[Spec]] = &[
     scan::ROWS,
     expire::ROWS,
     object::ROWS,
+    dump::ROWS,
+    sort::ROWS,
     database::ROWS,
     pubsub::ROWS,
     transaction::ROWS,

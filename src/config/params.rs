@@ -310,6 +310,18 @@ directives! {
     stream_node_max_entries: u64 = 100,
     "stream-node-max-entries", Runtime, int(0, i64::MAX);
 
+    /// Long strings are compressed in payloads of DUMP.
+    rdbcompression: bool = true,
+    "rdbcompression", Runtime, yes_no;
+
+    /// Fields of a hash up to which it is a listpack.
+    hash_max_listpack_entries: u64 = 512,
+    "hash-max-listpack-entries" or "hash-max-ziplist-entries", Runtime, int(0, i64::MAX);
+
+    /// Bytes of a field or a value up to which a hash is a listpack.
+    hash_max_listpack_value: u64 = 64,
+    "hash-max-listpack-value" or "hash-max-ziplist-value", Runtime, long_memory(0);
+
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
@@ -456,7 +468,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "rdb-del-sync-files",
     "rdb-save-incremental-fsync",
     "rdbchecksum",
-    "rdbcompression",
     "rename-command",
     "repl-backlog-size",
     "repl-backlog-ttl",
