@@ -33,6 +33,7 @@ pub mod spec;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
+pub mod zset;
 
 use std::sync::OnceLock;
 
@@ -45,6 +46,7 @@ const FAMILIES: &[&[Spec]] = &[
     set::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,
+    zset::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

@@ -311,6 +311,14 @@ directives! {
     expired_event_for_past_deadlines: bool = false,
     "expired-event-for-past-deadlines", Runtime, yes_no;
 
+    /// Members of a sorted set up to which it is a listpack.
+    zset_max_listpack_entries: u64 = 128,
+    "zset-max-listpack-entries" or "zset-max-ziplist-entries", Runtime, int(0, i64::MAX);
+
+    /// Bytes of a member up to which a sorted set is a listpack.
+    zset_max_listpack_value: u64 = 64,
+    "zset-max-listpack-value" or "zset-max-ziplist-value", Runtime, long_memory(0);
+
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
     "dir", Protected, dir;
@@ -510,8 +518,4 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "tracking-table-max-keys",
     "user",
     "vset-force-single-threaded-execution",
-    "zset-max-listpack-entries",
-    "zset-max-listpack-value",
-    "zset-max-ziplist-entries",
-    "zset-max-ziplist-value",
 ];

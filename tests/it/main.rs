@@ -25,3 +25,4 @@ mod pubsub;
 mod set;
 mod string;
 mod transaction;
+mod zset;
