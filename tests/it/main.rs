@@ -22,5 +22,6 @@ mod memory_command;
 mod notify;
 mod pubsub;
 mod set;
+mod stream;
 mod string;
 mod transaction;
