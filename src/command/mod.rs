@@ -30,6 +30,7 @@ pub mod readme;
 pub mod scan;
 pub mod set;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
@@ -47,6 +48,7 @@ const FAMILIES: &[&[Spec]] = &[
     bitmap::ROWS,
     hyperloglog::ROWS,
     zset::ROWS,
+    stream::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

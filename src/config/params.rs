@@ -302,6 +302,14 @@ directives! {
     "list-compress-depth", Runtime, int(0, i32::MAX),
     only |depth| *depth == 0 => "AleaDB does not compress lists: list-compress-depth can only be 0";
 
+    /// Bytes of a stream's node to which no entry is added any more; 0 for no limit.
+    stream_node_max_bytes: u64 = 4096,
+    "stream-node-max-bytes", Runtime, long_memory(0);
+
+    /// Entries of a stream's node to which none is added any more; 0 for no limit.
+    stream_node_max_entries: u64 = 100,
+    "stream-node-max-entries", Runtime, int(0, i64::MAX);
+
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
@@ -490,8 +498,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "slowlog-max-len",
     "socket-mark-id",
     "stop-writes-on-bgsave-error",
-    "stream-node-max-bytes",
-    "stream-node-max-entries",
     "syslog-enabled",
     "syslog-facility",
     "syslog-ident",

@@ -99,6 +99,13 @@ impl<'a> Ctx<'a> {
         self.server.touch(db, key);
     }
 
+    /// Lets the clients that wait for a key look at it again, though it does not count as modified.
+    pub fn look_again(&mut self, key: &[u8]) {
+        if !self.server.waits.is_empty() {
+            self.server.touch_awaited(self.db, key);
+        }
+    }
+
     /// Records that a key of the selected database was modified in a way that has no event.
     #[inline]
     pub fn changed_quietly(&mut self, key: &[u8]) {

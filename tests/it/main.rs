@@ -23,6 +23,7 @@ mod memory_command;
 mod notify;
 mod pubsub;
 mod set;
+mod stream;
 mod string;
 mod transaction;
 mod zset;
