@@ -11,6 +11,7 @@ pub mod database;
 pub mod debug;
 pub mod expire;
 pub mod expiry;
+pub mod hash;
 mod help;
 pub mod info;
 pub mod introspect;
@@ -33,6 +34,7 @@ use spec::Spec;
 /// The families, in the order of the README's table.
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
+    hash::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

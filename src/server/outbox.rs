@@ -151,6 +151,8 @@ impl Server {
                 Happened::Expired => "expired",
                 Happened::Overwritten => "overwritten",
                 Happened::Missed => "keymiss",
+                Happened::FieldsExpired => "hexpired",
+                Happened::Emptied => "del",
             };
             self.publish_event(event, db, &note.key);
         }
@@ -164,6 +166,8 @@ impl Server {
             expired: events.has(EventClass::Expired),
             overwritten: events.has(EventClass::Overwritten),
             missed: events.has(EventClass::KeyMiss),
+            fields_expired: events.has(EventClass::Hash),
+            emptied: events.has(EventClass::Generic),
         };
         self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));
     }

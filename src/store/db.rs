@@ -2,16 +2,19 @@
 //!
 //! # Invariants
 //! - A key whose deadline has passed does not exist for anyone, whatever the wheel has done: every lookup checks.
-//! - Every key with a deadline has a wheel node in the slot of that deadline or of an earlier tick (the owner's side of
-//!   the protocol in `timer::wheel`); `Entry::timer_exact` says which.
-//! - `timed` counts the keys with a deadline.
+//! - Every key that is due some time ([`Due::next_ms`]: its own deadline or the first of its hash's fields) has a wheel node in
+//!   the slot of that time or of an earlier tick (the owner's side of the protocol in `timer::wheel`);
+//!   `Entry::timer_exact` says which.
+//! - `timed` counts the keys with a deadline, and the hashes whose fields have any.
 //!
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use super::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
+use super::fields::{self, Books, Due, Overdue, Timed};
 use super::forecast::Forecast;
 use super::hash::KeyHasher;
 use super::table::{Lent, Occupied, Table};
@@ -60,7 +63,7 @@ impl Moment {
 
     /// The hash of a key: as known, or computed.
     #[inline]
-    fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
+    pub(super) fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
         let (address, len, hash) = self.hashed;
         if key.as_ptr().addr() == address && key.len() == len { hash } else { hasher.hash(key) }
     }
@@ -123,6 +126,8 @@ pub struct DbStats {
     pub misses: u64,
     /// Keys that left because their deadline had passed.
     pub expired: u64,
+    /// Fields of hashes that left because their deadline had passed.
+    pub expired_fields: u64,
 }
 
 /// How a lookup that may write is counted.
@@ -145,6 +150,10 @@ pub enum Happened {
     Overwritten,
     /// Somebody wanted to read it, and it was not there.
     Missed,
+    /// The deadlines of some of its fields had passed.
+    FieldsExpired,
+    /// The deadlines of all its fields had passed, and with them it went.
+    Emptied,
 }
 
 /// What is to be noted; nothing, until somebody wants to know.
@@ -155,6 +164,8 @@ pub struct Noting {
     pub expired: bool,
     pub overwritten: bool,
     pub missed: bool,
+    pub fields_expired: bool,
+    pub emptied: bool,
 }
 
 /// Something that happened to a key.
@@ -167,7 +178,7 @@ pub struct Note {
 }
 
 #[derive(Debug, Default)]
-struct Notebook {
+pub(super) struct Notebook {
     wanted: Noting,
     notes: Vec<Note>,
 }
@@ -175,12 +186,14 @@ struct Notebook {
 impl Notebook {
     /// Notes something, if it is wanted; costs a test of a flag if not.
     #[inline]
-    fn note(&mut self, happened: Happened, key: &[u8]) {
+    pub(super) fn note(&mut self, happened: Happened, key: &[u8]) {
         let wanted = match happened {
             Happened::Created => self.wanted.created,
             Happened::Expired => self.wanted.expired,
             Happened::Overwritten => self.wanted.overwritten,
             Happened::Missed => self.wanted.missed,
+            Happened::FieldsExpired => self.wanted.fields_expired,
+            Happened::Emptied => self.wanted.emptied,
         };
         if wanted {
             self.notes.push(Note { happened, key: key.into() });
@@ -191,14 +204,16 @@ impl Notebook {
 /// One database.
 #[derive(Debug)]
 pub struct Db {
-    table: Table<Entry>,
-    wheel: Option<Box<Wheel>>,
+    pub(super) table: Table<Entry>,
+    pub(super) wheel: Option<Box<Wheel>>,
     /// The wheel's nodes when `expire` last left it.
     nodes_seen: usize,
-    timed: usize,
-    stats: DbStats,
-    notebook: Notebook,
+    pub(super) timed: Timed,
+    pub(super) stats: DbStats,
+    pub(super) notebook: Notebook,
     garbage: Garbage,
+    /// Hashes that were left with due fields, as one visit must not take too long.
+    pub(super) overdue: Overdue,
 }
 
 /// Values that have left the database and would take long to free here.
@@ -228,10 +243,11 @@ impl Db {
             table: Table::new(hasher),
             wheel: None,
             nodes_seen: 0,
-            timed: 0,
+            timed: Timed::default(),
             stats: DbStats::default(),
             notebook: Notebook::default(),
             garbage: Garbage::default(),
+            overdue: Overdue::default(),
         }
     }
 
@@ -247,7 +263,12 @@ impl Db {
 
     /// Number of keys with a deadline.
     pub fn timed(&self) -> usize {
-        self.timed
+        self.timed.keys
+    }
+
+    /// Number of hashes that have fields with a deadline.
+    pub fn timed_hashes(&self) -> usize {
+        self.timed.hashes
     }
 
     /// The counters of this database.
@@ -276,6 +297,11 @@ impl Db {
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Box<dyn Send>> {
         self.garbage.0.pop()
+    }
+
+    /// Drops an entry that has left, or keeps it for [`Db::take_garbage`].
+    pub(super) fn discard(&mut self, entry: Entry) {
+        self.garbage.discard(entry);
     }
 
     /// Zeroes the counters.
@@ -393,13 +419,12 @@ impl Db {
             return true;
         };
         self.notebook.note(Happened::Overwritten, key);
-        let old = slot.deadline_ms();
+        let (old, was_exact) = (Due::of(&slot), slot.timer_exact());
         let new = match ttl {
             Ttl::Clear => None,
-            Ttl::Keep => old,
+            Ttl::Keep => old.key_ms,
             Ttl::At(deadline_ms) => Some(deadline_ms),
         };
-        let was_exact = slot.timer_exact();
         if slot.is_costly_to_free() {
             self.garbage.0.extend(slot.detach_payload());
         }
@@ -407,10 +432,8 @@ impl Db {
         if let Some(seconds) = at.access {
             slot.set_access(seconds);
         }
-        if old.is_some() || new.is_some() {
-            let (wheel, timed) = (&mut self.wheel, &mut self.timed);
-            reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
-        }
+        let (wheel, timed) = (&mut self.wheel, &mut self.timed);
+        reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
         true
     }
 
@@ -435,7 +458,7 @@ impl Db {
     fn insert_hashed(&mut self, hash: u64, mut entry: Entry, at: Moment) {
         self.notebook.note(Happened::Created, entry.key());
         entry.set_timer_exact(false);
-        reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, None, false, at);
+        reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, Due::default(), false, at);
         self.table.insert(hash, entry);
     }
 
@@ -443,7 +466,7 @@ impl Db {
     pub fn remove(&mut self, key: &[u8], at: Moment) -> Option<Entry> {
         let slot = self.lookup_write(key, at.untouched())?;
         let entry = slot.remove();
-        self.timed -= usize::from(entry.deadline_ms().is_some());
+        self.timed.leave(Due::of(&entry));
         Some(entry)
     }
 
@@ -470,13 +493,13 @@ impl Db {
         if let Some(seconds) = at.access {
             slot.set_access(seconds);
         }
-        let (old, was_exact) = (slot.deadline_ms(), slot.timer_exact());
-        if !allow(old) {
+        let (old, was_exact) = (Due::of(&slot), slot.timer_exact());
+        if !allow(old.key_ms) {
             return DeadlineChange::Refused;
         }
-        match (old, deadline_ms) {
+        match (old.key_ms, deadline_ms) {
             (_, Some(new)) if new <= at.unix_ms => {
-                self.timed -= usize::from(old.is_some());
+                self.timed.leave(old);
                 return DeadlineChange::Removed(slot.remove());
             }
             (Some(_), Some(new)) => slot.overwrite_deadline(new),
@@ -529,17 +552,18 @@ impl Db {
         Progress { done: progress.done && swept, ..progress }
     }
 
-    fn collect(&mut self, now_ms: i64, budget: &mut usize, mut expired: impl FnMut(Entry)) -> Progress {
-        let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
-        let (table, timed, count) = (&mut self.table, &mut self.timed, &mut self.stats.expired);
-        let notebook = &mut self.notebook;
-        let expired = |entry: Entry| {
-            *timed -= 1;
-            *count += 1;
-            notebook.note(Happened::Expired, entry.key());
-            expired(entry);
+    fn collect(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(Entry)) -> Progress {
+        let Db { table, wheel: Some(wheel), timed, stats, notebook, overdue, .. } = self else {
+            return Progress { lag_ms: 0, done: true };
         };
-        wheel.advance_with(now_ms, budget, &mut Collector { table, expired })
+        let books = RefCell::new(Books { timed, stats, notebook });
+        let mut collector = Collector { table, books, overdue, expired };
+        let lag_ms = collector.catch_up(wheel, now_ms, budget);
+        if !collector.overdue.is_empty() {
+            return Progress { lag_ms, done: false };
+        }
+        let progress = wheel.advance_with(now_ms, budget, &mut collector);
+        Progress { done: progress.done && collector.overdue.is_empty(), ..progress }
     }
 
     /// Frees nodes whose key has gone or has another node, while they greatly outnumber the keys with a deadline: until
@@ -547,7 +571,7 @@ impl Db {
     /// `budget`, and beyond it only in proportion to the nodes that `came` since the last look. True if that was enough.
     fn sweep_garbage(&mut self, budget: &mut usize, came: usize) -> bool {
         let Some(wheel) = self.wheel.as_mut() else { return true };
-        let bound = 2 * self.timed + GARBAGE_NODES_MAX;
+        let bound = 2 * (self.timed.keys + self.timed.hashes) + GARBAGE_NODES_MAX;
         if wheel.len() <= bound {
             return true;
         }
@@ -562,7 +586,7 @@ impl Db {
     /// When the keys fall due; `None` if none ever had a deadline. O(1); see [`super::forecast`] for cost and exactness.
     pub fn forecast(&mut self, prng: &mut Prng) -> Option<Forecast> {
         let wheel = self.wheel.as_deref()?;
-        Some(Forecast::take(&mut self.table, wheel, self.timed, prng))
+        Some(Forecast::take(&mut self.table, wheel, self.timed.keys, prng))
     }
 
     /// The tick at which the wheel next has something to look at, never later than the next deadline.
@@ -573,17 +597,20 @@ impl Db {
 
 /// Accounts for a due key that a lookup met and took out.
 #[cold]
-fn collect_due(timed: &mut usize, stats: &mut DbStats, notebook: &mut Notebook, garbage: &mut Garbage, entry: Entry) {
-    *timed -= 1;
+fn collect_due(timed: &mut Timed, stats: &mut DbStats, notebook: &mut Notebook, garbage: &mut Garbage, entry: Entry) {
+    timed.leave(Due::of(&entry));
     stats.expired += 1;
     notebook.note(Happened::Expired, entry.key());
     garbage.discard(entry);
 }
 
 /// The keys, as the wheel's visits meet them.
-struct Collector<'t, F> {
-    table: &'t mut Table<Entry>,
-    expired: F,
+pub(super) struct Collector<'t, F> {
+    pub(super) table: &'t mut Table<Entry>,
+    /// Shared by what judges entries and what takes those that leave.
+    pub(super) books: RefCell<Books<'t>>,
+    pub(super) overdue: &'t mut Overdue,
+    pub(super) expired: F,
 }
 
 impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
@@ -597,21 +624,38 @@ impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
     }
 
     fn visit(&mut self, prefix: u32, tick: i64) -> Verdict {
-        let Collector { table, expired } = self;
-        let (mut next, mut live, mut stale) = (i64::MAX, 0, false);
+        let Collector { table, books, overdue, expired } = self;
+        let (mut next, mut live, mut stale, mut late) = (i64::MAX, 0, false, false);
         let judge = |entry: &mut Entry| {
-            let Some(deadline_ms) = entry.deadline_ms() else { return true };
-            if deadline_ms <= tick {
+            let mut due = Due::of(entry);
+            if due.key_ms.is_some_and(|deadline_ms| deadline_ms <= tick) {
                 return false;
             }
-            let in_its_slot = Wheel::same_slot(KEY_SLOTS, deadline_ms, tick);
+            if due.fields_ms.is_some_and(|due_ms| due_ms <= tick) {
+                // What was exact until now was so for these fields: this node serves those that come next.
+                books.borrow_mut().expire_fields(entry, tick, fields::PER_VISIT);
+                if fields::is_emptied(entry) {
+                    return false;
+                }
+                entry.set_timer_exact(false);
+                due = Due::of(entry);
+                late |= due.fields_ms.is_some_and(|due_ms| due_ms <= tick);
+            }
+            let Some(due_ms) = due.next_ms() else { return true };
+            let in_its_slot = Wheel::same_slot(KEY_SLOTS, due_ms, tick);
             stale = entry.timer_exact() && !in_its_slot;
-            entry.set_timer_exact(true);
-            next = next.min(deadline_ms);
+            entry.set_timer_exact(due_ms > tick);
+            next = next.min(due_ms);
             live += 1;
             true
         };
-        table.retain_prefix(prefix, judge, expired);
+        table.retain_prefix(prefix, judge, |entry| {
+            books.borrow_mut().left(&entry);
+            expired(entry);
+        });
+        if late {
+            overdue.add(prefix);
+        }
         if live > 1 {
             // Keys whose hashes share 32 bits cannot tell whose node this is: it stays, for the first of them to fall due,
             // and none of them counts as exact.
@@ -630,14 +674,14 @@ impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
 fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) -> SweepVerdict {
     let (mut live, mut verdict) = (0, SweepVerdict::Drop);
     let judge = |entry: &mut Entry| {
-        let Some(deadline_ms) = entry.deadline_ms() else { return true };
+        let Some(due_ms) = Due::of(entry).next_ms() else { return true };
         live += 1;
-        let in_its_slot = Wheel::same_slot(KEY_SLOTS, deadline_ms, tick);
+        let in_its_slot = Wheel::same_slot(KEY_SLOTS, due_ms, tick);
         verdict = match entry.timer_exact() {
             true if in_its_slot => SweepVerdict::Keep,
             true => SweepVerdict::Drop,
             // The first node of this key that is met becomes the one in its slot, and the others garbage.
-            false if deadline_ms > last => SweepVerdict::Again(deadline_ms),
+            false if due_ms > last => SweepVerdict::Again(due_ms),
             false => SweepVerdict::Keep,
         };
         true
@@ -645,16 +689,16 @@ fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) ->
     table.retain_prefix(prefix, judge, drop);
     match (live, verdict) {
         (0, _) => SweepVerdict::Drop,
-        (1, SweepVerdict::Again(deadline_ms)) => {
+        (1, SweepVerdict::Again(due_ms)) => {
             table.retain_prefix(
                 prefix,
                 |entry| {
-                    entry.set_timer_exact(entry.deadline_ms().is_some());
+                    entry.set_timer_exact(Due::of(entry).next_ms().is_some());
                     true
                 },
                 drop,
             );
-            SweepVerdict::Again(deadline_ms)
+            SweepVerdict::Again(due_ms)
         }
         (1, verdict) => verdict,
         // Whose node this is, among keys whose hashes share 32 bits, cannot be told: its slot will come.
@@ -662,26 +706,24 @@ fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) ->
     }
 }
 
-/// Keeps the wheel in step with an entry whose deadline was `old` and is now the entry's own.
-fn reschedule(
+/// Keeps the wheel in step with an entry whose deadlines were `old` and are now the entry's own.
+pub(super) fn reschedule(
     wheel: &mut Option<Box<Wheel>>,
-    timed: &mut usize,
+    timed: &mut Timed,
     entry: &mut Entry,
     hash: u64,
-    old: Option<i64>,
+    old: Due,
     was_exact: bool,
     at: Moment,
 ) {
-    match (old, entry.deadline_ms()) {
+    let new = Due::of(entry);
+    timed.change(old, new);
+    match (old.next_ms(), new.next_ms()) {
         (None, None) => {}
-        (Some(_), None) => {
-            *timed -= 1;
-            entry.set_timer_exact(false);
-        }
+        (Some(_), None) => entry.set_timer_exact(false),
         // The present node comes first: its visit will move it to the new deadline.
         (Some(old), Some(new)) if new >= old => entry.set_timer_exact(was_exact && new == old),
-        (old, Some(new)) => {
-            *timed += usize::from(old.is_none());
+        (_, Some(new)) => {
             let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(KEY_SLOTS, at.unix_ms)));
             entry.set_timer_exact(wheel.insert((hash >> 32) as u32, new));
         }

@@ -12,6 +12,7 @@ mod debug;
 mod dispatch;
 mod expire;
 mod expiry;
+mod hash;
 mod info;
 mod introspect;
 mod keys;

@@ -31,8 +31,8 @@ use crate::store::table::Entry;
 /// Deadlines of fields are Unix times in milliseconds from 0 up to this one, which is the year 4199; Redis's limit.
 pub const DEADLINE_END: i64 = 1 << 46;
 
-/// Bytes that a deadline takes in a listpack at most, and the two lengths around it.
-const PACKED_DEADLINE_MAX: usize = 11;
+/// Bytes that a deadline takes in a listpack at most.
+const PACKED_DEADLINE_MAX: usize = 10;
 
 /// Draws of a random field that may be wasted on due ones.
 const RANDOM_TRIES_MAX: usize = 100;
@@ -237,14 +237,22 @@ impl Hash {
         }
     }
 
+    /// The fields and values of a small hash, in its order; `None` for a table. O(N).
+    pub fn listed(&self, now_ms: i64) -> Option<Vec<(Item<'_>, Item<'_>)>> {
+        match self {
+            Hash::Pairs(pack) => Some(pack::pairs(pack).collect()),
+            Hash::Triples(pack) => {
+                let live = |deadline_ms: Option<i64>| deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms);
+                let fields = pack::triples(pack).filter(|&(.., deadline_ms)| live(deadline_ms));
+                Some(fields.map(|(name, value, _)| (name, value)).collect())
+            }
+            Hash::Fields(_) => None,
+        }
+    }
+
     /// Walks part of the fields, and returns the cursor to go on from, 0 at the end: see `store::table`. A listpack is walked
     /// by one call.
-    pub fn scan(
-        &self,
-        cursor: u64,
-        now_ms: i64,
-        mut visit: impl FnMut(Item<'_>, Item<'_>, Option<i64>),
-    ) -> u64 {
+    pub fn scan(&self, cursor: u64, now_ms: i64, mut visit: impl FnMut(Item<'_>, Item<'_>, Option<i64>)) -> u64 {
         match self {
             Hash::Fields(fields) => fields.scan(cursor, |field| show(field, now_ms, &mut visit)),
             _ => {
@@ -331,19 +339,19 @@ impl Hash {
     #[inline]
     pub fn set(&mut self, name: &[u8], value: &[u8], keep_deadline: bool, now_ms: i64, limits: &Limits) -> bool {
         self.make_room(name, value, limits);
-        let (mut was_there, kept) = (true, |old: i64| keep_deadline && old > now_ms);
-        match self {
-            Hash::Pairs(pairs) => was_there = pack::set_pair(pairs, name, value),
-            Hash::Triples(triples) => was_there = pack::set_triple(triples, name, value, now_ms, kept),
+        let kept = |old: i64| keep_deadline && old > now_ms;
+        let was_there = match self {
+            Hash::Pairs(pairs) => pack::set_pair(pairs, name, value),
+            Hash::Triples(triples) => pack::set_triple(triples, name, value, now_ms, kept),
             Hash::Fields(fields) => {
                 let mut was_due = false;
-                was_there = fields.set(name, value, |old| {
+                let was_there = fields.set(name, value, |old| {
                     was_due = old.is_some_and(|old| old <= now_ms);
                     old.filter(|&old| kept(old))
-                }) && !was_due;
-                return was_there;
+                });
+                return was_there && !was_due;
             }
-        }
+        };
         if !was_there && self.len() > limits.entries {
             self.make_table(limits.hasher);
         }
@@ -382,7 +390,9 @@ impl Hash {
                 true
             }
             Hash::Triples(triples) => pack::remove_triple(triples, name, now_ms),
-            Hash::Fields(fields) => fields.get(name).is_some_and(|field| !is_due(&field, now_ms)) && fields.remove(name),
+            Hash::Fields(fields) => {
+                fields.get(name).is_some_and(|field| !is_due(&field, now_ms)) && fields.remove(name)
+            }
         }
     }
 

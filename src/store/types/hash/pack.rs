@@ -83,13 +83,7 @@ pub fn set_pair(pack: &mut Listpack, name: &[u8], value: &[u8]) -> bool {
 }
 
 /// Sets a field of a pack of triples; `kept` says whether a deadline stays. True if the field was there and not due.
-pub fn set_triple(
-    pack: &mut Listpack,
-    name: &[u8],
-    value: &[u8],
-    now_ms: i64,
-    kept: impl FnOnce(i64) -> bool,
-) -> bool {
+pub fn set_triple(pack: &mut Listpack, name: &[u8], value: &[u8], now_ms: i64, kept: impl FnOnce(i64) -> bool) -> bool {
     let Some(at) = pack.find(None, name, 2) else {
         append(pack, name, value);
         return false;

@@ -157,11 +157,17 @@ fn triples_are_in_the_order_that_redis_gives_them() {
 fn packs_from_outside_are_looked_at() {
     let pack = |items: &[&str]| {
         let mut pack = Listpack::new();
-        items.iter().for_each(|item| drop(pack.push_back(item.as_bytes())));
+        for item in items {
+            pack.push_back(item.as_bytes());
+        }
         pack
     };
-    let good: [(&[&str], bool); 4] =
-        [(&["a", "1"], false), (&["a", "1", "5"], true), (&["a", "1", "5", "b", "2", "0"], true), (&["a", "1", "0"], true)];
+    let good: [(&[&str], bool); 4] = [
+        (&["a", "1"], false),
+        (&["a", "1", "5"], true),
+        (&["a", "1", "5", "b", "2", "0"], true),
+        (&["a", "1", "0"], true),
+    ];
     for (items, timed) in good {
         assert!(Hash::from_pack(pack(items), timed).is_some(), "{items:?}");
     }
