@@ -8,11 +8,11 @@
 //! resp     requests parsed from bytes, replies written to a buffer; no sockets
 //! timer    the hashed timing wheel; no clock
 //! store    hash table, entries, databases; no clients
-//! feature  who subscribed to what; no sockets, no sessions
+//! feature  who subscribed to what, waits for which key, watches which; no sockets, no sessions
 //! config   directives, redis.conf, command line
 //! server   the parts commands work on: databases, sessions, counters
 //! command  a row and a handler for every command, by family
-//! engine   gates, dispatch, housekeeping
+//! engine   gates, dispatch, transactions, what follows a command, housekeeping
 //! net      sockets and the loop; the only layer that knows mio
 //! ```
 //! `server` and `command` know each other's types: a handler is called with a [`server::ctx::Ctx`], and a session
@@ -23,11 +23,13 @@
 //!    into a buffer they all share.
 //! 2. [`resp::parse`] finds the arguments: slices of that buffer, never copied. [`command::lookup`] finds the row of the
 //!    name, and the first key's bucket begins to load. The next connection is read meanwhile.
-//! 3. [`engine::dispatch`] asks the gates (known? arity? authenticated? memory? paused?) and calls the row's handler.
+//! 3. [`engine::dispatch`] asks the gates (known? arity? authenticated? memory? paused?) and calls the row's handler, unless
+//!    the client is in a transaction: then the command is copied, and runs with EXEC.
 //! 4. The handler, for `GET` the function `get` in `command::string`, looks the key up in [`store::db`] (a key whose
 //!    deadline has passed is not there, whatever the wheel has done) and writes its reply into the connection's output.
-//! 5. After the commands come the timers: due keys leave, within a budget.
-//! 6. Then the replies go out, one write per connection, and the turn ends.
+//! 5. If it changed a key that clients wait for, [`engine::settle`] runs their commands before anybody's next one.
+//! 6. After the commands come the timers: due keys leave, within a budget.
+//! 7. Then the replies go out, one write per connection, and the turn ends.
 //!
 //! # Reading order
 //! [`net::reactor`], [`engine::dispatch`], `command::string`, [`store::db`], [`store::table`], [`store::entry`],

@@ -11,7 +11,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Proto;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::{Blocked, Origin, ReplyMode, Session};
+use crate::server::session::{Origin, ReplyMode, Session};
 use crate::server::{Pause, Server};
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
@@ -270,14 +270,15 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// A client's line, its fields in Redis's order. Transactions and threads do not exist, so their counts are what Redis
-/// shows for a client without them.
+/// A client's line, its fields in Redis's order. There are no threads, so theirs is what Redis shows for a server without.
 fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv_bytes: usize) {
     let session = &server.sessions[client];
     let subscriptions = |kind: Kind| server.hub.topics(kind).count_of(client);
     let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
     let buffers = session.buffers;
     let names_bytes = session.name.capacity() + session.lib_name.capacity() + session.lib_ver.capacity();
+    let argv_bytes = argv_bytes + session.waiting.as_ref().map_or(0, |waiting| waiting.args.as_args().total_bytes());
+    let multi_bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
     let total_bytes = size_of::<Session>()
         + names_bytes
         + session.peer.capacity()
@@ -285,14 +286,15 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv
         + buffers.query_bytes
         + buffers.query_free_bytes
         + buffers.out_heap_bytes
-        + argv_bytes;
+        + argv_bytes
+        + multi_bytes;
     let mut line = format!("id={} addr={} laddr={} fd={} name=", session.id, session.peer, session.local, session.fd);
     text.append(&mut std::mem::take(&mut line).into_bytes());
     text.extend_from_slice(shown(&session.name));
     // Writing to a `String` cannot fail.
     let _ = write!(
         line,
-        " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 watch=0 qbuf={} qbuf-free={} argv-mem={} multi-mem=0 \
+        " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} \
          rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} cmd={} user=default redir=-1 resp={} lib-name=",
         seconds_since(session.connected_ms),
         seconds_since(session.active_ms),
@@ -301,9 +303,12 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv
         subscriptions(Kind::Channel),
         subscriptions(Kind::Pattern),
         subscriptions(Kind::Shard),
+        session.transaction.as_ref().map_or(-1, |transaction| transaction.count as i64),
+        server.watches.count_of(client),
         buffers.query_bytes,
         buffers.query_free_bytes,
         argv_bytes,
+        multi_bytes,
         buffers.out_heap_bytes,
         buffers.out_peak_bytes,
         buffers.out_bytes,
@@ -330,7 +335,9 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv
 fn flags(session: &Session) -> String {
     let letters = [
         (session.subscribed, 'P'),
+        (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
+        (session.watch_broken, 'd'),
         (session.closing, 'c'),
         (session.origin == Origin::Unix, 'U'),
         (session.no_evict, 'e'),
@@ -465,14 +472,9 @@ fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let id = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
     let clients = live(ctx.server);
-    let sleeper = find(&clients, id).and_then(|at| match clients[at] {
-        (index, Session { blocked: Some(Blocked::Sleep { muted, .. }), .. }) => Some((index, *muted)),
-        _ => None,
-    });
-    if let Some((index, muted)) = sleeper {
-        ctx.server.block(index, Blocked::Unblocked { error, muted });
-    }
-    ctx.reply.integer(i64::from(sleeper.is_some()));
+    let client = find(&clients, id).map(|at| clients[at].0);
+    let unblocked = client.is_some_and(|client| ctx.server.unblock(client, error));
+    ctx.reply.integer(i64::from(unblocked));
     Ok(Next::Done)
 }
 

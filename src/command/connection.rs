@@ -45,11 +45,11 @@ pub const ROWS: &[Spec] = &[
             "[username] password",
         )
         .history(&[("6.0.0", "Added the form with a user name.")]),
-    Spec::new("QUIT", -1, GREETING.with(Flags::SUBSCRIBED), quit)
+    Spec::new("QUIT", -1, GREETING.with(Flags::SUBSCRIBED).with(Flags::UNQUEUED), quit)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
         .doc("Closes the connection.", "O(1)", "")
         .deprecated("7.2.0", "just closing the connection"),
-    Spec::new("RESET", 1, GREETING.with(Flags::SUBSCRIBED), reset)
+    Spec::new("RESET", 1, GREETING.with(Flags::SUBSCRIBED).with(Flags::UNQUEUED), reset)
         .group(Group::Connection, Category::CONNECTION, "6.2.0")
         .doc("Makes the connection as if it were new.", "O(1)", ""),
     Spec::new("SLEEP", 2, ANY_TIME.with(Flags::BLOCKING), sleep)
@@ -207,6 +207,7 @@ fn quit(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let authenticated = ctx.server.config.requirepass.is_empty();
     ctx.server.unsubscribe_all(ctx.client);
+    ctx.server.discard_transaction(ctx.client);
     let session = ctx.session();
     // COMPAT: what SETINFO told about the library stays.
     session.authenticated = authenticated;
@@ -223,12 +224,12 @@ fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     match num::parse_i64(args.at(1)) {
-        Some(0) => {
+        Some(seconds @ 1..=SLEEP_SECONDS_MAX) if ctx.may_block() => {
+            Ok(Next::Sleep { until_ms: ctx.now.mono_ms() + seconds as u64 * 1000 })
+        }
+        Some(0..=SLEEP_SECONDS_MAX) => {
             ctx.reply.ok();
             Ok(Next::Done)
-        }
-        Some(seconds @ 1..=SLEEP_SECONDS_MAX) => {
-            Ok(Next::Sleep { until_ms: ctx.now.mono_ms() + seconds as u64 * 1000 })
         }
         _ => Err(ReplyError::NOT_AN_INTEGER),
     }

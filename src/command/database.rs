@@ -72,7 +72,7 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let first = parse_i32(args.at(1)).map_err(|_| ReplyError::new("ERR invalid first DB index"))?;
     let second = parse_i32(args.at(2)).map_err(|_| ReplyError::new("ERR invalid second DB index"))?;
     let (first, second) = (db_index(ctx, first)?, db_index(ctx, second)?);
-    ctx.server.dbs.swap(first, second);
+    ctx.server.swap_dbs(first, second, ctx.now);
     ctx.changed_databases(1);
     ctx.reply.ok();
     Ok(Next::Done)
@@ -80,7 +80,7 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
-    let keys = ctx.server.flush_db(ctx.db);
+    let keys = ctx.server.flush_db(ctx.db, ctx.now);
     ctx.changed_databases(keys);
     ctx.reply.ok();
     Ok(Next::Done)
@@ -88,7 +88,7 @@ fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
-    let keys = (0..ctx.server.dbs.len()).map(|index| ctx.server.flush_db(index)).sum();
+    let keys = (0..ctx.server.dbs.len()).map(|index| ctx.server.flush_db(index, ctx.now)).sum();
     ctx.changed_databases(keys);
     ctx.reply.ok();
     Ok(Next::Done)

@@ -432,3 +432,6 @@ fn help_text(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     );
     Ok(Next::Done)
 }
+
+#[cfg(test)]
+mod tests;

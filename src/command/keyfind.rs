@@ -62,30 +62,14 @@ pub fn sort_ro(_line: Args<'_>, found: &mut Vec<KeyUse>) {
     found.push(KeyUse { index: 1, access: READ });
 }
 
-/// GEORADIUS and GEORADIUSBYMEMBER: the index, and the last key to store at.
-pub fn georadius(line: Args<'_>, found: &mut Vec<KeyUse>) {
-    found.push(KeyUse { index: 1, access: READ });
-    let mut stored_at = None;
-    let mut index = 5;
-    while index + 1 < line.len() {
-        if line.is(index, "STORE") || line.is(index, "STOREDIST") {
-            index += 1;
-            stored_at = Some(index);
-        }
-        index += 1;
-    }
-    found.extend(stored_at.map(|index| KeyUse { index, access: OVERWRITE }));
-}
-
 /// MIGRATE: the one key, or those after KEYS if the one is the empty word.
 pub fn migrate(line: Args<'_>, found: &mut Vec<KeyUse>) {
     let mut keys = 3..4;
     let mut index = 6;
     while index < line.len() {
         if line.is(index, "KEYS") {
-            if line.at(3).is_empty() {
-                keys = index + 1..line.len();
-            }
+            // Both the one key and others: an error, so no key at all.
+            keys = if line.at(3).is_empty() { index + 1..line.len() } else { 0..0 };
             break;
         }
         index += 1 + taken_by(line, index, &[("AUTH", 1), ("AUTH2", 2)]).unwrap_or(0);

@@ -6,6 +6,8 @@ use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
+use crate::store::entry::Entry;
+use crate::store::types::Type;
 
 const READ: Access = Access::RO;
 const REMOVE: Access = Access::RM.with(Access::DELETE);
@@ -144,15 +146,25 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
         return Ok(false);
     }
     let Some(source) = db.remove(from, at) else { return Err(ReplyError::NO_SUCH_KEY) };
-    let replaced = db.remove(to, at);
+    let (type_of, replaced) = (source.type_of(), db.remove(to, at));
     db.insert(source.renamed(to), at);
     ctx.changed(EventClass::Generic, "rename_from", from);
+    ctx.touched(ctx.db, to);
     ctx.notify(EventClass::Generic, "rename_to", to);
     if let Some(entry) = replaced {
-        ctx.server.discard(entry);
-        ctx.notify(EventClass::Overwritten, "overwritten", to);
+        discard_replaced(ctx, ctx.db, to, entry, type_of);
     }
     Ok(true)
+}
+
+/// Tells of the value that a key held before another took its place, and frees it.
+fn discard_replaced(ctx: &mut Ctx<'_>, db: usize, key: &[u8], old: Entry, new_type: Type) {
+    let changed = old.type_of() != new_type;
+    ctx.server.discard(old);
+    ctx.notify_in(db, EventClass::Overwritten, "overwritten", key);
+    if changed {
+        ctx.notify_in(db, EventClass::TypeChanged, "type_changed", key);
+    }
 }
 
 fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -168,13 +180,11 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     };
-    let replaced = db.remove(to, at);
+    let (type_of, replaced) = (entry.type_of(), db.remove(to, at));
     db.insert(entry, at);
-    ctx.server.stats.dirty += 1;
-    ctx.notify_in(target, EventClass::Generic, "copy_to", to);
+    ctx.changed_in(target, EventClass::Generic, "copy_to", to);
     if let Some(entry) = replaced {
-        ctx.server.discard(entry);
-        ctx.notify_in(target, EventClass::Overwritten, "overwritten", to);
+        discard_replaced(ctx, target, to, entry, type_of);
     }
     ctx.reply.integer(1);
     Ok(Next::Done)
@@ -212,6 +222,7 @@ fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         // The new key there comes before the events of the move.
         ctx.server.report(target);
         ctx.changed(EventClass::Generic, "move_from", key);
+        ctx.touched(target, key);
         ctx.notify_in(target, EventClass::Generic, "move_to", key);
     }
     ctx.reply.integer(i64::from(moved));

@@ -20,7 +20,7 @@ pub enum Begin {
     Keyword {
         /// The word.
         keyword: &'static str,
-        /// Index at which the search begins; negative: the one place, counted from the end, where the word can stand.
+        /// Index at which the search begins; negative: counted from the end, and the search goes backwards.
         startfrom: isize,
     },
     /// The line does not tell, or not so simply.
@@ -129,26 +129,29 @@ impl KeySpec {
         }
     }
 
-    /// Index of the argument where the specification begins.
-    fn begin(&self, line: Args<'_>) -> Option<usize> {
-        match self.begin {
-            Begin::Index(index) => Some(index),
-            Begin::Keyword { keyword, startfrom } => {
-                // The very last argument cannot be the word, as nothing would follow it.
-                let places = match startfrom {
-                    0.. => startfrom as usize..line.len() - 1,
-                    _ => line.len().checked_add_signed(startfrom).filter(|&place| place > 1).map(|i| i..i + 1)?,
-                };
-                places.into_iter().find(|&place| line.is(place, keyword)).map(|place| place + 1)
-            }
-            Begin::Unknown => None,
-        }
+    /// Index of the argument after a word, if it stands where it is looked for.
+    fn after_keyword(line: Args<'_>, keyword: &str, startfrom: isize) -> Option<usize> {
+        // The very last argument cannot be the word, as nothing would follow it.
+        let is_it = |place: &usize| line.is(*place, keyword);
+        let place = match usize::try_from(startfrom) {
+            Ok(start) => (start..line.len().saturating_sub(1)).find(is_it),
+            Err(_) => (2..=line.len().saturating_add_signed(startfrom)).rev().find(is_it),
+        };
+        place.map(|place| place + 1)
     }
 
-    /// Adds the keys of a line, or `None` if they are not where the specification says.
+    /// Adds the keys of a line, or `None` if they are not where the specification says. There are none after a word that is
+    /// not there.
     fn add(&self, line: Args<'_>, found: &mut Vec<KeyUse>) -> Option<()> {
         let count = line.len() as i64;
-        let begin = self.begin(line)?;
+        let begin = match self.begin {
+            Begin::Index(index) => index,
+            Begin::Keyword { keyword, startfrom } => match KeySpec::after_keyword(line, keyword, startfrom) {
+                Some(index) => index,
+                None => return Some(()),
+            },
+            Begin::Unknown => return None,
+        };
         let (first, last, step) = match self.find {
             Find::Range { last, step, .. } if last >= 0 => (begin, begin as i64 + last as i64, step),
             Find::Range { last, step, limit: 0 } => (begin, count + last as i64, step),

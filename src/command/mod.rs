@@ -20,12 +20,16 @@ pub mod keys;
 pub mod keyspec;
 pub mod memory;
 pub mod object;
+#[cfg(test)]
+mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
+pub mod set;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod transaction;
 
 use std::sync::OnceLock;
 
@@ -35,12 +39,14 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     hash::ROWS,
+    set::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,
     object::ROWS,
     database::ROWS,
     pubsub::ROWS,
+    transaction::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,
@@ -50,6 +56,8 @@ const FAMILIES: &[&[Spec]] = &[
     memory::ROWS,
     expiry::ROWS,
     debug::ROWS,
+    #[cfg(test)]
+    probe::ROWS,
 ];
 
 /// A row with its place among all commands, for statistics.

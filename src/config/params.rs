@@ -184,6 +184,18 @@ directives! {
     max_new_connections_per_cycle: u32 = 10,
     "max-new-connections-per-cycle", Runtime, int(1, 1000);
 
+    /// Integers that a set keeps as an intset at most.
+    set_max_intset_entries: usize = 512,
+    "set-max-intset-entries", Runtime, int(0, i64::MAX);
+
+    /// Members that a set keeps as a listpack at most.
+    set_max_listpack_entries: usize = 128,
+    "set-max-listpack-entries", Runtime, int(0, i64::MAX);
+
+    /// Bytes of the longest member that a set keeps in a listpack.
+    set_max_listpack_value: usize = 64,
+    "set-max-listpack-value", Runtime, int(0, i64::MAX);
+
     /// How many databases SELECT can choose from.
     databases: u32 = 16,
     "databases", Startup, int(1, i32::MAX);
@@ -449,9 +461,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "sentinel",
     "server-cpulist",
     "server_cpulist",
-    "set-max-intset-entries",
-    "set-max-listpack-entries",
-    "set-max-listpack-value",
     "set-proc-title",
     "shutdown-on-sigint",
     "shutdown-on-sigterm",

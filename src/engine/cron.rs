@@ -113,7 +113,9 @@ impl Cron {
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
-            server.report(index);
+            if server.noting.leaving() {
+                server.report(index);
+            }
             keys_left -= chunk - budget;
             if progress.done {
                 idle += 1;

@@ -3,16 +3,17 @@
 use crate::base::clock::Now;
 use crate::command::{self, Command};
 use crate::config::Access;
-use crate::resp::args::Args;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::out::{Mark, Out};
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
-use crate::server::ctx::{Ctx, Next};
+use crate::server::ctx::{Next, Way};
 use crate::server::session::{Blocked, Origin, ReplyMode};
-use crate::store::db::Moment;
 use crate::sys::alloc;
 
+use super::call::{self, Called};
+use super::{settle, transaction};
 use crate::command::spec::Flags;
 
 /// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
@@ -68,33 +69,47 @@ pub fn execute(
         }
         Err(error) => {
             server.sessions[client].last_command = None;
-            refuse(server, client, out, &error, None);
+            refuse(server, client, out, error, None);
             return Ran::Now(Next::Done);
         }
     };
     server.sessions[client].last_command = Some(command);
     if let Some(error) = gate(server, client, command, args) {
-        refuse(server, client, out, &error, Some(command));
+        refuse(server, client, out, error, Some(command));
         return Ran::Now(Next::Done);
     }
-    let flags = command.spec.flags;
-    if server.pause.is_some() && holds_back(server, flags, now) {
+    if server.pause.is_some() && holds_back(server, transaction::flags(server, client, command), now) {
         server.block(client, Blocked::Paused);
         return Ran::Held;
     }
-    let next = run(server, client, command, args, hash, out, now);
-    let ended_ns = server.clock.mono_ns();
-    let took_ns = ended_ns.saturating_sub(*started_ns);
-    *started_ns = ended_ns;
-    let stats = &mut server.stats;
-    stats.commands += 1;
-    stats.command_ns += took_ns;
-    let counts = &mut stats.by_command[command.id];
-    counts.calls += 1;
-    counts.ns += took_ns;
+    if transaction::queues(server, client, command) {
+        server.queue(client, command, args);
+        answer(server, client, out, |reply| reply.simple("QUEUED"));
+        return Ran::Now(Next::Done);
+    }
+    let next = run(server, client, command, args, hash, out, now, *started_ns);
+    if next != Next::Block {
+        call::count(server, client, command, started_ns);
+    }
+    if server.waits.has_ready() {
+        settle_for(server, client, out, now, started_ns);
+    }
     Ran::Now(next)
 }
 
+/// Serves those whose keys a client's command has made ready. What that publishes to the client itself comes before the
+/// reply to its next command.
+#[cold]
+fn settle_for(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: &mut u64) {
+    let posted = server.outbox.len();
+    settle::serve(server, now, started_ns);
+    if server.sessions[client].subscribed {
+        server.outbox.deliver(client, posted, out);
+    }
+}
+
+/// Calls a command's handler, and does with its reply what the client wants done with replies.
+#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 fn run(
     server: &mut Server,
     client: usize,
@@ -103,9 +118,9 @@ fn run(
     hash: Option<u64>,
     out: &mut Out,
     now: Now,
+    started_ns: u64,
 ) -> Next {
     let session = &mut server.sessions[client];
-    let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
     let mute = match session.reply_mode {
         ReplyMode::On => false,
         ReplyMode::Off => true,
@@ -115,33 +130,21 @@ fn run(
         }
         ReplyMode::Skipping => unreachable!("a skipped reply ends with its command"),
     };
-    let mark = out.mark();
-    let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
-    let mut at = Moment::new(now, touch);
-    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
-        at = at.with_hash(key, hash);
-    }
-    if server.pause.is_some() && server.is_paused(true, now) {
-        at = at.keeping_due();
-    }
-    let posted = server.outbox.len();
-    let mut ctx = Ctx { server, client, command, reply: Reply::new(out, proto), now, db, at, out_of_band: false };
-    let outcome = handler(&mut ctx, args);
-    let out_of_band = ctx.out_of_band;
-    let next = match outcome {
-        Ok(next) => next,
-        Err(error) => {
-            ctx.reply.error(&error);
-            server.stats.count_error(error.code());
-            server.stats.by_command[command.id].failed += 1;
-            Next::Done
+    let (mark, posted) = (out.mark(), server.outbox.len());
+    let called = call::call(server, client, command, args, hash, Way::Sent, out, now);
+    let Called { mut next, mut out_of_band, waits_for } = called;
+    match next {
+        Next::Sleep { until_ms } => server.block(client, Blocked::Sleep { until_ms, muted: mute }),
+        Next::Block => {
+            let wait = *waits_for.expect("a handler that blocks has said what for");
+            server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
         }
-    };
-    server.report(db);
-    server.clear_garbage(db);
-    server.sessions[client].commands += 1;
-    if let Next::Sleep { until_ms } = next {
-        server.block(client, Blocked::Sleep { until_ms, muted: mute });
+        Next::RunQueue => {
+            next = transaction::run_queue(server, client, out, now, started_ns);
+            // What its commands wrote has been kept or dropped one by one.
+            out_of_band = true;
+        }
+        Next::Done | Next::Close | Next::Shutdown => {}
     }
     if mute {
         settle_muted(server, client, out, mark, out_of_band);
@@ -231,7 +234,12 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
 
 /// The gates, in Redis's order. `Some` is a refusal.
 #[inline]
-fn gate(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+pub(super) fn gate(
+    server: &mut Server,
+    client: usize,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Option<ReplyError> {
     let flags = command.spec.flags;
     if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
         return Some(ReplyError::arity(&command.full_name));
@@ -242,7 +250,13 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, args: Arg
     if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
-    if server.config.maxmemory != 0 && flags.has(Flags::DENYOOM) && is_over_memory(server) {
+    if flags.has(Flags::NO_MULTI) && server.sessions[client].transaction.is_some() {
+        return Some(ReplyError::new("ERR Command not allowed inside a transaction"));
+    }
+    if server.config.maxmemory != 0
+        && transaction::flags(server, client, command).has(Flags::DENYOOM)
+        && is_over_memory(server)
+    {
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
     let session = &server.sessions[client];
@@ -271,14 +285,20 @@ fn is_over_memory(server: &Server) -> bool {
     alloc::allocated_bytes() as u64 > server.config.maxmemory
 }
 
-fn refuse(server: &mut Server, client: usize, out: &mut Out, error: &ReplyError, command: Option<&'static Command>) {
+fn refuse(server: &mut Server, client: usize, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
+    let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());
     if let Some(command) = command {
         server.stats.by_command[command.id].rejected += 1;
     }
+    answer(server, client, out, |reply| reply.error(&error));
+}
+
+/// Answers a command that does not run, if the client wants an answer.
+fn answer(server: &mut Server, client: usize, out: &mut Out, write: impl FnOnce(&mut Reply<'_>)) {
     let session = &mut server.sessions[client];
     match session.reply_mode {
-        ReplyMode::On => Reply::new(out, session.proto).error(error),
+        ReplyMode::On => write(&mut Reply::new(out, session.proto)),
         ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
         ReplyMode::Off | ReplyMode::Skipping => {}
     }
@@ -286,7 +306,7 @@ fn refuse(server: &mut Server, client: usize, out: &mut Out, error: &ReplyError,
 
 /// CLIENT PAUSE: everything waits that the pause covers.
 // COMPAT: that includes CLIENT UNPAUSE, so a pause of all commands only ends by its time, as in Redis.
-fn holds_back(server: &Server, flags: Flags, now: Now) -> bool {
+pub(super) fn holds_back(server: &Server, flags: Flags, now: Now) -> bool {
     let writes = flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
     server.is_paused(writes, now)
 }

@@ -2,6 +2,9 @@
 //!
 //! Clients enter here, and whatever else will run commands enters here too; there is no other way to a handler.
 
+mod call;
 pub mod cron;
 pub mod dispatch;
+pub mod settle;
+mod transaction;
 pub mod wake;

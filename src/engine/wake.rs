@@ -1,8 +1,9 @@
-//! Ends the waits of clients: SLEEP is over, CLIENT UNBLOCK was sent, or CLIENT PAUSE has ended.
+//! Ends the waits of clients: SLEEP is over, no key has come in time, CLIENT UNBLOCK was sent, or CLIENT PAUSE has ended.
 //!
 //! Owns nothing. The loop asks once a turn who is [`due`], then lets each of them [`wake`] and go on with its input. Knows
 //! nothing of sockets.
 
+use super::call;
 use crate::base::clock::Now;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
@@ -43,16 +44,31 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<usize>) -> bool {
 /// Ends a client's wait and writes the reply that was due for it.
 pub fn wake(server: &mut Server, client: usize, out: &mut Out) {
     let session = &mut server.sessions[client];
-    let mut reply = Reply::new(out, session.proto);
-    match session.blocked.take() {
-        Some(Blocked::Sleep { muted: false, .. } | Blocked::Unblocked { error: false, muted: false }) => reply.ok(),
-        Some(Blocked::Unblocked { error: true, muted }) => {
-            server.stats.count_error(UNBLOCKED.code());
-            if !muted {
-                reply.error(&UNBLOCKED);
-            }
-        }
-        Some(Blocked::Paused) => server.held -= 1,
-        Some(Blocked::Sleep { .. } | Blocked::Unblocked { .. }) | None => {}
+    let (muted, error) = match session.blocked.take() {
+        Some(Blocked::Paused) => return server.held -= 1,
+        None => return,
+        Some(Blocked::Sleep { muted, .. }) => (muted, false),
+        Some(Blocked::Unblocked { error, muted }) => (muted, error),
+        Some(Blocked::Keys { .. }) => (false, false),
+    };
+    let waiting = session.waiting.take();
+    if let Some(waiting) = &waiting {
+        // It was not counted when it began to wait: a command that waits counts once, when it is over.
+        let mut ended_ns = server.clock.mono_ns();
+        call::count(server, client, waiting.command, &mut ended_ns);
+        server.stats.by_command[waiting.command.id].failed += u64::from(error);
+        server.stop_waiting(client);
+    }
+    if error {
+        server.stats.count_error(UNBLOCKED.code());
+    }
+    if muted || waiting.as_ref().is_some_and(|waiting| waiting.muted) {
+        return;
+    }
+    let mut reply = Reply::new(out, server.sessions[client].proto);
+    match waiting {
+        _ if error => reply.error(&UNBLOCKED),
+        Some(waiting) => waiting.on_timeout.write(&mut reply),
+        None => reply.ok(),
     }
 }

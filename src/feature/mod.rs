@@ -1,3 +1,5 @@
 //! State machines behind whole families of commands: no sockets, no clients' sessions, no clock.
 
+pub mod blocking;
 pub mod pubsub;
+pub mod transaction;

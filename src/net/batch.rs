@@ -182,13 +182,14 @@ pub(super) fn run_batch(
         };
         let line = Line { args, named: parse.command, hash: parse.hash };
         match execute(server, index, line, out, now, time_ns) {
-            Ran::Now(Next::Done) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
-            Ran::Now(Next::Done) => {}
+            Ran::Now(Next::Done | Next::RunQueue) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
+            // A queue has run when EXEC returns.
+            Ran::Now(Next::Done | Next::RunQueue) => {}
             Ran::Now(Next::Close) => {
                 server.sessions[index].closing = true;
                 return Some(bytes.len());
             }
-            Ran::Now(Next::Sleep { .. }) => return Some(parse.end),
+            Ran::Now(Next::Sleep { .. } | Next::Block) => return Some(parse.end),
             Ran::Now(Next::Shutdown) => {
                 server.stop_requested = true;
                 return Some(parse.end);

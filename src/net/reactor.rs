@@ -22,10 +22,10 @@ use slab::Slab;
 use crate::base::clock::{Clock, Now};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::engine::cron::Cron;
-use crate::engine::wake;
+use crate::engine::{settle, wake};
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::session::{Buffers, ClientRef, Origin, Session};
+use crate::server::session::{Blocked, Buffers, ClientRef, Origin, Session};
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
@@ -230,6 +230,10 @@ impl Reactor {
                 if event.is_write_closed() || event.is_error() {
                     conn.broken = true;
                 }
+                if conn.hung_up && waits_for_keys(&self.server.sessions[index]) {
+                    // Nobody would take what it waits for.
+                    self.server.kill(index);
+                }
                 if event.is_readable() || conn.hung_up {
                     conn.readable = true;
                     if !conn.queued {
@@ -409,6 +413,7 @@ impl Reactor {
             self.process(segment, now, time_ns);
             // Before anybody else's next reply: what happened first is seen first.
             self.deliver();
+            self.resume();
             self.requeue(index);
         }
         self.segments = segments;
@@ -451,15 +456,16 @@ impl Reactor {
         self.queue_flush(index);
     }
 
-    /// Hands published messages to the outputs of their receivers.
+    /// Hands published messages, and replies to clients that waited, to the outputs of their receivers.
     fn deliver(&mut self) {
         if self.server.outbox.is_empty() {
             return;
         }
         let mut outbox = std::mem::take(&mut self.server.outbox);
-        let hard_bytes = self.server.config.client_output_buffer_limit.pubsub.hard_bytes;
+        let limits = self.server.config.client_output_buffer_limit;
         for (index, text) in outbox.posts() {
             let (conn, session) = (&mut self.conns[index], &self.server.sessions[index]);
+            let hard_bytes = limit_of(limits, session).hard_bytes;
             if session.closing {
                 continue;
             }
@@ -483,6 +489,15 @@ impl Reactor {
         self.server.outbox = outbox;
     }
 
+    /// Lets clients go on that waited for keys and have been served.
+    fn resume(&mut self) {
+        for client in std::mem::take(&mut self.server.resumed) {
+            if self.conns.get(client.index).is_some_and(|conn| conn.id == client.id) {
+                self.requeue(client.index);
+            }
+        }
+    }
+
     fn queue_flush(&mut self, index: usize) {
         let conn = &mut self.conns[index];
         if !conn.flushing {
@@ -491,9 +506,9 @@ impl Reactor {
         }
     }
 
+    /// Closes a connection at the end of the turn; until then nothing is done for its client.
     fn kill(&mut self, index: usize) {
-        let id = self.conns[index].id;
-        self.server.kills.push(ClientRef { index, id });
+        self.server.kill(index);
     }
 
     /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
@@ -558,7 +573,9 @@ impl Reactor {
             Source::Input(input) if keep < input.len() => conn.keep_input(input, keep),
             Source::Input(_) => {}
         }
-        let over_query_limit = conn.input.len() as u64 > server.config.client_query_buffer_limit;
+        // What MULTI has queued has not run either.
+        let queued_bytes = server.sessions[index].transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
+        let over_query_limit = (conn.input.len() + queued_bytes) as u64 > server.config.client_query_buffer_limit;
         if server.sessions[index].closing {
             (conn.input, conn.spans) = (Vec::new(), Vec::new());
             conn.readable = false;
@@ -566,6 +583,8 @@ impl Reactor {
         if over_query_limit {
             log::warn!("Closing client that reached max query buffer length: {}", server.sessions[index].peer);
             server.stats.query_limit_disconnections += 1;
+            self.kill(index);
+        } else if self.conns[index].hung_up && waits_for_keys(&self.server.sessions[index]) {
             self.kill(index);
         } else {
             self.queue_flush(index);
@@ -576,6 +595,12 @@ impl Reactor {
         self.timers_behind = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
+        if self.server.waits.has_ready() {
+            let mut time_ns = self.clock.mono_ns();
+            settle::serve(&mut self.server, now, &mut time_ns);
+        }
+        self.deliver();
+        self.resume();
         self.cron.run(&mut self.server, now);
         let now_ms = now.mono_ms();
         if now_ms >= self.clients_walked_ms + CLIENTS_WALK_MS {
@@ -754,10 +779,19 @@ impl Reactor {
     }
 }
 
+/// True for a client that waits for keys: it sends nothing that would be read, so its end has to be looked for.
+fn waits_for_keys(session: &Session) -> bool {
+    matches!(session.blocked, Some(Blocked::Keys { .. }))
+}
+
 /// The output limit of a client's class.
 fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
     if session.subscribed { limits.pubsub } else { limits.normal }
 }
+
+#[cfg(test)]
+#[path = "reactor_tests.rs"]
+mod tests;
 
 fn token_of(index: usize, id: u64) -> Token {
     // 31 bits of the id keep the token below those of listeners and signals.

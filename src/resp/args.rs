@@ -82,6 +82,16 @@ impl OwnedArgs {
         owned
     }
 
+    /// Copies the arguments of a command, into exactly the room they need.
+    pub fn copy(args: Args<'_>) -> OwnedArgs {
+        let (mut bytes, mut spans) = (Vec::with_capacity(args.total_bytes()), Vec::with_capacity(args.len()));
+        for arg in args.iter_from(0) {
+            spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
+            bytes.extend_from_slice(arg);
+        }
+        OwnedArgs { bytes, spans }
+    }
+
     /// The arguments.
     pub fn as_args(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans)

@@ -87,6 +87,16 @@ impl Out {
         self.chunks.push_back(Chunk::Shared(Arc::clone(value)));
     }
 
+    /// The bytes to send, in pieces, each as long as it was made. Nothing of them may have been sent.
+    pub fn into_chunks(self) -> impl Iterator<Item = Arc<Vec<u8>>> {
+        debug_assert_eq!(self.sent, 0);
+        let tail = (!self.tail.is_empty()).then_some(Chunk::Owned(self.tail));
+        self.chunks.into_iter().chain(tail).map(|chunk| match chunk {
+            Chunk::Owned(bytes) => Arc::new(bytes),
+            Chunk::Shared(bytes) => bytes,
+        })
+    }
+
     /// A mark to cut back to with [`Out::truncate`].
     pub fn mark(&self) -> Mark {
         Mark { chunks: self.chunks.len(), tail: self.tail.len() }

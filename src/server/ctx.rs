@@ -2,12 +2,16 @@
 
 use crate::base::clock::Now;
 use crate::command::Command;
+use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::reply::Reply;
 use crate::store::db::{Db, Moment};
 
 use super::Server;
 use super::session::Session;
+
+pub use super::waiting::{NullReply, Wait};
+pub use crate::feature::blocking::WaitFor;
 
 /// What happens after a handler has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +25,23 @@ pub enum Next {
         /// Monotonic milliseconds.
         until_ms: u64,
     },
+    /// The command waits for keys, as [`Ctx::wait`] has recorded. Nothing was written.
+    Block,
+    /// The commands that MULTI has queued run now. Nothing was written.
+    RunQueue,
     /// The server stops. The client gets no reply (SHUTDOWN) or has got it already (ABORT).
     Shutdown,
+}
+
+/// How a command came to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Its client sent it.
+    Sent,
+    /// EXEC runs it.
+    Queued,
+    /// Its client waits for keys, and one of them has changed.
+    Again,
 }
 
 /// A running command's view of the server.
@@ -44,6 +63,10 @@ pub struct Ctx<'a> {
     pub at: Moment,
     /// The reply consists of out-of-band messages, which CLIENT REPLY does not keep back.
     pub out_of_band: bool,
+    /// How the command came to run.
+    pub way: Way,
+    /// What the client is to wait for, if the handler returns [`Next::Block`].
+    pub waits_for: Option<Box<Wait>>,
 }
 
 impl<'a> Ctx<'a> {
@@ -62,8 +85,20 @@ impl<'a> Ctx<'a> {
     /// space calls this once: it is the one hook that counts changes and notifies.
     #[inline]
     pub fn changed(&mut self, class: EventClass, event: &str, key: &[u8]) {
+        self.changed_in(self.db, class, event, key);
+    }
+
+    /// The same, of a key of another database.
+    #[inline]
+    pub fn changed_in(&mut self, db: usize, class: EventClass, event: &str, key: &[u8]) {
         self.server.stats.dirty += 1;
-        self.notify(class, event, key);
+        self.server.touch(db, key);
+        self.notify_in(db, class, event, key);
+    }
+
+    /// Records that one more key of a database was modified by the same change: renamed to, or moved to.
+    pub fn touched(&mut self, db: usize, key: &[u8]) {
+        self.server.touch(db, key);
     }
 
     /// Tells of a further event of the same change.
@@ -80,5 +115,29 @@ impl<'a> Ctx<'a> {
     /// Records that databases changed as a whole, by so many keys: flushed, or swapped.
     pub fn changed_databases(&mut self, changes: usize) {
         self.server.stats.dirty += changes as u64;
+    }
+
+    /// False inside a transaction, where a command that would wait answers at once as if it had waited in vain.
+    pub fn may_block(&self) -> bool {
+        self.way != Way::Queued
+    }
+
+    /// True when a command that waited runs again because one of its keys has changed.
+    pub fn is_rerun(&self) -> bool {
+        self.way == Way::Again
+    }
+
+    /// Makes the client wait, to be what the handler returns; it has written nothing. The command is run again, whole, each
+    /// time one of the keys changes, until it does not ask to wait any more. Where nobody may wait, it is answered at once.
+    ///
+    /// # Errors
+    /// None.
+    pub fn wait(&mut self, wait: Wait) -> Outcome {
+        if !self.may_block() {
+            wait.on_timeout.write(&mut self.reply);
+            return Ok(Next::Done);
+        }
+        self.waits_for = Some(Box::new(wait));
+        Ok(Next::Block)
     }
 }

@@ -5,6 +5,8 @@ pub mod lag;
 pub mod outbox;
 pub mod session;
 pub mod stats;
+pub mod transaction;
+pub mod waiting;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,8 +17,10 @@ use crate::base::clock::{Clock, Now};
 use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::file::Sources;
+use crate::feature::blocking::Waits;
 use crate::feature::pubsub::Hub;
-use crate::store::db::Db;
+use crate::feature::transaction::Watches;
+use crate::store::db::{Db, Noting};
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
@@ -93,10 +97,18 @@ pub struct Server {
     pub unblocked: Vec<ClientRef>,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
+    /// Who watches which key.
+    pub watches: Watches,
+    /// Who waits for which key.
+    pub waits: Waits,
+    /// Clients that were served while they waited for keys, and may go on with their input.
+    pub resumed: Vec<ClientRef>,
     /// Who subscribed to what.
     pub hub: Hub,
-    /// Published messages that have not reached their receivers' outputs yet.
+    /// Published messages, and replies to clients that waited, that have not reached their receivers' outputs yet.
     pub outbox: Outbox,
+    /// What the databases note on their own.
+    pub noting: Noting,
     /// Counters.
     pub stats: Stats,
     /// Bytes allocated before there was any data.
@@ -151,8 +163,12 @@ impl Server {
             held: 0,
             unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            watches: Watches::default(),
+            waits: Waits::default(),
+            resumed: Vec::new(),
             hub: Hub::default(),
             outbox: Outbox::default(),
+            noting: Noting::default(),
             stats: Stats::new(crate::command::count()),
             startup_bytes: alloc::Stats::read().allocated,
             active_expire: true,
@@ -165,15 +181,30 @@ impl Server {
         server
     }
 
-    /// Empties a database. O(1): the helper thread frees what was in it.
-    pub fn flush_db(&mut self, index: usize) -> usize {
+    /// Empties a database. O(1), but for the keys that somebody watches or waits for: the helper thread frees what was in
+    /// it.
+    pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
+        self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
         let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
         self.dbs[index].inherit(&old);
         let keys = old.len();
         if keys > 0 {
+            self.touch_awaited_of(index);
             self.background.free(Box::new(old));
         }
         keys
+    }
+
+    /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the number. O(1), but for
+    /// them.
+    pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
+        let before = [first, second].map(|db| self.live_watched(db, now));
+        self.dbs.swap(first, second);
+        for (db, before) in [first, second].into_iter().zip(before) {
+            let after = self.live_watched(db, now);
+            before.iter().chain(&after).for_each(|key| self.break_watches(db, key));
+            self.touch_awaited_of(db);
+        }
     }
 
     /// Frees an entry that has left its database, on the helper thread if that is the quicker way.
@@ -196,20 +227,39 @@ impl Server {
         let session = &mut self.sessions[client];
         session.blocked = Some(blocked);
         match blocked {
-            Blocked::Sleep { until_ms, .. } => _ = self.client_timers.insert(client as u32, until_ms as i64),
+            Blocked::Keys { until_ms: u64::MAX } => {}
+            Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => {
+                // A wheel's ticks are signed, and a date beyond them is as good as the last.
+                let tick = i64::try_from(until_ms).unwrap_or(i64::MAX);
+                self.client_timers.insert(client as u32, tick);
+            }
             Blocked::Unblocked { .. } => self.unblocked.push(ClientRef { index: client, id: session.id }),
             Blocked::Paused => self.held += 1,
         }
     }
 
-    /// The clients whose time of sleep is over, added to `due`. Returns false if more are due than the budget allowed.
+    /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
+    /// CLIENT PAUSE.
+    pub fn unblock(&mut self, client: usize, error: bool) -> bool {
+        let muted = match self.sessions[client].blocked {
+            Some(Blocked::Sleep { muted, .. }) => muted,
+            Some(Blocked::Keys { .. }) => false,
+            Some(Blocked::Unblocked { .. } | Blocked::Paused) | None => return false,
+        };
+        self.stop_waiting(client);
+        self.block(client, Blocked::Unblocked { error, muted });
+        true
+    }
+
+    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than
+    /// the budget allowed.
     pub fn sleepers_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<usize>) -> bool {
         let sessions = &self.sessions;
         let progress = self.client_timers.advance(now.mono_ms() as i64, budget, |client, tick| {
             let client = client as usize;
             let blocked = sessions.get(client).and_then(|session| session.blocked);
-            let Some(Blocked::Sleep { until_ms, .. }) = blocked else { return Verdict::Drop };
-            let until_ms = until_ms as i64;
+            let Some(until_ms) = blocked.and_then(Blocked::until_ms) else { return Verdict::Drop };
+            let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
             if until_ms <= tick {
                 due.push(client);
                 Verdict::Drop
@@ -229,11 +279,14 @@ impl Server {
         (session.killed, session.closing) = (true, true);
         self.kills.push(ClientRef { index: client, id: session.id });
         self.unsubscribe_all(client);
+        self.stop_waiting(client);
     }
 
     /// Forgets a client that has been disconnected.
     pub fn forget(&mut self, client: usize) {
         self.unsubscribe_all(client);
+        self.stop_waiting(client);
+        self.watches.forget(client);
         let session = self.sessions.remove(client);
         self.held -= usize::from(session.blocked == Some(Blocked::Paused));
     }

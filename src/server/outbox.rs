@@ -1,4 +1,5 @@
-//! Messages on their way: published, but not yet among their receivers' replies.
+//! Messages on their way: published, but not yet among their receivers' replies. Replies to clients that waited for keys
+//! go the same way, as it is another client's command that brings them about.
 //!
 //! A message is put into words once for each protocol version and pattern; a receiver costs eight bytes here. The
 //! command that publishes cannot reach other clients' outputs, which belong to the connections: the loop takes the posts
@@ -11,11 +12,11 @@ use slab::Slab;
 
 use super::Server;
 use super::session::Session;
-use crate::config::{EventClass, Events};
+use crate::config::EventClass;
 use crate::feature::pubsub::Kind;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, push_text};
-use crate::store::db::Happened;
+use crate::store::db::{Happened, Noting};
 
 /// A message for one client.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,14 @@ impl Outbox {
             }
         }
         posts.truncate(kept);
+    }
+
+    /// Posts what a client that waited is answered.
+    pub fn reply(&mut self, client: usize, reply: Out) {
+        for text in reply.into_chunks() {
+            self.texts.push(text);
+            self.posts.push(Post { client: client as u32, text: self.texts.len() as u32 - 1 });
+        }
     }
 
     /// Posts a message to some clients, each in its own protocol.
@@ -139,36 +148,48 @@ impl Server {
     /// Publishes what a database has noted on its own: keys that came, expired, were overwritten or missed.
     #[inline]
     pub fn report(&mut self, db: usize) {
-        if self.config.notify_keyspace_events != Events::NONE {
+        if self.noting != Noting::default() {
             self.report_notes(db);
         }
     }
 
     fn report_notes(&mut self, db: usize) {
         for note in self.dbs[db].take_notes() {
-            let event = match note.happened {
-                Happened::Created => "new",
-                Happened::Expired => "expired",
-                Happened::Overwritten => "overwritten",
-                Happened::Missed => "keymiss",
-                Happened::FieldsExpired => "hexpired",
-                Happened::Emptied => "del",
+            let (class, event) = match note.happened {
+                Happened::Created => (EventClass::New, "new"),
+                Happened::Expired => (EventClass::Expired, "expired"),
+                Happened::Overwritten => (EventClass::Overwritten, "overwritten"),
+                Happened::TypeChanged => (EventClass::TypeChanged, "type_changed"),
+                Happened::Missed => (EventClass::KeyMiss, "keymiss"),
+                Happened::FieldsExpired => (EventClass::Hash, "hexpired"),
+                Happened::Emptied => (EventClass::Generic, "del"),
             };
-            self.publish_event(event, db, &note.key);
+            match note.happened {
+                Happened::Expired | Happened::Emptied => self.touch_awaited(db, &note.key),
+                Happened::FieldsExpired => self.break_watches(db, &note.key),
+                _ => {}
+            }
+            if self.config.notify_keyspace_events.has(class) {
+                self.publish_event(event, db, &note.key);
+            }
         }
     }
 
-    /// Tells the databases what to note, after `notify-keyspace-events` has been set.
+    /// Tells the databases what to note, after `notify-keyspace-events` has been set, or after the first client began to
+    /// wait for a key to go away, or to watch one, or the last one stopped. O(databases) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
-        let wanted = crate::store::db::Noting {
+        let wanted = Noting {
             created: events.has(EventClass::New),
-            expired: events.has(EventClass::Expired),
+            expired: events.has(EventClass::Expired) || self.waits.keys_until_deleted() > 0,
             overwritten: events.has(EventClass::Overwritten),
+            type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
-            fields_expired: events.has(EventClass::Hash),
-            emptied: events.has(EventClass::Generic),
+            fields_expired: events.has(EventClass::Hash) || !self.watches.is_empty(),
+            emptied: events.has(EventClass::Generic) || self.waits.keys_until_deleted() > 0,
         };
-        self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));
+        if std::mem::replace(&mut self.noting, wanted) != wanted {
+            self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));
+        }
     }
 }

@@ -4,6 +4,9 @@
 use crate::command::Command;
 use crate::resp::reply::Proto;
 
+use super::transaction::Transaction;
+use super::waiting::Waiting;
+
 /// Names a client for as long as it lives: a slot that may be reused, and an id that never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientRef {
@@ -48,15 +51,30 @@ pub enum Blocked {
         /// CLIENT REPLY keeps the `+OK` back.
         muted: bool,
     },
+    /// It waits for keys, until this monotonic millisecond, `u64::MAX` for never; what for is in [`Session::waiting`].
+    Keys {
+        /// Monotonic milliseconds.
+        until_ms: u64,
+    },
     /// CLIENT UNBLOCK has ended its wait; the reply follows in the same turn.
     Unblocked {
-        /// Answer that it was unblocked, instead of `+OK`.
+        /// Answer that it was unblocked, instead of what it would be answered at its end.
         error: bool,
         /// CLIENT REPLY keeps the answer back.
         muted: bool,
     },
     /// CLIENT PAUSE holds its next command back.
     Paused,
+}
+
+impl Blocked {
+    /// When the wait ends by itself, in monotonic milliseconds, if it ever does.
+    pub fn until_ms(self) -> Option<u64> {
+        match self {
+            Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => Some(until_ms).filter(|ms| *ms < u64::MAX),
+            Blocked::Unblocked { .. } | Blocked::Paused => None,
+        }
+    }
 }
 
 /// Figures of the connection, for CLIENT LIST and INFO; written by the connection after each of its turns.
@@ -117,6 +135,12 @@ pub struct Session {
     pub last_command: Option<&'static Command>,
     /// Why its commands wait, if they do.
     pub blocked: Option<Blocked>,
+    /// The command that waits for keys, until it has been answered.
+    pub waiting: Option<Box<Waiting>>,
+    /// What it has queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// A key that it watched has changed: its next transaction fails.
+    pub watch_broken: bool,
     /// Close once the replies are out.
     pub closing: bool,
     /// Disconnected at the end of this turn, replies or not.
@@ -154,6 +178,9 @@ impl Session {
             no_evict: false,
             last_command: None,
             blocked: None,
+            waiting: None,
+            transaction: None,
+            watch_broken: false,
             closing: false,
             killed: false,
             net_in_bytes: 0,

@@ -66,6 +66,13 @@ impl Db {
         entry.into_collection().map(Some).ok_or(WrongType)
     }
 
+    /// The collection of a live key once more, neither counted nor touched: for commands that need several at a time and
+    /// have [read](Db::read) each of them before. O(1).
+    pub fn reread<T: Collection>(&self, key: &[u8], at: Moment) -> Result<Option<Ref<'_, T>>, WrongType> {
+        let entry = self.peek(key).filter(|entry| !at.is_due(entry));
+        entry.map(|entry| entry.into_collection().ok_or(WrongType)).transpose()
+    }
+
     /// The collection of a live key, to be changed. O(1).
     #[inline]
     pub fn write<T: Collection>(&mut self, key: &[u8], at: Moment) -> Result<Option<Mut<'_, T>>, WrongType> {

@@ -88,7 +88,7 @@ impl Moment {
         Moment { keep_due: true, ..self }
     }
 
-    fn is_due(self, entry: &Entry) -> bool {
+    pub(super) fn is_due(self, entry: &Entry) -> bool {
         entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= self.unix_ms)
     }
 }
@@ -148,6 +148,8 @@ pub enum Happened {
     Expired,
     /// A new value took the place of the old one.
     Overwritten,
+    /// The new value is of another type.
+    TypeChanged,
     /// Somebody wanted to read it, and it was not there.
     Missed,
     /// The deadlines of some of its fields had passed.
@@ -163,9 +165,17 @@ pub struct Noting {
     pub created: bool,
     pub expired: bool,
     pub overwritten: bool,
+    pub type_changed: bool,
     pub missed: bool,
     pub fields_expired: bool,
     pub emptied: bool,
+}
+
+impl Noting {
+    /// True if it is to be noted that something leaves because it is due.
+    pub fn leaving(self) -> bool {
+        self.expired || self.fields_expired || self.emptied
+    }
 }
 
 /// Something that happened to a key.
@@ -191,6 +201,7 @@ impl Notebook {
             Happened::Created => self.wanted.created,
             Happened::Expired => self.wanted.expired,
             Happened::Overwritten => self.wanted.overwritten,
+            Happened::TypeChanged => self.wanted.type_changed,
             Happened::Missed => self.wanted.missed,
             Happened::FieldsExpired => self.wanted.fields_expired,
             Happened::Emptied => self.wanted.emptied,
@@ -282,9 +293,12 @@ impl Db {
         self.notebook.wanted = other.notebook.wanted;
     }
 
-    /// Says what is to be noted from now on.
+    /// Says what is to be noted from now on. Notes that were made stay, unless none are wanted any more.
     pub fn set_noting(&mut self, wanted: Noting) {
-        self.notebook = Notebook { wanted, notes: Vec::new() };
+        self.notebook.wanted = wanted;
+        if wanted == Noting::default() {
+            self.notebook.notes = Vec::new();
+        }
     }
 
     /// What has been noted since the last time, in order.
@@ -317,6 +331,11 @@ impl Db {
     /// Bytes of the wheel.
     pub fn wheel_bytes(&self) -> usize {
         self.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+    }
+
+    /// A key's entry, even if it is due. Counts nothing, changes nothing. O(1).
+    pub fn peek(&self, key: &[u8]) -> Option<Lent<'_, Entry>> {
+        self.table.lookup(self.table.hasher().hash(key), key)
     }
 
     /// Starts loading a key's bucket into the cache.
@@ -419,6 +438,9 @@ impl Db {
             return true;
         };
         self.notebook.note(Happened::Overwritten, key);
+        if slot.type_of() != value.type_of() {
+            self.notebook.note(Happened::TypeChanged, key);
+        }
         let (old, was_exact) = (Due::of(&slot), slot.timer_exact());
         let new = match ttl {
             Ttl::Clear => None,

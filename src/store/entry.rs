@@ -154,6 +154,15 @@ impl<'v> NewValue<'v> {
         }
     }
 
+    /// The type of the value.
+    #[inline]
+    pub fn type_of(&self) -> Type {
+        match self {
+            NewValue::Int(_) | NewValue::Bytes(_) | NewValue::Shared(_) => Type::String,
+            NewValue::Object(object) => object.type_of(),
+        }
+    }
+
     /// The form of a string that was built on the heap: copied into the entry if it is short.
     pub fn owned(bytes: &'v mut Vec<u8>) -> NewValue<'v> {
         if bytes.len() <= INLINE_BYTES_MAX {
@@ -774,7 +783,7 @@ mod tests {
 
     #[test]
     fn a_collection_moves_with_its_entry_and_leaves_with_its_payload() {
-        let mut entry = Entry::new(b"k", NewValue::Object(Object::Set(Set::default())), None);
+        let mut entry = Entry::new(b"k", NewValue::Object(Object::Set(Set::ints())), None);
         assert!(entry.string().is_none() && entry.collection::<List>().is_none());
         assert_eq!(entry.type_of(), Type::Set);
         entry = entry.with_deadline(Some(5)).renamed(b"another key, so long that its block has another size");

@@ -67,6 +67,14 @@ impl Signals {
         Ok(Signals { wake })
     }
 
+    /// Signals that never come, for tests that run a loop beside the others in their process.
+    #[cfg(test)]
+    pub(crate) fn none() -> io::Result<Signals> {
+        let (wake, _) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        Ok(Signals { wake })
+    }
+
     /// The descriptor that becomes readable when a signal has arrived.
     pub fn as_raw_fd(&self) -> RawFd {
         self.wake.as_raw_fd()

@@ -13,6 +13,7 @@
 mod compare;
 mod events;
 mod generate;
+mod interleaved;
 mod pair;
 mod protocol;
 #[path = "../support/resp.rs"]

@@ -20,4 +20,6 @@ mod keys;
 mod memory_command;
 mod notify;
 mod pubsub;
+mod set;
 mod string;
+mod transaction;

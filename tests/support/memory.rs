@@ -7,7 +7,7 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
-use aleadb::engine::wake;
+use aleadb::engine::{settle, wake};
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::ctx::Next;
@@ -101,11 +101,20 @@ impl Memory {
         }
     }
 
-    /// Moves both clocks and lets due keys leave.
+    /// The same for rows of several clients, each by its index.
+    pub fn expect_of(&mut self, rows: &[(usize, &str, &str)]) {
+        for (client, line, reply) in rows {
+            self.client = *client;
+            assert_eq!(self.run(line), *reply, "{line}");
+        }
+    }
+
+    /// Moves both clocks, lets due keys leave and serves those who waited for that.
     pub fn advance_ms(&mut self, ms: u64) {
         self.clock.advance_ms(ms);
         let now = self.clock.now();
         while self.cron.expire(&mut self.server, now) {}
+        settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
     }
 }
 

@@ -189,6 +189,7 @@ fn clients(r: &mut Report<'_>) {
     let output = sessions().map(|session| session.buffers.out_heap_bytes).max();
     let subscribed = sessions().filter(|session| session.subscribed).count();
     let blocked = sessions().filter(|session| session.blocked.is_some()).count();
+    let timed = sessions().filter_map(|session| session.blocked?.until_ms()).count();
     r.field("connected_clients", connected);
     r.field("cluster_connections", 0);
     r.field("maxclients", r.server.config.maxclients);
@@ -197,9 +198,11 @@ fn clients(r: &mut Report<'_>) {
     r.field("blocked_clients", blocked);
     r.field("tracking_clients", 0);
     r.field("pubsub_clients", subscribed);
-    r.field("watching_clients", 0);
-    r.field("clients_in_timeout_table", r.server.client_timers.len());
-    r.zeroes(&["total_watched_keys", "total_blocking_keys", "total_blocking_keys_on_nokey"]);
+    r.field("watching_clients", r.server.watches.clients());
+    r.field("clients_in_timeout_table", timed);
+    r.field("total_watched_keys", r.server.watches.keys());
+    r.field("total_blocking_keys", r.server.waits.keys());
+    r.field("total_blocking_keys_on_nokey", r.server.waits.keys_until_deleted());
 }
 
 fn memory(r: &mut Report<'_>) {

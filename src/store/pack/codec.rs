@@ -261,6 +261,9 @@ fn extent(pack: &[u8], at: usize) -> Option<(usize, usize)> {
 #[inline]
 pub fn item(pack: &[u8], at: usize) -> Item<'_> {
     let lead = pack[at];
+    if lead & 0xC0 == TEXT_6 {
+        return Item::Bytes(&pack[at + 1..][..usize::from(lead & 0x3F)]);
+    }
     match lead {
         0..TEXT_6 => Item::Int(i64::from(lead)),
         INT_13..TEXT_12 => {
@@ -290,6 +293,18 @@ fn array<const N: usize>(pack: &[u8], at: usize) -> [u8; N] {
 /// Where the entry at `at` ends and the next one, or the end, begins.
 #[inline]
 pub fn next(pack: &[u8], at: usize) -> usize {
+    let lead = pack[at];
+    // The three short forms that nearly all entries have: a walk is one load after the other, and branches that are foreseen
+    // cost it less than a table or the general case.
+    if lead & 0xC0 == TEXT_6 {
+        return at + 2 + usize::from(lead & 0x3F);
+    }
+    if lead < TEXT_6 {
+        return at + 2;
+    }
+    if lead < TEXT_12 {
+        return at + 3;
+    }
     let (head, body) = extent(pack, at).expect("an entry begins here");
     at + head + body + backlen_bytes(head + body)
 }

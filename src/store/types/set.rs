@@ -1,40 +1,380 @@
-//! Sets.
+//! Sets: distinct strings without an order.
+//!
+//! # Representations
+//! - `Ints`: sorted integers in an [`Intset`], while all members are integers and few.
+//! - `Pack`: a [`Listpack`] in order of arrival, while members are few and short.
+//! - `Table`: [`Members`], each a blob of its own: a 12-byte member takes 16 bytes and some 10 of table.
+//!
+//! Adding moves a set along this list, as its [`Policy`] says, at the very points where Redis does; removing never moves
+//! it back. Intset and listpack are Redis's bytes.
+//!
+//! Called by the families of set commands, and whoever reads sets as input. Knows nothing of keys, time or replies.
 #![allow(unsafe_code)]
 
+use std::fmt;
 use std::ptr::NonNull;
 
 use super::{Collection, Type};
+use crate::base::num;
+use crate::store::blob::{Blob, Keyed, Whole};
+use crate::store::hash::KeyHasher;
+use crate::store::members::{Members, SMALL_MAX, Slot};
+use crate::store::pack::{Intset, Item, Listpack, encoded_bytes};
 
-/// One of the sets.
-#[derive(Clone, Debug, Default)]
-pub struct Set(Box<Vec<Vec<u8>>>);
+type Table = Members<Keyed<Whole>>;
 
-// SAFETY: one box, given up and taken back whole.
+/// The longest text of an integer: `-9223372036854775808`.
+const INT_DIGITS_MAX: usize = 20;
+/// Integers an intset holds at most whatever the policy says, as in Redis.
+const INTSET_MAX: usize = 1 << 30;
+/// Members looked at to estimate what all of them take on the heap.
+const SAMPLES: usize = 16;
+
+/// When a set changes its representation, and how its members are hashed then.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// `set-max-intset-entries`
+    pub intset_entries: usize,
+    /// `set-max-listpack-entries`
+    pub listpack_entries: usize,
+    /// `set-max-listpack-value`, bytes.
+    pub listpack_value: usize,
+    /// The hasher of a table.
+    pub hasher: KeyHasher,
+}
+
+/// A set.
+pub enum Set {
+    /// Integers, ascending.
+    Ints(Box<Intset>),
+    /// Few short members.
+    Pack(Listpack),
+    /// Any members.
+    Table(Box<Table>),
+}
+
+fn member(text: &[u8]) -> Keyed<Whole> {
+    Keyed::new(Blob::concat(&[text]))
+}
+
+impl Set {
+    /// An empty set of integers.
+    pub fn ints() -> Set {
+        Set::Ints(Box::default())
+    }
+
+    /// An empty set whose first member will be `first`, and which is about to get `expected` members.
+    pub fn for_members(first: &[u8], expected: usize, policy: &Policy) -> Set {
+        if expected <= policy.intset_entries && num::parse_i64(first).is_some() {
+            Set::ints()
+        } else if expected <= policy.listpack_entries {
+            Set::Pack(Listpack::new())
+        } else {
+            Set::Table(Box::new(Table::new(policy.hasher)))
+        }
+    }
+
+    /// A set of this listpack, whose elements are distinct.
+    pub fn from_pack(pack: Listpack) -> Set {
+        Set::Pack(pack)
+    }
+
+    /// A set of these integers.
+    pub fn from_intset(ints: Intset) -> Set {
+        Set::Ints(Box::new(ints))
+    }
+
+    /// Makes room for `expected` members to come: more than a small representation may hold make the set a table at once.
+    pub fn prepare(&mut self, expected: usize, policy: &Policy) {
+        let outgrown = match self {
+            Set::Ints(_) => expected > policy.intset_entries,
+            Set::Pack(_) => expected > policy.listpack_entries,
+            Set::Table(_) => false,
+        };
+        if outgrown {
+            self.become_table(policy);
+        }
+    }
+
+    /// Adds a member; false if it was there. O(1) for a table, O(N) for the small representations.
+    pub fn insert(&mut self, text: &[u8], policy: &Policy) -> bool {
+        match self {
+            Set::Table(table) => {
+                if table.get(text).is_some() {
+                    return false;
+                }
+                table.insert(member(text));
+                true
+            }
+            Set::Pack(pack) => {
+                if pack.find(pack.first(), text, 0).is_some() {
+                    return false;
+                }
+                let fits = pack.len() < policy.listpack_entries && text.len() <= policy.listpack_value;
+                if fits && pack.fits(encoded_bytes(text)) {
+                    pack.push_back(text);
+                } else {
+                    self.become_table(policy).insert(member(text));
+                }
+                true
+            }
+            Set::Ints(ints) => match num::parse_i64(text) {
+                Some(n) => {
+                    let added = ints.insert(n);
+                    if added && ints.len() > policy.intset_entries.min(INTSET_MAX) {
+                        self.become_table(policy);
+                    }
+                    added
+                }
+                None => {
+                    self.insert_text_among_ints(text, policy);
+                    true
+                }
+            },
+        }
+    }
+
+    fn insert_text_among_ints(&mut self, text: &[u8], policy: &Policy) {
+        let Set::Ints(ints) = self else { return };
+        let digits = |n: Option<i64>| n.map_or(0, |n| itoa::Buffer::new().format(n).len());
+        let longest = text.len().max(digits(ints.first())).max(digits(ints.last()));
+        let fits = ints.len() < policy.listpack_entries && longest <= policy.listpack_value;
+        if fits && Listpack::new().fits(ints.len() * encoded_bytes(&[b'-'; INT_DIGITS_MAX]) + encoded_bytes(text)) {
+            let mut pack = Listpack::new();
+            ints.iter().for_each(|n| _ = pack.push_back_int(n));
+            pack.push_back(text);
+            *self = Set::Pack(pack);
+        } else {
+            self.become_table(policy).insert(member(text));
+        }
+    }
+
+    /// Adds a member given as another set holds it; false if it was there.
+    pub fn insert_item(&mut self, item: Item<'_>, policy: &Policy) -> bool {
+        self.insert(item.text(&mut itoa::Buffer::new()), policy)
+    }
+
+    fn become_table(&mut self, policy: &Policy) -> &mut Table {
+        let mut table = Table::new(policy.hasher);
+        self.for_each(|item| table.insert(member(item.text(&mut itoa::Buffer::new()))));
+        *self = Set::Table(Box::new(table));
+        match self {
+            Set::Table(table) => table,
+            _ => unreachable!("it has just become one"),
+        }
+    }
+
+    /// Becomes an intset if all members are integers and few enough; for results that were gathered otherwise.
+    pub fn shrink_to_ints(&mut self, policy: &Policy) {
+        if matches!(self, Set::Ints(_)) || self.len() > policy.intset_entries {
+            return;
+        }
+        let mut ints = Intset::new();
+        let mut all = true;
+        self.for_each(|item| match item.as_int() {
+            Some(n) => _ = ints.insert(n),
+            None => all = false,
+        });
+        if all {
+            *self = Set::Ints(Box::new(ints));
+        }
+    }
+
+    /// Removes a member; false if it was not there. O(1) for a table, O(N) for the small representations.
+    pub fn remove(&mut self, text: &[u8]) -> bool {
+        match self {
+            Set::Ints(ints) => num::parse_i64(text).is_some_and(|n| ints.remove(n)),
+            Set::Pack(pack) => match pack.find(pack.first(), text, 0) {
+                Some(pos) => {
+                    pack.remove(pos);
+                    true
+                }
+                None => false,
+            },
+            Set::Table(table) => table.slot(text).map(Slot::remove).is_some(),
+        }
+    }
+
+    /// True if the text is a member. O(1) for a table, O(log N) among integers, O(N) in a listpack.
+    pub fn contains(&self, text: &[u8]) -> bool {
+        match self {
+            Set::Ints(ints) => num::parse_i64(text).is_some_and(|n| ints.contains(n)),
+            Set::Pack(pack) => pack.find(pack.first(), text, 0).is_some(),
+            Set::Table(table) => table.get(text).is_some(),
+        }
+    }
+
+    /// True if a member of another set is one of this too.
+    pub fn contains_item(&self, item: Item<'_>) -> bool {
+        match (self, item) {
+            (Set::Ints(ints), Item::Int(n)) => ints.contains(n),
+            _ => self.contains(item.text(&mut itoa::Buffer::new())),
+        }
+    }
+
+    /// Calls `visit` for every member: integers ascending, those of a listpack in order of arrival. O(N).
+    pub fn for_each(&self, mut visit: impl FnMut(Item<'_>)) {
+        match self {
+            Set::Ints(ints) => ints.iter().for_each(|n| visit(Item::Int(n))),
+            Set::Pack(pack) => pack.iter().for_each(visit),
+            Set::Table(table) => table.for_each(|member| visit(Item::Bytes(member.blob()))),
+        }
+    }
+
+    /// Walks part of the members: see [`Members::scan`]. The small representations are walked by one call.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
+        match self {
+            Set::Table(table) => table.scan(cursor, |member| visit(Item::Bytes(member.blob()))),
+            _ => {
+                self.for_each(visit);
+                0
+            }
+        }
+    }
+
+    /// Shows a uniformly chosen member to `visit`; `draw(n)` returns an unbiased number below `n`. O(1), O(N) in a
+    /// listpack. `None` if the set is empty.
+    pub fn random<R>(&self, mut draw: impl FnMut(u64) -> u64, visit: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+        match self {
+            _ if self.is_empty() => None,
+            Set::Ints(ints) => ints.get(draw(ints.len() as u64) as usize).map(|n| visit(Item::Int(n))),
+            Set::Pack(pack) => pack.item(draw(pack.len() as u64) as i64).map(visit),
+            Set::Table(table) => table.random(draw).map(|member| visit(Item::Bytes(member.blob()))),
+        }
+    }
+
+    /// Shows `count` distinct members, uniformly chosen, to `visit`: all of them if there are no more.
+    ///
+    /// A small part of a table is drawn one by one, what was drawn already being thrown away; otherwise the members are
+    /// gone by in order, and each is taken with the chance that leaves `count` in the end (algorithm S, Knuth, The Art of
+    /// Computer Programming 3.4.2). O(count), or O(N).
+    pub fn sample(&self, count: usize, mut draw: impl FnMut(u64) -> u64, mut visit: impl FnMut(Item<'_>)) {
+        if let Set::Table(table) = self
+            && count < table.len() / 3
+        {
+            let mut drawn = std::collections::HashSet::with_capacity(count);
+            while drawn.len() < count {
+                let member = table.random(&mut draw).expect("there are more members than were drawn");
+                if drawn.insert(member.blob().as_ptr()) {
+                    visit(Item::Bytes(member.blob()));
+                }
+            }
+            return;
+        }
+        let (mut left, mut wanted) = (self.len(), count.min(self.len()));
+        self.for_each(|item| {
+            if wanted > 0 && draw(left as u64) < wanted as u64 {
+                wanted -= 1;
+                visit(item);
+            }
+            left -= 1;
+        });
+    }
+
+    /// The listpack, if the set is one: what DUMP writes.
+    pub fn as_pack(&self) -> Option<&Listpack> {
+        if let Set::Pack(pack) = self { Some(pack) } else { None }
+    }
+
+    /// The intset, if the set is one: what DUMP writes.
+    pub fn as_intset(&self) -> Option<&Intset> {
+        if let Set::Ints(ints) = self { Some(ints) } else { None }
+    }
+}
+
+impl Clone for Set {
+    fn clone(&self) -> Set {
+        match self {
+            Set::Ints(ints) => Set::Ints(ints.clone()),
+            Set::Pack(pack) => Set::Pack(pack.clone()),
+            Set::Table(table) => {
+                let mut copy = Table::new(table.hasher());
+                table.for_each(|member| copy.insert(member.clone()));
+                Set::Table(Box::new(copy))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Set").field("encoding", &self.encoding()).field("len", &self.len()).finish()
+    }
+}
+
+// SAFETY: each representation is one pointer that is given up and taken back whole.
 unsafe impl Collection for Set {
     const TYPE: Type = Type::Set;
 
+    #[inline]
     fn into_raw(self) -> (u8, NonNull<u8>) {
-        (0, NonNull::from(Box::leak(self.0)).cast())
+        match self {
+            Set::Ints(ints) => (0, NonNull::from(Box::leak(ints)).cast()),
+            Set::Pack(pack) => (1, pack.into_raw()),
+            Set::Table(table) => (2, NonNull::from(Box::leak(table)).cast()),
+        }
     }
 
-    unsafe fn from_raw(_: u8, ptr: NonNull<u8>) -> Self {
-        // SAFETY: the caller passes what `into_raw` returned.
-        Set(unsafe { Box::from_raw(ptr.as_ptr().cast()) })
+    #[inline]
+    unsafe fn from_raw(repr: u8, ptr: NonNull<u8>) -> Set {
+        // SAFETY: the caller passes what `into_raw` returned, which says what the pointer is.
+        unsafe {
+            match repr {
+                0 => Set::Ints(Box::from_raw(ptr.as_ptr().cast())),
+                1 => Set::Pack(Listpack::from_raw(ptr)),
+                _ => Set::Table(Box::from_raw(ptr.as_ptr().cast())),
+            }
+        }
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        match self {
+            Set::Ints(ints) => ints.len(),
+            Set::Pack(pack) => pack.len(),
+            Set::Table(table) => table.len(),
+        }
     }
 
     fn encoding(&self) -> &'static str {
-        "hashtable"
+        match self {
+            Set::Ints(_) => "intset",
+            Set::Pack(_) => "listpack",
+            Set::Table(_) => "hashtable",
+        }
     }
 
     fn heap_bytes(&self) -> usize {
-        self.0.iter().map(Vec::capacity).sum()
+        match self {
+            Set::Ints(ints) => size_of::<Intset>() + ints.heap_bytes(),
+            Set::Pack(pack) => pack.heap_bytes(),
+            Set::Table(table) => {
+                let (mut seen, mut bytes, mut cursor) = (0, 0, 0);
+                while seen < SAMPLES {
+                    cursor = table.scan(cursor, |member| {
+                        seen += 1;
+                        bytes += member.blob().heap_bytes();
+                    });
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+                size_of::<Table>() + table.bytes() + bytes * table.len() / seen.max(1)
+            }
+        }
     }
 
     fn blocks(&self) -> usize {
-        self.0.len()
+        match self {
+            Set::Ints(_) => 2,
+            Set::Pack(_) => 1,
+            Set::Table(table) => table.blocks() + 1,
+        }
     }
 }
+
+// A vector of members keeps its answers short of the cost of a table's scan.
+const _: () = assert!(SMALL_MAX >= SAMPLES);
+
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;

@@ -1,0 +1,414 @@
+//! Sets: the rows of their commands and the handlers for single sets. `algebra`: what several sets have in common or not.
+
+mod algebra;
+
+use super::collection::remove_emptied;
+use super::scan::{self, Walk};
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use crate::base::num;
+use crate::config::{Config, EventClass};
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::hash::KeyHasher;
+use crate::store::pack::Item;
+use crate::store::types::set::Policy;
+use crate::store::types::{Collection, Set};
+
+/// Members that SRANDMEMBER repeats at most: more than a reply of a gigabyte can hold.
+const REPEATS_MAX: u64 = 1 << 27;
+/// SPOP takes what stays out of the set, not what goes, if more than this many times as many go.
+const STAY_FACTOR: usize = 5;
+
+const READ: Access = Access::RO.with(Access::ACCESS);
+const DELETE: Access = Access::RW.with(Access::DELETE);
+const SOURCES: &[KeySpec] = &[KeySpec::rest(READ, 1, 1)];
+const STORE: &[KeySpec] = &[KeySpec::one(Access::OW.with(Access::UPDATE), 1), KeySpec::rest(READ, 2, 1)];
+const UNORDERED: &[&str] = &["nondeterministic_output_order"];
+const RANDOM: &[&str] = &["nondeterministic_output"];
+
+/// The rows.
+pub const ROWS: &[Spec] = &[
+    Spec::write("SADD", -3, sadd)
+        .denyoom()
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::INSERT), 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc("Adds members to a set, which is created if need be.", "O(N) for N members.", "key member [member ...]")
+        .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
+    Spec::read("SCARD", 2, scard)
+        .fast()
+        .keys(&[KeySpec::one(Access::RO, 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc("Counts the members of a set.", "O(1)", "key"),
+    Spec::read("SDIFF", -2, algebra::sdiff)
+        .keys(SOURCES)
+        .group(Group::Set, Category::SET, "1.0.0")
+        .tips(UNORDERED)
+        .doc(
+            "Returns the members of the first set that no other set has.",
+            "O(N) for N members of all sets.",
+            "key [key ...]",
+        ),
+    Spec::write("SDIFFSTORE", -3, algebra::sdiffstore)
+        .denyoom()
+        .keys(STORE)
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc(
+            "Stores the members of the first set that no other set has.",
+            "O(N) for N members of all sets.",
+            "destination key [key ...]",
+        ),
+    Spec::read("SINTER", -2, algebra::sinter)
+        .keys(SOURCES)
+        .group(Group::Set, Category::SET, "1.0.0")
+        .tips(UNORDERED)
+        .doc(
+            "Returns the members that all sets have.",
+            "O(N*M) for M sets, the smallest of N members.",
+            "key [key ...]",
+        ),
+    Spec::read("SINTERCARD", -3, algebra::sintercard)
+        .keys(&[KeySpec::keynum(READ, 1)])
+        .group(Group::Set, Category::SET, "7.0.0")
+        .doc(
+            "Counts the members that all sets have.",
+            "O(N*M) for M sets, the smallest of N members.",
+            "numkeys key [key ...] [LIMIT limit]",
+        ),
+    Spec::write("SINTERSTORE", -3, algebra::sinterstore)
+        .denyoom()
+        .keys(STORE)
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc(
+            "Stores the members that all sets have.",
+            "O(N*M) for M sets, the smallest of N members.",
+            "destination key [key ...]",
+        ),
+    Spec::read("SISMEMBER", 3, sismember)
+        .fast()
+        .keys(&[KeySpec::one(Access::RO, 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc("Tells whether a string is a member of a set.", "O(1)", "key member"),
+    Spec::read("SMEMBERS", 2, smembers)
+        .keys(&[KeySpec::one(READ, 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .tips(UNORDERED)
+        .doc("Returns all members of a set.", "O(N) for N members.", "key"),
+    Spec::read("SMISMEMBER", -3, smismember)
+        .fast()
+        .keys(&[KeySpec::one(READ, 1)])
+        .group(Group::Set, Category::SET, "6.2.0")
+        .doc("Tells which of several strings are members of a set.", "O(N) for N strings.", "key member [member ...]"),
+    Spec::write("SMOVE", 4, smove)
+        .fast()
+        .keys(&[KeySpec::one(DELETE.with(Access::ACCESS), 1), KeySpec::one(Access::RW.with(Access::INSERT), 2)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc("Moves a member from one set to another.", "O(1)", "source destination member"),
+    Spec::write("SPOP", -2, spop)
+        .fast()
+        .keys(&[KeySpec::one(DELETE.with(Access::ACCESS), 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .tips(RANDOM)
+        .doc("Removes random members from a set and returns them.", "O(N) for N members removed.", "key [count]")
+        .history(&[("3.2.0", "Added the `count` argument.")]),
+    Spec::read("SRANDMEMBER", -2, srandmember)
+        .keys(&[KeySpec::one(READ, 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .tips(RANDOM)
+        .doc(
+            "Returns random members of a set: different ones, or with repetitions if the count is negative.",
+            "O(N) for a count of N, or for N members if the count is a large part of them.",
+            "key [count]",
+        )
+        .history(&[("2.6.0", "Added the optional `count` argument.")]),
+    Spec::write("SREM", -3, srem)
+        .fast()
+        .keys(&[KeySpec::one(DELETE, 1)])
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc("Removes members from a set.", "O(N) for N members.", "key member [member ...]")
+        .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
+    Spec::read("SSCAN", -3, sscan)
+        .keys(&[KeySpec::one(READ, 1)])
+        .group(Group::Set, Category::SET, "2.8.0")
+        .tips(RANDOM)
+        .doc(
+            "Walks the members of a set, some at a time.",
+            "O(1) for every call. O(N) for a whole walk, where N is the number of members.",
+            "key cursor [MATCH pattern] [COUNT count]",
+        ),
+    Spec::read("SUNION", -2, algebra::sunion)
+        .keys(SOURCES)
+        .group(Group::Set, Category::SET, "1.0.0")
+        .tips(UNORDERED)
+        .doc("Returns the members that any of the sets has.", "O(N) for N members of all sets.", "key [key ...]"),
+    Spec::write("SUNIONSTORE", -3, algebra::sunionstore)
+        .denyoom()
+        .keys(STORE)
+        .group(Group::Set, Category::SET, "1.0.0")
+        .doc(
+            "Stores the members that any of the sets has.",
+            "O(N) for N members of all sets.",
+            "destination key [key ...]",
+        ),
+];
+
+/// When sets change their representation, as the configuration says.
+pub(super) fn policy(config: &Config, hasher: KeyHasher) -> Policy {
+    Policy {
+        intset_entries: config.set_max_intset_entries,
+        listpack_entries: config.set_max_listpack_entries,
+        listpack_value: config.set_max_listpack_value,
+        hasher,
+    }
+}
+
+/// Writes a member.
+fn write_item(reply: &mut Reply<'_>, item: Item<'_>) {
+    match item {
+        Item::Int(n) => reply.bulk_integer(n),
+        Item::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
+
+fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, first, expected) = (args.at(1), args.at(2), args.len() - 2);
+    let Ctx { server, db, at, .. } = ctx;
+    let policy = policy(&server.config, server.hasher);
+    let mut set = server.dbs[*db].write_or_create(key, *at, || Set::for_members(first, expected, &policy))?;
+    set.prepare(expected, &policy);
+    let added = args.iter_from(2).filter(|member| set.insert(member, &policy)).count();
+    drop(set);
+    if added > 0 {
+        ctx.changed(EventClass::Set, "sadd", key);
+    }
+    ctx.reply.integer(added as i64);
+    Ok(Next::Done)
+}
+
+fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let (mut removed, mut emptied) = (0, false);
+    if let Some(mut set) = ctx.db().write::<Set>(key, at)? {
+        for member in args.iter_from(2) {
+            removed += i64::from(set.remove(member));
+            emptied = set.is_empty();
+            if emptied {
+                break;
+            }
+        }
+    }
+    if removed > 0 {
+        ctx.changed(EventClass::Set, "srem", key);
+    }
+    if emptied {
+        remove_emptied(ctx, key);
+    }
+    ctx.reply.integer(removed);
+    Ok(Next::Done)
+}
+
+fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (from, to, member, at) = (args.at(1), args.at(2), args.at(3), ctx.at);
+    let policy = policy(&ctx.server.config, ctx.server.hasher);
+    if ctx.db().lookup_write(from, at).is_none() {
+        ctx.reply.integer(0);
+        return Ok(Next::Done);
+    }
+    // Both are looked at before either changes, and in this order, as both may be of another type.
+    ctx.db().write::<Set>(from, at)?;
+    ctx.db().write::<Set>(to, at)?;
+    let (mut found, mut emptied) = (false, false);
+    if let Some(mut source) = ctx.db().write::<Set>(from, at)? {
+        found = if from == to { source.contains(member) } else { source.remove(member) };
+        emptied = source.is_empty();
+    }
+    if found && from != to {
+        ctx.changed(EventClass::Set, "srem", from);
+        if emptied {
+            remove_emptied(ctx, from);
+        }
+        let mut target = ctx.db().write_or_create(to, at, || Set::for_members(member, 1, &policy))?;
+        let added = target.insert(member, &policy);
+        drop(target);
+        if added {
+            ctx.changed(EventClass::Set, "sadd", to);
+        }
+    }
+    ctx.reply.integer(i64::from(found));
+    Ok(Next::Done)
+}
+
+fn scard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let count = ctx.db().read::<Set>(args.at(1), at)?.map_or(0, |set| set.len());
+    ctx.reply.integer(count as i64);
+    Ok(Next::Done)
+}
+
+fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let found = ctx.db().read::<Set>(args.at(1), at)?.is_some_and(|set| set.contains(args.at(2)));
+    ctx.reply.integer(i64::from(found));
+    Ok(Next::Done)
+}
+
+fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let set = server.dbs[*db].read::<Set>(args.at(1), *at)?;
+    reply.array(args.len() - 2);
+    for member in args.iter_from(2) {
+        reply.integer(i64::from(set.as_ref().is_some_and(|set| set.contains(member))));
+    }
+    Ok(Next::Done)
+}
+
+fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    match server.dbs[*db].read::<Set>(args.at(1), *at)? {
+        Some(set) => {
+            reply.set(set.len());
+            set.for_each(|item| write_item(reply, item));
+        }
+        None => reply.set(0),
+    }
+    Ok(Next::Done)
+}
+
+fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut cursor = scan::cursor(args.at(2))?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(set) = server.dbs[*db].read::<Set>(args.at(1), *at)? else {
+        let array = reply.open_array(0);
+        reply.close_scan(array, 0, 0);
+        return Ok(Next::Done);
+    };
+    let options = scan::Options::parse(args, 3, Walk::Members)?;
+    let array = reply.open_array(0);
+    let (mut seen, mut found, mut buckets) = (0, 0, options.buckets_max());
+    loop {
+        cursor = set.scan(cursor, |item| {
+            seen += 1;
+            if options.matches(item.text(&mut itoa::Buffer::new())) {
+                write_item(reply, item);
+                found += 1;
+            }
+        });
+        buckets -= 1;
+        if cursor == 0 || seen >= options.count || buckets == 0 {
+            break;
+        }
+    }
+    reply.close_scan(array, cursor, found);
+    Ok(Next::Done)
+}
+
+fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    match args.len() {
+        2 => spop_one(ctx, args.at(1)),
+        3 => spop_many(ctx, args.at(1), args.at(2)),
+        _ => Err(ReplyError::SYNTAX),
+    }
+}
+
+fn spop_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    let Some(mut set) = dbs[*db].write::<Set>(key, *at)? else {
+        reply.null();
+        return Ok(Next::Done);
+    };
+    let member = set.random(|n| prng.below(n), |item| item.to_vec()).unwrap_or_default();
+    set.remove(&member);
+    let emptied = set.is_empty();
+    drop(set);
+    reply.bulk(&member);
+    ctx.changed(EventClass::Set, "spop", key);
+    if emptied {
+        remove_emptied(ctx, key);
+    }
+    Ok(Next::Done)
+}
+
+fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
+    let count = num::parse_i64(count).and_then(|count| usize::try_from(count).ok());
+    let count = count.ok_or(ReplyError::new("ERR value is out of range, must be positive"))?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let policy = policy(&server.config, server.hasher);
+    let Server { dbs, prng, background, .. } = &mut **server;
+    let Some(mut set) = dbs[*db].write::<Set>(key, *at)?.filter(|_| count > 0) else {
+        reply.set(0);
+        return Ok(Next::Done);
+    };
+    let (len, count) = (set.len(), count.min(set.len()));
+    reply.set(count);
+    if count == len {
+        set.for_each(|item| write_item(reply, item));
+    } else if (len - count) * STAY_FACTOR > count {
+        let mut popped = Vec::with_capacity(count);
+        set.sample(count, |n| prng.below(n), |item| popped.push(item.to_vec()));
+        for member in &popped {
+            set.remove(member);
+            reply.bulk(member);
+        }
+    } else {
+        // What stays is so little that it moves to a set of its own, and the rest is gone by once.
+        let mut rest = if set.as_intset().is_some() { Set::ints() } else { Set::from_pack(Default::default()) };
+        set.sample(len - count, |n| prng.below(n), |item| _ = rest.insert_item(item, &policy));
+        set.for_each(|item| {
+            if !rest.contains_item(item) {
+                write_item(reply, item);
+            }
+        });
+        background.free(Box::new(std::mem::replace(&mut *set, rest)));
+    }
+    drop(set);
+    ctx.changed(EventClass::Set, "spop", key);
+    if count == len {
+        remove_emptied(ctx, key);
+    }
+    Ok(Next::Done)
+}
+
+fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let count = match args.len() {
+        2 => None,
+        3 => Some(random_count(args.at(2))?),
+        _ => return Err(ReplyError::SYNTAX),
+    };
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    let set = dbs[*db].read::<Set>(args.at(1), *at)?;
+    let mut draw = |n| prng.below(n);
+    match (set, count) {
+        (None, None) => reply.null(),
+        (None, Some(_)) => reply.array(0),
+        (Some(set), None) => _ = set.random(draw, |item| write_item(reply, item)),
+        (Some(set), Some(count)) if count >= 0 => {
+            let count = set.len().min(count as usize);
+            reply.array(count);
+            set.sample(count, draw, |item| write_item(reply, item));
+        }
+        (Some(set), Some(count)) => {
+            reply.array(count.unsigned_abs() as usize);
+            for _ in 0..count.unsigned_abs() {
+                set.random(&mut draw, |item| write_item(reply, item));
+            }
+        }
+    }
+    Ok(Next::Done)
+}
+
+/// The count of a command that draws elements: negative for repetitions.
+// COMPAT: Redis takes any negative count, and then writes a reply until memory is short.
+pub(super) fn random_count(text: &[u8]) -> Result<i64, ReplyError> {
+    match num::parse_i64(text).ok_or(ReplyError::NOT_AN_INTEGER)? {
+        i64::MIN => Err(ReplyError::new(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        count if count < 0 && count.unsigned_abs() > REPEATS_MAX => Err(ReplyError::new("ERR value is out of range")),
+        count => Ok(count),
+    }
+}

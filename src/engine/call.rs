@@ -1,0 +1,90 @@
+//! The call of a handler: what it sees, what becomes of its error, and how it is counted. Everything that runs commands ends
+//! here: what a client sends, what EXEC runs, and the commands of clients that waited.
+
+use crate::base::clock::Now;
+use crate::command::Command;
+use crate::resp::args::Args;
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next, Wait, Way};
+use crate::store::db::Moment;
+
+/// What a handler has left to be done.
+#[derive(Debug)]
+pub(super) struct Called {
+    /// What it asks to happen.
+    pub next: Next,
+    /// Its reply is not one that CLIENT REPLY keeps back.
+    pub out_of_band: bool,
+    /// What the client is to wait for, with [`Next::Block`].
+    pub waits_for: Option<Box<Wait>>,
+}
+
+/// Calls a command's handler; its reply, or its error, is appended to `out`.
+#[inline]
+#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
+pub(super) fn call(
+    server: &mut Server,
+    client: usize,
+    command: &'static Command,
+    args: Args<'_>,
+    hash: Option<u64>,
+    way: Way,
+    out: &mut Out,
+    now: Now,
+) -> Called {
+    let session = &server.sessions[client];
+    let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
+    let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
+    let mut at = Moment::new(now, touch);
+    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
+        at = at.with_hash(key, hash);
+    }
+    if server.pause.is_some() && server.is_paused(true, now) {
+        at = at.keeping_due();
+    }
+    let reply = Reply::new(out, proto);
+    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way, waits_for: None };
+    let outcome = handler(&mut ctx, args);
+    let (out_of_band, waits_for) = (ctx.out_of_band, ctx.waits_for.take());
+    let next = match outcome {
+        Ok(next) => next,
+        Err(error) => {
+            ctx.reply.error(&error);
+            server.stats.count_error(error.code());
+            server.stats.by_command[command.id].failed += 1;
+            Next::Done
+        }
+    };
+    server.report(db);
+    server.clear_garbage(db);
+    Called { next, out_of_band, waits_for }
+}
+
+/// Counts a command that has been answered. `started_ns` is moved to the time at which it ended.
+#[inline]
+pub(super) fn count(server: &mut Server, client: usize, command: &'static Command, started_ns: &mut u64) {
+    let ended_ns = server.clock.mono_ns();
+    let took_ns = ended_ns.saturating_sub(*started_ns);
+    *started_ns = ended_ns;
+    server.stats.command_ns += took_ns;
+    tally(server, client, command, took_ns);
+}
+
+/// The same for a command of a transaction, whose time is also that of EXEC.
+pub(super) fn count_queued(server: &mut Server, client: usize, command: &'static Command, started_ns: &mut u64) {
+    let ended_ns = server.clock.mono_ns();
+    let took_ns = ended_ns.saturating_sub(*started_ns);
+    *started_ns = ended_ns;
+    tally(server, client, command, took_ns);
+}
+
+#[inline]
+fn tally(server: &mut Server, client: usize, command: &'static Command, took_ns: u64) {
+    server.sessions[client].commands += 1;
+    server.stats.commands += 1;
+    let counts = &mut server.stats.by_command[command.id];
+    counts.calls += 1;
+    counts.ns += took_ns;
+}

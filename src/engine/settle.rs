@@ -1,0 +1,113 @@
+//! What follows a command, before anybody's next one: the clients are served that waited for the keys it changed.
+//!
+//! Key events and the marks on watched keys come first; handlers make them as they go. Then come the keys that became
+//! ready, in that order, and for each its clients in the order in which they began to wait. A client is served by running
+//! its command again, whole, at its place in the client's stream of commands; what that changes may make further keys
+//! ready, which come last. Nothing is run for a client that is about to be disconnected: it is in no queue any more.
+
+use super::call::{self, Called};
+use super::dispatch;
+use crate::base::clock::Now;
+use crate::feature::blocking::{KeyId, WaitFor};
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Next, Way};
+use crate::server::session::{Blocked, ClientRef};
+
+/// Serves the clients whose keys have become ready. Their replies are posted to the outbox, and they are noted as resumed.
+///
+/// Keys for which CLIENT PAUSE holds a client back stay ready.
+pub fn serve(server: &mut Server, now: Now, started_ns: &mut u64) {
+    let mut held = Vec::new();
+    while let Some(key) = server.waits.take_ready() {
+        if serve_key(server, key, now, started_ns) {
+            held.push(key);
+        }
+    }
+    held.into_iter().for_each(|key| server.waits.note_ready(key));
+}
+
+/// Serves the clients of one key: those who wait for what it now is, or those who want to know that it is a stream no
+/// more. True if a client is held back.
+fn serve_key(server: &mut Server, key: KeyId, now: Now, started_ns: &mut u64) -> bool {
+    let is = server.awaited_type_now(key, now);
+    let mut held = is.is_some_and(|on| serve_queue(server, key, on, now, started_ns));
+    if is != Some(WaitFor::Stream) {
+        let mut at = server.waits.first(key, WaitFor::Stream);
+        while let Some(turn) = server.waits.turn(at) {
+            at = turn.after;
+            held |= turn.until_deleted && run_again(server, turn.client, now, started_ns) == Again::Held;
+        }
+    }
+    held
+}
+
+/// Serves one queue of a key, as long as the key is what it waits for. True if a client is held back.
+fn serve_queue(server: &mut Server, key: KeyId, on: WaitFor, now: Now, started_ns: &mut u64) -> bool {
+    let (mut at, mut held) = (server.waits.first(key, on), false);
+    while let Some(turn) = server.waits.turn(at) {
+        at = turn.after;
+        match run_again(server, turn.client, now, started_ns) {
+            Again::Held => held = true,
+            Again::Waits => {}
+            // With the last client that waits for it, a key is forgotten.
+            Again::Answered if server.waits.turn(at).is_none() => break,
+            Again::Answered if server.awaited_type_now(key, now) != Some(on) => break,
+            Again::Answered => {}
+        }
+    }
+    held
+}
+
+/// What became of a waiting client.
+#[derive(PartialEq, Eq)]
+enum Again {
+    /// It has its answer.
+    Answered,
+    /// It goes on waiting, where it was.
+    Waits,
+    /// CLIENT PAUSE holds its command back.
+    Held,
+}
+
+/// Runs the command of a waiting client again.
+fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64) -> Again {
+    let Some(waiting) = server.sessions[client].waiting.take() else { return Again::Waits };
+    let (command, args) = (waiting.command, waiting.args.as_args());
+    if server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now) {
+        server.sessions[client].waiting = Some(waiting);
+        return Again::Held;
+    }
+    let blocked = server.sessions[client].blocked.take();
+    let (mut out, posted) = (Out::default(), server.outbox.len());
+    if let Some(error) = dispatch::gate(server, client, command, args) {
+        server.stats.count_error(error.code());
+        server.stats.by_command[command.id].rejected += 1;
+        Reply::new(&mut out, server.sessions[client].proto).error(&error);
+    } else {
+        let Called { next, .. } = call::call(server, client, command, args, None, Way::Again, &mut out, now);
+        if next == Next::Block {
+            let session = &mut server.sessions[client];
+            (session.waiting, session.blocked) = (Some(waiting), blocked);
+            return Again::Waits;
+        }
+        call::count(server, client, command, started_ns);
+    }
+    debug_assert!(matches!(blocked, Some(Blocked::Keys { .. })), "only those who wait for keys have a command to run");
+    if waiting.muted {
+        out = Out::default();
+    }
+    if server.outbox.len() > posted && server.sessions[client].subscribed {
+        server.outbox.deliver(client, posted, &mut out);
+    }
+    server.outbox.reply(client, out);
+    server.stop_waiting(client);
+    let id = server.sessions[client].id;
+    server.resumed.push(ClientRef { index: client, id });
+    Again::Answered
+}
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -1,0 +1,85 @@
+//! Transactions on their way through the engine: which commands MULTI queues, what a refusal does to them, and the run of
+//! the queue as one unit.
+
+use super::call::{self, Called};
+use crate::base::clock::Now;
+use crate::command::Command;
+use crate::command::spec::Flags;
+use crate::resp::error::ReplyError;
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Next, Way};
+use crate::server::session::ReplyMode;
+
+/// True if a command is queued rather than run.
+#[inline]
+pub(super) fn queues(server: &Server, client: usize, command: &Command) -> bool {
+    server.sessions[client].transaction.is_some() && !command.spec.flags.has(Flags::UNQUEUED)
+}
+
+/// What gates look at: a command's flags, and for EXEC also those of the commands it would run.
+#[inline]
+pub(super) fn flags(server: &Server, client: usize, command: &Command) -> Flags {
+    let (own, transaction) = (command.spec.flags, &server.sessions[client].transaction);
+    match transaction {
+        Some(transaction) if is_exec(command) => {
+            let run = transaction.flags;
+            let of = |flag: Flags| if run.has(flag) { flag } else { Flags::NONE };
+            own.with(of(Flags::WRITE)).with(of(Flags::MAY_REPLICATE)).with(of(Flags::DENYOOM))
+        }
+        _ => own,
+    }
+}
+
+fn is_exec(command: &Command) -> bool {
+    command.spec.name == "EXEC"
+}
+
+/// What becomes of a transaction when a command is refused: it will not run. If that command is EXEC it ends here, and the
+/// error says so.
+#[cold]
+pub(super) fn refused(server: &mut Server, client: usize, command: Option<&Command>, error: ReplyError) -> ReplyError {
+    if let Some(transaction) = &mut server.sessions[client].transaction {
+        transaction.broken = true;
+    }
+    if !command.is_some_and(is_exec) {
+        return error;
+    }
+    server.discard_transaction(client);
+    let reason = error.text().strip_prefix(b"ERR ").unwrap_or(error.text());
+    ReplyError::owned([b"EXECABORT Transaction discarded because of: ", reason].concat())
+}
+
+/// Runs the queue of a client's transaction, and ends the transaction. Nobody else is served before it is over.
+///
+/// Each command's reply is kept or dropped as CLIENT REPLY says when it has run, and nothing follows the reply of a CLIENT
+/// KILL that met the client itself.
+pub(super) fn run_queue(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: u64) -> Next {
+    let session = &mut server.sessions[client];
+    let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
+    let queue = queue.unwrap_or_default();
+    if !is_muted(session.reply_mode) {
+        Reply::new(out, session.proto).array(queue.len());
+    }
+    let (mut next, mut time_ns) = (Next::Done, started_ns);
+    for queued in &queue {
+        let (command, args, mark) = (queued.command, queued.args.as_args(), out.mark());
+        let called = call::call(server, client, command, args, None, Way::Queued, out, now);
+        let Called { next: asked, out_of_band, .. } = called;
+        debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
+        if next == Next::Close || (is_muted(server.sessions[client].reply_mode) && !out_of_band) {
+            out.truncate(mark);
+        }
+        if asked == Next::Close {
+            next = Next::Close;
+        }
+        call::count_queued(server, client, command, &mut time_ns);
+    }
+    server.sessions[client].transaction = None;
+    next
+}
+
+fn is_muted(mode: ReplyMode) -> bool {
+    matches!(mode, ReplyMode::Off | ReplyMode::Skipping)
+}

@@ -1,0 +1,291 @@
+//! Who waits for which key: a queue for each key and type awaited, and the keys that have become ready.
+//!
+//! # Invariants
+//! - A key is known while somebody waits for it, and no longer.
+//! - A client has one place at most in the queues of a key, however often it named the key.
+//! - Within a queue, clients stand in the order in which they began to wait; a client that is run and cannot be served
+//!   keeps its place. Ready keys stand in the order in which they became ready, none twice.
+//! - To begin to wait, to stop (from the middle of a queue too), to note a key as ready and to find the next client all
+//!   cost O(1) per key named.
+//!
+//! Called by the server, which knows clients by the index of their session. Knows no commands, no values and no time: the
+//! caller says when a key is worth looking at.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use slab::Slab;
+
+/// What a client waits for: a key that holds a value of this type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// A list, which is never empty.
+    List,
+    /// A sorted set, which is never empty.
+    SortedSet,
+    /// A stream, of which more than its existence matters.
+    Stream,
+}
+
+impl WaitFor {
+    const COUNT: usize = 3;
+
+    /// The type that a value's name stands for, if clients can wait for it.
+    pub fn of_type(name: &str) -> Option<WaitFor> {
+        match name {
+            "list" => Some(WaitFor::List),
+            "zset" => Some(WaitFor::SortedSet),
+            "stream" => Some(WaitFor::Stream),
+            _ => None,
+        }
+    }
+}
+
+/// A client's place in a queue.
+#[derive(Debug)]
+struct Place {
+    client: u32,
+    key: u32,
+    before: Option<u32>,
+    after: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Queue {
+    first: Option<u32>,
+    last: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Key {
+    db: u32,
+    name: Arc<[u8]>,
+    queues: [Queue; WaitFor::COUNT],
+    /// Places in all queues.
+    places: u32,
+    /// Those of them whose clients want to know when the key goes away.
+    until_deleted: u32,
+    /// It is among the ready keys.
+    ready: bool,
+}
+
+#[derive(Debug)]
+struct Client {
+    on: WaitFor,
+    until_deleted: bool,
+    places: Box<[u32]>,
+}
+
+/// A key that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyId(u32);
+
+/// A client's turn: who it is, and where the queue goes on after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Index of the client's session.
+    pub client: usize,
+    /// The client also wants to know that the key has gone.
+    pub until_deleted: bool,
+    /// Who comes after it. Good until somebody other than this client stops waiting.
+    pub after: Cursor,
+}
+
+/// A position in a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor(Option<u32>);
+
+/// All waits for keys.
+#[derive(Debug, Default)]
+pub struct Waits {
+    keys: Slab<Key>,
+    /// Keys by name, for each database that was ever waited in.
+    by_name: Vec<HashMap<Arc<[u8]>, u32>>,
+    places: Slab<Place>,
+    clients: HashMap<u32, Client>,
+    ready: VecDeque<u32>,
+    until_deleted_keys: usize,
+}
+
+impl Waits {
+    /// True when nobody waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Number of keys that are waited for.
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Number of keys of which somebody wants to know when they go away.
+    pub fn keys_until_deleted(&self) -> usize {
+        self.until_deleted_keys
+    }
+
+    /// Number of clients that wait.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// True if a key has become ready and has not been looked at.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Puts a client, which waits for nothing yet, at the end of the queues of some keys; a key named twice counts once.
+    pub fn begin<'k>(
+        &mut self,
+        client: usize,
+        db: usize,
+        names: impl Iterator<Item = &'k [u8]>,
+        on: WaitFor,
+        until_deleted: bool,
+    ) {
+        let client = client as u32;
+        debug_assert!(!self.clients.contains_key(&client), "a client waits once");
+        let mut places = Vec::new();
+        for name in names {
+            let key = self.key_of(db, name);
+            // A place of this client can only be the last of its queue, as no one else has come since.
+            let last = self.keys[key as usize].queues[on as usize].last;
+            if last.is_none_or(|last| self.places[last as usize].client != client) {
+                places.push(self.join(client, key, on, until_deleted));
+            }
+        }
+        self.clients.insert(client, Client { on, until_deleted, places: places.into() });
+    }
+
+    /// The number of a key, which is made known if it was not.
+    fn key_of(&mut self, db: usize, name: &[u8]) -> u32 {
+        if self.by_name.len() <= db {
+            self.by_name.resize_with(db + 1, HashMap::new);
+        }
+        if let Some(&key) = self.by_name[db].get(name) {
+            return key;
+        }
+        let name: Arc<[u8]> = name.into();
+        let key = Key {
+            db: db as u32,
+            name: Arc::clone(&name),
+            queues: Default::default(),
+            places: 0,
+            until_deleted: 0,
+            ready: false,
+        };
+        let key = self.keys.insert(key) as u32;
+        self.by_name[db].insert(name, key);
+        key
+    }
+
+    fn join(&mut self, client: u32, key: u32, on: WaitFor, until_deleted: bool) -> u32 {
+        let queue = &mut self.keys[key as usize].queues[on as usize];
+        let before = queue.last;
+        let place = self.places.insert(Place { client, key, before, after: None }) as u32;
+        queue.last = Some(place);
+        match before {
+            Some(before) => self.places[before as usize].after = Some(place),
+            None => queue.first = Some(place),
+        }
+        let key = &mut self.keys[key as usize];
+        key.places += 1;
+        if until_deleted {
+            self.until_deleted_keys += usize::from(key.until_deleted == 0);
+            key.until_deleted += 1;
+        }
+        place
+    }
+
+    /// Takes a client out of all queues. False if it did not wait. O(1) per key it waited for.
+    pub fn end(&mut self, client: usize) -> bool {
+        let Some(Client { on, until_deleted, places }) = self.clients.remove(&(client as u32)) else { return false };
+        for &place in &places {
+            let Place { key, before, after, .. } = self.places.remove(place as usize);
+            if let Some(before) = before {
+                self.places[before as usize].after = after;
+            }
+            if let Some(after) = after {
+                self.places[after as usize].before = before;
+            }
+            let found = &mut self.keys[key as usize];
+            let queue = &mut found.queues[on as usize];
+            queue.first = if before.is_none() { after } else { queue.first };
+            queue.last = if after.is_none() { before } else { queue.last };
+            found.places -= 1;
+            if until_deleted {
+                found.until_deleted -= 1;
+                self.until_deleted_keys -= usize::from(found.until_deleted == 0);
+            }
+            if found.places == 0 {
+                self.forget_key(key);
+            }
+        }
+        true
+    }
+
+    fn forget_key(&mut self, key: u32) {
+        let Key { db, name, ready, .. } = self.keys.remove(key as usize);
+        self.by_name[db as usize].remove(&name);
+        if ready {
+            // Only while CLIENT PAUSE holds keys back: else a key is taken out of this list before anybody is served.
+            self.ready.retain(|&other| other != key);
+        }
+    }
+
+    /// The key of a name, if somebody waits for it. O(1).
+    pub fn find(&self, db: usize, name: &[u8]) -> Option<KeyId> {
+        self.by_name.get(db)?.get(name).copied().map(KeyId)
+    }
+
+    /// The keys of a database that somebody waits for, in no particular order. O(keys waited for in all databases).
+    pub fn keys_of(&self, db: usize) -> Vec<KeyId> {
+        let of_db = self.keys.iter().filter(|(_, key)| key.db as usize == db);
+        of_db.map(|(id, _)| KeyId(id as u32)).collect()
+    }
+
+    /// Database and name of a key.
+    pub fn name(&self, key: KeyId) -> (usize, &Arc<[u8]>) {
+        let key = &self.keys[key.0 as usize];
+        (key.db as usize, &key.name)
+    }
+
+    /// True if a change that leaves the key with a value of this type (`None`: of a type nobody can wait for, or without
+    /// a value) concerns a client.
+    pub fn concerns(&self, key: KeyId, now: Option<WaitFor>) -> bool {
+        let key = &self.keys[key.0 as usize];
+        let awaited = now.is_some_and(|now| key.queues[now as usize].first.is_some());
+        awaited || (now != Some(WaitFor::Stream) && key.until_deleted > 0)
+    }
+
+    /// Notes a key as ready, behind those that are already. O(1).
+    pub fn note_ready(&mut self, key: KeyId) {
+        if !std::mem::replace(&mut self.keys[key.0 as usize].ready, true) {
+            self.ready.push_back(key.0);
+        }
+    }
+
+    /// Takes the key that became ready first.
+    pub fn take_ready(&mut self) -> Option<KeyId> {
+        let key = self.ready.pop_front()?;
+        self.keys[key as usize].ready = false;
+        Some(KeyId(key))
+    }
+
+    /// Where the queue of a key for values of a type begins; nowhere, if nobody waits for the key any more.
+    pub fn first(&self, key: KeyId, on: WaitFor) -> Cursor {
+        Cursor(self.keys.get(key.0 as usize).and_then(|key| key.queues[on as usize].first))
+    }
+
+    /// The client at a position.
+    pub fn turn(&self, at: Cursor) -> Option<Turn> {
+        let place = &self.places[at.0? as usize];
+        let until_deleted = self.clients[&place.client].until_deleted;
+        Some(Turn { client: place.client as usize, until_deleted, after: Cursor(place.after) })
+    }
+}
+
+#[cfg(test)]
+#[path = "blocking_tests.rs"]
+mod tests;

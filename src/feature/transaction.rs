@@ -1,0 +1,174 @@
+//! Who watches which key, so that a change of it spoils their transactions.
+//!
+//! # Invariants
+//! - A key is known while somebody watches it, and no longer.
+//! - A client's record of a key holds its place among the key's watchers, and the other way round, so that to watch, to be
+//!   forgotten and to find the watchers of a key cost O(1) per key.
+//!
+//! Called by the server, which knows clients by the index of their session. Knows no values and no time: whether a key
+//! was there when the watch began is told, as a key that was there and is gone without a change has expired.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+#[derive(Debug)]
+struct Key {
+    db: u32,
+    name: Arc<[u8]>,
+    /// Clients, in no particular order.
+    watchers: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    /// Place among the key's watchers.
+    place: u32,
+    existed: bool,
+}
+
+/// A key that a client watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched<'w> {
+    /// Index of the database.
+    pub db: usize,
+    /// Its name.
+    pub name: &'w [u8],
+    /// It was there when the watch began.
+    pub existed: bool,
+}
+
+/// All watches.
+#[derive(Debug, Default)]
+pub struct Watches {
+    keys: Slab<Key>,
+    /// Keys by name, for each database in which anything was ever watched.
+    by_name: Vec<HashMap<Arc<[u8]>, u32>>,
+    /// For each client that watches: its keys.
+    clients: HashMap<u32, HashMap<u32, Record>>,
+}
+
+impl Watches {
+    /// True when nobody watches anything.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Number of keys that are watched, by however many.
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Number of clients that watch.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// How many keys a client watches.
+    pub fn count_of(&self, client: usize) -> usize {
+        self.clients.get(&(client as u32)).map_or(0, HashMap::len)
+    }
+
+    /// The keys a client watches, in no particular order.
+    pub fn of(&self, client: usize) -> impl Iterator<Item = Watched<'_>> {
+        self.clients.get(&(client as u32)).into_iter().flatten().map(|(&key, record)| {
+            let key = &self.keys[key as usize];
+            Watched { db: key.db as usize, name: &key.name, existed: record.existed }
+        })
+    }
+
+    /// The watchers of a key, in no particular order. O(1).
+    pub fn watchers(&self, db: usize, name: &[u8]) -> &[u32] {
+        let key = self.by_name.get(db).and_then(|names| names.get(name));
+        key.map_or(&[], |&key| &self.keys[key as usize].watchers)
+    }
+
+    /// The keys of a database that are watched, in no particular order. O(keys watched in all databases).
+    pub fn names_in(&self, db: usize) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.keys.iter().filter(move |(_, key)| key.db as usize == db).map(|(_, key)| &key.name)
+    }
+
+    /// Begins to watch a key; a second time changes nothing. O(1).
+    pub fn watch(&mut self, client: usize, db: usize, name: &[u8], existed: bool) {
+        if self.by_name.len() <= db {
+            self.by_name.resize_with(db + 1, HashMap::new);
+        }
+        let known = self.by_name[db].get(name).copied();
+        let id = known.unwrap_or_else(|| {
+            let name: Arc<[u8]> = name.into();
+            let key = Key { db: db as u32, name: Arc::clone(&name), watchers: Vec::new() };
+            let id = self.keys.insert(key) as u32;
+            self.by_name[db].insert(name, id);
+            id
+        });
+        let watchers = &mut self.keys[id as usize].watchers;
+        self.clients.entry(client as u32).or_default().entry(id).or_insert_with(|| {
+            watchers.push(client as u32);
+            Record { place: watchers.len() as u32 - 1, existed }
+        });
+    }
+
+    /// Ends all watches of a client. O(1) for each.
+    pub fn forget(&mut self, client: usize) {
+        for (id, record) in self.clients.remove(&(client as u32)).into_iter().flatten() {
+            let key = &mut self.keys[id as usize];
+            key.watchers.swap_remove(record.place as usize);
+            if let Some(moved) = key.watchers.get(record.place as usize) {
+                let records = self.clients.get_mut(moved).and_then(|keys| keys.get_mut(&id));
+                records.expect("a watcher has a record of its key").place = record.place;
+            }
+            if key.watchers.is_empty() {
+                let Key { db, name, .. } = self.keys.remove(id as usize);
+                self.by_name[db as usize].remove(&name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::base::prng::Prng;
+
+    /// The twin is a map from client, database and key to what was told first.
+    #[test]
+    fn any_history_leaves_what_a_map_would_hold() {
+        let names: [&[u8]; 4] = [b"", b"a", b"b", b"abc"];
+        for seed in 0..40 {
+            let mut prng = Prng::seeded(seed);
+            let mut below = |n: usize| prng.below(n as u64) as usize;
+            let (mut watches, mut twin) = (Watches::default(), BTreeMap::new());
+            for _ in 0..400 {
+                let (client, db, name, existed) = (below(6), below(2), names[below(4)], below(2) == 0);
+                if below(5) > 0 {
+                    watches.watch(client, db, name, existed);
+                    twin.entry((client, db, name)).or_insert(existed);
+                } else {
+                    watches.forget(client);
+                    twin.retain(|(other, _, _), _| *other != client);
+                }
+                let mut own: Vec<_> = watches.of(client).map(|key| (key.db, key.name, key.existed)).collect();
+                own.sort_unstable();
+                let of_client = twin.iter().filter(|(key, _)| key.0 == client);
+                let expected: Vec<_> = of_client.map(|((_, db, name), existed)| (*db, *name, *existed)).collect();
+                assert_eq!((watches.count_of(client), own), (expected.len(), expected), "seed {seed}");
+                let mut keys: Vec<_> = twin.keys().map(|(_, db, name)| (*db, *name)).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                assert_eq!((watches.keys(), watches.is_empty()), (keys.len(), keys.is_empty()), "seed {seed}");
+                let mut here: Vec<_> = watches.names_in(db).map(|name| (db, &**name)).collect();
+                here.sort_unstable();
+                keys.retain(|key| key.0 == db);
+                assert_eq!(here, keys, "seed {seed}");
+                let mut watchers = watches.watchers(db, name).to_vec();
+                watchers.sort_unstable();
+                let of_key = twin.keys().filter(|key| (key.1, key.2) == (db, name));
+                assert_eq!(watchers, of_key.map(|key| key.0 as u32).collect::<Vec<_>>(), "seed {seed}");
+            }
+        }
+    }
+}

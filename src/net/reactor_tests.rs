@@ -1,0 +1,158 @@
+//! Clients that wait for keys, over real sockets. The commands are those of `command::probe`.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::*;
+use crate::base::clock::SystemClock;
+use crate::config::Config;
+use crate::server::{Identity, Seeds};
+use crate::sys::bg::Background;
+use crate::sys::listen;
+
+/// A client, whose reads fail rather than wait for ever.
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("the loop listens");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        Client(stream)
+    }
+
+    fn send(&mut self, lines: &str) {
+        self.0.write_all(lines.as_bytes()).expect("the loop reads");
+    }
+
+    fn expect(&mut self, reply: &str) {
+        let mut bytes = vec![0; reply.len()];
+        self.0.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{error} instead of {reply:?}"));
+        assert_eq!(String::from_utf8_lossy(&bytes), reply);
+    }
+
+    fn ask(&mut self, line: &str, reply: &str) {
+        self.send(line);
+        self.expect(reply);
+    }
+
+    /// Asks until INFO says so.
+    fn until(&mut self, field: &str) {
+        for _ in 0..100_000 {
+            self.send("INFO clients\r\n");
+            let mut header = Vec::new();
+            while !header.ends_with(b"\r\n") {
+                let mut byte = [0];
+                self.0.read_exact(&mut byte).expect("a header");
+                header.push(byte[0]);
+            }
+            let len: usize = String::from_utf8_lossy(&header[1..header.len() - 2]).parse().expect("a length");
+            let mut text = vec![0; len + 2];
+            self.0.read_exact(&mut text).expect("the report");
+            if String::from_utf8_lossy(&text).contains(&format!("{field}\r\n")) {
+                return;
+            }
+        }
+        panic!("{field} never came");
+    }
+}
+
+/// Runs a loop beside a test, and ends it after.
+fn with_loop(test: impl FnOnce(&dyn Fn() -> Client)) {
+    let socket = listen::tcp("127.0.0.1", 0, 16).expect("a free port");
+    let address: SocketAddr = socket.address.parse().expect("an address");
+    let looping = std::thread::spawn(move || {
+        let (clock, background) = (Rc::new(SystemClock::start()), Background::default());
+        let seeds = Seeds { hash: [1; 16], prng: 1 };
+        let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, clock, background);
+        let signals = Signals::none().expect("a pair of sockets");
+        let mut reactor = Reactor::new(server, vec![socket], signals, Notifier::default()).expect("a poll");
+        reactor.run().expect("the poll works");
+    });
+    test(&|| Client::connect(address));
+    Client::connect(address).ask("ABORT\r\n", "+OK\r\n");
+    looping.join().expect("the loop does not panic");
+}
+
+#[test]
+fn a_served_client_goes_on_with_its_input() {
+    with_loop(|connect| {
+        let (mut waiter, mut other) = (connect(), connect());
+        waiter.send("TAKE k 0\r\nECHO one\r\nTAKE j 0\r\nECHO two\r\nECHO th");
+        other.until("blocked_clients:1");
+        other.ask("SET k 1\r\nEXISTS k\r\n", "+OK\r\n:0\r\n");
+        waiter.expect("$1\r\nk\r\n$3\r\none\r\n");
+        other.until("total_blocking_keys:1");
+        other.ask("SET j 1\r\n", "+OK\r\n");
+        waiter.expect("$1\r\nj\r\n$3\r\ntwo\r\n");
+        waiter.ask("ree\r\n", "$5\r\nthree\r\n");
+        // One client's pipeline may make another wait and serve it.
+        waiter.send("TAKE k 0\r\n");
+        other.until("blocked_clients:1");
+        other.ask("SET k 1\r\nTAKE k 0\r\n", "+OK\r\n");
+        waiter.expect("$1\r\nk\r\n");
+        waiter.ask("SET k 2\r\nECHO x\r\n", "+OK\r\n$1\r\nx\r\n");
+        other.ask("ECHO y\r\n", "$1\r\nk\r\n$1\r\ny\r\n");
+    });
+}
+
+#[test]
+fn a_wait_ends_by_its_time_and_the_client_goes_on() {
+    with_loop(|connect| {
+        let mut client = connect();
+        client.ask("TAKE k 20\r\nECHO x\r\n", "*-1\r\n$1\r\nx\r\n");
+        client.ask("MULTI\r\nTAKE k 0\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n*-1\r\n");
+    });
+}
+
+#[test]
+fn nothing_is_taken_for_a_client_that_has_gone() {
+    with_loop(|connect| {
+        let (mut waiter, mut other) = (connect(), connect());
+        waiter.send("TAKE k 0\r\n");
+        other.until("blocked_clients:1");
+        drop(waiter);
+        other.until("connected_clients:1");
+        // Its last bytes and its end come together.
+        let mut waiter = connect();
+        waiter.send("TAKE k 0\r\n");
+        waiter.0.shutdown(Shutdown::Write).expect("it was open");
+        assert_eq!(waiter.0.read(&mut [0; 8]).expect("an orderly end"), 0);
+        other.until("connected_clients:1");
+        other.ask("SET k 1\r\nEXISTS k\r\n", "+OK\r\n:1\r\n");
+        other.until("total_blocking_keys:0");
+    });
+}
+
+#[test]
+fn a_client_held_back_by_a_pause_is_served_when_it_ends() {
+    with_loop(|connect| {
+        let (mut waiter, mut other) = (connect(), connect());
+        waiter.send("TAKE k 0\r\n");
+        other.until("blocked_clients:1");
+        other.ask(
+            "MULTI\r\nSET k 1\r\nCLIENT PAUSE 50 WRITE\r\nEXEC\r\n",
+            "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n",
+        );
+        waiter.expect("$1\r\nk\r\n");
+    });
+}
+
+#[test]
+fn a_queue_counts_as_input() {
+    with_loop(|connect| {
+        let (mut client, mut other) = (connect(), connect());
+        other.ask("CONFIG SET client-query-buffer-limit 1mb\r\n", "+OK\r\n");
+        client.ask("MULTI\r\n", "+OK\r\n");
+        let command = format!("*2\r\n$4\r\nECHO\r\n$300000\r\n{}\r\n", "x".repeat(300_000));
+        for _ in 0..3 {
+            client.ask(&command, "+QUEUED\r\n");
+        }
+        client.send(&command);
+        let mut rest = Vec::new();
+        // Closed with bytes on their way, or in good order.
+        let _ = client.0.read_to_end(&mut rest);
+        other.until("connected_clients:1");
+        other.ask("ECHO x\r\n", "$1\r\nx\r\n");
+    });
+}

@@ -1,0 +1,107 @@
+//! The transactions of clients: what MULTI has queued, and what spoils it.
+//!
+//! A transaction is a part of its client's session. Who watches which key is `feature::transaction`'s; running the queue is
+//! the engine's.
+
+use super::Server;
+use crate::base::clock::Now;
+use crate::command::Command;
+use crate::command::spec::Flags;
+use crate::resp::args::{Args, OwnedArgs, Span};
+
+/// A command that waits for EXEC.
+#[derive(Debug)]
+pub struct Queued {
+    /// The command.
+    pub command: &'static Command,
+    /// Its arguments.
+    pub args: OwnedArgs,
+}
+
+/// What came after MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The commands, in order; taken out while EXEC runs them.
+    pub queue: Vec<Queued>,
+    /// How many there are, or were before EXEC took them.
+    pub count: usize,
+    /// The flags of all of them together.
+    pub flags: Flags,
+    /// Bytes of their arguments, and of the lists of where each lies.
+    pub arg_bytes: usize,
+    /// A command was refused, so EXEC will refuse all of them.
+    pub broken: bool,
+}
+
+impl Transaction {
+    /// Bytes the queue takes. They count towards `client-query-buffer-limit`, together with the input that has not been
+    /// parsed: neither has run.
+    // COMPAT: Redis counts the arguments alone, so that a queue of many short commands may grow to many times the limit.
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Transaction>() + self.queue.capacity() * size_of::<Queued>() + self.arg_bytes
+    }
+}
+
+impl Server {
+    /// Queues a command. When EXEC is bound to fail nothing is kept, as nothing will be run.
+    pub fn queue(&mut self, client: usize, command: &'static Command, args: Args<'_>) {
+        let session = &mut self.sessions[client];
+        let Some(transaction) = session.transaction.as_mut() else { return };
+        if transaction.broken || session.watch_broken {
+            return;
+        }
+        transaction.queue.push(Queued { command, args: OwnedArgs::copy(args) });
+        transaction.count += 1;
+        transaction.flags = transaction.flags.with(command.spec.flags);
+        transaction.arg_bytes += args.total_bytes() + args.len() * size_of::<Span>();
+    }
+
+    /// Ends a client's transaction, if there is one, and its watches.
+    pub fn discard_transaction(&mut self, client: usize) {
+        self.sessions[client].transaction = None;
+        self.unwatch(client);
+    }
+
+    /// Watches a key of the client's database.
+    pub fn watch(&mut self, client: usize, key: &[u8], now: Now) {
+        let db = self.sessions[client].db;
+        let existed = self.is_live(db, key, now);
+        self.watches.watch(client, db, key, existed);
+        self.note_wanted_events();
+    }
+
+    /// Ends the watches of a client, and forgets what has become of them.
+    pub fn unwatch(&mut self, client: usize) {
+        self.watches.forget(client);
+        self.note_wanted_events();
+        self.sessions[client].watch_broken = false;
+    }
+
+    /// True if a watched key has changed or expired since.
+    // COMPAT: a key that had expired before it was watched may go, in whichever way, and nothing has changed.
+    pub fn has_broken_watch(&self, client: usize, now: Now) -> bool {
+        let expired = || self.watches.of(client).any(|key| key.existed && !self.is_live(key.db, key.name, now));
+        self.sessions[client].watch_broken || expired()
+    }
+
+    /// Spoils the transactions of those who watch a key.
+    pub(super) fn break_watches(&mut self, db: usize, key: &[u8]) {
+        for client in self.watches.watchers(db, key).to_vec() {
+            self.watches.forget(client as usize);
+            self.sessions[client as usize].watch_broken = true;
+        }
+    }
+
+    /// The watched keys of a database that are there.
+    pub(super) fn live_watched(&self, db: usize, now: Now) -> Vec<std::sync::Arc<[u8]>> {
+        if self.watches.is_empty() {
+            return Vec::new();
+        }
+        self.watches.names_in(db).filter(|name| self.is_live(db, name, now)).cloned().collect()
+    }
+
+    fn is_live(&self, db: usize, key: &[u8], now: Now) -> bool {
+        let entry = self.dbs[db].peek(key);
+        entry.is_some_and(|entry| entry.deadline_ms().is_none_or(|deadline_ms| deadline_ms > now.unix_ms))
+    }
+}

@@ -1,0 +1,147 @@
+//! Clients that wait for keys: how a handler asks for it, what is kept of its command, and which change ends the wait.
+//!
+//! The queues are `feature::blocking`'s. A change of a key only notes it as ready here; the engine serves the clients once
+//! the command that made the change is over, by running their commands again.
+
+use super::Server;
+use super::session::Blocked;
+use crate::base::clock::Now;
+use crate::command::Command;
+use crate::feature::blocking::{KeyId, WaitFor};
+use crate::resp::args::OwnedArgs;
+use crate::resp::reply::Reply;
+use crate::store::entry::Entry;
+
+/// What a client that has waited in vain is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NullReply {
+    /// The absence of a value.
+    Null,
+    /// The absence of an array.
+    NullArray,
+}
+
+impl NullReply {
+    /// Writes it.
+    pub fn write(self, reply: &mut Reply<'_>) {
+        match self {
+            NullReply::Null => reply.null(),
+            NullReply::NullArray => reply.null_array(),
+        }
+    }
+}
+
+/// What a handler says when its command cannot be answered yet.
+#[derive(Debug)]
+pub struct Wait {
+    /// Keys of the selected database; one that changes to the awaited type, or is added to, ends the wait.
+    pub keys: Vec<Box<[u8]>>,
+    /// The type awaited.
+    pub on: WaitFor,
+    /// Milliseconds until the wait ends in any case; 0 to wait for ever. A command that is run again keeps its first end.
+    pub timeout_ms: u64,
+    /// What is answered then.
+    pub on_timeout: NullReply,
+    /// The command line to run again, name included, if it is another than the one given. Kept from then on.
+    pub args: Option<OwnedArgs>,
+    /// The wait also ends when a key goes away or changes to another type.
+    pub until_deleted: bool,
+}
+
+/// What is kept of a command whose client waits for keys.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The command.
+    pub command: &'static Command,
+    /// Its arguments.
+    pub args: OwnedArgs,
+    /// Monotonic millisecond at which the wait ends, `u64::MAX` for never.
+    pub until_ms: u64,
+    /// What is answered then.
+    pub on_timeout: NullReply,
+    /// CLIENT REPLY keeps the reply back.
+    pub muted: bool,
+}
+
+impl Server {
+    /// Makes a client wait for keys. `args` is its command line, which is copied unless the wait brings another.
+    pub fn wait_for_keys(
+        &mut self,
+        client: usize,
+        command: &'static Command,
+        wait: Wait,
+        args: impl FnOnce() -> OwnedArgs,
+        muted: bool,
+        now: Now,
+    ) {
+        let until_ms = match wait.timeout_ms {
+            0 => u64::MAX,
+            timeout_ms => now.mono_ms().saturating_add(timeout_ms),
+        };
+        let session = &mut self.sessions[client];
+        let (db, args) = (session.db, wait.args.unwrap_or_else(args));
+        session.waiting = Some(Box::new(Waiting { command, args, until_ms, on_timeout: wait.on_timeout, muted }));
+        self.waits.begin(client, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
+        self.note_wanted_events();
+        self.block(client, Blocked::Keys { until_ms });
+    }
+
+    /// Takes a client out of the queues, if it is in any: nothing is done for it any more.
+    pub fn stop_waiting(&mut self, client: usize) {
+        if !self.waits.is_empty() && self.waits.end(client) {
+            self.note_wanted_events();
+        }
+    }
+
+    /// Notes that a key changed, or came or went: transactions that watch it will fail, and clients that wait for it may
+    /// have their turn. Costs a test of two numbers when nobody does either.
+    #[inline]
+    pub fn touch(&mut self, db: usize, key: &[u8]) {
+        if !self.waits.is_empty() {
+            self.touch_awaited(db, key);
+        }
+        if !self.watches.is_empty() {
+            self.break_watches(db, key);
+        }
+    }
+
+    /// The same, for those who wait alone.
+    #[cold]
+    pub(super) fn touch_awaited(&mut self, db: usize, key: &[u8]) {
+        if let Some(key) = self.waits.find(db, key) {
+            self.consider_ready(key);
+        }
+    }
+
+    /// Notes a key as ready if its present value concerns somebody who waits for it.
+    fn consider_ready(&mut self, key: KeyId) {
+        let (db, name) = self.waits.name(key);
+        let now = self.dbs[db].peek(name).and_then(|entry| awaited_type(&entry));
+        if self.waits.concerns(key, now) {
+            self.waits.note_ready(key);
+        }
+    }
+
+    /// Looks at all keys of a database that somebody waits for, after they changed together. O(keys waited for).
+    pub fn touch_awaited_of(&mut self, db: usize) {
+        if !self.waits.is_empty() {
+            self.waits.keys_of(db).into_iter().for_each(|key| self.consider_ready(key));
+        }
+    }
+
+    /// The type of a key's value, if it is live and clients can wait for it.
+    pub fn awaited_type_now(&self, key: KeyId, now: Now) -> Option<WaitFor> {
+        let (db, name) = self.waits.name(key);
+        let entry = self.dbs[db].peek(name)?;
+        let due = entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.unix_ms);
+        if due { None } else { awaited_type(&entry) }
+    }
+}
+
+fn awaited_type(entry: &Entry) -> Option<WaitFor> {
+    // The tests of the engine wait for strings, to depend on no other family.
+    if cfg!(test) && entry.type_of().name() == "string" {
+        return Some(WaitFor::List);
+    }
+    WaitFor::of_type(entry.type_of().name())
+}
