@@ -13,6 +13,7 @@ mod dispatch;
 mod expire;
 mod expiry;
 mod hash;
+mod hash_expiry;
 mod info;
 mod introspect;
 mod keys;
