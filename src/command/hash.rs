@@ -256,7 +256,7 @@ fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8], now_ms:
 
 /// Sets the fields and values from the third argument on. Returns how many fields are new.
 fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<usize, ReplyError> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(ReplyError::arity(&ctx.command.full_name));
     }
     let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));

@@ -222,14 +222,14 @@ pub struct Db {
     pub(super) timed: Timed,
     pub(super) stats: DbStats,
     pub(super) notebook: Notebook,
-    garbage: Garbage,
+    pub(super) garbage: Garbage,
     /// Hashes that were left with due fields, as one visit must not take too long.
     pub(super) overdue: Overdue,
 }
 
 /// Values that have left the database and would take long to free here.
 #[derive(Default)]
-struct Garbage(Vec<Box<dyn Send>>);
+pub(super) struct Garbage(Vec<Box<dyn Send>>);
 
 impl fmt::Debug for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,7 +240,7 @@ impl fmt::Debug for Garbage {
 impl Garbage {
     /// Drops an entry, or keeps it for whoever takes the garbage.
     #[inline]
-    fn discard(&mut self, entry: Entry) {
+    pub(super) fn discard(&mut self, entry: Entry) {
         if entry.is_costly_to_free() {
             self.0.push(Box::new(entry));
         }
@@ -311,11 +311,6 @@ impl Db {
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Box<dyn Send>> {
         self.garbage.0.pop()
-    }
-
-    /// Drops an entry that has left, or keeps it for [`Db::take_garbage`].
-    pub(super) fn discard(&mut self, entry: Entry) {
-        self.garbage.discard(entry);
     }
 
     /// Zeroes the counters.
@@ -619,7 +614,13 @@ impl Db {
 
 /// Accounts for a due key that a lookup met and took out.
 #[cold]
-fn collect_due(timed: &mut Timed, stats: &mut DbStats, notebook: &mut Notebook, garbage: &mut Garbage, entry: Entry) {
+pub(super) fn collect_due(
+    timed: &mut Timed,
+    stats: &mut DbStats,
+    notebook: &mut Notebook,
+    garbage: &mut Garbage,
+    entry: Entry,
+) {
     timed.leave(Due::of(&entry));
     stats.expired += 1;
     notebook.note(Happened::Expired, entry.key());

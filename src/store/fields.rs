@@ -13,7 +13,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::collections::WrongType;
-use super::db::{Collector, Db, DbStats, Happened, Moment, Notebook, reschedule};
+use super::db::{Collector, Db, DbStats, Happened, Moment, Notebook, collect_due, reschedule};
 use super::entry::{Entry, NewValue};
 use super::table::Occupied;
 use super::types::{Collection, Hash, Type};
@@ -200,6 +200,21 @@ pub struct HashMut<'d> {
     at: Moment,
 }
 
+impl<'d> HashMut<'d> {
+    #[inline]
+    fn new(
+        mut slot: Occupied<'d, Entry>,
+        wheel: &'d mut Option<Box<Wheel>>,
+        timed: &'d mut Timed,
+        key_hash: u64,
+        at: Moment,
+    ) -> Result<HashMut<'d>, WrongType> {
+        let before = Due::of(&slot);
+        let hash = slot.detach().ok_or(WrongType)?;
+        Ok(HashMut { slot, hash: Some(hash), before, wheel, timed, key_hash, at })
+    }
+}
+
 impl Deref for HashMut<'_> {
     type Target = Hash;
     #[inline]
@@ -229,57 +244,46 @@ impl Drop for HashMut<'_> {
 }
 
 impl Db {
-    /// The hash of a live key, to be changed. Due fields, up to some of them, are taken out first. O(1).
+    /// The hash of a live key, to be changed. Due fields, up to some of them, are taken out first. O(1), one lookup.
     #[inline]
     pub fn write_hash(&mut self, key: &[u8], at: Moment) -> Result<Option<HashMut<'_>>, WrongType> {
         let key_hash = at.hash(self.table.hasher(), key);
-        if !self.is_live_hash(key, at)? {
+        let Db { table, wheel, timed, stats, notebook, garbage, .. } = self;
+        let Some(mut slot) = table.occupied(key_hash, key) else { return Ok(None) };
+        if at.is_due(&slot) {
+            if !at.keep_due {
+                collect_due(timed, stats, notebook, garbage, slot.remove());
+            }
             return Ok(None);
         }
-        let Db { table, wheel, timed, .. } = self;
-        let Some(mut slot) = table.occupied(key_hash, key) else { return Ok(None) };
-        let before = Due::of(&slot);
-        let hash = slot.detach().ok_or(WrongType)?;
-        Ok(Some(HashMut { slot, hash: Some(hash), before, wheel, timed, key_hash, at }))
+        if let Some(seconds) = at.access {
+            slot.set_access(seconds);
+        }
+        if Due::of(&slot).fields_ms.is_some_and(|due_ms| due_ms <= at.unix_ms) && !at.keep_due {
+            let mut books = Books { timed, stats, notebook };
+            books.expire_fields(&mut slot, at.unix_ms, PER_COMMAND);
+            if is_emptied(&slot) {
+                let entry = slot.remove();
+                books.left(&entry);
+                garbage.discard(entry);
+                return Ok(None);
+            }
+        }
+        HashMut::new(slot, wheel, timed, key_hash, at).map(Some)
     }
 
     /// The hash of a live key, to be changed, or a new one: to which something has to be added before the command ends. O(1).
     #[inline]
     pub fn write_or_create_hash(&mut self, key: &[u8], at: Moment) -> Result<HashMut<'_>, WrongType> {
-        if !self.is_live_hash(key, at)? {
+        if self.write_hash(key, at)?.is_none() {
             let mut entry = Entry::new(key, NewValue::Int(0), None);
             entry.attach(Hash::new());
             self.insert(entry, at);
         }
-        Ok(self.write_hash(key, at)?.expect("it was there or has just been inserted, without a deadline"))
-    }
-
-    /// Whether a key is there, as a hash with fields that are not due; as far as some of them go, these are taken out.
-    #[inline]
-    fn is_live_hash(&mut self, key: &[u8], at: Moment) -> Result<bool, WrongType> {
-        let Some(slot) = self.lookup_write(key, at) else { return Ok(false) };
-        if slot.type_of() != Type::Hash {
-            return Err(WrongType);
-        }
-        let late = Due::of(&slot).fields_ms.is_some_and(|due_ms| due_ms <= at.unix_ms) && !at.keep_due;
-        Ok(!late || self.expire_late_fields(key, at))
-    }
-
-    /// Takes some due fields out of a hash; false if that was the end of it.
-    #[cold]
-    fn expire_late_fields(&mut self, key: &[u8], at: Moment) -> bool {
         let key_hash = at.hash(self.table.hasher(), key);
-        let Db { table, timed, stats, notebook, .. } = self;
-        let Some(mut slot) = table.occupied(key_hash, key) else { return false };
-        let mut books = Books { timed, stats, notebook };
-        books.expire_fields(&mut slot, at.unix_ms, PER_COMMAND);
-        if !is_emptied(&slot) {
-            return true;
-        }
-        let entry = slot.remove();
-        books.left(&entry);
-        self.discard(entry);
-        false
+        let Db { table, wheel, timed, .. } = self;
+        let slot = table.occupied(key_hash, key).expect("it was there or has just been inserted");
+        HashMut::new(slot, wheel, timed, key_hash, at)
     }
 }
 

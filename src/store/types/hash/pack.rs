@@ -49,7 +49,7 @@ pub fn with_deadlines(pack: &Listpack) -> Listpack {
 /// True if a pack is one that a hash may hold: see `Hash::from_pack`.
 pub fn is_valid(pack: &Listpack, timed: bool) -> bool {
     let (len, width) = (pack.len(), if timed { 3 } else { 2 });
-    if len == 0 || len % width != 0 {
+    if len == 0 || !len.is_multiple_of(width) {
         return false;
     }
     let mut names = HashSet::with_capacity(len / width);
