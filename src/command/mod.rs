@@ -13,6 +13,7 @@ pub mod database;
 pub mod debug;
 pub mod expire;
 pub mod expiry;
+pub mod hash;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -44,6 +45,7 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     list::ROWS,
+    hash::ROWS,
     set::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,

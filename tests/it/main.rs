@@ -13,6 +13,8 @@ mod debug;
 mod dispatch;
 mod expire;
 mod expiry;
+mod hash;
+mod hash_expiry;
 mod hyperloglog;
 mod info;
 mod introspect;

@@ -1,40 +1,411 @@
-//! Hashes.
+//! Hashes: fields with values, each with a deadline of its own if it has been given one.
+//!
+//! # Encodings
+//! - `listpack`: fields and values in turn; small hashes none of whose fields ever had a deadline.
+//! - `listpackex`: field, value and deadline in turn, 0 for none. Fields with a deadline come first, the earliest of them
+//!   first of all; among equal ones, the last that was set. This is Redis's order, as DUMP shows it.
+//! - `hashtable`: see `hash::fields`.
+//!
+//! A hash grows from the first two to the third, by the limits of [`Limits`], and never back.
+//!
+//! # Due fields
+//! A field whose deadline has come is not there: everything that reads is told the time and leaves due fields out. Only
+//! [`Hash::expire`] takes them away, and only [`Collection::len`] counts them.
 #![allow(unsafe_code)]
+
+mod field;
+mod fields;
+mod pack;
+mod queue;
 
 use std::ptr::NonNull;
 
+use self::field::Field;
+use self::fields::{Fields, is_due};
 use super::{Collection, Type};
+use crate::store::hash::KeyHasher;
+use crate::store::members::Member;
+use crate::store::pack::{Item, Listpack, encoded_bytes};
+use crate::store::table::Entry;
 
-/// One of the hashes.
-#[derive(Clone, Debug, Default)]
-pub struct Hash(Box<Vec<Vec<u8>>>);
+/// Deadlines of fields are Unix times in milliseconds from 0 up to this one, which is the year 4199; Redis's limit.
+pub const DEADLINE_END: i64 = 1 << 46;
 
-// SAFETY: one box, given up and taken back whole.
+/// Bytes that a deadline takes in a listpack at most.
+const PACKED_DEADLINE_MAX: usize = 10;
+
+/// Draws of a random field that may be wasted on due ones.
+const RANDOM_TRIES_MAX: usize = 100;
+
+/// A hash.
+#[derive(Clone, Debug)]
+pub enum Hash {
+    /// Pairs in a listpack.
+    Pairs(Listpack),
+    /// Triples in a listpack.
+    Triples(Listpack),
+    /// A table.
+    Fields(Box<Fields>),
+}
+
+/// What decides when a hash becomes a table, and how that is keyed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Fields that a listpack holds at most (`hash-max-listpack-entries`).
+    pub entries: usize,
+    /// Bytes of a field or value in a listpack at most (`hash-max-listpack-value`).
+    pub value: usize,
+    /// The hasher of a new table.
+    pub hasher: KeyHasher,
+}
+
+/// A field that was found, lent by its hash.
+pub enum Found<'h> {
+    /// In a listpack.
+    Packed {
+        /// The value.
+        value: Item<'h>,
+        /// The deadline.
+        deadline_ms: Option<i64>,
+    },
+    /// In a table.
+    Field(Member<'h, Field>),
+}
+
+impl Found<'_> {
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> Item<'_> {
+        match self {
+            Found::Packed { value, .. } => *value,
+            Found::Field(field) => Item::Bytes(field::value(field)),
+        }
+    }
+
+    /// Unix time in milliseconds at which the field expires.
+    #[inline]
+    pub fn deadline_ms(&self) -> Option<i64> {
+        match self {
+            Found::Packed { deadline_ms, .. } => *deadline_ms,
+            Found::Field(field) => field::deadline_ms(field),
+        }
+    }
+}
+
+// SAFETY: each representation is one owning pointer, given up and taken back whole.
 unsafe impl Collection for Hash {
     const TYPE: Type = Type::Hash;
 
     fn into_raw(self) -> (u8, NonNull<u8>) {
-        (0, NonNull::from(Box::leak(self.0)).cast())
+        match self {
+            Hash::Pairs(pack) => (0, pack.into_raw()),
+            Hash::Triples(pack) => (1, pack.into_raw()),
+            Hash::Fields(fields) => (2, NonNull::from(Box::leak(fields)).cast()),
+        }
     }
 
-    unsafe fn from_raw(_: u8, ptr: NonNull<u8>) -> Self {
-        // SAFETY: the caller passes what `into_raw` returned.
-        Hash(unsafe { Box::from_raw(ptr.as_ptr().cast()) })
+    #[inline]
+    unsafe fn from_raw(repr: u8, ptr: NonNull<u8>) -> Self {
+        // SAFETY: the caller passes what `into_raw` returned, and the representation says which arm that was.
+        unsafe {
+            match repr {
+                0 => Hash::Pairs(Listpack::from_raw(ptr)),
+                1 => Hash::Triples(Listpack::from_raw(ptr)),
+                _ => Hash::Fields(Box::from_raw(ptr.as_ptr().cast())),
+            }
+        }
     }
 
+    #[inline]
     fn len(&self) -> usize {
-        self.0.len()
+        match self {
+            Hash::Pairs(pack) => pack.len() / 2,
+            Hash::Triples(pack) => pack.len() / 3,
+            Hash::Fields(fields) => fields.len(),
+        }
     }
 
     fn encoding(&self) -> &'static str {
-        "hashtable"
+        match self {
+            Hash::Pairs(_) => "listpack",
+            Hash::Triples(_) => "listpackex",
+            Hash::Fields(_) => "hashtable",
+        }
     }
 
     fn heap_bytes(&self) -> usize {
-        self.0.iter().map(Vec::capacity).sum()
+        match self {
+            Hash::Pairs(pack) | Hash::Triples(pack) => pack.heap_bytes(),
+            Hash::Fields(fields) => size_of::<Fields>() + fields.heap_bytes(),
+        }
     }
 
     fn blocks(&self) -> usize {
-        self.0.len()
+        match self {
+            Hash::Pairs(_) | Hash::Triples(_) => 1,
+            Hash::Fields(fields) => fields.blocks() + 1,
+        }
     }
 }
+
+impl Default for Hash {
+    fn default() -> Hash {
+        Hash::new()
+    }
+}
+
+/// Whole hashes.
+impl Hash {
+    /// A hash without fields.
+    pub fn new() -> Hash {
+        Hash::Pairs(Listpack::new())
+    }
+
+    /// A hash of an encoded listpack from outside (RESTORE, a dump file): of pairs, or with `timed` of triples. `None` if it
+    /// is malformed or empty, has a field twice, or a deadline out of range or order. O(N).
+    pub fn from_pack(pack: Listpack, timed: bool) -> Option<Hash> {
+        pack::is_valid(&pack, timed).then_some(if timed { Hash::Triples(pack) } else { Hash::Pairs(pack) })
+    }
+
+    /// The listpack of a small hash, and whether it has deadlines in it: what DUMP shows as it is.
+    pub fn as_pack(&self) -> Option<(&Listpack, bool)> {
+        match self {
+            Hash::Pairs(pack) => Some((pack, false)),
+            Hash::Triples(pack) => Some((pack, true)),
+            Hash::Fields(_) => None,
+        }
+    }
+
+    /// Makes a small hash one that can hold deadlines, as the first attempt to set one does.
+    pub fn make_timed(&mut self) {
+        if let Hash::Pairs(pairs) = self {
+            *self = Hash::Triples(pack::with_deadlines(pairs));
+        }
+    }
+
+    /// Makes the hash a table. O(N).
+    pub fn make_table(&mut self, hasher: KeyHasher) {
+        if let Hash::Fields(_) = self {
+            return;
+        }
+        let mut fields = Fields::new(hasher);
+        let (mut names, mut values) = (itoa::Buffer::new(), itoa::Buffer::new());
+        // Due fields are moved like the others: nobody has been told of their end yet.
+        self.visit(i64::MIN, |name, value, deadline_ms| {
+            fields.insert(name.text(&mut names), value.text(&mut values), deadline_ms);
+        });
+        *self = Hash::Fields(Box::new(fields));
+    }
+
+    /// Makes the hash a table if that many fields, all set by one command, would not fit a listpack even if none of them was
+    /// named twice.
+    pub fn expect_fields(&mut self, count: usize, limits: &Limits) {
+        if count > limits.entries {
+            self.make_table(limits.hasher);
+        }
+    }
+}
+
+/// Reading.
+impl Hash {
+    /// A field. O(1), or a scan of a listpack.
+    #[inline]
+    pub fn get(&self, name: &[u8], now_ms: i64) -> Option<Found<'_>> {
+        let found = match self {
+            Hash::Pairs(pack) => {
+                let at = pack.find(None, name, 1)?;
+                let value = pack.at(pack.next(at)?);
+                return Some(Found::Packed { value, deadline_ms: None });
+            }
+            Hash::Triples(pack) => {
+                let at = pack.next(pack.find(None, name, 2)?)?;
+                Found::Packed { value: pack.at(at), deadline_ms: pack::deadline_after(pack, at) }
+            }
+            Hash::Fields(fields) => Found::Field(fields.get(name)?),
+        };
+        if found.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) { None } else { Some(found) }
+    }
+
+    /// Calls `visit` for every field, with its value and deadline; in the listpack's order, or in none. O(N).
+    pub fn visit(&self, now_ms: i64, mut visit: impl FnMut(Item<'_>, Item<'_>, Option<i64>)) {
+        match self {
+            Hash::Pairs(pack) => pack::pairs(pack).for_each(|(name, value)| visit(name, value, None)),
+            Hash::Triples(pack) => pack::triples(pack)
+                .filter(|(_, _, deadline_ms)| deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms))
+                .for_each(|(name, value, deadline_ms)| visit(name, value, deadline_ms)),
+            Hash::Fields(fields) => fields.for_each(|field| show(field, now_ms, &mut visit)),
+        }
+    }
+
+    /// The fields and values of a small hash, in its order; `None` for a table. O(N).
+    pub fn listed(&self, now_ms: i64) -> Option<Vec<(Item<'_>, Item<'_>)>> {
+        match self {
+            Hash::Pairs(pack) => Some(pack::pairs(pack).collect()),
+            Hash::Triples(pack) => {
+                let live = |deadline_ms: Option<i64>| deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms);
+                let fields = pack::triples(pack).filter(|&(.., deadline_ms)| live(deadline_ms));
+                Some(fields.map(|(name, value, _)| (name, value)).collect())
+            }
+            Hash::Fields(_) => None,
+        }
+    }
+
+    /// Walks part of the fields, and returns the cursor to go on from, 0 at the end: see `store::table`. A listpack is walked
+    /// by one call.
+    pub fn scan(&self, cursor: u64, now_ms: i64, mut visit: impl FnMut(Item<'_>, Item<'_>, Option<i64>)) -> u64 {
+        match self {
+            Hash::Fields(fields) => fields.scan(cursor, |field| show(field, now_ms, &mut visit)),
+            _ => {
+                self.visit(now_ms, visit);
+                0
+            }
+        }
+    }
+
+    /// Number of fields that are not due. O(1), but O(N) while any is due.
+    pub fn live_len(&self, now_ms: i64) -> usize {
+        if self.next_due_ms().is_none_or(|due_ms| due_ms > now_ms) {
+            return self.len();
+        }
+        let mut live = 0;
+        self.visit(now_ms, |_, _, _| live += 1);
+        live
+    }
+
+    /// Shows a uniformly chosen field with its value; false if there is none. `draw(n)` returns an unbiased number below `n`.
+    /// O(1) expected, or a scan of a listpack; O(N) while nearly all fields are due.
+    pub fn random(
+        &self,
+        now_ms: i64,
+        mut draw: impl FnMut(u64) -> u64,
+        mut show: impl FnMut(Item<'_>, Item<'_>),
+    ) -> bool {
+        if let Hash::Fields(fields) = self {
+            for _ in 0..RANDOM_TRIES_MAX {
+                let Some(field) = fields.random(&mut draw) else { return false };
+                if !is_due(&field, now_ms) {
+                    show(Item::Bytes(field.key()), Item::Bytes(field::value(&field)));
+                    return true;
+                }
+            }
+        }
+        let live = self.live_len(now_ms) as u64;
+        if live == 0 {
+            return false;
+        }
+        let (chosen, mut index) = (draw(live), 0);
+        self.visit(now_ms, |name, value, _| {
+            if index == chosen {
+                show(name, value);
+            }
+            index += 1;
+        });
+        true
+    }
+
+    /// A time in Unix milliseconds before which no field falls due; `None` if no field has a deadline. O(1). In a table it may be
+    /// earlier than the first deadline, until [`Hash::expire`] has been called at that time.
+    #[inline]
+    pub fn next_due_ms(&self) -> Option<i64> {
+        match self {
+            Hash::Pairs(_) => None,
+            Hash::Triples(pack) => pack::first_deadline(pack),
+            Hash::Fields(fields) => fields.next_due_ms(),
+        }
+    }
+
+    /// Number of fields with a deadline. O(1), or a scan of a listpack.
+    pub fn timed(&self) -> usize {
+        match self {
+            Hash::Pairs(_) => 0,
+            Hash::Triples(pack) => pack::triples(pack).take_while(|(_, _, deadline_ms)| deadline_ms.is_some()).count(),
+            Hash::Fields(fields) => fields.timed(),
+        }
+    }
+}
+
+/// Shows a field of a table unless it is due.
+#[inline]
+fn show(field: &Field, now_ms: i64, visit: &mut impl FnMut(Item<'_>, Item<'_>, Option<i64>)) {
+    if !is_due(field, now_ms) {
+        visit(Item::Bytes(field.key()), Item::Bytes(field::value(field)), field::deadline_ms(field));
+    }
+}
+
+/// Writing. Whoever changes the hash of a key does so through `Db::write_hash`, which keeps the key's timer in step.
+impl Hash {
+    /// Sets a field; its deadline goes unless `keep_deadline`. True if the field was there. O(1) amortised, or a scan of a
+    /// listpack.
+    #[inline]
+    pub fn set(&mut self, name: &[u8], value: &[u8], keep_deadline: bool, now_ms: i64, limits: &Limits) -> bool {
+        self.make_room(name, value, limits);
+        let kept = |old: i64| keep_deadline && old > now_ms;
+        let was_there = match self {
+            Hash::Pairs(pairs) => pack::set_pair(pairs, name, value),
+            Hash::Triples(triples) => pack::set_triple(triples, name, value, now_ms, kept),
+            Hash::Fields(fields) => {
+                let mut was_due = false;
+                let was_there = fields.set(name, value, |old| {
+                    was_due = old.is_some_and(|old| old <= now_ms);
+                    old.filter(|&old| kept(old))
+                });
+                return was_there && !was_due;
+            }
+        };
+        if !was_there && self.len() > limits.entries {
+            self.make_table(limits.hasher);
+        }
+        was_there
+    }
+
+    /// Makes the hash a table if a field and its value are too long for a listpack.
+    #[inline]
+    fn make_room(&mut self, name: &[u8], value: &[u8], limits: &Limits) {
+        let (Hash::Pairs(pack) | Hash::Triples(pack)) = self else { return };
+        let too_long = name.len() > limits.value || value.len() > limits.value;
+        if too_long || !pack.fits(encoded_bytes(name) + encoded_bytes(value) + PACKED_DEADLINE_MAX) {
+            self.make_table(limits.hasher);
+        }
+    }
+
+    /// Sets or, with `None`, drops the deadline of a field, if the field is there: below [`DEADLINE_END`], not before 0. O(1)
+    /// amortised, or a scan of a listpack.
+    pub fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
+        if deadline_ms.is_some() {
+            self.make_timed();
+        }
+        match self {
+            Hash::Pairs(_) => {}
+            Hash::Triples(triples) => pack::set_deadline(triples, name, deadline_ms),
+            Hash::Fields(fields) => fields.set_deadline(name, deadline_ms),
+        }
+    }
+
+    /// Takes a field out. True if it was there; a due one is left to [`Hash::expire`]. O(1), or a scan of a listpack.
+    pub fn remove(&mut self, name: &[u8], now_ms: i64) -> bool {
+        match self {
+            Hash::Pairs(pack) => {
+                let Some(at) = pack.find(None, name, 1) else { return false };
+                pack.remove_range(at, 2);
+                true
+            }
+            Hash::Triples(triples) => pack::remove_triple(triples, name, now_ms),
+            Hash::Fields(fields) => {
+                fields.get(name).is_some_and(|field| !is_due(&field, now_ms)) && fields.remove(name)
+            }
+        }
+    }
+
+    /// Takes out fields whose deadline has come, earliest first, some `max` of them at most: a few hundred more from a small
+    /// hash. Returns how many; [`Hash::next_due_ms`] says whether more are due. O(max).
+    pub fn expire(&mut self, now_ms: i64, max: usize) -> usize {
+        match self {
+            Hash::Pairs(_) => 0,
+            Hash::Triples(triples) => pack::expire(triples, now_ms),
+            Hash::Fields(fields) => fields.expire(now_ms, max),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! A big hash: a table of fields, and a queue of their deadlines.
+//!
+//! # Invariants
+//! - `timed` counts the fields with a deadline; the queue is empty when there is none.
+//! - The queue's own: every field with a deadline has an entry in it at that deadline or before.
+//!
+//! Used by `hash`. Asks no clock.
+
+use super::field::{self, Field};
+use super::queue::{self, PLACE_BITS, Queue};
+use crate::store::hash::KeyHasher;
+use crate::store::members::{Member, Members, SMALL_MAX, Slot};
+use crate::store::table::Entry;
+
+/// Entries of the queue that nobody needs are let be up to this number and a quarter of the fields.
+const GARBAGE_ENTRIES_MAX: usize = 64;
+
+/// Fields whose sizes tell what a field takes on average.
+const SIZE_SAMPLE: usize = 8;
+
+/// Bits of a scan's cursor: the address of `store::table`.
+const CURSOR_BITS: u32 = 48;
+
+/// The fields of a hash.
+#[derive(Debug)]
+pub struct Fields {
+    members: Members<Field>,
+    queue: Queue,
+    timed: usize,
+}
+
+impl Fields {
+    /// No fields.
+    pub fn new(hasher: KeyHasher) -> Fields {
+        Fields { members: Members::new(hasher), queue: Queue::default(), timed: 0 }
+    }
+
+    /// Number of fields.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Number of fields with a deadline.
+    pub fn timed(&self) -> usize {
+        self.timed
+    }
+
+    /// A field. O(1).
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<Member<'_, Field>> {
+        self.members.get(name)
+    }
+
+    /// Adds a field that is not there. O(1) amortised.
+    pub fn insert(&mut self, name: &[u8], value: &[u8], deadline_ms: Option<i64>) {
+        self.members.insert(field::make(name, value, deadline_ms));
+        self.note(name, None, deadline_ms);
+    }
+
+    /// Sets the value and the deadline of a field, which `deadline` makes of the present one; adds the field if it is not
+    /// there. True if it was. O(1) amortised.
+    #[inline]
+    pub fn set(&mut self, name: &[u8], value: &[u8], deadline: impl FnOnce(Option<i64>) -> Option<i64>) -> bool {
+        let Some(mut slot) = self.members.slot(name) else {
+            self.insert(name, value, deadline(None));
+            return false;
+        };
+        let old = field::deadline_ms(&slot);
+        let new = deadline(old);
+        if !field::overwrite(slot.get_mut(), value, new) {
+            slot.replace(field::make(name, value, new));
+        }
+        self.note(name, old, new);
+        true
+    }
+
+    /// Sets the deadline of a field that is there. O(1) amortised.
+    pub fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
+        let Some(mut slot) = self.members.slot(name) else { return };
+        let old = field::deadline_ms(&slot);
+        let in_place = deadline_ms.is_some_and(|ms| field::overwrite_deadline(slot.get_mut(), ms));
+        if !in_place && old != deadline_ms {
+            let changed = field::with_deadline(&slot, deadline_ms);
+            slot.replace(changed);
+        }
+        self.note(name, old, deadline_ms);
+    }
+
+    /// Takes a field out. True if it was there. O(1).
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let Some(field) = self.members.slot(name).map(Slot::remove) else { return false };
+        if field::deadline_ms(&field).is_some() {
+            self.timed -= 1;
+            self.tidy();
+        }
+        true
+    }
+
+    /// Keeps count and queue in step with a field whose deadline was `old` and is now `new`.
+    #[inline]
+    fn note(&mut self, name: &[u8], old: Option<i64>, new: Option<i64>) {
+        if old == new {
+            return;
+        }
+        self.timed = self.timed + usize::from(new.is_some()) - usize::from(old.is_some());
+        // A field that lives longer is looked at when it would have expired, and queued again then.
+        if let Some(deadline_ms) = new.filter(|&new| old.is_none_or(|old| new < old)) {
+            self.queue.push(deadline_ms, queue::place(self.members.hasher().hash(name)));
+        }
+        self.tidy();
+    }
+
+    /// Frees the queue when nothing expires any more, and rebuilds it when most of it is garbage.
+    fn tidy(&mut self) {
+        if self.timed == 0 {
+            self.queue.clear();
+        } else if self.queue.len() > 2 * self.timed + self.len() / 4 + GARBAGE_ENTRIES_MAX {
+            self.queue = self.queued();
+        }
+    }
+
+    /// A queue of exactly the deadlines there are. O(N).
+    fn queued(&self) -> Queue {
+        let (mut queue, hasher) = (Queue::default(), self.members.hasher());
+        self.members.for_each(|field| {
+            if let Some(deadline_ms) = field::deadline_ms(field) {
+                queue.push(deadline_ms, queue::place(hasher.hash(field.key())));
+            }
+        });
+        queue
+    }
+
+    /// The earliest deadline, or one before it that was someone's. `None` if no field has one. O(1).
+    #[inline]
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.queue.next_ms()
+    }
+
+    /// Takes out fields whose deadline has come, earliest first, some `max` of them at most: a few more if they lie together.
+    /// Returns how many; [`Fields::next_due_ms`] says whether more are due. O(max), and O(log n) for each entry of the
+    /// queue that is of no use any more, `max` of which end the work as well.
+    pub fn expire(&mut self, now_ms: i64, max: usize) -> usize {
+        if self.len() <= SMALL_MAX {
+            return if self.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms) { self.expire_all(now_ms) } else { 0 };
+        }
+        let (mut removed, mut looks) = (0, 0);
+        while removed < max && looks < max {
+            let Some(place) = self.queue.pop_due(now_ms) else { break };
+            removed += self.expire_place(place, now_ms);
+            looks += 1;
+        }
+        if self.timed == 0 {
+            self.queue.clear();
+        }
+        removed
+    }
+
+    /// Takes out every due field, and queues the others anew. O(N).
+    fn expire_all(&mut self, now_ms: i64) -> usize {
+        let mut due = Vec::new();
+        self.members.for_each(|field| {
+            if is_due(field, now_ms) {
+                due.push(field.key().to_vec());
+            }
+        });
+        due.iter().for_each(|name| drop(self.members.remove(name)));
+        self.timed -= due.len();
+        self.queue = self.queued();
+        due.len()
+    }
+
+    /// Takes out the due fields of a place, and queues it again for the others. O(fields of the place and their neighbours).
+    fn expire_place(&mut self, place: u32, now_ms: i64) -> usize {
+        const SHIFT: u32 = CURSOR_BITS - PLACE_BITS;
+        let (mut cursor, end) = (u64::from(place) << SHIFT, u64::from(place + 1) << SHIFT);
+        let (mut due, mut next_ms, hasher) = (Vec::new(), i64::MAX, self.members.hasher());
+        loop {
+            cursor = self.members.scan(cursor, |field| match field::deadline_ms(field) {
+                Some(deadline_ms) if deadline_ms <= now_ms => due.push(field.key().to_vec()),
+                Some(deadline_ms) if deadline_ms < next_ms && queue::place(hasher.hash(field.key())) == place => {
+                    next_ms = deadline_ms;
+                }
+                _ => {}
+            });
+            if cursor == 0 || cursor >= end {
+                break;
+            }
+        }
+        due.iter().for_each(|name| drop(self.members.remove(name)));
+        self.timed -= due.len();
+        if next_ms < i64::MAX {
+            self.queue.push(next_ms, place);
+        }
+        due.len()
+    }
+
+    /// Calls `visit` for every field, due ones included, in no order. O(N).
+    pub fn for_each(&self, visit: impl FnMut(&Field)) {
+        self.members.for_each(visit);
+    }
+
+    /// Walks part of the fields: see `store::table` for the cursor and what it guarantees.
+    pub fn scan(&self, cursor: u64, visit: impl FnMut(&Field)) -> u64 {
+        self.members.scan(cursor, visit)
+    }
+
+    /// A uniformly chosen field. O(1) expected.
+    pub fn random(&self, draw: impl FnMut(u64) -> u64) -> Option<Member<'_, Field>> {
+        self.members.random(draw)
+    }
+
+    /// Bytes on the heap, the fields' estimated from a few of them. O(1).
+    pub fn heap_bytes(&self) -> usize {
+        let (mut sampled, mut bytes, mut cursor) = (0, 0, 0);
+        loop {
+            cursor = self.members.scan(cursor, |field| {
+                sampled += 1;
+                bytes += field.blob().heap_bytes();
+            });
+            if cursor == 0 || sampled >= SIZE_SAMPLE {
+                break;
+            }
+        }
+        let each = bytes as f64 / sampled.max(1) as f64;
+        self.members.bytes() + self.queue.bytes() + (each * self.len() as f64) as usize
+    }
+
+    /// Heap blocks that dropping this frees.
+    pub fn blocks(&self) -> usize {
+        self.members.blocks() + 1
+    }
+
+    /// Checks the invariants. O(N).
+    #[cfg(test)]
+    pub fn check(&self) {
+        let mut timed = 0;
+        self.for_each(|field| timed += usize::from(field::deadline_ms(field).is_some()));
+        assert_eq!(timed, self.timed);
+        let mut queue = self.queue.clone();
+        let mut entries = std::collections::HashMap::new();
+        while let Some(due_ms) = queue.next_ms() {
+            let place = queue.pop_due(i64::MAX).expect("there is one");
+            entries.entry(place).or_insert(due_ms);
+        }
+        assert!(self.timed > 0 || self.queue.len() == 0);
+        self.for_each(|field| {
+            let Some(deadline_ms) = field::deadline_ms(field) else { return };
+            let place = queue::place(self.members.hasher().hash(field.key()));
+            assert!(entries.get(&place).is_some_and(|&queued_ms| queued_ms <= deadline_ms), "queued in time");
+        });
+    }
+}
+
+/// True for a field whose deadline has come.
+#[inline]
+pub fn is_due(field: &Field, now_ms: i64) -> bool {
+    field::deadline_ms(field).is_some_and(|deadline_ms| deadline_ms <= now_ms)
+}
+
+impl Clone for Fields {
+    /// A deep copy. O(N).
+    fn clone(&self) -> Fields {
+        let mut members = Members::new(self.members.hasher());
+        self.members.for_each(|field| members.insert(field.clone()));
+        Fields { members, queue: self.queue.clone(), timed: self.timed }
+    }
+}
