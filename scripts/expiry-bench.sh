@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures how punctual keys' timers are, AleaDB and Redis side by side; `expiry-bench.sh --help` lists the options,
 # expiry-bench.py says how it measures. Without --peer the peers are a release build of this tree, redis-server 8.2 and
-# Debian's redis-server, as far as they can be had. `--large` is the run with 10M keys: it takes 4 GB and some minutes.
+# Debian's redis-server, as far as they can be had. A run takes five minutes; `--large`, with 10M keys, takes about half an hour and 4 GB.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$(cd "$here/.." && pwd)

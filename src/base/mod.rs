@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod glob;
+pub mod murmur;
 pub mod num;
 pub mod prng;
 pub mod quote;

@@ -100,18 +100,19 @@ fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -
         .and_then(|ms| ms.checked_add(base_ms))
         .ok_or_else(|| ReplyError::invalid_expire(&ctx.command.full_name))?;
     let change = ctx.db().set_deadline_if(key, Some(deadline_ms), at, |old| condition.allows(old, deadline_ms));
-    let event = match change {
-        DeadlineChange::NoKey | DeadlineChange::Refused => None,
-        DeadlineChange::Done => Some("expire"),
+    let changed = match change {
+        DeadlineChange::NoKey | DeadlineChange::Refused => false,
+        DeadlineChange::Done => {
+            ctx.changed(EventClass::Generic, "expire", key);
+            true
+        }
         DeadlineChange::Removed(entry) => {
             ctx.server.discard(entry);
-            Some("del")
+            ctx.changed_by_past_deadline(key);
+            true
         }
     };
-    if let Some(event) = event {
-        ctx.changed(EventClass::Generic, event, key);
-    }
-    ctx.reply.integer(i64::from(event.is_some()));
+    ctx.reply.integer(i64::from(changed));
     Ok(Next::Done)
 }
 

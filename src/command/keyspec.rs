@@ -227,11 +227,12 @@ fn leading_int(text: &[u8]) -> i32 {
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    let magnitude = digits
+    let sign = if negative { -1 } else { 1 };
+    let number = digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
-        .fold(0i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')));
-    (if negative { -magnitude } else { magnitude }) as i32
+        .fold(0i64, |value, byte| value.saturating_mul(10).saturating_add(sign * i64::from(byte - b'0')));
+    number as i32
 }
 
 /// What clients of before key specifications read of them.

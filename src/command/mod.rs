@@ -3,6 +3,8 @@
 //! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands.
 
 pub mod admin;
+pub mod bitmap;
+mod blocking;
 pub mod client;
 mod collection;
 pub mod config;
@@ -13,11 +15,13 @@ pub mod expire;
 pub mod expiry;
 pub mod hash;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod keyfind;
 pub mod keys;
 pub mod keyspec;
+pub mod list;
 pub mod memory;
 pub mod object;
 #[cfg(test)]
@@ -27,9 +31,11 @@ pub mod readme;
 pub mod scan;
 pub mod set;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 pub mod transaction;
+pub mod zset;
 
 use std::sync::OnceLock;
 
@@ -39,7 +45,12 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     hash::ROWS,
+    list::ROWS,
     set::ROWS,
+    bitmap::ROWS,
+    hyperloglog::ROWS,
+    zset::ROWS,
+    stream::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,
@@ -77,8 +88,62 @@ pub struct Command {
 struct Registry {
     commands: Vec<Command>,
     count: usize,
-    /// Index into `commands` + 1; 0 is empty. At most half full.
-    slots: Vec<u16>,
+    /// At most half full.
+    slots: Vec<Slot>,
+}
+
+/// One place of the way from names to commands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// The name there, as far as eight letters tell.
+    ends: Ends,
+    /// Index into `commands` + 1; 0 is empty.
+    command: u32,
+}
+
+/// A name's length and its first and last four letters in lower case: all of it if it has eight letters at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    letters: u64,
+    len: u32,
+}
+
+impl Ends {
+    /// Letters that are told apart.
+    const LETTERS: usize = 8;
+
+    #[inline]
+    fn of(name: &[u8]) -> Ends {
+        // Overlapping loads of a fixed size, so that no length needs a copy loop.
+        let half = |part: &[u8]| u64::from(u32::from_le_bytes([part[0], part[1], part[2], part[3]]));
+        let letters = match *name {
+            [] => 0,
+            [a] => u64::from(a),
+            [a, b] => u64::from(a) | u64::from(b) << 8,
+            [a, b, c] => u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16,
+            _ => half(name) | half(&name[name.len() - 4..]) << 32,
+        };
+        Ends { letters: lower_case(letters), len: name.len() as u32 }
+    }
+
+    #[inline]
+    fn hash(self) -> usize {
+        let mixed = (self.letters ^ u64::from(self.len)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 40) as usize
+    }
+}
+
+/// Eight letters in lower case at once; other bytes stay as they are.
+#[inline]
+fn lower_case(letters: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = 0x80 * ONES;
+    // The top bit of each byte tells whether its low seven bits reach a bound; none carries into the next byte.
+    let low = letters & !TOP;
+    let from_a = low + (0x80 - b'A' as u64) * ONES;
+    let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
+    let capitals = from_a & !beyond_z & !letters & TOP;
+    letters | capitals >> 2
 }
 
 fn registry() -> &'static Registry {
@@ -108,45 +173,33 @@ fn registry() -> &'static Registry {
                 Command { spec, id, full_name, subcommands }
             })
             .collect();
-        let mut slots = vec![0u16; (2 * commands.len()).next_power_of_two().max(1024)];
+        let mut slots = vec![Slot::default(); (2 * commands.len()).next_power_of_two().max(1024)];
         for (index, command) in commands.iter().enumerate() {
-            let mut slot = fold_hash(command.spec.name.as_bytes()) & (slots.len() - 1);
-            while slots[slot] != 0 {
-                slot = (slot + 1) & (slots.len() - 1);
+            let ends = Ends::of(command.spec.name.as_bytes());
+            let mut at = ends.hash() & (slots.len() - 1);
+            while slots[at].command != 0 {
+                at = (at + 1) & (slots.len() - 1);
             }
-            slots[slot] = index as u16 + 1;
+            slots[at] = Slot { ends, command: index as u32 + 1 };
         }
         Registry { commands, count, slots }
     })
-}
-
-/// A hash of a name's length and of its first and last four letters, their case bit left out.
-fn fold_hash(name: &[u8]) -> usize {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    // Overlapping loads of a fixed size, so that no length needs a copy loop.
-    let half = |part: &[u8]| u64::from(u32::from_le_bytes([part[0], part[1], part[2], part[3]]));
-    let (head, tail) = match *name {
-        [] => (0, 0),
-        [a] => (u64::from(a), 0),
-        [a, .., z] if name.len() < 4 => (u64::from(a), u64::from(name[1]) | u64::from(z) << 8),
-        _ => (half(name), half(&name[name.len() - 4..])),
-    };
-    let (head, tail) = (head | CASE, tail | CASE);
-    let mixed = (head ^ tail.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 40) as usize
 }
 
 /// The command of a name, in any case. O(1).
 #[inline]
 pub fn lookup(name: &[u8]) -> Option<&'static Command> {
     let Registry { commands, slots, .. } = registry();
-    let mut slot = fold_hash(name) & (slots.len() - 1);
+    let ends = Ends::of(name);
+    let mut at = ends.hash() & (slots.len() - 1);
     loop {
-        let command = &commands[(slots[slot] as usize).checked_sub(1)?];
-        if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+        let slot = slots[at];
+        let command = &commands[(slot.command as usize).checked_sub(1)?];
+        if slot.ends == ends && (name.len() <= Ends::LETTERS || command.spec.name.as_bytes().eq_ignore_ascii_case(name))
+        {
             return Some(command);
         }
-        slot = (slot + 1) & (slots.len() - 1);
+        at = (at + 1) & (slots.len() - 1);
     }
 }
 
@@ -177,6 +230,14 @@ mod tests {
                 assert_eq!(lookup(spelling.as_bytes()).map(|found| found.spec.name), Some(name));
             }
             assert!(lookup(format!("{name}X").as_bytes()).is_none());
+        }
+        for stranger in ["G\u{5}T", "GE\u{d4}", "\0", "GET\0", "SE\u{14}", "[ET", "Z@DD", "CONF-G", "MSETN\0"] {
+            assert!(lookup(stranger.as_bytes()).is_none(), "{stranger:?}");
+        }
+        let folded = |byte: u8| lower_case(u64::from_le_bytes([b'A', byte, b'Z', 0, 255, byte, b'@', b'[']));
+        for byte in 0..=u8::MAX {
+            let low = byte.to_ascii_lowercase();
+            assert_eq!(folded(byte).to_le_bytes(), [b'a', low, b'z', 0, 255, low, b'@', b'[']);
         }
         assert!(lookup(b"").is_none());
         assert!(lookup(&[0xff; 300]).is_none());

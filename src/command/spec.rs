@@ -109,7 +109,7 @@ impl Flags {
     /// May be sent on to replicas though it is no write. COMMAND does not list this bit.
     pub const MAY_REPLICATE: Flags = Flags(1 << 15);
     /// Runs at once where MULTI queues commands. COMMAND does not list this bit.
-    pub const UNQUEUED: Flags = Flags(1 << 23);
+    pub const UNQUEUED: Flags = Flags(1 << 24);
     /// Allowed to RESP2 clients that have subscribed to something. COMMAND does not list this bit.
     pub const SUBSCRIBED: Flags = Flags(1 << 22);
 }

@@ -10,7 +10,7 @@
 mod lcs;
 mod lifetime;
 mod number;
-mod range;
+pub(super) mod range;
 mod set;
 
 use super::keyfind;
@@ -190,7 +190,7 @@ pub const ROWS: &[Spec] = &[
 
 /// The string that an entry holds, or the refusal of one that holds something else.
 #[inline]
-fn string_in(entry: &Entry) -> Result<Value<'_>, ReplyError> {
+pub(super) fn string_in(entry: &Entry) -> Result<Value<'_>, ReplyError> {
     entry.string().ok_or(ReplyError::WRONG_TYPE)
 }
 

@@ -102,7 +102,7 @@ macro_rules! directives {
     (@many $kind:ident) => { false };
 
     (@parse yes_no, $old:expr, $args:ident) => { value::parse_yes_no($args) };
-    (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min, $max as i64) };
+    (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min as i64, $max as i64) };
     (@parse clamped, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_clamped($args, $min, $max) };
     (@parse octal, $old:expr, $args:ident, $max:expr) => { value::parse_octal($args, $max) };
     (@parse memory, $old:expr, $args:ident, $min:expr) => { value::parse_memory($args, $min) };
@@ -241,6 +241,10 @@ directives! {
     proto_max_bulk_len: u64 = 512 << 20,
     "proto-max-bulk-len", Runtime, long_memory(1 << 20);
 
+    /// Bytes that a HyperLogLog may have before it takes its full 12 KiB.
+    hll_sparse_max_bytes: u64 = 3000,
+    "hll-sparse-max-bytes", Runtime, long_memory(0);
+
     /// Pending replies above which a client is disconnected.
     client_output_buffer_limit: OutputLimits = OutputLimits {
         normal: OutputLimit::new(0, 0, 0),
@@ -289,6 +293,23 @@ directives! {
     "appendonly", Runtime, yes_no,
     only |yes| !yes => "AleaDB does not support the append-only file yet: appendonly can only be no";
 
+    /// How much one listpack of a list may hold: a number of elements, or -1 to -5 for 4 to 64 KiB.
+    list_max_listpack_size: i32 = -2,
+    "list-max-listpack-size" or "list-max-ziplist-size", Runtime, int(i32::MIN, i32::MAX);
+
+    /// Always 0: no part of a list is compressed.
+    list_compress_depth: u32 = 0,
+    "list-compress-depth", Runtime, int(0, i32::MAX),
+    only |depth| *depth == 0 => "AleaDB does not compress lists: list-compress-depth can only be 0";
+
+    /// Bytes of a stream's node to which no entry is added any more; 0 for no limit.
+    stream_node_max_bytes: u64 = 4096,
+    "stream-node-max-bytes", Runtime, long_memory(0);
+
+    /// Entries of a stream's node to which none is added any more; 0 for no limit.
+    stream_node_max_entries: u64 = 100,
+    "stream-node-max-entries", Runtime, int(0, i64::MAX);
+
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
@@ -300,6 +321,19 @@ directives! {
     /// Bytes of a field or a value up to which a hash is a listpack.
     hash_max_listpack_value: u64 = 64,
     "hash-max-listpack-value" or "hash-max-ziplist-value", Runtime, long_memory(0);
+
+    /// A key that is deleted because a command gives it a deadline in the past publishes `expired`; with no, `del` as in
+    /// Redis.
+    expired_event_for_past_deadlines: bool = false,
+    "expired-event-for-past-deadlines", Runtime, yes_no;
+
+    /// Members of a sorted set up to which it is a listpack.
+    zset_max_listpack_entries: u64 = 128,
+    "zset-max-listpack-entries" or "zset-max-ziplist-entries", Runtime, int(0, i64::MAX);
+
+    /// Bytes of a member up to which a sorted set is a listpack.
+    zset_max_listpack_value: u64 = 64,
+    "zset-max-listpack-value" or "zset-max-ziplist-value", Runtime, long_memory(0);
 
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
@@ -389,7 +423,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "enable-module-command",
     "enable-protected-configs",
     "hide-user-data-from-log",
-    "hll-sparse-max-bytes",
     "ignore-warnings",
     "io-threads-do-reads",
     "jemalloc-bg-thread",
@@ -403,10 +436,7 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "lazyfree-lazy-user-flush",
     "lfu-decay-time",
     "lfu-log-factor",
-    "list-compress-depth",
-    "list-max-listpack-size",
     "list-max-ziplist-entries",
-    "list-max-ziplist-size",
     "list-max-ziplist-value",
     "loadmodule",
     "locale-collate",
@@ -472,8 +502,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "slowlog-max-len",
     "socket-mark-id",
     "stop-writes-on-bgsave-error",
-    "stream-node-max-bytes",
-    "stream-node-max-entries",
     "syslog-enabled",
     "syslog-facility",
     "syslog-ident",
@@ -500,8 +528,4 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "tracking-table-max-keys",
     "user",
     "vset-force-single-threaded-execution",
-    "zset-max-listpack-entries",
-    "zset-max-listpack-value",
-    "zset-max-ziplist-entries",
-    "zset-max-ziplist-value",
 ];

@@ -333,7 +333,7 @@ fn config_get_shows_each_name_once() {
     assert_eq!(names(&["TIMEOUT", "time*"]), ["TIMEOUT"]);
     assert_eq!(names(&["MAXMEMORY*"]), ["maxmemory", "maxmemory-policy"]);
     assert_eq!(names(&["nope", "lfu-log-factor", "lfu*", "\\timeout"]), Vec::<String>::new());
-    assert_eq!(names(&["*"]).len(), PARAMS.len());
+    assert_eq!(names(&["*"]).len(), PARAMS.iter().map(|param| param.names().count()).sum::<usize>());
     assert_eq!(names(&[]).len(), 0);
 }
 

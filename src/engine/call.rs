@@ -7,7 +7,7 @@ use crate::resp::args::Args;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::ctx::{Ctx, Next, Wait, Way};
+use crate::server::ctx::{Ctx, Next, Way};
 use crate::store::db::Moment;
 
 /// What a handler has left to be done.
@@ -17,12 +17,25 @@ pub(super) struct Called {
     pub next: Next,
     /// Its reply is not one that CLIENT REPLY keeps back.
     pub out_of_band: bool,
-    /// What the client is to wait for, with [`Next::Block`].
-    pub waits_for: Option<Box<Wait>>,
+}
+
+/// The same as [`call`], for all who run commands but do not carry the load: a copy of its own, so that the one that does
+/// is compiled into its caller.
+#[inline(never)]
+pub(super) fn call_apart(
+    server: &mut Server,
+    client: usize,
+    command: &'static Command,
+    args: Args<'_>,
+    way: Way,
+    out: &mut Out,
+    now: Now,
+) -> Called {
+    call(server, client, command, args, None, way, out, now)
 }
 
 /// Calls a command's handler; its reply, or its error, is appended to `out`.
-#[inline]
+#[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 pub(super) fn call(
     server: &mut Server,
@@ -45,9 +58,9 @@ pub(super) fn call(
         at = at.keeping_due();
     }
     let reply = Reply::new(out, proto);
-    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way, waits_for: None };
+    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way };
     let outcome = handler(&mut ctx, args);
-    let (out_of_band, waits_for) = (ctx.out_of_band, ctx.waits_for.take());
+    let out_of_band = ctx.out_of_band;
     let next = match outcome {
         Ok(next) => next,
         Err(error) => {
@@ -59,7 +72,7 @@ pub(super) fn call(
     };
     server.report(db);
     server.clear_garbage(db);
-    Called { next, out_of_band, waits_for }
+    Called { next, out_of_band }
 }
 
 /// Counts a command that has been answered. `started_ns` is moved to the time at which it ended.

@@ -5,10 +5,16 @@
 //! of time and the next one goes on there, without sleeping in between: `SLICE_NS` while keys leave on time,
 //! growing to `SLICE_NS_MAX` as the lag does. A turn serves clients for half a millisecond at most, so expiry gets a
 //! third of a busy server at first and half of it later, which is more than clients can spend on setting deadlines: it
-//! always catches up. What a client waits longer for its reply because of expiry is one slice and one chunk.
+//! always catches up. What a client waits longer for its reply because of expiry is one slice and one chunk. Timers that
+//! nobody needs any more are freed in the same slices.
+//!
+//! # What expiry costs an idle server
+//! The loop sleeps until the next tick of any database's wheel: the deadline of a key that is due in this revolution (17.5
+//! minutes), or the end of a stretch of 128 ms in which keys of later ones are looked at.
 
 use crate::base::clock::Now;
 use crate::server::Server;
+use crate::store::db::Db;
 use crate::sys::alloc;
 use crate::timer::Progress;
 
@@ -65,8 +71,8 @@ pub struct Cron {
     keys_per_turn_max: usize,
     /// The database that comes first: the one where the last turn stopped.
     first_db: usize,
-    /// The time of the last turn.
-    last: Option<Now>,
+    /// Milliseconds from the monotonic clock to the wall clock in the last turn.
+    wall_ahead_ms: Option<i64>,
     /// Where the wall clock last jumped to. Keys that were skipped fell due then, not before.
     jumped_to_ms: i64,
 }
@@ -87,7 +93,7 @@ impl Cron {
             was_wasteful: false,
             keys_per_turn_max: keys,
             first_db: 0,
-            last: None,
+            wall_ahead_ms: None,
             jumped_to_ms: i64::MIN,
         }
     }
@@ -101,6 +107,11 @@ impl Cron {
         if self.quiet.is_some_and(|quiet| quiet.covers(server, now)) {
             return false;
         }
+        if !server.dbs.iter().any(Db::has_timers) {
+            self.quiet = Some(Quiet { changes: server.stats.dirty, since_ms: now.unix_ms, until_ms: i64::MAX });
+            server.stats.expire_behind_ms = 0;
+            return false;
+        }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
         let slice_ns = slice_ns(server.stats.expire_behind_ms);
         let count = server.dbs.len();
@@ -110,6 +121,10 @@ impl Cron {
             // Not by division: this runs in every turn in which anything was written.
             let index = turn;
             turn = if turn + 1 == count { 0 } else { turn + 1 };
+            if !server.dbs[index].has_timers() {
+                idle += 1;
+                continue;
+            }
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
@@ -169,15 +184,18 @@ impl Cron {
     /// Notices a wall clock that was set. Forward, what is due expires as soon as the budgets allow; backward, keys that
     /// are gone stay gone, and those that are there wait until the clock has come to their deadlines.
     fn notice_jump(&mut self, server: &mut Server, now: Now) {
-        let Some(last) = self.last.replace(now) else { return };
-        let passed_ms = now.mono_ms().saturating_sub(last.mono_ms()) as i64;
-        let jump_ms = now.unix_ms.saturating_sub(last.unix_ms).saturating_sub(passed_ms);
+        let ahead_ms = now.unix_ms.saturating_sub(now.mono_ms() as i64);
+        let jump_ms = self.wall_ahead_ms.replace(ahead_ms).map_or(0, |before_ms| ahead_ms.saturating_sub(before_ms));
         if now.unix_ms < self.jumped_to_ms {
             self.jumped_to_ms = i64::MIN;
         }
-        if jump_ms.abs() <= JUMP_MS {
-            return;
+        if jump_ms.abs() > JUMP_MS {
+            self.note_jump(server, now, jump_ms);
         }
+    }
+
+    #[cold]
+    fn note_jump(&mut self, server: &mut Server, now: Now, jump_ms: i64) {
         server.stats.clock_jumps += 1;
         if jump_ms > 0 {
             self.jumped_to_ms = now.unix_ms;

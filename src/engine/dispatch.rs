@@ -73,7 +73,9 @@ pub fn execute(
             return Ran::Now(Next::Done);
         }
     };
-    server.sessions[client].last_command = Some(command);
+    let session = &mut server.sessions[client];
+    session.last_command = Some(command);
+    let in_transaction = session.transaction.is_some();
     if let Some(error) = gate(server, client, command, args) {
         refuse(server, client, out, error, Some(command));
         return Ran::Now(Next::Done);
@@ -82,7 +84,7 @@ pub fn execute(
         server.block(client, Blocked::Paused);
         return Ran::Held;
     }
-    if transaction::queues(server, client, command) {
+    if in_transaction && !command.spec.flags.has(Flags::UNQUEUED) {
         server.queue(client, command, args);
         answer(server, client, out, |reply| reply.simple("QUEUED"));
         return Ran::Now(Next::Done);
@@ -132,11 +134,11 @@ fn run(
     };
     let (mark, posted) = (out.mark(), server.outbox.len());
     let called = call::call(server, client, command, args, hash, Way::Sent, out, now);
-    let Called { mut next, mut out_of_band, waits_for } = called;
+    let Called { mut next, mut out_of_band } = called;
     match next {
         Next::Sleep { until_ms } => server.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {
-            let wait = *waits_for.expect("a handler that blocks has said what for");
+            let wait = *server.asked_wait.take().expect("a handler that blocks has said what for");
             server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
         }
         Next::RunQueue => {
@@ -232,14 +234,22 @@ fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
     ReplyError::owned(text)
 }
 
-/// The gates, in Redis's order. `Some` is a refusal.
-#[inline]
-pub(super) fn gate(
+/// The gates for a command that waited and runs again: apart, so that those of every other command are compiled into the
+/// one place they are asked from.
+#[cold]
+#[inline(never)]
+pub(super) fn gate_again(
     server: &mut Server,
     client: usize,
     command: &'static Command,
     args: Args<'_>,
 ) -> Option<ReplyError> {
+    gate(server, client, command, args)
+}
+
+/// The gates, in Redis's order. `Some` is a refusal.
+#[inline(always)]
+fn gate(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
     let flags = command.spec.flags;
     if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
         return Some(ReplyError::arity(&command.full_name));
@@ -247,7 +257,8 @@ pub(super) fn gate(
     if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
         return Some(DEBUG_REFUSED);
     }
-    if server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
+    let session = &server.sessions[client];
+    if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
     if flags.has(Flags::NO_MULTI) && server.sessions[client].transaction.is_some() {
@@ -259,7 +270,6 @@ pub(super) fn gate(
     {
         return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    let session = &server.sessions[client];
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
     }

@@ -81,13 +81,14 @@ fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64)
     }
     let blocked = server.sessions[client].blocked.take();
     let (mut out, posted) = (Out::default(), server.outbox.len());
-    if let Some(error) = dispatch::gate(server, client, command, args) {
+    if let Some(error) = dispatch::gate_again(server, client, command, args) {
         server.stats.count_error(error.code());
         server.stats.by_command[command.id].rejected += 1;
         Reply::new(&mut out, server.sessions[client].proto).error(&error);
     } else {
-        let Called { next, .. } = call::call(server, client, command, args, None, Way::Again, &mut out, now);
+        let Called { next, .. } = call::call_apart(server, client, command, args, Way::Again, &mut out, now);
         if next == Next::Block {
+            server.asked_wait = None;
             let session = &mut server.sessions[client];
             (session.waiting, session.blocked) = (Some(waiting), blocked);
             return Again::Waits;

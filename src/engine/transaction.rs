@@ -1,4 +1,4 @@
-//! Transactions on their way through the engine: which commands MULTI queues, what a refusal does to them, and the run of
+//! Transactions on their way through the engine: what EXEC is judged by, what a refusal does to a queue, and the run of
 //! the queue as one unit.
 
 use super::call::{self, Called};
@@ -11,12 +11,6 @@ use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{Next, Way};
 use crate::server::session::ReplyMode;
-
-/// True if a command is queued rather than run.
-#[inline]
-pub(super) fn queues(server: &Server, client: usize, command: &Command) -> bool {
-    server.sessions[client].transaction.is_some() && !command.spec.flags.has(Flags::UNQUEUED)
-}
 
 /// What gates look at: a command's flags, and for EXEC also those of the commands it would run.
 #[inline]
@@ -65,8 +59,8 @@ pub(super) fn run_queue(server: &mut Server, client: usize, out: &mut Out, now: 
     let (mut next, mut time_ns) = (Next::Done, started_ns);
     for queued in &queue {
         let (command, args, mark) = (queued.command, queued.args.as_args(), out.mark());
-        let called = call::call(server, client, command, args, None, Way::Queued, out, now);
-        let Called { next: asked, out_of_band, .. } = called;
+        let called = call::call_apart(server, client, command, args, Way::Queued, out, now);
+        let Called { next: asked, out_of_band } = called;
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
         if next == Next::Close || (is_muted(server.sessions[client].reply_mode) && !out_of_band) {
             out.truncate(mark);

@@ -53,9 +53,12 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Forgets the commands; keeps a bounded room for the next ones.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.spans.clear();
-        self.spans.shrink_to(SPANS_KEPT_MAX);
+        if self.spans.capacity() > SPANS_KEPT_MAX {
+            self.spans.shrink_to(SPANS_KEPT_MAX);
+        }
         self.commands.clear();
     }
 }
@@ -114,8 +117,10 @@ pub(super) fn parse_batch(
 ) -> BatchEnd {
     let session = &server.sessions[index];
     let db = &server.dbs[session.db];
-    let limits =
-        Limits { bulk_bytes_max: server.config.proto_max_bulk_len as i64, authenticated: !server.needs_auth(index) };
+    let limits = Limits {
+        bulk_bytes_max: server.config.proto_max_bulk_len as i64,
+        authenticated: session.authenticated || !server.needs_auth(index),
+    };
     // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
     let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
     let mut first_span = batch.spans.len();
@@ -127,6 +132,11 @@ pub(super) fn parse_batch(
         batch.spans.append(&mut std::mem::take(&mut conn.spans));
     }
     while batch.commands.len() < full {
+        if at == bytes.len() {
+            // What came ended with a command, as it does unless the client is sending more than fits one packet.
+            conn.needed = 0;
+            return BatchEnd::Partial(at);
+        }
         match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
             Ok(Parsed::Command(taken)) => {
                 let spans = first_span..batch.spans.len();

@@ -19,13 +19,15 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::base::clock::{Clock, Now};
+use crate::base::clock::{Now, TurnClock};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::engine::cron::Cron;
 use crate::engine::{settle, wake};
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::session::{Blocked, Buffers, ClientRef, Origin, Session};
+use crate::server::stats::Stats;
+use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
@@ -53,8 +55,9 @@ const CLIENTS_WALK_MS: u64 = 1000;
 const SLEEP_MS_MAX: u64 = 1000;
 
 const TOKEN_SIGNALS: Token = Token(usize::MAX);
+const TOKEN_ALARM: Token = Token(usize::MAX - 1);
 /// Listeners have the tokens just below.
-const TOKEN_LISTENERS: usize = usize::MAX - 1;
+const TOKEN_LISTENERS: usize = usize::MAX - 2;
 const LISTENERS_MAX: usize = 1024;
 
 const MAX_CLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -74,7 +77,8 @@ outside.\r\n";
 pub struct Reactor {
     poll: Poll,
     events: Events,
-    clock: Rc<dyn Clock>,
+    alarm: Alarm,
+    clock: TurnClock,
     server: Server,
     cron: Cron,
     listeners: Vec<Listener>,
@@ -99,6 +103,8 @@ pub struct Reactor {
     clients_walked_ms: u64,
     /// Accepting has failed, and clients may still be waiting in the kernel's queue, of whom no event will tell.
     accept_failed: bool,
+    /// A listener may have clients waiting.
+    accepting: bool,
     /// When the last turn ended.
     ended: Now,
     /// Timers left over from this turn.
@@ -114,11 +120,16 @@ impl Reactor {
     pub fn new(server: Server, sockets: Vec<BoundSocket>, signals: Signals, notifier: Notifier) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut SourceFd(&signals.as_raw_fd()), TOKEN_SIGNALS, Interest::READABLE)?;
+        let alarm = Alarm::new();
+        if let Some(fd) = alarm.as_raw_fd() {
+            poll.registry().register(&mut SourceFd(&fd), TOKEN_ALARM, Interest::READABLE)?;
+        }
         let watchdog_ms = crate::sys::notify::watchdog_interval().map(|interval| interval.as_millis() as u64);
         let mut reactor = Reactor {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
-            clock: Rc::clone(&server.clock),
+            alarm,
+            clock: TurnClock::new(Rc::clone(&server.clock)),
             server,
             cron: Cron::default(),
             listeners: Vec::new(),
@@ -137,6 +148,7 @@ impl Reactor {
             watchdog_due_ms: 0,
             clients_walked_ms: 0,
             accept_failed: false,
+            accepting: true,
             ended: Now::default(),
             timers_behind: true,
             stopping: false,
@@ -168,7 +180,7 @@ impl Reactor {
     /// One turn, as the module header lists it.
     fn turn(&mut self) -> io::Result<()> {
         let timeout = self.wait_time();
-        match self.poll.poll(&mut self.events, Some(timeout)) {
+        match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
@@ -185,11 +197,10 @@ impl Reactor {
         Ok(())
     }
 
-    fn wait_time(&self) -> Duration {
-        let behind =
-            self.timers_behind || !self.ready.is_empty() || self.listeners.iter().any(|listener| listener.ready);
-        if behind {
-            return Duration::ZERO;
+    /// How long to wait for events; without end if the alarm ends the wait.
+    fn wait_time(&mut self) -> Option<Duration> {
+        if self.timers_behind || self.accepting || !self.ready.is_empty() {
+            return Some(Duration::ZERO);
         }
         // The last turn has just ended, so its end is now.
         let now = self.ended;
@@ -198,19 +209,21 @@ impl Reactor {
         let pause = self.server.pause.map(|pause| pause.until_ms);
         let watchdog = self.watchdog_ms.map(|_| self.watchdog_due_ms);
         let next = due.into_iter().chain(pause).chain(watchdog).min().unwrap_or(u64::MAX);
-        // Keys fall due on whole wall-clock milliseconds; the poll rounds up to whole milliseconds as well.
-        Duration::from_millis(next.saturating_sub(now_ms).min(SLEEP_MS_MAX))
+        // Keys fall due on whole wall-clock milliseconds; what is waited are whole milliseconds as well.
+        self.alarm.wait_until(next.min(now_ms + SLEEP_MS_MAX), now_ms)
     }
 
     fn note_events(&mut self) {
         let mut signalled = false;
         for event in &self.events {
             let Token(token) = event.token();
-            if event.token() == TOKEN_SIGNALS {
-                signalled = true;
+            if token > TOKEN_LISTENERS {
+                // The alarm has nothing to tell but that time has passed.
+                signalled |= event.token() == TOKEN_SIGNALS;
             } else if token > TOKEN_LISTENERS - LISTENERS_MAX {
                 if let Some(listener) = self.listeners.get_mut(TOKEN_LISTENERS - token) {
                     listener.ready = true;
+                    self.accepting = true;
                 }
             } else {
                 let index = token & u32::MAX as usize;
@@ -269,6 +282,9 @@ impl Reactor {
     }
 
     fn accept(&mut self, now: Now) {
+        if !self.accepting {
+            return;
+        }
         for i in 0..self.listeners.len() {
             if !self.listeners[i].ready {
                 continue;
@@ -287,12 +303,14 @@ impl Reactor {
                 }
             }
         }
+        self.accepting = self.listeners.iter().any(|listener| listener.ready);
     }
 
     /// Looks at the kernel's queues again if accepting has failed.
     fn retry_accept(&mut self) {
         if std::mem::take(&mut self.accept_failed) {
             self.listeners.iter_mut().for_each(|listener| listener.ready = true);
+            self.accepting = true;
         }
     }
 
@@ -352,16 +370,15 @@ impl Reactor {
 
     /// Reads from one connection and parses the first commands of what has arrived.
     fn gather(&mut self, index: usize, now: Now, time_ns: &mut u64) {
-        let session = &self.server.sessions[index];
-        if session.blocked.is_some() || session.closing {
-            return self.discard_input(index);
-        }
         let room = READ_BYTES_MAX - self.scratch_used;
         let long_resume = self.conns[index].spans.len() > RESUME_SPANS_MAX;
         if room < READ_BYTES_MIN || self.gathered.commands.len() >= BATCH_MAX || long_resume {
             self.run_gathered(now, time_ns);
         }
-        let conn = &mut self.conns[index];
+        let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
+        if session.blocked.is_some() || session.closing {
+            return self.discard_input(index);
+        }
         // Commands left over from an earlier turn come before anything new.
         let source = if !conn.input.is_empty() && !conn.partial {
             Source::Input(std::mem::take(&mut conn.input))
@@ -372,12 +389,12 @@ impl Reactor {
                 Ok(Filled::Scratch(count)) => {
                     let start = self.scratch_used;
                     self.scratch_used += count;
-                    self.note_input(index, count, now);
+                    note_input(session, &mut self.server.stats, count, now);
                     Source::Scratch(start..start + count)
                 }
                 Ok(Filled::Input(count)) => {
-                    self.note_input(index, count, now);
-                    Source::Input(std::mem::take(&mut self.conns[index].input))
+                    note_input(session, &mut self.server.stats, count, now);
+                    Source::Input(std::mem::take(&mut conn.input))
                 }
                 Err(error) => {
                     log::debug!("Reading from client: {error}");
@@ -390,8 +407,7 @@ impl Reactor {
         debug_assert!(self.segments.iter().all(|segment| segment.index != index), "read twice before it was processed");
         let first = self.gathered.commands.len();
         let bytes = source.bytes(&self.scratch);
-        let most = BATCH_MAX;
-        let end = parse_batch(&mut self.conns[index], &mut self.gathered, &self.server, index, bytes, 0, most);
+        let end = parse_batch(conn, &mut self.gathered, &self.server, index, bytes, 0, BATCH_MAX);
         self.segments.push(Segment { index, source, commands: first..self.gathered.commands.len(), end });
     }
 
@@ -422,6 +438,7 @@ impl Reactor {
     }
 
     /// Puts a connection back into the ready list if it has more to read or to run.
+    #[inline]
     fn requeue(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let session = &self.server.sessions[index];
@@ -430,14 +447,6 @@ impl Reactor {
             conn.queued = true;
             self.ready.push_back(index);
         }
-    }
-
-    fn note_input(&mut self, index: usize, count: usize, now: Now) {
-        let session = &mut self.server.sessions[index];
-        session.active_ms = now.mono_ms();
-        session.net_in_bytes += count as u64;
-        self.server.stats.net_in_bytes += count as u64;
-        self.server.stats.reads += 1;
     }
 
     /// A client that waits or is about to be closed: only notice that it has gone. One that has merely finished sending
@@ -457,10 +466,14 @@ impl Reactor {
     }
 
     /// Hands published messages, and replies to clients that waited, to the outputs of their receivers.
+    #[inline]
     fn deliver(&mut self) {
-        if self.server.outbox.is_empty() {
-            return;
+        if !self.server.outbox.is_empty() {
+            self.deliver_posts();
         }
+    }
+
+    fn deliver_posts(&mut self) {
         let mut outbox = std::mem::take(&mut self.server.outbox);
         let limits = self.server.config.client_output_buffer_limit;
         for (index, text) in outbox.posts() {
@@ -513,7 +526,7 @@ impl Reactor {
 
     /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
     fn process(&mut self, segment: Segment, now: Now, time_ns: &mut u64) {
-        let Reactor { server, conns, scratch, gathered, batch, pool, .. } = self;
+        let Reactor { server, conns, scratch, gathered, batch, pool, flush, .. } = self;
         let Segment { index, source, commands, mut end } = segment;
         let conn = &mut conns[index];
         if server.sessions[index].closing {
@@ -568,26 +581,29 @@ impl Reactor {
             left -= batch.commands.len();
             stopped = run_batch(server, index, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
         };
-        match source {
-            Source::Scratch(range) => conn.input.extend_from_slice(&scratch[range][keep..]),
-            Source::Input(input) if keep < input.len() => conn.keep_input(input, keep),
-            Source::Input(_) => {}
+        if keep < bytes.len() {
+            match source {
+                Source::Scratch(range) => conn.input.extend_from_slice(&scratch[range][keep..]),
+                Source::Input(input) => conn.keep_input(input, keep),
+            }
         }
+        let session = &server.sessions[index];
         // What MULTI has queued has not run either.
-        let queued_bytes = server.sessions[index].transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
+        let queued_bytes = session.transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
         let over_query_limit = (conn.input.len() + queued_bytes) as u64 > server.config.client_query_buffer_limit;
-        if server.sessions[index].closing {
+        if session.closing {
             (conn.input, conn.spans) = (Vec::new(), Vec::new());
             conn.readable = false;
         }
         if over_query_limit {
-            log::warn!("Closing client that reached max query buffer length: {}", server.sessions[index].peer);
+            log::warn!("Closing client that reached max query buffer length: {}", session.peer);
             server.stats.query_limit_disconnections += 1;
             self.kill(index);
-        } else if self.conns[index].hung_up && waits_for_keys(&self.server.sessions[index]) {
+        } else if conn.hung_up && waits_for_keys(session) {
             self.kill(index);
-        } else {
-            self.queue_flush(index);
+        } else if !conn.flushing {
+            conn.flushing = true;
+            flush.push(index);
         }
     }
 
@@ -679,70 +695,15 @@ impl Reactor {
         let listeners = listeners.collect::<io::Result<_>>()?;
         self.listeners.iter_mut().for_each(|listener| listener.deregister(registry));
         (self.listeners, self.server.listening) = (listeners, handles);
+        self.accepting = true;
         Ok(())
     }
 
     /// One write for every client that has replies.
     fn send(&mut self, now: Now) {
-        let limits = self.server.config.client_output_buffer_limit;
-        let (mut flush, mut again) = (std::mem::take(&mut self.flush), Vec::new());
-        for index in flush.drain(..) {
-            let Some(conn) = self.conns.get_mut(index) else { continue };
-            conn.flushing = false;
-            let session = &mut self.server.sessions[index];
-            if session.killed {
-                // It is closed at the end of this turn, and gets nothing more.
-                continue;
-            }
-            let out_peak_bytes = conn.out.len();
-            if conn.writable && !conn.out.is_empty() {
-                match conn.flush() {
-                    Ok(count) => {
-                        if count > 0 {
-                            session.active_ms = now.mono_ms();
-                        }
-                        session.net_out_bytes += count as u64;
-                        self.server.stats.net_out_bytes += count as u64;
-                        self.server.stats.writes += 1;
-                    }
-                    Err(error) => {
-                        log::debug!("Writing to client: {error}");
-                        self.server.kills.push(ClientRef { index, id: conn.id });
-                        continue;
-                    }
-                }
-            }
-            let (left, limit) = (conn.out.len(), limit_of(limits, session));
-            if left == 0 {
-                let buffer = conn.out.take_buffer();
-                if self.pool.len() < POOL_BUFFERS_MAX && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
-                    self.pool.push(buffer);
-                }
-                if session.closing {
-                    self.server.kills.push(ClientRef { index, id: conn.id });
-                }
-            } else if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
-                log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
-                self.server.stats.output_limit_disconnections += 1;
-                self.server.kills.push(ClientRef { index, id: conn.id });
-            } else if conn.writable {
-                // A short write: the kernel will tell when there is room again, unless it has been told already.
-                conn.flushing = true;
-                again.push(index);
-            }
-            session.buffers = Buffers {
-                query_bytes: conn.input.len(),
-                query_free_bytes: conn.input.capacity() - conn.input.len(),
-                out_bytes: left,
-                out_peak_bytes,
-                out_chunks: conn.out.chunks(),
-                out_heap_bytes: conn.out.heap_bytes(),
-            };
-        }
-        // The emptied list keeps its room for the next turn.
-        flush.append(&mut again);
-        self.timers_behind |= !flush.is_empty();
-        self.flush = flush;
+        let Reactor { server, conns, pool, flush, .. } = self;
+        flush.retain(|&index| conns.get_mut(index).is_some_and(|conn| send_replies(server, index, conn, pool, now)));
+        self.timers_behind |= !self.flush.is_empty();
     }
 
     fn close_killed(&mut self) {
@@ -771,7 +732,7 @@ impl Reactor {
     fn count_turn(&mut self, now: Now) {
         let ended_ns = self.clock.mono_ns();
         let took_ns = ended_ns - now.mono_ns;
-        self.ended = Now { unix_ms: now.unix_ms + (took_ns / 1_000_000) as i64, mono_ns: ended_ns };
+        self.ended = self.clock.at(ended_ns);
         let stats = &mut self.server.stats;
         stats.turns += 1;
         stats.turn_ns += took_ns;
@@ -782,6 +743,71 @@ impl Reactor {
 /// True for a client that waits for keys: it sends nothing that would be read, so its end has to be looked for.
 fn waits_for_keys(session: &Session) -> bool {
     matches!(session.blocked, Some(Blocked::Keys { .. }))
+}
+
+/// Sends what a client has been answered. True if the kernel takes more at once.
+fn send_replies(server: &mut Server, index: usize, conn: &mut Conn, pool: &mut Vec<Vec<u8>>, now: Now) -> bool {
+    let Server { sessions, stats, config, kills, .. } = server;
+    let session = &mut sessions[index];
+    conn.flushing = false;
+    if session.killed {
+        // It is closed at the end of this turn, and gets nothing more.
+        return false;
+    }
+    let out_peak_bytes = conn.out.len();
+    if conn.writable && out_peak_bytes > 0 {
+        match conn.flush() {
+            Ok(count) => {
+                if count > 0 {
+                    session.active_ms = now.mono_ms();
+                }
+                session.net_out_bytes += count as u64;
+                stats.net_out_bytes += count as u64;
+                stats.writes += 1;
+            }
+            Err(error) => {
+                log::debug!("Writing to client: {error}");
+                kills.push(ClientRef { index, id: conn.id });
+                return false;
+            }
+        }
+    }
+    let left = conn.out.len();
+    if left == 0 {
+        let buffer = conn.out.take_buffer();
+        if pool.len() < POOL_BUFFERS_MAX && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
+            pool.push(buffer);
+        }
+        if session.closing {
+            kills.push(ClientRef { index, id: conn.id });
+        }
+    } else {
+        let limit = limit_of(config.client_output_buffer_limit, session);
+        if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
+            log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
+            stats.output_limit_disconnections += 1;
+            kills.push(ClientRef { index, id: conn.id });
+        } else {
+            // A short write: the kernel will tell when there is room again, unless it has been told already.
+            conn.flushing = conn.writable;
+        }
+    }
+    session.buffers = Buffers {
+        query_bytes: conn.input.len(),
+        query_free_bytes: conn.input.capacity() - conn.input.len(),
+        out_bytes: left,
+        out_peak_bytes,
+        out_chunks: conn.out.chunks(),
+        out_heap_bytes: conn.out.heap_bytes(),
+    };
+    conn.flushing
+}
+
+fn note_input(session: &mut Session, stats: &mut Stats, count: usize, now: Now) {
+    session.active_ms = now.mono_ms();
+    session.net_in_bytes += count as u64;
+    stats.net_in_bytes += count as u64;
+    stats.reads += 1;
 }
 
 /// The output limit of a client's class.

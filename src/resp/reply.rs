@@ -167,16 +167,30 @@ impl<'o> Reply<'o> {
 
     /// Ends such an array as the second half of what SCAN and its kin answer; the cursor goes before it.
     pub fn close_scan(&mut self, array: OpenArray, cursor: u64, n: usize) {
-        let mut header = Vec::with_capacity(64);
-        push_array_header(&mut header, 2);
         let mut digits = itoa::Buffer::new();
-        let cursor = digits.format(cursor);
+        self.close_array_after(array, 2, digits.format(cursor).as_bytes(), n);
+    }
+
+    /// Ends such an array of `n` replies as the second element of another, whose first is a bulk string.
+    pub fn close_array_after(&mut self, array: OpenArray, outer: usize, first: &[u8], n: usize) {
+        let mut header = Vec::with_capacity(96);
+        push_array_header(&mut header, outer);
         header.push(b'$');
-        num::write_i64(&mut header, cursor.len() as i64);
+        num::write_i64(&mut header, first.len() as i64);
         header.extend_from_slice(b"\r\n");
-        header.extend_from_slice(cursor.as_bytes());
+        header.extend_from_slice(first);
         header.extend_from_slice(b"\r\n");
         push_array_header(&mut header, n);
+        self.replace_header(array, header);
+    }
+
+    /// Ends such an array of `n` pairs, each an array in RESP2; in RESP3 it becomes a map.
+    pub fn close_pairs(&mut self, array: OpenArray, n: usize) {
+        let mut header = Vec::with_capacity(24);
+        push_array_header(&mut header, n);
+        if self.proto == Proto::Resp3 {
+            header[0] = b'%';
+        }
         self.replace_header(array, header);
     }
 

@@ -65,8 +65,6 @@ pub struct Ctx<'a> {
     pub out_of_band: bool,
     /// How the command came to run.
     pub way: Way,
-    /// What the client is to wait for, if the handler returns [`Next::Block`].
-    pub waits_for: Option<Box<Wait>>,
 }
 
 impl<'a> Ctx<'a> {
@@ -99,6 +97,36 @@ impl<'a> Ctx<'a> {
     /// Records that one more key of a database was modified by the same change: renamed to, or moved to.
     pub fn touched(&mut self, db: usize, key: &[u8]) {
         self.server.touch(db, key);
+    }
+
+    /// Lets the clients that wait for a key look at it again, though it does not count as modified.
+    pub fn look_again(&mut self, key: &[u8]) {
+        if !self.server.waits.is_empty() {
+            self.server.touch_awaited(self.db, key);
+        }
+    }
+
+    /// Records that a key of the selected database was modified in a way that has no event.
+    #[inline]
+    pub fn changed_quietly(&mut self, key: &[u8]) {
+        self.server.stats.dirty += 1;
+        self.server.touch(self.db, key);
+    }
+
+    /// Counts the further changes that one command made to a key it has recorded as modified.
+    #[inline]
+    pub fn count_changes(&mut self, further: usize) {
+        self.server.stats.dirty += further as u64;
+    }
+
+    /// The same for a key that is gone because the deadline given to it has passed already: to Redis it was deleted, and by
+    /// choice it has expired.
+    pub fn changed_by_past_deadline(&mut self, key: &[u8]) {
+        if self.server.config.expired_event_for_past_deadlines {
+            self.changed(EventClass::Expired, "expired", key);
+        } else {
+            self.changed(EventClass::Generic, "del", key);
+        }
     }
 
     /// Tells of a further event of the same change.
@@ -137,7 +165,7 @@ impl<'a> Ctx<'a> {
             wait.on_timeout.write(&mut self.reply);
             return Ok(Next::Done);
         }
-        self.waits_for = Some(Box::new(wait));
+        self.server.asked_wait = Some(Box::new(wait));
         Ok(Next::Block)
     }
 }

@@ -31,6 +31,7 @@ use crate::timer::{Verdict, Wheel};
 use outbox::Outbox;
 use session::{Blocked, ClientRef, Session};
 use stats::Stats;
+use waiting::Wait;
 
 /// The version of Redis whose behaviour clients may rely on, as HELLO and INFO report it.
 pub const REDIS_VERSION: &str = "7.4.9";
@@ -101,6 +102,9 @@ pub struct Server {
     pub watches: Watches,
     /// Who waits for which key.
     pub waits: Waits,
+    /// What the client of the command that is running is to wait for, from the handler's [`ctx::Next::Block`] until the engine
+    /// has seen to it.
+    pub asked_wait: Option<Box<Wait>>,
     /// Clients that were served while they waited for keys, and may go on with their input.
     pub resumed: Vec<ClientRef>,
     /// Who subscribed to what.
@@ -165,6 +169,7 @@ impl Server {
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
             watches: Watches::default(),
             waits: Waits::default(),
+            asked_wait: None,
             resumed: Vec::new(),
             hub: Hub::default(),
             outbox: Outbox::default(),

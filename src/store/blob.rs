@@ -81,6 +81,16 @@ impl Blob {
         }
     }
 
+    /// The blob's place, for whoever finds it in another way than its owner does.
+    ///
+    /// # Safety
+    /// What is lent must not be read once the blob has been dropped, nor may a slice that was read from it be alive while
+    /// the blob changes.
+    #[inline]
+    pub unsafe fn lend(&self) -> LentBlob {
+        LentBlob(self.0)
+    }
+
     /// Bytes of the heap block.
     pub fn heap_bytes(&self) -> usize {
         let (header, len) = self.span();
@@ -124,6 +134,37 @@ impl Drop for Blob {
         let (_, len) = self.span();
         // SAFETY: allocated with the layout of this length.
         unsafe { dealloc(self.0.as_ptr(), layout(len)) }
+    }
+}
+
+/// A blob that something else owns.
+#[derive(Clone, Copy)]
+pub struct LentBlob(NonNull<u8>);
+
+// SAFETY: it only reads, what a shared reference to the blob could read as well.
+unsafe impl Send for LentBlob {}
+
+impl LentBlob {
+    /// Bytes of the heap block.
+    pub fn heap_bytes(&self) -> usize {
+        ManuallyDrop::new(Blob(self.0)).heap_bytes()
+    }
+}
+
+impl Deref for LentBlob {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let (header, len) = ManuallyDrop::new(Blob(self.0)).span();
+        // SAFETY: whoever called `Blob::lend` promised that the blob lives and does not change; so many initialised bytes
+        // follow its header.
+        unsafe { std::slice::from_raw_parts(self.0.add(header).as_ptr(), len) }
+    }
+}
+
+impl fmt::Debug for LentBlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LentBlob").field(&String::from_utf8_lossy(self)).finish()
     }
 }
 

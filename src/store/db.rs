@@ -6,6 +6,9 @@
 //!   the slot of that time or of an earlier tick (the owner's side of the protocol in `timer::wheel`);
 //!   `Entry::timer_exact` says which.
 //! - `timed` counts the keys with a deadline, and the hashes whose fields have any.
+//! - The wheel has no more nodes than a small multiple of what `timed` counts, and a constant: `expire` frees what nobody needs
+//!   within its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more than a few dozen at
+//!   a time.
 //!
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
@@ -26,9 +29,13 @@ use crate::timer::{KEY_SLOTS, Progress, SweepVerdict, Verdict, Visitor, Wheel};
 /// less, so that short histories meet the sweep.
 const GARBAGE_NODES_MAX: usize = if cfg!(test) { 64 } else { 65_536 };
 
-/// Nodes swept for each node that came since the last look, while there is too much garbage. At least every other node
-/// is garbage then, so two of them keep pace with one that comes.
-const SWEPT_PER_NODE: usize = 2;
+/// With this many times the garbage that is left to its slots, the commands that set deadlines sweep as well.
+const GARBAGE_FACTOR_MAX: usize = 2;
+
+/// Nodes that come before such a command sweeps, and nodes swept then: some 20 us. At least three of four nodes are garbage
+/// by then, so a pass over them all frees more than the quarter of their number that comes meanwhile.
+const RELIEF_NODES: usize = 32;
+const RELIEF_SWEPT: usize = 4 * RELIEF_NODES;
 
 /// Keys drawn for a random one that is not due, while due ones have to stay; Redis's number.
 const RANDOM_TRIES_MAX: usize = 100;
@@ -217,8 +224,8 @@ impl Notebook {
 pub struct Db {
     pub(super) table: Table<Entry>,
     pub(super) wheel: Option<Box<Wheel>>,
-    /// The wheel's nodes when `expire` last left it.
-    nodes_seen: usize,
+    /// The wheel's nodes when it was last swept.
+    nodes_swept: usize,
     pub(super) timed: Timed,
     pub(super) stats: DbStats,
     pub(super) notebook: Notebook,
@@ -253,7 +260,7 @@ impl Db {
         Db {
             table: Table::new(hasher),
             wheel: None,
-            nodes_seen: 0,
+            nodes_swept: 0,
             timed: Timed::default(),
             stats: DbStats::default(),
             notebook: Notebook::default(),
@@ -329,6 +336,7 @@ impl Db {
     }
 
     /// A key's entry, even if it is due. Counts nothing, changes nothing. O(1).
+    #[inline(never)]
     pub fn peek(&self, key: &[u8]) -> Option<Lent<'_, Entry>> {
         self.table.lookup(self.table.hasher().hash(key), key)
     }
@@ -451,6 +459,9 @@ impl Db {
         }
         let (wheel, timed) = (&mut self.wheel, &mut self.timed);
         reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
+        if new.is_some() {
+            self.relieve();
+        }
         true
     }
 
@@ -477,6 +488,7 @@ impl Db {
         entry.set_timer_exact(false);
         reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, Due::default(), false, at);
         self.table.insert(hash, entry);
+        self.relieve();
     }
 
     /// Takes a live key out. O(1).
@@ -524,6 +536,7 @@ impl Db {
             _ => slot.map(|entry| entry.with_deadline(deadline_ms)),
         }
         reschedule(&mut self.wheel, &mut self.timed, &mut slot, hash, old, was_exact, at);
+        self.relieve();
         DeadlineChange::Done
     }
 
@@ -562,10 +575,8 @@ impl Db {
     pub fn expire(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(Entry)) -> Progress {
         let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
         wheel.rewind(now_ms);
-        let came = wheel.len().saturating_sub(self.nodes_seen);
         let progress = self.collect(now_ms, budget, expired);
-        let swept = self.sweep_garbage(budget, came);
-        self.nodes_seen = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
+        let swept = self.sweep_garbage(budget);
         Progress { done: progress.done && swept, ..progress }
     }
 
@@ -584,26 +595,44 @@ impl Db {
     }
 
     /// Frees nodes whose key has gone or has another node, while they greatly outnumber the keys with a deadline: until
-    /// their slots come round, keys that are set and deleted again and again would leave any number of them. Spends
-    /// `budget`, and beyond it only in proportion to the nodes that `came` since the last look. True if that was enough.
-    fn sweep_garbage(&mut self, budget: &mut usize, came: usize) -> bool {
+    /// their slots come round, keys that are set and deleted again and again would leave any number of them. O(budget).
+    /// True if that was enough.
+    fn sweep_garbage(&mut self, budget: &mut usize) -> bool {
+        let bound = self.nodes_wanted_max();
         let Some(wheel) = self.wheel.as_mut() else { return true };
-        let bound = 2 * (self.timed.keys + self.timed.hashes) + GARBAGE_NODES_MAX;
-        if wheel.len() <= bound {
-            return true;
+        if wheel.len() > bound {
+            let (table, last) = (&mut self.table, wheel.last_tick());
+            wheel.sweep(budget, |prefix, tick| sweep_verdict(table, prefix, tick, last));
         }
-        let (table, last) = (&mut self.table, wheel.last_tick());
-        let owed = SWEPT_PER_NODE * came;
-        let mut allowance = *budget + owed;
-        wheel.sweep(&mut allowance, |prefix, tick| sweep_verdict(table, prefix, tick, last));
-        *budget = allowance.saturating_sub(owed);
+        self.nodes_swept = wheel.len();
         wheel.len() <= bound
+    }
+
+    /// Nodes of the wheel, garbage included, that call for no sweep.
+    fn nodes_wanted_max(&self) -> usize {
+        2 * (self.timed.keys + self.timed.hashes) + GARBAGE_NODES_MAX
+    }
+
+    /// Bounds the garbage whatever is done within a turn, and however little of it is left for [`Db::expire`]: beyond a
+    /// second bound, who adds nodes sweeps. O(1), and nearly always a comparison.
+    #[inline]
+    pub(super) fn relieve(&mut self) {
+        let nodes = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
+        if nodes >= self.nodes_swept + RELIEF_NODES && nodes > GARBAGE_FACTOR_MAX * self.nodes_wanted_max() {
+            self.sweep_garbage(&mut { RELIEF_SWEPT });
+        }
     }
 
     /// When the keys fall due; `None` if none ever had a deadline. O(1); see [`super::forecast`] for cost and exactness.
     pub fn forecast(&mut self, prng: &mut Prng) -> Option<Forecast> {
         let wheel = self.wheel.as_deref()?;
         Some(Forecast::take(&mut self.table, wheel, self.timed.keys, prng))
+    }
+
+    /// False as long as no key has ever had a deadline: then there is nothing for [`Db::expire`] to do.
+    #[inline]
+    pub fn has_timers(&self) -> bool {
+        self.wheel.is_some()
     }
 
     /// The tick at which the wheel next has something to look at, never later than the next deadline.

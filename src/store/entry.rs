@@ -513,6 +513,20 @@ impl Entry {
         Some(SharedMut { entry: self, arc: ManuallyDrop::new(arc) })
     }
 
+    /// Lets the bytes of a string be changed in place, their number kept; a long value is copied first if a reply still
+    /// holds it. `None`, and nothing called, for values held as integers.
+    pub fn edit_bytes<R>(&mut self, edit: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        if let Some(mut shared) = self.shared_mut() {
+            return Some(edit(shared.bytes()));
+        }
+        let header = self.header();
+        if header.kind != KIND_INLINE {
+            return None;
+        }
+        // SAFETY: the kind says that so many initialised bytes lie at the value's place, and `self` is exclusive.
+        Some(edit(unsafe { std::slice::from_raw_parts_mut(self.value_at().as_ptr(), header.length as usize) }))
+    }
+
     /// # Safety
     /// The block must have room for the value, and an old shared value must have been released.
     unsafe fn write_value(&mut self, value: NewValue<'_>) {
@@ -666,6 +680,12 @@ pub struct SharedMut<'e> {
 }
 
 impl SharedMut<'_> {
+    /// Length in bytes.
+    #[allow(clippy::len_without_is_empty, reason = "only long values are shared")]
+    pub fn len(&self) -> usize {
+        self.arc.len()
+    }
+
     /// The bytes, copied first if anyone else holds them.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         Arc::make_mut(&mut self.arc);
@@ -702,6 +722,22 @@ mod tests {
         let plain = Entry::new(&[b'k'; 15], NewValue::Bytes(&[b'v'; 32]), None);
         let timed = Entry::new(&[b'k'; 15], NewValue::Bytes(&[b'v'; 32]), Some(1));
         assert_eq!((plain.heap_bytes(), timed.heap_bytes()), (64, 64));
+    }
+
+    #[test]
+    fn bytes_are_edited_in_place_and_never_those_of_a_reply() {
+        for length in [0, 3, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1] {
+            let mut entry = Entry::new(b"key", NewValue::Bytes(&vec![b'x'; length]), Some(7));
+            let in_flight = match entry.string() {
+                Some(Value::Shared(shared)) => Some(Arc::clone(&shared)),
+                _ => None,
+            };
+            assert_eq!(entry.edit_bytes(|bytes| bytes.fill(b'y')), Some(()));
+            assert_eq!((text(&entry), entry.key()), (vec![b'y'; length], &b"key"[..]));
+            assert!(in_flight.is_none_or(|bytes| *bytes == vec![b'x'; length]));
+        }
+        let mut number = Entry::new(b"key", NewValue::Int(5), None);
+        assert_eq!(number.edit_bytes(|_| ()), None);
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Segment {
     }
 
     /// Calls `found` for each slot whose tag matches, home bucket first, until it returns true; that place is returned.
-    #[inline]
+    #[inline(always)]
     fn find(&self, home: usize, tag: u8, mut found: impl FnMut(NonNull<u8>) -> bool) -> Option<Place> {
         let line = &self.homes[home];
         let mut mask = match_tags::<HOME_SLOTS>(line, tag);
@@ -451,7 +451,7 @@ impl<E: Entry> Table<E> {
         Some((cell.segment(), home_of(address_of(hash), cell.depth())))
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, hash: u64, key: &[u8]) -> Option<(NonNull<Segment>, Place)> {
         let (segment, home) = self.locate(hash)?;
         // SAFETY: directory cells name live segments, and `self` is borrowed.

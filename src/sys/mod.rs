@@ -3,8 +3,9 @@
 //!
 //! Everything here is mechanism. Nothing in this layer knows of keys, clients, commands or configuration; callers pass
 //! plain values in and get plain values (or text to log) back. Start-up (`main`, `engine`) is the usual caller, the
-//! event loop only drains [`signal::Signals`], pings [`notify::Notifier`] and reads [`alloc::allocated_bytes`].
+//! event loop only sets its [`alarm::Alarm`], drains [`signal::Signals`], pings [`notify::Notifier`] and reads [`alloc::allocated_bytes`].
 
+pub mod alarm;
 pub mod alloc;
 pub mod bg;
 pub mod limits;

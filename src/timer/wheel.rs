@@ -53,8 +53,8 @@
 //!
 //! # Costs
 //!
-//! - A timer: 8 bytes. The slots: 4 bytes and a bit each, from zeroed memory whose untouched pages cost nothing; 2^20
-//!   slots are at most 4 MiB + 130 KiB.
+//! - A timer: 8 bytes. The slots: 4 bytes and two bits each, from zeroed memory whose untouched pages cost nothing; 2^20
+//!   slots are at most 4 MiB + 260 KiB.
 //! - `insert`: a node off the free list (or off the end of the pool), a slot head and a bitmap word or two. No
 //!   allocation but one of 512 KiB every 64 Ki nodes; growth never copies.
 //! - A visit: one node read, and for `Again` the same writes as `insert`. Empty time costs a few word reads, however
@@ -65,8 +65,23 @@
 //! Why 1 ms: deadlines are in milliseconds, so a slot's nodes are due at its tick, not up to a tick later, and nothing
 //! needs rounding (with coarser ticks the slot would be `ceil(deadline / tick)`, so as never to be early). Why 2^20
 //! slots for keys: a revolution is 1,048.576 s (17.5 min), so 10M keys with far deadlines cost 10M / 1,048.576 s =
-//! 9,537 revisits a second, two or three thousandths of a core; 2^16 slots would cost 152,588 a second. A small wheel
-//! (client timeouts) has few timers and so can afford few slots.
+//! 9,537 revisits a second, seven thousandths of a core with everything out of the cache; 2^16 slots would cost 152,588 a
+//! second. A small wheel (client timeouts) has few timers and so can afford few slots.
+//!
+//! # Near and far
+//!
+//! Of 10M nodes with far deadlines, ten are in every slot: an owner that got up for each slot would do so a thousand times
+//! a second, to put everything back. So a second bitmap marks the slots that are *near*: those where a node was put whose
+//! deadline is the slot's next tick. [`Wheel::next_tick`] asks for these to the millisecond. For the others it asks once in
+//! `FAR_TICKS` ticks (or once a revolution, if that is shorter), at the end of that stretch; `advance` then visits them slot
+//! by slot as ever, so the order of ticks does not change. That is late for slots with only far nodes, but by less than a
+//! revolution, and their deadlines are at least one revolution after the tick.
+//!
+//! More exactly: let `t` be the next tick of a slot that is not near. Each timer that hangs on a node there (its owner has
+//! no other node that comes in time) has its deadline at `t + slots` or later. A node is put into a slot either with such a
+//! deadline or with the mark; a deadline can move only to later without a new node; `take` ends the mark, and puts back
+//! each node anew; and a rewind makes `t` only smaller, so a mark may then say too much but never too little. A mark that
+//! says too much costs one wake.
 //!
 //! # Time
 //!
@@ -76,14 +91,15 @@
 //! time is only `last`:
 //!
 //! - Forward by more than a revolution: `last` skips to `now - slots`, so each slot is visited once, at its latest
-//!   tick, in order of those ticks. Timers skipped over fire in that order too, rather than by deadline.
+//!   tick, in order of those ticks. Timers skipped over fire in that order too, rather than by deadline: the order of
+//!   deadlines would take a pass over all nodes for each revolution skipped, or room to sort what is due.
 //! - Backward: `advance` does nothing until time is at `last` again. [`Wheel::rewind`] sets `last` back instead, in
 //!   O(1): a node in its deadline's slot is then visited at that deadline or revolutions before it, and never after,
 //!   whatever `last` is.
 //!
-//! Invariants: a slot's bit is set exactly when its list is not empty; every node in use is in exactly one list; a node
-//! in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a revolution can be added to
-//! it.
+//! Invariants: a slot's bit is set exactly when its list is not empty, and only then may it be near; every node in use is
+//! in exactly one list; a node in `taken` came out of the slot of `taken_tick`; `last` is at most `TICK_MAX`, so that a
+//! revolution can be added to it.
 //!
 //! Not known here: what a payload is, what is due, what time it is.
 
@@ -105,6 +121,10 @@ const SWEEP_CHUNK: usize = 4096;
 /// Nodes told of at once before they are visited: enough for the memory's latency to be hidden, few enough that what they
 /// name is still in the first-level cache when its turn comes.
 const AHEAD: usize = 16;
+
+/// Ticks for whose far nodes [`Wheel::next_tick`] asks to be woken once, at the last of them; a power of two, so that the
+/// wheels of several databases ask for the same ones.
+const FAR_TICKS: i64 = 128;
 
 /// What an owner answers when one of its nodes is visited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +182,8 @@ pub struct Wheel {
     /// First node of each slot's list; a power of two of them.
     heads: Vec<u32>,
     occupied: Occupied,
+    /// The occupied slots where a node may be due at the slot's next tick.
+    near: Occupied,
     nodes: Nodes,
     /// The last tick whose slot was taken up.
     last: i64,
@@ -202,6 +224,7 @@ impl Wheel {
         Wheel {
             heads: vec![NONE; slots],
             occupied: Occupied::new(slots),
+            near: Occupied::new(slots),
             nodes: Nodes::default(),
             last: now_ms.min(TICK_MAX),
             taken: NONE,
@@ -278,14 +301,23 @@ impl Wheel {
         self.last = self.last.min(now_ms);
     }
 
-    /// The tick (Unix ms) at which there is something to visit next: never later than the first deadline, earlier if
-    /// the node found belongs to a later revolution or is stale. `None` if the wheel is empty. At most twice seven
-    /// words read.
+    /// The tick (Unix ms) until which [`Wheel::advance`] need not be called: never later than the first deadline, earlier
+    /// to look at nodes of later revolutions, many at a time, and at stale ones. `None` if the wheel is empty. At most
+    /// four times seven words read.
     pub fn next_tick(&self) -> Option<i64> {
+        if self.is_empty() {
+            return None;
+        }
         if self.taken != NONE || self.late != NONE {
             return Some(self.last);
         }
-        self.next_slot_tick()
+        let first = self.next_slot_tick()?;
+        if self.skip.is_some() {
+            // What was skipped may be due whatever its slot's bit says.
+            return Some(first);
+        }
+        let together = first | (FAR_TICKS.min(self.heads.len() as i64) - 1);
+        Some(self.next_tick_in(&self.near).map_or(together, |near| near.min(together)))
     }
 
     /// Shows the payloads of up to `limit` nodes in the order in which they will be visited, and changes nothing. Returns the
@@ -367,7 +399,7 @@ impl Wheel {
 
     /// Bytes reserved. Pages of it that were never touched are counted too.
     pub fn bytes(&self) -> usize {
-        self.heads.len() * size_of::<u32>() + self.occupied.bytes() + self.nodes.bytes()
+        self.heads.len() * size_of::<u32>() + self.occupied.bytes() + self.near.bytes() + self.nodes.bytes()
     }
 
     /// The last tick (Unix ms) taken up: deadlines up to here are late.
@@ -384,6 +416,7 @@ impl Wheel {
             let slots = self.heads.len();
             self.heads = vec![NONE; slots];
             self.occupied = Occupied::new(slots);
+            self.near = Occupied::new(slots);
         }
         self.nodes = Nodes::default();
         self.taken = NONE;
@@ -396,7 +429,9 @@ impl Wheel {
     #[inline]
     fn place(&mut self, id: u32, deadline_ms: i64) -> bool {
         if deadline_ms > self.last {
-            self.link(id, self.slot(deadline_ms));
+            let slot = self.slot(deadline_ms);
+            self.link(id, slot);
+            self.mark_near(slot, deadline_ms);
             true
         } else {
             self.nodes.set_next(id, self.late);
@@ -410,6 +445,14 @@ impl Wheel {
         self.nodes.set_next(id, self.heads[slot]);
         self.heads[slot] = id;
         self.occupied.set(slot);
+    }
+
+    /// Marks the slot of a deadline that falls on the slot's next tick.
+    #[inline]
+    fn mark_near(&mut self, slot: usize, deadline_ms: i64) {
+        if deadline_ms <= self.last + self.heads.len() as i64 {
+            self.near.set(slot);
+        }
     }
 
     #[inline]
@@ -426,8 +469,13 @@ impl Wheel {
 
     /// The first tick after `last` whose slot has nodes.
     fn next_slot_tick(&self) -> Option<i64> {
+        self.next_tick_in(&self.occupied)
+    }
+
+    /// The first tick after `last` whose slot is a member.
+    fn next_tick_in(&self, slots: &Occupied) -> Option<i64> {
         let first = self.slot(self.last + 1);
-        let slot = self.occupied.at_or_after(first).or_else(|| self.occupied.at_or_after(0))?;
+        let slot = slots.at_or_after(first).or_else(|| slots.at_or_after(0))?;
         Some(self.tick_of(slot))
     }
 
@@ -449,6 +497,7 @@ impl Wheel {
         self.last = tick;
         self.skip = self.skip.filter(|skip| tick <= skip.to);
         self.occupied.clear(slot);
+        self.near.clear(slot);
         if self.cursor.slot == slot {
             self.cursor.after = NONE;
         }
@@ -485,7 +534,9 @@ impl Wheel {
             let id = self.taken;
             self.taken = self.nodes.node(id).next;
             if rewound {
-                self.link(id, self.slot(self.taken_tick));
+                let slot = self.slot(self.taken_tick);
+                self.link(id, slot);
+                self.near.set(slot);
             } else {
                 self.visit(id, visitor);
             }
@@ -551,12 +602,18 @@ impl Wheel {
                     self.unlink(slot, previous, node.next);
                     self.place(id, deadline_ms);
                 }
-                SweepVerdict::Keep | SweepVerdict::Again(_) => previous = id,
+                SweepVerdict::Again(deadline_ms) => {
+                    // Of all its nodes the owner may keep only this one, which had been there for a later revolution.
+                    self.mark_near(slot, deadline_ms);
+                    previous = id;
+                }
+                SweepVerdict::Keep => previous = id,
             }
             id = node.next;
         }
         if self.heads[slot] == NONE {
             self.occupied.clear(slot);
+            self.near.clear(slot);
         }
         self.cursor =
             if id == NONE { Cursor { slot: slot + 1, after: NONE } } else { Cursor { slot, after: previous } };
@@ -589,6 +646,7 @@ impl Wheel {
         let mut linked = walk(self.taken) + walk(self.late);
         for (slot, &head) in self.heads.iter().enumerate() {
             assert_eq!(self.occupied.contains(slot), head != NONE, "bit of slot {slot}");
+            assert!(!self.near.contains(slot) || head != NONE, "slot {slot} is near and empty");
             linked += walk(head);
         }
         assert_eq!(linked, self.len(), "nodes in use");

@@ -516,6 +516,11 @@ impl Generator {
                 (*self.rng.pick(&["u8", "i8", "u4", "i5", "u16", "i64", "u63", "u64", "i0", "i65", "x8", "u1"]))
                     .to_owned()
             }
+            ("hyperloglog", "subcommand") => {
+                (*self.rng.pick(&["DECODE", "DECODE", "ENCODING", "TODENSE", "GETREG", "NOSUCH"])).to_owned()
+            }
+            // Many different ones, so that registers fill up.
+            ("hyperloglog", "element") if self.rng.chance(80) => format!("e{}", self.rng.below(100_000)),
             (_, "field") if self.rng.chance(85) => format!("f{}", self.rng.below(12)),
             (_, "member" | "member1" | "member2" | "element" | "pivot") if self.rng.chance(self.whole_percent) => {
                 self.rng.between(-20, 20).to_string()

@@ -127,10 +127,9 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "module",
             "migrate",
             "restore-asking",
-            "pfdebug",
-            "pfselftest",
         ],
     ),
+    ("holds up the server, and Redis for longer", &["pfselftest"]),
     ("waits for replicas that never come", &["wait", "waitaof"]),
     ("would move the stream to the other protocol, or to another state of the client", &["reset", "client|unblock"]),
 ];

@@ -20,6 +20,7 @@ const SHRINK_S_MAX: u64 = 12;
 
 /// Collections grow out of their compact forms after a few elements under these settings, the defaults otherwise.
 const LIMITS: &[(&str, &str, &str)] = &[
+    ("hll-sparse-max-bytes", "3000", "60"),
     ("hash-max-listpack-entries", "128", "6"),
     ("hash-max-listpack-value", "64", "20"),
     ("list-max-listpack-size", "-2", "5"),

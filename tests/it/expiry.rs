@@ -1,8 +1,10 @@
 //! EXPIRY and INFO's section of it, and expiry itself against a naive twin under tiny budgets and a clock that jumps.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
-use aleadb::base::clock::Clock;
+use aleadb::base::clock::{Clock, Now};
 use aleadb::base::prng::Prng;
 use aleadb::engine::cron::Cron;
 
@@ -271,34 +273,34 @@ fn every_database_gets_its_turn() {
     assert_eq!(left, [136, 136, 136]);
 }
 
+/// A clock that moves 50 us with every look at it, and counts the looks.
+#[derive(Debug, Default)]
+struct Ticking {
+    mono_ns: Cell<u64>,
+    looks: Cell<u64>,
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Now {
+        Now { unix_ms: START_MS + 10, mono_ns: self.mono_ns.get() }
+    }
+    fn mono_ns(&self) -> u64 {
+        self.mono_ns.set(self.mono_ns.get() + 50_000);
+        self.looks.set(self.looks.get() + 1);
+        self.mono_ns.get()
+    }
+    fn unix_us(&self) -> i64 {
+        (START_MS + 10) * 1000
+    }
+}
+
 #[test]
 fn the_time_of_a_slice_ends_a_turn() {
-    use std::cell::Cell;
-    use std::rc::Rc;
-
-    use aleadb::base::clock::Now;
-
-    /// A clock that moves 50 us with every look at it.
-    #[derive(Debug)]
-    struct Ticking(Cell<u64>);
-    impl Clock for Ticking {
-        fn now(&self) -> Now {
-            Now { unix_ms: START_MS + 10, mono_ns: self.0.get() }
-        }
-        fn mono_ns(&self) -> u64 {
-            self.0.set(self.0.get() + 50_000);
-            self.0.get()
-        }
-        fn unix_us(&self) -> i64 {
-            (START_MS + 10) * 1000
-        }
-    }
-
     let mut m = Memory::new();
     for i in 0..5_000 {
         m.run(&format!("SET k{i} v PX 1"));
     }
-    m.server.clock = Rc::new(Ticking(Cell::new(0)));
+    m.server.clock = Rc::new(Ticking::default());
     let (mut cron, now) = (Cron::default(), m.server.clock.now());
     assert!(cron.expire(&mut m.server, now));
     let first = expired(&m);
@@ -310,4 +312,106 @@ fn the_time_of_a_slice_ends_a_turn() {
     let second = expired(&m) - first;
     assert!(cron.expire(&mut m.server, late));
     assert!(expired(&m) - first - second > second, "the share grows with the lag");
+}
+
+/// Timers that nobody needs any more are freed in slices of the same length, and however many a turn may leave, the wheel
+/// holds no more of them than so many.
+#[test]
+fn a_burst_of_deleted_keys_neither_stops_the_loop_nor_grows_the_wheel() {
+    let mut m = Memory::new();
+    let bound = 2 * 65_536;
+    for i in 0..2 * bound {
+        let key = format!("k{i}");
+        m.raw(&[b"SET", key.as_bytes(), b"v", b"EX", b"86400"]);
+        m.raw(&[b"DEL", key.as_bytes()]);
+    }
+    // The nodes come in blocks of 65,536, 8 bytes each; the slots are 4 bytes and two bits.
+    let nodes_bytes = m.server.dbs[0].wheel_bytes() - (1 << 20) * 4 - (1 << 20) / 4;
+    assert!(nodes_bytes < (bound + bound / 2 + 65_536) * 8, "{nodes_bytes} bytes of nodes");
+    let clock = Rc::new(Ticking::default());
+    m.server.clock = clock.clone();
+    let (mut cron, now, mut turns) = (Cron::default(), clock.now(), 1);
+    while cron.expire(&mut m.server, now) {
+        assert!(clock.looks.replace(0) <= 5, "no turn is longer than its slice");
+        turns += 1;
+        assert!(turns < 1_000, "it ends");
+    }
+    assert!(turns > 100, "{turns} turns for as many nodes");
+}
+
+/// Keys of all kinds of TTL, and a loop that sleeps exactly until the wheel asks to be called: each leaves at its deadline.
+#[test]
+fn a_loop_that_sleeps_until_the_next_timer_is_never_late() {
+    for seed in 0..12 {
+        let (mut m, mut rng, mut cron) = (Memory::new(), Prng::seeded(seed), Cron::default());
+        let mut twin: BTreeMap<u64, i64> = BTreeMap::new();
+        let mut wakes = 0;
+        for _ in 0..400 {
+            let (db, name, now_ms) = (rng.below(2), rng.below(50), m.clock.now().unix_ms);
+            let ttl_max_ms = [200, 60_000, 2_500_000, 20_000_000][rng.below(4) as usize];
+            let ttl_ms = 1 + rng.below(ttl_max_ms);
+            m.run(&format!("SELECT {db}"));
+            let key = db * 50 + name;
+            match rng.below(4) {
+                0 => {
+                    m.run(&format!("DEL {name}"));
+                    twin.remove(&key);
+                }
+                1 if twin.contains_key(&key) => {
+                    assert_eq!(m.run(&format!("PEXPIRE {name} {ttl_ms}")), r":1\r\n");
+                    twin.insert(key, now_ms + ttl_ms as i64);
+                }
+                _ => {
+                    m.run(&format!("SET {name} v PX {ttl_ms}"));
+                    twin.insert(key, now_ms + ttl_ms as i64);
+                }
+            }
+            if rng.chance(1, 2) {
+                // Not every turn has looked at the timers before something else is set; most have.
+                cron.expire(&mut m.server, m.clock.now());
+            }
+            let pass_max_ms = [5, 400, 300_000][rng.below(3) as usize];
+            let pass_ms = rng.below(pass_max_ms);
+            let until_ms = now_ms + pass_ms as i64;
+            wakes += sleep_until(&mut m, &mut cron, &mut twin, until_ms);
+        }
+        let last_ms = twin.values().copied().max().unwrap_or(0);
+        wakes += sleep_until(&mut m, &mut cron, &mut twin, last_ms);
+        assert!(twin.is_empty() && wakes > 200, "seed {seed}: {wakes} wakes");
+        assert_eq!(m.server.stats.lags.summary(m.clock.now().mono_ms() / 1000).max_ms, 0);
+        assert_eq!(cron.next_due_ms(&m.server, m.clock.now()), None);
+    }
+}
+
+/// Lets time pass as a loop does that has nothing but timers; each wake must find what is due then, and nothing older.
+fn sleep_until(m: &mut Memory, cron: &mut Cron, twin: &mut BTreeMap<u64, i64>, until_ms: i64) -> usize {
+    let mut wakes = 0;
+    loop {
+        let now = m.clock.now();
+        let left_ms = (until_ms - now.unix_ms).max(0) as u64;
+        let due_ms = cron.next_due_ms(&m.server, now).map(|due_ms| due_ms.saturating_sub(now.mono_ms()));
+        m.clock.advance_ms(due_ms.unwrap_or(u64::MAX).min(left_ms));
+        let (now, before) = (m.clock.now(), expired(m));
+        while cron.expire(&mut m.server, now) {}
+        let due: Vec<u64> = twin.iter().filter(|&(_, ms)| *ms <= now.unix_ms).map(|(&key, _)| key).collect();
+        for key in &due {
+            assert_eq!(twin.remove(key), Some(now.unix_ms), "key {key} left late");
+        }
+        assert_eq!(expired(m) - before, due.len() as u64);
+        wakes += 1;
+        if due_ms.is_none_or(|due_ms| due_ms > left_ms) {
+            return wakes;
+        }
+    }
+}
+
+#[test]
+fn keys_due_much_later_wake_the_loop_once_in_128_ms_at_most() {
+    let (mut m, mut cron) = (Memory::new(), Cron::default());
+    for i in 0..30_000u64 {
+        m.run(&format!("SELECT {}", i % 3));
+        m.run(&format!("SET k{i} v PX {}", 86_400_000 + i * 311));
+    }
+    let wakes = sleep_until(&mut m, &mut cron, &mut BTreeMap::new(), START_MS + 120_000);
+    assert!((120_000 / 128..=120_000 / 128 + 3).contains(&wakes), "{wakes} wakes in two minutes");
 }

@@ -4,6 +4,7 @@
 mod memory;
 
 mod admin;
+mod bitmap;
 mod client;
 mod clock;
 mod config;
@@ -14,13 +15,17 @@ mod expire;
 mod expiry;
 mod hash;
 mod hash_expiry;
+mod hyperloglog;
 mod info;
 mod introspect;
 mod keys;
+mod list;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;
 mod pubsub;
 mod set;
+mod stream;
 mod string;
 mod transaction;
+mod zset;

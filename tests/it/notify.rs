@@ -212,3 +212,76 @@ fn the_setting_prints_as_redis_prints_it() {
         ),
     ]);
 }
+
+#[test]
+fn bitmaps_and_hyperloglogs_have_events_of_strings() {
+    let (mut m, listener) = listening("EAnmo");
+    check(
+        &mut m,
+        listener,
+        &[
+            ("setbit k 9 0", "0:new=k 0:setbit=k"),
+            ("setbit k 9 0", ""),
+            ("setbit k 9 1", "0:setbit=k"),
+            ("bitfield k set u8 0 1 incrby u8 0 1", "0:setbit=k"),
+            ("bitfield k get u8 0", ""),
+            ("bitfield new overflow fail set u1 0 2", "0:new=new"),
+            ("bitfield new overflow fail set u1 0 2", ""),
+            ("bitfield nosuch get u8 0", "0:keymiss=nosuch"),
+            ("bitop not d k", "0:new=d 0:set=d"),
+            ("bitop or d k nosuch", "0:keymiss=nosuch 0:overwritten=d 0:set=d"),
+            ("bitop not d nosuch", "0:keymiss=nosuch 0:del=d"),
+            ("bitcount nosuch", "0:keymiss=nosuch"),
+            ("pfadd h a", "0:new=h 0:pfadd=h"),
+            ("pfadd h a", ""),
+            ("pfadd h b", "0:pfadd=h"),
+            ("pfcount h", ""),
+            ("pfcount nosuch", "0:keymiss=nosuch"),
+            ("pfmerge u h", "0:keymiss=u 0:new=u 0:pfadd=u"),
+            ("pfdebug todense u", ""),
+        ],
+    );
+}
+
+#[test]
+fn a_deadline_in_the_past_deletes_or_expires_as_chosen() {
+    let (mut m, listener) = listening("KEA");
+    let name = "expired-event-for-past-deadlines";
+    let get = |value: &str| format!(r"%1\r\n${}\r\n{name}\r\n${}\r\n{value}\r\n", name.len(), value.len());
+    m.run("HELLO 3");
+    m.expect(&[(&format!("CONFIG GET {name}"), &get("no"))]);
+    for (chosen, event) in [("no", "del"), ("yes", "expired")] {
+        m.expect(&[
+            (&format!("CONFIG SET {name} {chosen}"), r"+OK\r\n"),
+            (&format!("CONFIG GET {name}"), &get(chosen)),
+        ]);
+        let lines = [
+            "EXPIRE k 0",
+            "EXPIRE k -1",
+            "PEXPIRE k -5",
+            "EXPIREAT k 1",
+            "PEXPIREAT k 1",
+            "GETEX k EXAT 1",
+            "GETEX k PXAT 1",
+        ];
+        for line in lines {
+            check(&mut m, listener, &[("SET k v", "0:set=k"), (line, &format!("0:{event}=k")), ("EXISTS k", "")]);
+        }
+        check(
+            &mut m,
+            listener,
+            &[("EXPIRE k 0", ""), ("SET k v", "0:set=k"), ("EXPIRE k 0 XX", ""), ("DEL k", "0:del=k")],
+        );
+    }
+    // The class goes with the event.
+    m.run("CONFIG SET notify-keyspace-events Eg");
+    check(&mut m, listener, &[("SET k v", ""), ("EXPIRE k 0", "")]);
+    m.run("CONFIG SET notify-keyspace-events Ex");
+    check(&mut m, listener, &[("SET k v", ""), ("EXPIRE k 0", "0:expired=k")]);
+    m.expect(&[(
+        &format!("CONFIG SET {name} maybe"),
+        &format!(
+            r"-ERR CONFIG SET failed (possibly related to argument \'{name}\') - argument must be \'yes\' or \'no\'\r\n"
+        ),
+    )]);
+}

@@ -372,6 +372,6 @@ fn statistics_count_what_ran() {
         let start = format!("cmdstat_{name}:calls={calls},");
         assert!(stats.contains(&start), "{start} in {stats}");
     };
-    [("ping", 1), ("echo", 1), ("multi", 2), ("exec", 2)].map(|(name, count)| calls(name, count));
+    [("ping", 1), ("echo", 1), ("multi", 2), ("exec", 2)].into_iter().for_each(|(name, count)| calls(name, count));
     assert!(m.run("INFO errorstats").contains("errorstat_EXECABORT:count=1"));
 }

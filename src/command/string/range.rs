@@ -8,11 +8,12 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment, Ttl};
-use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue};
+use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue, Value};
 use crate::store::table::Occupied;
 
 const OFFSET: ReplyError = ReplyError::new("ERR offset is out of range");
-const NO_MEMORY: ReplyError = ReplyError::new("ERR insufficient memory for a string of this length");
+pub(in crate::command) const NO_MEMORY: ReplyError =
+    ReplyError::new("ERR insufficient memory for a string of this length");
 
 /// Room that a growing string gets beyond what it needs: as much as it is long, but no more than this, as in Redis.
 const SPARE_BYTES_MAX: usize = 1 << 20;
@@ -101,6 +102,41 @@ fn splice(slot: &mut Occupied<'_, Entry>, length: usize, offset: usize, patch: &
     Ok(())
 }
 
+/// Makes a string at least so many bytes long, zeros at its end, and holds it as bytes even if it reads as an integer: it
+/// can be edited in place from then on.
+pub(in crate::command) fn extend_with_zeros(slot: &mut Occupied<'_, Entry>, length: usize) -> Result<(), ReplyError> {
+    if let Some(mut shared) = slot.shared_mut() {
+        if length > shared.len() {
+            let bytes = shared.bytes();
+            reserve(bytes, length)?;
+            bytes.resize(length, 0);
+        }
+    } else {
+        let value = string_in(slot)?;
+        if length > value.len() || matches!(value, Value::Int(_)) {
+            let length = length.max(value.len());
+            splice(slot, length, length, b"")?;
+        }
+    }
+    slot.set_raw();
+    Ok(())
+}
+
+/// So many zeros.
+pub(in crate::command) fn zeros(length: usize) -> Result<Vec<u8>, ReplyError> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| NO_MEMORY)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
+/// Stores bytes under a key that is not there; Redis reports such a string as `raw` however short.
+pub(in crate::command) fn insert_raw(db: &mut Db, key: &[u8], mut bytes: Vec<u8>, at: Moment) {
+    let mut entry = Entry::new(key, NewValue::owned(&mut bytes), None);
+    entry.set_raw();
+    db.insert(entry, at);
+}
+
 /// Makes room for a length and for some growth beyond it.
 fn reserve(bytes: &mut Vec<u8>, length: usize) -> Result<(), ReplyError> {
     if length <= bytes.capacity() {
@@ -125,10 +161,7 @@ fn create(db: &mut Db, key: &[u8], length: usize, patch: &[u8], at: Moment) -> R
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(|_| NO_MEMORY)?;
     overwrite(&mut bytes, length - patch.len(), patch);
-    let mut entry = Entry::new(key, NewValue::owned(&mut bytes), None);
-    entry.set_access(at.access.unwrap_or(0));
-    entry.set_raw();
-    db.insert(entry, at);
+    insert_raw(db, key, bytes, at);
     Ok(())
 }
 

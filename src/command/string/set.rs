@@ -179,7 +179,8 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let event = match until {
         Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.unix_ms => {
             delete(ctx, key);
-            "del"
+            ctx.changed_by_past_deadline(key);
+            return Ok(Next::Done);
         }
         Some((_, deadline_ms)) => {
             ctx.db().set_deadline(key, Some(deadline_ms), at);

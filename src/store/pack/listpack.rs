@@ -535,6 +535,17 @@ pub struct Items<'p> {
 }
 
 impl Items<'_> {
+    /// Goes by up to `count` elements. Cheaper than to read them.
+    #[inline]
+    pub fn pass(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.front == self.back {
+                return;
+            }
+            self.front = codec::next(self.pack, self.front);
+        }
+    }
+
     /// Where the element is that comes next.
     #[inline]
     pub fn pos(&self) -> Option<Pos> {

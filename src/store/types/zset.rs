@@ -1,40 +1,372 @@
-//! Sorted sets.
+//! Sorted sets: members with a score each, in order of score and, where scores are equal, of bytes.
+//!
+//! - `packed`: few members in a listpack. `big`: many, in a hash table and a tree. `tree`: that tree.
+//! - `range`: ends of ranges. `iter`: members in order.
+//!
+//! Every range, of whatever it is, is first made a range of ranks: [`ZSet::ranks_by_score`], [`ZSet::ranks_by_lex`]. What
+//! is done with the members in it needs to know no more.
+//!
+//! Scores are never NaN; whoever computes one checks. Used by the commands, DUMP, RESTORE, SORT and geo. Knows nothing
+//! of keys, replies and settings: the thresholds come as [`Limits`].
 #![allow(unsafe_code)]
 
+mod big;
+mod iter;
+mod packed;
+pub mod range;
+mod tree;
+
+use std::ops::Range;
 use std::ptr::NonNull;
 
+pub use iter::Iter;
+pub use range::{LexBound, LexRange, ScoreBound, ScoreRange};
+pub use tree::order;
+
 use super::{Collection, Type};
+use crate::store::hash::KeyHasher;
+use crate::store::pack::{Item, Listpack, encoded_bytes};
+use big::Big;
 
-/// One of the sorted sets.
-#[derive(Clone, Debug, Default)]
-pub struct ZSet(Box<Vec<Vec<u8>>>);
+/// Room a score takes in a listpack at most.
+const SCORE_BYTES_MAX: usize = 40;
+/// Members above which removing nearly all of them is left to another thread.
+const REBUILD_MIN: usize = 10_000;
+/// A range that leaves at most one in so many members is removed by rebuilding from those.
+const REBUILD_PART: usize = 4;
 
-// SAFETY: one box, given up and taken back whole.
+/// Up to where a sorted set is a listpack, and how members are hashed beyond.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Members in a listpack at most.
+    pub entries: usize,
+    /// Bytes of a member in a listpack at most.
+    pub value: usize,
+    /// Hashes the members of big ones.
+    pub hasher: KeyHasher,
+}
+
+/// A sorted set.
+#[derive(Clone, Debug)]
+pub struct ZSet(Repr);
+
+#[derive(Clone, Debug)]
+enum Repr {
+    Pack(Listpack),
+    Big(Box<Big>),
+}
+
+impl Default for ZSet {
+    fn default() -> ZSet {
+        ZSet(Repr::Pack(Listpack::new()))
+    }
+}
+
+/// What [`ZSet::update`] did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// The member's score before, if it was there.
+    pub old: Option<f64>,
+    /// The member's score now, if it is there.
+    pub new: Option<f64>,
+}
+
+impl Update {
+    /// True if the member is new.
+    pub fn added(&self) -> bool {
+        self.old.is_none() && self.new.is_some()
+    }
+
+    /// True if the member was there and its score is another one now.
+    pub fn rescored(&self) -> bool {
+        self.old.is_some() && self.old != self.new
+    }
+}
+
+/// Making one.
+impl ZSet {
+    /// An empty one that is to hold so many members, the first of them `value` bytes long: it need not be converted later. O(1).
+    pub fn sized(entries: usize, value: usize, limits: &Limits) -> ZSet {
+        if entries <= limits.entries && value <= limits.value {
+            return ZSet::default();
+        }
+        ZSet(Repr::Big(Box::new(Big::new(limits.hasher))))
+    }
+
+    /// One of these members, which ascend by score and then by bytes; no score is NaN and no member is there twice. O(N).
+    pub fn from_sorted<'m>(entries: impl Iterator<Item = (Item<'m>, f64)> + Clone, limits: &Limits) -> ZSet {
+        let (mut count, mut longest, mut bytes) = (0usize, 0, 0usize);
+        for (member, _) in entries.clone() {
+            count += 1;
+            longest = longest.max(member.len());
+            bytes = bytes.saturating_add(member.len() + SCORE_BYTES_MAX);
+        }
+        let mut pack = Listpack::new();
+        if count > limits.entries || longest > limits.value || !pack.fits(bytes) {
+            return ZSet::big_from(entries, limits.hasher);
+        }
+        entries.for_each(|(member, score)| packed::push(&mut pack, member, score));
+        ZSet(Repr::Pack(pack))
+    }
+
+    fn big_from<'m>(entries: impl Iterator<Item = (Item<'m>, f64)>, hasher: KeyHasher) -> ZSet {
+        ZSet(Repr::Big(Box::new(Big::from_sorted(entries, hasher))))
+    }
+
+    /// A listpack from outside (RESTORE, a dump file) as a sorted set: `None` unless it consists of members and scores in
+    /// ascending order, without NaN and no member twice, and has at least one. It is converted if it is beyond the
+    /// limits. O(N log N).
+    pub fn from_pack(pack: Listpack, limits: &Limits) -> Option<ZSet> {
+        let mut zset = ZSet(Repr::Pack(packed::checked(pack)?));
+        zset.expect(zset.len(), limits);
+        Some(zset)
+    }
+
+    /// The listpack, if it is one: members and scores in turn, as DUMP shows them.
+    pub fn as_pack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Repr::Pack(pack) => Some(pack),
+            Repr::Big(_) => None,
+        }
+    }
+}
+
+/// Reading.
+impl ZSet {
+    /// The score of a member. O(1), or a scan of the listpack.
+    #[inline]
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match &self.0 {
+            Repr::Pack(pack) => packed::find(pack, member).map(|(_, score)| score),
+            Repr::Big(big) => big.score(member),
+        }
+    }
+
+    /// How many members come before a member, and its score. O(log N), or a scan of the listpack.
+    pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        match &self.0 {
+            Repr::Pack(_) => {
+                let place = |(item, _): &(Item<'_>, f64)| item.eq_bytes(member);
+                let (rank, (_, score)) = self.iter(0..usize::MAX).enumerate().find(|(_, entry)| place(entry))?;
+                Some((rank, score))
+            }
+            Repr::Big(big) => {
+                let score = big.score(member)?;
+                Some((big.tree().rank(score, member), score))
+            }
+        }
+    }
+
+    /// The ranks of the members whose scores are in a range. O(log N), or a scan of the listpack.
+    pub fn ranks_by_score(&self, range: &ScoreRange) -> Range<usize> {
+        let (start, end) = match &self.0 {
+            Repr::Pack(pack) => {
+                let start = self.iter(0..usize::MAX).take_while(|&(_, score)| !range.reaches(score)).count();
+                let inside = packed::Pairs::new(pack, start, 0).take_while(|&(_, score)| !range.passed(score)).count();
+                (start, start + inside)
+            }
+            Repr::Big(big) => (
+                big.tree().count_before(|entry| !range.reaches(entry.score)),
+                big.tree().count_before(|entry| !range.passed(entry.score)),
+            ),
+        };
+        start..end.max(start)
+    }
+
+    /// The ranks of the members that are in a range, in a sorted set all of whose scores are equal; if they are not, no
+    /// particular ranks. O(log N), or a scan of the listpack.
+    pub fn ranks_by_lex(&self, range: &LexRange<'_>) -> Range<usize> {
+        let (start, end) = match &self.0 {
+            Repr::Pack(pack) => {
+                let mut digits = itoa::Buffer::new();
+                let before = |(item, _): &(Item<'_>, f64)| !range.reaches(item.text(&mut digits));
+                let start = self.iter(0..usize::MAX).take_while(before).count();
+                let mut digits = itoa::Buffer::new();
+                let inside = |(item, _): &(Item<'_>, f64)| !range.passed(item.text(&mut digits));
+                (start, start + packed::Pairs::new(pack, start, 0).take_while(inside).count())
+            }
+            Repr::Big(big) => (
+                big.tree().count_before(|entry| !range.reaches(tree::Handle::bytes(&entry.member))),
+                big.tree().count_before(|entry| !range.passed(tree::Handle::bytes(&entry.member))),
+            ),
+        };
+        start..end.max(start)
+    }
+
+    /// The members and scores of a range of ranks, which is cut to those there are, from either end. O(log N) for each leaf
+    /// of the tree, or a walk of the listpack.
+    pub fn iter(&self, ranks: Range<usize>) -> Iter<'_> {
+        Iter::new(self, ranks)
+    }
+
+    /// The member of a rank, and its score. O(log N), or a walk of the listpack.
+    pub fn get(&self, rank: usize) -> Option<(Item<'_>, f64)> {
+        self.iter(rank..rank.saturating_add(1)).next()
+    }
+
+    /// Walks part of the members, in no order: see [`Members::scan`](crate::store::members::Members::scan) for the
+    /// cursor and what it guarantees. A listpack is walked by one call.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(&[u8], f64)) -> u64 {
+        match &self.0 {
+            Repr::Pack(_) => {
+                let mut digits = itoa::Buffer::new();
+                self.iter(0..usize::MAX).for_each(|(item, score)| visit(item.text(&mut digits), score));
+                0
+            }
+            Repr::Big(big) => big.scan(cursor, visit),
+        }
+    }
+}
+
+/// Changing.
+impl ZSet {
+    /// Makes a listpack that is to hold so many members something else, if those are too many. O(N) once.
+    pub fn expect(&mut self, entries: usize, limits: &Limits) {
+        if entries > limits.entries && matches!(self.0, Repr::Pack(_)) {
+            self.grow(limits.hasher);
+        }
+    }
+
+    fn grow(&mut self, hasher: KeyHasher) -> &mut Big {
+        let big = Box::new(Big::from_sorted(self.iter(0..usize::MAX), hasher));
+        self.0 = Repr::Big(big);
+        match &mut self.0 {
+            Repr::Big(big) => big,
+            Repr::Pack(_) => unreachable!("just made a big one"),
+        }
+    }
+
+    /// Gives a member the score that `decide` makes of its present one, if it has one, and adds it if it has none; `None`
+    /// leaves all as it is. O(log N), or a walk of the listpack.
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        limits: &Limits,
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Update {
+        let pack = match &mut self.0 {
+            Repr::Pack(pack) => pack,
+            Repr::Big(big) => {
+                let (old, new) = big.update(member, decide);
+                return Update { old, new };
+            }
+        };
+        if let Some((pos, old)) = packed::find(pack, member) {
+            let Some(new) = decide(Some(old)).filter(|&score| score != old) else {
+                return Update { old: Some(old), new: Some(old) };
+            };
+            packed::remove(pack, pos);
+            packed::insert(pack, member, new);
+            return Update { old: Some(old), new: Some(new) };
+        }
+        let Some(new) = decide(None) else { return Update { old: None, new: None } };
+        let room = pack.fits(encoded_bytes(member) + SCORE_BYTES_MAX);
+        if member.len() <= limits.value && room && packed::len(pack) < limits.entries {
+            packed::insert(pack, member, new);
+            return Update { old: None, new: Some(new) };
+        }
+        self.grow(limits.hasher).insert(member, new);
+        Update { old: None, new: Some(new) }
+    }
+
+    /// Gives a member a score, adding it if it is not there. Returns true if it was not. O(log N).
+    pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits) -> bool {
+        self.update(member, limits, |_| Some(score)).added()
+    }
+
+    /// Takes a member out; its score. O(log N), or a walk of the listpack.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        match &mut self.0 {
+            Repr::Pack(pack) => {
+                let (pos, score) = packed::find(pack, member)?;
+                packed::remove(pack, pos);
+                Some(score)
+            }
+            Repr::Big(big) => big.remove(member),
+        }
+    }
+
+    /// Takes the members of a range of ranks out; the range is cut to those there are. Returns what takes long to free, if
+    /// something does, for another thread to do it. O(K log N) for K members removed.
+    #[must_use = "what takes long to free should be freed elsewhere"]
+    pub fn remove_ranks(&mut self, ranks: Range<usize>) -> Option<ZSet> {
+        let len = self.len();
+        let ranks = ranks.start.min(len)..ranks.end.min(len);
+        let kept = len - ranks.len();
+        match &mut self.0 {
+            Repr::Pack(pack) => {
+                pack.remove_range_index(2 * ranks.start as i64, 2 * ranks.len());
+                None
+            }
+            Repr::Big(big) if ranks.len() < REBUILD_MIN || kept > ranks.len() / REBUILD_PART => {
+                big.remove_ranks(ranks);
+                None
+            }
+            Repr::Big(big) => {
+                let hasher = big.hasher();
+                let rest = ZSet::big_from(self.iter(0..ranks.start).chain(self.iter(ranks.end..len)), hasher);
+                Some(std::mem::replace(self, rest))
+            }
+        }
+    }
+}
+
+const PACK: u8 = 0;
+const BIG: u8 = 1;
+
+// SAFETY: the representation says which owner gave the pointer up, and the same kind of owner takes it back.
 unsafe impl Collection for ZSet {
     const TYPE: Type = Type::ZSet;
 
+    #[inline]
     fn into_raw(self) -> (u8, NonNull<u8>) {
-        (0, NonNull::from(Box::leak(self.0)).cast())
+        match self.0 {
+            Repr::Pack(pack) => (PACK, pack.into_raw()),
+            Repr::Big(big) => (BIG, NonNull::from(Box::leak(big)).cast()),
+        }
     }
 
-    unsafe fn from_raw(_: u8, ptr: NonNull<u8>) -> Self {
+    #[inline]
+    unsafe fn from_raw(repr: u8, ptr: NonNull<u8>) -> Self {
         // SAFETY: the caller passes what `into_raw` returned.
-        ZSet(unsafe { Box::from_raw(ptr.as_ptr().cast()) })
+        unsafe {
+            ZSet(match repr {
+                PACK => Repr::Pack(Listpack::from_raw(ptr)),
+                _ => Repr::Big(Box::from_raw(ptr.as_ptr().cast())),
+            })
+        }
     }
 
+    #[inline]
     fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Repr::Pack(pack) => packed::len(pack),
+            Repr::Big(big) => big.tree().len(),
+        }
     }
 
     fn encoding(&self) -> &'static str {
-        "skiplist"
+        match &self.0 {
+            Repr::Pack(_) => "listpack",
+            Repr::Big(_) => "skiplist",
+        }
     }
 
     fn heap_bytes(&self) -> usize {
-        self.0.iter().map(Vec::capacity).sum()
+        match &self.0 {
+            Repr::Pack(pack) => pack.heap_bytes(),
+            Repr::Big(big) => big.heap_bytes(),
+        }
     }
 
     fn blocks(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Repr::Pack(_) => 1,
+            Repr::Big(big) => big.blocks(),
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "zset/tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! Reading lists.
+
+use super::{clamp, index_in, parse_integer, parse_negatable, write_element};
+use crate::base::num;
+use crate::command::spec::Outcome;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::types::Collection;
+use crate::store::types::list::{Elements, List, Needle};
+
+const RANK_ZERO: ReplyError = ReplyError::new(
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
+     or use negative to start from the end of the list",
+);
+const COUNT_NEGATIVE: ReplyError = ReplyError::new("ERR COUNT can't be negative");
+const MAXLEN_NEGATIVE: ReplyError = ReplyError::new("ERR MAXLEN can't be negative");
+
+pub(super) fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let length = ctx.db().read::<List>(args.at(1), at)?.map_or(0, |list| list.len());
+    ctx.reply.integer(length as i64);
+    Ok(Next::Done)
+}
+
+pub(super) fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (start, stop) = (parse_integer(args, 2)?, parse_integer(args, 3)?);
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(list) = server.dbs[*db].read::<List>(args.at(1), *at)? else {
+        reply.array(0);
+        return Ok(Next::Done);
+    };
+    let range = clamp(start, stop, list.len());
+    reply.array(range.len());
+    if !range.is_empty() {
+        let elements = list.elements_from(range.start).take(range.len());
+        elements.for_each(|element| write_element(reply, &element));
+    }
+    Ok(Next::Done)
+}
+
+pub(super) fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(list) = server.dbs[*db].read::<List>(args.at(1), *at)? else {
+        reply.null();
+        return Ok(Next::Done);
+    };
+    let index = index_in(parse_integer(args, 2)?, list.len());
+    match index.and_then(|index| list.get(index)) {
+        Some(element) => write_element(reply, &element),
+        None => reply.null(),
+    }
+    Ok(Next::Done)
+}
+
+/// What LPOS looks for.
+struct Search<'a> {
+    needle: Needle<'a>,
+    /// Which match is the first that counts.
+    rank: u64,
+    from_tail: bool,
+    /// How many matches are wanted, as an array; 0 for all. None for one, alone.
+    count: Option<u64>,
+    /// How many elements are compared; 0 for all.
+    maxlen: u64,
+}
+
+impl<'a> Search<'a> {
+    fn parse(args: Args<'a>) -> Result<Search<'a>, ReplyError> {
+        let natural = |index: usize| num::parse_i64(args.at(index)).and_then(|n| u64::try_from(n).ok());
+        let (mut rank, mut count, mut maxlen) = (1, None, 0);
+        for index in (3..args.len()).step_by(2) {
+            let value = index + 1;
+            if value == args.len() {
+                return Err(ReplyError::SYNTAX);
+            } else if args.is(index, "RANK") {
+                rank = parse_negatable(args, value)?;
+                if rank == 0 {
+                    return Err(RANK_ZERO);
+                }
+            } else if args.is(index, "COUNT") {
+                count = Some(natural(value).ok_or(COUNT_NEGATIVE)?);
+            } else if args.is(index, "MAXLEN") {
+                maxlen = natural(value).ok_or(MAXLEN_NEGATIVE)?;
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+        }
+        let needle = Needle::new(args.at(2));
+        Ok(Search { needle, rank: rank.unsigned_abs(), from_tail: rank < 0, count, maxlen })
+    }
+
+    /// Calls `found` with the index of each match, until as many are found as are wanted. Returns how many those were.
+    fn run(&self, list: &List, mut found: impl FnMut(usize)) -> usize {
+        let length = list.len();
+        let compared = if self.maxlen == 0 { usize::MAX } else { usize::try_from(self.maxlen).unwrap_or(usize::MAX) };
+        let skipped = usize::try_from(self.rank - 1).unwrap_or(usize::MAX);
+        let wanted = match self.count {
+            None => 1,
+            Some(0) => usize::MAX,
+            Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        };
+        let is_match = |(_, element): &(usize, _)| self.needle.is(element);
+        let mut count = 0;
+        let mut tell = |distance: usize| {
+            count += 1;
+            found(if self.from_tail { length - 1 - distance } else { distance });
+        };
+        // Two loops, so that the direction is not decided anew for every element.
+        let elements: Elements<'_> = list.elements();
+        if self.from_tail {
+            let matches = elements.rev().take(compared).enumerate().filter(is_match);
+            matches.skip(skipped).take(wanted).for_each(|(distance, _)| tell(distance));
+        } else {
+            let matches = elements.take(compared).enumerate().filter(is_match);
+            matches.skip(skipped).take(wanted).for_each(|(distance, _)| tell(distance));
+        }
+        count
+    }
+}
+
+pub(super) fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let search = Search::parse(args)?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let list = server.dbs[*db].read::<List>(args.at(1), *at)?;
+    match (list, search.count) {
+        (None, None) => reply.null(),
+        (None, Some(_)) => reply.array(0),
+        (Some(list), None) => {
+            if search.run(&list, |index| reply.integer(index as i64)) == 0 {
+                reply.null();
+            }
+        }
+        (Some(list), Some(count)) => {
+            let array = reply.open_array(usize::try_from(count).unwrap_or(usize::MAX).min(list.len()));
+            let found = search.run(&list, |index| reply.integer(index as i64));
+            reply.close_array(array, found);
+        }
+    }
+    Ok(Next::Done)
+}

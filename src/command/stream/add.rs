@@ -1,0 +1,156 @@
+//! XADD, and XSETID that sets what XADD goes on from.
+
+use super::ids::{self, Wanted};
+use super::trimming::{self, Trimming};
+use super::{Outcome, write_id};
+use crate::base::num;
+use crate::config::{Config, EventClass};
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::types::stream::{NodeLimits, StreamId};
+use crate::store::types::{Collection, Stream};
+
+const ZERO: ReplyError = ReplyError::new("ERR The ID specified in XADD must be greater than 0-0");
+const NOT_ABOVE: ReplyError =
+    ReplyError::new("ERR The ID specified in XADD is equal or smaller than the target stream top item");
+const EXHAUSTED: ReplyError =
+    ReplyError::new("ERR The stream has exhausted the last possible ID, unable to add more items");
+const TOO_LARGE: ReplyError = ReplyError::new("ERR Elements are too large to be stored");
+
+/// A read command line.
+struct Line {
+    trimming: Trimming,
+    create: bool,
+    wanted: Wanted,
+    /// Index of the first field.
+    fields: usize,
+}
+
+impl Line {
+    fn parse(args: Args<'_>, config: &Config) -> Result<Line, ReplyError> {
+        let (mut trimming, mut create, mut wanted) = (Trimming::default(), true, Wanted::Next);
+        let mut index = 2;
+        while index < args.len() {
+            if args.at(index) == b"*" {
+                index += 1;
+                break;
+            }
+            if let Some(next) = trimming.option(args, index)? {
+                index = next;
+            } else if args.is(index, "NOMKSTREAM") {
+                create = false;
+                index += 1;
+            } else {
+                wanted = ids::wanted(args.at(index))?;
+                index += 1;
+                break;
+            }
+        }
+        trimming.finish(config)?;
+        let elements = args.len() - index;
+        if elements < 2 || !elements.is_multiple_of(2) {
+            return Err(ReplyError::arity("xadd"));
+        }
+        if wanted == Wanted::Exactly(StreamId::MIN) {
+            return Err(ZERO);
+        }
+        Ok(Line { trimming, create, wanted, fields: index })
+    }
+}
+
+/// The id that a new entry gets.
+fn new_id(wanted: Wanted, last: StreamId, next: Option<StreamId>) -> Result<StreamId, ReplyError> {
+    if last == StreamId::MAX {
+        return Err(EXHAUSTED);
+    }
+    match wanted {
+        Wanted::Next => next.ok_or(EXHAUSTED),
+        Wanted::Exactly(id) if id > last => Ok(id),
+        Wanted::Within(ms) if ms > last.ms => Ok(StreamId::new(ms, 0)),
+        Wanted::Within(ms) if ms == last.ms && last.seq < u64::MAX => Ok(StreamId::new(ms, last.seq + 1)),
+        _ => Err(NOT_ABOVE),
+    }
+}
+
+pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let line = Line::parse(args, &ctx.server.config)?;
+    let flat = args.iter_from(line.fields);
+    if !Stream::can_hold(flat.clone()) {
+        return Err(TOO_LARGE);
+    }
+    let (key, now_ms) = (args.at(1), u64::try_from(ctx.now.unix_ms).unwrap_or(0));
+    let Ctx { server, db, at, .. } = ctx;
+    let limits = NodeLimits {
+        bytes: usize::try_from(server.config.stream_node_max_bytes).unwrap_or(0),
+        entries: usize::try_from(server.config.stream_node_max_entries).unwrap_or(0),
+    };
+    let db = &mut server.dbs[*db];
+    if !line.create && db.write::<Stream>(key, at.untouched())?.is_none() {
+        ctx.reply.null();
+        return Ok(Next::Done);
+    }
+    let mut stream = db.write_or_create(key, *at, Stream::default)?;
+    // A new stream takes every id but the one refused above, so that none is left behind empty.
+    let id = new_id(line.wanted, stream.last_id(), stream.next_id(now_ms))?;
+    stream.append(id, flat, limits);
+    let trimmed = line.trimming.run(&mut stream);
+    drop(stream);
+    ctx.changed(EventClass::Stream, "xadd", key);
+    if trimmed.removed > 0 {
+        ctx.notify(EventClass::Stream, "xtrim", key);
+        trimming::discard(ctx.server, trimmed.nodes);
+    }
+    write_id(&mut ctx.reply, id);
+    Ok(Next::Done)
+}
+
+const BELOW_MAX_DELETED: ReplyError =
+    ReplyError::new("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id");
+const BELOW_CURRENT_MAX_DELETED: ReplyError =
+    ReplyError::new("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");
+const BELOW_TOP: ReplyError =
+    ReplyError::new("ERR The ID specified in XSETID is smaller than the target stream top item");
+const TOO_FEW_ADDED: ReplyError =
+    ReplyError::new("ERR The entries_added specified in XSETID is smaller than the target stream length");
+const NEGATIVE_ADDED: ReplyError = ReplyError::new("ERR entries_added must be positive");
+
+pub(super) fn xsetid(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, last_id) = (args.at(1), ids::exact(args.at(2))?);
+    let (mut added, mut max_deleted) = (None, None);
+    for index in (3..args.len()).step_by(2) {
+        let more = index + 1 < args.len();
+        if more && args.is(index, "ENTRIESADDED") {
+            let n = num::parse_i64(args.at(index + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+            added = Some(u64::try_from(n).map_err(|_| NEGATIVE_ADDED)?);
+        } else if more && args.is(index, "MAXDELETEDID") {
+            let id = ids::exact(args.at(index + 1))?;
+            if last_id < id {
+                return Err(BELOW_MAX_DELETED);
+            }
+            max_deleted = Some(id);
+        } else {
+            return Err(ReplyError::SYNTAX);
+        }
+    }
+    let at = ctx.at;
+    let mut stream = ctx.db().write::<Stream>(key, at)?.ok_or(ReplyError::NO_SUCH_KEY)?;
+    if last_id < stream.max_deleted_id() {
+        return Err(BELOW_CURRENT_MAX_DELETED);
+    }
+    if !stream.is_empty() {
+        // What was deleted at the end may lie above.
+        if stream.last().is_some_and(|last| last_id < last.id) {
+            return Err(BELOW_TOP);
+        }
+        if added.is_some_and(|added| added < stream.len() as u64) {
+            return Err(TOO_FEW_ADDED);
+        }
+    }
+    stream.set_last_id(last_id, added, max_deleted.filter(|&id| id != StreamId::MIN));
+    drop(stream);
+    ctx.count_changes(1);
+    ctx.notify(EventClass::Stream, "xsetid", key);
+    ctx.reply.ok();
+    Ok(Next::Done)
+}

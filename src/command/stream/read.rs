@@ -1,0 +1,330 @@
+//! XREAD and XREADGROUP: entries of several streams at once, now or when there are some.
+
+use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer, write_entries, write_entry, write_id};
+use crate::base::num;
+use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::error::ReplyError;
+use crate::resp::reply::{Proto, Reply};
+use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
+use crate::store::types::stream::{ConsumerId, StreamId};
+use crate::store::types::{Collection, Stream};
+
+const UNBALANCED_XREAD: ReplyError = ReplyError::new(
+    "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified.",
+);
+const UNBALANCED_XREADGROUP: ReplyError =
+    ReplyError::new("ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.");
+const GROUP_IN_XREAD: ReplyError =
+    ReplyError::new("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.");
+const NOACK_IN_XREAD: ReplyError =
+    ReplyError::new("ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.");
+const NEW_IN_XREAD: ReplyError = ReplyError::new(
+    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+);
+const LAST_IN_XREADGROUP: ReplyError = ReplyError::new(
+    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying \
+     a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
+);
+const NEWEST_IN_XREADGROUP: ReplyError = ReplyError::new(
+    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying \
+     a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
+);
+const NO_GROUP_OPTION: ReplyError = ReplyError::new("ERR Missing GROUP option for XREADGROUP");
+const TIMEOUT_NOT_AN_INTEGER: ReplyError = ReplyError::new("ERR timeout is not an integer or out of range");
+const TIMEOUT_NEGATIVE: ReplyError = ReplyError::new("ERR timeout is negative");
+const TIMEOUT_TOO_LARGE: ReplyError = ReplyError::new("ERR timeout is out of range");
+
+/// What a refusal of XREADGROUP says where it was refused.
+const WITH_GROUP_OPTION: &str = " in XREADGROUP with GROUP option";
+
+/// A read command line, up to the ids.
+struct Line<'a> {
+    /// Entries of each stream at most; 0 for all.
+    count: usize,
+    /// How long to wait, if at all; 0 for ever.
+    block_ms: Option<u64>,
+    /// The group and the consumer.
+    group: Option<(&'a [u8], &'a [u8])>,
+    noack: bool,
+    /// Index of the first key.
+    keys: usize,
+    /// Number of keys, and of ids.
+    streams: usize,
+}
+
+impl<'a> Line<'a> {
+    fn parse(args: Args<'a>, of_group: bool, now_ms: i64) -> Result<Line<'a>, ReplyError> {
+        let mut line = Line { count: 0, block_ms: None, group: None, noack: false, keys: 0, streams: 0 };
+        let mut index = 1;
+        while index < args.len() {
+            let more = args.len() - 1 - index;
+            if more > 0 && args.is(index, "BLOCK") {
+                line.block_ms = Some(timeout_ms(args.at(index + 1), now_ms)?);
+                index += 2;
+            } else if more > 0 && args.is(index, "COUNT") {
+                let n = num::parse_i64(args.at(index + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+                line.count = usize::try_from(n).unwrap_or(0);
+                index += 2;
+            } else if more > 0 && args.is(index, "STREAMS") {
+                (line.keys, line.streams) = (index + 1, more / 2);
+                if !more.is_multiple_of(2) {
+                    return Err(if of_group { UNBALANCED_XREADGROUP } else { UNBALANCED_XREAD });
+                }
+                break;
+            } else if more >= 2 && args.is(index, "GROUP") {
+                if !of_group {
+                    return Err(GROUP_IN_XREAD);
+                }
+                line.group = Some((args.at(index + 1), args.at(index + 2)));
+                index += 3;
+            } else if args.is(index, "NOACK") {
+                if !of_group {
+                    return Err(NOACK_IN_XREAD);
+                }
+                line.noack = true;
+                index += 1;
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+        }
+        if line.streams == 0 {
+            return Err(ReplyError::SYNTAX);
+        }
+        Ok(line)
+    }
+
+    fn keys(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        args.iter_from(self.keys).take(self.streams)
+    }
+
+    fn ids(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        args.iter_from(self.keys + self.streams)
+    }
+
+    /// What to do when there is nothing to answer: to wait, or to say so. The ids stand for those on the line that meant
+    /// "now".
+    fn wait_or_null(&self, ctx: &mut Ctx<'_>, args: Args<'_>, from: &[StreamId]) -> Outcome {
+        let Some(timeout_ms) = self.block_ms else {
+            ctx.reply.null_array();
+            return Ok(Next::Done);
+        };
+        let mut words: Vec<Vec<u8>> = args.iter_from(0).map(<[u8]>::to_vec).collect();
+        for (word, id) in words[self.keys + self.streams..].iter_mut().zip(from) {
+            if matches!(word.as_slice(), b"$" | b"+") {
+                *word = id.text().as_bytes().to_vec();
+            }
+        }
+        ctx.wait(Wait {
+            keys: args.iter_from(self.keys).take(self.streams).map(Box::from).collect(),
+            on: WaitFor::Stream,
+            timeout_ms,
+            on_timeout: NullReply::NullArray,
+            args: Some(OwnedArgs::new(words.iter().map(Vec::as_slice))),
+            until_deleted: self.group.is_some(),
+        })
+    }
+}
+
+fn timeout_ms(text: &[u8], now_ms: i64) -> Result<u64, ReplyError> {
+    let timeout_ms = num::parse_i64(text).ok_or(TIMEOUT_NOT_AN_INTEGER)?;
+    let timeout = u64::try_from(timeout_ms).map_err(|_| TIMEOUT_NEGATIVE)?;
+    // Redis counts to the moment itself, which has to be a number too.
+    now_ms.checked_add(timeout_ms).map(|_| timeout).ok_or(TIMEOUT_TOO_LARGE)
+}
+
+/// Starts the reply of so many streams; each is a pair in RESP2, and a key with its value in RESP3.
+fn open(reply: &mut Reply<'_>, streams: usize) {
+    match reply.proto() {
+        Proto::Resp2 => reply.array(streams),
+        Proto::Resp3 => reply.map(streams),
+    }
+}
+
+fn open_one(reply: &mut Reply<'_>, key: &[u8]) {
+    if reply.proto() == Proto::Resp2 {
+        reply.array(2);
+    }
+    reply.bulk(key);
+}
+
+pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let line = Line::parse(args, false, ctx.now.unix_ms)?;
+    let Ctx { server, reply, db, at, .. } = &mut *ctx;
+    let (db, at) = (&mut server.dbs[*db], *at);
+    let mut from = Vec::with_capacity(line.streams);
+    for (key, id) in line.keys(args).zip(line.ids(args)) {
+        let stream = db.read::<Stream>(key, at)?;
+        from.push(match id {
+            b"$" => stream.map_or(StreamId::MIN, |stream| stream.last_id()),
+            b"+" => stream.map_or(StreamId::MIN, |stream| before_newest(&stream)),
+            b">" => return Err(NEW_IN_XREAD),
+            id => ids::exact(id)?,
+        });
+    }
+    let (mut array, mut served) = (None, 0);
+    for ((key, id), &after) in line.keys(args).zip(line.ids(args)).zip(&from) {
+        let Some(stream) = db.read::<Stream>(key, at)? else { continue };
+        let Some(start) = after.next().filter(|&start| start <= stream.last_id()) else { continue };
+        if stream.last().is_none_or(|last| last.id < start) {
+            continue;
+        }
+        array.get_or_insert_with(|| reply.open_array(line.streams));
+        served += 1;
+        open_one(reply, key);
+        let count = if id == b"+" { 1 } else { line.count };
+        write_entries(reply, stream.range(start, StreamId::MAX), count, stream.len());
+    }
+    match array {
+        Some(array) => reply.close_pairs(array, served),
+        None => return line.wait_or_null(ctx, args, &from),
+    }
+    Ok(Next::Done)
+}
+
+/// The id that the newest entry comes after, for `+`.
+fn before_newest(stream: &Stream) -> StreamId {
+    stream.last().map_or(stream.last_id(), |last| last.id.prev().unwrap_or(StreamId::MIN))
+}
+
+/// What XREADGROUP wants of one stream.
+#[derive(Clone, Copy)]
+enum From {
+    /// Entries that the group was not given yet.
+    New,
+    /// The consumer's own pending ones after an id.
+    History(StreamId),
+}
+
+/// A consumer of a group, and how it reads.
+struct Reader<'a> {
+    group: &'a [u8],
+    consumer: ConsumerId,
+    count: usize,
+    noack: bool,
+    now_ms: i64,
+}
+
+pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let line = Line::parse(args, true, ctx.now.unix_ms)?;
+    let (group, consumer) = line.group.ok_or(NO_GROUP_OPTION)?;
+    let mut wanted = Vec::with_capacity(line.streams);
+    for (key, id) in line.keys(args).zip(line.ids(args)) {
+        let at = ctx.at;
+        let stream = ctx.db().read::<Stream>(key, at)?;
+        if stream.is_none_or(|stream| stream.group(group).is_none()) {
+            return Err(no_key_or_group(key, group, WITH_GROUP_OPTION));
+        }
+        wanted.push(match id {
+            b"$" => return Err(LAST_IN_XREADGROUP),
+            b"+" => return Err(NEWEST_IN_XREADGROUP),
+            b">" => From::New,
+            // COMPAT: the last id of all stands for `>` inside redis-server, and so it does when a client names it.
+            id => match ids::exact(id)? {
+                StreamId::MAX => From::New,
+                id => From::History(id),
+            },
+        });
+    }
+    let served = prepare(ctx, &line, args, &wanted, consumer)?;
+    if served.is_empty() {
+        return line.wait_or_null(ctx, args, &[]);
+    }
+    open(&mut ctx.reply, served.len());
+    for (key, from, consumer) in served {
+        let reader = Reader { group, consumer, count: line.count, noack: line.noack, now_ms: ctx.now.unix_ms };
+        let Ctx { server, reply, db, at, .. } = &mut *ctx;
+        let mut stream = server.dbs[*db].write::<Stream>(key, *at)?.expect("it has just been there");
+        open_one(reply, key);
+        let changes = match from {
+            From::New => reader.read_new(&mut stream, reply),
+            From::History(after) => reader.read_history(&mut stream, reply, after),
+        };
+        drop(stream);
+        ctx.count_changes(changes);
+    }
+    Ok(Next::Done)
+}
+
+/// Makes the consumer in every group named, and finds the streams that have something for it.
+fn prepare<'a>(
+    ctx: &mut Ctx<'_>,
+    line: &Line<'a>,
+    args: Args<'a>,
+    wanted: &[From],
+    consumer: &[u8],
+) -> Result<Vec<(&'a [u8], From, ConsumerId)>, ReplyError> {
+    let (at, now_ms) = (ctx.at, ctx.now.unix_ms);
+    let (group, _) = line.group.ok_or(NO_GROUP_OPTION)?;
+    let mut served = Vec::with_capacity(wanted.len());
+    for (key, &from) in line.keys(args).zip(wanted) {
+        // Counted as a lookup to read, for it stands for one in Redis.
+        let found = ctx.db().read::<Stream>(key, at)?.is_some();
+        let Some(mut stream) = ctx.db().write::<Stream>(key, at)?.filter(|_| found) else { continue };
+        let (id, made) = consumer_of(&mut stream, group, consumer, now_ms);
+        let last = stream.group(group).map_or(StreamId::MAX, |group| group.last_id);
+        let ready = match from {
+            From::New => last < stream.last_id() && stream.last().is_some_and(|entry| entry.id > last),
+            From::History(_) => true,
+        };
+        drop(stream);
+        if made {
+            tell_of_consumer(ctx, key);
+        }
+        if ready {
+            served.push((key, from, id));
+        }
+    }
+    Ok(served)
+}
+
+impl Reader<'_> {
+    /// Gives the consumer new entries; the number of changes to count.
+    fn read_new(&self, stream: &mut Stream, reply: &mut Reply<'_>) -> usize {
+        let last = stream.group(self.group).map_or(StreamId::MAX, |group| group.last_id);
+        let start = last.next().expect("an entry lies behind");
+        let count = if self.count == 0 { usize::MAX } else { self.count };
+        let mut given = Vec::new();
+        let array = reply.open_array(count.min(stream.len()));
+        for entry in stream.range(start, StreamId::MAX).take(count) {
+            write_entry(reply, &entry);
+            given.push(entry.id);
+        }
+        reply.close_array(array, given.len());
+        for &id in &given {
+            stream.advance(self.group, id);
+        }
+        if !self.noack {
+            let group = stream.group_mut(self.group).expect("the group is there");
+            group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
+            given.iter().for_each(|&id| group.deliver(id, self.consumer, self.now_ms));
+        }
+        1
+    }
+
+    /// Gives the consumer once more what it has not acknowledged. What has been deleted is shown without fields.
+    fn read_history(&self, stream: &mut Stream, reply: &mut Reply<'_>, after: StreamId) -> usize {
+        let group = stream.group(self.group).expect("the group is there");
+        let pending = group.consumer(self.consumer).pending();
+        let count = if self.count == 0 { usize::MAX } else { self.count };
+        let ids: Vec<StreamId> =
+            after.next().map_or_else(Vec::new, |start| pending.range(start..).take(count).copied().collect());
+        let mut given = Vec::with_capacity(ids.len());
+        reply.array(ids.len());
+        for id in ids {
+            match stream.entry(id) {
+                Some(entry) => {
+                    write_entry(reply, &entry);
+                    given.push(id);
+                }
+                None => {
+                    reply.array(2);
+                    write_id(reply, id);
+                    reply.null_array();
+                }
+            }
+        }
+        let group = stream.group_mut(self.group).expect("the group is there");
+        given.into_iter().for_each(|id| group.deliver_again(id, self.now_ms));
+        0
+    }
+}

@@ -1,0 +1,135 @@
+//! XDEL, XDELEX and XTRIM.
+
+use super::trimming::{self, Trimming};
+use super::{Outcome, ids};
+use crate::base::num;
+use crate::config::EventClass;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::types::Stream;
+use crate::store::types::stream::{References, StreamId};
+
+const IDS_NOT_POSITIVE: ReplyError = ReplyError::new("ERR Number of IDs must be a positive integer");
+const IDS_MISMATCH: ReplyError = ReplyError::new("ERR The `numids` parameter must match the number of arguments");
+const NO_STRATEGY: ReplyError = ReplyError::new("ERR syntax error, XTRIM must be called with a trimming strategy");
+
+/// What XDELEX and XACKDEL answer for each id.
+pub(super) mod outcome {
+    /// There is no such entry, or it was not pending.
+    pub const NONE: i64 = -1;
+    /// The entry is gone.
+    pub const GONE: i64 = 1;
+    /// The entry stays, because some group is not done with it.
+    pub const REFERENCED: i64 = 2;
+}
+
+/// Tells of entries that were deleted from a key.
+pub(super) fn deleted(ctx: &mut Ctx<'_>, event: &str, key: &[u8], removed: usize) {
+    if removed > 0 {
+        ctx.changed(EventClass::Stream, event, key);
+        ctx.count_changes(removed - 1);
+    }
+}
+
+pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let removed = match ctx.db().write::<Stream>(key, at)? {
+        Some(mut stream) => {
+            let ids = ids::all(args.iter_from(2))?;
+            ids.into_iter().filter(|&id| stream.remove(id)).count()
+        }
+        None => 0,
+    };
+    deleted(ctx, "xdel", key, removed);
+    ctx.reply.integer(removed as i64);
+    Ok(Next::Done)
+}
+
+/// What XDELEX and XACKDEL take from an index of the line on.
+pub(super) struct Chosen<'a> {
+    pub references: References,
+    /// The ids, as they are written.
+    pub ids: Args<'a>,
+    pub count: usize,
+}
+
+impl<'a> Chosen<'a> {
+    pub fn parse(args: Args<'a>, first: usize) -> Result<Chosen<'a>, ReplyError> {
+        let (mut references, mut ids, mut index) = (None, None, first);
+        while index < args.len() {
+            if references.is_none() && trimming::references(args, index).is_some() {
+                references = trimming::references(args, index);
+                index += 1;
+            } else if args.is(index, "IDS") && index + 1 < args.len() {
+                let count = num::parse_i64(args.at(index + 1)).filter(|&n| n > 0).ok_or(IDS_NOT_POSITIVE)?;
+                let rest = args.len() - index - 2;
+                let count = usize::try_from(count).ok().filter(|&count| count <= rest).ok_or(IDS_MISMATCH)?;
+                ids = Some((args.tail(index + 2), count));
+                index += 2 + count;
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+        }
+        let (ids, count) = ids.ok_or(ReplyError::SYNTAX)?;
+        Ok(Chosen { references: references.unwrap_or_default(), ids, count })
+    }
+}
+
+/// Deletes an entry as XDELEX and XACKDEL do; what is answered for it.
+pub(super) fn delete_one(stream: &mut Stream, id: StreamId, references: References) -> i64 {
+    match references {
+        References::Keep => {}
+        References::Delete => stream.forget(id),
+        References::Acknowledged => {
+            // COMPAT: Redis does not look first whether there is such an entry.
+            if stream.is_referenced(id) {
+                return outcome::REFERENCED;
+            }
+        }
+    }
+    if stream.remove(id) { outcome::GONE } else { outcome::NONE }
+}
+
+pub(super) fn xdelex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let outcomes: Vec<i64> = {
+        let stream = ctx.db().write::<Stream>(key, at)?;
+        let chosen = Chosen::parse(args, 2)?;
+        match stream {
+            Some(mut stream) => {
+                let ids = ids::all(chosen.ids.iter_from(0).take(chosen.count))?;
+                ids.into_iter().map(|id| delete_one(&mut stream, id, chosen.references)).collect()
+            }
+            None => vec![outcome::NONE; chosen.count],
+        }
+    };
+    let removed = outcomes.iter().filter(|&&outcome| outcome == outcome::GONE).count();
+    deleted(ctx, "xdel", key, removed);
+    ctx.reply.array(outcomes.len());
+    outcomes.into_iter().for_each(|outcome| ctx.reply.integer(outcome));
+    Ok(Next::Done)
+}
+
+pub(super) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut trimming = Trimming::default();
+    let mut index = 2;
+    while index < args.len() {
+        index = trimming.option(args, index)?.ok_or(ReplyError::SYNTAX)?;
+    }
+    trimming.finish(&ctx.server.config)?;
+    if trimming.trim.is_none() {
+        return Err(NO_STRATEGY);
+    }
+    let (key, at) = (args.at(1), ctx.at);
+    let Some(mut stream) = ctx.db().write::<Stream>(key, at)? else {
+        ctx.reply.integer(0);
+        return Ok(Next::Done);
+    };
+    let trimmed = trimming.run(&mut stream);
+    drop(stream);
+    deleted(ctx, "xtrim", key, trimmed.removed);
+    trimming::discard(ctx.server, trimmed.nodes);
+    ctx.reply.integer(trimmed.removed as i64);
+    Ok(Next::Done)
+}

@@ -1,0 +1,183 @@
+//! ZADD and ZINCRBY.
+
+use super::limits;
+use crate::base::num;
+use crate::command::spec::Outcome;
+use crate::config::EventClass;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::types::zset::{Limits, Update, ZSet};
+
+const NOT_A_NUMBER: ReplyError = ReplyError::new("ERR resulting score is not a number (NaN)");
+
+/// Scores whose parsed values need no allocation: most commands bring one or a few.
+const FEW: usize = 16;
+
+/// The options, and where the scores begin.
+#[derive(Clone, Copy, Default)]
+struct Options {
+    only_new: bool,
+    only_old: bool,
+    greater: bool,
+    less: bool,
+    count_changed: bool,
+    increment: bool,
+    first: usize,
+}
+
+impl Options {
+    fn parse(args: Args<'_>, increment: bool) -> Result<Options, ReplyError> {
+        let mut options = Options { increment, first: 2, ..Options::default() };
+        while options.first < args.len() {
+            let flag = match () {
+                () if args.is(options.first, "NX") => &mut options.only_new,
+                () if args.is(options.first, "XX") => &mut options.only_old,
+                () if args.is(options.first, "CH") => &mut options.count_changed,
+                () if args.is(options.first, "INCR") => &mut options.increment,
+                () if args.is(options.first, "GT") => &mut options.greater,
+                () if args.is(options.first, "LT") => &mut options.less,
+                () => break,
+            };
+            *flag = true;
+            options.first += 1;
+        }
+        options.check(args.len() - options.first)?;
+        Ok(options)
+    }
+
+    fn check(&self, left: usize) -> Result<(), ReplyError> {
+        if left == 0 || left % 2 != 0 {
+            return Err(ReplyError::SYNTAX);
+        }
+        if self.only_new && self.only_old {
+            return Err(ReplyError::new("ERR XX and NX options at the same time are not compatible"));
+        }
+        if (self.only_new && (self.greater || self.less)) || (self.greater && self.less) {
+            return Err(ReplyError::new("ERR GT, LT, and/or NX options at the same time are not compatible"));
+        }
+        if self.increment && left > 2 {
+            return Err(ReplyError::new("ERR INCR option supports a single increment-element pair"));
+        }
+        Ok(())
+    }
+
+    /// The score that a member gets, given the one it has; `None` to leave it alone.
+    #[inline]
+    fn decide(&self, given: f64, old: Option<f64>) -> Decision {
+        let Some(old) = old else {
+            return if self.only_old { Decision::Leave } else { Decision::Set(given) };
+        };
+        if self.only_new {
+            return Decision::Leave;
+        }
+        let new = if self.increment { old + given } else { given };
+        if new.is_nan() {
+            return Decision::NotANumber;
+        }
+        if (self.less && new >= old) || (self.greater && new <= old) {
+            return Decision::Leave;
+        }
+        Decision::Set(new)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Decision {
+    Set(f64),
+    Leave,
+    NotANumber,
+}
+
+/// Applies one score to one member.
+#[inline]
+fn apply(zset: &mut ZSet, options: &Options, limits: &Limits, member: &[u8], given: f64) -> (Decision, Update) {
+    let mut decision = Decision::Leave;
+    let update = zset.update(member, limits, |old| {
+        decision = options.decide(given, old);
+        match decision {
+            Decision::Set(score) => Some(score),
+            Decision::Leave | Decision::NotANumber => None,
+        }
+    });
+    (decision, update)
+}
+
+pub(super) fn zadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    add(ctx, args, false)
+}
+
+pub(super) fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    add(ctx, args, true)
+}
+
+fn add(ctx: &mut Ctx<'_>, args: Args<'_>, increment: bool) -> Outcome {
+    let options = Options::parse(args, increment)?;
+    let pairs = (args.len() - options.first) / 2;
+    let (mut few, mut many) = ([0.0; FEW], Vec::new());
+    let scores = if pairs <= FEW {
+        &mut few[..pairs]
+    } else {
+        many.resize(pairs, 0.0);
+        &mut many[..]
+    };
+    for (n, score) in scores.iter_mut().enumerate() {
+        *score = num::parse_f64(args.at(options.first + 2 * n)).ok_or(ReplyError::NOT_A_FLOAT)?;
+    }
+    if options.increment { increment_one(ctx, args, &options, scores[0]) } else { add_all(ctx, args, &options, scores) }
+}
+
+/// Runs `change` on the sorted set of the key, which is created unless only present members are to change. `None` if
+/// there is none.
+fn with_target<R>(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    options: &Options,
+    change: impl FnOnce(&mut ZSet, &Limits) -> R,
+) -> Result<Option<R>, ReplyError> {
+    let limits = limits(ctx.server);
+    let (at, key) = (ctx.at, args.at(1));
+    let pairs = (args.len() - options.first) / 2;
+    let found = if options.only_old {
+        let Some(found) = ctx.db().write::<ZSet>(key, at)? else { return Ok(None) };
+        found
+    } else {
+        let first = args.at(options.first + 1).len();
+        ctx.db().write_or_create(key, at, || ZSet::sized(pairs, first, &limits))?
+    };
+    let mut zset = found;
+    zset.expect(pairs, &limits);
+    Ok(Some(change(&mut zset, &limits)))
+}
+
+fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, scores: &[f64]) -> Outcome {
+    let (mut added, mut rescored) = (0, 0);
+    with_target(ctx, args, options, |zset, limits| {
+        for (n, &score) in scores.iter().enumerate() {
+            let (_, update) = apply(zset, options, limits, args.at(options.first + 2 * n + 1), score);
+            added += i64::from(update.added());
+            rescored += i64::from(update.rescored());
+        }
+    })?;
+    if added + rescored > 0 {
+        ctx.changed(EventClass::SortedSet, "zadd", args.at(1));
+    }
+    ctx.reply.integer(if options.count_changed { added + rescored } else { added });
+    Ok(Next::Done)
+}
+
+fn increment_one(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, given: f64) -> Outcome {
+    let member = args.at(options.first + 1);
+    let done = with_target(ctx, args, options, |zset, limits| apply(zset, options, limits, member, given))?;
+    match done {
+        Some((Decision::Set(score), update)) => {
+            if update.added() || update.rescored() {
+                ctx.changed(EventClass::SortedSet, "zincr", args.at(1));
+            }
+            ctx.reply.double(score);
+        }
+        Some((Decision::NotANumber, _)) => return Err(NOT_A_NUMBER),
+        Some((Decision::Leave, _)) | None => ctx.reply.null(),
+    }
+    Ok(Next::Done)
+}

@@ -1,0 +1,278 @@
+//! Unions, intersections and differences.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::source::{self, Source};
+use super::{limits, open_entries, store_result, write_entry};
+use crate::base::num;
+use crate::command::spec::Outcome;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::pack::Item;
+use crate::store::types::zset::{self, ZSet};
+
+/// How inputs are combined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Inter,
+    Diff,
+}
+
+/// What is done with the result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Answer,
+    Store,
+    Count,
+}
+
+/// How the scores of a member in several inputs become one.
+#[derive(Clone, Copy)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn of(self, a: f64, b: f64) -> f64 {
+        match self {
+            // Infinities of both signs cancel out, by convention.
+            Aggregate::Sum => or_zero(a + b),
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
+        }
+    }
+}
+
+fn or_zero(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+/// A result before it is stored or written.
+type Entries = Vec<(Box<[u8]>, f64)>;
+
+/// The options behind the keys.
+struct Options {
+    /// One for each key, or none where all are 1.
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    scores: bool,
+    /// Members to count at most; 0 for all.
+    limit: usize,
+}
+
+impl Options {
+    fn parse(
+        args: Args<'_>,
+        first: usize,
+        keys: usize,
+        operation: Operation,
+        purpose: Purpose,
+    ) -> Result<Options, ReplyError> {
+        let mut options = Options { weights: Vec::new(), aggregate: Aggregate::Sum, scores: false, limit: 0 };
+        let weighs = operation != Operation::Diff && purpose != Purpose::Count;
+        let mut i = first;
+        while i < args.len() {
+            let behind = args.len() - i - 1;
+            if weighs && behind >= keys && args.is(i, "WEIGHTS") {
+                let weight = |text| num::parse_f64(text).ok_or(ReplyError::new("ERR weight value is not a float"));
+                options.weights = args.iter_from(i + 1).take(keys).map(weight).collect::<Result<_, _>>()?;
+                i += keys;
+            } else if weighs && behind >= 1 && args.is(i, "AGGREGATE") {
+                options.aggregate = match () {
+                    () if args.is(i + 1, "SUM") => Aggregate::Sum,
+                    () if args.is(i + 1, "MIN") => Aggregate::Min,
+                    () if args.is(i + 1, "MAX") => Aggregate::Max,
+                    () => return Err(ReplyError::SYNTAX),
+                };
+                i += 1;
+            } else if purpose == Purpose::Answer && args.is(i, "WITHSCORES") {
+                options.scores = true;
+            } else if purpose == Purpose::Count && behind >= 1 && args.is(i, "LIMIT") {
+                let limit = num::parse_i64(args.at(i + 1)).and_then(|limit| usize::try_from(limit).ok());
+                options.limit = limit.ok_or(ReplyError::new("ERR LIMIT can't be negative"))?;
+                i += 1;
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+            i += 1;
+        }
+        Ok(options)
+    }
+}
+
+/// An input and the factor of its scores.
+struct Input<'d> {
+    source: Source<'d>,
+    weight: f64,
+}
+
+impl Input<'_> {
+    fn weighted(&self, score: f64) -> f64 {
+        self.weight * score
+    }
+}
+
+/// Reads the keys, whose number is at `number`, and the options. The smallest inputs come first, except for a difference,
+/// which depends on the order.
+fn inputs<'d>(
+    ctx: &'d mut Ctx<'_>,
+    args: Args<'_>,
+    number: usize,
+    operation: Operation,
+    purpose: Purpose,
+) -> Result<(Vec<Input<'d>>, Options), ReplyError> {
+    let keys = num::parse_i64(args.at(number)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let Some(keys) = usize::try_from(keys).ok().filter(|&keys| keys > 0) else {
+        let command = &ctx.command.full_name;
+        return Err(ReplyError::owned(format!("ERR at least 1 input key is needed for '{command}' command")));
+    };
+    let first = number + 1;
+    if keys > args.len() - first {
+        return Err(ReplyError::SYNTAX);
+    }
+    let sources = source::all(&mut ctx.server.dbs[ctx.db], args.iter_from(first).take(keys), ctx.at)?;
+    let options = Options::parse(args, first + keys, keys, operation, purpose)?;
+    let weights = options.weights.iter().copied().chain(std::iter::repeat(1.0));
+    let mut inputs: Vec<_> =
+        sources.into_iter().zip(weights).map(|(source, weight)| Input { source, weight }).collect();
+    if operation != Operation::Diff {
+        inputs.sort_by_key(|input| input.source.len());
+    }
+    Ok((inputs, options))
+}
+
+fn union(inputs: &[Input<'_>], aggregate: Aggregate) -> Entries {
+    let mut scores: HashMap<Box<[u8]>, f64> = HashMap::with_capacity(inputs.last().map_or(0, |last| last.source.len()));
+    for input in inputs {
+        input.source.for_each(|member, score| {
+            let score = or_zero(input.weighted(score));
+            match scores.entry(Box::from(member)) {
+                Entry::Occupied(mut known) => *known.get_mut() = aggregate.of(*known.get(), score),
+                Entry::Vacant(free) => _ = free.insert(score),
+            }
+        });
+    }
+    scores.into_iter().collect()
+}
+
+/// Calls `visit` for the members that all inputs have, with their scores, until it returns false.
+fn intersect(inputs: &[Input<'_>], aggregate: Aggregate, mut visit: impl FnMut(&[u8], f64) -> bool) {
+    let [smallest, others @ ..] = inputs else { return };
+    let mut going = true;
+    smallest.source.for_each(|member, score| {
+        if !going {
+            return;
+        }
+        let all = others.iter().try_fold(or_zero(smallest.weighted(score)), |sum, other| {
+            Some(aggregate.of(sum, other.weighted(other.source.score(member)?)))
+        });
+        if let Some(score) = all {
+            going = visit(member, score);
+        }
+    });
+}
+
+fn difference(inputs: &[Input<'_>]) -> Entries {
+    let mut left = Vec::new();
+    if let [first, others @ ..] = inputs {
+        first.source.for_each(|member, score| {
+            if others.iter().all(|other| other.source.score(member).is_none()) {
+                left.push((Box::from(member), score));
+            }
+        });
+    }
+    left
+}
+
+/// The result, in order.
+fn combine(inputs: &[Input<'_>], operation: Operation, options: &Options) -> Entries {
+    let mut entries = match operation {
+        Operation::Union => union(inputs, options.aggregate),
+        Operation::Diff => difference(inputs),
+        Operation::Inter => {
+            let mut entries = Vec::new();
+            intersect(inputs, options.aggregate, |member, score| {
+                entries.push((Box::from(member), score));
+                true
+            });
+            entries
+        }
+    };
+    entries.sort_unstable_by(|(a, a_score), (b, b_score)| zset::order(*a_score, *b_score).then_with(|| a.cmp(b)));
+    entries
+}
+
+fn items(entries: &Entries) -> impl ExactSizeIterator<Item = (Item<'_>, f64)> + Clone {
+    entries.iter().map(|(member, score)| (Item::Bytes(member), *score))
+}
+
+fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+    let (inputs, options) = inputs(ctx, args, 1, operation, Purpose::Answer)?;
+    let entries = combine(&inputs, operation, &options);
+    drop(inputs);
+    open_entries(&mut ctx.reply, entries.len(), options.scores);
+    items(&entries).for_each(|entry| write_entry(&mut ctx.reply, entry, options.scores));
+    Ok(Next::Done)
+}
+
+fn store(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation, event: &str) -> Outcome {
+    let limits = limits(ctx.server);
+    let (inputs, options) = inputs(ctx, args, 2, operation, Purpose::Store)?;
+    let entries = combine(&inputs, operation, &options);
+    drop(inputs);
+    store_result(ctx, args.at(1), ZSet::from_sorted(items(&entries), &limits), event);
+    Ok(Next::Done)
+}
+
+pub(super) fn zunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    answer(ctx, args, Operation::Union)
+}
+
+pub(super) fn zinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    answer(ctx, args, Operation::Inter)
+}
+
+pub(super) fn zdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    answer(ctx, args, Operation::Diff)
+}
+
+pub(super) fn zunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    store(ctx, args, Operation::Union, "zunionstore")
+}
+
+pub(super) fn zinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    store(ctx, args, Operation::Inter, "zinterstore")
+}
+
+pub(super) fn zdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    store(ctx, args, Operation::Diff, "zdiffstore")
+}
+
+pub(super) fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (inputs, options) = inputs(ctx, args, 1, Operation::Inter, Purpose::Count)?;
+    let mut count = 0;
+    intersect(&inputs, options.aggregate, |_, _| {
+        count += 1;
+        count != options.limit
+    });
+    drop(inputs);
+    ctx.reply.integer(count as i64);
+    Ok(Next::Done)
+}

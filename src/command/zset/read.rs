@@ -1,0 +1,246 @@
+//! What reads single members, counts, chooses at random and walks.
+
+use std::collections::HashSet;
+
+use super::range::By;
+use super::{open_entries, write_entry, write_member};
+use crate::base::num;
+use crate::base::prng::Prng;
+use crate::command::scan::{self, Walk};
+use crate::command::spec::Outcome;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::types::Collection;
+use crate::store::types::zset::ZSet;
+
+pub(super) fn zcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let len = ctx.db().read::<ZSet>(args.at(1), at)?.map_or(0, |zset| zset.len());
+    ctx.reply.integer(len as i64);
+    Ok(Next::Done)
+}
+
+fn write_score(reply: &mut Reply<'_>, score: Option<f64>) {
+    match score {
+        Some(score) => reply.double(score),
+        None => reply.null(),
+    }
+}
+
+pub(super) fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let zset = server.dbs[*db].read::<ZSet>(args.at(1), *at)?;
+    write_score(reply, zset.and_then(|zset| zset.score(args.at(2))));
+    Ok(Next::Done)
+}
+
+pub(super) fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let zset = server.dbs[*db].read::<ZSet>(args.at(1), *at)?;
+    reply.array(args.len() - 2);
+    for member in args.iter_from(2) {
+        write_score(reply, zset.as_ref().and_then(|zset| zset.score(member)));
+    }
+    Ok(Next::Done)
+}
+
+pub(super) fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    rank(ctx, args, false)
+}
+
+pub(super) fn zrevrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    rank(ctx, args, true)
+}
+
+fn rank(ctx: &mut Ctx<'_>, args: Args<'_>, reversed: bool) -> Outcome {
+    let with_score = match args.len() {
+        3 => false,
+        4 if args.is(3, "WITHSCORE") => true,
+        4 => return Err(ReplyError::SYNTAX),
+        _ => return Err(ReplyError::arity(&ctx.command.full_name)),
+    };
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let zset = server.dbs[*db].read::<ZSet>(args.at(1), *at)?;
+    let place = zset.and_then(|zset| {
+        let (rank, score) = zset.rank(args.at(2))?;
+        Some((if reversed { zset.len() - 1 - rank } else { rank }, score))
+    });
+    match place {
+        Some((rank, score)) if with_score => {
+            reply.array(2);
+            reply.integer(rank as i64);
+            reply.double(score);
+        }
+        Some((rank, _)) => reply.integer(rank as i64),
+        None if with_score => reply.null_array(),
+        None => reply.null(),
+    }
+    Ok(Next::Done)
+}
+
+fn count(ctx: &mut Ctx<'_>, args: Args<'_>, by: Result<By<'_>, ReplyError>) -> Outcome {
+    let (by, at) = (by?, ctx.at);
+    let zset = ctx.db().read::<ZSet>(args.at(1), at)?;
+    let count = zset.map_or(0, |zset| by.ranks(&zset, false).len());
+    ctx.reply.integer(count as i64);
+    Ok(Next::Done)
+}
+
+pub(super) fn zcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    count(ctx, args, By::scores_of(args.at(2), args.at(3)))
+}
+
+pub(super) fn zlexcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    count(ctx, args, By::members_of(args.at(2), args.at(3)))
+}
+
+pub(super) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if args.len() > 2 {
+        return random_members(ctx, args);
+    }
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    match dbs[*db].read::<ZSet>(args.at(1), *at)? {
+        Some(zset) => {
+            let rank = prng.below(zset.len() as u64) as usize;
+            let (member, _) = zset.get(rank).expect("the rank is below the number of members");
+            write_member(reply, member);
+        }
+        None => reply.null(),
+    }
+    Ok(Next::Done)
+}
+
+/// The count of ZRANDMEMBER and whether scores are asked for.
+fn random_options(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
+    const TOO_LOW: ReplyError =
+        ReplyError::new("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+    let count = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    if count == i64::MIN {
+        return Err(TOO_LOW);
+    }
+    match args.len() {
+        3 => Ok((count, false)),
+        4 if args.is(3, "WITHSCORES") => {
+            if count.unsigned_abs() > i64::MAX as u64 / 2 {
+                return Err(ReplyError::new("ERR value is out of range"));
+            }
+            Ok((count, true))
+        }
+        _ => Err(ReplyError::SYNTAX),
+    }
+}
+
+fn random_members(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (count, scores) = random_options(args)?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    let Some(zset) = dbs[*db].read::<ZSet>(args.at(1), *at)? else {
+        reply.array(0);
+        return Ok(Next::Done);
+    };
+    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    if count < 0 {
+        open_entries(reply, wanted, scores);
+        for _ in 0..wanted {
+            write_ranked(reply, &zset, prng.below(zset.len() as u64) as usize, scores);
+        }
+    } else if wanted >= zset.len() {
+        super::write_entries(reply, zset.iter(0..usize::MAX).rev(), scores);
+    } else {
+        open_entries(reply, wanted, scores);
+        for rank in distinct(prng, zset.len(), wanted) {
+            write_ranked(reply, &zset, rank, scores);
+        }
+    }
+    Ok(Next::Done)
+}
+
+fn write_ranked(reply: &mut Reply<'_>, zset: &ZSet, rank: usize, scores: bool) {
+    let entry = zset.get(rank).expect("the rank is below the number of members");
+    write_entry(reply, entry, scores);
+}
+
+/// `count` different numbers below `len`, each such choice as likely as any other. O(count). (R. W. Floyd's algorithm, in
+/// Bentley, "Programming Pearls: a sample of brilliance", 1987.)
+fn distinct(prng: &mut Prng, len: usize, count: usize) -> Vec<usize> {
+    let mut seen = HashSet::with_capacity(count);
+    let mut chosen = Vec::with_capacity(count);
+    for next in len - count..len {
+        let drawn = prng.below(next as u64 + 1) as usize;
+        let number = if seen.insert(drawn) { drawn } else { next };
+        seen.insert(number);
+        chosen.push(number);
+    }
+    chosen
+}
+
+pub(super) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut cursor = scan::cursor(args.at(2))?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(zset) = server.dbs[*db].read::<ZSet>(args.at(1), *at)? else {
+        let array = reply.open_array(0);
+        reply.close_scan(array, 0, 0);
+        return Ok(Next::Done);
+    };
+    let options = scan::Options::parse(args, 3, Walk::Members)?;
+    let packed = zset.as_pack().is_some();
+    let array = reply.open_array(0);
+    let (mut seen, mut found) = (0, 0);
+    let mut buckets = options.buckets_max();
+    let mut text = Vec::with_capacity(32);
+    loop {
+        cursor = zset.scan(cursor, |member, score| {
+            seen += 1;
+            if options.matches(member) {
+                text.clear();
+                // Redis shows the scores of listpacks as they are held, and others with all their digits.
+                if packed {
+                    num::write_f64(&mut text, score)
+                } else {
+                    num::write_f64_full(&mut text, score)
+                }
+                reply.bulk(member);
+                reply.bulk(&text);
+                found += 2;
+            }
+        });
+        buckets -= 1;
+        if cursor == 0 || seen >= options.count || buckets == 0 {
+            break;
+        }
+    }
+    reply.close_scan(array, cursor, found);
+    Ok(Next::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chi-square of how often each of `cells` things happened in `draws`, against the same for all.
+    fn chi_square(counts: &[u64], draws: u64) -> f64 {
+        let expected = draws as f64 / counts.len() as f64;
+        counts.iter().map(|&count| (count as f64 - expected).powi(2) / expected).sum()
+    }
+
+    #[test]
+    fn every_choice_of_different_numbers_is_equally_likely() {
+        let mut prng = Prng::seeded(33);
+        // All 3-subsets of 7: 35 of them, 34 degrees of freedom; 66.6 is exceeded once in a thousand.
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..35_000 {
+            let mut chosen = distinct(&mut prng, 7, 3);
+            chosen.sort_unstable();
+            assert!(chosen.windows(2).all(|pair| pair[0] < pair[1]) && chosen[2] < 7);
+            *counts.entry(chosen).or_insert(0u64) += 1;
+        }
+        let counts: Vec<u64> = counts.into_values().collect();
+        assert_eq!(counts.len(), 35);
+        assert!(chi_square(&counts, 35_000) < 66.6);
+        assert_eq!(distinct(&mut prng, 5, 0), []);
+    }
+}
