@@ -6,8 +6,9 @@
 //!   the slot of that time or of an earlier tick (the owner's side of the protocol in `timer::wheel`);
 //!   `Entry::timer_exact` says which.
 //! - `timed` counts the keys with a deadline, and the hashes whose fields have any.
-//! - The wheel has no more nodes than a small multiple of `timed`, and a constant: `expire` frees what nobody needs within
-//!   its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more than a few dozen at a time.
+//! - The wheel has no more nodes than a small multiple of what `timed` counts, and a constant: `expire` frees what nobody needs
+//!   within its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more than a few dozen at
+//!   a time.
 //!
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
@@ -615,7 +616,7 @@ impl Db {
     /// Bounds the garbage whatever is done within a turn, and however little of it is left for [`Db::expire`]: beyond a
     /// second bound, who adds nodes sweeps. O(1), and nearly always a comparison.
     #[inline]
-    fn relieve(&mut self) {
+    pub(super) fn relieve(&mut self) {
         let nodes = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
         if nodes >= self.nodes_swept + RELIEF_NODES && nodes > GARBAGE_FACTOR_MAX * self.nodes_wanted_max() {
             self.sweep_garbage(&mut { RELIEF_SWEPT });

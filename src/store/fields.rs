@@ -247,6 +247,8 @@ impl Db {
     /// The hash of a live key, to be changed. Due fields, up to some of them, are taken out first. O(1), one lookup.
     #[inline]
     pub fn write_hash(&mut self, key: &[u8], at: Moment) -> Result<Option<HashMut<'_>>, WrongType> {
+        // For the nodes that the last change may have added.
+        self.relieve();
         let key_hash = at.hash(self.table.hasher(), key);
         let Db { table, wheel, timed, stats, notebook, garbage, .. } = self;
         let Some(mut slot) = table.occupied(key_hash, key) else { return Ok(None) };
