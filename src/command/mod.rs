@@ -14,6 +14,7 @@ pub mod debug;
 pub mod dump;
 pub mod expire;
 pub mod expiry;
+pub mod hash;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -46,6 +47,7 @@ use spec::Spec;
 const FAMILIES: &[&[Spec]] = &[
     string::ROWS,
     list::ROWS,
+    hash::ROWS,
     set::ROWS,
     bitmap::ROWS,
     hyperloglog::ROWS,

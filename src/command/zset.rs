@@ -1,6 +1,6 @@
 //! Sorted sets: the rows of their commands, and what the handlers share.
 //!
-//! - `add`: ZADD and ZINCRBY. `read`: single members, counts, random members, ZSCAN.
+//! - `add`: ZADD and ZINCRBY. `read`: single members, counts, random members. `walk`: ZSCAN.
 //! - `range`: the reading of ranges, ZRANGE and its older kin, ZRANGESTORE. `remove`: what removes by name or range.
 //! - `pop`: what takes from either end, and waits for something to take.
 //! - `combine`: unions, intersections and differences of sorted sets and sets, which `source` makes one kind of thing.
@@ -14,6 +14,7 @@ mod range;
 mod read;
 mod remove;
 mod source;
+mod walk;
 
 use super::spec::{Access, Category, Flags, Group, KeySpec, Spec};
 use crate::config::EventClass;
@@ -184,7 +185,7 @@ pub const ROWS: &[Spec] = &[
         "key min max",
     ),
     row(Spec::write("ZREMRANGEBYLEX", 4, remove::zremrangebylex), "2.8.9").keys(DELETE_ONE).doc(
-        "Removes the members that are in a range, where all have the same score; the key goes with the last one.",
+        "Removes the members in a range, where all have the same score; the key goes with the last.",
         REMOVE_LOG,
         "key min max",
     ),
@@ -224,7 +225,7 @@ pub const ROWS: &[Spec] = &[
         )
         .history(TIMEOUT_DOUBLE),
     row(Spec::write("BZMPOP", -5, pop::bzmpop), "7.0.0").flags(Flags::BLOCKING).keys(&[KeySpec::keynum(TAKE, 2)]).doc(
-        "Takes the members with the lowest or highest scores of the first sorted set there is, or waits for one.",
+        "Takes the lowest or highest members of the first sorted set there is, or waits for one.",
         MPOP_LOG,
         "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
     ),
@@ -267,7 +268,7 @@ pub const ROWS: &[Spec] = &[
         .keys(READ_ONE)
         .doc("Returns members chosen at random.", "O(N) for N members returned.", "key [count [WITHSCORES]]")
         .tips(&["nondeterministic_output"]),
-    row(Spec::read("ZSCAN", -3, read::zscan), "2.8.0")
+    row(Spec::read("ZSCAN", -3, walk::zscan), "2.8.0")
         .keys(READ_ONE)
         .doc(
             "Walks the members and their scores, some at a time.",

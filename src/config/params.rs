@@ -314,14 +314,6 @@ directives! {
     rdbcompression: bool = true,
     "rdbcompression", Runtime, yes_no;
 
-    /// Fields of a hash up to which it is a listpack.
-    hash_max_listpack_entries: u64 = 512,
-    "hash-max-listpack-entries" or "hash-max-ziplist-entries", Runtime, int(0, i64::MAX);
-
-    /// Bytes of a field or a value up to which a hash is a listpack.
-    hash_max_listpack_value: u64 = 64,
-    "hash-max-listpack-value" or "hash-max-ziplist-value", Runtime, long_memory(0);
-
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
@@ -338,6 +330,14 @@ directives! {
     /// Bytes of a member up to which a sorted set is a listpack.
     zset_max_listpack_value: u64 = 64,
     "zset-max-listpack-value" or "zset-max-ziplist-value", Runtime, long_memory(0);
+
+    /// Fields of a hash up to which it is a listpack.
+    hash_max_listpack_entries: u64 = 512,
+    "hash-max-listpack-entries" or "hash-max-ziplist-entries", Runtime, int(0, i64::MAX);
+
+    /// Bytes of a field or a value up to which a hash is a listpack.
+    hash_max_listpack_value: u64 = 64,
+    "hash-max-listpack-value" or "hash-max-ziplist-value", Runtime, long_memory(0);
 
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),

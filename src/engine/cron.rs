@@ -128,7 +128,7 @@ impl Cron {
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
-            if server.noting.expired {
+            if server.noting.leaving() {
                 server.report(index);
             }
             keys_left -= chunk - budget;
@@ -168,14 +168,17 @@ impl Cron {
         // The turn's time decides what is due; how late it is goes by the clock.
         let passed_ms = (checked_ns.saturating_sub(now.mono_ns) / 1_000_000) as i64;
         let (left_ms, now_s) = (now.unix_ms + passed_ms, checked_ns / 1_000_000_000);
-        dbs[index].expire(now.unix_ms, budget, |entry| {
+        let fields_before = dbs[index].stats().expired_fields;
+        let progress = dbs[index].expire(now.unix_ms, budget, |entry| {
             let due_ms = entry.deadline_ms().map_or(left_ms, |deadline_ms| deadline_ms.max(self.jumped_to_ms));
             stats.lags.record(left_ms.saturating_sub(due_ms).max(0) as u64, now_s);
             stats.dirty += 1;
             if entry.is_costly_to_free() {
                 background.free(Box::new(entry));
             }
-        })
+        });
+        stats.dirty += dbs[index].stats().expired_fields - fields_before;
+        progress
     }
 
     /// Notices a wall clock that was set. Forward, what is due expires as soon as the budgets allow; backward, keys that

@@ -161,9 +161,13 @@ impl Server {
                 Happened::Overwritten => (EventClass::Overwritten, "overwritten"),
                 Happened::TypeChanged => (EventClass::TypeChanged, "type_changed"),
                 Happened::Missed => (EventClass::KeyMiss, "keymiss"),
+                Happened::FieldsExpired => (EventClass::Hash, "hexpired"),
+                Happened::Emptied => (EventClass::Generic, "del"),
             };
-            if note.happened == Happened::Expired {
-                self.touch_awaited(db, &note.key);
+            match note.happened {
+                Happened::Expired | Happened::Emptied => self.touch_awaited(db, &note.key),
+                Happened::FieldsExpired => self.break_watches(db, &note.key),
+                _ => {}
             }
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);
@@ -172,7 +176,7 @@ impl Server {
     }
 
     /// Tells the databases what to note, after `notify-keyspace-events` has been set, or after the first client began to
-    /// wait for a key to go away or the last one stopped. O(databases) if that makes a difference.
+    /// wait for a key to go away, or to watch one, or the last one stopped. O(databases) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
         let wanted = Noting {
@@ -181,6 +185,8 @@ impl Server {
             overwritten: events.has(EventClass::Overwritten),
             type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
+            fields_expired: events.has(EventClass::Hash) || !self.watches.is_empty(),
+            emptied: events.has(EventClass::Generic) || self.waits.keys_until_deleted() > 0,
         };
         if std::mem::replace(&mut self.noting, wanted) != wanted {
             self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));

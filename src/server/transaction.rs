@@ -67,11 +67,13 @@ impl Server {
         let db = self.sessions[client].db;
         let existed = self.is_live(db, key, now);
         self.watches.watch(client, db, key, existed);
+        self.note_wanted_events();
     }
 
     /// Ends the watches of a client, and forgets what has become of them.
     pub fn unwatch(&mut self, client: usize) {
         self.watches.forget(client);
+        self.note_wanted_events();
         self.sessions[client].watch_broken = false;
     }
 

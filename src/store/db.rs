@@ -2,18 +2,22 @@
 //!
 //! # Invariants
 //! - A key whose deadline has passed does not exist for anyone, whatever the wheel has done: every lookup checks.
-//! - Every key with a deadline has a wheel node in the slot of that deadline or of an earlier tick (the owner's side of
-//!   the protocol in `timer::wheel`); `Entry::timer_exact` says which.
-//! - `timed` counts the keys with a deadline.
-//! - The wheel has no more nodes than a small multiple of `timed`, and a constant: `expire` frees what nobody needs within
-//!   its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more than a few dozen at a time.
+//! - Every key that is due some time ([`Due::next_ms`]: its own deadline or the first of its hash's fields) has a wheel node in
+//!   the slot of that time or of an earlier tick (the owner's side of the protocol in `timer::wheel`);
+//!   `Entry::timer_exact` says which.
+//! - `timed` counts the keys with a deadline, and the hashes whose fields have any.
+//! - The wheel has no more nodes than a small multiple of what `timed` counts, and a constant: `expire` frees what nobody needs
+//!   within its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more than a few dozen at
+//!   a time.
 //!
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use super::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
+use super::fields::{self, Books, Due, Overdue, Timed};
 use super::forecast::Forecast;
 use super::hash::KeyHasher;
 use super::table::{Lent, Occupied, Table};
@@ -66,7 +70,7 @@ impl Moment {
 
     /// The hash of a key: as known, or computed.
     #[inline]
-    fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
+    pub(super) fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
         let (address, len, hash) = self.hashed;
         if key.as_ptr().addr() == address && key.len() == len { hash } else { hasher.hash(key) }
     }
@@ -129,6 +133,8 @@ pub struct DbStats {
     pub misses: u64,
     /// Keys that left because their deadline had passed.
     pub expired: u64,
+    /// Fields of hashes that left because their deadline had passed.
+    pub expired_fields: u64,
 }
 
 /// How a lookup that may write is counted.
@@ -153,6 +159,10 @@ pub enum Happened {
     TypeChanged,
     /// Somebody wanted to read it, and it was not there.
     Missed,
+    /// The deadlines of some of its fields had passed.
+    FieldsExpired,
+    /// The deadlines of all its fields had passed, and with them it went.
+    Emptied,
 }
 
 /// What is to be noted; nothing, until somebody wants to know.
@@ -164,6 +174,15 @@ pub struct Noting {
     pub overwritten: bool,
     pub type_changed: bool,
     pub missed: bool,
+    pub fields_expired: bool,
+    pub emptied: bool,
+}
+
+impl Noting {
+    /// True if it is to be noted that something leaves because it is due.
+    pub fn leaving(self) -> bool {
+        self.expired || self.fields_expired || self.emptied
+    }
 }
 
 /// Something that happened to a key.
@@ -176,7 +195,7 @@ pub struct Note {
 }
 
 #[derive(Debug, Default)]
-struct Notebook {
+pub(super) struct Notebook {
     wanted: Noting,
     notes: Vec<Note>,
 }
@@ -184,13 +203,15 @@ struct Notebook {
 impl Notebook {
     /// Notes something, if it is wanted; costs a test of a flag if not.
     #[inline]
-    fn note(&mut self, happened: Happened, key: &[u8]) {
+    pub(super) fn note(&mut self, happened: Happened, key: &[u8]) {
         let wanted = match happened {
             Happened::Created => self.wanted.created,
             Happened::Expired => self.wanted.expired,
             Happened::Overwritten => self.wanted.overwritten,
             Happened::TypeChanged => self.wanted.type_changed,
             Happened::Missed => self.wanted.missed,
+            Happened::FieldsExpired => self.wanted.fields_expired,
+            Happened::Emptied => self.wanted.emptied,
         };
         if wanted {
             self.notes.push(Note { happened, key: key.into() });
@@ -201,19 +222,21 @@ impl Notebook {
 /// One database.
 #[derive(Debug)]
 pub struct Db {
-    table: Table<Entry>,
-    wheel: Option<Box<Wheel>>,
+    pub(super) table: Table<Entry>,
+    pub(super) wheel: Option<Box<Wheel>>,
     /// The wheel's nodes when it was last swept.
     nodes_swept: usize,
-    timed: usize,
-    stats: DbStats,
-    notebook: Notebook,
-    garbage: Garbage,
+    pub(super) timed: Timed,
+    pub(super) stats: DbStats,
+    pub(super) notebook: Notebook,
+    pub(super) garbage: Garbage,
+    /// Hashes that were left with due fields, as one visit must not take too long.
+    pub(super) overdue: Overdue,
 }
 
 /// Values that have left the database and would take long to free here.
 #[derive(Default)]
-struct Garbage(Vec<Box<dyn Send>>);
+pub(super) struct Garbage(Vec<Box<dyn Send>>);
 
 impl fmt::Debug for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,7 +247,7 @@ impl fmt::Debug for Garbage {
 impl Garbage {
     /// Drops an entry, or keeps it for whoever takes the garbage.
     #[inline]
-    fn discard(&mut self, entry: Entry) {
+    pub(super) fn discard(&mut self, entry: Entry) {
         if entry.is_costly_to_free() {
             self.0.push(Box::new(entry));
         }
@@ -238,10 +261,11 @@ impl Db {
             table: Table::new(hasher),
             wheel: None,
             nodes_swept: 0,
-            timed: 0,
+            timed: Timed::default(),
             stats: DbStats::default(),
             notebook: Notebook::default(),
             garbage: Garbage::default(),
+            overdue: Overdue::default(),
         }
     }
 
@@ -257,7 +281,12 @@ impl Db {
 
     /// Number of keys with a deadline.
     pub fn timed(&self) -> usize {
-        self.timed
+        self.timed.keys
+    }
+
+    /// Number of hashes that have fields with a deadline.
+    pub fn timed_hashes(&self) -> usize {
+        self.timed.hashes
     }
 
     /// The counters of this database.
@@ -415,13 +444,12 @@ impl Db {
         if slot.type_of() != value.type_of() {
             self.notebook.note(Happened::TypeChanged, key);
         }
-        let old = slot.deadline_ms();
+        let (old, was_exact) = (Due::of(&slot), slot.timer_exact());
         let new = match ttl {
             Ttl::Clear => None,
-            Ttl::Keep => old,
+            Ttl::Keep => old.key_ms,
             Ttl::At(deadline_ms) => Some(deadline_ms),
         };
-        let was_exact = slot.timer_exact();
         if slot.is_costly_to_free() {
             self.garbage.0.extend(slot.detach_payload());
         }
@@ -429,7 +457,7 @@ impl Db {
         if let Some(seconds) = at.access {
             slot.set_access(seconds);
         }
-        if old.is_some() || new.is_some() {
+        if new.is_some() || old.next_ms().is_some() {
             let (wheel, timed) = (&mut self.wheel, &mut self.timed);
             reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
             self.relieve();
@@ -458,7 +486,7 @@ impl Db {
     fn insert_hashed(&mut self, hash: u64, mut entry: Entry, at: Moment) {
         self.notebook.note(Happened::Created, entry.key());
         entry.set_timer_exact(false);
-        reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, None, false, at);
+        reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, Due::default(), false, at);
         self.table.insert(hash, entry);
         self.relieve();
     }
@@ -467,7 +495,7 @@ impl Db {
     pub fn remove(&mut self, key: &[u8], at: Moment) -> Option<Entry> {
         let slot = self.lookup_write(key, at.untouched())?;
         let entry = slot.remove();
-        self.timed -= usize::from(entry.deadline_ms().is_some());
+        self.timed.leave(Due::of(&entry));
         Some(entry)
     }
 
@@ -494,13 +522,13 @@ impl Db {
         if let Some(seconds) = at.access {
             slot.set_access(seconds);
         }
-        let (old, was_exact) = (slot.deadline_ms(), slot.timer_exact());
-        if !allow(old) {
+        let (old, was_exact) = (Due::of(&slot), slot.timer_exact());
+        if !allow(old.key_ms) {
             return DeadlineChange::Refused;
         }
-        match (old, deadline_ms) {
+        match (old.key_ms, deadline_ms) {
             (_, Some(new)) if new <= at.unix_ms => {
-                self.timed -= usize::from(old.is_some());
+                self.timed.leave(old);
                 return DeadlineChange::Removed(slot.remove());
             }
             (Some(_), Some(new)) => slot.overwrite_deadline(new),
@@ -552,17 +580,18 @@ impl Db {
         Progress { done: progress.done && swept, ..progress }
     }
 
-    fn collect(&mut self, now_ms: i64, budget: &mut usize, mut expired: impl FnMut(Entry)) -> Progress {
-        let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
-        let (table, timed, count) = (&mut self.table, &mut self.timed, &mut self.stats.expired);
-        let notebook = &mut self.notebook;
-        let expired = |entry: Entry| {
-            *timed -= 1;
-            *count += 1;
-            notebook.note(Happened::Expired, entry.key());
-            expired(entry);
+    fn collect(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(Entry)) -> Progress {
+        let Db { table, wheel: Some(wheel), timed, stats, notebook, overdue, .. } = self else {
+            return Progress { lag_ms: 0, done: true };
         };
-        wheel.advance_with(now_ms, budget, &mut Collector { table, expired })
+        let books = RefCell::new(Books { timed, stats, notebook });
+        let mut collector = Collector { table, books, overdue, expired };
+        let lag_ms = collector.catch_up(wheel, now_ms, budget);
+        if !collector.overdue.is_empty() {
+            return Progress { lag_ms, done: false };
+        }
+        let progress = wheel.advance_with(now_ms, budget, &mut collector);
+        Progress { done: progress.done && collector.overdue.is_empty(), ..progress }
     }
 
     /// Frees nodes whose key has gone or has another node, while they greatly outnumber the keys with a deadline: until
@@ -581,13 +610,13 @@ impl Db {
 
     /// Nodes of the wheel, garbage included, that call for no sweep.
     fn nodes_wanted_max(&self) -> usize {
-        2 * self.timed + GARBAGE_NODES_MAX
+        2 * (self.timed.keys + self.timed.hashes) + GARBAGE_NODES_MAX
     }
 
     /// Bounds the garbage whatever is done within a turn, and however little of it is left for [`Db::expire`]: beyond a
     /// second bound, who adds nodes sweeps. O(1), and nearly always a comparison.
     #[inline]
-    fn relieve(&mut self) {
+    pub(super) fn relieve(&mut self) {
         let nodes = self.wheel.as_ref().map_or(0, |wheel| wheel.len());
         if nodes >= self.nodes_swept + RELIEF_NODES && nodes > GARBAGE_FACTOR_MAX * self.nodes_wanted_max() {
             self.sweep_garbage(&mut { RELIEF_SWEPT });
@@ -597,7 +626,7 @@ impl Db {
     /// When the keys fall due; `None` if none ever had a deadline. O(1); see [`super::forecast`] for cost and exactness.
     pub fn forecast(&mut self, prng: &mut Prng) -> Option<Forecast> {
         let wheel = self.wheel.as_deref()?;
-        Some(Forecast::take(&mut self.table, wheel, self.timed, prng))
+        Some(Forecast::take(&mut self.table, wheel, self.timed.keys, prng))
     }
 
     /// False as long as no key has ever had a deadline: then there is nothing for [`Db::expire`] to do.
@@ -614,17 +643,26 @@ impl Db {
 
 /// Accounts for a due key that a lookup met and took out.
 #[cold]
-fn collect_due(timed: &mut usize, stats: &mut DbStats, notebook: &mut Notebook, garbage: &mut Garbage, entry: Entry) {
-    *timed -= 1;
+pub(super) fn collect_due(
+    timed: &mut Timed,
+    stats: &mut DbStats,
+    notebook: &mut Notebook,
+    garbage: &mut Garbage,
+    entry: Entry,
+) {
+    timed.leave(Due::of(&entry));
     stats.expired += 1;
     notebook.note(Happened::Expired, entry.key());
     garbage.discard(entry);
 }
 
 /// The keys, as the wheel's visits meet them.
-struct Collector<'t, F> {
-    table: &'t mut Table<Entry>,
-    expired: F,
+pub(super) struct Collector<'t, F> {
+    pub(super) table: &'t mut Table<Entry>,
+    /// Shared by what judges entries and what takes those that leave.
+    pub(super) books: RefCell<Books<'t>>,
+    pub(super) overdue: &'t mut Overdue,
+    pub(super) expired: F,
 }
 
 impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
@@ -638,21 +676,38 @@ impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
     }
 
     fn visit(&mut self, prefix: u32, tick: i64) -> Verdict {
-        let Collector { table, expired } = self;
-        let (mut next, mut live, mut stale) = (i64::MAX, 0, false);
+        let Collector { table, books, overdue, expired } = self;
+        let (mut next, mut live, mut stale, mut late) = (i64::MAX, 0, false, false);
         let judge = |entry: &mut Entry| {
-            let Some(deadline_ms) = entry.deadline_ms() else { return true };
-            if deadline_ms <= tick {
+            let mut due = Due::of(entry);
+            if due.key_ms.is_some_and(|deadline_ms| deadline_ms <= tick) {
                 return false;
             }
-            let in_its_slot = Wheel::same_slot(KEY_SLOTS, deadline_ms, tick);
+            if due.fields_ms.is_some_and(|due_ms| due_ms <= tick) {
+                // What was exact until now was so for these fields: this node serves those that come next.
+                books.borrow_mut().expire_fields(entry, tick, fields::PER_VISIT);
+                if fields::is_emptied(entry) {
+                    return false;
+                }
+                entry.set_timer_exact(false);
+                due = Due::of(entry);
+                late |= due.fields_ms.is_some_and(|due_ms| due_ms <= tick);
+            }
+            let Some(due_ms) = due.next_ms() else { return true };
+            let in_its_slot = Wheel::same_slot(KEY_SLOTS, due_ms, tick);
             stale = entry.timer_exact() && !in_its_slot;
-            entry.set_timer_exact(true);
-            next = next.min(deadline_ms);
+            entry.set_timer_exact(due_ms > tick);
+            next = next.min(due_ms);
             live += 1;
             true
         };
-        table.retain_prefix(prefix, judge, expired);
+        table.retain_prefix(prefix, judge, |entry| {
+            books.borrow_mut().left(&entry);
+            expired(entry);
+        });
+        if late {
+            overdue.add(prefix);
+        }
         if live > 1 {
             // Keys whose hashes share 32 bits cannot tell whose node this is: it stays, for the first of them to fall due,
             // and none of them counts as exact.
@@ -671,14 +726,14 @@ impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
 fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) -> SweepVerdict {
     let (mut live, mut verdict) = (0, SweepVerdict::Drop);
     let judge = |entry: &mut Entry| {
-        let Some(deadline_ms) = entry.deadline_ms() else { return true };
+        let Some(due_ms) = Due::of(entry).next_ms() else { return true };
         live += 1;
-        let in_its_slot = Wheel::same_slot(KEY_SLOTS, deadline_ms, tick);
+        let in_its_slot = Wheel::same_slot(KEY_SLOTS, due_ms, tick);
         verdict = match entry.timer_exact() {
             true if in_its_slot => SweepVerdict::Keep,
             true => SweepVerdict::Drop,
             // The first node of this key that is met becomes the one in its slot, and the others garbage.
-            false if deadline_ms > last => SweepVerdict::Again(deadline_ms),
+            false if due_ms > last => SweepVerdict::Again(due_ms),
             false => SweepVerdict::Keep,
         };
         true
@@ -686,16 +741,16 @@ fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) ->
     table.retain_prefix(prefix, judge, drop);
     match (live, verdict) {
         (0, _) => SweepVerdict::Drop,
-        (1, SweepVerdict::Again(deadline_ms)) => {
+        (1, SweepVerdict::Again(due_ms)) => {
             table.retain_prefix(
                 prefix,
                 |entry| {
-                    entry.set_timer_exact(entry.deadline_ms().is_some());
+                    entry.set_timer_exact(Due::of(entry).next_ms().is_some());
                     true
                 },
                 drop,
             );
-            SweepVerdict::Again(deadline_ms)
+            SweepVerdict::Again(due_ms)
         }
         (1, verdict) => verdict,
         // Whose node this is, among keys whose hashes share 32 bits, cannot be told: its slot will come.
@@ -703,26 +758,24 @@ fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) ->
     }
 }
 
-/// Keeps the wheel in step with an entry whose deadline was `old` and is now the entry's own.
-fn reschedule(
+/// Keeps the wheel in step with an entry whose deadlines were `old` and are now the entry's own.
+pub(super) fn reschedule(
     wheel: &mut Option<Box<Wheel>>,
-    timed: &mut usize,
+    timed: &mut Timed,
     entry: &mut Entry,
     hash: u64,
-    old: Option<i64>,
+    old: Due,
     was_exact: bool,
     at: Moment,
 ) {
-    match (old, entry.deadline_ms()) {
+    let new = Due::of(entry);
+    timed.change(old, new);
+    match (old.next_ms(), new.next_ms()) {
         (None, None) => {}
-        (Some(_), None) => {
-            *timed -= 1;
-            entry.set_timer_exact(false);
-        }
+        (Some(_), None) => entry.set_timer_exact(false),
         // The present node comes first: its visit will move it to the new deadline.
         (Some(old), Some(new)) if new >= old => entry.set_timer_exact(was_exact && new == old),
-        (old, Some(new)) => {
-            *timed += usize::from(old.is_none());
+        (_, Some(new)) => {
             let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(KEY_SLOTS, at.unix_ms)));
             entry.set_timer_exact(wheel.insert((hash >> 32) as u32, new));
         }

@@ -139,8 +139,8 @@ impl Twins {
 
 impl Db {
     /// Panics unless every key with a deadline that claims a node in the deadline's slot has it. O(keys + nodes).
-    fn check_timers(&mut self) {
-        let Some(wheel) = self.wheel.as_mut() else { return assert_eq!(self.timed, 0) };
+    pub(in crate::store) fn check_timers(&mut self) {
+        let Some(wheel) = self.wheel.as_mut() else { return assert_eq!(self.timed, Timed::default()) };
         let mut placed: HashMap<u32, Vec<i64>> = HashMap::new();
         let mut all = usize::MAX;
         // The first pass goes on where the last sweep stopped; the second sees every slot.
@@ -152,7 +152,7 @@ impl Db {
         let mut cursor = 0;
         loop {
             cursor = self.table.scan(cursor, |entry| {
-                let Some(deadline_ms) = entry.deadline_ms() else { return };
+                let Some(deadline_ms) = Due::of(&entry).next_ms() else { return };
                 let prefix = (self.table.hasher().hash(entry.key()) >> 32) as u32;
                 let ticks = placed.get(&prefix).expect("a key with a deadline has a node");
                 let own = |tick: &i64| Wheel::same_slot(KEY_SLOTS, *tick, deadline_ms);

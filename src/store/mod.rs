@@ -4,6 +4,7 @@ pub mod blob;
 pub mod collections;
 pub mod db;
 pub mod entry;
+pub mod fields;
 pub mod forecast;
 pub mod hash;
 pub mod members;

@@ -286,6 +286,7 @@ fn threads(r: &mut Report<'_>) {
 
 fn stats(r: &mut Report<'_>) {
     let dbs = || r.server.dbs.iter().map(|db| db.stats());
+    let expired_fields: u64 = dbs().map(|db| db.expired_fields).sum();
     let (hits, misses, expired): (u64, u64, u64) =
         (dbs().map(|db| db.hits).sum(), dbs().map(|db| db.misses).sum(), dbs().map(|db| db.expired).sum());
     r.field("total_connections_received", r.server.stats.connections);
@@ -300,7 +301,8 @@ fn stats(r: &mut Report<'_>) {
     r.field("instantaneous_input_repl_kbps", kilobytes(0));
     r.field("instantaneous_output_repl_kbps", kilobytes(0));
     r.field("rejected_connections", r.server.stats.rejected_connections);
-    r.zeroes(&["sync_full", "sync_partial_ok", "sync_partial_err", "expired_subkeys"]);
+    r.zeroes(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    r.field("expired_subkeys", expired_fields);
     r.field("expired_keys", expired);
     let stale = stale_percent(r.server, r.now.unix_ms);
     r.field("expired_stale_perc", format_args!("{stale:.2}"));
@@ -413,10 +415,11 @@ fn keyspace(r: &mut Report<'_>) {
         let db = &r.server.dbs[index];
         if !db.is_empty() {
             let line = format!(
-                "keys={},expires={},avg_ttl={},subexpiry=0",
+                "keys={},expires={},avg_ttl={},subexpiry={}",
                 db.len(),
                 db.timed(),
-                TtlSample::take(db, unix_ms).mean_ms()
+                TtlSample::take(db, unix_ms).mean_ms(),
+                db.timed_hashes(),
             );
             r.field(format_args!("db{index}"), line);
         }

@@ -58,10 +58,6 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>, may_create: bool) -> Result<Options, ReplyError> {
         let mut options = Options::default();
-        // Redis takes options twice, but no more arguments than there are options.
-        if args.len() > if may_create { 8 } else { 7 } {
-            return Err(misused(args));
-        }
         let mut index = 5;
         while index < args.len() {
             if may_create && args.is(index, "MKSTREAM") {
@@ -96,6 +92,11 @@ fn stream<'c>(ctx: &'c mut Ctx<'_>, args: Args<'_>) -> Result<Mut<'c, Stream>, R
     ctx.db().write::<Stream>(args.at(2), at)?.ok_or(NO_KEY)
 }
 
+/// Refuses more arguments than there are options, though each may be given twice: checked after all else, as in Redis.
+fn check_count(args: Args<'_>, most: usize) -> Result<(), ReplyError> {
+    if args.len() > most { Err(misused(args)) } else { Ok(()) }
+}
+
 /// Tells of a change that transactions need not know of.
 fn told(ctx: &mut Ctx<'_>, event: &str, args: Args<'_>) {
     ctx.count_changes(1);
@@ -109,6 +110,7 @@ pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if stream.is_none() && !options.create {
         return Err(NO_KEY);
     }
+    check_count(args, 8)?;
     let last_id = position(args.at(4), stream.as_deref())?;
     let made = stream.is_none();
     drop(stream);
@@ -133,6 +135,7 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if stream.group(name).is_none() {
         return Err(no_group(args.at(2), name));
     }
+    check_count(args, 7)?;
     // COMPAT: the two ends of all ids are fine here, though not for CREATE.
     let last_id = match args.at(4) {
         b"-" => StreamId::MIN,

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn ids_are_read_as_leniently_as_redis_reads_them() {
-        let rows: [(&[u8], Option<(u64, u64)>); 20] = [
+        type Row = (&'static [u8], Option<(u64, u64)>);
+        let rows: [Row; 20] = [
             (b"5", Some((5, 7))),
             (b"5-6", Some((5, 6))),
             (b" 6", Some((6, 7))),

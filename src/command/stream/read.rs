@@ -195,6 +195,9 @@ enum From {
     History(StreamId),
 }
 
+/// A key whose stream has something, what is wanted of it, and its consumer.
+type Served<'a> = (&'a [u8], From, ConsumerId);
+
 /// A consumer of a group, and how it reads.
 struct Reader<'a> {
     group: &'a [u8],
@@ -252,7 +255,7 @@ fn prepare<'a>(
     args: Args<'a>,
     wanted: &[From],
     consumer: &[u8],
-) -> Result<Vec<(&'a [u8], From, ConsumerId)>, ReplyError> {
+) -> Result<Vec<Served<'a>>, ReplyError> {
     let (at, now_ms) = (ctx.at, ctx.now.unix_ms);
     let (group, _) = line.group.ok_or(NO_GROUP_OPTION)?;
     let mut served = Vec::with_capacity(wanted.len());

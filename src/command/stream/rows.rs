@@ -189,7 +189,7 @@ pub const ROWS: &[Spec] = &[
     of(Spec::new("XREADGROUP", -7, Flags::WRITE.with(Flags::BLOCKING), read::xreadgroup), "5.0.0")
         .keys(&[KeySpec::all_after(READ, "STREAMS", 4, 2)])
         .doc(
-            "Gives a consumer entries that its group was not given before, or those it has not acknowledged. Can wait for some.",
+            "Gives a consumer entries that are new to its group, or its pending ones. Can wait for some.",
             "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always \
              asking for the first 10 elements with COUNT), you can consider it O(1). On the other side when XREADGROUP \
              blocks, XADD will pay the O(N) time in order to serve the N clients blocked on the stream getting new data.",

@@ -71,10 +71,8 @@ impl Trimming {
 
     /// Refuses what does not go together, and works out the limit. To be called once all options are read.
     pub fn finish(&mut self, config: &Config) -> Result<(), ReplyError> {
-        if self.limit.is_some_and(|limit| limit > 0) {
-            if self.trim.is_none() {
-                return Err(LIMIT_ALONE);
-            }
+        if self.limit.is_some_and(|limit| limit > 0) && self.trim.is_none() {
+            return Err(LIMIT_ALONE);
         }
         if self.limit.is_some() && self.trim.is_some() && !self.whole_nodes {
             return Err(LIMIT_EXACT);

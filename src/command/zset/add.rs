@@ -47,7 +47,7 @@ impl Options {
     }
 
     fn check(&self, left: usize) -> Result<(), ReplyError> {
-        if left == 0 || left % 2 != 0 {
+        if left == 0 || !left.is_multiple_of(2) {
             return Err(ReplyError::SYNTAX);
         }
         if self.only_new && self.only_old {

@@ -1,4 +1,4 @@
-//! What reads single members, counts, chooses at random and walks.
+//! What reads single members, counts and chooses at random.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,6 @@ use super::range::By;
 use super::{open_entries, write_entry, write_member};
 use crate::base::num;
 use crate::base::prng::Prng;
-use crate::command::scan::{self, Walk};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -176,45 +175,6 @@ fn distinct(prng: &mut Prng, len: usize, count: usize) -> Vec<usize> {
         chosen.push(number);
     }
     chosen
-}
-
-pub(super) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = scan::cursor(args.at(2))?;
-    let Ctx { server, reply, db, at, .. } = ctx;
-    let Some(zset) = server.dbs[*db].read::<ZSet>(args.at(1), *at)? else {
-        let array = reply.open_array(0);
-        reply.close_scan(array, 0, 0);
-        return Ok(Next::Done);
-    };
-    let options = scan::Options::parse(args, 3, Walk::Members)?;
-    let packed = zset.as_pack().is_some();
-    let array = reply.open_array(0);
-    let (mut seen, mut found) = (0, 0);
-    let mut buckets = options.buckets_max();
-    let mut text = Vec::with_capacity(32);
-    loop {
-        cursor = zset.scan(cursor, |member, score| {
-            seen += 1;
-            if options.matches(member) {
-                text.clear();
-                // Redis shows the scores of listpacks as they are held, and others with all their digits.
-                if packed {
-                    num::write_f64(&mut text, score)
-                } else {
-                    num::write_f64_full(&mut text, score)
-                }
-                reply.bulk(member);
-                reply.bulk(&text);
-                found += 2;
-            }
-        });
-        buckets -= 1;
-        if cursor == 0 || seen >= options.count || buckets == 0 {
-            break;
-        }
-    }
-    reply.close_scan(array, cursor, found);
-    Ok(Next::Done)
 }
 
 #[cfg(test)]

@@ -214,6 +214,6 @@ impl Stream {
         const SAMPLE: usize = 16;
         let (groups, sample) = (self.0.groups.len(), self.0.groups.len().min(SAMPLE));
         let sum: usize = self.0.groups.values().take(SAMPLE).map(|group| of(group) + size_of::<Group>()).sum();
-        if sample == 0 { 0 } else { sum * groups / sample }
+        (sum * groups).checked_div(sample).unwrap_or(0)
     }
 }

@@ -69,8 +69,7 @@ impl Stream {
         for (key, pack) in parts.nodes {
             let last = node::check(key, &pack)?;
             let count = Node::new(key, &pack).count;
-            if key == StreamId::MIN || before.is_some_and(|before| key <= before) || last > parts.last_id || count == 0
-            {
+            if key == StreamId::MIN || before.is_some_and(|before| key <= before) || last > parts.last_id {
                 return None;
             }
             before = Some(last);

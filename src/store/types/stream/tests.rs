@@ -349,7 +349,8 @@ fn parts_that_do_not_fit_together_are_refused() {
     group.deliver(StreamId::new(1, 0), consumer, 2);
     let good = parts_of(&stream);
     assert!(Stream::from_parts(good.clone()).is_some());
-    let lies: [(&str, fn(&mut Parts)); 10] = [
+    type Lie = (&'static str, fn(&mut Parts));
+    let lies: [Lie; 10] = [
         ("nodes out of order", |parts| parts.nodes.swap(0, 1)),
         ("a node twice", |parts| parts.nodes.push(parts.nodes[2].clone())),
         ("a node at 0-0", |parts| parts.nodes[0].0 = StreamId::MIN),

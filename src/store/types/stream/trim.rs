@@ -75,8 +75,9 @@ impl Stream {
     }
 
     /// Removes entries from the beginning on. With `whole_nodes` only nodes go of which nothing would be left, so that some
-    /// entries too many may stay: all of them, as in Redis, if references are not simply kept. No more than `limit` entries go (0 for no limit), counted by nodes. Linear in the nodes that
-    /// go, and in one node's entries; with [`References::Acknowledged`] or [`References::Delete`], in the entries that go.
+    /// entries too many may stay: all of them, as in Redis, if references are not simply kept. No more than `limit` entries
+    /// go (0 for no limit), counted by nodes. Linear in the nodes that go, and in one node's entries; with
+    /// [`References::Acknowledged`] or [`References::Delete`], in the entries that go.
     pub fn trim(&mut self, trim: Trim, whole_nodes: bool, limit: usize, references: References) -> Trimmed {
         let mut trimmed = Trimmed::default();
         // Nodes that stay because of references are passed; no key is 0-0.

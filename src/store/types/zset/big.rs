@@ -162,7 +162,7 @@ impl Big {
                 count += 1;
             }
         }
-        let blocks = if count == 0 { 0 } else { bytes * self.tree.len() / count };
+        let blocks = (bytes * self.tree.len()).checked_div(count).unwrap_or(0);
         size_of::<Big>() + self.members.bytes() + self.tree.heap_bytes() + blocks
     }
 

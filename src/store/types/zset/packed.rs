@@ -91,7 +91,7 @@ pub(super) fn remove(pack: &mut Listpack, pos: Pos) {
 
 /// A pack from outside, if it is a sorted set: pairs in ascending order whose scores are numbers, and no member twice.
 pub(super) fn checked(pack: Listpack) -> Option<Listpack> {
-    if pack.is_empty() || pack.iter().count() % 2 != 0 {
+    if pack.is_empty() || !pack.iter().count().is_multiple_of(2) {
         return None;
     }
     let mut all = Vec::with_capacity(len(&pack));

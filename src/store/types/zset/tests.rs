@@ -83,7 +83,7 @@ fn a_sorted_set_is_a_sorted_vector_on_both_sides_of_the_thresholds() {
         let mut twin = Twin::default();
         for step in 0..8000u32 {
             let n = prng.below(names);
-            let member = if n % 3 == 0 { format!("{n}") } else { format!("m{n}") }.into_bytes();
+            let member = if n.is_multiple_of(3) { format!("{n}") } else { format!("m{n}") }.into_bytes();
             let score = prng.below(60) as f64 / 2.0;
             match prng.below(10) {
                 0..=5 => {
@@ -94,7 +94,7 @@ fn a_sorted_set_is_a_sorted_vector_on_both_sides_of_the_thresholds() {
                     let old = twin.0.get(&member).copied();
                     assert_eq!(zset.update(&member, &limits, |_| None), Update { old, new: old });
                 }
-                7 if step % 7 == 0 && !twin.0.is_empty() => {
+                7 if step.is_multiple_of(7) && !twin.0.is_empty() => {
                     let start = prng.below(twin.0.len() as u64) as usize;
                     let end = start + prng.below(30) as usize;
                     for (member, _) in twin.sorted().drain(start..end.min(twin.0.len())) {
@@ -104,7 +104,7 @@ fn a_sorted_set_is_a_sorted_vector_on_both_sides_of_the_thresholds() {
                 }
                 _ => assert_eq!(zset.remove(&member), twin.0.remove(&member)),
             }
-            if step % 400 == 0 {
+            if step.is_multiple_of(400) {
                 agree(&zset, &twin, &mut prng);
                 agree(&zset.clone(), &twin, &mut prng);
                 let sorted = twin.sorted();

@@ -98,7 +98,7 @@ fn a_tree_is_a_sorted_vector() {
         for step in 0..24_000u32 {
             let item = (prng.below(scores), prng.below(names));
             // Growing and shrinking in turn, so that nodes split and join.
-            let grow = if (step / 6000) % 2 == 0 { 4 } else { 1 };
+            let grow = if (step / 6000).is_multiple_of(2) { 4 } else { 1 };
             if prng.chance(grow, 5) {
                 if twin.insert(item) {
                     tree.insert(Entry { score: item.0 as f64, member: name(item.1) });
@@ -107,8 +107,8 @@ fn a_tree_is_a_sorted_vector() {
                 twin.0.remove(twin.0.binary_search(&(score, n)).expect("just picked"));
                 assert!(tree.remove(score as f64, name(n).bytes()).is_some());
             }
-            assert_eq!(tree.remove(-1.0, b"none").is_some(), false);
-            if step % 1500 == 0 {
+            assert!(tree.remove(-1.0, b"none").is_none());
+            if step.is_multiple_of(1500) {
                 agree(&tree, &twin);
             }
         }
@@ -134,7 +134,7 @@ fn entries_in_order_from_either_end_fill_the_leaves() {
             let (entries, at) = tree.leaf(tree.len() - 1).expect("the last");
             let entry = entries[at];
             assert!(tree.remove(entry.score, entry.member.bytes()).is_some());
-            if tree.len() % 997 == 0 {
+            if tree.len().is_multiple_of(997) {
                 tree.check_invariants();
             }
         }

@@ -1,0 +1,427 @@
+//! Hashes: setting, reading and removing fields: the rows, and the handlers of the plain ones below.
+
+mod fields;
+mod lifetime;
+mod number;
+mod random;
+
+use super::collection::remove_emptied;
+use super::scan::{self, Walk};
+use super::spec::{Access, Category, Group, Handler, KeySpec, Outcome, Spec};
+use crate::config::EventClass;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::collections::WrongType;
+use crate::store::db::Moment;
+use crate::store::fields::HashMut;
+use crate::store::pack::Item;
+use crate::store::types::hash::{Hash, Limits};
+
+const LOOK: &[KeySpec] = &[KeySpec::one(Access::RO, 1)];
+const READ: &[KeySpec] = &[KeySpec::one(Access::RO.with(Access::ACCESS), 1)];
+const UPDATE: &[KeySpec] = &[KeySpec::one(Access::RW.with(Access::UPDATE), 1)];
+const ADD: &[KeySpec] = &[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::UPDATE), 1)];
+
+const N_FIELDS: &str = "O(N) where N is the number of fields named.";
+const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
+const ANY_OUTPUT: &[&str] = &["nondeterministic_output"];
+const NAMED_FIELDS: &str = "key FIELDS numfields field [field ...]";
+
+/// A command that sets fields or adds to one.
+const fn setter(name: &'static str, arity: i32, handler: Handler) -> Spec {
+    Spec::write(name, arity, handler).denyoom().fast()
+}
+
+/// A command that looks a field up, or counts.
+const fn getter(name: &'static str, arity: i32, handler: Handler) -> Spec {
+    Spec::read(name, arity, handler).fast()
+}
+
+/// A command that answers a whole hash.
+const fn lister(name: &'static str, handler: Handler) -> Spec {
+    Spec::read(name, 2, handler).keys(READ).tips(ANY_ORDER).group(Group::Hash, Category::HASH, "2.0.0")
+}
+
+/// A command that lets fields expire.
+const fn expirer(name: &'static str, handler: Handler) -> Spec {
+    Spec::write(name, -6, handler).fast().keys(UPDATE).group(Group::Hash, Category::HASH, "7.4.0")
+}
+
+/// A command that asks when fields expire.
+const fn clock(name: &'static str, handler: Handler) -> Spec {
+    Spec::read(name, -5, handler).fast().keys(READ).group(Group::Hash, Category::HASH, "7.4.0")
+}
+
+/// The rows.
+pub const ROWS: &[Spec] = &[
+    setter("HSET", -4, hset)
+        .keys(UPDATE)
+        .group(Group::Hash, Category::HASH, "2.0.0")
+        .doc(
+            "Sets fields of a hash and returns how many of them are new.",
+            "O(1) for each field and value, so O(N) for N of them.",
+            "key field value [field value ...]",
+        )
+        .history(&[("4.0.0", "Accepts multiple `field` and `value` arguments.")]),
+    setter("HMSET", -4, hmset)
+        .keys(UPDATE)
+        .group(Group::Hash, Category::HASH, "2.0.0")
+        .doc(
+            "Sets fields of a hash.",
+            "O(N) where N is the number of fields being set.",
+            "key field value [field value ...]",
+        )
+        .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
+    setter("HSETNX", 4, hsetnx)
+        .keys(&[KeySpec::one(Access::RW.with(Access::INSERT), 1)])
+        .group(Group::Hash, Category::HASH, "2.0.0")
+        .doc("Sets a field of a hash unless it is there already.", "O(1)", "key field value"),
+    getter("HGET", 3, hget).keys(READ).group(Group::Hash, Category::HASH, "2.0.0").doc(
+        "Returns the value of a field.",
+        "O(1)",
+        "key field",
+    ),
+    getter("HMGET", -3, hmget).keys(READ).group(Group::Hash, Category::HASH, "2.0.0").doc(
+        "Returns the values of fields, a null for each that is not there.",
+        N_FIELDS,
+        "key field [field ...]",
+    ),
+    lister("HGETALL", hgetall).doc("Returns all fields with their values.", "O(N) for a hash of N fields.", "key"),
+    lister("HKEYS", hkeys).doc("Returns the names of all fields.", "O(N) for a hash of N fields.", "key"),
+    lister("HVALS", hvals).doc("Returns the values of all fields.", "O(N) for a hash of N fields.", "key"),
+    getter("HLEN", 2, hlen).keys(LOOK).group(Group::Hash, Category::HASH, "2.0.0").doc(
+        "Returns the number of fields.",
+        "O(1)",
+        "key",
+    ),
+    getter("HSTRLEN", 3, hstrlen).keys(LOOK).group(Group::Hash, Category::HASH, "3.2.0").doc(
+        "Returns the length of a field's value in bytes.",
+        "O(1)",
+        "key field",
+    ),
+    getter("HEXISTS", 3, hexists).keys(LOOK).group(Group::Hash, Category::HASH, "2.0.0").doc(
+        "Tells whether a field is there.",
+        "O(1)",
+        "key field",
+    ),
+    Spec::write("HDEL", -3, hdel)
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::DELETE), 1)])
+        .group(Group::Hash, Category::HASH, "2.0.0")
+        .doc(
+            "Removes fields and returns how many there were; a hash without fields goes.",
+            N_FIELDS,
+            "key field [field ...]",
+        )
+        .history(&[("2.4.0", "Accepts multiple `field` arguments.")]),
+    setter("HINCRBY", 4, number::hincrby).keys(ADD).group(Group::Hash, Category::HASH, "2.0.0").doc(
+        "Adds to the integer in a field; a field that is not there counts as 0.",
+        "O(1)",
+        "key field increment",
+    ),
+    setter("HINCRBYFLOAT", 4, number::hincrbyfloat).keys(ADD).group(Group::Hash, Category::HASH, "2.6.0").doc(
+        "Adds to the decimal number in a field; a field that is not there counts as 0.",
+        "O(1)",
+        "key field increment",
+    ),
+    Spec::read("HRANDFIELD", -2, random::hrandfield)
+        .keys(READ)
+        .group(Group::Hash, Category::HASH, "6.2.0")
+        .doc(
+            "Returns fields chosen at random, different ones or, for a negative count, perhaps the same again.",
+            "O(N) where N is the number of fields returned",
+            "key [count [WITHVALUES]]",
+        )
+        .tips(ANY_OUTPUT),
+    Spec::read("HSCAN", -3, hscan)
+        .keys(READ)
+        .group(Group::Hash, Category::HASH, "2.8.0")
+        .doc(
+            "Walks the fields of a hash with their values, some at a time.",
+            "O(1) for every call. O(N) for a whole walk of N fields.",
+            "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
+        )
+        .tips(ANY_OUTPUT),
+    expirer("HEXPIRE", lifetime::hexpire).doc(
+        "Lets fields expire after some seconds.",
+        N_FIELDS,
+        "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+    ),
+    expirer("HPEXPIRE", lifetime::hpexpire).doc(
+        "Lets fields expire after some milliseconds.",
+        N_FIELDS,
+        "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+    ),
+    expirer("HEXPIREAT", lifetime::hexpireat).doc(
+        "Lets fields expire at a Unix time in seconds.",
+        N_FIELDS,
+        "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+    ),
+    expirer("HPEXPIREAT", lifetime::hpexpireat).doc(
+        "Lets fields expire at a Unix time in milliseconds.",
+        N_FIELDS,
+        "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
+    ),
+    clock("HTTL", lifetime::httl)
+        .doc("Returns the seconds that fields have left.", N_FIELDS, NAMED_FIELDS)
+        .tips(ANY_OUTPUT),
+    clock("HPTTL", lifetime::hpttl)
+        .doc("Returns the milliseconds that fields have left.", N_FIELDS, NAMED_FIELDS)
+        .tips(ANY_OUTPUT),
+    clock("HEXPIRETIME", lifetime::hexpiretime).doc(
+        "Returns the Unix times in seconds at which fields expire.",
+        N_FIELDS,
+        NAMED_FIELDS,
+    ),
+    clock("HPEXPIRETIME", lifetime::hpexpiretime).doc(
+        "Returns the Unix times in milliseconds at which fields expire.",
+        N_FIELDS,
+        NAMED_FIELDS,
+    ),
+    Spec::write("HPERSIST", -5, lifetime::hpersist)
+        .fast()
+        .keys(UPDATE)
+        .group(Group::Hash, Category::HASH, "7.4.0")
+        .doc("Keeps fields for good instead of letting them expire.", N_FIELDS, NAMED_FIELDS),
+    Spec::write("HGETEX", -5, fields::hgetex)
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::UPDATE), 1)
+            .notes("RW and UPDATE because it changes the TTL")])
+        .group(Group::Hash, Category::HASH, "8.0.0")
+        .doc(
+            "Returns the values of fields, and lets them expire or keeps them for good.",
+            N_FIELDS,
+            "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
+             FIELDS numfields field [field ...]",
+        ),
+    setter("HSETEX", -6, fields::hsetex).keys(UPDATE).group(Group::Hash, Category::HASH, "8.0.0").doc(
+        "Sets fields, all or none of which have to be there, and lets them expire.",
+        "O(N) where N is the number of fields being set.",
+        "key [FNX | FXX] \
+         [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
+         FIELDS numfields field value [field value ...]",
+    ),
+    Spec::write("HGETDEL", -5, fields::hgetdel)
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::DELETE), 1)])
+        .group(Group::Hash, Category::HASH, "8.0.0")
+        .doc("Returns the values of fields and removes them.", N_FIELDS, NAMED_FIELDS),
+];
+
+/// What decides when a hash of this server becomes a table.
+fn limits(server: &Server) -> Limits {
+    Limits {
+        entries: server.config.hash_max_listpack_entries as usize,
+        value: server.config.hash_max_listpack_value as usize,
+        hasher: server.hasher,
+    }
+}
+
+/// The hash of a key, to be changed.
+fn open<'c>(server: &'c mut Server, db: usize, key: &[u8], at: Moment) -> Result<Option<HashMut<'c>>, WrongType> {
+    server.dbs[db].write_hash(key, at)
+}
+
+/// The hash of a key, to be changed, or a new one.
+fn open_or_create<'c>(server: &'c mut Server, db: usize, key: &[u8], at: Moment) -> Result<HashMut<'c>, WrongType> {
+    server.dbs[db].write_or_create_hash(key, at)
+}
+
+/// Writes a field or value.
+#[inline]
+fn write_item(reply: &mut Reply<'_>, item: Item<'_>) {
+    match item {
+        Item::Int(n) => reply.bulk_integer(n),
+        Item::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
+
+/// Writes the value of a field, a null if it is not there.
+#[inline]
+fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8], now_ms: i64) -> bool {
+    match hash.and_then(|hash| hash.get(field, now_ms)) {
+        Some(found) => {
+            write_item(reply, found.value());
+            true
+        }
+        None => {
+            reply.null();
+            false
+        }
+    }
+}
+
+/// Sets the fields and values from the third argument on. Returns how many fields are new.
+fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<usize, ReplyError> {
+    if !args.len().is_multiple_of(2) {
+        return Err(ReplyError::arity(&ctx.command.full_name));
+    }
+    let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
+    let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
+    hash.expect_fields((args.len() - 2) / 2, &limits);
+    let mut added = 0;
+    for i in (2..args.len()).step_by(2) {
+        added += usize::from(!hash.set(args.at(i), args.at(i + 1), false, at.unix_ms, &limits));
+    }
+    drop(hash);
+    ctx.changed(EventClass::Hash, "hset", key);
+    Ok(added)
+}
+
+fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let added = set_all(ctx, args)?;
+    ctx.reply.integer(added as i64);
+    Ok(Next::Done)
+}
+
+fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    set_all(ctx, args)?;
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
+    let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
+    let is_new = hash.get(args.at(2), at.unix_ms).is_none();
+    if is_new {
+        hash.set(args.at(2), args.at(3), false, at.unix_ms, &limits);
+    }
+    drop(hash);
+    if is_new {
+        ctx.changed(EventClass::Hash, "hset", key);
+    }
+    ctx.reply.integer(i64::from(is_new));
+    Ok(Next::Done)
+}
+
+fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let hash = server.dbs[*db].read::<Hash>(args.at(1), *at)?;
+    write_value(reply, hash.as_deref(), args.at(2), at.unix_ms);
+    Ok(Next::Done)
+}
+
+fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let hash = server.dbs[*db].read::<Hash>(args.at(1), *at)?;
+    reply.array(args.len() - 2);
+    for field in args.iter_from(2) {
+        write_value(reply, hash.as_deref(), field, at.unix_ms);
+    }
+    Ok(Next::Done)
+}
+
+fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(hash) = server.dbs[*db].read::<Hash>(args.at(1), *at)? else {
+        reply.map(0);
+        return Ok(Next::Done);
+    };
+    reply.map(hash.live_len(at.unix_ms));
+    hash.visit(at.unix_ms, |field, value, _| {
+        write_item(reply, field);
+        write_item(reply, value);
+    });
+    Ok(Next::Done)
+}
+
+fn hkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    list(ctx, args, |field, _| field)
+}
+
+fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    list(ctx, args, |_, value| value)
+}
+
+/// Answers one part of every field.
+fn list(ctx: &mut Ctx<'_>, args: Args<'_>, part: for<'i> fn(Item<'i>, Item<'i>) -> Item<'i>) -> Outcome {
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(hash) = server.dbs[*db].read::<Hash>(args.at(1), *at)? else {
+        reply.array(0);
+        return Ok(Next::Done);
+    };
+    reply.array(hash.live_len(at.unix_ms));
+    hash.visit(at.unix_ms, |field, value, _| write_item(reply, part(field, value)));
+    Ok(Next::Done)
+}
+
+fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let len = ctx.db().read::<Hash>(args.at(1), at)?.map_or(0, |hash| hash.live_len(at.unix_ms));
+    ctx.reply.integer(len as i64);
+    Ok(Next::Done)
+}
+
+fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let hash = ctx.db().read::<Hash>(args.at(1), at)?;
+    let len = hash.and_then(|hash| hash.get(args.at(2), at.unix_ms).map(|found| found.value().len()));
+    ctx.reply.integer(len.unwrap_or(0) as i64);
+    Ok(Next::Done)
+}
+
+fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at;
+    let hash = ctx.db().read::<Hash>(args.at(1), at)?;
+    let exists = hash.is_some_and(|hash| hash.get(args.at(2), at.unix_ms).is_some());
+    ctx.reply.integer(i64::from(exists));
+    Ok(Next::Done)
+}
+
+fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at, mut deleted, mut emptied) = (args.at(1), ctx.at, 0, false);
+    if let Some(mut hash) = open(ctx.server, ctx.db, key, at)? {
+        deleted = args.iter_from(2).filter(|field| hash.remove(field, at.unix_ms)).count();
+        emptied = is_emptied(&hash);
+    }
+    if deleted > 0 {
+        ctx.changed(EventClass::Hash, "hdel", key);
+    }
+    if emptied {
+        remove_emptied(ctx, key);
+    }
+    ctx.reply.integer(deleted as i64);
+    Ok(Next::Done)
+}
+
+/// True for a hash that has no field left, not even a due one.
+fn is_emptied(hash: &Hash) -> bool {
+    crate::store::types::Collection::is_empty(hash)
+}
+
+fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let mut cursor = scan::cursor(args.at(2))?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(hash) = server.dbs[*db].read::<Hash>(args.at(1), *at)? else {
+        let array = reply.open_array(0);
+        reply.close_scan(array, 0, 0);
+        return Ok(Next::Done);
+    };
+    let options = scan::Options::parse(args, 3, Walk::Fields)?;
+    let (mut seen, mut found, mut buckets) = (0, 0, options.buckets_max());
+    let mut digits = itoa::Buffer::new();
+    let array = reply.open_array(0);
+    loop {
+        cursor = hash.scan(cursor, at.unix_ms, |field, value, _| {
+            seen += 1;
+            if !options.matches(field.text(&mut digits)) {
+                return;
+            }
+            write_item(reply, field);
+            if !options.no_values {
+                write_item(reply, value);
+            }
+            found += if options.no_values { 1 } else { 2 };
+        });
+        buckets -= 1;
+        if cursor == 0 || seen >= options.count || buckets == 0 {
+            break;
+        }
+    }
+    reply.close_scan(array, cursor, found);
+    Ok(Next::Done)
+}

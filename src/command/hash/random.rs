@@ -1,0 +1,147 @@
+//! Fields chosen at random.
+
+use std::collections::HashSet;
+
+use super::write_item;
+use crate::base::num;
+use crate::base::prng::Prng;
+use crate::command::spec::Outcome;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::resp::reply::{Proto, Reply};
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::pack::Item;
+use crate::store::types::hash::Hash;
+
+const COUNT_RANGE: ReplyError =
+    ReplyError::new("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+const PAIRS_RANGE: ReplyError = ReplyError::new("ERR value is out of range");
+
+/// Fields asked for are drawn one by one while they are less than one in so many; beyond that, all fields are walked.
+const DRAWN_PART: usize = 3;
+
+pub(super) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if args.len() > 2 {
+        return many(ctx, args);
+    }
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    let hash = dbs[*db].read::<Hash>(args.at(1), *at)?;
+    let draw = |n| prng.below(n);
+    if !hash.is_some_and(|hash| hash.random(at.unix_ms, draw, |field, _| write_item(reply, field))) {
+        reply.null();
+    }
+    Ok(Next::Done)
+}
+
+/// How many fields are asked for, and whether with their values.
+fn parse(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
+    let count = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    if count == i64::MIN {
+        return Err(COUNT_RANGE);
+    }
+    match args.len() {
+        3 => Ok((count, false)),
+        4 if args.is(3, "WITHVALUES") => {
+            let fits = (-i64::MAX / 2..=i64::MAX / 2).contains(&count);
+            if fits { Ok((count, true)) } else { Err(PAIRS_RANGE) }
+        }
+        _ => Err(ReplyError::SYNTAX),
+    }
+}
+
+fn many(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (count, with_values) = parse(args)?;
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Server { dbs, prng, .. } = &mut **server;
+    let hash = dbs[*db].read::<Hash>(args.at(1), *at)?;
+    let live = hash.as_ref().map_or(0, |hash| hash.live_len(at.unix_ms));
+    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    let Some(hash) = hash.filter(|_| live > 0 && wanted > 0) else {
+        reply.array(0);
+        return Ok(Next::Done);
+    };
+    let answered = if count < 0 { wanted } else { wanted.min(live) };
+    let mut answer = Answer { reply, with_values };
+    answer.open(answered);
+    if count < 0 {
+        repeated(&hash, at.unix_ms, prng, answered, &mut answer);
+    } else if answered < live / DRAWN_PART {
+        drawn(&hash, at.unix_ms, prng, answered, &mut answer);
+    } else {
+        walked(&hash, at.unix_ms, prng, (answered, live), &mut answer);
+    }
+    Ok(Next::Done)
+}
+
+/// Where the chosen fields go.
+struct Answer<'r, 'o> {
+    reply: &'r mut Reply<'o>,
+    with_values: bool,
+}
+
+impl Answer<'_, '_> {
+    /// Starts an answer of so many fields.
+    fn open(&mut self, fields: usize) {
+        let flat = self.with_values && self.reply.proto() == Proto::Resp2;
+        self.reply.array(if flat { 2 * fields } else { fields });
+    }
+
+    fn add(&mut self, field: Item<'_>, value: Item<'_>) {
+        if self.with_values && self.reply.proto() == Proto::Resp3 {
+            self.reply.array(2);
+        }
+        write_item(self.reply, field);
+        if self.with_values {
+            write_item(self.reply, value);
+        }
+    }
+}
+
+/// Any fields, perhaps some of them again.
+fn repeated(hash: &Hash, now_ms: i64, prng: &mut Prng, count: usize, answer: &mut Answer<'_, '_>) {
+    if let Some(fields) = hash.listed(now_ms) {
+        for _ in 0..count {
+            let (field, value) = fields[prng.below(fields.len() as u64) as usize];
+            answer.add(field, value);
+        }
+        return;
+    }
+    for _ in 0..count {
+        hash.random(now_ms, |n| prng.below(n), |field, value| answer.add(field, value));
+    }
+}
+
+/// Different fields, few of many, in the order in which they are drawn.
+fn drawn(hash: &Hash, now_ms: i64, prng: &mut Prng, count: usize, answer: &mut Answer<'_, '_>) {
+    let mut chosen = HashSet::with_capacity(count);
+    while chosen.len() < count {
+        hash.random(
+            now_ms,
+            |n| prng.below(n),
+            |field, value| {
+                if chosen.insert(field.to_vec()) {
+                    answer.add(field, value);
+                }
+            },
+        );
+    }
+}
+
+/// Different fields, in the order of the hash: each is taken with the chance that the number still wanted leaves it.
+fn walked(
+    hash: &Hash,
+    now_ms: i64,
+    prng: &mut Prng,
+    (mut wanted, mut left): (usize, usize),
+    answer: &mut Answer<'_, '_>,
+) {
+    hash.visit(now_ms, |field, value, _| {
+        if prng.chance(wanted as u64, left as u64) {
+            answer.add(field, value);
+            wanted -= 1;
+        }
+        left -= 1;
+    });
+}
