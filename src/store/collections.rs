@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - A collection is owned by its entry, except while a [`Mut`] has it; the entry holds the integer 0 then.
-//! - Whoever empties a collection removes its key before the command ends ([`Mut::is_empty`], [`Db::remove`]): there are no
-//!   empty collections, except of streams.
+//! - Whoever empties a collection removes its key before the command ends (asks [`Collection::is_empty`], then calls
+//!   [`Db::remove`]): there are no empty collections, except of streams.
 //!
 //! Called by command handlers. Knows nothing of what collections are made of.
 

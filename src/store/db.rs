@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A key whose deadline has passed does not exist for anyone, whatever the wheel has done: every lookup checks.
-//! - Every key that is due some time ([`Due::next_ms`]: its own deadline or the first of its hash's fields) has a wheel node in
+//! - Every key that is due some time (`Due::next_ms`: its own deadline or the first of its hash's fields) has a wheel node in
 //!   the slot of that time or of an earlier tick (the owner's side of the protocol in `timer::wheel`);
 //!   `Entry::timer_exact` says which.
 //! - `timed` counts the keys with a deadline, and the hashes whose fields have any.

@@ -1,7 +1,7 @@
 //! Fields of hashes that expire: the database's side of it.
 //!
-//! A key has one timer, for whatever comes first: its own deadline or the first of its hash's fields ([`Due`]). A visit of the
-//! timer takes due fields out, [`PER_VISIT`] at a time; a hash that has more of them is overdue and goes on in the same
+//! A key has one timer, for whatever comes first: its own deadline or the first of its hash's fields (`Due`). A visit of the
+//! timer takes due fields out, `PER_VISIT` at a time; a hash that has more of them is overdue and goes on in the same
 //! turn, within its budget, before the wheel does.
 //!
 //! # Invariants

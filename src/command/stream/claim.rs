@@ -167,6 +167,9 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, group, now_ms, at) = (args.at(1), args.at(2), ctx.now.unix_ms, ctx.at);
+    // The lookup comes first, as it may be noted as a miss, and its refusal only after those of the arguments.
+    let found =
+        ctx.db().read::<Stream>(key, at).map(|stream| stream.is_some_and(|stream| stream.group(group).is_some()));
     let idle_ms = min_idle_ms(args.at(4), "XAUTOCLAIM")?;
     let start = ids::start(args.at(5))?;
     let (mut count, mut just_id, mut index) = (AUTOCLAIM_COUNT, false, 6);
@@ -182,7 +185,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         index += 1;
     }
-    if ctx.db().read::<Stream>(key, at)?.is_none_or(|stream| stream.group(group).is_none()) {
+    if !found? {
         return Err(no_key_or_group(key, group, ""));
     }
 
