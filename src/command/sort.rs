@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use super::dump::shapes;
 use super::keyfind;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
@@ -12,7 +13,7 @@ use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
 use crate::store::types::list::{End, Fill};
-use crate::store::types::{Collection, Hash, List, Object, Type};
+use crate::store::types::{Collection, Hash, List, Object, Type, ZSet};
 
 const READ: Access = Access::RO.with(Access::ACCESS);
 const CATEGORIES: Category = Category::SET.with(Category::SORTEDSET).with(Category::LIST).with(Category::DANGEROUS);
@@ -205,6 +206,13 @@ fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: Options<'_>) -> Outcome {
     let at = ctx.at;
     let (elements, type_of) = elements(ctx.db(), args.at(1), at)?;
+    if type_of == Type::ZSet {
+        // COMPAT: Redis makes a skip list of a sorted set to sort it, and leaves it one, as OBJECT ENCODING shows.
+        let limits = shapes(ctx.server).zset;
+        if let Some(mut zset) = ctx.db().write::<ZSet>(args.at(1), at.untouched())? {
+            zset.expect(usize::MAX, &limits);
+        }
+    }
     if options.unsorted && options.store.is_some() && type_of == Type::Set {
         // What is stored must not depend on where members happen to lie.
         (options.unsorted, options.alpha, options.by) = (false, true, None);
@@ -231,7 +239,6 @@ fn elements(db: &mut Db, key: &[u8], at: Moment) -> Result<(Elements, Type), Rep
     match entry.object().as_deref() {
         Some(Object::List(list)) => list.elements().for_each(|element| elements.push(element.text(&mut digits))),
         Some(Object::Set(set)) => set.for_each(|member| elements.push(member.text(&mut digits))),
-        // COMPAT: Redis turns the sorted set into a skip list for this, and leaves it one.
         Some(Object::ZSet(zset)) => {
             zset.iter(0..usize::MAX).for_each(|(member, _)| elements.push(member.text(&mut digits)));
         }

@@ -44,9 +44,7 @@ pub fn compress(data: &[u8]) -> Option<Vec<u8>> {
             continue;
         }
         write_literals(&mut out, &data[literals..at]);
-        let longest = (data.len() - at - 2).clamp(MATCH_MIN, MATCH_MAX);
-        let same = |&length: &usize| data[before + length] == data[at + length];
-        let length = (MATCH_MIN..longest).take_while(same).last().map_or(MATCH_MIN, |last| last + 1);
+        let length = match_length(data, before, at);
         write_match(&mut out, at - before - 1, length);
         if out.len() > bytes_max {
             return None;
@@ -62,6 +60,16 @@ pub fn compress(data: &[u8]) -> Option<Vec<u8>> {
     }
     write_literals(&mut out, &data[literals..]);
     (out.len() <= bytes_max).then_some(out)
+}
+
+/// How many bytes from `at` on are those from `before` on; three are known to be. COMPAT: the last two bytes of the data
+/// are only matched by Redis if they are among the first of the match.
+fn match_length(data: &[u8], before: usize, at: usize) -> usize {
+    const FIRST: usize = 18;
+    let left = data.len() - at;
+    let first = if left > FIRST { FIRST } else { MATCH_MIN - 1 };
+    let end = (left - 2).clamp(MATCH_MIN, MATCH_MAX).max(first + 1);
+    (MATCH_MIN..end).find(|&length| data[before + length] != data[at + length]).unwrap_or(end)
 }
 
 fn write_literals(out: &mut Vec<u8>, literals: &[u8]) {

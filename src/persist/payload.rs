@@ -39,6 +39,13 @@ pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
     out
 }
 
+/// Bytes that an entry's value takes in a dump file, without those that tell its form. O(bytes).
+pub fn value_bytes(entry: &Entry, compress: bool) -> usize {
+    let mut out = Vec::new();
+    Writer::new(&mut out, compress).value(entry);
+    out.len() - 1
+}
+
 /// Adds the footer.
 pub fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -65,7 +72,6 @@ pub fn restore<'p>(payload: &'p [u8], shapes: &Shapes) -> Result<Value<'p>, Refu
 fn sealed(payload: &[u8]) -> Option<&[u8]> {
     let (summed, sum) = payload.split_last_chunk::<8>()?;
     let (value, version) = summed.split_last_chunk::<2>()?;
-    let is_right =
-        u16::from_le_bytes(*version) <= VERSION && u64::from_le_bytes(*sum) == CHECKSUM.checksum(summed);
+    let is_right = u16::from_le_bytes(*version) <= VERSION && u64::from_le_bytes(*sum) == CHECKSUM.checksum(summed);
     is_right.then_some(value)
 }

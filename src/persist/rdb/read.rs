@@ -357,4 +357,3 @@ impl<'p> Reader<'p> {
         Ok(group)
     }
 }
-
