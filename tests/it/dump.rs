@@ -29,6 +29,216 @@ const DUMPS: &[(&[&str], &[u8])] = &[
     (&["HSET k f1 v1 f2 2"], b"\x10\x15\x15\x00\x00\x00\x04\x00\x82f1\x03\x82v1\x03\x82f2\x03\x02\x01\xff\x0c\x00\x97(\x9c\xd3\x04\xc6\x81\xbc"),
     (&["HSET k f vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"], b"\x04\x01\x01f\xc3\x09@A\x01vv\xe04\x00\x01vv\x0c\x00\xf6\x07\x8a\x92\xcd\xacQ\x0c"),
     (&["HSET k f1 v1 f2 2 f3 3", "HPEXPIREAT k 1800000000000 FIELDS 1 f2"], b"\x19\x00P\x5c\x18\xa3\x01\x00\x00))\x00\x00\x00\x09\x00\x82f2\x03\x02\x01\xf4\x00P\x5c\x18\xa3\x01\x00\x00\x09\x82f1\x03\x82v1\x03\x00\x01\x82f3\x03\x03\x01\x00\x01\xff\x0c\x005U\xb6\xe5\xf1G-\xa8"),
+    (&["HSET k f vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv", "HPEXPIREAT k 1800000000000 FIELDS 1 f"], b"\x18\x00P\x5c\x18\xa3\x01\x00\x00\x01\x01\x01f\xc3\x09@A\x01vv\xe04\x00\x01vv\x0c\x00\xabQW\xa4xe?\x17"),
+    (&["XADD k 1-1 a 1 b 2", "XADD k 1-2 a 3 b 4", "XADD k 5-0 c d", "XDEL k 1-2"], b"\x15\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01>>\x00\x00\x00\x19\x00\x02\x01\x01\x01\x02\x01\x81a\x02\x81b\x02\x00\x01\x02\x01\x00\x01\x00\x01\x01\x01\x02\x01\x05\x01\x03\x01\x00\x01\x01\x01\x03\x01\x04\x01\x05\x01\x00\x01\x04\x01\xdf\xff\x02\x01\x01\x81c\x02\x81d\x02\x06\x01\xff\x02\x05\x00\x01\x01\x01\x02\x03\x00\x0c\x00\xe0F\x01\x17o\xaf\xd20"),
+    (&["XADD k 1-1 a 1", "XGROUP CREATE k g 0", "XGROUP CREATE k h $ ENTRIESREAD 1"], b"\x15\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x1c\x00\x00\x00\x0a\x00\x01\x01\x00\x01\x01\x01\x81a\x02\x00\x01\x02\x01\x00\x01\x00\x01\x01\x01\x04\x01\xff\x01\x01\x01\x01\x01\x00\x00\x01\x02\x01g\x00\x00\x81\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x01h\x01\x01\x01\x00\x00\x0c\x00)\xf0\xc2\xef\x9b\xf5\xea\xc1"),
+    (&["XGROUP CREATE k g $ MKSTREAM"], b"\x15\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01g\x00\x00\x81\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x0c\x004[\xe7,\xcdz\xb2\xb2"),
+];
+
+/// A bulk string's content.
+fn bulk(reply: &[u8]) -> &[u8] {
+    let start = reply.windows(2).position(|two| two == b"\r\n").expect("a line") + 2;
+    &reply[start..reply.len() - 2]
+}
+
+fn dump(m: &mut Memory, key: &str) -> Vec<u8> {
+    bulk(&m.raw(&[b"DUMP", key.as_bytes()])).to_vec()
+}
+
+/// Restores a payload at `k`, over what is there; the reply.
+fn restore(m: &mut Memory, payload: &[u8]) -> String {
+    m.raw(&[b"RESTORE", b"k", b"0", payload, b"REPLACE"]).escape_ascii().to_string()
+}
+
+fn sealed(value: &[u8]) -> Vec<u8> {
+    let mut payload = value.to_vec();
+    seal(&mut payload);
+    payload
+}
+
+#[test]
+fn dumps_are_those_of_redis_byte_by_byte_and_come_back() {
+    for (lines, expected) in DUMPS {
+        let mut m = Memory::new();
+        for line in *lines {
+            let reply = m.run(line);
+            assert!(!reply.starts_with('-'), "{line}: {reply}");
+        }
+        let ours = dump(&mut m, "k");
+        assert_eq!(ours.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{lines:?}");
+        let encoding = m.run("OBJECT ENCODING k");
+        assert_eq!(restore(&mut m, &ours), r"+OK\r\n", "{lines:?}");
+        assert_eq!(dump(&mut m, "k"), ours, "{lines:?}");
+        assert_eq!(m.run("OBJECT ENCODING k"), encoding, "{lines:?}");
+    }
+}
+
+#[test]
+fn tables_come_back_whole() {
+    let mut m = Memory::new();
+    let numbers: Vec<String> = (0..700).map(|n| n.to_string()).collect();
+    let pairs: Vec<String> = (0..700).flat_map(|n| [n.to_string(), format!("m{n}")]).collect();
+    m.run(&format!("SADD set x {}", numbers.join(" ")));
+    m.run(&format!("ZADD zset {}", pairs.join(" ")));
+    m.run(&format!("HSET hash {}", pairs.join(" ")));
+    m.run(&format!("HSET timed {}", pairs.join(" ")));
+    m.run("HPEXPIREAT timed 1800000000000 FIELDS 3 1 2 699");
+    m.run("HPEXPIREAT timed 1800000000500 FIELDS 1 7");
+    m.run(&format!("RPUSH list {0} {1} {0}", numbers.join(" "), "x".repeat(9_000)));
+    let questions = [
+        ("set", "hashtable", "SINTERCARD 2 k set"),
+        ("zset", "skiplist", "ZRANGE k 0 -1 WITHSCORES"),
+        ("hash", "hashtable", "HLEN k"),
+        ("timed", "hashtable", "HPEXPIRETIME k FIELDS 5 1 2 3 7 699"),
+        ("list", "quicklist", "LRANGE k 0 -1"),
+    ];
+    for (key, encoding, question) in questions {
+        let payload = dump(&mut m, key);
+        assert_eq!(restore(&mut m, &payload), r"+OK\r\n", "{key}");
+        assert_eq!(m.run("OBJECT ENCODING k"), format!(r"${}\r\n{encoding}\r\n", encoding.len()));
+        assert_eq!(m.run(question), m.run(&question.replacen(" k ", &format!(" {key} "), 1)), "{question}");
+        // Tables that hold the same may show it in another order, which compresses otherwise.
+        m.run("CONFIG SET rdbcompression no");
+        assert_eq!(dump(&mut m, "k").len(), dump(&mut m, key).len(), "{key}");
+        m.run("CONFIG SET rdbcompression yes");
+    }
+}
+
+#[test]
+fn long_strings_are_compressed_unless_told_otherwise() {
+    let mut m = Memory::new();
+    m.run(&format!("SET k {}", "x".repeat(9_000)));
+    assert!(dump(&mut m, "k").len() < 150);
+    m.run("CONFIG SET rdbcompression no");
+    assert_eq!(dump(&mut m, "k").len(), 1 + 2 + 9_000 + 10);
+}
+
+#[test]
+fn lines_are_refused_as_redis_does_and_in_its_order() {
+    expect_both(&[
+        ("SET k v", r"+OK\r\n"),
+        ("DUMP nokey", r"$-1\r\n"),
+        ("RESTORE k 0 junk", r"-BUSYKEY Target key name already exists.\r\n"),
+        ("RESTORE k -1 junk", r"-BUSYKEY Target key name already exists.\r\n"),
+        ("RESTORE z x junk", r"-ERR value is not an integer or out of range\r\n"),
+        ("RESTORE z -1 junk", r"-ERR Invalid TTL value, must be >= 0\r\n"),
+        ("RESTORE z 0 junk", BAD_FOOTER),
+        ("RESTORE z 0 \"\"", BAD_FOOTER),
+        ("RESTORE k 0 junk REPLACE ABSTTL IDLETIME 5 IDLETIME 6", BAD_FOOTER),
+        ("RESTORE k 0 junk FREQ 255 FREQ 0 REPLACE", BAD_FOOTER),
+        ("RESTORE z 0 junk IDLETIME -1", r"-ERR Invalid IDLETIME value, must be >= 0\r\n"),
+        ("RESTORE z 0 junk IDLETIME x", r"-ERR value is not an integer or out of range\r\n"),
+        ("RESTORE z 0 junk FREQ 256", r"-ERR Invalid FREQ value, must be >= 0 and <= 255\r\n"),
+        ("RESTORE z 0 junk FREQ -1", r"-ERR Invalid FREQ value, must be >= 0 and <= 255\r\n"),
+        ("RESTORE z 0 junk FREQ 1 IDLETIME 1", r"-ERR syntax error\r\n"),
+        ("RESTORE z 0 junk IDLETIME 1 FREQ 1", r"-ERR syntax error\r\n"),
+        ("RESTORE z 0 junk IDLETIME", r"-ERR syntax error\r\n"),
+        ("RESTORE z 0 junk NOW", r"-ERR syntax error\r\n"),
+        ("RESTORE z 0", r"-ERR wrong number of arguments for \'restore\' command\r\n"),
+        ("DUMP", r"-ERR wrong number of arguments for \'dump\' command\r\n"),
+    ]);
+}
+
+#[test]
+fn times_to_live_and_idle_times_are_set() {
+    let mut m = Memory::new();
+    m.run("SET a v");
+    let payload = dump(&mut m, "a");
+    let mut restore = |key: &str, ttl: i64, options: &[&str]| {
+        let ttl = ttl.to_string();
+        let mut line: Vec<&[u8]> = vec![b"RESTORE", key.as_bytes(), ttl.as_bytes(), &payload];
+        line.extend(options.iter().map(|option| option.as_bytes()));
+        assert_eq!(m.raw(&line), b"+OK\r\n", "{key} {ttl} {options:?}");
+    };
+    restore("none", 0, &[]);
+    restore("relative", 5_000, &[]);
+    restore("absolute", START_MS + 7_000, &["absttl"]);
+    restore("idle", 0, &["IDLETIME", "1000"]);
+    restore("often", 0, &["FREQ", "200"]);
+    restore("past", 1, &["ABSTTL"]);
+    restore("beyond", i64::MAX, &[]);
+    m.expect(&[
+        ("PTTL none", r":-1\r\n"),
+        ("PTTL relative", r":5000\r\n"),
+        ("PTTL absolute", r":7000\r\n"),
+        ("OBJECT IDLETIME idle", r":1000\r\n"),
+        ("OBJECT IDLETIME none", r":0\r\n"),
+        ("EXISTS past beyond often", r":1\r\n"),
+    ]);
+    m.advance_ms(7_000);
+    m.expect(&[("EXISTS relative absolute none", r":1\r\n")]);
+}
+
+#[test]
+fn fields_of_restored_hashes_expire() {
+    let mut m = Memory::new();
+    m.expect(&[("HSET a f 1 g 2", r":2\r\n"), ("HPEXPIRE a 50 FIELDS 1 f", r"*1\r\n:1\r\n")]);
+    let packed = dump(&mut m, "a");
+    m.run(&format!("HSET a long {}", "x".repeat(100)));
+    let table = dump(&mut m, "a");
+    for payload in [packed, table] {
+        let mut m = Memory::new();
+        assert_eq!(restore(&mut m, &payload), r"+OK\r\n");
+        m.expect(&[("HPTTL k FIELDS 2 f g", r"*2\r\n:50\r\n:-1\r\n")]);
+        m.advance_ms(60);
+        m.expect(&[("HEXISTS k f", r":0\r\n"), ("HEXISTS k g", r":1\r\n")]);
+    }
+}
+
+#[test]
+fn events_are_those_of_redis() {
+    let mut m = Memory::new();
+    let (listener, worker) = (m.client, m.connect());
+    m.expect_of(&[
+        (worker, "SET a v", r"+OK\r\n"),
+        (worker, "RPUSH l v", r":1\r\n"),
+        (worker, "CONFIG SET notify-keyspace-events KAnoc", r"+OK\r\n"),
+        (listener, "SUBSCRIBE __keyspace@0__:k", r"*3\r\n$9\r\nsubscribe\r\n$16\r\n__keyspace@0__:k\r\n:1\r\n"),
+    ]);
+    m.client = worker;
+    let (text, list) = (dump(&mut m, "a"), dump(&mut m, "l"));
+    let mut sends = |line: &[&[u8]], events: &[&str]| {
+        m.client = worker;
+        assert_eq!(m.raw(line), b"+OK\r\n");
+        let expected: String = events
+            .iter()
+            .map(|event| format!(r"*3\r\n$7\r\nmessage\r\n$16\r\n__keyspace@0__:k\r\n${}\r\n{event}\r\n", event.len()))
+            .collect();
+        assert_eq!(m.take_sent(listener), expected);
+    };
+    sends(&[b"RESTORE", b"k", b"0", &text], &["new", "restore"]);
+    sends(&[b"RESTORE", b"k", b"0", &text, b"REPLACE"], &["new", "restore", "overwritten"]);
+    sends(&[b"RESTORE", b"k", b"0", &list, b"REPLACE"], &["new", "restore", "overwritten", "type_changed"]);
+    sends(&[b"RESTORE", b"k", b"1", &list, b"REPLACE", b"ABSTTL"], &["del"]);
+    sends(&[b"RESTORE", b"k", b"1", &list, b"REPLACE", b"ABSTTL"], &[]);
+}
+
+#[test]
+fn a_restored_list_is_what_others_wait_for() {
+    let mut m = Memory::new();
+    m.run("RPUSH a v");
+    let payload = dump(&mut m, "a");
+    let (worker, waiting) = (m.client, m.connect());
+    m.expect(&[("BLPOP k 0", "")]);
+    m.client = worker;
+    assert_eq!(restore(&mut m, &payload), r"+OK\r\n");
+    m.advance_ms(0);
+    assert_eq!(m.take_sent(waiting), r"*2\r\n$1\r\nk\r\n$1\r\nv\r\n");
+    m.client = worker;
+    m.expect(&[("EXISTS k", r":0\r\n")]);
+}
+
+#[test]
+fn payloads_of_dicedb_are_understood() {
+    let rows = [
+        ("CQAAAAADYmFy/72GUVF+ClKv", "GET k", r"$3\r\nbar\r\n"),
+        ("CQUAAAAAAAAwOf8OqbusYAl2pQ==", "INCR k", r":12346\r\n"),
+        ("CQQAAAAAAAAAAUD/g00L5pRbaJI=", "GETBIT k 1", r":1\r\n"),
+        (
+            "CQYAAAAAAAAAAwAAAANiYXIAAAADYmF6AAAABGJhenr/DSf4vHxjdYo=",
+            "SMISMEMBER k bar baz bazz x",
+            r"*4\r\n:1\r\n:1\r\n:1\r\n:0\r\n",
+        ),
         (
             "CQgAAAAAAAAAAgAAAAAAAAADYmFyP/AAAAAAAAAAAAAAAAAABGJhenpAAAAAAAAAAP/POOElibTuYQ==",
             "ZRANGE k 0 -1 WITHSCORES",
@@ -48,8 +258,7 @@ const DUMPS: &[(&[&str], &[u8])] = &[
 }
 
 /// A ziplist with one of each kind of element.
-const ZIPLIST: &[u8] =
-    b"3\x00\x00\x00/\x00\x00\x00\x0a\x00\x00\x01a\x03\xf6\x02\xfe\x9c\x03\xc0\xb8\x0b\x04\xf0\x90\
+const ZIPLIST: &[u8] = b"3\x00\x00\x00/\x00\x00\x00\x0a\x00\x00\x01a\x03\xf6\x02\xfe\x9c\x03\xc0\xb8\x0b\x04\xf0\x90\
 \xee\xfe\x05\xd0\x00\xca\x9a;\x06\xe0\x00\x00\x9cXLI\x1f\xf2\x0a\xfd\x02\xf1\x02\x01b\xff";
 
 /// Values in the forms of older versions, and what is read from them.
