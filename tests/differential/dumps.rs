@@ -66,7 +66,9 @@ fn fill(client: &mut Client, generator: &mut Generator) {
     for batch in lines.chunks(50) {
         let bytes: Vec<u8> = batch.iter().flat_map(|line| encode(line)).collect();
         client.send_raw(&bytes).expect("still running");
-        batch.iter().for_each(|_| drop(client.read_reply().expect("one reply for each line")));
+        for line in batch {
+            client.read_reply().unwrap_or_else(|error| panic!("{}: {error}", stream::quoted(line)));
+        }
     }
 }
 

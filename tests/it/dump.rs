@@ -313,7 +313,7 @@ fn payloads_of_dicedb_are_understood() {
         assert_eq!(restore(&mut m, payload.as_bytes()), r"+OK\r\n", "{payload}");
         m.expect(&[(question, reply)]);
         let last = payload.len() - 5;
-        assert_eq!(restore(&mut m, payload[..last].as_bytes()), BAD_FOOTER);
+        assert_eq!(restore(&mut m, &payload.as_bytes()[..last]), BAD_FOOTER);
     }
     // A document, which there is no type for.
     let json = "CQMAAAAYeyJhZ2UiOjMwLCJuYW1lIjoiSm9obiJ9/6PVaIgw0n+C";
