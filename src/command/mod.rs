@@ -13,6 +13,7 @@ pub mod database;
 pub mod debug;
 pub mod expire;
 pub mod expiry;
+pub mod geo;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -47,6 +48,7 @@ const FAMILIES: &[&[Spec]] = &[
     bitmap::ROWS,
     hyperloglog::ROWS,
     zset::ROWS,
+    geo::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,
