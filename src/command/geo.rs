@@ -9,7 +9,7 @@ mod search;
 
 use super::spec::{Access, Category, Group, KeySpec, Spec};
 use super::zset;
-use crate::base::num::{self, LongDouble};
+use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
@@ -145,7 +145,6 @@ fn write_distance(reply: &mut Reply<'_>, distance: f64) {
 /// Writes a longitude and a latitude.
 fn write_point(reply: &mut Reply<'_>, point: Point) {
     reply.array(2);
-    for degrees in [point.lon, point.lat] {
-        reply.double_text(&LongDouble::from(degrees).to_text());
-    }
+    reply.double(point.lon);
+    reply.double(point.lat);
 }

@@ -226,19 +226,6 @@ impl<'o> Reply<'o> {
         }
     }
 
-    /// A double in digits of the caller's choice; in RESP2 a bulk string.
-    pub fn double_text(&mut self, text: &[u8]) {
-        match self.proto {
-            Proto::Resp2 => self.bulk(text),
-            Proto::Resp3 => {
-                let tail = &mut self.out.tail;
-                tail.push(b',');
-                tail.extend_from_slice(text);
-                tail.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-
     /// A truth value; in RESP2 1 or 0.
     pub fn boolean(&mut self, value: bool) {
         match self.proto {
@@ -319,7 +306,7 @@ mod tests {
     #[test]
     fn every_type_has_its_form_in_both_protocols() {
         type Write = fn(&mut Reply<'_>);
-        let rows: [(Write, &str, &str); 18] = [
+        let rows: [(Write, &str, &str); 17] = [
             (|r| r.simple("PONG"), "+PONG\r\n", "+PONG\r\n"),
             (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
             (|r| r.error(&ReplyError::SYNTAX), "-ERR syntax error\r\n", "-ERR syntax error\r\n"),
@@ -334,7 +321,6 @@ mod tests {
             (|r| r.set(3), "*3\r\n", "~3\r\n"),
             (|r| r.push(3), "*3\r\n", ">3\r\n"),
             (|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
-            (|r| r.double_text(b"1.50"), "$4\r\n1.50\r\n", ",1.50\r\n"),
             (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
             (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
             (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),

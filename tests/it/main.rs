@@ -13,6 +13,7 @@ mod debug;
 mod dispatch;
 mod expire;
 mod expiry;
+mod geo;
 mod hyperloglog;
 mod info;
 mod introspect;
