@@ -14,6 +14,7 @@ pub mod debug;
 pub mod expire;
 pub mod expiry;
 pub mod hash;
+pub mod geo;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -51,6 +52,7 @@ const FAMILIES: &[&[Spec]] = &[
     hyperloglog::ROWS,
     zset::ROWS,
     stream::ROWS,
+    geo::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

@@ -15,6 +15,7 @@ mod expire;
 mod expiry;
 mod hash;
 mod hash_expiry;
+mod geo;
 mod hyperloglog;
 mod info;
 mod introspect;
