@@ -10,6 +10,7 @@
 //! store    hash table, entries, databases; no clients
 //! feature  who subscribed to what, waits for which key, watches which; no sockets, no sessions
 //! config   directives, redis.conf, command line
+//! persist  values as Redis's dump files hold them, and single ones as DUMP does; no keys, no clients
 //! server   the parts commands work on: databases, sessions, counters
 //! command  a row and a handler for every command, by family
 //! engine   gates, dispatch, transactions, what follows a command, housekeeping
@@ -41,6 +42,7 @@ pub mod config;
 pub mod engine;
 pub mod feature;
 pub mod net;
+pub mod persist;
 pub mod resp;
 pub mod server;
 pub mod store;

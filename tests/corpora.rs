@@ -40,3 +40,8 @@ fn inline_corpus() {
 fn config_corpus() {
     replay("config", bodies::config);
 }
+
+#[test]
+fn restore_corpus() {
+    replay("restore", bodies::restore);
+}

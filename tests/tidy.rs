@@ -16,10 +16,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["base", "sys", "resp", "timer"]),
     ("feature", &["base", "sys", "resp", "timer", "store"]),
     ("config", &["base", "sys", "resp", "timer", "store"]),
-    ("server", &["base", "sys", "resp", "timer", "store", "feature", "config"]),
-    ("command", &["base", "sys", "resp", "timer", "store", "feature", "config", "server"]),
-    ("engine", &["base", "sys", "resp", "timer", "store", "feature", "config", "server", "command"]),
-    ("net", &["base", "sys", "resp", "timer", "store", "feature", "config", "server", "command", "engine"]),
+    ("persist", &["base", "sys", "resp", "timer", "store"]),
+    ("server", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist"]),
+    ("command", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist", "server"]),
+    ("engine", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist", "server", "command"]),
+    ("net", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist", "server", "command", "engine"]),
 ];
 
 /// Who may name a layer above it after all, and why.

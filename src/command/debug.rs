@@ -8,12 +8,13 @@ use std::time::Duration;
 use super::help;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::{glob, num};
+use crate::persist::payload;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Ttl;
-use crate::store::entry::{ACCESS_CLOCK_MASK, Entry, NewValue};
+use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue};
 
 const FLAGS: Flags = Flags::ADMIN
     .with(Flags::NOSCRIPT)
@@ -117,37 +118,16 @@ fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at.untouched();
-    let clock = ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK;
+    let (clock, compress) = (ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK, ctx.server.config.rdbcompression);
     let entry = ctx.db().lookup_write(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
     let address = entry.key().as_ptr() as usize;
-    let (encoding, serialized, access) = (entry.encoding(), serialized_length(&entry), entry.access());
+    let (encoding, serialized, access) = (entry.encoding(), payload::value_bytes(&entry, compress), entry.access());
     let idle = clock.wrapping_sub(access) & ACCESS_CLOCK_MASK;
     ctx.reply.simple(&format!(
         "Value at:{address:#x} refcount:1 encoding:{encoding} serializedlength:{serialized} lru:{access} \
          lru_seconds_idle:{idle}"
     ));
     Ok(Next::Done)
-}
-
-/// Bytes of a value in the snapshot format, not compressed: integers of up to 32 bits and short texts of them have a form
-/// of their own, everything else is its length and its bytes.
-fn serialized_length(entry: &Entry) -> usize {
-    const SHORT_NUMBER_DIGITS: usize = 11;
-    let Some(value) = entry.string() else { return entry.heap_bytes() };
-    let mut digits = itoa::Buffer::new();
-    let text = value.text(&mut digits);
-    let number = if text.len() <= SHORT_NUMBER_DIGITS { num::parse_i64(text) } else { None };
-    let length_bytes = match text.len() {
-        0..0x40 => 1,
-        0x40..0x4000 => 2,
-        _ => 5,
-    };
-    match number {
-        Some(n) if i8::try_from(n).is_ok() => 2,
-        Some(n) if i16::try_from(n).is_ok() => 3,
-        Some(n) if i32::try_from(n).is_ok() => 5,
-        _ => length_bytes + text.len(),
-    }
 }
 
 fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

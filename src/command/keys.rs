@@ -158,7 +158,7 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
 }
 
 /// Tells of the value that a key held before another took its place, and frees it.
-fn discard_replaced(ctx: &mut Ctx<'_>, db: usize, key: &[u8], old: Entry, new_type: Type) {
+pub(super) fn discard_replaced(ctx: &mut Ctx<'_>, db: usize, key: &[u8], old: Entry, new_type: Type) {
     let changed = old.type_of() != new_type;
     ctx.server.discard(old);
     ctx.notify_in(db, EventClass::Overwritten, "overwritten", key);

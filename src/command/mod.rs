@@ -11,10 +11,11 @@ pub mod config;
 pub mod connection;
 pub mod database;
 pub mod debug;
+pub mod dump;
 pub mod expire;
 pub mod expiry;
-pub mod hash;
 pub mod geo;
+pub mod hash;
 mod help;
 pub mod hyperloglog;
 pub mod info;
@@ -31,6 +32,7 @@ pub mod pubsub;
 pub mod readme;
 pub mod scan;
 pub mod set;
+pub mod sort;
 pub mod spec;
 pub mod stream;
 pub mod string;
@@ -57,6 +59,8 @@ const FAMILIES: &[&[Spec]] = &[
     scan::ROWS,
     expire::ROWS,
     object::ROWS,
+    dump::ROWS,
+    sort::ROWS,
     database::ROWS,
     pubsub::ROWS,
     transaction::ROWS,

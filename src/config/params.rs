@@ -310,6 +310,10 @@ directives! {
     stream_node_max_entries: u64 = 100,
     "stream-node-max-entries", Runtime, int(0, i64::MAX);
 
+    /// Long strings are compressed in payloads of DUMP.
+    rdbcompression: bool = true,
+    "rdbcompression", Runtime, yes_no;
+
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
@@ -460,7 +464,6 @@ pub(super) static UNSUPPORTED: &[&str] = &[
     "rdb-del-sync-files",
     "rdb-save-incremental-fsync",
     "rdbchecksum",
-    "rdbcompression",
     "rename-command",
     "repl-backlog-size",
     "repl-backlog-ttl",

@@ -8,8 +8,13 @@ use std::path::{Path, PathBuf};
 use aleadb::base::quote;
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
+use aleadb::persist::payload;
+use aleadb::persist::rdb::{Shapes, Value};
 use aleadb::resp::error::ProtocolError;
 use aleadb::resp::parse::{LINE_BYTES_MAX, Limits, Parsed, Parser};
+use aleadb::store::entry::{Entry, NewValue};
+use aleadb::store::hash::KeyHasher;
+use aleadb::store::types::{hash, list, set, zset};
 
 /// Every argument of every command, and the error after them if there is one.
 type Requests = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
@@ -121,4 +126,33 @@ fn load(text: &[u8]) -> Result<(Config, Sources), LoadError> {
     let mut loader = Loader::new(&NoFiles, PathBuf::from("/start"));
     loader.text(&Place::File(PathBuf::from("/start/fuzz.conf")), text)?;
     Ok(loader.finish())
+}
+
+/// A value that is read from a payload is written so that it is read again, as one of the same type and length. The input is
+/// the payload without its footer.
+pub fn restore(data: &[u8]) {
+    let hasher = KeyHasher::new([7; 16]);
+    let shapes = Shapes {
+        list: list::Fill::new(6),
+        set: set::Policy { intset_entries: 6, listpack_entries: 8, listpack_value: 20, hasher },
+        hash: hash::Limits { entries: 6, value: 20, hasher },
+        zset: zset::Limits { entries: 6, value: 20, hasher },
+    };
+    let mut sealed = data.to_vec();
+    payload::seal(&mut sealed);
+    let Ok(value) = payload::restore(&sealed, &shapes) else { return };
+    let described = |value: &Value<'_>| match value {
+        Value::String(text) => ("string", text.len()),
+        Value::Object(object) => (object.type_of().name(), object.len()),
+    };
+    let before = described(&value);
+    let entry = match value {
+        Value::String(text) => Entry::new(b"key", NewValue::Bytes(&text), None),
+        Value::Object(object) => Entry::new(b"key", NewValue::Object(object), None),
+    };
+    for compress in [false, true] {
+        let dumped = payload::dump(&entry, compress);
+        let again = payload::restore(&dumped, &shapes);
+        assert_eq!(again.as_ref().map(described).ok(), Some(before), "{}", dumped.escape_ascii());
+    }
 }

@@ -1,0 +1,160 @@
+//! DUMP and RESTORE, values by themselves: the rows and the handlers below. The form of the payloads is `persist::payload`.
+
+use super::keys;
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use crate::base::num;
+use crate::config::EventClass;
+use crate::persist::payload::{self, Refused};
+use crate::persist::rdb::Shapes;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
+use crate::server::Server;
+use crate::server::ctx::{Ctx, Next};
+use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
+use crate::store::types::{hash, list, zset};
+
+/// The rows.
+pub const ROWS: &[Spec] = &[
+    Spec::read("DUMP", 2, dump)
+        .keys(&[KeySpec::one(Access::RO.with(Access::ACCESS), 1)])
+        .group(Group::Generic, Category::KEYSPACE, "2.6.0")
+        .doc(
+            "Returns a key's value in the form in which Redis's dump files hold it.",
+            "O(N) for N bytes of the value, its elements included.",
+            "key",
+        )
+        .tips(&["nondeterministic_output"]),
+    Spec::write("RESTORE", -4, restore)
+        .denyoom()
+        .keys(&[KeySpec::one(Access::OW.with(Access::UPDATE), 1)])
+        .group(Group::Generic, Category::KEYSPACE.with(Category::DANGEROUS), "2.6.0")
+        .doc(
+            "Creates a key from what DUMP has returned, whether here, by Redis or by DiceDB.",
+            "O(N) for N bytes of the value; O(N*log(N)) for a sorted set of N members that is not a small one.",
+            "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        )
+        .history(&[
+            ("3.0.0", "Added the `REPLACE` modifier."),
+            ("5.0.0", "Added the `ABSTTL` modifier."),
+            ("5.0.0", "Added the `IDLETIME` and `FREQ` options."),
+        ]),
+];
+
+const BUSY_KEY: ReplyError = ReplyError::new("BUSYKEY Target key name already exists.");
+const INVALID_TTL: ReplyError = ReplyError::new("ERR Invalid TTL value, must be >= 0");
+const INVALID_IDLE_TIME: ReplyError = ReplyError::new("ERR Invalid IDLETIME value, must be >= 0");
+const INVALID_FREQUENCY: ReplyError = ReplyError::new("ERR Invalid FREQ value, must be >= 0 and <= 255");
+
+impl From<Refused> for ReplyError {
+    fn from(refused: Refused) -> ReplyError {
+        match refused {
+            Refused::Footer => ReplyError::new("ERR DUMP payload version or checksum are wrong"),
+            Refused::Value => ReplyError::new("ERR Bad data format"),
+        }
+    }
+}
+
+/// Which representations restored values get, as configured.
+pub(super) fn shapes(server: &Server) -> Shapes {
+    let config = &server.config;
+    let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    Shapes {
+        list: list::Fill::new(config.list_max_listpack_size),
+        set: super::set::policy(config, server.hasher),
+        hash: hash::Limits {
+            entries: limit(config.hash_max_listpack_entries),
+            value: limit(config.hash_max_listpack_value),
+            hasher: server.hasher,
+        },
+        zset: zset::Limits {
+            entries: limit(config.zset_max_listpack_entries),
+            value: limit(config.zset_max_listpack_value),
+            hasher: server.hasher,
+        },
+    }
+}
+
+fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (at, compress) = (ctx.at, ctx.server.config.rdbcompression);
+    match ctx.db().lookup_read(args.at(1), at).map(|entry| payload::dump(&entry, compress)) {
+        Some(payload) => ctx.reply.bulk(&payload),
+        None => ctx.reply.null(),
+    }
+    Ok(Next::Done)
+}
+
+/// What a line of RESTORE asks for beside the value.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    /// The time to live is the time when it ends.
+    absolute: bool,
+    idle_seconds: Option<i64>,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Options, ReplyError> {
+        let (mut options, mut frequency, mut i) = (Options::default(), false, 4);
+        while i < args.len() {
+            let value = || args.get(i + 1).ok_or(ReplyError::SYNTAX);
+            if args.is(i, "REPLACE") {
+                options.replace = true;
+            } else if args.is(i, "ABSTTL") {
+                options.absolute = true;
+            } else if args.is(i, "IDLETIME") && !frequency {
+                let seconds = num::parse_i64(value()?).ok_or(ReplyError::NOT_AN_INTEGER)?;
+                options.idle_seconds = Some(seconds).filter(|&seconds| seconds >= 0);
+                options.idle_seconds.ok_or(INVALID_IDLE_TIME)?;
+                i += 1;
+            } else if args.is(i, "FREQ") && options.idle_seconds.is_none() {
+                // Of use only where accesses are counted, which no memory policy does that can be configured.
+                let accesses = num::parse_i64(value()?).ok_or(ReplyError::NOT_AN_INTEGER)?;
+                frequency = (0..=255).contains(&accesses);
+                frequency.then_some(()).ok_or(INVALID_FREQUENCY)?;
+                i += 1;
+            } else {
+                return Err(ReplyError::SYNTAX);
+            }
+            i += 1;
+        }
+        Ok(options)
+    }
+}
+
+fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let options = Options::parse(args)?;
+    if !options.replace && ctx.db().lookup_write(key, at).is_some() {
+        return Err(BUSY_KEY);
+    }
+    let ttl = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    if ttl < 0 {
+        return Err(INVALID_TTL);
+    }
+    let mut value = payload::restore(args.at(3), &shapes(ctx.server))?;
+    let replaced = ctx.db().remove(key, at);
+    // COMPAT: a time that is too far off to be told wraps around, as in Redis, and has passed.
+    let deadline_ms = (ttl > 0).then(|| if options.absolute { ttl } else { ttl.wrapping_add(at.unix_ms) });
+    if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= at.unix_ms) {
+        if let Some(entry) = replaced {
+            ctx.server.discard(entry);
+            ctx.changed_by_past_deadline(key);
+        }
+        ctx.reply.ok();
+        return Ok(Next::Done);
+    }
+    let entry = Entry::new(key, value.as_new(), deadline_ms);
+    let type_of = entry.type_of();
+    ctx.db().insert(entry, at);
+    if let Some(seconds) = options.idle_seconds
+        && let Some(mut slot) = ctx.db().lookup_write(key, at.untouched())
+    {
+        slot.set_access(at.access_clock().wrapping_sub(seconds as u32) & ACCESS_CLOCK_MASK);
+    }
+    ctx.changed(EventClass::Generic, "restore", key);
+    if let Some(entry) = replaced {
+        keys::discard_replaced(ctx, ctx.db, key, entry, type_of);
+    }
+    ctx.reply.ok();
+    Ok(Next::Done)
+}

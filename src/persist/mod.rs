@@ -1,0 +1,14 @@
+//! Data in the forms in which it leaves the server and comes back.
+//!
+//! - `rdb`: the values of Redis's dump files, written as Redis 8.2 writes them and read as it reads them.
+//! - `payload`: one value with a footer that tells version and checksum: what DUMP shows and RESTORE takes.
+//! - `dicedb`: the payloads of DiceDB's DUMP, which RESTORE takes as well.
+//! - `lzf`: the compression of long strings.
+//!
+//! Whatever is read may come from anyone: it is checked throughout before it becomes a value, and what reading takes in
+//! memory is in proportion to the bytes that were read. Called by commands. Knows nothing of keys, clients and replies.
+
+pub mod dicedb;
+pub mod lzf;
+pub mod payload;
+pub mod rdb;

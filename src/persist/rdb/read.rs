@@ -1,0 +1,359 @@
+//! Reading values of any form that Redis 8.2 reads, from bytes that nobody vouches for.
+//!
+//! # What is refused
+//! Lengths beyond what is there, counts that could not be held by it, forms that are not known, packs that cannot be walked,
+//! elements that are there twice or out of order, scores that are no number, empty collections, groups of streams whose
+//! pending entries do not fit together.
+//!
+//! # Memory
+//! A count is believed only as far as the bytes that follow could hold so many elements. A compressed string takes at most
+//! [`lzf::EXPANSION_MAX`] times the bytes it is compressed to.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::{Broken, Shapes, Value, code, container, length, ziplist};
+use crate::base::num;
+use crate::persist::lzf;
+use crate::store::pack::{Intset, Item, Listpack};
+use crate::store::types::hash::DEADLINE_END;
+use crate::store::types::list::{End, NewPart};
+use crate::store::types::stream::StreamId;
+use crate::store::types::stream::parts::{ConsumerParts, GroupParts, Parts};
+use crate::store::types::zset::order;
+use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
+
+/// A compressed string is not longer than this, whatever it claims: 1 GiB.
+const EXPANDED_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes of an id, and of a time.
+const ID_BYTES: usize = 16;
+const TIME_BYTES: usize = 8;
+
+/// What reads values from the front of some bytes.
+#[derive(Debug)]
+pub struct Reader<'p> {
+    rest: &'p [u8],
+}
+
+impl<'p> Reader<'p> {
+    /// Reads these bytes.
+    pub fn new(bytes: &'p [u8]) -> Reader<'p> {
+        Reader { rest: bytes }
+    }
+
+    /// What has not been read.
+    pub fn rest(&self) -> &'p [u8] {
+        self.rest
+    }
+
+    /// A value: the byte that tells its form, and the value. O(N log N) in its elements at most.
+    ///
+    /// # Errors
+    /// If the bytes are no such value.
+    pub fn value(&mut self, shapes: &Shapes) -> Result<Value<'p>, Broken> {
+        let [form] = self.take()?;
+        let object = match form {
+            code::STRING => return self.string().map(Value::String),
+            code::LIST | code::LIST_ZIPLIST | code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
+                Object::List(self.list(form, shapes)?)
+            }
+            code::SET | code::SET_INTSET | code::SET_LISTPACK => Object::Set(self.set(form, shapes)?),
+            code::ZSET | code::ZSET_2 => Object::ZSet(self.zset(form, shapes)?),
+            code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
+                let pack = self.pack(form == code::ZSET_ZIPLIST)?;
+                Object::ZSet(ZSet::from_pack(pack, &shapes.zset).ok_or(Broken)?)
+            }
+            code::HASH => Object::Hash(self.hash(shapes)?),
+            code::HASH_METADATA | code::HASH_METADATA_PRE_GA => Object::Hash(self.timed_hash(form, shapes)?),
+            code::HASH_ZIPMAP
+            | code::HASH_ZIPLIST
+            | code::HASH_LISTPACK
+            | code::HASH_LISTPACK_EX
+            | code::HASH_LISTPACK_EX_PRE_GA => Object::Hash(self.packed_hash(form, shapes)?),
+            code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 => {
+                Object::Stream(self.stream(form)?)
+            }
+            _ => return Err(Broken),
+        };
+        Ok(Value::Object(object))
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
+        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Broken)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    fn slice(&mut self, length: u64) -> Result<&'p [u8], Broken> {
+        let length = usize::try_from(length).map_err(|_| Broken)?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Broken)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn length(&mut self) -> Result<u64, Broken> {
+        let [first] = self.take()?;
+        self.length_after(first)
+    }
+
+    fn length_after(&mut self, first: u8) -> Result<u64, Broken> {
+        match first {
+            0..0x40 => Ok(u64::from(first)),
+            0x40..0x80 => {
+                let [low] = self.take()?;
+                Ok(u64::from(first & !length::BITS_14) << 8 | u64::from(low))
+            }
+            length::BITS_32 => Ok(u64::from(u32::from_be_bytes(self.take()?))),
+            length::BITS_64 => Ok(u64::from_be_bytes(self.take()?)),
+            _ => Err(Broken),
+        }
+    }
+
+    /// A number of elements, each of which takes `bytes` bytes at least.
+    fn count(&mut self, bytes: usize) -> Result<usize, Broken> {
+        let count = usize::try_from(self.length()?).map_err(|_| Broken)?;
+        if count > self.rest.len() / bytes { Err(Broken) } else { Ok(count) }
+    }
+
+    /// The same of a collection that must not be empty.
+    fn some(&mut self, bytes: usize) -> Result<usize, Broken> {
+        self.count(bytes).and_then(|count| if count == 0 { Err(Broken) } else { Ok(count) })
+    }
+
+    fn time_ms(&mut self) -> Result<i64, Broken> {
+        self.take().map(i64::from_le_bytes)
+    }
+
+    /// A string. O(bytes).
+    ///
+    /// # Errors
+    /// If the bytes do not begin with one.
+    pub fn string(&mut self) -> Result<Cow<'p, [u8]>, Broken> {
+        let [first] = self.take()?;
+        let n = match first {
+            length::INT_8 => i64::from(i8::from_le_bytes(self.take()?)),
+            length::INT_16 => i64::from(i16::from_le_bytes(self.take()?)),
+            length::INT_32 => i64::from(i32::from_le_bytes(self.take()?)),
+            length::LZF => return self.compressed().map(Cow::Owned),
+            length::SPECIAL.. => return Err(Broken),
+            _ => {
+                let length = self.length_after(first)?;
+                return self.slice(length).map(Cow::Borrowed);
+            }
+        };
+        Ok(Cow::Owned(itoa::Buffer::new().format(n).as_bytes().to_vec()))
+    }
+
+    fn compressed(&mut self) -> Result<Vec<u8>, Broken> {
+        let (packed, length) = (self.length()?, self.length()?);
+        let packed = self.slice(packed)?;
+        let length = usize::try_from(length).ok().filter(|&length| length <= EXPANDED_BYTES_MAX).ok_or(Broken)?;
+        lzf::decompress(packed, length).ok_or(Broken)
+    }
+
+    /// A listpack, or what a ziplist becomes.
+    fn pack(&mut self, old: bool) -> Result<Listpack, Broken> {
+        let bytes = self.string()?;
+        if old { ziplist::from_ziplist(&bytes) } else { Listpack::from_validated(&bytes).ok_or(Broken) }
+    }
+
+    fn list(&mut self, form: u8, shapes: &Shapes) -> Result<List, Broken> {
+        let list = match form {
+            code::LIST => {
+                let mut list = List::new();
+                for _ in 0..self.some(1)? {
+                    let text = self.string()?;
+                    list.make_room(shapes.list, text.len(), 1);
+                    list.push(End::Tail, &text);
+                }
+                list
+            }
+            code::LIST_ZIPLIST => List::from_parts([NewPart::Pack(self.pack(true)?)], shapes.list),
+            _ => {
+                let count = self.some(1)?;
+                let parts = (0..count).map(|_| self.list_part(form)).collect::<Result<Vec<_>, _>>()?;
+                List::from_parts(parts, shapes.list)
+            }
+        };
+        if list.is_empty() { Err(Broken) } else { Ok(list) }
+    }
+
+    fn list_part(&mut self, form: u8) -> Result<NewPart, Broken> {
+        if form == code::LIST_QUICKLIST {
+            return self.pack(true).map(NewPart::Pack);
+        }
+        match self.length()? {
+            container::PACKED => self.pack(false).map(NewPart::Pack),
+            // COMPAT: an empty element of its own is refused, as by Redis.
+            container::PLAIN => match self.string()?.into_owned() {
+                text if text.is_empty() => Err(Broken),
+                text => Ok(NewPart::Big(text)),
+            },
+            _ => Err(Broken),
+        }
+    }
+
+    fn set(&mut self, form: u8, shapes: &Shapes) -> Result<Set, Broken> {
+        let mut set = match form {
+            code::SET => return self.set_members(shapes),
+            code::SET_INTSET => Set::from_intset(Intset::from_validated(&self.string()?).ok_or(Broken)?),
+            _ => {
+                let pack = self.pack(false)?;
+                let mut members = HashSet::new();
+                if !pack.iter().all(|member| members.insert(member.to_vec())) {
+                    return Err(Broken);
+                }
+                Set::from_pack(pack)
+            }
+        };
+        set.prepare(set.len(), &shapes.set);
+        if set.is_empty() { Err(Broken) } else { Ok(set) }
+    }
+
+    fn set_members(&mut self, shapes: &Shapes) -> Result<Set, Broken> {
+        let count = self.some(1)?;
+        let mut set = Set::ints();
+        set.prepare(count, &shapes.set);
+        for _ in 0..count {
+            if !set.insert(&self.string()?, &shapes.set) {
+                return Err(Broken);
+            }
+        }
+        Ok(set)
+    }
+
+    fn zset(&mut self, form: u8, shapes: &Shapes) -> Result<ZSet, Broken> {
+        let count = self.some(2)?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let member = self.string()?;
+            let score = if form == code::ZSET_2 { f64::from_le_bytes(self.take()?) } else { self.score_text()? };
+            if score.is_nan() {
+                return Err(Broken);
+            }
+            entries.push((member, score));
+        }
+        // The bytes decide in which order members came that are there twice.
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(Broken);
+        }
+        entries.sort_by(|(_, a), (_, b)| order(*a, *b));
+        Ok(ZSet::from_sorted(entries.iter().map(|(member, score)| (Item::Bytes(member), *score)), &shapes.zset))
+    }
+
+    /// A score as text, after its length in a byte.
+    fn score_text(&mut self) -> Result<f64, Broken> {
+        match self.take()? {
+            [255] => Ok(f64::NEG_INFINITY),
+            [254] => Ok(f64::INFINITY),
+            [253] => Err(Broken),
+            [length] => num::parse_f64(self.slice(u64::from(length))?).ok_or(Broken),
+        }
+    }
+
+    fn hash(&mut self, shapes: &Shapes) -> Result<Hash, Broken> {
+        let count = self.some(2)?;
+        let mut hash = Hash::new();
+        hash.expect_fields(count, &shapes.hash);
+        for _ in 0..count {
+            let (name, value) = (self.string()?, self.string()?);
+            if hash.set(&name, &value, false, 0, &shapes.hash) {
+                return Err(Broken);
+            }
+        }
+        Ok(hash)
+    }
+
+    /// A hash whose fields have deadlines, each counted from the first of them: one more, 0 for none.
+    fn timed_hash(&mut self, form: u8, shapes: &Shapes) -> Result<Hash, Broken> {
+        let first_ms = if form == code::HASH_METADATA { Some(self.time_ms()?) } else { None };
+        let count = self.some(3)?;
+        let mut hash = Hash::new();
+        hash.make_timed();
+        hash.expect_fields(count, &shapes.hash);
+        let mut deadlines = Vec::new();
+        for _ in 0..count {
+            let ttl = i64::try_from(self.length()?).map_err(|_| Broken)?;
+            let (name, value) = (self.string()?, self.string()?);
+            if hash.set(&name, &value, false, i64::MIN, &shapes.hash) {
+                return Err(Broken);
+            }
+            if ttl != 0 {
+                let deadline_ms = first_ms.map_or(Some(ttl), |first_ms| (ttl - 1).checked_add(first_ms));
+                // COMPAT: Redis reads later deadlines than its commands can set; there are none here.
+                deadlines.push((name, deadline_ms.filter(|ms| (1..DEADLINE_END).contains(ms)).ok_or(Broken)?));
+            }
+        }
+        // Once a field is due, setting others might take it for one that is not there.
+        deadlines.iter().for_each(|(name, deadline_ms)| hash.set_deadline(name, Some(*deadline_ms)));
+        Ok(hash)
+    }
+
+    fn packed_hash(&mut self, form: u8, shapes: &Shapes) -> Result<Hash, Broken> {
+        if form == code::HASH_LISTPACK_EX {
+            // The first deadline, which the pack tells as well.
+            self.time_ms()?;
+        }
+        let pack = match form {
+            code::HASH_ZIPMAP => ziplist::from_zipmap(&self.string()?)?,
+            form => self.pack(form == code::HASH_ZIPLIST)?,
+        };
+        let too_long = form == code::HASH_ZIPMAP && pack.iter().any(|item| item.len() > shapes.hash.value);
+        let timed = matches!(form, code::HASH_LISTPACK_EX | code::HASH_LISTPACK_EX_PRE_GA);
+        let mut hash = Hash::from_pack(pack, timed).ok_or(Broken)?;
+        hash.expect_fields(hash.len(), &shapes.hash);
+        if too_long {
+            hash.make_table(shapes.hash.hasher);
+        }
+        Ok(hash)
+    }
+
+    fn id(&mut self) -> Result<StreamId, Broken> {
+        Ok(StreamId::new(self.length()?, self.length()?))
+    }
+
+    fn raw_id(&mut self) -> Result<StreamId, Broken> {
+        self.take::<ID_BYTES>().map(StreamId::from_bytes)
+    }
+
+    fn stream(&mut self, form: u8) -> Result<Stream, Broken> {
+        let mut parts = Parts::default();
+        for _ in 0..self.count(ID_BYTES + 2)? {
+            let key = <[u8; ID_BYTES]>::try_from(&*self.string()?).map_err(|_| Broken)?;
+            parts.nodes.push((StreamId::from_bytes(key), self.pack(false)?));
+        }
+        parts.len = self.length()?;
+        parts.last_id = self.id()?;
+        if form != code::STREAM_LISTPACKS {
+            parts.first_id = Some(self.id()?);
+            parts.max_deleted_id = self.id()?;
+            parts.entries_added = Some(self.length()?);
+        }
+        for _ in 0..self.count(5)? {
+            parts.groups.push(self.group(form)?);
+        }
+        Stream::from_parts(parts).ok_or(Broken)
+    }
+
+    fn group(&mut self, form: u8) -> Result<GroupParts, Broken> {
+        let mut group = GroupParts { name: self.string()?.into_owned(), last_id: self.id()?, ..GroupParts::default() };
+        if form != code::STREAM_LISTPACKS {
+            group.entries_read = Some(Some(self.length()?).filter(|&read| read != u64::MAX));
+        }
+        for _ in 0..self.count(ID_BYTES + TIME_BYTES + 1)? {
+            group.pending.push((self.raw_id()?, self.time_ms()?, self.length()?));
+        }
+        for _ in 0..self.count(TIME_BYTES + 2)? {
+            let (name, seen_ms) = (self.string()?.into_owned(), self.time_ms()?);
+            let active_ms = if form == code::STREAM_LISTPACKS_3 { self.time_ms()? } else { seen_ms };
+            let mut consumer = ConsumerParts { name, seen_ms, active_ms: Some(active_ms), ..ConsumerParts::default() };
+            for _ in 0..self.count(ID_BYTES)? {
+                consumer.pending.push(self.raw_id()?);
+            }
+            group.consumers.push(consumer);
+        }
+        Ok(group)
+    }
+}
