@@ -76,9 +76,7 @@ fn members_have_places_and_texts() {
         ),
         (
             "GEOHASH k corner other Palermo nobody 7",
-            concat!(
-                r"*5\r\n$11\r\nbp05b5048p0\r\n$11\r\n00bh0hbj200\r\n$11\r\nsqc8b49rny0\r\n$-1\r\n$11\r\ns0000000000\r\n"
-            ),
+            r"*5\r\n$11\r\nbp05b5048p0\r\n$11\r\n00bh0hbj200\r\n$11\r\nsqc8b49rny0\r\n$-1\r\n$11\r\ns0000000000\r\n",
             r"*5\r\n$11\r\nbp05b5048p0\r\n$11\r\n00bh0hbj200\r\n$11\r\nsqc8b49rny0\r\n_\r\n$11\r\ns0000000000\r\n",
         ),
         ("GEOPOS k", r"*0\r\n", ""),
