@@ -2,6 +2,7 @@
 //!
 //! - `stream`, `generate`, `compare`, `state`: seeded streams of command lines, written from the commands' syntax.
 //! - `protocol`: broken and unusual requests, byte by byte.
+//! - `dumps`: what either dumps the other restores.
 //! - `events`: the events about keys that generated lines cause.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //!
@@ -11,6 +12,7 @@
 //! chosen in `pair`.
 
 mod compare;
+mod dumps;
 mod events;
 mod generate;
 mod interleaved;

@@ -32,6 +32,14 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("stream-node-max-entries", "100", "5"),
 ];
 
+/// Sets when collections leave their compact forms: early, or as they do by default.
+pub fn set_limits(client: &mut Client, tight: bool) {
+    for (name, normal, early) in LIMITS {
+        // A version that does not know the setting has nothing to make tight.
+        ask(client, &["CONFIG", "SET", name, if tight { early } else { normal }]);
+    }
+}
+
 /// How a stream is run.
 #[derive(Clone, Copy)]
 pub struct Plan {
@@ -124,11 +132,7 @@ fn prepare(pair: &Pair, plan: Plan) -> Result<(Client, Client), String> {
     for server in [&pair.subject, &pair.oracle] {
         let mut client = server.connect().map_err(|error| format!("cannot connect: {error}"))?;
         ask(&mut client, &["FLUSHALL"]);
-        for (name, normal, tight) in LIMITS {
-            let value = if plan.tight { tight } else { normal };
-            // A version that does not know the setting has nothing to make tight.
-            ask(&mut client, &["CONFIG", "SET", name, value]);
-        }
+        set_limits(&mut client, plan.tight);
         if plan.protocol == 3 {
             ask(&mut client, &["HELLO", "3"]);
         }

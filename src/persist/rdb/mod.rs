@@ -59,7 +59,6 @@ mod length {
     pub const BITS_14: u8 = 0x40;
     pub const BITS_32: u8 = 0x80;
     pub const BITS_64: u8 = 0x81;
-    pub const SPECIAL: u8 = 0xC0;
     pub const INT_8: u8 = 0xC0;
     pub const INT_16: u8 = 0xC1;
     pub const INT_32: u8 = 0xC2;

@@ -136,7 +136,6 @@ impl<'p> Reader<'p> {
             length::INT_16 => i64::from(i16::from_le_bytes(self.take()?)),
             length::INT_32 => i64::from(i32::from_le_bytes(self.take()?)),
             length::LZF => return self.compressed().map(Cow::Owned),
-            length::SPECIAL.. => return Err(Broken),
             _ => {
                 let length = self.length_after(first)?;
                 return self.slice(length).map(Cow::Borrowed);

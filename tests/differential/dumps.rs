@@ -1,0 +1,104 @@
+//! Dumps travel: what either server dumps the other restores, and both hold the same then.
+//!
+//! One server is filled by generated lines. Each of its keys is dumped, restored in the other, dumped there and restored
+//! where it came from, so that both hold values they have read: in the representations that reading gives them.
+
+use crate::generate::Generator;
+use crate::pair::{Pair, ask};
+use crate::resp::{Client, Value, encode};
+use crate::{number, state, stream, tables, wanted};
+
+/// Lines of these commands fill the keys.
+const FILLERS: &[&str] = &[
+    "set",
+    "append",
+    "setrange",
+    "incrbyfloat",
+    "setbit",
+    "pfadd",
+    "rpush",
+    "lpush",
+    "linsert",
+    "lset",
+    "ltrim",
+    "sadd",
+    "srem",
+    "zadd",
+    "zincrby",
+    "zrem",
+    "hset",
+    "hdel",
+    "hincrby",
+    "hpexpireat",
+    "hpersist",
+    "xadd",
+    "xdel",
+    "xgroup|create",
+    "xgroup|createconsumer",
+    "xreadgroup",
+    "xclaim",
+    "xack",
+    "pexpireat",
+];
+
+const LINES: usize = 3_000;
+
+/// What a server dumps of a key, and when the key expires: 0 for never.
+fn dumped(client: &mut Client, key: &[u8]) -> (Vec<u8>, String) {
+    let payload = ask(client, &[b"DUMP".as_slice(), key]);
+    let deadline_ms = match ask(client, &[b"PEXPIRETIME".as_slice(), key]) {
+        Value::Integer(-1) => "0".to_owned(),
+        Value::Integer(deadline_ms) => deadline_ms.to_string(),
+        other => panic!("PEXPIRETIME answered {other:?}"),
+    };
+    let payload = payload.bytes().unwrap_or_else(|| panic!("DUMP answered {payload:?}")).to_vec();
+    (payload, deadline_ms)
+}
+
+fn restore(client: &mut Client, key: &[u8], payload: &[u8], deadline_ms: &str) {
+    let line: [&[u8]; 6] = [b"RESTORE", key, deadline_ms.as_bytes(), payload, b"REPLACE", b"ABSTTL"];
+    let reply = ask(client, &line);
+    assert_eq!(reply.text(), "OK", "{} from {}", key.escape_ascii(), payload.escape_ascii());
+}
+
+fn fill(client: &mut Client, generator: &mut Generator) {
+    let lines: Vec<_> = (0..LINES).map(|_| generator.line()).collect();
+    for batch in lines.chunks(50) {
+        let bytes: Vec<u8> = batch.iter().flat_map(|line| encode(line)).collect();
+        client.send_raw(&bytes).expect("still running");
+        batch.iter().for_each(|_| drop(client.read_reply().expect("one reply for each line")));
+    }
+}
+
+#[test]
+fn dumps_travel_both_ways() {
+    let Some(pair) = Pair::start(&[]) else { return };
+    if !pair.is_target_version() {
+        return;
+    }
+    let [ours, theirs] = [&pair.subject, &pair.oracle].map(tables::known_commands);
+    let connect = |server: &crate::server::Server| server.connect().expect("just started");
+    let (mut subject, mut oracle) = (connect(&pair.subject), connect(&pair.oracle));
+    let first = number("ALEADB_DIFF_SEED", 1);
+    for seed in first..first + number("ALEADB_DIFF_SEEDS", 8) {
+        for client in [&mut subject, &mut oracle] {
+            ask(client, &["FLUSHALL"]);
+            stream::set_limits(client, seed % 4 < 2);
+        }
+        let takes_part =
+            |name: &str| FILLERS.contains(&name) && wanted(name) && ours.contains(name) && theirs.contains(name);
+        let (from, to) = if seed % 2 == 0 { (&mut subject, &mut oracle) } else { (&mut oracle, &mut subject) };
+        fill(from, &mut Generator::new(seed, takes_part));
+        let keys = ask(from, &["KEYS", "*"]);
+        for key in keys.items().unwrap_or_default() {
+            let key = key.bytes().unwrap_or_default();
+            let (payload, deadline_ms) = dumped(from, key);
+            restore(to, key, &payload, &deadline_ms);
+            let (payload, deadline_ms) = dumped(to, key);
+            restore(from, key, &payload, &deadline_ms);
+        }
+        if let Some(found) = state::difference(&pair) {
+            panic!("seed {seed}: {found}");
+        }
+    }
+}
