@@ -5,6 +5,7 @@ mod memory;
 
 mod admin;
 mod bitmap;
+mod blocking;
 mod client;
 mod clock;
 mod config;
