@@ -1,8 +1,9 @@
-//! Leaves that know nothing of the database: clock, numbers as text, glob patterns, quoting, random numbers.
+//! Leaves that know nothing of the database: clock, numbers as text, glob patterns, quoting, random numbers, sorting of a part.
 
 pub mod clock;
 pub mod glob;
 pub mod murmur;
 pub mod num;
+pub mod partial_sort;
 pub mod prng;
 pub mod quote;

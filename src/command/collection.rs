@@ -1,6 +1,5 @@
 //! What the families of collections share: the refusal of a key of another type, and the end of an emptied one.
 
-use crate::base::num::{self, LongDouble};
 use crate::config::EventClass;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::Ctx;
@@ -20,23 +19,4 @@ pub(super) fn remove_emptied(ctx: &mut Ctx<'_>, key: &[u8]) {
         ctx.server.discard(entry);
         ctx.notify(EventClass::Generic, "del", key);
     }
-}
-
-/// Milliseconds that a command is to wait at most, from its argument in seconds; 0 for ever. `unix_ms` is the time now, which
-/// the end of the wait must be expressible with.
-pub(super) fn timeout_ms(text: &[u8], unix_ms: i64) -> Result<u64, ReplyError> {
-    const MALFORMED: ReplyError = ReplyError::new("ERR timeout is not a float or out of range");
-    const TOO_LONG: ReplyError = ReplyError::new("ERR timeout is out of range");
-    let Some(seconds) = num::parse_f64(text) else {
-        // Beyond a double, but a number.
-        return Err(if LongDouble::parse(text).is_some() { TOO_LONG } else { MALFORMED });
-    };
-    let ms = (seconds * 1000.0).ceil();
-    if ms < 0.0 {
-        return Err(ReplyError::new("ERR timeout is negative"));
-    }
-    if ms >= i64::MAX as f64 || (ms as i64).checked_add(unix_ms).is_none() {
-        return Err(TOO_LONG);
-    }
-    Ok(ms as u64)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::help;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
-use crate::base::num;
+use crate::base::{glob, num};
 use crate::persist::payload;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -43,7 +43,11 @@ const UNAVAILABLE: &[(&str, &str)] = &[
     ("DIGEST", "there are no digests of the data yet"),
     ("DIGEST-VALUE", "there are no digests of the data yet"),
     ("CHANGE-REPL-ID", "there is no replication yet"),
-    ("QUICKLIST-PACKED-THRESHOLD", "there are no lists yet"),
+    (
+        "QUICKLIST-PACKED-THRESHOLD",
+        "which elements of a list have a node to themselves follows from list-max-listpack-size",
+    ),
+    ("JMAP", "the allocator's figures are in MEMORY STATS and MEMORY MALLOC-STATS"),
     ("PANIC", NO_CRASHING),
     ("SEGFAULT", NO_CRASHING),
     ("ASSERT", NO_CRASHING),
@@ -65,6 +69,8 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         (b"PROTOCOL", 3) => protocol(ctx, args),
         (b"SET-ACTIVE-EXPIRE", 3) => set_active_expire(ctx, args),
         (b"SLEEP", 3) => sleep(ctx, args),
+        (b"STRINGMATCH-LEN", 4) => stringmatch_len(ctx, args),
+        (b"STRINGMATCH-TEST", 2) => stringmatch_test(ctx),
         (name, _) => Err(unavailable(name, args.at(1))),
     }
 }
@@ -242,6 +248,29 @@ fn htstats_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Err(ReplyError::new("ERR The value stored at the specified key is not represented using an hash table"))
 }
 
+/// Matches a string with a pattern, as KEYS and PSUBSCRIBE do.
+fn stringmatch_len(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.reply.integer(i64::from(glob::matches(args.at(2), args.at(3), false)));
+    Ok(Next::Done)
+}
+
+/// Matches random strings with random patterns that are rich in special characters: whoever asks wants to see that the
+/// server survives it.
+fn stringmatch_test(ctx: &mut Ctx<'_>) -> Outcome {
+    const ROUNDS: usize = 100_000;
+    const LENGTH_MAX: u64 = 32;
+    let prng = &mut ctx.server.prng;
+    let mut text = || -> Vec<u8> {
+        (0..prng.below(LENGTH_MAX)).map(|_| prng.pick(b"ab[]^-\\*?\x00\xff").copied().unwrap_or_default()).collect()
+    };
+    for round in 0..ROUNDS {
+        let (pattern, string) = (text(), text());
+        glob::matches(&pattern, &string, round % 2 == 0);
+    }
+    ctx.reply.simple("Apparently Redis did not crash: test passed");
+    Ok(Next::Done)
+}
+
 fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
     help::write(
         &mut ctx.reply,
@@ -268,6 +297,10 @@ fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
             "    0 keeps due keys until they are accessed, 1 removes them at their time.",
             "SLEEP <seconds>",
             "    Hold up the server for <seconds>. Decimals allowed.",
+            "STRINGMATCH-LEN <pattern> <string>",
+            "    Return 1 if <string> matches the glob-style <pattern>, else 0.",
+            "STRINGMATCH-TEST",
+            "    Match random strings with random patterns.",
         ],
     );
     Ok(Next::Done)

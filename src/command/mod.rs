@@ -14,6 +14,7 @@ pub mod debug;
 pub mod dump;
 pub mod expire;
 pub mod expiry;
+pub mod geo;
 pub mod hash;
 mod help;
 pub mod hyperloglog;
@@ -53,6 +54,7 @@ const FAMILIES: &[&[Spec]] = &[
     hyperloglog::ROWS,
     zset::ROWS,
     stream::ROWS,
+    geo::ROWS,
     keys::ROWS,
     scan::ROWS,
     expire::ROWS,

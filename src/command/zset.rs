@@ -18,10 +18,12 @@ mod walk;
 
 use super::spec::{Access, Category, Flags, Group, KeySpec, Spec};
 use crate::config::EventClass;
+use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::Ctx;
+use crate::store::collections::Mut;
 use crate::store::pack::Item;
 use crate::store::types::Object;
 use crate::store::types::zset::{Limits, ZSet};
@@ -282,7 +284,7 @@ const NOT_A_SCORE_RANGE: ReplyError = ReplyError::new("ERR min or max is not a f
 const NOT_A_LEX_RANGE: ReplyError = ReplyError::new("ERR min or max not valid string range item");
 
 /// Up to where sorted sets are listpacks, as configured.
-fn limits(server: &Server) -> Limits {
+pub(super) fn limits(server: &Server) -> Limits {
     Limits {
         entries: usize::try_from(server.config.zset_max_listpack_entries).unwrap_or(usize::MAX),
         value: usize::try_from(server.config.zset_max_listpack_value).unwrap_or(usize::MAX),
@@ -290,9 +292,31 @@ fn limits(server: &Server) -> Limits {
     }
 }
 
+/// The sorted set of the line's key, to be given so many members, the first of them at an index; it is created unless only
+/// present members are to change.
+pub(super) fn target<'c>(
+    ctx: &'c mut Ctx<'_>,
+    args: Args<'_>,
+    first: usize,
+    members: usize,
+    only_old: bool,
+) -> Result<Option<(Mut<'c, ZSet>, Limits)>, ReplyError> {
+    let limits = limits(ctx.server);
+    let (at, key) = (ctx.at, args.at(1));
+    let mut zset = if only_old {
+        let Some(found) = ctx.db().write::<ZSet>(key, at)? else { return Ok(None) };
+        found
+    } else {
+        let longest = args.at(first).len();
+        ctx.db().write_or_create(key, at, || ZSet::sized(members, longest, &limits))?
+    };
+    zset.expect(members, &limits);
+    Ok(Some((zset, limits)))
+}
+
 /// Writes a member.
 #[inline]
-fn write_member(reply: &mut Reply<'_>, member: Item<'_>) {
+pub(super) fn write_member(reply: &mut Reply<'_>, member: Item<'_>) {
     match member {
         Item::Int(n) => reply.bulk_integer(n),
         Item::Bytes(bytes) => reply.bulk(bytes),
@@ -324,7 +348,7 @@ fn write_entries<'z>(reply: &mut Reply<'_>, entries: impl ExactSizeIterator<Item
 }
 
 /// Replies with the size of a result and stores it under a key over whatever is there; an empty result removes the key.
-fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: ZSet, event: &str) {
+pub(super) fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: ZSet, event: &str) {
     use crate::store::types::Collection as _;
     let (at, len) = (ctx.at, result.len());
     if len > 0 {

@@ -4,7 +4,8 @@
 //! - A key is known while somebody waits for it, and no longer.
 //! - A client has one place at most in the queues of a key, however often it named the key.
 //! - Within a queue, clients stand in the order in which they began to wait; a client that is run and cannot be served
-//!   keeps its place. Ready keys stand in the order in which they became ready, none twice.
+//!   keeps its place. (COMPAT: Redis moves it to the end of the queues of all its keys, so that a client of several streams
+//!   may see another one served that came later. Whoever has waited longest being served first is what Redis documents.) Ready keys stand in the order in which they became ready, none twice.
 //! - To begin to wait, to stop (from the middle of a queue too), to note a key as ready and to find the next client all
 //!   cost O(1) per key named.
 //!
@@ -239,7 +240,10 @@ impl Waits {
         self.by_name.get(db)?.get(name).copied().map(KeyId)
     }
 
-    /// The keys of a database that somebody waits for, in no particular order. O(keys waited for in all databases).
+    /// The keys of a database that somebody waits for. O(keys waited for in all databases).
+    ///
+    /// COMPAT: they come in the order of their numbers, where Redis takes that of a hash table, which is another one in each
+    /// process: when SWAPDB makes several keys ready, nobody can rely on which comes first.
     pub fn keys_of(&self, db: usize) -> Vec<KeyId> {
         let of_db = self.keys.iter().filter(|(_, key)| key.db as usize == db);
         of_db.map(|(id, _)| KeyId(id as u32)).collect()

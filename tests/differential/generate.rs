@@ -456,10 +456,22 @@ impl Generator {
             "longitude" | "latitude" if self.rng.chance(5) => {
                 (*self.rng.pick(&["180.1", "-180.1", "85.06", "-85.06"])).to_owned()
             }
-            "longitude" => (*self.rng.pick(&["13.361389", "15.087269", "0", "-122.4", "179.99", "2.35"])).to_owned(),
-            "latitude" => (*self.rng.pick(&["38.115556", "37.502669", "0", "37.7", "-85", "48.85"])).to_owned(),
+            // Anywhere, and close together on the date line.
+            "longitude" if self.rng.chance(30) => {
+                format!("{}.{:04}", self.rng.between(-179, 179), self.rng.below(10_000))
+            }
+            "longitude" if self.rng.chance(10) => {
+                format!("{}.{:04}", self.rng.pick(&["179", "-179"]), 9_900 + self.rng.below(100))
+            }
+            "latitude" if self.rng.chance(30) => format!("{}.{:04}", self.rng.between(-84, 84), self.rng.below(10_000)),
+            "longitude" => {
+                (*self.rng.pick(&["13.361389", "15.087269", "0", "-122.4", "180", "-180", "2.35"])).to_owned()
+            }
+            "latitude" => {
+                (*self.rng.pick(&["38.115556", "37.502669", "0", "37.7", "-85", "85.05112878", "48.85"])).to_owned()
+            }
             "radius" | "width" | "height" => {
-                (*self.rng.pick(&["0", "1", "100", "200.5", "5000", "1e7", "-1"])).to_owned()
+                (*self.rng.pick(&["0", "1", "100", "200.5", "5000", "70000", "800000", "1e7", "inf", "-1"])).to_owned()
             }
             "min" | "max" => {
                 let score = *self.rng.pick(SCORES);

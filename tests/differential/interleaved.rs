@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::{number, state, tables};
 use std::collections::HashSet;
 
-const CLIENTS: usize = 5;
+const CLIENTS: usize = 8;
 const KEYS: &[&str] = &["a", "b", "c"];
 
 /// Lines about transactions; `K` stands for a key, and weights are given by repetition.
@@ -105,6 +105,16 @@ const WAITING: &[&str] = &[
     "ZREM K m",
     "RENAME K K",
     "LMOVE K K LEFT LEFT",
+    "XREAD BLOCK 0 STREAMS K $",
+    "XREAD BLOCK 0 STREAMS K K $ 5-1",
+    "XREADGROUP GROUP g c BLOCK 0 STREAMS K >",
+    "XREADGROUP GROUP g c BLOCK 0 COUNT 1 STREAMS K >",
+    "XADD K 5-* f v",
+    "XADD K 5-* f v",
+    "XDEL K 5-1",
+    "XGROUP CREATE K g $ MKSTREAM",
+    "XGROUP CREATE K g $ MKSTREAM",
+    "XGROUP DESTROY K g",
 ];
 
 /// One server and its clients.
@@ -149,7 +159,7 @@ fn line(rng: &mut Rng, waiting: bool) -> Vec<String> {
 fn check(pair: &Pair, seed: u64, steps: usize, waiting: bool) -> Result<(), String> {
     let (mut rng, mut log) = (Rng::new(seed), Vec::new());
     let mut sides = [Side::new(&pair.subject), Side::new(&pair.oracle)];
-    let mut blocked = [false; CLIENTS];
+    let (mut blocked, mut queues) = ([false; CLIENTS], [false; CLIENTS]);
     for _ in 0..steps {
         let free: Vec<usize> = (0..CLIENTS).filter(|client| !blocked[*client]).collect();
         let stuck = free.len() < 2;
@@ -168,7 +178,15 @@ fn check(pair: &Pair, seed: u64, steps: usize, waiting: bool) -> Result<(), Stri
             }
             log.push(format!("  admin: {kind} {reason} {client} maxmemory {maxmemory}"));
         } else {
-            let (client, words) = (*rng.pick(&free), line(&mut rng, waiting));
+            let (client, mut words) = (*rng.pick(&free), line(&mut rng, waiting));
+            match words[0].as_str() {
+                "MULTI" => queues[client] = true,
+                "EXEC" | "DISCARD" | "RESET" if words.len() == 1 => queues[client] = false,
+                // The keys that an exchange makes ready are served in the order of Redis's hash table, which is another
+                // one in each process: it is compared while one client at most can wait when it comes.
+                "SWAPDB" if queues[client] || free.len() < CLIENTS - 1 => words = vec![String::from("PING")],
+                _ => {}
+            }
             log.push(format!("  {client}: {}", words.join(" ")));
             // Replies go out when all that came with them has been run: with the first one the line has begun to wait.
             let bytes = [encode(&["PING"]), encode(&words)].concat();
@@ -177,7 +195,7 @@ fn check(pair: &Pair, seed: u64, steps: usize, waiting: bool) -> Result<(), Stri
             }
             compare(&mut sides, client, &mut blocked, &log)?;
             // Others never wait for a key, though Redis may say for a moment that they do: FLUSHALL waits for a thread.
-            blocked[client] = words[0].starts_with('B');
+            blocked[client] = words[0].starts_with('B') || words.iter().any(|word| word == "BLOCK");
             if !blocked[client] {
                 compare(&mut sides, client, &mut blocked, &log)?;
             }

@@ -178,6 +178,19 @@ fn what_is_not_there_is_refused() {
         ("DEBUG segfault", r"-ERR DEBUG SEGFAULT is not available in AleaDB: the server does not crash or restart itself on request\r\n"),
     ]);
     let help = m.run("DEBUG HELP");
-    assert!(help.starts_with(r"*24\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
+    assert!(help.starts_with(r"*28\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
     assert!(help.ends_with(r"+HELP\r\n+    Print this help.\r\n"), "{help}");
+}
+
+#[test]
+fn patterns_can_be_tried() {
+    let mut m = debug();
+    m.expect(&[
+        ("DEBUG STRINGMATCH-LEN h[a-e]llo hello", r":1\r\n"),
+        ("DEBUG STRINGMATCH-LEN h[^e]llo hello", r":0\r\n"),
+        ("DEBUG STRINGMATCH-LEN * \"\"", r":0\r\n"),
+        ("DEBUG STRINGMATCH-TEST", r"+Apparently Redis did not crash: test passed\r\n"),
+        ("DEBUG STRINGMATCH-TEST x", r"-ERR unknown subcommand or wrong number of arguments for \'STRINGMATCH-TEST\'. Try DEBUG HELP.\r\n"),
+        ("DEBUG JMAP", r"-ERR DEBUG JMAP is not available in AleaDB: the allocator\'s figures are in MEMORY STATS and MEMORY MALLOC-STATS\r\n"),
+    ]);
 }

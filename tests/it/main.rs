@@ -5,6 +5,7 @@ mod memory;
 
 mod admin;
 mod bitmap;
+mod blocking;
 mod client;
 mod clock;
 mod config;
@@ -14,6 +15,7 @@ mod dispatch;
 mod dump;
 mod expire;
 mod expiry;
+mod geo;
 mod hash;
 mod hash_expiry;
 mod hyperloglog;

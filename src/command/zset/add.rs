@@ -1,6 +1,6 @@
 //! ZADD and ZINCRBY.
 
-use super::limits;
+use super::target;
 use crate::base::num;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
@@ -135,18 +135,10 @@ fn with_target<R>(
     options: &Options,
     change: impl FnOnce(&mut ZSet, &Limits) -> R,
 ) -> Result<Option<R>, ReplyError> {
-    let limits = limits(ctx.server);
-    let (at, key) = (ctx.at, args.at(1));
     let pairs = (args.len() - options.first) / 2;
-    let found = if options.only_old {
-        let Some(found) = ctx.db().write::<ZSet>(key, at)? else { return Ok(None) };
-        found
-    } else {
-        let first = args.at(options.first + 1).len();
-        ctx.db().write_or_create(key, at, || ZSet::sized(pairs, first, &limits))?
+    let Some((mut zset, limits)) = target(ctx, args, options.first + 1, pairs, options.only_old)? else {
+        return Ok(None);
     };
-    let mut zset = found;
-    zset.expect(pairs, &limits);
     Ok(Some(change(&mut zset, &limits)))
 }
 

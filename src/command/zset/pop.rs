@@ -1,7 +1,8 @@
 //! What takes members from either end, and waits for something to take.
 
 use crate::base::num;
-use crate::command::collection::{remove_emptied, timeout_ms};
+use crate::command::blocking::parse_timeout;
+use crate::command::collection::remove_emptied;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -189,7 +190,7 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let many = Many::parse(args, 2)?;
-    let timeout_ms = timeout_ms(args.at(1), ctx.now.unix_ms)?;
+    let timeout_ms = parse_timeout(args.at(1), ctx.now)?;
     if many.take(ctx)? { Ok(Next::Done) } else { wait(ctx, many.keys(), timeout_ms) }
 }
 
@@ -203,7 +204,7 @@ pub(super) fn bzpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
     let last = args.len() - 1;
-    let timeout_ms = timeout_ms(args.at(last), ctx.now.unix_ms)?;
+    let timeout_ms = parse_timeout(args.at(last), ctx.now)?;
     let keys = || args.iter_from(1).take(last - 1);
     for key in keys() {
         if take(ctx, key, end, 1, |reply, taken| {
