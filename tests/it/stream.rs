@@ -459,3 +459,20 @@ fn idle_times_count_from_the_last_delivery_and_the_last_sight() {
         ("XAUTOCLAIM s g c 701 -", r"*3\r\n$3\r\n0-0\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n*0\r\n"),
     ]);
 }
+
+/// A stream that was named twice, and had nothing left the second time, was thought to have something.
+#[test]
+fn a_stream_named_twice_is_read_on_by_a_group() {
+    let entry = |id: &str, n: u8| format!(r"*2\r\n${}\r\n{id}\r\n*2\r\n$1\r\nf\r\n$1\r\n{n}\r\n", id.len());
+    let (first, last) = (entry("1-1", 1), entry("18446744073709551615-18446744073709551615", 2));
+    for (count, reply) in [
+        ("", format!(r"*1\r\n*2\r\n$1\r\ns\r\n*2\r\n{first}{last}")),
+        ("COUNT 1", format!(r"*2\r\n*2\r\n$1\r\ns\r\n*1\r\n{first}*2\r\n$1\r\ns\r\n*1\r\n{last}")),
+    ] {
+        let mut m = Memory::new();
+        m.run("XADD s 1-1 f 1");
+        m.run("XADD s 18446744073709551615-18446744073709551615 f 2");
+        m.run("XGROUP CREATE s g 0");
+        m.expect(&[(&format!("XREADGROUP GROUP g c {count} STREAMS s s s > > >"), &reply)]);
+    }
+}

@@ -266,7 +266,18 @@ fn prepare<'a>(
         let (id, made) = consumer_of(&mut stream, group, consumer, now_ms);
         let last = stream.group(group).map_or(StreamId::MAX, |group| group.last_id);
         let ready = match from {
-            From::New => last < stream.last_id() && stream.last().is_some_and(|entry| entry.id > last),
+            From::New => {
+                // A stream that is named before takes its share first.
+                let is_same = |served: &&Served<'_>| served.0 == key && matches!(served.1, From::New);
+                match served.iter().filter(is_same).count() {
+                    0 => last < stream.last_id() && stream.last().is_some_and(|entry| entry.id > last),
+                    before if line.count > 0 => {
+                        let skipped = before.saturating_mul(line.count);
+                        last.next().is_some_and(|start| stream.range(start, StreamId::MAX).nth(skipped).is_some())
+                    }
+                    _ => false,
+                }
+            }
             From::History(_) => true,
         };
         drop(stream);
