@@ -103,7 +103,7 @@ fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -
     let changed = match change {
         DeadlineChange::NoKey | DeadlineChange::Refused => false,
         DeadlineChange::Done => {
-            ctx.changed(EventClass::Generic, "expire", key);
+            ctx.changed_in_place(EventClass::Generic, "expire", key);
             true
         }
         DeadlineChange::Removed(entry) => {
@@ -196,7 +196,7 @@ fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let change = ctx.db().set_deadline_if(key, None, at, |old| old.is_some());
     let persisted = matches!(change, DeadlineChange::Done);
     if persisted {
-        ctx.changed(EventClass::Generic, "persist", key);
+        ctx.changed_in_place(EventClass::Generic, "persist", key);
     }
     ctx.reply.integer(i64::from(persisted));
     Ok(Next::Done)

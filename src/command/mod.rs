@@ -26,8 +26,6 @@ pub mod keyspec;
 pub mod list;
 pub mod memory;
 pub mod object;
-#[cfg(test)]
-mod probe;
 pub mod pubsub;
 pub mod readme;
 pub mod scan;
@@ -73,8 +71,6 @@ const FAMILIES: &[&[Spec]] = &[
     memory::ROWS,
     expiry::ROWS,
     debug::ROWS,
-    #[cfg(test)]
-    probe::ROWS,
 ];
 
 /// A row with its place among all commands, for statistics.

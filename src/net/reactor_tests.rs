@@ -1,4 +1,4 @@
-//! Clients that wait for keys, over real sockets. The commands are those of `command::probe`.
+//! Clients that wait for keys, over real sockets.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -78,21 +78,21 @@ fn with_loop(test: impl FnOnce(&dyn Fn() -> Client)) {
 fn a_served_client_goes_on_with_its_input() {
     with_loop(|connect| {
         let (mut waiter, mut other) = (connect(), connect());
-        waiter.send("TAKE k 0\r\nECHO one\r\nTAKE j 0\r\nECHO two\r\nECHO th");
+        waiter.send("BLPOP k 0\r\nECHO one\r\nBLPOP j 0\r\nECHO two\r\nECHO th");
         other.until("blocked_clients:1");
-        other.ask("SET k 1\r\nEXISTS k\r\n", "+OK\r\n:0\r\n");
-        waiter.expect("$1\r\nk\r\n$3\r\none\r\n");
+        other.ask("RPUSH k 1\r\nEXISTS k\r\n", ":1\r\n:0\r\n");
+        waiter.expect("*2\r\n$1\r\nk\r\n$1\r\n1\r\n$3\r\none\r\n");
         other.until("total_blocking_keys:1");
-        other.ask("SET j 1\r\n", "+OK\r\n");
-        waiter.expect("$1\r\nj\r\n$3\r\ntwo\r\n");
+        other.ask("RPUSH j 1\r\n", ":1\r\n");
+        waiter.expect("*2\r\n$1\r\nj\r\n$1\r\n1\r\n$3\r\ntwo\r\n");
         waiter.ask("ree\r\n", "$5\r\nthree\r\n");
         // One client's pipeline may make another wait and serve it.
-        waiter.send("TAKE k 0\r\n");
+        waiter.send("BLPOP k 0\r\n");
         other.until("blocked_clients:1");
-        other.ask("SET k 1\r\nTAKE k 0\r\n", "+OK\r\n");
-        waiter.expect("$1\r\nk\r\n");
-        waiter.ask("SET k 2\r\nECHO x\r\n", "+OK\r\n$1\r\nx\r\n");
-        other.ask("ECHO y\r\n", "$1\r\nk\r\n$1\r\ny\r\n");
+        other.ask("RPUSH k 1\r\nBLPOP k 0\r\n", ":1\r\n");
+        waiter.expect("*2\r\n$1\r\nk\r\n$1\r\n1\r\n");
+        waiter.ask("RPUSH k 2\r\nECHO x\r\n", ":1\r\n$1\r\nx\r\n");
+        other.ask("ECHO y\r\n", "*2\r\n$1\r\nk\r\n$1\r\n2\r\n$1\r\ny\r\n");
     });
 }
 
@@ -100,8 +100,8 @@ fn a_served_client_goes_on_with_its_input() {
 fn a_wait_ends_by_its_time_and_the_client_goes_on() {
     with_loop(|connect| {
         let mut client = connect();
-        client.ask("TAKE k 20\r\nECHO x\r\n", "*-1\r\n$1\r\nx\r\n");
-        client.ask("MULTI\r\nTAKE k 0\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n*-1\r\n");
+        client.ask("BLPOP k 0.02\r\nECHO x\r\n", "*-1\r\n$1\r\nx\r\n");
+        client.ask("MULTI\r\nBLPOP k 0\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*1\r\n*-1\r\n");
     });
 }
 
@@ -109,17 +109,17 @@ fn a_wait_ends_by_its_time_and_the_client_goes_on() {
 fn nothing_is_taken_for_a_client_that_has_gone() {
     with_loop(|connect| {
         let (mut waiter, mut other) = (connect(), connect());
-        waiter.send("TAKE k 0\r\n");
+        waiter.send("BLPOP k 0\r\n");
         other.until("blocked_clients:1");
         drop(waiter);
         other.until("connected_clients:1");
         // Its last bytes and its end come together.
         let mut waiter = connect();
-        waiter.send("TAKE k 0\r\n");
+        waiter.send("BLPOP k 0\r\n");
         waiter.0.shutdown(Shutdown::Write).expect("it was open");
         assert_eq!(waiter.0.read(&mut [0; 8]).expect("an orderly end"), 0);
         other.until("connected_clients:1");
-        other.ask("SET k 1\r\nEXISTS k\r\n", "+OK\r\n:1\r\n");
+        other.ask("RPUSH k 1\r\nEXISTS k\r\n", ":1\r\n:1\r\n");
         other.until("total_blocking_keys:0");
     });
 }
@@ -128,13 +128,13 @@ fn nothing_is_taken_for_a_client_that_has_gone() {
 fn a_client_held_back_by_a_pause_is_served_when_it_ends() {
     with_loop(|connect| {
         let (mut waiter, mut other) = (connect(), connect());
-        waiter.send("TAKE k 0\r\n");
+        waiter.send("BLPOP k 0\r\n");
         other.until("blocked_clients:1");
         other.ask(
-            "MULTI\r\nSET k 1\r\nCLIENT PAUSE 50 WRITE\r\nEXEC\r\n",
-            "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n",
+            "MULTI\r\nRPUSH k 1\r\nCLIENT PAUSE 50 WRITE\r\nEXEC\r\n",
+            "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n+OK\r\n",
         );
-        waiter.expect("$1\r\nk\r\n");
+        waiter.expect("*2\r\n$1\r\nk\r\n$1\r\n1\r\n");
     });
 }
 

@@ -94,6 +94,17 @@ impl<'a> Ctx<'a> {
         self.notify_in(db, class, event, key);
     }
 
+    /// The same where nobody who waits for the key is to look at it again: it was there, stays what it is, and holds nothing
+    /// that is new.
+    ///
+    /// More than thrift: a command that waits for several streams is answered with an error when it is run again and one of
+    /// the others has become a key of another type, which Redis does not notice before an entry is added.
+    pub fn changed_in_place(&mut self, class: EventClass, event: &str, key: &[u8]) {
+        self.server.stats.dirty += 1;
+        self.server.touch_watched(self.db, key);
+        self.notify(class, event, key);
+    }
+
     /// Records that one more key of a database was modified by the same change: renamed to, or moved to.
     pub fn touched(&mut self, db: usize, key: &[u8]) {
         self.server.touch(db, key);

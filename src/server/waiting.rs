@@ -100,6 +100,12 @@ impl Server {
         if !self.waits.is_empty() {
             self.touch_awaited(db, key);
         }
+        self.touch_watched(db, key);
+    }
+
+    /// The same, for the transactions alone.
+    #[inline]
+    pub(super) fn touch_watched(&mut self, db: usize, key: &[u8]) {
         if !self.watches.is_empty() {
             self.break_watches(db, key);
         }
@@ -139,9 +145,5 @@ impl Server {
 }
 
 fn awaited_type(entry: &Entry) -> Option<WaitFor> {
-    // The tests of the engine wait for strings, to depend on no other family.
-    if cfg!(test) && entry.type_of().name() == "string" {
-        return Some(WaitFor::List);
-    }
     WaitFor::of_type(entry.type_of().name())
 }

@@ -1,6 +1,7 @@
 """redis-py against a server on 127.0.0.1: `redis_py.py PORT`. Prints `redis-py: ok` at the end, or fails.
 
-Covers what applications do through the library: strings, expiry, pipelines, both protocols, iteration, pools, errors.
+Covers what applications do through the library: strings, expiry, pipelines, both protocols, iteration, pools, errors,
+queues whose consumers wait, optimistic transactions, hashes with field deadlines, consumer groups, leaderboards.
 """
 
 import sys
@@ -152,6 +153,196 @@ def subscriptions(db, port, protocol):
     db.delete("k")
 
 
+def pop_in_another_thread(db_of, action):
+    """Starts a client that waits; what `action` returned is in the list once the thread has been joined."""
+    results = []
+    ready = threading.Event()
+
+    def work():
+        with db_of() as other:
+            other.ping()
+            ready.set()
+            results.append(action(other))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ready.wait(20)
+    return thread, results
+
+
+def until_blocked(db, clients):
+    deadline = time.monotonic() + 20
+    while db.info("clients")["blocked_clients"] != clients:
+        assert time.monotonic() < deadline, db.info("clients")
+
+
+def queues(db, port, protocol):
+    """Producers and consumers: the consumers wait, and each job reaches exactly one of them."""
+
+    def connect():
+        return redis.Redis(port=port, protocol=protocol, decode_responses=True)
+
+    def consume(other):
+        jobs = []
+        while (job := other.blpop(["urgent", "jobs"], timeout=20)[1]) != "stop":
+            jobs.append(job)
+        return jobs
+
+    consumers = [pop_in_another_thread(connect, consume) for _ in range(3)]
+    until_blocked(db, 3)
+    jobs = [f"job {number}" for number in range(600)]
+    for job in jobs:
+        db.rpush("urgent" if job.endswith("0") else "jobs", job)
+    db.rpush("jobs", "stop", "stop", "stop")
+    for thread, _ in consumers:
+        thread.join(20)
+    expect(sorted(job for _, results in consumers for job in results[0]), sorted(jobs))
+    expect((db.exists("urgent", "jobs"), db.info("clients")["blocked_clients"]), (0, 0))
+    expect(db.blpop("jobs", timeout=0.01), None)
+    expect(db.brpoplpush("jobs", "done", timeout=1) if db.lpush("jobs", "x") else None, "x")
+    expect(db.blmove("done", "jobs", timeout=1, src="LEFT", dest="RIGHT"), "x")
+    expect(db.blmpop(1, 2, "done", "jobs", direction="LEFT"), ["jobs", ["x"]])
+    thread, results = pop_in_another_thread(connect, lambda other: other.bzpopmin("board", timeout=20))
+    until_blocked(db, 1)
+    db.zadd("board", {"late": 2, "early": 1})
+    thread.join(20)
+    expect([list(result) for result in results], [["board", "early", 1.0]])
+    db.delete("board")
+
+
+def transactions(db, port, protocol):
+    """Optimistic locking as redis-py does it: WATCH, and again if another client was quicker."""
+    with redis.Redis(port=port, protocol=protocol, decode_responses=True) as other:
+        db.set("stock", 10)
+        interruptions = iter([True, True, False])
+        with db.pipeline() as pipe:
+            attempts = 0
+            while True:
+                try:
+                    attempts += 1
+                    pipe.watch("stock")
+                    stock = int(pipe.get("stock"))
+                    if next(interruptions):
+                        other.decr("stock")
+                    pipe.multi()
+                    pipe.set("stock", stock - 1).rpush("sold", stock).get("stock")
+                    expect(pipe.execute(), [True, 1, str(stock - 1)])
+                    break
+                except redis.WatchError:
+                    continue
+        expect((attempts, db.get("stock"), db.lrange("sold", 0, -1)), (3, "7", ["8"]))
+        expect(db.transaction(lambda pipe: pipe.multi() or pipe.incr("stock"), "stock"), [8])
+        pipe = db.pipeline(transaction=True)
+        pipe.lpush("stock", 1).incr("stock")
+        refused, incremented = pipe.execute(raise_on_error=False)
+        assert isinstance(refused, redis.ResponseError) and "WRONGTYPE" in str(refused), refused
+        expect(incremented, 9)
+        # In parallel, no increment is lost.
+        pool_of = redis.ConnectionPool(port=port, protocol=protocol, decode_responses=True)
+        shared = redis.Redis(connection_pool=pool_of)
+
+        def increment(pipe):
+            value = int(pipe.get("stock"))
+            pipe.multi()
+            pipe.set("stock", value + 1)
+
+        threads = [
+            threading.Thread(target=lambda: [shared.transaction(increment, "stock") for _ in range(25)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        expect(db.get("stock"), "109")
+        pool_of.disconnect()
+    db.delete("stock", "sold")
+
+
+def hashes(db):
+    expect(db.hset("user", mapping={"name": "Ada", "visits": 1, "session": "s1", "otp": "1234"}), 4)
+    expect(db.hincrby("user", "visits", 2), 3)
+    expect(db.hmget("user", "name", "missing"), ["Ada", None])
+    expect(db.hexpire("user", 100, "session", "missing"), [1, -2])
+    assert 99 <= db.httl("user", "session")[0] <= 100
+    expect(db.httl("user", "name", "missing"), [-1, -2])
+    expect(db.hpersist("user", "session"), [1])
+    expect(db.hpexpire("user", 20, "otp"), [1])
+    deadline = time.monotonic() + 10
+    while db.hlen("user") != 3:
+        assert time.monotonic() < deadline, db.hgetall("user")
+    expect(db.hgetall("user"), {"name": "Ada", "visits": "3", "session": "s1"})
+    expect(db.hsetex("user", mapping={"otp": "5678"}, ex=100), 1)
+    expect(db.hgetex("user", "otp", persist=True), ["5678"])
+    expect(db.hgetdel("user", "otp", "missing"), ["5678", None])
+    expect(dict(db.hscan_iter("user", match="n*")), {"name": "Ada"})
+    db.delete("user")
+
+
+def streams(db, port, protocol):
+    """A consumer group: entries are shared out, acknowledged, and taken over from a consumer that has gone."""
+    expect(db.xgroup_create("orders", "billing", id="$", mkstream=True), True)
+    expect_error(
+        redis.ResponseError, "BUSYGROUP", lambda: db.xgroup_create("orders", "billing", id="$", mkstream=True)
+    )
+
+    def read(name, block=None):
+        def action(other):
+            found = other.xreadgroup("billing", name, {"orders": ">"}, count=2, block=block)
+            streams = found.items() if isinstance(found, dict) else found
+            return [entry for _, entries in streams for entry in (entries[0] if protocol == 3 else entries)]
+
+        return action
+
+    def connect():
+        return redis.Redis(port=port, protocol=protocol, decode_responses=True)
+
+    thread, results = pop_in_another_thread(connect, read("ann", 20_000))
+    until_blocked(db, 1)
+    ids = [db.xadd("orders", {"number": number}) for number in range(5)]
+    thread.join(20)
+    expect([[(entry[0], entry[1]) for entry in entries] for entries in results], [[(ids[0], {"number": "0"})]])
+    expect([entry[0] for entry in read("bob")(db)], ids[1:3])
+    expect([entry[0] for entry in read("ann")(db)], ids[3:])
+    expect(read("ann")(db), [])
+    expect(db.xack("orders", "billing", *ids[3:]), 2)
+    pending = db.xpending("orders", "billing")
+    expect((pending["pending"], pending["min"], pending["max"]), (3, ids[0], ids[2]))
+    expect([row["consumer"] for row in db.xpending_range("orders", "billing", "-", "+", 10)], ["ann", "bob", "bob"])
+    claimed = db.xautoclaim("orders", "billing", "ann", min_idle_time=0, start_id=ids[1])
+    expect([entry[0] for entry in claimed[1]], ids[1:3])
+    expect(db.xack("orders", "billing", *ids), 3)
+    expect(db.xpending("orders", "billing")["pending"], 0)
+    expect(db.xlen("orders"), 5)
+    expect(db.xtrim("orders", maxlen=2, approximate=False), 3)
+    expect([entry[0] for entry in db.xrevrange("orders")], ids[:2:-1])
+    expect(db.xinfo_stream("orders")["length"], 2)
+    expect([group["name"] for group in db.xinfo_groups("orders")], ["billing"])
+    db.delete("orders")
+
+
+def leaderboard(db):
+    players = {f"player {number}": number * 10 for number in range(100)}
+    expect(db.zadd("scores", players), 100)
+    expect(db.zincrby("scores", 955.5, "player 3"), 985.5)
+    top = [tuple(row) for row in db.zrevrange("scores", 0, 2, withscores=True)]
+    expect(top, [("player 99", 990.0), ("player 3", 985.5), ("player 98", 980.0)])
+    expect((db.zrevrank("scores", "player 3"), db.zrank("scores", "nobody")), (1, None))
+    expect(db.zscore("scores", "player 50"), 500.0)
+    expect(db.zrange("scores", 15, 35, byscore=True), ["player 2"])
+    expect(db.zrange("scores", 500, 0, byscore=True, desc=True, offset=0, num=2), ["player 50", "player 49"])
+    expect(db.zadd("scores", {"player 50": 1}, gt=True, ch=True), 0)
+    expect(db.zcount("scores", "(980", "+inf"), 2)
+    expect(db.zrangestore("best", "scores", 0, 9, desc=True), 10)
+    expect(db.zremrangebyrank("best", 0, 6), 7)
+    expect([tuple(row) for row in db.zpopmax("best", 1)], [("player 99", 990.0)])
+    expect(db.zunionstore("both", {"best": 2, "scores": 1}), 100)
+    expect(db.zscore("both", "player 3"), 2956.5)
+    expect(db.zcard("scores"), 100)
+    expect(len(list(db.zscan_iter("scores"))), 100)
+    db.delete("scores", "best", "both")
+
+
 def administration(db):
     assert db.ping()
     expect(db.echo("a b"), "a b")
@@ -178,6 +369,11 @@ def main():
             pipelines(db)
             iteration(db)
             subscriptions(db, port, protocol)
+            queues(db, port, protocol)
+            transactions(db, port, protocol)
+            hashes(db)
+            streams(db, port, protocol)
+            leaderboard(db)
             administration(db)
         pool(port, protocol)
         with redis.Redis(port=port, db=5, protocol=protocol) as other:

@@ -184,6 +184,46 @@ fn the_redis_crate_works_in_both_protocols() -> redis::RedisResult<()> {
 }
 
 #[test]
+fn the_redis_crate_waits_watches_and_reads_collections() -> redis::RedisResult<()> {
+    let process = Process::serving(&[]);
+    for protocol in ["resp2", "resp3"] {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/?protocol={protocol}", process.port))?;
+        let (mut connection, mut other) = (client.get_connection()?, client.get_connection()?);
+        // A consumer that waits for its producer.
+        let consumer = std::thread::spawn(move || -> redis::RedisResult<Vec<[String; 2]>> {
+            (0..100).map(|_| redis::Commands::blpop(&mut other, &["urgent", "jobs"], 20.0)).collect()
+        });
+        for n in 0..100 {
+            connection.rpush("jobs", n)?;
+        }
+        let jobs = consumer.join().expect("it does not panic")?;
+        assert_eq!(jobs, (0..100).map(|n| ["jobs".to_owned(), n.to_string()]).collect::<Vec<_>>());
+        // A transaction that is tried again because another client was quicker.
+        let (mut other, mut attempts) = (client.get_connection()?, 0);
+        let (sum,): (i64,) = redis::transaction(&mut connection, &["sum"], |connection, pipe| {
+            attempts += 1;
+            let old: Option<i64> = redis::Commands::get(connection, "sum")?;
+            if attempts == 1 {
+                other.set("sum", 40)?;
+            }
+            pipe.set("sum", old.unwrap_or(0) + 2).ignore().get("sum").query(connection)
+        })?;
+        assert_eq!((sum, attempts), (42, 2));
+        connection.hset("user", "name", "Ada")?;
+        let ttl: Vec<i64> =
+            redis::cmd("HEXPIRE").arg(&["user", "100", "FIELDS", "1", "name"]).query(&mut connection)?;
+        assert_eq!((ttl, connection.hget("user", "name")?.as_deref()), (vec![1], Some("Ada")));
+        for (member, score) in [("a", 1.0), ("b", 3.5), ("c", 2.0)] {
+            connection.zadd("board", member, score)?;
+        }
+        let best: Vec<(String, f64)> = redis::Commands::zrevrange_withscores(&mut connection, "board", 0, 1)?;
+        assert_eq!(best, [("b".to_owned(), 3.5), ("c".to_owned(), 2.0)]);
+        redis::cmd("FLUSHALL").exec(&mut connection)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn redis_py_works() {
     let Some(python) = std::env::var_os("ALEADB_PYTHON").filter(|path| !path.is_empty()) else {
         return skip("redis_py_works", "ALEADB_PYTHON names no Python with redis-py; scripts/test.sh provides one");

@@ -472,3 +472,20 @@ fn entries_are_waited_for_in_groups() {
         ),
     ]);
 }
+
+#[test]
+fn what_adds_nothing_wakes_nobody() {
+    play(&[
+        (r"3 XADD s 1-1 f v", r"$3\r\n1-1\r\n", &[]),
+        (r"0 XREAD BLOCK 0 STREAMS k s $ $", r"", &[]),
+        (r"3 SET k x", r"+OK\r\n", &[]),
+        (r"3 EXPIRE s 100", r":1\r\n", &[]),
+        (r"3 PERSIST s", r":1\r\n", &[]),
+        (r"3 XDEL s 1-1", r":1\r\n", &[]),
+        (
+            r"3 XADD s 2-1 f v",
+            r"$3\r\n2-1\r\n",
+            &[(0, r"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n")],
+        ),
+    ]);
+}

@@ -27,7 +27,7 @@ pub(super) mod outcome {
 /// Tells of entries that were deleted from a key.
 pub(super) fn deleted(ctx: &mut Ctx<'_>, event: &str, key: &[u8], removed: usize) {
     if removed > 0 {
-        ctx.changed(EventClass::Stream, event, key);
+        ctx.changed_in_place(EventClass::Stream, event, key);
         ctx.count_changes(removed - 1);
     }
 }
