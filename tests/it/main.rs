@@ -28,4 +28,5 @@ mod set;
 mod stream;
 mod string;
 mod transaction;
+mod watch;
 mod zset;

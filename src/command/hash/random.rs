@@ -39,7 +39,11 @@ fn parse(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
     match args.len() {
         3 => Ok((count, false)),
         4 if args.is(3, "WITHVALUES") => {
-            if count <= i64::MAX / 2 { Ok((count, true)) } else { Err(PAIRS_RANGE) }
+            if count <= i64::MAX / 2 {
+                Ok((count, true))
+            } else {
+                Err(PAIRS_RANGE)
+            }
         }
         _ => Err(ReplyError::SYNTAX),
     }
