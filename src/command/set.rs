@@ -2,7 +2,7 @@
 
 mod algebra;
 
-use super::collection::remove_emptied;
+use super::collection::{random_count, remove_emptied};
 use super::scan::{self, Walk};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
@@ -17,8 +17,6 @@ use crate::store::pack::Item;
 use crate::store::types::set::Policy;
 use crate::store::types::{Collection, Set};
 
-/// Members that SRANDMEMBER repeats at most: more than a reply of a gigabyte can hold.
-const REPEATS_MAX: u64 = 1 << 27;
 /// SPOP takes what stays out of the set, not what goes, if more than this many times as many go.
 const STAY_FACTOR: usize = 5;
 
@@ -399,16 +397,4 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     }
     Ok(Next::Done)
-}
-
-/// The count of a command that draws elements: negative for repetitions.
-// COMPAT: Redis takes any negative count, and then writes a reply until memory is short.
-pub(super) fn random_count(text: &[u8]) -> Result<i64, ReplyError> {
-    match num::parse_i64(text).ok_or(ReplyError::NOT_AN_INTEGER)? {
-        i64::MIN => Err(ReplyError::new(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        )),
-        count if count < 0 && count.unsigned_abs() > REPEATS_MAX => Err(ReplyError::new("ERR value is out of range")),
-        count => Ok(count),
-    }
 }

@@ -65,6 +65,15 @@ impl Side {
     }
 }
 
+fn is_sort(line: &Line) -> bool {
+    line.first().is_some_and(|name| name.to_ascii_lowercase().starts_with(b"sort"))
+}
+
+fn in_order(mut events: Events) -> Events {
+    events.sort();
+    events
+}
+
 #[test]
 fn events_match_those_of_redis() {
     let Some(pair) = Pair::start(&["--enable-debug-command", "yes"]) else { return };
@@ -81,8 +90,10 @@ fn events_match_those_of_redis() {
         for _ in 0..number("ALEADB_DIFF_STEPS", 4_000) as usize / BATCH {
             let lines: Vec<Line> = (0..BATCH).map(|_| generator.line()).collect();
             let (ours, theirs) = (subject.run(&lines), oracle.run(&lines));
-            for ((line, ours), theirs) in lines.iter().zip(&ours).zip(&theirs) {
+            for ((line, ours), theirs) in lines.iter().zip(ours).zip(theirs) {
                 some += theirs.len();
+                // SORT looks for the keys of its patterns in the order of the elements, and a set has none.
+                let (ours, theirs) = if is_sort(line) { (in_order(ours), in_order(theirs)) } else { (ours, theirs) };
                 assert_eq!(ours, theirs, "seed {seed}: {}", quoted(line));
             }
         }

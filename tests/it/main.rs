@@ -32,4 +32,5 @@ mod sort;
 mod stream;
 mod string;
 mod transaction;
+mod watch;
 mod zset;

@@ -476,3 +476,31 @@ fn a_stream_named_twice_is_read_on_by_a_group() {
         m.expect(&[(&format!("XREADGROUP GROUP g c {count} STREAMS s s s > > >"), &reply)]);
     }
 }
+
+#[test]
+fn a_stream_named_twice_gives_its_new_entries_once() {
+    let mut m = Memory::new();
+    m.expect(&[
+        ("XGROUP CREATE s g 0 MKSTREAM", r"+OK\r\n"),
+        ("XADD s 1-1 a 1", r"$3\r\n1-1\r\n"),
+        ("XADD s 2-1 a 2", r"$3\r\n2-1\r\n"),
+        (
+            "XREADGROUP GROUP g c COUNT 1 STREAMS s s s > > >",
+            r"*2\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\na\r\n$1\r\n2\r\n",
+        ),
+    ]);
+    // Nothing comes after the last id there can be.
+    m.expect(&[
+        ("DEL s", r":1\r\n"),
+        ("XGROUP CREATE s g 0 MKSTREAM", r"+OK\r\n"),
+        (
+            "XADD s 18446744073709551615-18446744073709551615 a 1",
+            r"$41\r\n18446744073709551615-18446744073709551615\r\n",
+        ),
+        (
+            "XREADGROUP GROUP g c NOACK STREAMS s s > >",
+            r"*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$41\r\n18446744073709551615-18446744073709551615\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ),
+        ("XREADGROUP GROUP g c STREAMS s s > >", r"*-1\r\n"),
+    ]);
+}

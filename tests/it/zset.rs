@@ -547,6 +547,9 @@ fn random_members_of_all_counts() {
             r"*4\r\n$1\r\nm\r\n$3\r\n1.5\r\n$1\r\nm\r\n$3\r\n1.5\r\n",
             r"*2\r\n*2\r\n$1\r\nm\r\n,1.5\r\n*2\r\n$1\r\nm\r\n,1.5\r\n",
         ),
+        // More repetitions than any reply could hold: Redis writes them until memory is short.
+        ("ZRANDMEMBER one -134217729", r"-ERR value is out of range\r\n", ""),
+        ("ZRANDMEMBER one -9223372036854775807 WITHSCORES", r"-ERR value is out of range\r\n", ""),
         ("ZRANDMEMBER one 5 WITHSCORES", r"*2\r\n$1\r\nm\r\n$3\r\n1.5\r\n", r"*1\r\n*2\r\n$1\r\nm\r\n,1.5\r\n"),
         ("ZRANDMEMBER k 3", r"*3\r\n$1\r\nc\r\n$1\r\nb\r\n$1\r\na\r\n", ""),
         (

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::write_item;
-use crate::base::num;
 use crate::base::prng::Prng;
+use crate::command::collection::random_count;
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -14,8 +14,6 @@ use crate::server::ctx::{Ctx, Next};
 use crate::store::pack::Item;
 use crate::store::types::hash::Hash;
 
-const COUNT_RANGE: ReplyError =
-    ReplyError::new("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 const PAIRS_RANGE: ReplyError = ReplyError::new("ERR value is out of range");
 
 /// Fields asked for are drawn one by one while they are less than one in so many; beyond that, all fields are walked.
@@ -37,15 +35,15 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// How many fields are asked for, and whether with their values.
 fn parse(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
-    let count = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-    if count == i64::MIN {
-        return Err(COUNT_RANGE);
-    }
+    let count = random_count(args.at(2))?;
     match args.len() {
         3 => Ok((count, false)),
         4 if args.is(3, "WITHVALUES") => {
-            let fits = (-i64::MAX / 2..=i64::MAX / 2).contains(&count);
-            if fits { Ok((count, true)) } else { Err(PAIRS_RANGE) }
+            if count <= i64::MAX / 2 {
+                Ok((count, true))
+            } else {
+                Err(PAIRS_RANGE)
+            }
         }
         _ => Err(ReplyError::SYNTAX),
     }

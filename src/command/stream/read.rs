@@ -132,14 +132,7 @@ fn timeout_ms(text: &[u8], now_ms: i64) -> Result<u64, ReplyError> {
     now_ms.checked_add(timeout_ms).map(|_| timeout).ok_or(TIMEOUT_TOO_LARGE)
 }
 
-/// Starts the reply of so many streams; each is a pair in RESP2, and a key with its value in RESP3.
-fn open(reply: &mut Reply<'_>, streams: usize) {
-    match reply.proto() {
-        Proto::Resp2 => reply.array(streams),
-        Proto::Resp3 => reply.map(streams),
-    }
-}
-
+/// Starts one stream's part of the reply: a pair in RESP2, a key with its value in RESP3.
 fn open_one(reply: &mut Reply<'_>, key: &[u8]) {
     if reply.proto() == Proto::Resp2 {
         reply.array(2);
@@ -232,11 +225,17 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if served.is_empty() {
         return line.wait_or_null(ctx, args, &[]);
     }
-    open(&mut ctx.reply, served.len());
+    let array = ctx.reply.open_array(served.len());
+    let mut answered = 0;
     for (key, from, consumer) in served {
         let reader = Reader { group, consumer, count: line.count, noack: line.noack, now_ms: ctx.now.unix_ms };
         let Ctx { server, reply, db, at, .. } = &mut *ctx;
         let mut stream = server.dbs[*db].write::<Stream>(key, *at)?.expect("it has just been there");
+        // A key that is named again may have nothing new any more.
+        if matches!(from, From::New) && !has_new(&stream, group) {
+            continue;
+        }
+        answered += 1;
         open_one(reply, key);
         let changes = match from {
             From::New => reader.read_new(&mut stream, reply),
@@ -245,7 +244,14 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         drop(stream);
         ctx.count_changes(changes);
     }
+    ctx.reply.close_pairs(array, answered);
     Ok(Next::Done)
+}
+
+/// Whether a stream has an entry that a group was not given yet. A group that is not there was given all.
+fn has_new(stream: &Stream, group: &[u8]) -> bool {
+    let last = stream.group(group).map_or(StreamId::MAX, |group| group.last_id);
+    last < stream.last_id() && stream.last().is_some_and(|entry| entry.id > last)
 }
 
 /// Makes the consumer in every group named, and finds the streams that have something for it.
@@ -264,22 +270,7 @@ fn prepare<'a>(
         let found = ctx.db().read::<Stream>(key, at)?.is_some();
         let Some(mut stream) = ctx.db().write::<Stream>(key, at)?.filter(|_| found) else { continue };
         let (id, made) = consumer_of(&mut stream, group, consumer, now_ms);
-        let last = stream.group(group).map_or(StreamId::MAX, |group| group.last_id);
-        let ready = match from {
-            From::New => {
-                // A stream that is named before takes its share first.
-                let is_same = |served: &&Served<'_>| served.0 == key && matches!(served.1, From::New);
-                match served.iter().filter(is_same).count() {
-                    0 => last < stream.last_id() && stream.last().is_some_and(|entry| entry.id > last),
-                    before if line.count > 0 => {
-                        let skipped = before.saturating_mul(line.count);
-                        last.next().is_some_and(|start| stream.range(start, StreamId::MAX).nth(skipped).is_some())
-                    }
-                    _ => false,
-                }
-            }
-            From::History(_) => true,
-        };
+        let ready = matches!(from, From::History(_)) || has_new(&stream, group);
         drop(stream);
         if made {
             tell_of_consumer(ctx, key);

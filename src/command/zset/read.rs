@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::range::By;
 use super::{open_entries, write_entry, write_member};
-use crate::base::num;
 use crate::base::prng::Prng;
+use crate::command::collection::random_count;
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -115,16 +115,11 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// The count of ZRANDMEMBER and whether scores are asked for.
 fn random_options(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
-    const TOO_LOW: ReplyError =
-        ReplyError::new("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
-    let count = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-    if count == i64::MIN {
-        return Err(TOO_LOW);
-    }
+    let count = random_count(args.at(2))?;
     match args.len() {
         3 => Ok((count, false)),
         4 if args.is(3, "WITHSCORES") => {
-            if count.unsigned_abs() > i64::MAX as u64 / 2 {
+            if count > i64::MAX / 2 {
                 return Err(ReplyError::new("ERR value is out of range"));
             }
             Ok((count, true))
