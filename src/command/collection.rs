@@ -1,6 +1,7 @@
 //! What the families of collections share: the refusal of a key of another type, the counts of random
 //! elements, and the end of an emptied one.
 
+use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::Ctx;
