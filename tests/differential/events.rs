@@ -1,5 +1,6 @@
 //! Compares the events about keys: the same generated lines must cause the same ones, in the same order.
 
+use crate::compare::full_name;
 use crate::generate::{Generator, Line};
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, encode};
@@ -81,8 +82,13 @@ fn events_match_those_of_redis() {
         for _ in 0..number("ALEADB_DIFF_STEPS", 4_000) as usize / BATCH {
             let lines: Vec<Line> = (0..BATCH).map(|_| generator.line()).collect();
             let (ours, theirs) = (subject.run(&lines), oracle.run(&lines));
-            for ((line, ours), theirs) in lines.iter().zip(&ours).zip(&theirs) {
+            for ((line, mut ours), mut theirs) in lines.iter().zip(ours).zip(theirs) {
                 some += theirs.len();
+                if full_name(line).starts_with("sort") {
+                    // What the elements of a set lead to is missed in the order of the hash table.
+                    ours.sort();
+                    theirs.sort();
+                }
                 assert_eq!(ours, theirs, "seed {seed}: {}", quoted(line));
             }
         }
