@@ -1,6 +1,5 @@
 //! Compares the events about keys: the same generated lines must cause the same ones, in the same order.
 
-use crate::compare::full_name;
 use crate::generate::{Generator, Line};
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, encode};
