@@ -4,8 +4,8 @@
 //! - A key is known while somebody waits for it, and no longer.
 //! - A client has one place at most in the queues of a key, however often it named the key.
 //! - Within a queue, clients stand in the order in which they began to wait; a client that is run and cannot be served
-//!   keeps its place. (COMPAT: Redis moves it to the end of the queues of all its keys, so that a client of several streams
-//!   may see another one served that came later. Whoever has waited longest being served first is what Redis documents.)
+//!   keeps its place. COMPAT: Redis moves it to the end of the queues of all its keys, so that of two consumers of a group
+//!   the later one may be served first. That the one who has waited longest comes first is what Redis documents.
 //! - Ready keys stand in the order in which they became ready, none twice.
 //! - To begin to wait, to stop (from the middle of a queue too), to note a key as ready and to find the next client all
 //!   cost O(1) per key named.
