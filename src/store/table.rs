@@ -550,7 +550,7 @@ impl<E: Entry> Table<E> {
         (index & !(count - 1), count)
     }
 
-    /// Merges the segment at `index` with its buddy if both are nearly empty, and halves the directory when it can.
+    /// Merges the segment at `index` with its buddy if both are nearly empty and the entries fit one, and halves the directory when it can.
     fn try_merge(&mut self, index: usize) {
         let cell = self.cells[index];
         let depth = cell.depth();
@@ -569,19 +569,9 @@ impl<E: Entry> Table<E> {
         if entries >= MERGE_BELOW {
             return;
         }
-        let mut parent = Segment::allocate(depth - 1);
-        for segment in pair {
-            // SAFETY: as above; each is freed only after its entries have moved.
-            for ptr in unsafe { segment.as_ref() }.pointers() {
-                let hash = self.hash_of(ptr);
-                let home = home_of(address_of(hash), depth - 1);
-                // SAFETY: the parent is ours alone until it enters the directory.
-                let placed = unsafe { parent.as_mut() }.insert(home, tag_of(hash), ptr);
-                assert!(placed.is_some(), "a third of a segment always fits");
-            }
-            // SAFETY: its entries live in the parent now, and the cells are overwritten below.
-            unsafe { Segment::free(segment) };
-        }
+        let Some(parent) = self.merged(pair, depth - 1) else { return };
+        // SAFETY: their entries live in the parent now, and the cells are overwritten below.
+        pair.into_iter().for_each(|segment| unsafe { Segment::free(segment) });
         for i in start.min(buddy_start)..start.min(buddy_start) + 2 * count {
             self.cells[i] = Cell::new(parent, depth - 1);
         }
@@ -592,6 +582,26 @@ impl<E: Entry> Table<E> {
                 self.halve();
             }
         }
+    }
+
+    /// A segment of this depth with the entries of two. `None` if they lie too close together, as what is left does
+    /// when entries are removed in the order of their addresses; a later removal tries again.
+    fn merged(&self, pair: [NonNull<Segment>; 2], depth: u32) -> Option<NonNull<Segment>> {
+        let mut parent = Segment::allocate(depth);
+        for segment in pair {
+            // SAFETY: both are live segments of this table.
+            for ptr in unsafe { segment.as_ref() }.pointers() {
+                let hash = self.hash_of(ptr);
+                // SAFETY: the parent is ours alone until it enters the directory.
+                let placed = unsafe { parent.as_mut() }.insert(home_of(address_of(hash), depth), tag_of(hash), ptr);
+                if placed.is_none() {
+                    // SAFETY: nobody else knows it; a segment does not own what it points to.
+                    unsafe { Segment::free(parent) };
+                    return None;
+                }
+            }
+        }
+        Some(parent)
     }
 
     fn halve(&mut self) {
@@ -925,6 +935,31 @@ mod tests {
                 assert_eq!(match_tags::<9>(&line, tag), match_tags_naive::<9>(&line, tag));
                 assert_eq!(match_tags::<8>(&line, tag), match_tags_naive::<8>(&line, tag));
             }
+        }
+    }
+
+    #[test]
+    fn entries_may_be_removed_in_the_order_of_a_walk() {
+        for per_step in [1, 7, 50] {
+            let mut table = table();
+            (0..40_000).for_each(|n| insert(&mut table, n));
+            let (mut cursor, mut left) = (0, 40_000);
+            loop {
+                let mut seen = Vec::new();
+                for _ in 0..per_step {
+                    cursor = table.scan(cursor, |item| seen.push(item.0.1));
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+                left -= seen.into_iter().filter(|&n| remove(&mut table, n)).count();
+                assert_eq!(table.len(), left);
+                if cursor == 0 {
+                    break;
+                }
+            }
+            table.check_invariants();
+            assert_eq!((left, table.segments), (0, 1));
         }
     }
 
