@@ -91,6 +91,7 @@ const CONFINED: &[Confined] = &[
             "src/store/entry.rs",
             "src/store/pack/",
             "src/store/table.rs",
+            "src/store/table_tests.rs",
             "src/store/types/",
         ],
         why: "only system calls and the store's leaves",
@@ -110,10 +111,8 @@ struct Confined {
 const FILE_LINES_MAX: usize = 900;
 
 /// Longer files: how long they may be, and why. The numbers only go down.
-const LONG_FILES: &[(&str, usize, &str)] = &[
-    ("src/base/num.rs", 950, "half of it is tables of hand-checked conversions"),
-    ("src/store/table.rs", 1070, "the hash table and its growth share private invariants, and its tests their twin"),
-];
+const LONG_FILES: &[(&str, usize, &str)] =
+    &[("src/base/num.rs", 950, "half of it is tables of hand-checked conversions")];
 
 /// Columns a line may have; rustfmt keeps code below 120, but leaves text alone. Wire bytes in tests may be longer: a
 /// reply that is broken into lines can no longer be compared with what a terminal shows.
