@@ -227,9 +227,20 @@ impl<'o> Reply<'o> {
     pub fn double(&mut self, value: f64) {
         match self.proto {
             Proto::Resp2 => {
-                let mut text = Vec::with_capacity(24);
-                num::write_f64(&mut text, value);
-                self.bulk(&text);
+                // The text goes where it stays but for its header, whose length follows from the text's: one or two digits.
+                let tail = &mut self.out.tail;
+                let start = tail.len();
+                num::write_f64(tail, value);
+                let length = tail.len() - start;
+                let header_bytes = if length < 10 { 4 } else { 5 };
+                tail.resize(start + header_bytes + length, 0);
+                tail.copy_within(start..start + length, start + header_bytes);
+                let mut digits = itoa::Buffer::new();
+                let header = &mut tail[start..start + header_bytes];
+                header[0] = b'$';
+                header[1..header_bytes - 2].copy_from_slice(digits.format(length).as_bytes());
+                header[header_bytes - 2..].copy_from_slice(b"\r\n");
+                tail.extend_from_slice(b"\r\n");
             }
             Proto::Resp3 => {
                 let tail = &mut self.out.tail;
