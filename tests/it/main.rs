@@ -24,6 +24,7 @@ mod list;
 mod memory_command;
 mod notify;
 mod pubsub;
+mod reactive;
 mod set;
 mod stream;
 mod string;

@@ -375,7 +375,7 @@ fn cpu(r: &mut Report<'_>) {
 }
 
 fn commandstats(r: &mut Report<'_>) {
-    for command in command::all() {
+    for command in command::all().iter().chain(command::derived()) {
         command_line(r, command);
         command.subcommands.iter().for_each(|sub| command_line(r, sub));
     }
