@@ -655,7 +655,7 @@ impl Reactor {
             let session = &self.server.sessions[index];
             let limit = limit_of(limits, session);
             let idle = timeout_ms > 0
-                && !session.subscribed
+                && !self.server.is_listening(index)
                 && session.blocked.is_none()
                 && now_ms - session.active_ms > timeout_ms;
             let soft = limit.soft_bytes > 0 && conn.out.len() as u64 > limit.soft_bytes;

@@ -191,8 +191,8 @@ impl Server {
         server
     }
 
-    /// Empties a database. O(1), but for the keys that somebody watches or waits for, or that queries name: the helper thread frees what was in
-    /// it.
+    /// Empties a database. O(1), but for the keys that somebody watches or waits for, or that queries name: the helper thread
+    /// frees what was in it.
     pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
         self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
         self.touch_queries_of(index);
