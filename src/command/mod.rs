@@ -60,6 +60,7 @@ const FAMILIES: &[&[Spec]] = &[
     database::ROWS,
     pubsub::ROWS,
     transaction::ROWS,
+    reactive::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,

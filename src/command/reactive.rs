@@ -1,10 +1,10 @@
-//! Live queries: `X.WATCH` and `X.UNWATCH` for every command `X` that only reads keys. There are no rows for them: the rows of
-//! those commands are what they are derived from.
+//! Live queries: `X.WATCH` and `X.UNWATCH` for every command `X` that only reads keys, and what there is to know of them. The
+//! two have no rows: the rows of those commands are what they are derived from.
 //!
 //! The engine evaluates the queries when keys change; who watches what is `feature::reactive`'s.
 
 use super::keyspec::Begin;
-use super::spec::{Access, Flags, Outcome, Spec};
+use super::spec::{Access, Category, Flags, Group, Outcome, Spec};
 use super::{Command, lookup};
 use crate::feature::reactive::{Line, is_label, parse_fingerprint};
 use crate::resp::args::Args;
@@ -18,6 +18,22 @@ const SINCE: &str = "0.1.0";
 
 // COMPAT: DiceDB's text, which has no code word.
 const BAD_FINGERPRINT: ReplyError = ReplyError::new("invalid fingerprint");
+
+/// The rows.
+pub const ROWS: &[Spec] = &[
+    Spec::new("WATCH.LIST", 1, LOOK, list).group(Group::Generic, Category::NONE, SINCE).doc(
+        "Lists the queries that the connection watches: fingerprint, database, number of watchers, command line.",
+        "O(N log N) for N queries",
+        "",
+    ),
+    Spec::new("WATCH.STATS", 1, LOOK.with(Flags::FAST), stats).group(Group::Generic, Category::NONE, SINCE).doc(
+        "Counts watched queries, those who watch them, and what was pushed.",
+        "O(1)",
+        "",
+    ),
+];
+
+const LOOK: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 
 /// The rows of a command's `.WATCH` and `.UNWATCH`, if it can be watched: it only reads, and its line names every key that it
 /// reads. Called once for each row, when the names are put in order; what is made lives as long as the process.
@@ -106,6 +122,42 @@ pub(super) fn unwatch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let fingerprint = parse_fingerprint(args.at(1)).ok_or(BAD_FINGERPRINT)?;
     ctx.server.unwatch_query(ctx.client, fingerprint);
     ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let Ctx { server, client, reply, .. } = ctx;
+    let mut queries: Vec<_> = server.reactive.of(*client).collect();
+    queries.sort_by_cached_key(|query| (query.db(), query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
+    reply.array(queries.len());
+    for query in queries {
+        reply.array(4);
+        reply.bulk_integer(i64::from(query.fingerprint()));
+        reply.integer(query.db() as i64);
+        reply.integer(query.subscribers().len() as i64);
+        reply.array(query.line().iter().count());
+        query.line().iter().for_each(|arg| reply.bulk(arg));
+    }
+    Ok(Next::Done)
+}
+
+fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let Ctx { server, reply, .. } = ctx;
+    let (reactive, stats) = (&server.reactive, &server.stats);
+    let rows = [
+        ("clients", reactive.clients() as u64),
+        ("watches", reactive.watches() as u64),
+        ("queries", reactive.queries() as u64),
+        ("keys", reactive.keys() as u64),
+        ("evaluations", stats.watch_evaluations),
+        ("frames", stats.watch_frames),
+        ("frames_superseded", stats.watch_frames_superseded),
+    ];
+    reply.map(rows.len());
+    for (name, count) in rows {
+        reply.bulk_str(name);
+        reply.integer(count as i64);
+    }
     Ok(Next::Done)
 }
 

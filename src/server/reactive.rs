@@ -86,7 +86,7 @@ impl Server {
             self.stats.watch_frames += 1;
             return out.push_shared(frame);
         }
-        self.stats.watch_frames_dropped += u64::from(self.reactive.hold(client, query, frame));
+        self.stats.watch_frames_superseded += u64::from(self.reactive.hold(client, query, frame));
         self.sessions[client].held_back = self.reactive.holds(client);
     }
 

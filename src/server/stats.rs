@@ -104,7 +104,7 @@ pub struct Stats {
     /// Results of watched queries handed to their watchers' outputs.
     pub watch_frames: u64,
     /// Results that a slow reader was not sent, because a newer one of the same query had come.
-    pub watch_frames_dropped: u64,
+    pub watch_frames_superseded: u64,
     /// Times a watched query was evaluated because of a change.
     pub watch_evaluations: u64,
     /// Counts by command id.

@@ -317,6 +317,29 @@ fn reset_and_kill_end_watches_at_once() {
 }
 
 #[test]
+fn watches_can_be_listed_and_counted() {
+    let mut it = Watched::new();
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        ("WATCH.LIST", r"*0\r\n"),
+        ("WATCH.STATS extra", r"-ERR wrong number of arguments for \'watch.stats\' command\r\n"),
+    ]);
+    ["GET.WATCH k2", "get.watch k1", "SELECT 1", "GET.WATCH k1"].map(|line| it.watch(line));
+    it.write("GET.WATCH k1");
+    let row = |fingerprint: &str, db: u32, watchers: u32, key: &str| {
+        let line = format!("{}{}", bulk("GET"), bulk(key));
+        format!(r"*4\r\n{}:{db}\r\n:{watchers}\r\n*2\r\n{line}", bulk(fingerprint))
+    };
+    let rows = [row("1207366008", 0, 2, "k1"), row("605425024", 0, 1, "k2"), row("1207366008", 1, 1, "k1")];
+    assert_eq!(it.watch("WATCH.LIST"), format!(r"*3\r\n{}", rows.concat()));
+    it.write("SET k1 v");
+    let counts = [("clients", 2), ("watches", 4), ("queries", 3), ("keys", 3), ("evaluations", 1), ("frames", 2)];
+    let counts = counts.map(|(name, count)| format!(r"{}:{count}\r\n", bulk(name))).concat();
+    assert_eq!(it.watch("WATCH.STATS"), format!(r"*14\r\n{counts}{}:0\r\n", bulk("frames_superseded")));
+    assert!(it.watch("INFO clients").contains(r"live_query_watches:4\r\nlive_queries:3\r\n"));
+}
+
+#[test]
 fn limits_refuse_new_watches_and_none_that_exist() {
     let mut it = Watched::new();
     it.write("CONFIG SET watch-max-per-client 2 watch-max-total 3");
