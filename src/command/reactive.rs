@@ -22,7 +22,7 @@ const BAD_FINGERPRINT: ReplyError = ReplyError::new("invalid fingerprint");
 /// The rows.
 pub const ROWS: &[Spec] = &[
     Spec::new("WATCH.LIST", 1, LOOK, list).group(Group::Generic, Category::NONE, SINCE).doc(
-        "Lists the queries that the connection watches: fingerprint, database, number of watchers, command line.",
+        "Lists the connection's watched queries: fingerprint, database, watchers, line.",
         "O(N log N) for N queries",
         "",
     ),

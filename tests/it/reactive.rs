@@ -324,7 +324,9 @@ fn watches_can_be_listed_and_counted() {
         ("WATCH.LIST", r"*0\r\n"),
         ("WATCH.STATS extra", r"-ERR wrong number of arguments for \'watch.stats\' command\r\n"),
     ]);
-    ["GET.WATCH k2", "get.watch k1", "SELECT 1", "GET.WATCH k1"].map(|line| it.watch(line));
+    for line in ["GET.WATCH k2", "get.watch k1", "SELECT 1", "GET.WATCH k1"] {
+        it.watch(line);
+    }
     it.write("GET.WATCH k1");
     let row = |fingerprint: &str, db: u32, watchers: u32, key: &str| {
         let line = format!("{}{}", bulk("GET"), bulk(key));
@@ -420,7 +422,9 @@ mod regressions {
         let mut it = Watched::new();
         it.write("MSET a 1 b 2");
         it.write("ZADD board 1 m");
-        ["GET.WATCH a", "MGET.WATCH a b", "ZCARD.WATCH board", "GET.WATCH none"].map(|line| it.watch(line));
+        for line in ["GET.WATCH a", "MGET.WATCH a b", "ZCARD.WATCH board", "GET.WATCH none"] {
+            it.watch(line);
+        }
         let pushed = it.write("FLUSHDB");
         assert_eq!(pushed.matches("*3").count(), 3, "{pushed}");
         assert!(pushed.contains(r"$-1\r\n$-1") && pushed.contains(r":0\r\n"));

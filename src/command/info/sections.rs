@@ -1,7 +1,8 @@
 //! What each section of INFO says. Names and order are those of Redis 8.2; a part of Redis that does not exist here
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
-//! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in Stats, and the section Expiry.
+//! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in
+//! Stats, and the section Expiry.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
