@@ -106,7 +106,10 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.session().name = name.to_vec();
     }
     if let Some(proto) = asked.proto {
-        ctx.session().proto = proto;
+        let before = std::mem::replace(&mut ctx.session().proto, proto);
+        if before != proto && ctx.session().held_back {
+            ctx.server.renew_held(ctx.client);
+        }
         ctx.reply.set_proto(proto);
     }
     let id = ctx.session().id;
@@ -207,6 +210,7 @@ fn quit(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let authenticated = ctx.server.config.requirepass.is_empty();
     ctx.server.unsubscribe_all(ctx.client);
+    ctx.server.forget_queries(ctx.client);
     ctx.server.discard_transaction(ctx.client);
     let session = ctx.session();
     // COMPAT: what SETINFO told about the library stays.

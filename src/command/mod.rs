@@ -1,6 +1,7 @@
 //! Every command: its row and its handler, by family; and the way from a name to its row.
 //!
-//! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands.
+//! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands. The names of live
+//! queries, `GET.WATCH` and the like, are derived from the rows of what can be watched.
 
 pub mod admin;
 pub mod bitmap;
@@ -27,6 +28,7 @@ pub mod list;
 pub mod memory;
 pub mod object;
 pub mod pubsub;
+pub mod reactive;
 pub mod readme;
 pub mod scan;
 pub mod set;
@@ -62,6 +64,7 @@ const FAMILIES: &[&[Spec]] = &[
     database::ROWS,
     pubsub::ROWS,
     transaction::ROWS,
+    reactive::ROWS,
     connection::ROWS,
     client::ROWS,
     admin::ROWS,
@@ -88,7 +91,10 @@ pub struct Command {
 
 /// The way from names to commands: open addressing over folded names.
 struct Registry {
+    /// Those of the rows, then those derived from them.
     commands: Vec<Command>,
+    /// How many of them have a row.
+    rows: usize,
     count: usize,
     /// At most half full.
     slots: Vec<Slot>,
@@ -156,7 +162,7 @@ fn registry() -> &'static Registry {
             count += 1;
             count - 1
         };
-        let commands: Vec<Command> = FAMILIES
+        let mut commands: Vec<Command> = FAMILIES
             .iter()
             .flat_map(|rows| rows.iter())
             .map(|spec| {
@@ -175,6 +181,12 @@ fn registry() -> &'static Registry {
                 Command { spec, id, full_name, subcommands }
             })
             .collect();
+        let rows = commands.len();
+        let derived = FAMILIES.iter().flat_map(|rows| rows.iter()).filter_map(reactive::derived).flatten();
+        commands.extend(derived.map(|spec| {
+            let full_name = spec.name.to_ascii_lowercase();
+            Command { spec, id: number(), full_name, subcommands: Vec::new() }
+        }));
         let mut slots = vec![Slot::default(); (2 * commands.len()).next_power_of_two().max(1024)];
         for (index, command) in commands.iter().enumerate() {
             let ends = Ends::of(command.spec.name.as_bytes());
@@ -184,7 +196,7 @@ fn registry() -> &'static Registry {
             }
             slots[at] = Slot { ends, command: index as u32 + 1 };
         }
-        Registry { commands, count, slots }
+        Registry { commands, rows, count, slots }
     })
 }
 
@@ -210,9 +222,16 @@ pub fn lookup_subcommand(command: &'static Command, name: &[u8]) -> Option<&'sta
     command.subcommands.iter().find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// Every command, subcommands inside theirs.
+/// Every command that has a row, subcommands inside theirs.
 pub fn all() -> &'static [Command] {
-    &registry().commands
+    let Registry { commands, rows, .. } = registry();
+    &commands[..*rows]
+}
+
+/// Every command that is derived from another's row.
+pub fn derived() -> &'static [Command] {
+    let Registry { commands, rows, .. } = registry();
+    &commands[*rows..]
 }
 
 /// How many commands and subcommands there are: one more than the highest `id`.

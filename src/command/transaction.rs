@@ -1,5 +1,6 @@
 //! Transactions: the rows and the handlers below. What is queued is `server::transaction`'s; the engine queues and runs it.
 
+use super::reactive;
 use super::spec::{Access, Category, Flags, Group, Handler, KeySpec, Outcome, Spec};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -31,7 +32,12 @@ pub const ROWS: &[Spec] = &[
         "O(1) for every key.",
         "key [key ...]",
     ),
-    row("UNWATCH", 1, QUICK, "2.2.0", unwatch).doc("Forgets the watched keys.", "O(1)", ""),
+    // COMPAT: Redis takes no argument. With one it is DiceDB's command, which ends the watch of a query.
+    row("UNWATCH", -1, QUICK, "2.2.0", unwatch).doc(
+        "Forgets the watched keys, or ends the watch of a query.",
+        "O(1)",
+        "[fingerprint]",
+    ),
 ];
 
 const fn row(name: &'static str, arity: i32, flags: Flags, since: &'static str, handler: Handler) -> Spec {
@@ -94,7 +100,13 @@ fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     done(ctx)
 }
 
-fn unwatch(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.server.unwatch(ctx.client);
-    done(ctx)
+fn unwatch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    match args.len() {
+        1 => {
+            ctx.server.unwatch(ctx.client);
+            done(ctx)
+        }
+        2 => reactive::unwatch(ctx, args),
+        _ => Err(ReplyError::arity(&ctx.command.full_name)),
+    }
 }

@@ -253,6 +253,22 @@ directives! {
     },
     "client-output-buffer-limit", Runtime, limits;
 
+    /// Queries one client may watch; 0 means no limit.
+    watch_max_per_client: u64 = 1_000_000,
+    "watch-max-per-client", Runtime, int(0, i64::MAX);
+
+    /// Queries all clients together may watch; 0 means no limit.
+    watch_max_total: u64 = 10_000_000,
+    "watch-max-total", Runtime, int(0, i64::MAX);
+
+    /// Bytes of a watched query's result above which an error that tells its length is pushed instead; 0 means no limit.
+    watch_result_bytes_max: u64 = 16 << 20,
+    "watch-result-bytes-max", Runtime, memory(0);
+
+    /// Bytes of unsent output above which a watcher is sent only the newest result of each query, once it has caught up.
+    watch_output_threshold: u64 = 256 << 10,
+    "watch-output-threshold", Runtime, memory(0);
+
     /// Bytes of memory above which commands that need more are refused; 0 means no limit.
     maxmemory: u64 = 0,
     "maxmemory", Runtime, memory(0);

@@ -93,20 +93,20 @@ pub fn execute(
     if next != Next::Block {
         call::count(server, client, command, started_ns);
     }
-    if server.waits.has_ready() {
+    if server.is_unsettled() {
         settle_for(server, client, out, now, started_ns);
     }
     Ran::Now(next)
 }
 
-/// Serves those whose keys a client's command has made ready. What that publishes to the client itself comes before the
-/// reply to its next command.
+/// Does what a client's command has made necessary. What that sends to the client itself comes before the reply to its next
+/// command.
 #[cold]
 fn settle_for(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: &mut u64) {
     let posted = server.outbox.len();
     settle::serve(server, now, started_ns);
-    if server.sessions[client].subscribed {
-        server.outbox.deliver(client, posted, out);
+    if server.outbox.len() > posted && server.is_listening(client) {
+        server.deliver_own(client, posted, out);
     }
 }
 
@@ -152,7 +152,7 @@ fn run(
         settle_muted(server, client, out, mark, out_of_band);
     }
     if server.outbox.len() > posted && server.sessions[client].subscribed {
-        server.outbox.deliver(client, posted, out);
+        server.deliver_own(client, posted, out);
     }
     next
 }
@@ -194,7 +194,9 @@ fn log_attack(server: &mut Server, client: usize, now: Now) {
 
 /// The row of a command line. The error is for names that have none.
 fn find(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Command, ReplyError> {
-    let Some(command) = named else { return Err(unknown_command(args)) };
+    let Some(command) = named else {
+        return Err(command::reactive::refusal(args.at(0)).unwrap_or_else(|| unknown_command(args)));
+    };
     let command = match args.get(1) {
         Some(name) if !command.subcommands.is_empty() => match command::lookup_subcommand(command, name) {
             Some(sub) => sub,

@@ -1,12 +1,13 @@
 //! What follows a command, before anybody's next one: the clients are served that waited for the keys it changed.
 //!
-//! Key events and the marks on watched keys come first; handlers make them as they go. Then come the keys that became
-//! ready, in that order, and for each its clients in the order in which they began to wait. A client is served by running
-//! its command again, whole, at its place in the client's stream of commands; what that changes may make further keys
-//! ready, which come last. Nothing is run for a client that is about to be disconnected: it is in no queue any more.
+//! Key events and the marks on watched keys come first; handlers make them as they go. Then come the live queries that name
+//! such keys, after this command and after each that follows from it. Then come the keys that became ready, in that order,
+//! and for each its clients in the order in which they began to wait. A client is served by running its command again,
+//! whole, at its place in the client's stream of commands; what that changes may make further keys ready, which come last.
+//! Nothing is run for a client that is about to be disconnected: it is in no queue any more.
 
 use super::call::{self, Called};
-use super::dispatch;
+use super::{dispatch, reactive};
 use crate::base::clock::Now;
 use crate::feature::blocking::{KeyId, WaitFor};
 use crate::resp::out::Out;
@@ -15,10 +16,12 @@ use crate::server::Server;
 use crate::server::ctx::{Next, Way};
 use crate::server::session::{Blocked, ClientRef};
 
-/// Serves the clients whose keys have become ready. Their replies are posted to the outbox, and they are noted as resumed.
+/// Evaluates the queries that were touched, and serves the clients whose keys have become ready. The replies are posted to
+/// the outbox, and those clients are noted as resumed.
 ///
 /// Keys for which CLIENT PAUSE holds a client back stay ready.
 pub fn serve(server: &mut Server, now: Now, started_ns: &mut u64) {
+    reactive::evaluate(server, now);
     let mut held = Vec::new();
     while let Some(key) = server.waits.take_ready() {
         if serve_key(server, key, now, started_ns) {
@@ -100,12 +103,13 @@ fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64)
         out = Out::default();
     }
     if server.outbox.len() > posted && server.sessions[client].subscribed {
-        server.outbox.deliver(client, posted, &mut out);
+        server.deliver_own(client, posted, &mut out);
     }
     server.outbox.reply(client, out);
     server.stop_waiting(client);
     let id = server.sessions[client].id;
     server.resumed.push(ClientRef { index: client, id });
+    reactive::evaluate(server, now);
     Again::Answered
 }
 

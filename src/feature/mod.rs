@@ -2,4 +2,5 @@
 
 pub mod blocking;
 pub mod pubsub;
+pub mod reactive;
 pub mod transaction;

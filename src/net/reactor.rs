@@ -476,7 +476,7 @@ impl Reactor {
     fn deliver_posts(&mut self) {
         let mut outbox = std::mem::take(&mut self.server.outbox);
         let limits = self.server.config.client_output_buffer_limit;
-        for (index, text) in outbox.posts() {
+        for (index, text, query) in outbox.posts() {
             let (conn, session) = (&mut self.conns[index], &self.server.sessions[index]);
             let hard_bytes = limit_of(limits, session).hard_bytes;
             if session.closing {
@@ -487,11 +487,15 @@ impl Reactor {
             {
                 conn.out.give_buffer(buffer);
             }
-            conn.out.push_shared(text);
             if !conn.flushing {
                 conn.flushing = true;
                 self.flush.push(index);
             }
+            if let Some(query) = query {
+                self.server.hand_over(index, query, text, &mut conn.out);
+                continue;
+            }
+            conn.out.push_shared(text);
             if hard_bytes > 0 && conn.out.len() as u64 > hard_bytes {
                 log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
                 self.server.stats.output_limit_disconnections += 1;
@@ -611,7 +615,7 @@ impl Reactor {
         self.timers_behind = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
-        if self.server.waits.has_ready() {
+        if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);
         }
@@ -651,7 +655,7 @@ impl Reactor {
             let session = &self.server.sessions[index];
             let limit = limit_of(limits, session);
             let idle = timeout_ms > 0
-                && !session.subscribed
+                && !self.server.is_listening(index)
                 && session.blocked.is_none()
                 && now_ms - session.active_ms > timeout_ms;
             let soft = limit.soft_bytes > 0 && conn.out.len() as u64 > limit.soft_bytes;
@@ -747,7 +751,7 @@ fn waits_for_keys(session: &Session) -> bool {
 
 /// Sends what a client has been answered. True if the kernel takes more at once.
 fn send_replies(server: &mut Server, index: usize, conn: &mut Conn, pool: &mut Vec<Vec<u8>>, now: Now) -> bool {
-    let Server { sessions, stats, config, kills, .. } = server;
+    let Server { sessions, stats, kills, .. } = server;
     let session = &mut sessions[index];
     conn.flushing = false;
     if session.killed {
@@ -772,6 +776,11 @@ fn send_replies(server: &mut Server, index: usize, conn: &mut Conn, pool: &mut V
             }
         }
     }
+    if session.held_back {
+        server.release_held(index, &mut conn.out);
+    }
+    let Server { sessions, stats, config, kills, .. } = server;
+    let session = &mut sessions[index];
     let left = conn.out.len();
     if left == 0 {
         let buffer = conn.out.take_buffer();

@@ -52,6 +52,11 @@ impl<'a> Args<'a> {
         Args { spans: &self.spans[index.min(self.spans.len())..], ..self }
     }
 
+    /// The arguments before an index as a line of their own.
+    pub fn up_to(self, index: usize) -> Args<'a> {
+        Args { spans: &self.spans[..index.min(self.spans.len())], ..self }
+    }
+
     /// True if the argument equals a keyword, in any case.
     #[inline]
     pub fn is(&self, index: usize, keyword: &str) -> bool {

@@ -97,6 +97,18 @@ impl Out {
         })
     }
 
+    /// The bytes to send, in one piece. Nothing of them may have been sent.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        debug_assert_eq!(self.sent, 0);
+        if self.chunks.is_empty() {
+            return self.tail;
+        }
+        let mut bytes = Vec::with_capacity(self.len());
+        self.chunks.drain(..).for_each(|chunk| bytes.extend_from_slice(chunk.bytes()));
+        bytes.extend_from_slice(&self.tail);
+        bytes
+    }
+
     /// A mark to cut back to with [`Out::truncate`].
     pub fn mark(&self) -> Mark {
         Mark { chunks: self.chunks.len(), tail: self.tail.len() }

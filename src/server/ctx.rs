@@ -42,6 +42,8 @@ pub enum Way {
     Queued,
     /// Its client waits for keys, and one of them has changed.
     Again,
+    /// It is a query, evaluated for those who watch it.
+    Watched,
 }
 
 /// A running command's view of the server.
@@ -156,9 +158,10 @@ impl<'a> Ctx<'a> {
         self.server.stats.dirty += changes as u64;
     }
 
-    /// False inside a transaction, where a command that would wait answers at once as if it had waited in vain.
+    /// False inside a transaction and for a watched query, where a command that would wait answers at once as if it had
+    /// waited in vain.
     pub fn may_block(&self) -> bool {
-        self.way != Way::Queued
+        matches!(self.way, Way::Sent | Way::Again)
     }
 
     /// True when a command that waited runs again because one of its keys has changed.

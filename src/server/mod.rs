@@ -3,6 +3,7 @@
 pub mod ctx;
 pub mod lag;
 pub mod outbox;
+pub mod reactive;
 pub mod session;
 pub mod stats;
 pub mod transaction;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::config::file::Sources;
 use crate::feature::blocking::Waits;
 use crate::feature::pubsub::Hub;
+use crate::feature::reactive::Reactive;
 use crate::feature::transaction::Watches;
 use crate::store::db::{Db, Noting};
 use crate::store::entry::Entry;
@@ -109,6 +111,8 @@ pub struct Server {
     pub resumed: Vec<ClientRef>,
     /// Who subscribed to what.
     pub hub: Hub,
+    /// Whose queries are live.
+    pub reactive: Reactive,
     /// Published messages, and replies to clients that waited, that have not reached their receivers' outputs yet.
     pub outbox: Outbox,
     /// What the databases note on their own.
@@ -172,6 +176,7 @@ impl Server {
             asked_wait: None,
             resumed: Vec::new(),
             hub: Hub::default(),
+            reactive: Reactive::default(),
             outbox: Outbox::default(),
             noting: Noting::default(),
             stats: Stats::new(crate::command::count()),
@@ -186,10 +191,11 @@ impl Server {
         server
     }
 
-    /// Empties a database. O(1), but for the keys that somebody watches or waits for: the helper thread frees what was in
-    /// it.
+    /// Empties a database. O(1), but for the keys that somebody watches or waits for, or that queries name: the helper thread
+    /// frees what was in it.
     pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
         self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
+        self.touch_queries_of(index);
         let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
         self.dbs[index].inherit(&old);
         let keys = old.len();
@@ -204,7 +210,9 @@ impl Server {
     /// them.
     pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
         let before = [first, second].map(|db| self.live_watched(db, now));
+        [first, second].into_iter().for_each(|db| self.touch_queries_of(db));
         self.dbs.swap(first, second);
+        [first, second].into_iter().for_each(|db| self.touch_queries_of(db));
         for (db, before) in [first, second].into_iter().zip(before) {
             let after = self.live_watched(db, now);
             before.iter().chain(&after).for_each(|key| self.break_watches(db, key));
@@ -284,12 +292,14 @@ impl Server {
         (session.killed, session.closing) = (true, true);
         self.kills.push(ClientRef { index: client, id: session.id });
         self.unsubscribe_all(client);
+        self.forget_queries(client);
         self.stop_waiting(client);
     }
 
     /// Forgets a client that has been disconnected.
     pub fn forget(&mut self, client: usize) {
         self.unsubscribe_all(client);
+        self.forget_queries(client);
         self.stop_waiting(client);
         self.watches.forget(client);
         let session = self.sessions.remove(client);

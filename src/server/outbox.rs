@@ -14,6 +14,7 @@ use super::Server;
 use super::session::Session;
 use crate::config::EventClass;
 use crate::feature::pubsub::Kind;
+use crate::feature::reactive::QueryId;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, push_text};
 use crate::store::db::{Happened, Noting};
@@ -23,6 +24,16 @@ use crate::store::db::{Happened, Noting};
 struct Post {
     client: u32,
     text: u32,
+    /// The query whose result it is; [`NO_QUERY`] for what is no result.
+    query: QueryId,
+}
+
+const NO_QUERY: QueryId = QueryId::MAX;
+
+impl Post {
+    fn query(self) -> Option<QueryId> {
+        (self.query != NO_QUERY).then_some(self.query)
+    }
 }
 
 /// Messages to be delivered, in order.
@@ -44,9 +55,9 @@ impl Outbox {
         self.posts.is_empty()
     }
 
-    /// Session index and text of each message.
-    pub fn posts(&self) -> impl Iterator<Item = (usize, &Arc<Vec<u8>>)> {
-        self.posts.iter().map(|post| (post.client as usize, &self.texts[post.text as usize]))
+    /// Session index and text of each message, and the query whose result it is.
+    pub fn posts(&self) -> impl Iterator<Item = (usize, &Arc<Vec<u8>>, Option<QueryId>)> {
+        self.posts.iter().map(|post| (post.client as usize, &self.texts[post.text as usize], post.query()))
     }
 
     /// Forgets all messages, and keeps the room they took.
@@ -55,27 +66,40 @@ impl Outbox {
         self.posts.clear();
     }
 
-    /// Moves one client's messages to its output: those posted since there were `from` of them. O(messages since).
-    pub fn deliver(&mut self, client: usize, from: usize, out: &mut Out) {
+    /// Takes out one client's messages: those posted since there were `from` of them, with the query if it is one's result.
+    /// O(messages since).
+    pub fn take_of(&mut self, client: usize, from: usize) -> Vec<(Arc<Vec<u8>>, Option<QueryId>)> {
         let Outbox { texts, posts } = self;
-        let mut kept = from;
+        let (mut kept, mut taken) = (from, Vec::new());
         for at in from..posts.len() {
             let post = posts[at];
             if post.client as usize == client {
-                out.push_shared(&texts[post.text as usize]);
+                taken.push((Arc::clone(&texts[post.text as usize]), post.query()));
             } else {
                 posts[kept] = post;
                 kept += 1;
             }
         }
         posts.truncate(kept);
+        taken
+    }
+
+    /// Adds a text that messages will have; its number.
+    pub fn add_text(&mut self, text: Vec<u8>) -> u32 {
+        self.texts.push(Arc::new(text));
+        self.texts.len() as u32 - 1
+    }
+
+    /// Posts a query's result, of a text added before.
+    pub fn post_result(&mut self, client: u32, text: u32, query: QueryId) {
+        self.posts.push(Post { client, text, query });
     }
 
     /// Posts what a client that waited is answered.
     pub fn reply(&mut self, client: usize, reply: Out) {
         for text in reply.into_chunks() {
             self.texts.push(text);
-            self.posts.push(Post { client: client as u32, text: self.texts.len() as u32 - 1 });
+            self.posts.push(Post { client: client as u32, text: self.texts.len() as u32 - 1, query: NO_QUERY });
         }
     }
 
@@ -90,7 +114,7 @@ impl Outbox {
                 self.texts.push(Arc::new(push_text(proto, parts)));
                 self.texts.len() as u32 - 1
             });
-            self.posts.push(Post { client, text });
+            self.posts.push(Post { client, text, query: NO_QUERY });
         }
         receivers.len()
     }
@@ -169,6 +193,9 @@ impl Server {
                 Happened::FieldsExpired => self.break_watches(db, &note.key),
                 _ => {}
             }
+            if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
+                self.reactive.touch(db, &note.key);
+            }
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);
             }
@@ -176,17 +203,18 @@ impl Server {
     }
 
     /// Tells the databases what to note, after `notify-keyspace-events` has been set, or after the first client began to
-    /// wait for a key to go away, or to watch one, or the last one stopped. O(databases) if that makes a difference.
+    /// wait for a key to go away, or to watch one or a query, or the last one stopped. O(databases) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
+        let (live, going) = (!self.reactive.is_empty(), self.waits.keys_until_deleted() > 0);
         let wanted = Noting {
             created: events.has(EventClass::New),
-            expired: events.has(EventClass::Expired) || self.waits.keys_until_deleted() > 0,
+            expired: events.has(EventClass::Expired) || going || live,
             overwritten: events.has(EventClass::Overwritten),
             type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
-            fields_expired: events.has(EventClass::Hash) || !self.watches.is_empty(),
-            emptied: events.has(EventClass::Generic) || self.waits.keys_until_deleted() > 0,
+            fields_expired: events.has(EventClass::Hash) || !self.watches.is_empty() || live,
+            emptied: events.has(EventClass::Generic) || going || live,
         };
         if std::mem::replace(&mut self.noting, wanted) != wanted {
             self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));

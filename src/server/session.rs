@@ -139,6 +139,8 @@ pub struct Session {
     pub waiting: Option<Box<Waiting>>,
     /// What it has queued since MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// Results of queries it watches are held back until it has read what was sent.
+    pub held_back: bool,
     /// A key that it watched has changed: its next transaction fails.
     pub watch_broken: bool,
     /// Close once the replies are out.
@@ -180,6 +182,7 @@ impl Session {
             blocked: None,
             waiting: None,
             transaction: None,
+            held_back: false,
             watch_broken: false,
             closing: false,
             killed: false,

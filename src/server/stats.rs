@@ -101,6 +101,12 @@ pub struct Stats {
     pub turns_rate: Rate,
     /// Nanoseconds worked per second.
     pub turn_ns_rate: Rate,
+    /// Results of watched queries handed to their watchers' outputs.
+    pub watch_frames: u64,
+    /// Results that a slow reader was not sent, because a newer one of the same query had come.
+    pub watch_frames_superseded: u64,
+    /// Times a watched query was evaluated because of a change.
+    pub watch_evaluations: u64,
     /// Counts by command id.
     pub by_command: Vec<CommandStats>,
 }

@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Notes that a key changed, or came or went: transactions that watch it will fail, and clients that wait for it may
-    /// have their turn. Costs a test of two numbers when nobody does either.
+    /// have their turn, and queries that name it will be evaluated. Costs a test of three numbers when nobody does any of it.
     #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8]) {
         if !self.waits.is_empty() {
@@ -109,6 +109,15 @@ impl Server {
         if !self.watches.is_empty() {
             self.break_watches(db, key);
         }
+        if !self.reactive.is_empty() {
+            self.reactive.touch(db, key);
+        }
+    }
+
+    /// True if a change has made work for the engine: clients to be served, or queries to be evaluated.
+    #[inline]
+    pub fn is_unsettled(&self) -> bool {
+        self.waits.has_ready() || self.reactive.has_touched()
     }
 
     /// The same, for those who wait alone.

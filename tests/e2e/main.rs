@@ -14,3 +14,4 @@ mod lifecycle;
 mod limits;
 mod manager;
 mod process;
+mod reactive;

@@ -27,6 +27,7 @@ mod list;
 mod memory_command;
 mod notify;
 mod pubsub;
+mod reactive;
 mod set;
 mod sort;
 mod stream;

@@ -65,7 +65,7 @@ impl Memory {
     /// The messages published to a client since the last time, escaped; the loop would have sent them.
     pub fn take_sent(&mut self, client: usize) -> String {
         let mut out = Out::default();
-        self.server.outbox.deliver(client, 0, &mut out);
+        self.server.deliver_own(client, 0, &mut out);
         out.slices().iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>().escape_ascii().to_string()
     }
 

@@ -1,7 +1,8 @@
 //! What each section of INFO says. Names and order are those of Redis 8.2; a part of Redis that does not exist here
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
-//! Beyond Redis: `aleadb_version` in Server, `turn_us_max`, the longest turn of the loop, in Stats, and the section Expiry.
+//! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in
+//! Stats, and the section Expiry.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -201,6 +202,12 @@ fn clients(r: &mut Report<'_>) {
     r.field("watching_clients", r.server.watches.clients());
     r.field("clients_in_timeout_table", timed);
     r.field("total_watched_keys", r.server.watches.keys());
+    r.field("live_query_clients", r.server.reactive.clients());
+    r.field("live_query_watches", r.server.reactive.watches());
+    r.field("live_queries", r.server.reactive.queries());
+    r.field("live_query_keys", r.server.reactive.keys());
+    r.field("live_query_frames", r.server.stats.watch_frames);
+    r.field("live_query_frames_superseded", r.server.stats.watch_frames_superseded);
     r.field("total_blocking_keys", r.server.waits.keys());
     r.field("total_blocking_keys_on_nokey", r.server.waits.keys_until_deleted());
 }
@@ -375,7 +382,7 @@ fn cpu(r: &mut Report<'_>) {
 }
 
 fn commandstats(r: &mut Report<'_>) {
-    for command in command::all() {
+    for command in command::all().iter().chain(command::derived()) {
         command_line(r, command);
         command.subcommands.iter().for_each(|sub| command_line(r, sub));
     }

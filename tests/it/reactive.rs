@@ -1,0 +1,599 @@
+//! Live queries: `.WATCH` and `.UNWATCH`, byte for byte as DiceDB's clients know them, and what it got wrong.
+
+use std::collections::BTreeMap;
+
+use aleadb::base::prng::Prng;
+use aleadb::config::Config;
+
+use crate::memory::Memory;
+
+const OK: &str = r"+OK\r\n";
+const WRONG_TYPE: &str = r"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+
+/// A frame as it is sent to RESP2 clients, and as an answer to all.
+fn frame(name: &str, fingerprint: u32, result: &str) -> String {
+    let digits = fingerprint.to_string();
+    format!(r"*3\r\n${}\r\n{name}\r\n${}\r\n{digits}\r\n{result}", name.len(), digits.len())
+}
+
+fn bulk(text: &str) -> String {
+    format!(r"${}\r\n{text}\r\n", text.len())
+}
+
+/// A server with a client that watches and, as the one that sends, another.
+struct Watched {
+    memory: Memory,
+    watcher: usize,
+    writer: usize,
+}
+
+impl Watched {
+    fn new() -> Watched {
+        let mut memory = Memory::new();
+        let (watcher, writer) = (memory.client, memory.connect());
+        Watched { memory, watcher, writer }
+    }
+
+    fn watch(&mut self, line: &str) -> String {
+        self.memory.client = self.watcher;
+        self.memory.run(line)
+    }
+
+    /// Has the other client send a line; what the watcher is sent for it.
+    fn write(&mut self, line: &str) -> String {
+        self.memory.client = self.writer;
+        let reply = self.memory.run(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+        self.memory.take_sent(self.watcher)
+    }
+}
+
+#[test]
+fn get_watch_answers_the_value_and_then_every_new_one() {
+    let mut it = Watched::new();
+    it.write("SET getwatchkey value");
+    let get = |value: &str| frame("GET", 2714318480, &bulk(value));
+    assert_eq!(it.watch("GET.WATCH getwatchkey"), get("value"));
+    for value in ["value1", "value2", "value3", "value4"] {
+        assert_eq!(it.write(&format!("SET getwatchkey {value}")), get(value));
+    }
+    assert_eq!(it.write("SET other x"), "");
+    assert_eq!(it.watch("GET.UNWATCH 2714318480"), OK);
+    assert_eq!(it.write("SET getwatchkey value5"), "");
+}
+
+#[test]
+fn a_label_is_echoed_once_and_is_no_part_of_the_query() {
+    let mut it = Watched::new();
+    let label = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+    it.write("SET k1 k1-initial");
+    assert_eq!(it.watch(&format!("GET.WATCH k1 {label}")), frame(label, 1207366008, &bulk("k1-initial")));
+    assert_eq!(it.write("SET k1 k1-firstupdate"), frame("GET", 1207366008, &bulk("k1-firstupdate")));
+    // The command's own argument is no label, whatever it looks like.
+    assert!(it.watch(&format!("GET.WATCH {label}")).starts_with(r"*3\r\n$3\r\nGET\r\n"));
+    let arity = r"-ERR wrong number of arguments for \'get.watch\' command\r\n";
+    it.memory.client = it.watcher;
+    it.memory.expect(&[("GET.WATCH", arity), ("GET.WATCH a b", arity), ("GET.WATCH a b c", arity)]);
+}
+
+#[test]
+fn zrange_watch_pushes_the_whole_board() {
+    let mut it = Watched::new();
+    let board = |rows: &[&str]| {
+        let rows = format!(r"*{}\r\n{}", rows.len(), rows.iter().map(|row| bulk(row)).collect::<String>());
+        frame("ZRANGE", 1178068413, &rows)
+    };
+    assert_eq!(it.watch("ZRANGE.WATCH zrangewatchkey 0 -1 REV WITHSCORES"), board(&[]));
+    assert_eq!(it.write("ZADD zrangewatchkey 1.0 member1"), board(&["member1", "1"]));
+    assert_eq!(it.write("ZADD zrangewatchkey 2.0 member2"), board(&["member2", "2", "member1", "1"]));
+    assert_eq!(it.write("ZINCRBY zrangewatchkey 2.5 member1"), board(&["member1", "3.5", "member2", "2"]));
+    assert_eq!(it.write("ZPOPMAX zrangewatchkey"), board(&["member2", "2"]));
+    assert_eq!(it.write("ZADD zrangewatchkey 2 member2"), "", "nothing has changed");
+    assert_eq!(it.write("ZREM zrangewatchkey member2"), board(&[]));
+}
+
+#[test]
+fn pfcount_watch_counts_as_dicedb_s_tests_do() {
+    let mut it = Watched::new();
+    let count = |n: u32| frame("PFCOUNT", 1832643469, &format!(r":{n}\r\n"));
+    it.write("PFADD hllkey value0");
+    assert_eq!(it.watch("PFCOUNT.WATCH hllkey"), count(1));
+    for (i, n) in [(1, 2), (2, 3), (3, 4), (4, 5)] {
+        assert_eq!(it.write(&format!("PFADD hllkey value{i}")), count(n));
+    }
+    it.write("PFADD other a b c d e f g h");
+    it.write("PFADD third a x y z s t u v");
+    assert_eq!(it.write("PFMERGE hllkey other"), count(13));
+    assert_eq!(it.write("PFMERGE hllkey third"), count(19));
+    assert_eq!(it.write("PFMERGE hllkey third"), count(19));
+}
+
+#[test]
+fn every_command_that_only_reads_keys_can_be_watched() {
+    let mut it = Watched::new();
+    let watchable: Vec<_> = aleadb::command::derived().iter().map(|command| command.spec.name).collect();
+    let expected = "GET MGET STRLEN GETRANGE EXISTS TTL PTTL EXPIRETIME TYPE HGET HMGET HGETALL HLEN HKEYS HVALS HEXISTS LRANGE LLEN \
+                    LINDEX LPOS SMEMBERS SCARD SISMEMBER SINTER SUNION SDIFF ZRANGE ZCARD ZCOUNT ZRANK ZREVRANK ZSCORE XLEN XRANGE XREAD \
+                    BITCOUNT GETBIT PFCOUNT";
+    for name in expected.split_whitespace() {
+        assert!(watchable.contains(&format!("{name}.WATCH").as_str()), "{name}");
+        assert!(watchable.contains(&format!("{name}.UNWATCH").as_str()), "{name}");
+    }
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        ("SET.WATCH k v", r"-ERR \'set\' is not a read-only command\r\n"),
+        ("getex.unwatch 1", r"-ERR \'getex\' is not a read-only command\r\n"),
+        ("DBSIZE.WATCH", r"-ERR \'dbsize\' is a command without keys, and only changes of keys are noticed\r\n"),
+        ("OBJECT.WATCH ENCODING k", r"-ERR \'object\' has subcommands, which cannot be watched\r\n"),
+        ("NOTHING.WATCH k", r"-ERR unknown command \'NOTHING.WATCH\', with args beginning with: \'k\' \r\n"),
+        (".WATCH k", r"-ERR unknown command \'.WATCH\', with args beginning with: \'k\' \r\n"),
+        ("GET.WATCH.WATCH k", r"-ERR unknown command \'GET.WATCH.WATCH\', with args beginning with: \'k\' \r\n"),
+        ("SINTERCARD.WATCH x k", r"-ERR numkeys should be greater than 0\r\n"),
+    ]);
+    assert!(it.memory.server.reactive.is_empty());
+}
+
+#[test]
+fn queries_of_many_keys_are_pushed_once_for_each_command() {
+    let mut it = Watched::new();
+    let line = "MGET.WATCH a b a";
+    assert!(it.watch(line).ends_with(r"*3\r\n$-1\r\n$-1\r\n$-1\r\n"));
+    let pushed = it.write("MSET a 1 b 2 c 3");
+    assert_eq!(pushed.matches("MGET").count(), 1);
+    assert!(pushed.ends_with(r"*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n1\r\n"));
+    assert!(it.write("DEL b").ends_with(r"*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n1\r\n"));
+    assert_eq!(it.write("SET c 4"), "");
+}
+
+#[test]
+fn a_transaction_is_one_change() {
+    let mut it = Watched::new();
+    it.watch("GET.WATCH k");
+    for line in ["MULTI", "SET k 1", "INCR k", "SET j 1", "INCR k"] {
+        assert_eq!(it.write(line), "");
+    }
+    assert_eq!(it.write("EXEC"), frame("GET", 2894570460, &bulk("3")));
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        ("MULTI", OK),
+        ("GET.WATCH k", r"-ERR Command not allowed inside a transaction\r\n"),
+        ("DISCARD", OK),
+    ]);
+}
+
+#[test]
+fn errors_are_pushed_inside_the_frame() {
+    let mut it = Watched::new();
+    it.write("RPUSH k a");
+    let wrong = frame("GET", 2894570460, WRONG_TYPE);
+    assert_eq!(it.watch("GET.WATCH k"), wrong);
+    assert_eq!(it.write("SET k v"), frame("GET", 2894570460, &bulk("v")));
+    it.write("DEL k");
+    assert_eq!(it.write("HSET k f v"), wrong);
+    assert_eq!(it.watch("GET.UNWATCH x"), r"-invalid fingerprint\r\n");
+    assert_eq!(it.watch("UNWATCH 4294967296"), r"-invalid fingerprint\r\n");
+    assert_eq!(it.watch("GET.UNWATCH"), r"-ERR wrong number of arguments for \'get.unwatch\' command\r\n");
+    assert_eq!(it.watch("UNWATCH 1 2"), r"-ERR wrong number of arguments for \'unwatch\' command\r\n");
+}
+
+#[test]
+fn every_way_a_key_can_change_is_pushed() {
+    let mut it = Watched::new();
+    let get = |value: &str| frame("GET", 2894570460, value);
+    let missing = get(r"$-1\r\n");
+    assert_eq!(it.watch("GET.WATCH k"), missing);
+    let rows = [
+        ("SET k 5", get(&bulk("5"))),
+        ("INCR k", get(&bulk("6"))),
+        ("INCRBYFLOAT k 0.5", get(&bulk("6.5"))),
+        ("APPEND k 0", get(&bulk("6.50"))),
+        ("SETRANGE k 0 7", get(&bulk("7.50"))),
+        ("SETBIT k 7 0", get(&bulk("6.50"))),
+        ("BITFIELD k SET u8 0 57", get(&bulk("9.50"))),
+        ("EXPIRE k 100", get(&bulk("9.50"))),
+        ("PERSIST k", get(&bulk("9.50"))),
+        ("GETDEL k", missing.clone()),
+        ("SETEX k 100 v", get(&bulk("v"))),
+        ("RENAME k j", missing.clone()),
+        ("COPY j k", get(&bulk("v"))),
+        ("DEL k", missing.clone()),
+        ("SET i w", String::new()),
+        ("RENAME i k", get(&bulk("w"))),
+        ("FLUSHDB", missing.clone()),
+        ("FLUSHALL", String::new()),
+        ("SET k x", get(&bulk("x"))),
+        ("SWAPDB 0 1", missing.clone()),
+        ("SWAPDB 0 1", get(&bulk("x"))),
+        ("MOVE k 1", missing.clone()),
+        ("SELECT 1", String::new()),
+        ("MOVE k 0", get(&bulk("x"))),
+        ("SELECT 0", String::new()),
+        ("FLUSHALL ASYNC", missing.clone()),
+        ("SET k v PX 100", get(&bulk("v"))),
+    ];
+    for (line, pushed) in rows {
+        assert_eq!(it.write(line), pushed, "{line}");
+    }
+    it.memory.advance_ms(100);
+    assert_eq!(it.memory.take_sent(it.watcher), missing, "expired by the clock");
+    it.write("SET k v PX 100");
+    it.memory.clock.advance_ms(100);
+    assert_eq!(it.write("TYPE k"), missing, "expired by a look");
+}
+
+#[test]
+fn fields_that_expire_are_pushed() {
+    let mut it = Watched::new();
+    it.write("HSET h f v g w");
+    it.watch("HLEN.WATCH h");
+    assert!(it.write("HPEXPIRE h 100 FIELDS 1 f").ends_with(r":2\r\n"));
+    it.memory.advance_ms(100);
+    assert!(it.memory.take_sent(it.watcher).ends_with(r":1\r\n"));
+}
+
+#[test]
+fn what_a_blocked_client_takes_is_a_change_of_its_own() {
+    let mut it = Watched::new();
+    it.watch("LRANGE.WATCH l 0 -1");
+    let waiter = it.memory.connect();
+    it.memory.run("BLPOP l 0");
+    assert!(it.memory.is_waiting());
+    let pushed = it.write("RPUSH l a b");
+    assert_eq!(pushed.matches("LRANGE").count(), 2);
+    assert!(pushed.contains(r"*2\r\n$1\r\na\r\n$1\r\nb\r\n") && pushed.ends_with(r"*1\r\n$1\r\nb\r\n"));
+    assert!(it.memory.take_sent(waiter).ends_with(r"$1\r\na\r\n"));
+}
+
+#[test]
+fn a_writer_that_watches_sees_its_reply_first() {
+    let mut memory = Memory::new();
+    let get = |value: &str| frame("GET", 2894570460, &bulk(value));
+    memory.run("GET.WATCH k");
+    memory.expect(&[
+        ("SET k 1", &format!("{OK}{}", get("1"))),
+        ("CLIENT REPLY OFF", ""),
+        ("SET k 2", &get("2")),
+        ("CLIENT REPLY ON", OK),
+    ]);
+}
+
+#[test]
+fn resp3_clients_get_pushes_and_resp2_clients_arrays() {
+    let mut it = Watched::new();
+    let third = it.memory.connect();
+    it.memory.run("HELLO 3");
+    let line = "HGETALL.WATCH user:1";
+    assert_eq!(it.memory.run(line), frame("HGETALL", 3875719735, r"%0\r\n"));
+    it.watch(line);
+    let before = it.memory.server.stats.watch_evaluations;
+    assert_eq!(it.write("HSET user:1 name x"), frame("HGETALL", 3875719735, r"*2\r\n$4\r\nname\r\n$1\r\nx\r\n"));
+    let pushed = frame("HGETALL", 3875719735, r"%1\r\n$4\r\nname\r\n$1\r\nx\r\n").replacen('*', ">", 1);
+    assert_eq!(it.memory.take_sent(third), pushed);
+    assert_eq!(it.memory.server.stats.watch_evaluations - before, 2, "once for each protocol");
+}
+
+#[test]
+fn a_query_is_evaluated_once_for_all_its_watchers() {
+    let mut it = Watched::new();
+    let watchers: Vec<usize> = (0..50).map(|_| it.memory.connect()).collect();
+    for &client in &watchers {
+        it.memory.client = client;
+        it.memory.run("GET.WATCH k");
+        it.memory.run("GET.WATCH k");
+    }
+    assert_eq!((it.memory.server.reactive.queries(), it.memory.server.reactive.watches()), (1, 50));
+    it.write("SET k v");
+    assert_eq!(it.memory.server.stats.watch_evaluations, 1);
+    for client in watchers {
+        assert_eq!(it.memory.take_sent(client), frame("GET", 2894570460, &bulk("v")));
+    }
+}
+
+#[test]
+fn a_watch_stays_with_the_database_it_began_in() {
+    let mut it = Watched::new();
+    it.watch("GET.WATCH k");
+    it.watch("SELECT 1");
+    assert_eq!(it.write("SET k 0"), frame("GET", 2894570460, &bulk("0")));
+    it.write("SELECT 1");
+    assert_eq!(it.write("SET k 1"), "");
+    assert_eq!(it.watch("GET.WATCH k"), frame("GET", 2894570460, &bulk("1")));
+    assert_eq!(it.write("SET k 2"), frame("GET", 2894570460, &bulk("2")));
+    it.watch("UNWATCH 2894570460");
+    assert!(it.memory.server.reactive.is_empty(), "the fingerprint is the same in all databases");
+}
+
+#[test]
+fn reset_and_kill_end_watches_at_once() {
+    let mut it = Watched::new();
+    it.watch("GET.WATCH k");
+    it.watch("RESET");
+    assert_eq!(it.write("SET k v"), "");
+    it.watch("GET.WATCH k");
+    let id = it.memory.server.sessions[it.watcher].id;
+    it.write(&format!("CLIENT KILL ID {id}"));
+    assert!(it.memory.server.reactive.is_empty());
+    assert_eq!(it.write("SET k w"), "");
+}
+
+#[test]
+fn watches_can_be_listed_and_counted() {
+    let mut it = Watched::new();
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        ("WATCH.LIST", r"*0\r\n"),
+        ("WATCH.STATS extra", r"-ERR wrong number of arguments for \'watch.stats\' command\r\n"),
+    ]);
+    for line in ["GET.WATCH k2", "get.watch k1", "SELECT 1", "GET.WATCH k1"] {
+        it.watch(line);
+    }
+    it.write("GET.WATCH k1");
+    let row = |fingerprint: &str, db: u32, watchers: u32, key: &str| {
+        let line = format!("{}{}", bulk("GET"), bulk(key));
+        format!(r"*4\r\n{}:{db}\r\n:{watchers}\r\n*2\r\n{line}", bulk(fingerprint))
+    };
+    let rows = [row("1207366008", 0, 2, "k1"), row("605425024", 0, 1, "k2"), row("1207366008", 1, 1, "k1")];
+    assert_eq!(it.watch("WATCH.LIST"), format!(r"*3\r\n{}", rows.concat()));
+    it.write("SET k1 v");
+    let counts = [("clients", 2), ("watches", 4), ("queries", 3), ("keys", 3), ("evaluations", 1), ("frames", 2)];
+    let counts = counts.map(|(name, count)| format!(r"{}:{count}\r\n", bulk(name))).concat();
+    assert_eq!(it.watch("WATCH.STATS"), format!(r"*14\r\n{counts}{}:0\r\n", bulk("frames_superseded")));
+    assert!(it.watch("INFO clients").contains(r"live_query_watches:4\r\nlive_queries:3\r\n"));
+}
+
+#[test]
+fn limits_refuse_new_watches_and_none_that_exist() {
+    let mut it = Watched::new();
+    it.write("CONFIG SET watch-max-per-client 2 watch-max-total 3");
+    for key in ["a", "b", "b"] {
+        assert!(it.watch(&format!("GET.WATCH {key}")).starts_with("*3"));
+    }
+    let own = r"-ERR too many watches: the client has reached watch-max-per-client\r\n";
+    assert_eq!(it.watch("GET.WATCH c"), own);
+    let other = it.memory.connect();
+    assert!(it.memory.run("GET.WATCH c").starts_with("*3"));
+    assert_eq!(it.memory.run("GET.WATCH d"), r"-ERR too many watches: the server has reached watch-max-total\r\n");
+    assert!(it.memory.run("GET.WATCH c").starts_with("*3"));
+    assert!(it.watch("GET.WATCH a").starts_with("*3"));
+    it.memory.client = other;
+    it.memory.run("RESET");
+    assert_eq!(it.watch("GET.WATCH c"), own);
+}
+
+#[test]
+fn a_result_over_the_limit_is_replaced_by_its_length() {
+    let mut it = Watched::new();
+    it.write("CONFIG SET watch-result-bytes-max 100");
+    it.watch("GET.WATCH k");
+    assert!(it.write(&format!("SET k {}", "x".repeat(92))).ends_with(&bulk(&"x".repeat(92))));
+    let told = |bytes: usize| {
+        frame(
+            "GET",
+            2894570460,
+            &format!(r"-TOOLONG {bytes} bytes are more than watch-result-bytes-max allows: GET k\r\n"),
+        )
+    };
+    assert_eq!(it.write(&format!("SET k {}", "x".repeat(94))), told(101));
+    assert_eq!(it.write(&format!("SET k {}", "x".repeat(100_000))), told(100_011));
+    assert_eq!(it.watch("GET.WATCH k"), told(100_011));
+}
+
+/// DiceDB's defects of record, none of which may come back.
+mod regressions {
+    use super::*;
+
+    #[test]
+    fn another_socket_closing_leaves_the_watch_alone() {
+        let mut it = Watched::new();
+        it.watch("GET.WATCH k");
+        let other = it.memory.connect();
+        it.memory.run("GET.WATCH k");
+        it.memory.server.forget(other);
+        assert_eq!(it.write("SET k v"), frame("GET", 2894570460, &bulk("v")));
+        it.memory.server.forget(it.watcher);
+        assert!(it.memory.server.reactive.is_empty());
+    }
+
+    #[test]
+    fn a_watch_that_was_cancelled_can_begin_again() {
+        let mut it = Watched::new();
+        for round in 0..3 {
+            it.watch("GET.WATCH k");
+            assert_eq!(it.write(&format!("SET k {round}")), frame("GET", 2894570460, &bulk(&round.to_string())));
+            assert_eq!(it.watch("UNWATCH 2894570460"), OK);
+            assert_eq!(it.write("SET k between"), "");
+        }
+    }
+
+    #[test]
+    fn one_of_two_watchers_leaving_does_not_end_the_other_s_watch() {
+        let mut it = Watched::new();
+        let other = it.memory.connect();
+        it.memory.run("GET.WATCH k");
+        it.watch("GET.WATCH k");
+        it.memory.client = other;
+        it.memory.run("GET.UNWATCH 2894570460");
+        assert_eq!(it.write("SET k v"), frame("GET", 2894570460, &bulk("v")));
+        assert_eq!(it.memory.take_sent(other), "");
+    }
+
+    #[test]
+    fn flushdb_is_a_change_of_every_key() {
+        let mut it = Watched::new();
+        it.write("MSET a 1 b 2");
+        it.write("ZADD board 1 m");
+        for line in ["GET.WATCH a", "MGET.WATCH a b", "ZCARD.WATCH board", "GET.WATCH none"] {
+            it.watch(line);
+        }
+        let pushed = it.write("FLUSHDB");
+        assert_eq!(pushed.matches("*3").count(), 3, "{pushed}");
+        assert!(pushed.contains(r"$-1\r\n$-1") && pushed.contains(r":0\r\n"));
+    }
+
+    #[test]
+    fn nothing_is_answered_twice_after_an_unwatch() {
+        let mut it = Watched::new();
+        it.watch("GET.WATCH k");
+        it.watch("GET.WATCH k");
+        assert_eq!(it.write("SET k 1").matches("GET").count(), 1);
+        it.watch("GET.UNWATCH 2894570460");
+        assert_eq!(it.watch("GET k"), bulk("1"));
+        assert_eq!(it.watch("SET k 2"), OK);
+        it.watch("GET.WATCH k");
+        assert_eq!(it.write("SET k 3").matches("GET").count(), 1);
+    }
+
+    #[test]
+    fn expiry_pushes() {
+        let mut it = Watched::new();
+        it.write("ZADD board 1 m");
+        it.write("PEXPIRE board 50");
+        it.watch("ZCARD.WATCH board");
+        it.memory.advance_ms(50);
+        assert_eq!(it.memory.take_sent(it.watcher), frame("ZCARD", 1853271828, r":0\r\n"));
+    }
+}
+
+/// Whatever several clients do, the last result a watcher was sent is what it would be answered now.
+#[test]
+fn the_last_result_is_always_the_present_one() {
+    const QUERIES: &[&str] = &[
+        "GET a",
+        "MGET a b c",
+        "STRLEN b",
+        "TYPE c",
+        "EXISTS a b",
+        "HGETALL a",
+        "LRANGE b 0 -1",
+        "SMEMBERS c",
+        "ZRANGE a 0 -1 WITHSCORES",
+        "PFCOUNT b",
+        "XRANGE c - +",
+        "SUNION a b",
+        "PTTL a",
+    ];
+    const WRITES: &[&str] = &[
+        "SET K 1",
+        "SET K 2 PX 7",
+        "INCR K",
+        "APPEND K x",
+        "DEL K",
+        "UNLINK K L",
+        "HSET K f 1 g 2",
+        "HDEL K f",
+        "HPEXPIRE K 5 FIELDS 1 g",
+        "RPUSH K x y",
+        "LPOP K",
+        "LMOVE K L LEFT RIGHT",
+        "SADD K m n",
+        "SREM K m",
+        "SPOP K",
+        "SMOVE K L m",
+        "SUNIONSTORE K L",
+        "ZADD K 1 m 2 n",
+        "ZREMRANGEBYRANK K 0 0",
+        "PFADD K a b c",
+        "PFMERGE K L",
+        "XADD K 1-1 f v",
+        "XTRIM K MAXLEN 0",
+        "RENAME K L",
+        "COPY K L REPLACE",
+        "PEXPIRE K 5",
+        "PERSIST K",
+        "FLUSHDB",
+        "SWAPDB 0 1",
+        "MOVE K 1",
+        "GETDEL K",
+        "TYPE K",
+        "BLPOP K 0.01",
+        "BITOP NOT K L",
+    ];
+    for seed in 0..30 {
+        let mut prng = Prng::seeded(seed);
+        let mut below = |n: usize| prng.below(n as u64) as usize;
+        let mut memory = Memory::with_config(Config::default());
+        let clients: Vec<usize> = (0..4).map(|_| memory.connect()).collect();
+        // The last result of each client's queries.
+        let mut seen: BTreeMap<(usize, &str), String> = BTreeMap::new();
+        for step in 0..300 {
+            let sender = clients[below(4)];
+            memory.client = sender;
+            let mut own = String::new();
+            let mut line = String::new();
+            match below(8) {
+                _ if memory.is_waiting() => {}
+                0 => {
+                    let query = QUERIES[below(QUERIES.len())];
+                    own = memory.run(&query.replacen(' ', ".WATCH ", 1));
+                    seen.insert((sender, query), whole(&own).to_owned());
+                }
+                1 => {
+                    let query = QUERIES[below(QUERIES.len())];
+                    let fingerprint = farmhash(query);
+                    memory.run(&format!("UNWATCH {fingerprint}"));
+                    seen.remove(&(sender, query));
+                }
+                2 => memory.advance_ms(below(6) as u64),
+                _ => {
+                    let keys = ["a", "b", "c"];
+                    line = WRITES[below(WRITES.len())].replace('K', keys[below(3)]).replace('L', keys[below(3)]);
+                    own = memory.run(&line);
+                }
+            }
+            memory.wake();
+            for &client in &clients {
+                let sent = memory.take_sent(client) + if client == sender { &own } else { "" };
+                for (_, last) in seen.range_mut((client, "")..=(client, "\u{ff}")) {
+                    let head = &last[..head_len(last)];
+                    if let Some(at) = sent.rfind(head) {
+                        *last = whole(&sent[at..]).to_owned();
+                    }
+                }
+            }
+            let asker = memory.connect();
+            for ((client, query), last) in &seen {
+                let fresh = memory.run(query);
+                if !query.starts_with("PTTL") || !last.ends_with(&fresh) {
+                    let time_alone =
+                        query.starts_with("PTTL") && !fresh.contains('-') && !last[head_len(last)..].contains('-');
+                    assert!(
+                        last[head_len(last)..] == fresh || time_alone,
+                        "seed {seed} step {step} {line:?}: client {client} {query}: {last} is not {fresh}"
+                    );
+                }
+            }
+            memory.server.forget(asker);
+        }
+    }
+}
+
+fn farmhash(text: &str) -> u32 {
+    aleadb::feature::reactive::Line::new(
+        text.split(' ').next().expect("a name"),
+        aleadb::resp::args::OwnedArgs::new(text.split(' ').map(str::as_bytes)).as_args(),
+    )
+    .fingerprint()
+}
+
+/// Length of a frame's first two elements, escaped.
+fn head_len(frame: &str) -> usize {
+    frame.match_indices(r"\r\n").nth(4).map_or(frame.len(), |(at, _)| at + 4)
+}
+
+/// A frame, escaped, from the text that it begins: what is behind it may be other frames and replies.
+fn whole(text: &str) -> &str {
+    let mut missing = 1;
+    let mut at = 0;
+    while missing > 0 {
+        let end = at + text[at..].find(r"\r\n").expect("a whole reply") + 4;
+        let (kind, rest) = text[at..end - 4].split_at(1);
+        missing -= 1;
+        at = end;
+        match kind {
+            "*" => missing += rest.parse::<i64>().expect("a length").max(0),
+            "$" if rest != "-1" => at += text[at..].find(r"\r\n").expect("a whole string") + 4,
+            _ => {}
+        }
+    }
+    &text[..at]
+}
