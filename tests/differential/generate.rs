@@ -238,6 +238,8 @@ impl Generator {
             "spop" => self.end_random_removal(&mut line),
             "sort" => keep_sort_stable(&mut line),
             "multi" => self.queue_left = Some(self.rng.below(8)),
+            // With an argument it ends the watch of a query, which Redis does not have.
+            "unwatch" => line.truncate(name_count),
             _ => self.keep_to_one_score(command, &mut line),
         }
         self.commands = commands;
