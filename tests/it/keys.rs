@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use aleadb::resp::reply::Proto;
+
 use crate::memory::Memory;
 
 /// Sends the lines to two servers, one in each protocol, and compares the replies; absence has its own form in RESP3.
@@ -18,9 +20,22 @@ pub fn expect_both(rows: &[(&str, &str)]) {
     }
 }
 
+/// Runs lines in both protocols: the reply in RESP2, and in RESP3 where that is another one.
+pub fn expect_each(rows: &[(&str, &str, &str)]) {
+    for proto in [Proto::Resp2, Proto::Resp3] {
+        let mut m = Memory::new();
+        let client = m.client;
+        m.server.sessions[client].proto = proto;
+        for (line, resp2, resp3) in rows {
+            let reply = if proto == Proto::Resp3 && !resp3.is_empty() { resp3 } else { resp2 };
+            assert_eq!(m.run(line), *reply, "{line} ({proto:?})");
+        }
+    }
+}
+
 fn speak_resp3(m: &mut Memory) {
     let client = m.client;
-    m.server.sessions[client].proto = aleadb::resp::reply::Proto::Resp3;
+    m.server.sessions[client].proto = Proto::Resp3;
 }
 
 fn select(m: &mut Memory, db: usize) {

@@ -1,21 +1,7 @@
 //! Sorted sets. The replies are those of Redis 8.2.3.
 
-use aleadb::resp::reply::Proto;
-
+use crate::keys::expect_each as expect;
 use crate::memory::Memory;
-
-/// Runs lines in both protocols: the reply in RESP2, and in RESP3 where that is another one.
-fn expect(rows: &[(&str, &str, &str)]) {
-    for proto in [Proto::Resp2, Proto::Resp3] {
-        let mut m = Memory::new();
-        let client = m.client;
-        m.server.sessions[client].proto = proto;
-        for (line, resp2, resp3) in rows {
-            let reply = if proto == Proto::Resp3 && !resp3.is_empty() { resp3 } else { resp2 };
-            assert_eq!(m.run(line), *reply, "{line} ({proto:?})");
-        }
-    }
-}
 
 #[test]
 fn members_are_added_and_rescored() {
