@@ -194,6 +194,16 @@ impl<'o> Reply<'o> {
         self.replace_header(array, header);
     }
 
+    /// Ends such an array of `n` replies as a set, which it is in RESP3.
+    pub fn close_set(&mut self, array: OpenArray, n: usize) {
+        let mut header = Vec::with_capacity(24);
+        push_array_header(&mut header, n);
+        if self.proto == Proto::Resp3 {
+            header[0] = b'~';
+        }
+        self.replace_header(array, header);
+    }
+
     fn replace_header(&mut self, array: OpenArray, header: Vec<u8>) {
         assert_eq!(self.out.chunks(), array.chunks, "an open array holds no shared values");
         self.out.tail.splice(array.at, header);

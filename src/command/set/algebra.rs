@@ -69,13 +69,13 @@ fn subtract(sets: &[Option<Ref<'_, Set>>], mut visit: impl FnMut(Item<'_>)) {
 pub(super) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     let sets = sources(&mut server.dbs[*db], args.iter_from(1), *at)?;
-    let mut found = Vec::new();
+    let (array, mut found) = (reply.open_array(0), 0);
     intersect(sets, |item| {
-        found.push(item.to_vec());
+        write_item(reply, item);
+        found += 1;
         true
     });
-    reply.set(found.len());
-    found.iter().for_each(|member| reply.bulk(member));
+    reply.close_set(array, found);
     Ok(Next::Done)
 }
 
@@ -92,10 +92,12 @@ pub(super) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 pub(super) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     let sets = sources(&mut server.dbs[*db], args.iter_from(1), *at)?;
-    let mut found = Vec::new();
-    subtract(&sets, |item| found.push(item.to_vec()));
-    reply.set(found.len());
-    found.iter().for_each(|member| reply.bulk(member));
+    let (array, mut found) = (reply.open_array(0), 0);
+    subtract(&sets, |item| {
+        write_item(reply, item);
+        found += 1;
+    });
+    reply.close_set(array, found);
     Ok(Next::Done)
 }
 
