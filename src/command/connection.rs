@@ -107,7 +107,7 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     if let Some(proto) = asked.proto {
         let before = std::mem::replace(&mut ctx.session().proto, proto);
-        if before != proto && ctx.session().held_back {
+        if before != proto {
             ctx.server.renew_held(ctx.client);
         }
         ctx.reply.set_proto(proto);
@@ -221,6 +221,7 @@ fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     session.reply_mode = ReplyMode::On;
     session.no_touch = false;
     session.no_evict = false;
+    session.revisions = false;
     ctx.reply.set_proto(Proto::Resp2);
     ctx.reply.simple("RESET");
     Ok(Next::Done)

@@ -30,6 +30,7 @@ pub mod object;
 pub mod pubsub;
 pub mod reactive;
 pub mod readme;
+pub mod resolve;
 pub mod scan;
 pub mod set;
 pub mod sort;

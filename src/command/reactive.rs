@@ -1,30 +1,83 @@
-//! Live queries: `X.WATCH` and `X.UNWATCH` for every command `X` that only reads keys, and what there is to know of them. The
-//! two have no rows: the rows of those commands are what they are derived from.
+//! Live queries: `X.WATCH` and `X.UNWATCH` for every command `X` that only reads keys, OBSERVE, which says more about how
+//! such a command is to be watched, and what there is to know of queries. `X.WATCH` and `X.UNWATCH` have no rows: the rows of
+//! those commands are what they are derived from.
 //!
-//! The engine evaluates the queries when keys change; who watches what is `feature::reactive`'s.
+//! # Syntax
+//! The options of OBSERVE stand before the name of the command that is watched. No command is called like an option, so no
+//! key or argument can be taken for one, however odd.
+//!
+//! # Frames
+//! The first answer and every later one are DiceDB's: the command's name, or the label in the first answer, the query's
+//! fingerprint, and the result. To a connection that has sent `WATCH.MODE REVISIONS` they say as a fourth element which
+//! version of the result it is. A query's versions are numbered one after the other, so a client sees what it has missed;
+//! with SINCE it says which one it has, and the answer's fifth element whether it goes on from there: `continued`, or
+//! `missed`.
+//!
+//! The engine decides when queries are evaluated; who watches what is `feature::reactive`'s.
+
+use std::sync::Arc;
 
 use super::keyspec::Begin;
-use super::spec::{Access, Category, Flags, Group, Outcome, Spec};
-use super::{Command, lookup};
-use crate::feature::reactive::{Line, is_label, parse_fingerprint};
+use super::resolve::resolve;
+use super::spec::{Access, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
+use super::{Command, lookup, lookup_subcommand};
+use crate::base::clock::Now;
+use crate::base::num;
+use crate::feature::reactive::{Line, QueryId, Wish, is_label, parse_fingerprint};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::out::Out;
+use crate::resp::reply::{Proto, Reply};
+use crate::server::Server;
 use crate::server::ctx::{Ctx, Next, Way};
+use crate::store::db::Moment;
 
 const WATCH: &str = ".WATCH";
 const UNWATCH: &str = ".UNWATCH";
 /// The version of AleaDB that brought them.
 const SINCE: &str = "0.1.0";
+/// The longest time for which changes are gathered: an hour.
+const DEBOUNCE_MS_MAX: i64 = 3_600_000;
+/// The session of a query that nobody watches, but somebody may come back to. Commands that only read keys ask for none.
+const NOBODY: usize = usize::MAX;
 
 // COMPAT: DiceDB's text, which has no code word.
 const BAD_FINGERPRINT: ReplyError = ReplyError::new("invalid fingerprint");
+const BAD_DEBOUNCE: ReplyError = ReplyError::new("ERR DEBOUNCE takes milliseconds, from 1 to 3600000");
+const BAD_REVISION: ReplyError = ReplyError::new("ERR SINCE takes the revision of a frame");
+const CONTRADICTION: ReplyError = ReplyError::new("ERR EVERY and DEBOUNCE exclude each other");
+const NO_REVISIONS: ReplyError =
+    ReplyError::new("ERR SINCE needs frames with revisions: send WATCH.MODE REVISIONS first");
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
+    Spec::new("OBSERVE", -3, ASK, observe)
+        .keys(HIDDEN)
+        .find_keys(observed_keys)
+        .group(Group::Generic, Category::NONE, SINCE)
+        .doc(
+            "Answers as a command that only reads does, and again whenever a key it names changes.",
+            "that of the command, and O(K) for K keys",
+            "[EVERY | DEBOUNCE milliseconds] [SINCE revision] [LABEL label] command [arg [arg ...]]",
+        ),
+    Spec::new("UNOBSERVE", 2, END, unwatch).group(Group::Generic, Category::NONE, SINCE).doc(
+        "Ends the watch of a query.",
+        "O(1)",
+        "fingerprint",
+    ),
+    Spec::new("WATCH.COUNT", -2, LOOK, count)
+        .keys(&[KeySpec::rest(Access::RO, 1, 1)])
+        .group(Group::Generic, Category::NONE, SINCE)
+        .doc("Counts the watches of queries that name a key.", "O(Q) for Q queries that name the keys", "key [key ...]"),
     Spec::new("WATCH.LIST", 1, LOOK, list).group(Group::Generic, Category::NONE, SINCE).doc(
-        "Lists the connection's watched queries: fingerprint, database, watchers, line.",
+        "Lists the connection's watched queries.",
         "O(N log N) for N queries",
         "",
+    ),
+    Spec::new("WATCH.MODE", -1, LOOK.with(Flags::FAST), mode).group(Group::Generic, Category::NONE, SINCE).doc(
+        "Tells or sets whether the connection's frames say which version of a result they bring.",
+        "O(N) for N results that are held back",
+        "[PLAIN | REVISIONS]",
     ),
     Spec::new("WATCH.STATS", 1, LOOK.with(Flags::FAST), stats).group(Group::Generic, Category::NONE, SINCE).doc(
         "Counts watched queries, those who watch them, and what was pushed.",
@@ -34,6 +87,10 @@ pub const ROWS: &[Spec] = &[
 ];
 
 const LOOK: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
+const ASK: Flags = Flags::READONLY.with(Flags::NO_MULTI).with(Flags::NOSCRIPT);
+/// Keys that depend on which command is watched.
+const HIDDEN: &[KeySpec] = &[KeySpec::unknown(Access::RO.with(Access::ACCESS))];
+const END: Flags = Flags::FAST.with(Flags::NOSCRIPT);
 
 /// The rows of a command's `.WATCH` and `.UNWATCH`, if it can be watched: it only reads, and its line names every key that it
 /// reads. Called once for each row, when the names are put in order; what is made lives as long as the process.
@@ -42,21 +99,22 @@ pub(super) fn derived(spec: &'static Spec) -> Option<[&'static Spec; 2]> {
         return None;
     }
     let text = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
-    let flags = Flags::READONLY.with(Flags::NO_MULTI).with(Flags::NOSCRIPT);
-    let watch = Spec::new(text(format!("{}{WATCH}", spec.name)), -spec.arity.abs(), flags, watch)
-        .keys(spec.keys)
+    let has_subcommands = !spec.subcommands.is_empty();
+    // A subcommand stands before the key.
+    let arity = if has_subcommands { 3 } else { spec.arity.abs() };
+    let watch = Spec::new(text(format!("{}{WATCH}", spec.name)), -arity, ASK, watch)
         .group(spec.group, spec.acl, SINCE)
         .doc(
             text(format!("Answers as {} does, and again whenever a key it names changes.", spec.name)),
             spec.complexity,
-            text(format!("{} [label]", spec.syntax)),
+            text(format!("{} [label]", if has_subcommands { "subcommand key" } else { spec.syntax })),
         );
     let watch = match spec.find_keys {
-        Some(finder) => watch.find_keys(finder),
-        None => watch,
+        _ if has_subcommands => watch.keys(HIDDEN).find_keys(keys_of_subcommand),
+        Some(finder) => watch.keys(spec.keys).find_keys(finder),
+        None => watch.keys(spec.keys),
     };
-    let flags = Flags::FAST.with(Flags::NOSCRIPT);
-    let unwatch = Spec::new(text(format!("{}{UNWATCH}", spec.name)), 2, flags, unwatch)
+    let unwatch = Spec::new(text(format!("{}{UNWATCH}", spec.name)), 2, END, unwatch)
         .group(spec.group, spec.acl, SINCE)
         .doc("Ends the watch of a query.", "O(1)", "fingerprint");
     Some([Box::leak(Box::new(watch)), Box::leak(Box::new(unwatch))])
@@ -65,7 +123,8 @@ pub(super) fn derived(spec: &'static Spec) -> Option<[&'static Spec; 2]> {
 /// Why a command cannot be watched.
 fn why_not(spec: &Spec) -> Option<&'static str> {
     if !spec.subcommands.is_empty() {
-        return Some("has subcommands, which cannot be watched");
+        let none = spec.subcommands.iter().all(|sub| why_not(sub).is_some());
+        return none.then_some("has no subcommand that can be watched");
     }
     if !spec.flags.has(Flags::READONLY) || spec.flags.has(Flags::WRITE) {
         return Some("is not a read-only command");
@@ -73,20 +132,101 @@ fn why_not(spec: &Spec) -> Option<&'static str> {
     if !spec.has_keys() {
         return Some("is a command without keys, and only changes of keys are noticed");
     }
-    let hidden = |keys: &super::spec::KeySpec| keys.begin == Begin::Unknown || keys.access.has(Access::INCOMPLETE);
+    let hidden = |keys: &KeySpec| keys.begin == Begin::Unknown || keys.access.has(Access::INCOMPLETE);
     spec.keys.iter().any(hidden).then_some("reads keys that its arguments do not name")
+}
+
+fn refuse(command: &Command) -> Option<ReplyError> {
+    why_not(command.spec).map(|reason| ReplyError::owned(format!("ERR '{}' {reason}", command.full_name)))
+}
+
+/// The command whose `.WATCH` or `.UNWATCH` a name is.
+fn watched_command(name: &[u8]) -> Option<&'static Command> {
+    let ends_with = |suffix: &str| {
+        let (stem, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
+        end.eq_ignore_ascii_case(suffix.as_bytes()).then_some(stem)
+    };
+    ends_with(WATCH).or_else(|| ends_with(UNWATCH)).and_then(lookup)
 }
 
 /// The refusal of a name that would be a `.WATCH` or `.UNWATCH` of a command that cannot be watched. `None` if it is no such
 /// name.
 pub fn refusal(name: &[u8]) -> Option<ReplyError> {
-    let ends_with = |suffix: &str| {
-        let (stem, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
-        end.eq_ignore_ascii_case(suffix.as_bytes()).then_some(stem)
-    };
-    let command = ends_with(WATCH).or_else(|| ends_with(UNWATCH)).and_then(lookup)?;
-    let reason = why_not(command.spec)?;
-    Some(ReplyError::owned(format!("ERR '{}' {reason}", command.full_name)))
+    watched_command(name).and_then(refuse)
+}
+
+/// The row of a watched line: that of its subcommand, where it has one.
+fn row_of(args: Args<'_>) -> &'static Command {
+    let command = lookup(args.at(0)).expect("a query is a line of a command");
+    let sub = || lookup_subcommand(command, args.at(1)).expect("the subcommand was found before");
+    if command.subcommands.is_empty() { command } else { sub() }
+}
+
+/// The keys of a `.WATCH` of a command with subcommands.
+fn keys_of_subcommand(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let command = watched_command(line.at(0)).and_then(|command| lookup_subcommand(command, line.at(1)));
+    found.extend(command.into_iter().flat_map(|command| command.spec.keys_of(line)));
+}
+
+/// The keys of a line of OBSERVE: those of the command in it.
+fn observed_keys(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let Ok(Options { from, .. }) = Options::parse(line) else { return };
+    let inner = line.tail(from);
+    let Ok(command) = resolve(lookup(inner.at(0)), inner) else { return };
+    if command.spec.takes(inner.len()) {
+        found.extend(command.spec.keys_of(inner).iter().map(|key| KeyUse { index: key.index + from, ..*key }));
+    }
+}
+
+/// What a client asks for.
+#[derive(Debug)]
+struct Asked<'a> {
+    /// The row of the command, of its subcommand where it has one.
+    command: &'static Command,
+    /// The command's name, without its subcommand's.
+    name: &'static str,
+    /// The command line.
+    args: Args<'a>,
+    options: Options<'a>,
+}
+
+/// How a query is to be watched.
+#[derive(Clone, Copy, Debug, Default)]
+struct Options<'a> {
+    wish: Wish,
+    since: Option<u64>,
+    label: Option<&'a [u8]>,
+    /// Where the command begins.
+    from: usize,
+}
+
+impl<'a> Options<'a> {
+    fn parse(line: Args<'a>) -> Result<Options<'a>, ReplyError> {
+        let mut options = Options { from: 1, ..Options::default() };
+        loop {
+            let at = options.from;
+            if at >= line.len() {
+                return Err(ReplyError::arity("observe"));
+            }
+            let value = line.get(at + 1).unwrap_or_default();
+            let number = || num::parse_i64(value);
+            let mut taken = 2;
+            if line.is(at, "EVERY") {
+                (options.wish.every, taken) = (true, 1);
+            } else if line.is(at, "DEBOUNCE") {
+                let ms = number().filter(|ms| (1..=DEBOUNCE_MS_MAX).contains(ms)).ok_or(BAD_DEBOUNCE)?;
+                options.wish.debounce_ms = ms as u32;
+            } else if line.is(at, "SINCE") {
+                options.since = Some(number().and_then(|n| u64::try_from(n).ok()).ok_or(BAD_REVISION)?);
+            } else if line.is(at, "LABEL") {
+                options.label = Some(value);
+            } else {
+                break;
+            }
+            options.from += taken;
+        }
+        if options.wish.every && options.wish.debounce_ms > 0 { Err(CONTRADICTION) } else { Ok(options) }
+    }
 }
 
 /// The arguments without the label, and the label: a UUID in the last place, if the command can do without it.
@@ -96,25 +236,235 @@ fn split_label<'a>(spec: &Spec, args: Args<'a>) -> (Args<'a>, Option<&'a [u8]>) 
 }
 
 fn watch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let command = ctx.command.spec.name.strip_suffix(WATCH).and_then(|name| lookup(name.as_bytes()));
-    let command = command.expect("the row was derived from that command's");
+    let named = watched_command(ctx.command.spec.name.as_bytes());
+    let name = named.expect("the row was derived from that command's").spec.name;
+    let command = resolve(named, args)?;
+    if let Some(refusal) = refuse(command) {
+        return Err(refusal);
+    }
     let (args, label) = split_label(command.spec, args);
     if !command.spec.takes(args.len()) {
         return Err(ReplyError::arity(&ctx.command.full_name));
     }
-    let line = Line::new(command.spec.name, args);
-    let keys: Vec<&[u8]> = command.spec.keys_of(args).iter().map(|key| args.at(key.index)).collect();
+    begin(ctx, Asked { command, name, args, options: Options { label, ..Options::default() } })
+}
+
+fn observe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let options = Options::parse(args)?;
+    let args = args.tail(options.from);
+    let named = lookup(args.at(0));
+    let command = resolve(named, args)?;
+    if let Some(refusal) = refuse(command) {
+        return Err(refusal);
+    }
+    if !command.spec.takes(args.len()) {
+        return Err(ReplyError::arity(&command.full_name));
+    }
+    let name = named.map_or("", |command| command.spec.name);
+    begin(ctx, Asked { command, name, args, options })
+}
+
+/// Answers a query and makes the client watch it, in one step.
+fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
+    let Asked { command, name, args, options } = asked;
+    let keys: Vec<usize> = command.spec.keys_of(args).iter().map(|key| key.index).collect();
     if keys.is_empty() {
         // The line makes no sense to the command either, whose error is the answer: nothing could ever change it.
         return Err(error_of(ctx, command, args).unwrap_or(ReplyError::SYNTAX));
     }
-    ctx.server.admit_watch(ctx.client, ctx.db, &line)?;
-    ctx.reply.array(3);
-    ctx.reply.bulk(label.unwrap_or(command.spec.name.as_bytes()));
-    ctx.reply.bulk_integer(i64::from(line.fingerprint()));
-    answer(ctx, command, args);
-    ctx.server.watch_query(ctx.client, ctx.db, line, &keys);
+    let line = Line::new(name, args, &keys);
+    ctx.server.admit_watch(ctx.client, ctx.db, &line, options.wish)?;
+    let numbered = ctx.session().revisions;
+    if options.since.is_some() && !numbered {
+        return Err(NO_REVISIONS);
+    }
+    if numbered && resume(ctx, &line, name, options) {
+        return Ok(Next::Done);
+    }
+    let ((), result) = apart(ctx, command, |inner| answer(inner, command, name, args));
+    let reply = &mut ctx.reply;
+    reply.array(3 + usize::from(numbered) + usize::from(options.since.is_some()));
+    reply.bulk(options.label.unwrap_or(name.as_bytes()));
+    reply.bulk_integer(i64::from(line.fingerprint()));
+    reply.out().push(&result);
+    let id = ctx.server.watch_query(ctx.client, ctx.db, line, options.wish);
+    if numbered {
+        let revision = number_present(ctx, id, &result);
+        ctx.reply.bulk_integer(revision as i64);
+    }
+    if options.since.is_some() {
+        ctx.server.stats.watch_resumed_late += 1;
+        ctx.reply.bulk(b"missed");
+    }
     Ok(Next::Done)
+}
+
+/// The number of a query's present version, of which this is the result.
+fn number_present(ctx: &mut Ctx<'_>, id: QueryId, result: &[u8]) -> u64 {
+    let proto = ctx.reply.proto();
+    let bounds = ctx.server.history_bounds();
+    let now_us = u64::try_from(ctx.server.clock.unix_us()).unwrap_or_default();
+    let reactive = &mut ctx.server.reactive;
+    let revision = reactive.begin_history(id, now_us);
+    if !reactive.has_present(id, proto) {
+        let frame = frame(proto, reactive.query(id).line(), result, Some(revision));
+        reactive.keep(id, proto, Arc::new(frame), bounds);
+    }
+    revision
+}
+
+/// Lets a client go on with a query from the version it has, if none has been lost since then. The answer is that version;
+/// those that came after it follow.
+fn resume(ctx: &mut Ctx<'_>, line: &Line, name: &str, options: Options<'_>) -> bool {
+    let Some(id) = ctx.server.reactive.find(ctx.db, line, options.wish.debounce_ms) else { return false };
+    if ctx.server.reactive.is_pending(id) {
+        // What was put off is told to all first: the newest version is what is there now.
+        push_result(ctx.server, id, ctx.now);
+    }
+    let proto = ctx.reply.proto();
+    let Some(frames) = options.since.and_then(|since| ctx.server.reactive.since(id, proto, since)) else { return false };
+    let reply = &mut ctx.reply;
+    reply.array(5);
+    reply.bulk(options.label.unwrap_or(name.as_bytes()));
+    reply.out().push(frames[0].get(head(proto, 4, name).len()..).unwrap_or_default());
+    reply.bulk(b"continued");
+    frames[1..].iter().for_each(|frame| reply.out().push_shared(frame));
+    ctx.server.stats.watch_resumed += 1;
+    ctx.server.watch_query(ctx.client, ctx.db, line.clone(), options.wish);
+    true
+}
+
+/// The beginning of a frame, with the name of its command.
+fn head(proto: Proto, elements: usize, name: &str) -> Vec<u8> {
+    let mut out = Out::default();
+    let mut reply = Reply::new(&mut out, proto);
+    reply.push(elements);
+    reply.bulk_str(name);
+    out.into_bytes()
+}
+
+/// A result as it is pushed.
+fn frame(proto: Proto, line: &Line, result: &[u8], revision: Option<u64>) -> Vec<u8> {
+    let mut out = Out::default();
+    let mut reply = Reply::new(&mut out, proto);
+    reply.push(3 + usize::from(revision.is_some()));
+    reply.bulk(line.iter().next().unwrap_or_default());
+    reply.bulk_integer(i64::from(line.fingerprint()));
+    reply.out().push(result);
+    if let Some(revision) = revision {
+        reply.bulk_integer(revision as i64);
+    }
+    out.into_bytes()
+}
+
+/// Evaluates a query, once for each protocol that its watchers speak, and posts the result to all of them. Somebody who may
+/// come back counts as a watcher.
+pub fn push_result(server: &mut Server, id: QueryId, now: Now) {
+    server.reactive.settle(id);
+    let receivers: Vec<u32> = server.reactive.query(id).subscribers().collect();
+    if receivers.iter().any(|client| server.sessions[*client as usize].revisions) {
+        let now_us = u64::try_from(server.clock.unix_us()).unwrap_or_default();
+        server.reactive.begin_history(id, now_us);
+    }
+    let mut pushed = Pushed { id, revision: server.reactive.advance_history(id), ..Pushed::default() };
+    for client in receivers {
+        let session = &server.sessions[client as usize];
+        let (proto, numbered) = (session.proto, session.revisions);
+        let known = if numbered { &pushed.numbered } else { &pushed.plain }[proto as usize];
+        let text = known.unwrap_or_else(|| pushed.write(server, client as usize, proto, numbered, now));
+        server.outbox.post_result(client, text, id);
+    }
+    for (proto, kept) in [Proto::Resp2, Proto::Resp3].into_iter().zip(server.reactive.kept_protos(id)) {
+        if kept && pushed.numbered[proto as usize].is_none() {
+            pushed.write(server, NOBODY, proto, true, now);
+        }
+    }
+    server.reactive.untouch(id);
+}
+
+/// What has been written of one new result.
+#[derive(Default)]
+struct Pushed {
+    id: QueryId,
+    revision: Option<u64>,
+    /// In each protocol.
+    results: [Option<Vec<u8>>; 2],
+    /// The numbers of the texts of the frames: in each protocol, without and with the version's number.
+    plain: [Option<u32>; 2],
+    numbered: [Option<u32>; 2],
+}
+
+impl Pushed {
+    /// Writes a frame; the number of its text. A numbered one is kept for those who come back.
+    fn write(&mut self, server: &mut Server, client: usize, proto: Proto, numbered: bool, now: Now) -> u32 {
+        let id = self.id;
+        let result = self.results[proto as usize].get_or_insert_with(|| evaluate(server, id, client, proto, now));
+        let revision = self.revision.filter(|_| numbered);
+        let frame = frame(proto, server.reactive.query(id).line(), result, revision);
+        let text = server.outbox.add_text(frame);
+        if numbered {
+            let bounds = server.history_bounds();
+            server.reactive.keep(id, proto, server.outbox.text(text), bounds);
+            self.numbered[proto as usize] = Some(text);
+        } else {
+            self.plain[proto as usize] = Some(text);
+        }
+        text
+    }
+}
+
+/// A query's present result.
+fn evaluate(server: &mut Server, id: QueryId, client: usize, proto: Proto, now: Now) -> Vec<u8> {
+    server.stats.watch_evaluations += 1;
+    let query = server.reactive.query(id);
+    let (db, line) = (query.db(), query.line().unpack());
+    let args = line.as_args();
+    let (command, named) = (row_of(args), lookup(args.at(0)));
+    let mut at = Moment::new(now, false).quietly();
+    if server.is_paused(true, now) {
+        at = at.keeping_due();
+    }
+    let mut out = Out::default();
+    let reply = Reply::new(&mut out, proto);
+    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way: Way::Watched };
+    answer(&mut ctx, command, named.map_or("", |named| named.spec.name), args);
+    server.report(db);
+    server.clear_garbage(db);
+    out.into_bytes()
+}
+
+/// Does something as a query's command, beside the one that is running; what that wrote.
+fn apart<R>(ctx: &mut Ctx<'_>, command: &'static Command, run: impl FnOnce(&mut Ctx<'_>) -> R) -> (R, Vec<u8>) {
+    let mut out = Out::default();
+    let reply = Reply::new(&mut out, ctx.reply.proto());
+    let Ctx { client, now, db, at, .. } = *ctx;
+    let way = Way::Watched;
+    let mut inner = Ctx { server: ctx.server, client, command, reply, now, db, at, out_of_band: false, way };
+    let done = run(&mut inner);
+    (done, out.into_bytes())
+}
+
+/// Runs a query's command and writes what it answers, be it an error. An answer that is longer than `watch-result-bytes-max`
+/// is replaced by an error which says how long it is, and what was asked.
+fn answer(ctx: &mut Ctx<'_>, command: &'static Command, name: &str, args: Args<'_>) {
+    let (mark, before) = (ctx.reply.out().mark(), ctx.reply.out().len());
+    let handler = command.spec.handler.expect("a container cannot be watched");
+    if let Err(error) = handler(ctx, args) {
+        ctx.reply.error(&error);
+    }
+    let (bytes, most) = (ctx.reply.out().len() - before, ctx.server.config.watch_result_bytes_max);
+    if most > 0 && bytes as u64 > most {
+        ctx.reply.out().truncate(mark);
+        let key = command.spec.keys_of(args).first().map_or(&b""[..], |key| args.at(key.index));
+        let before = format!("TOOLONG {bytes} bytes are more than watch-result-bytes-max allows: {name} ");
+        ctx.reply.error(&ReplyError::about(&before, key, ""));
+    }
+}
+
+/// The error that a query's command answers, if it does.
+fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+    let handler = command.spec.handler?;
+    apart(ctx, command, |inner| handler(inner, args).err()).0
 }
 
 /// Ends the client's watches of a query, by its fingerprint: the second argument.
@@ -125,18 +475,59 @@ pub(super) fn unwatch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
+fn mode(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let revisions = match args.len() {
+        1 => {
+            let revisions = ctx.session().revisions;
+            ctx.reply.bulk_str(if revisions { "revisions" } else { "plain" });
+            return Ok(Next::Done);
+        }
+        2 if args.is(1, "PLAIN") => false,
+        2 if args.is(1, "REVISIONS") => true,
+        _ => return Err(ReplyError::SYNTAX),
+    };
+    if std::mem::replace(&mut ctx.session().revisions, revisions) != revisions {
+        ctx.server.renew_held(ctx.client);
+    }
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+fn count(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.reply.map(args.len() - 1);
+    for key in args.iter_from(1) {
+        let watchers = ctx.server.reactive.watchers_of(ctx.db, key);
+        ctx.reply.bulk(key);
+        ctx.reply.integer(watchers as i64);
+    }
+    Ok(Next::Done)
+}
+
 fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Ctx { server, client, reply, .. } = ctx;
     let mut queries: Vec<_> = server.reactive.of(*client).collect();
-    queries.sort_by_cached_key(|query| (query.db(), query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
+    queries.sort_by_cached_key(|(query, _)| (query.db(), query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
     reply.array(queries.len());
-    for query in queries {
-        reply.array(4);
+    for (query, every) in queries {
+        reply.map(7);
+        reply.bulk_str("fingerprint");
         reply.bulk_integer(i64::from(query.fingerprint()));
-        reply.integer(query.db() as i64);
-        reply.integer(query.subscribers().len() as i64);
+        reply.bulk_str("line");
         reply.array(query.line().iter().count());
         query.line().iter().for_each(|arg| reply.bulk(arg));
+        reply.bulk_str("db");
+        reply.integer(query.db() as i64);
+        reply.bulk_str("watchers");
+        reply.integer(query.watchers() as i64);
+        reply.bulk_str("every");
+        reply.integer(i64::from(every));
+        reply.bulk_str("debounce");
+        reply.integer(i64::from(query.debounce_ms()));
+        reply.bulk_str("revision");
+        match query.revision() {
+            Some(revision) => reply.bulk_integer(revision as i64),
+            None => reply.null(),
+        }
     }
     Ok(Next::Done)
 }
@@ -152,6 +543,10 @@ fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
         ("evaluations", stats.watch_evaluations),
         ("frames", stats.watch_frames),
         ("frames_superseded", stats.watch_frames_superseded),
+        ("resumable", reactive.resumable() as u64),
+        ("resume_bytes", reactive.history_bytes()),
+        ("resumed", stats.watch_resumed),
+        ("resumed_late", stats.watch_resumed_late),
     ];
     reply.map(rows.len());
     for (name, count) in rows {
@@ -159,38 +554,4 @@ fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
         reply.integer(count as i64);
     }
     Ok(Next::Done)
-}
-
-/// Runs a query's command and writes what it answers, be it an error. An answer that is longer than `watch-result-bytes-max`
-/// is replaced by an error which says how long it is, and what was asked.
-pub fn answer(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) {
-    let (mark, before) = (ctx.reply.out().mark(), ctx.reply.out().len());
-    if let Err(error) = run(ctx, command, args) {
-        ctx.reply.error(&error);
-    }
-    let (bytes, most) = (ctx.reply.out().len() - before, ctx.server.config.watch_result_bytes_max);
-    if most > 0 && bytes as u64 > most {
-        ctx.reply.out().truncate(mark);
-        let key = command.spec.keys_of(args).first().map_or(&b""[..], |key| args.at(key.index));
-        let before =
-            format!("TOOLONG {bytes} bytes are more than watch-result-bytes-max allows: {} ", command.spec.name);
-        ctx.reply.error(&ReplyError::about(&before, key, ""));
-    }
-}
-
-/// The error that a query's command answers, if it does.
-fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
-    let mark = ctx.reply.out().mark();
-    let error = run(ctx, command, args).err();
-    ctx.reply.out().truncate(mark);
-    error
-}
-
-fn run(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Outcome {
-    let handler = command.spec.handler.expect("a container cannot be watched");
-    let outer = (ctx.command, ctx.way);
-    (ctx.command, ctx.way) = (command, Way::Watched);
-    let outcome = handler(ctx, args);
-    (ctx.command, ctx.way) = outer;
-    outcome
 }

@@ -269,6 +269,18 @@ directives! {
     watch_output_threshold: u64 = 256 << 10,
     "watch-output-threshold", Runtime, memory(0);
 
+    /// Seconds for which a query whose versions are kept lives on without a watcher, so that a client can come back to it.
+    watch_resume_seconds: u64 = 60,
+    "watch-resume-seconds", Runtime, int(0, i64::MAX);
+
+    /// Versions kept of each query whose watchers want to know them.
+    watch_resume_versions: u64 = 128,
+    "watch-resume-versions", Runtime, int(0, 1_000_000);
+
+    /// Bytes of all versions kept, of all queries together.
+    watch_resume_bytes: u64 = 64 << 20,
+    "watch-resume-bytes", Runtime, memory(0);
+
     /// Bytes of memory above which commands that need more are refused; 0 means no limit.
     maxmemory: u64 = 0,
     "maxmemory", Runtime, memory(0);

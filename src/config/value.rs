@@ -128,6 +128,13 @@ pub struct OutputLimits {
     pub pubsub: OutputLimit,
 }
 
+impl OutputLimits {
+    /// The limit of a client, which may be one that is sent messages whether it reads them or not.
+    pub fn of(self, is_sent_messages: bool) -> OutputLimit {
+        if is_sent_messages { self.pubsub } else { self.normal }
+    }
+}
+
 /// One automatic snapshot rule: after `seconds`, if `changes` keys changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavePoint {

@@ -219,6 +219,7 @@ impl Cron {
             stats.turns_rate.sample(stats.turns, now_ms);
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
             stats.note_allocated(alloc::allocated_bytes(), now.unix_s());
+            server.forget_left_queries(now);
         }
         if now_ms >= self.looked_ms + PURGE_LOOK_MS {
             self.looked_ms = now_ms;
@@ -239,7 +240,8 @@ impl Cron {
         self.was_wasteful = wasteful && !self.was_wasteful;
     }
 
-    /// The monotonic millisecond of the next timer of any kind: a key's deadline or a client's timeout.
+    /// The monotonic millisecond of the next timer of any kind: a key's deadline, a client's timeout, or the end of the time
+    /// for which a query's changes are gathered.
     pub fn next_due_ms(&self, server: &Server, now: Now) -> Option<u64> {
         let keys = match self.quiet.filter(|quiet| quiet.covers(server, now)) {
             _ if !may_expire(server, now) => None,
@@ -248,7 +250,8 @@ impl Cron {
         };
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
         let clients = server.client_timers.next_tick().map(|tick| tick.max(0) as u64);
-        keys.into_iter().chain(clients).min()
+        let queries = server.reactive.next_due_ms();
+        keys.into_iter().chain(clients).chain(queries).min()
     }
 }
 

@@ -16,9 +16,6 @@ use super::call::{self, Called};
 use super::{settle, transaction};
 use crate::command::spec::Flags;
 
-/// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
-const ECHO_BYTES_MAX: usize = 128;
-
 /// Milliseconds between two log lines about web requests.
 const ATTACK_LOG_MS: u64 = 60_000;
 
@@ -60,7 +57,7 @@ pub fn execute(
     started_ns: &mut u64,
 ) -> Ran {
     let Line { args, named, hash } = line;
-    let command = match find(named, args) {
+    let command = match command::resolve::resolve(named, args) {
         Ok(command) => command,
         Err(_) if is_of_another_protocol(args.at(0)) => {
             log_attack(server, client, now);
@@ -151,7 +148,7 @@ fn run(
     if mute {
         settle_muted(server, client, out, mark, out_of_band);
     }
-    if server.outbox.len() > posted && server.sessions[client].subscribed {
+    if server.outbox.len() > posted && server.is_listening(client) {
         server.deliver_own(client, posted, out);
     }
     next
@@ -190,50 +187,6 @@ fn log_attack(server: &mut Server, client: usize, now: Now) {
          commands here. The connection is closed.",
         server.sessions[client].peer
     );
-}
-
-/// The row of a command line. The error is for names that have none.
-fn find(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Command, ReplyError> {
-    let Some(command) = named else {
-        return Err(command::reactive::refusal(args.at(0)).unwrap_or_else(|| unknown_command(args)));
-    };
-    let command = match args.get(1) {
-        Some(name) if !command.subcommands.is_empty() => match command::lookup_subcommand(command, name) {
-            Some(sub) => sub,
-            None => return Err(unknown_subcommand(command, name)),
-        },
-        _ => command,
-    };
-    Ok(command)
-}
-
-fn unknown_command(args: Args<'_>) -> ReplyError {
-    let cut = |bytes: &[u8], max: usize| -> Vec<u8> {
-        // Redis prints with `%.*s`, which stops at a NUL byte.
-        bytes.iter().copied().take(max).take_while(|&b| b != 0).collect()
-    };
-    let mut echoed = Vec::new();
-    for arg in args.iter_from(1) {
-        if echoed.len() >= ECHO_BYTES_MAX {
-            break;
-        }
-        let room = ECHO_BYTES_MAX - echoed.len();
-        echoed.push(b'\'');
-        echoed.extend(cut(arg, room));
-        echoed.extend_from_slice(b"' ");
-    }
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend(cut(args.at(0), ECHO_BYTES_MAX));
-    text.extend_from_slice(b"', with args beginning with: ");
-    text.extend(echoed);
-    ReplyError::owned(text)
-}
-
-fn unknown_subcommand(command: &Command, name: &[u8]) -> ReplyError {
-    let mut text = b"ERR unknown subcommand '".to_vec();
-    text.extend(name.iter().copied().take(ECHO_BYTES_MAX).take_while(|&b| b != 0));
-    text.extend_from_slice(format!("'. Try {} HELP.", command.spec.name).as_bytes());
-    ReplyError::owned(text)
 }
 
 /// The gates for a command that waited and runs again: apart, so that those of every other command are compiled into the

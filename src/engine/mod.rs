@@ -5,7 +5,7 @@
 mod call;
 pub mod cron;
 pub mod dispatch;
-mod reactive;
+pub mod reactive;
 pub mod settle;
 mod transaction;
 pub mod wake;

@@ -102,7 +102,7 @@ fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64)
     if waiting.muted {
         out = Out::default();
     }
-    if server.outbox.len() > posted && server.sessions[client].subscribed {
+    if server.outbox.len() > posted && server.is_listening(client) {
         server.deliver_own(client, posted, &mut out);
     }
     server.outbox.reply(client, out);

@@ -1,37 +1,76 @@
 //! Queries whose fresh results are pushed to those who watch them, whenever a key they name changes.
 //!
-//! Here is who watches what, which queries a change concerns, and what is held back for slow readers. The server tells of
-//! changes and delivers, the engine evaluates. Clients are known by the index of their session. Knows no command, no value
-//! and no time.
+//! Here is who watches what, which queries a change concerns, when those are due whose changes are gathered for a while, what
+//! is held back for slow readers, and which versions are kept for those who come back. The server tells of changes and
+//! delivers, the engine evaluates. Clients are known by the index of their session. Knows no command and no value, and no
+//! time but what it is told.
 //!
 //! # Costs
 //! To watch, to stop watching and to find the queries of a changed key are O(1) each per key of a query. A query costs the
-//! same however many clients watch it, and a client's watch of it some tens of bytes.
+//! same however many clients watch it: some 100 bytes with the place of its key, and its line. A client's watch of it takes
+//! some ten bytes, with the client's place among the watchers about twenty.
 
-mod few;
+mod history;
+mod ids;
 mod index;
+mod keys;
 mod query;
+mod shards;
+mod slots;
 mod subscription;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use history::Histories;
 use index::Index;
 use subscription::Subscriptions;
 
+use crate::resp::reply::Proto;
+use crate::store::hash::KeyHasher;
+use crate::timer::{Verdict, Wheel};
+
+pub use history::{Bounds, LINGERING_MAX};
 pub use index::{Query, QueryId};
 pub use query::{Line, is_label, parse_fingerprint};
 
+/// Slots of the wheel for gathered changes: a revolution of a second.
+const WHEEL_SLOTS: usize = 1024;
+/// Queries whose gathered changes are pushed in one turn at most.
+const DUE_PER_TURN_MAX: usize = 1024;
+
+/// How a query is to be watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Every result is sent, however slowly the client reads.
+    pub every: bool,
+    /// Milliseconds for which changes are gathered before the result is sent; 0 to send each. Not with `every`.
+    pub debounce_ms: u32,
+}
+
 /// All watched queries.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reactive {
     index: Index,
     subscriptions: Subscriptions,
+    histories: Histories,
+    /// When gathered changes are due; payload: the query. On monotonic milliseconds.
+    timers: Wheel,
 }
 
 impl Reactive {
-    /// True when nobody watches anything.
+    /// No query is watched yet. Keys are hashed as the databases hash them.
+    pub fn new(hasher: KeyHasher, now_ms: u64) -> Reactive {
+        Reactive {
+            index: Index::new(hasher),
+            subscriptions: Subscriptions::default(),
+            histories: Histories::default(),
+            timers: Wheel::new(WHEEL_SLOTS, now_ms as i64),
+        }
+    }
+
+    /// True when no query is watched or lingers.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.index.len() == 0
@@ -42,9 +81,19 @@ impl Reactive {
         self.index.len()
     }
 
+    /// Number of queries of which versions are kept.
+    pub fn resumable(&self) -> usize {
+        self.histories.count()
+    }
+
+    /// Bytes of the versions kept.
+    pub fn history_bytes(&self) -> u64 {
+        self.histories.bytes()
+    }
+
     /// Number of keys that queries name.
     pub fn keys(&self) -> usize {
-        self.index.keys()
+        self.index.keys().len()
     }
 
     /// Number of watches: pairs of a client and a query.
@@ -69,73 +118,131 @@ impl Reactive {
 
     /// All queries, in the order of their numbers.
     pub fn all(&self) -> impl Iterator<Item = &Query> {
-        self.index.ids().map(|id| self.index.query(id))
+        self.index.iter().map(|(_, query)| query)
     }
 
-    /// A client's queries, in no particular order.
-    pub fn of(&self, client: usize) -> impl Iterator<Item = &Query> {
-        self.subscriptions.of(client as u32).map(|id| self.index.query(id))
+    /// A client's queries, each with whether it wants every result, in no particular order.
+    pub fn of(&self, client: usize) -> impl Iterator<Item = (&Query, bool)> {
+        let client = client as u32;
+        let ids = self.subscriptions.of(client);
+        ids.map(move |id| (self.index.query(id), self.subscriptions.wants_every(client, id)))
     }
 
-    /// Database, name and number of queries of each key that queries name, in no particular order.
-    pub fn watched_keys(&self) -> impl Iterator<Item = (usize, &[u8], usize)> {
-        self.index.watched_keys()
+    /// How many watches there are of queries that name a key.
+    pub fn watchers_of(&self, db: usize, key: &[u8]) -> usize {
+        self.index.of_key(db, key).map(Query::watchers).sum()
+    }
+
+    /// Database and name of each key that queries name, in no particular order.
+    pub fn watched_keys(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.index.all_keys().map(|(db, name, _)| (db as usize, name))
+    }
+
+    /// The query of a line, if it is known.
+    pub fn find(&self, db: usize, line: &Line, debounce_ms: u32) -> Option<QueryId> {
+        self.index.find(db, line, debounce_ms)
     }
 
     /// True if a client watches this very query.
-    pub fn is_watched_by(&self, client: usize, db: usize, line: &Line) -> bool {
-        let id = self.index.find(db, line.fingerprint(), line);
-        id.is_some_and(|id| self.subscriptions.has(client as u32, id))
+    pub fn is_watched_by(&self, client: usize, db: usize, line: &Line, debounce_ms: u32) -> bool {
+        self.find(db, line, debounce_ms).is_some_and(|id| self.subscriptions.has(client as u32, id))
     }
 
-    /// Makes a client watch a query, which reads the named keys of a database. Once is as good as twice.
-    pub fn watch(&mut self, client: usize, db: usize, line: Line, keys: &[&[u8]]) {
-        let (client, fingerprint) = (client as u32, line.fingerprint());
-        let known = self.index.find(db, fingerprint, &line);
-        let id = known.unwrap_or_else(|| self.index.insert(db, fingerprint, line, keys));
-        if !self.subscriptions.has(client, id) {
-            let place = self.index.subscribers_mut(id).push(client);
-            self.subscriptions.set(client, id, place);
+    /// True if a client wants every result of a query.
+    pub fn wants_every(&self, client: usize, query: QueryId) -> bool {
+        self.subscriptions.wants_every(client as u32, query)
+    }
+
+    /// True if a client wants every result of some query.
+    pub fn wants_every_of_any(&self, client: usize) -> bool {
+        self.subscriptions.wants_every_of_any(client as u32)
+    }
+
+    /// Makes a client watch a query of a database. Once is as good as twice, and the last wish counts: if there was another
+    /// debounce, that watch ends as [`Reactive::leave`] says.
+    pub fn watch(&mut self, client: usize, db: usize, line: Line, wish: Wish, until_ms: u64) -> QueryId {
+        let client = client as u32;
+        let known = self.index.find(db, &line, wish.debounce_ms);
+        let id = known.unwrap_or_else(|| self.index.insert(db, line, wish.debounce_ms));
+        let query = self.index.query_mut(id);
+        if query.subscribers.insert(client) {
+            Histories::resume(query);
+        }
+        self.subscriptions.set(client, id, wish.every);
+        for twin in self.index.twins(id) {
+            self.leave(client as usize, twin, until_ms);
+        }
+        id
+    }
+
+    /// Ends a client's watch of a query. One without watchers goes, or lingers until `until_ms` if versions of it are kept;
+    /// 0 if none is to.
+    pub fn leave(&mut self, client: usize, id: QueryId, until_ms: u64) {
+        if self.subscriptions.remove(client as u32, id) {
+            self.unsubscribe(client as u32, id, until_ms);
         }
     }
 
-    /// Ends a client's watches of the queries with a fingerprint; in how many databases there was one. O(1).
-    pub fn unwatch(&mut self, client: usize, fingerprint: u32) -> usize {
+    /// Ends a client's watches of the queries with a fingerprint; how many there were.
+    pub fn unwatch(&mut self, client: usize, fingerprint: u32, until_ms: u64) -> usize {
+        let before = self.watches();
         let those = self.index.with_fingerprint(fingerprint);
-        let mut ended = 0;
-        for id in those {
-            if let Some(place) = self.subscriptions.remove(client as u32, id) {
-                self.leave(id, place);
-                ended += 1;
-            }
-        }
-        ended
+        those.into_iter().for_each(|id| self.leave(client, id, until_ms));
+        before - self.watches()
     }
 
     /// Ends all watches of a client; how many there were.
-    pub fn forget(&mut self, client: usize) -> usize {
-        let watches = self.subscriptions.forget(client as u32);
-        watches.iter().for_each(|(&id, &place)| self.leave(id, place));
-        watches.len()
+    pub fn forget(&mut self, client: usize, until_ms: u64) -> usize {
+        let queries = self.subscriptions.forget(client as u32);
+        queries.iter().for_each(|id| self.unsubscribe(client as u32, id, until_ms));
+        queries.len()
     }
 
-    /// Takes a subscriber out of a query, which goes with the last one.
-    fn leave(&mut self, id: QueryId, place: u32) {
-        let subscribers = self.index.subscribers_mut(id);
-        subscribers.swap_remove(place);
-        match subscribers.as_slice() {
-            [] => self.index.remove(id),
-            left => {
-                if let Some(&moved) = left.get(place as usize) {
-                    self.subscriptions.set(moved, id, place);
-                }
-            }
+    fn unsubscribe(&mut self, client: u32, id: QueryId, until_ms: u64) {
+        let query = self.index.query_mut(id);
+        query.subscribers.remove(client);
+        if !query.subscribers.is_empty() {
+            return;
+        }
+        if until_ms == 0 || !self.histories.linger(id, query, until_ms) {
+            self.remove(id);
         }
     }
 
-    /// Notes that a key has changed: its queries are to be evaluated. One hash and one lookup if it has none.
-    pub fn touch(&mut self, db: usize, key: &[u8]) {
-        self.index.touch(db, key);
+    fn remove(&mut self, id: QueryId) {
+        if let Some(query) = self.index.remove(id) {
+            self.histories.forget(&query);
+        }
+    }
+
+    /// Forgets the queries that have lingered long enough; how many they were.
+    pub fn forget_left(&mut self, now_ms: u64) -> usize {
+        let mut gone = 0;
+        while let Some(id) = self.histories.take_left(&self.index, now_ms) {
+            self.remove(id);
+            gone += 1;
+        }
+        gone
+    }
+
+    /// False if no query names a key of this hash: one bit is looked at.
+    #[inline]
+    pub fn may_name(&self, hash: u64) -> bool {
+        self.index.keys().may_hold(hash)
+    }
+
+    /// Where [`Reactive::may_name`] will look.
+    #[inline]
+    pub fn filter_word(&self, hash: u64) -> Option<&u64> {
+        self.index.keys().filter_word(hash)
+    }
+
+    /// Notes that a key of this hash has changed: its queries are to be evaluated.
+    #[inline]
+    pub fn touch(&mut self, db: usize, key: &[u8], hash: u64) {
+        if self.may_name(hash) {
+            self.index.touch(db, key, hash);
+        }
     }
 
     /// Notes that keys of a database have changed: those of which `changed` says so. O(keys that queries name).
@@ -157,6 +264,90 @@ impl Reactive {
     /// Forgets that a query was touched: by its own evaluation.
     pub fn untouch(&mut self, id: QueryId) {
         self.index.untouch(id);
+    }
+
+    /// True if a query has changed and its watchers have not been told yet.
+    pub fn is_pending(&self, id: QueryId) -> bool {
+        self.index.query(id).is_pending()
+    }
+
+    /// Puts the evaluation of a query off, if its changes are to be gathered. False if it is to be evaluated at once.
+    pub fn put_off(&mut self, id: QueryId, now_ms: u64) -> bool {
+        let query = self.index.query_mut(id);
+        let Some(extra) = query.extra.as_mut().filter(|extra| extra.debounce_ms > 0) else { return false };
+        if extra.due_ms == 0 {
+            extra.due_ms = now_ms + u64::from(extra.debounce_ms);
+            self.timers.insert(id, extra.due_ms as i64);
+        }
+        true
+    }
+
+    /// Notes that a query is evaluated, whatever was put off.
+    pub fn settle(&mut self, id: QueryId) {
+        let query = self.index.query_mut(id);
+        if let Some(extra) = &mut query.extra {
+            extra.due_ms = 0;
+        }
+    }
+
+    /// The monotonic millisecond at which gathered changes are due next.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.timers.next_tick().map(|tick| tick.max(0) as u64)
+    }
+
+    /// Adds the queries to `due` whose gathered changes are to be pushed. False if there are more than one turn takes.
+    pub fn take_due(&mut self, now_ms: u64, due: &mut Vec<QueryId>) -> bool {
+        if self.timers.is_empty() {
+            return true;
+        }
+        let (index, mut budget) = (&mut self.index, DUE_PER_TURN_MAX);
+        let progress = self.timers.advance(now_ms as i64, &mut budget, |id, tick| {
+            let extra = index.get_mut(id).and_then(|query| query.extra.as_mut());
+            let Some(extra) = extra.filter(|extra| extra.due_ms > 0) else { return Verdict::Drop };
+            let due_ms = extra.due_ms as i64;
+            if due_ms <= tick {
+                extra.due_ms = 0;
+                due.push(id);
+                Verdict::Drop
+            } else if Wheel::same_slot(WHEEL_SLOTS, due_ms, tick) {
+                Verdict::Again(due_ms)
+            } else {
+                // Of a query that is gone, whose number this one has got: it has a node of its own.
+                Verdict::Drop
+            }
+        });
+        progress.done
+    }
+
+    /// Keeps versions of a query from now on, if none are kept yet; the number of the present one. `now_us` is the Unix time
+    /// in microseconds.
+    pub fn begin_history(&mut self, id: QueryId, now_us: u64) -> u64 {
+        self.histories.begin(self.index.query_mut(id), now_us)
+    }
+
+    /// Counts a new version of a query; its number, if versions are kept.
+    pub fn advance_history(&mut self, id: QueryId) -> Option<u64> {
+        self.histories.advance(self.index.query_mut(id))
+    }
+
+    /// The protocols in which versions of a query are kept.
+    pub fn kept_protos(&self, id: QueryId) -> [bool; 2] {
+        Histories::protos(self.index.query(id))
+    }
+
+    /// True if the frame of a query's present version is kept in a protocol.
+    pub fn has_present(&self, id: QueryId, proto: Proto) -> bool {
+        Histories::has_present(self.index.query(id), proto)
+    }
+
+    /// Keeps the frame of the present version of a query.
+    pub fn keep(&mut self, id: QueryId, proto: Proto, frame: Arc<Vec<u8>>, bounds: Bounds) {
+        self.histories.keep(&mut self.index, id, proto, frame, bounds);
+    }
+
+    /// The frames of a query from a version on, if none of them is missing.
+    pub fn since(&self, id: QueryId, proto: Proto, revision: u64) -> Option<Vec<Arc<Vec<u8>>>> {
+        Histories::since(self.index.query(id), proto, revision)
     }
 
     /// True if results are held back for a client.

@@ -22,7 +22,7 @@ use slab::Slab;
 use crate::base::clock::{Now, TurnClock};
 use crate::config::{OutputLimit, OutputLimits};
 use crate::engine::cron::Cron;
-use crate::engine::{settle, wake};
+use crate::engine::{reactive, settle, wake};
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::session::{Blocked, Buffers, ClientRef, Origin, Session};
@@ -478,7 +478,9 @@ impl Reactor {
         let limits = self.server.config.client_output_buffer_limit;
         for (index, text, query) in outbox.posts() {
             let (conn, session) = (&mut self.conns[index], &self.server.sessions[index]);
-            let hard_bytes = limit_of(limits, session).hard_bytes;
+            // A result that may be held back is nothing to be disconnected for.
+            let held_back = query.is_some() && !session.is_sent_messages();
+            let hard_bytes = if held_back { 0 } else { limit_of(limits, session).hard_bytes };
             if session.closing {
                 continue;
             }
@@ -491,13 +493,13 @@ impl Reactor {
                 conn.flushing = true;
                 self.flush.push(index);
             }
-            if let Some(query) = query {
-                self.server.hand_over(index, query, text, &mut conn.out);
-                continue;
+            match query {
+                Some(query) => self.server.hand_over(index, query, text, &mut conn.out),
+                None => conn.out.push_shared(text),
             }
-            conn.out.push_shared(text);
             if hard_bytes > 0 && conn.out.len() as u64 > hard_bytes {
-                log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
+                let peer = &self.server.sessions[index].peer;
+                log::warn!("Client {peer} closed for overcoming of output buffer limits");
                 self.server.stats.output_limit_disconnections += 1;
                 self.server.kill(index);
             }
@@ -615,6 +617,7 @@ impl Reactor {
         self.timers_behind = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
+        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now);
         if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);
@@ -821,7 +824,7 @@ fn note_input(session: &mut Session, stats: &mut Stats, count: usize, now: Now) 
 
 /// The output limit of a client's class.
 fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
-    if session.subscribed { limits.pubsub } else { limits.normal }
+    limits.of(session.is_sent_messages())
 }
 
 #[cfg(test)]

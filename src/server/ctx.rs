@@ -92,7 +92,7 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn changed_in(&mut self, db: usize, class: EventClass, event: &str, key: &[u8]) {
         self.server.stats.dirty += 1;
-        self.server.touch(db, key);
+        self.server.touch(db, key, &self.at);
         self.notify_in(db, class, event, key);
     }
 
@@ -103,13 +103,13 @@ impl<'a> Ctx<'a> {
     /// the others has become a key of another type, which Redis does not notice before an entry is added.
     pub fn changed_in_place(&mut self, class: EventClass, event: &str, key: &[u8]) {
         self.server.stats.dirty += 1;
-        self.server.touch_watched(self.db, key);
+        self.server.touch_watched(self.db, key, &self.at);
         self.notify(class, event, key);
     }
 
     /// Records that one more key of a database was modified by the same change: renamed to, or moved to.
     pub fn touched(&mut self, db: usize, key: &[u8]) {
-        self.server.touch(db, key);
+        self.server.touch(db, key, &self.at);
     }
 
     /// Lets the clients that wait for a key look at it again, though it does not count as modified.
@@ -123,7 +123,7 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn changed_quietly(&mut self, key: &[u8]) {
         self.server.stats.dirty += 1;
-        self.server.touch(self.db, key);
+        self.server.touch(self.db, key, &self.at);
     }
 
     /// Counts the further changes that one command made to a key it has recorded as modified.

@@ -176,7 +176,7 @@ impl Server {
             asked_wait: None,
             resumed: Vec::new(),
             hub: Hub::default(),
-            reactive: Reactive::default(),
+            reactive: Reactive::new(hasher, now.mono_ms()),
             outbox: Outbox::default(),
             noting: Noting::default(),
             stats: Stats::new(crate::command::count()),

@@ -90,6 +90,11 @@ impl Outbox {
         self.texts.len() as u32 - 1
     }
 
+    /// A text added before.
+    pub fn text(&self, text: u32) -> Arc<Vec<u8>> {
+        Arc::clone(&self.texts[text as usize])
+    }
+
     /// Posts a query's result, of a text added before.
     pub fn post_result(&mut self, client: u32, text: u32, query: QueryId) {
         self.posts.push(Post { client, text, query });
@@ -194,7 +199,7 @@ impl Server {
                 _ => {}
             }
             if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
-                self.reactive.touch(db, &note.key);
+                self.reactive.touch(db, &note.key, self.hasher.hash(&note.key));
             }
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);

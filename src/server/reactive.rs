@@ -1,14 +1,16 @@
-//! Watched queries from the server's side: which changes concern them, who may watch how much, and the way of a result to
-//! its watcher's output.
+//! Watched queries from the server's side: which changes concern them, who may watch how much, how long those linger that
+//! somebody may come back to, and the way of a result to its watcher's output.
 //!
-//! Who watches what is `feature::reactive`'s; the engine evaluates the queries that were touched. A result is posted like any
-//! message. Where a watcher's output has grown beyond `watch-output-threshold`, the result is held back instead, in the
-//! place of an older one of the same query, until the client has read half of that.
+//! Who watches what is `feature::reactive`'s; the engine has the queries evaluated that were touched. A result is posted like
+//! any message. Where a watcher's output has grown beyond `watch-output-threshold`, the result is held back instead, in the
+//! place of an older one of the same query, until the client has read half of that. Who wants every result gets it
+//! nevertheless, within the limits of a subscriber's output.
 
 use std::sync::Arc;
 
 use super::Server;
-use crate::feature::reactive::{Line, QueryId};
+use crate::base::clock::Now;
+use crate::feature::reactive::{Bounds, Line, QueryId, Wish};
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 
@@ -21,46 +23,82 @@ impl Server {
     ///
     /// # Errors
     /// The client, or all of them together, watch as much as they may.
-    pub fn admit_watch(&self, client: usize, db: usize, line: &Line) -> Result<(), ReplyError> {
+    pub fn admit_watch(&self, client: usize, db: usize, line: &Line, wish: Wish) -> Result<(), ReplyError> {
         let over = |count: usize, max: u64| max > 0 && count as u64 >= max;
-        if over(self.reactive.watches(), self.config.watch_max_total) && !self.reactive.is_watched_by(client, db, line)
-        {
+        let is_known = || self.reactive.is_watched_by(client, db, line, wish.debounce_ms);
+        if over(self.reactive.watches(), self.config.watch_max_total) && !is_known() {
             return Err(TOO_MANY);
         }
-        let own = self.reactive.count_of(client);
-        if over(own, self.config.watch_max_per_client) && !self.reactive.is_watched_by(client, db, line) {
+        if over(self.reactive.count_of(client), self.config.watch_max_per_client) && !is_known() {
             return Err(TOO_MANY_OF_CLIENT);
         }
         Ok(())
     }
 
-    /// Makes a client watch a query, which reads the named keys of a database.
-    pub fn watch_query(&mut self, client: usize, db: usize, line: Line, keys: &[&[u8]]) {
-        let first = self.reactive.is_empty();
-        self.reactive.watch(client, db, line, keys);
+    /// Makes a client watch a query of a database.
+    pub fn watch_query(&mut self, client: usize, db: usize, line: Line, wish: Wish) -> QueryId {
+        let (first, until_ms) = (self.reactive.is_empty(), self.lingers_until_ms());
+        let id = self.reactive.watch(client, db, line, wish, until_ms);
+        let session = &mut self.sessions[client];
+        (session.watching, session.wants_every) = (true, self.reactive.wants_every_of_any(client));
         if first {
             self.note_wanted_events();
         }
+        id
     }
 
     /// Ends a client's watches of the queries with a fingerprint.
     pub fn unwatch_query(&mut self, client: usize, fingerprint: u32) {
-        if self.reactive.unwatch(client, fingerprint) > 0 && self.reactive.is_empty() {
-            self.note_wanted_events();
+        let until_ms = self.lingers_until_ms();
+        if self.reactive.unwatch(client, fingerprint, until_ms) > 0 {
+            self.note_watches_gone(client);
         }
     }
 
     /// Ends all of a client's watches of queries.
     pub fn forget_queries(&mut self, client: usize) {
-        if self.reactive.forget(client) > 0 && self.reactive.is_empty() {
+        if self.sessions[client].watching {
+            let until_ms = self.lingers_until_ms();
+            self.reactive.forget(client, until_ms);
+            self.note_watches_gone(client);
+        }
+    }
+
+    fn note_watches_gone(&mut self, client: usize) {
+        let session = &mut self.sessions[client];
+        session.watching = self.reactive.count_of(client) > 0;
+        session.wants_every = self.reactive.wants_every_of_any(client);
+        session.held_back = self.reactive.holds(client);
+        if self.reactive.is_empty() {
             self.note_wanted_events();
         }
+    }
+
+    /// The monotonic millisecond until which a query lingers that is left now; 0 if it goes at once.
+    fn lingers_until_ms(&self) -> u64 {
+        match self.config.watch_resume_seconds {
+            0 => 0,
+            seconds => self.clock.now().mono_ms().saturating_add(seconds.saturating_mul(1000)),
+        }
+    }
+
+    /// Forgets the queries that nobody has come back to.
+    pub fn forget_left_queries(&mut self, now: Now) {
+        if self.reactive.resumable() > 0 && self.reactive.forget_left(now.mono_ms()) > 0 && self.reactive.is_empty() {
+            self.note_wanted_events();
+        }
+    }
+
+    /// How many versions of queries are kept.
+    pub fn history_bounds(&self) -> Bounds {
+        Bounds { bytes: self.config.watch_resume_bytes, versions: self.config.watch_resume_versions as usize }
     }
 
     /// True if messages may be under way to a client.
     #[inline]
     pub fn is_listening(&self, client: usize) -> bool {
-        self.sessions[client].subscribed || self.reactive.count_of(client) > 0
+        let session = &self.sessions[client];
+        session.subscribed || session.watching
     }
 
     /// Notes that the keys of a database that are there changed all together. O(keys that queries name).
@@ -73,16 +111,16 @@ impl Server {
 
     /// Bytes of unsent output beyond which results are held back.
     fn hold_bytes(&self, client: usize) -> usize {
-        let limits = self.config.client_output_buffer_limit;
-        let limit = if self.sessions[client].subscribed { limits.pubsub } else { limits.normal };
-        // Nobody is disconnected for a result: limits that are lower count as well.
+        let limit = self.config.client_output_buffer_limit.of(self.sessions[client].is_sent_messages());
+        // Nobody is disconnected for a result that may be held back: limits that are lower count as well.
         let lower = [limit.hard_bytes, limit.soft_bytes].into_iter().filter(|bytes| *bytes > 0).map(|bytes| bytes / 2);
         lower.fold(self.config.watch_output_threshold, u64::min) as usize
     }
 
     /// Appends a result to its watcher's output, or holds it back if the output is long or others wait already.
     pub fn hand_over(&mut self, client: usize, query: QueryId, frame: &Arc<Vec<u8>>, out: &mut Out) {
-        if out.len() <= self.hold_bytes(client) && !self.reactive.holds(client) {
+        let room = !self.sessions[client].held_back && out.len() <= self.hold_bytes(client);
+        if room || self.reactive.wants_every(client, query) {
             self.stats.watch_frames += 1;
             return out.push_shared(frame);
         }
@@ -105,10 +143,11 @@ impl Server {
         self.sessions[client].held_back = self.reactive.holds(client);
     }
 
-    /// Drops the results held back for a client whose protocol has changed, and has them made anew.
+    /// Drops the results held back for a client whose frames have another form from now on, and has them made anew.
     pub fn renew_held(&mut self, client: usize) {
-        self.reactive.renew_held(client);
-        self.sessions[client].held_back = false;
+        if std::mem::take(&mut self.sessions[client].held_back) {
+            self.reactive.renew_held(client);
+        }
     }
 
     /// Moves one client's messages to its output: those posted since there were `from` of them. O(messages since).

@@ -125,6 +125,12 @@ pub struct Session {
     pub authenticated: bool,
     /// Has subscribed to something.
     pub subscribed: bool,
+    /// Watches a query.
+    pub watching: bool,
+    /// Wants every result of a query it watches.
+    pub wants_every: bool,
+    /// WATCH.MODE: frames tell the number of the version.
+    pub revisions: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -158,6 +164,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// True for a client that is sent messages however slowly it reads.
+    pub fn is_sent_messages(&self) -> bool {
+        self.subscribed || self.wants_every
+    }
+
     /// The state of a client that has just connected.
     pub fn new(id: u64, origin: Origin, now_ms: u64) -> Session {
         Session {
@@ -175,6 +186,9 @@ impl Session {
             proto: Proto::Resp2,
             authenticated: false,
             subscribed: false,
+            watching: false,
+            wants_every: false,
+            revisions: false,
             reply_mode: ReplyMode::On,
             no_touch: false,
             no_evict: false,

@@ -105,6 +105,10 @@ pub struct Stats {
     pub watch_frames: u64,
     /// Results that a slow reader was not sent, because a newer one of the same query had come.
     pub watch_frames_superseded: u64,
+    /// Watches that went on from the version their client had.
+    pub watch_resumed: u64,
+    /// Watches whose client had a version from which they could not go on.
+    pub watch_resumed_late: u64,
     /// Times a watched query was evaluated because of a change.
     pub watch_evaluations: u64,
     /// Counts by command id.

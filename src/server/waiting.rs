@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::feature::blocking::{KeyId, WaitFor};
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
+use crate::store::db::Moment;
 use crate::store::entry::Entry;
 
 /// What a client that has waited in vain is answered.
@@ -96,21 +97,21 @@ impl Server {
     /// Notes that a key changed, or came or went: transactions that watch it will fail, and clients that wait for it may
     /// have their turn, and queries that name it will be evaluated. Costs a test of three numbers when nobody does any of it.
     #[inline]
-    pub fn touch(&mut self, db: usize, key: &[u8]) {
+    pub fn touch(&mut self, db: usize, key: &[u8], at: &Moment) {
         if !self.waits.is_empty() {
             self.touch_awaited(db, key);
         }
-        self.touch_watched(db, key);
+        self.touch_watched(db, key, at);
     }
 
-    /// The same, for the transactions alone.
+    /// The same, but not for those who wait.
     #[inline]
-    pub(super) fn touch_watched(&mut self, db: usize, key: &[u8]) {
+    pub(super) fn touch_watched(&mut self, db: usize, key: &[u8], at: &Moment) {
         if !self.watches.is_empty() {
             self.break_watches(db, key);
         }
         if !self.reactive.is_empty() {
-            self.reactive.touch(db, key);
+            self.reactive.touch(db, key, at.hash(self.hasher, key));
         }
     }
 

@@ -70,7 +70,7 @@ impl Moment {
 
     /// The hash of a key: as known, or computed.
     #[inline]
-    pub(super) fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
+    pub fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {
         let (address, len, hash) = self.hashed;
         if key.as_ptr().addr() == address && key.len() == len { hash } else { hasher.hash(key) }
     }

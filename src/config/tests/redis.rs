@@ -113,6 +113,9 @@ fn names_and_defaults_are_those_of_redis() {
         "watch-max-total",
         "watch-result-bytes-max",
         "watch-output-threshold",
+        "watch-resume-seconds",
+        "watch-resume-versions",
+        "watch-resume-bytes",
     ];
     for param in PARAMS.iter().filter(|param| !newer.contains(&param.name) && !own.contains(&param.name)) {
         assert!(redis.iter().any(|(name, _)| name == param.name), "Redis has no {}", param.name);

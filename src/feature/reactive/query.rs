@@ -5,33 +5,47 @@
 use crate::base::num;
 use crate::resp::args::{Args, OwnedArgs};
 
-/// A command line of its own, packed into one piece: for each argument its length, in four bytes, and its bytes. The first
-/// argument is the command's name as its row has it.
+/// A command line of its own, packed into one piece: each argument behind a number, which is twice its length, and one more
+/// if it is a key. The first argument is the command's name as its row has it.
+///
+/// A number takes one byte up to 254; 255 means that it follows in eight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(Box<[u8]>);
 
 impl Line {
-    /// Packs a command line under the name of its row, which is not the first argument's spelling.
-    pub fn new(name: &str, args: Args<'_>) -> Line {
-        let rest = || args.iter_from(1);
-        let bytes = rest().map(|arg| 4 + arg.len()).sum::<usize>() + 4 + name.len();
-        let mut packed = Vec::with_capacity(bytes);
-        for arg in std::iter::once(name.as_bytes()).chain(rest()) {
-            packed.extend_from_slice(&(arg.len() as u32).to_le_bytes());
+    /// Packs a command line under the name of its row, which is not the first argument's spelling. `keys` are the places of
+    /// its keys.
+    pub fn new(name: &str, args: Args<'_>, keys: &[usize]) -> Line {
+        let mut keys = keys.to_vec();
+        keys.sort_unstable();
+        // Most numbers take a byte each.
+        let mut packed = Vec::with_capacity(args.len() + name.len() + args.tail(1).total_bytes());
+        for (place, arg) in std::iter::once(name.as_bytes()).chain(args.iter_from(1)).enumerate() {
+            push_number(&mut packed, 2 * arg.len() as u64 + u64::from(keys.binary_search(&place).is_ok()));
             packed.extend_from_slice(arg);
         }
         Line(packed.into_boxed_slice())
     }
 
-    /// The arguments, the name first.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    /// The arguments, each with whether it is a key.
+    fn marked(&self) -> impl Iterator<Item = (&[u8], bool)> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {
-            let (len, after) = rest.split_first_chunk::<4>()?;
-            let (arg, left) = after.split_at(u32::from_le_bytes(*len) as usize);
+            let number = take_number(&mut rest)?;
+            let (arg, left) = rest.split_at((number / 2) as usize);
             rest = left;
-            Some(arg)
+            Some((arg, number % 2 == 1))
         })
+    }
+
+    /// The arguments, the name first.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.marked().map(|(arg, _)| arg)
+    }
+
+    /// The keys, as often as they are named.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.marked().filter_map(|(arg, is_key)| is_key.then_some(arg))
     }
 
     /// The arguments in the form that handlers take. O(bytes).
@@ -72,13 +86,34 @@ pub fn is_label(text: &[u8]) -> bool {
     }
 }
 
+fn push_number(packed: &mut Vec<u8>, number: u64) {
+    match u8::try_from(number) {
+        Ok(byte) if byte < u8::MAX => packed.push(byte),
+        _ => {
+            packed.push(u8::MAX);
+            packed.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+}
+
+fn take_number(packed: &mut &[u8]) -> Option<u64> {
+    let (first, rest) = packed.split_first()?;
+    *packed = rest;
+    if *first < u8::MAX {
+        return Some(u64::from(*first));
+    }
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    *packed = rest;
+    Some(u64::from_le_bytes(*number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn line(text: &str) -> Line {
         let args = OwnedArgs::new(text.split(' ').map(str::as_bytes));
-        Line::new(text.split(' ').next().unwrap_or_default(), args.as_args())
+        Line::new(text.split(' ').next().unwrap_or_default(), args.as_args(), &[1])
     }
 
     #[test]
@@ -110,14 +145,26 @@ mod tests {
     #[test]
     fn a_line_keeps_its_arguments_and_takes_the_name_it_is_given() {
         let args = OwnedArgs::new([b"gEt.WATCH".as_slice(), b"", b"a b", &[0, 255]]);
-        let line = Line::new("GET", args.as_args());
+        let line = Line::new("GET", args.as_args(), &[3, 2]);
+        assert_eq!(line.keys().collect::<Vec<_>>(), [b"a b".as_slice(), &[0, 255]]);
         let own: Vec<&[u8]> = line.iter().collect();
         assert_eq!(own, [b"GET".as_slice(), b"", b"a b", &[0, 255]]);
         assert_eq!(line.unpack().as_args().at(2), b"a b");
         let split = OwnedArgs::new([b"GET".as_slice(), b"", b"a", b"b", &[0, 255]]);
-        let split = Line::new("GET", split.as_args());
+        let split = Line::new("GET", split.as_args(), &[3, 2]);
         assert_ne!(line, split, "the same text, and another query");
         assert_eq!(line.fingerprint(), split.fingerprint());
+    }
+
+    #[test]
+    fn arguments_of_any_length_and_in_any_number_are_kept() {
+        let long: Vec<Vec<u8>> = [0, 1, 126, 127, 128, 255, 256, 70_000].into_iter().map(|len| vec![b'x'; len]).collect();
+        let all: Vec<&[u8]> = std::iter::once(b"MGET".as_slice()).chain(long.iter().map(Vec::as_slice)).collect();
+        let all: Vec<&[u8]> = all.into_iter().chain((0..400).map(|_| b"k".as_slice())).collect();
+        let args = OwnedArgs::new(all.iter().copied());
+        let line = Line::new("MGET", args.as_args(), &(1..all.len()).collect::<Vec<_>>());
+        assert!(line.iter().eq(all.iter().copied()));
+        assert!(line.keys().eq(all[1..].iter().copied()));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::ids::Ids;
 use super::index::QueryId;
 
 /// Results held back for one client: at most one for each query, the one that began to wait first in front.
@@ -17,12 +18,33 @@ struct Held {
     frames: HashMap<QueryId, Arc<Vec<u8>>>,
 }
 
+impl Held {
+    fn forget(&mut self, query: QueryId) {
+        if self.frames.remove(&query).is_some() {
+            self.order.retain(|other| *other != query);
+        }
+    }
+}
+
+/// What few clients have.
+#[derive(Debug, Default)]
+struct Extra {
+    /// Those of its queries of which it wants every result.
+    every: Ids,
+    held: Option<Held>,
+}
+
 /// One client that watches.
 #[derive(Debug, Default)]
 struct Client {
-    /// Its queries, each with the client's place among the subscribers.
-    queries: HashMap<QueryId, u32>,
-    held: Option<Box<Held>>,
+    queries: Ids,
+    extra: Option<Box<Extra>>,
+}
+
+impl Client {
+    fn held(&self) -> Option<&Held> {
+        self.extra.as_ref()?.held.as_ref()
+    }
 }
 
 /// All clients that watch.
@@ -48,37 +70,63 @@ impl Subscriptions {
 
     /// A client's queries, in no particular order.
     pub fn of(&self, client: u32) -> impl Iterator<Item = QueryId> {
-        self.clients.get(&client).into_iter().flat_map(|client| client.queries.keys().copied())
+        self.clients.get(&client).into_iter().flat_map(|client| client.queries.iter())
     }
 
     pub fn has(&self, client: u32, query: QueryId) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.queries.contains_key(&query))
+        self.clients.get(&client).is_some_and(|client| client.queries.contains(query))
     }
 
-    /// Records a subscription at its place.
-    pub fn set(&mut self, client: u32, query: QueryId, place: u32) {
+    /// True if a client wants every result of a query.
+    pub fn wants_every(&self, client: u32, query: QueryId) -> bool {
+        let extra = self.clients.get(&client).and_then(|own| own.extra.as_ref());
+        extra.is_some_and(|extra| extra.every.contains(query))
+    }
+
+    /// True if a client wants every result of any query.
+    pub fn wants_every_of_any(&self, client: u32) -> bool {
+        let extra = self.clients.get(&client).and_then(|own| own.extra.as_ref());
+        extra.is_some_and(|extra| !extra.every.is_empty())
+    }
+
+    /// Records a subscription, or what its client wants of it now.
+    pub fn set(&mut self, client: u32, query: QueryId, every: bool) {
         let own = self.clients.entry(client).or_default();
-        self.count += usize::from(own.queries.insert(query, place).is_none());
+        self.count += usize::from(own.queries.insert(query));
+        if every {
+            let extra = own.extra.get_or_insert_default();
+            extra.every.insert(query);
+            if let Some(held) = &mut extra.held {
+                // Later results do not wait for it any more; the answer to the watch is as new.
+                held.forget(query);
+            }
+        } else if let Some(extra) = &mut own.extra {
+            extra.every.remove(query);
+        }
     }
 
-    /// Ends a subscription, and what is held back for it; its place.
-    pub fn remove(&mut self, client: u32, query: QueryId) -> Option<u32> {
-        let own = self.clients.get_mut(&client)?;
-        let place = own.queries.remove(&query)?;
-        if let Some(held) = &mut own.held {
-            held.frames.remove(&query);
+    /// Ends a subscription, and what is held back for it. False if there is none.
+    pub fn remove(&mut self, client: u32, query: QueryId) -> bool {
+        let Some(own) = self.clients.get_mut(&client) else { return false };
+        if !own.queries.remove(query) {
+            return false;
+        }
+        if let Some(extra) = &mut own.extra {
+            extra.every.remove(query);
+        }
+        if let Some(held) = own.extra.as_mut().and_then(|extra| extra.held.as_mut()) {
             // Its number may soon be another query's.
-            held.order.retain(|other| *other != query);
+            held.forget(query);
         }
         if own.queries.is_empty() {
             self.clients.remove(&client);
         }
         self.count -= 1;
-        Some(place)
+        true
     }
 
-    /// Ends all subscriptions of a client, which are returned with their places.
-    pub fn forget(&mut self, client: u32) -> HashMap<QueryId, u32> {
+    /// Ends all subscriptions of a client, whose queries are returned.
+    pub fn forget(&mut self, client: u32) -> Ids {
         let queries = self.clients.remove(&client).map(|client| client.queries).unwrap_or_default();
         self.count -= queries.len();
         queries
@@ -86,15 +134,15 @@ impl Subscriptions {
 
     /// True if results are held back for a client.
     pub fn holds(&self, client: u32) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.held.is_some())
+        self.clients.get(&client).is_some_and(|client| client.held().is_some())
     }
 
     /// Holds a result back, in the place of the one held before. True if there was one.
     pub fn hold(&mut self, client: u32, query: QueryId, frame: &Arc<Vec<u8>>) -> bool {
-        let Some(own) = self.clients.get_mut(&client).filter(|own| own.queries.contains_key(&query)) else {
+        let Some(own) = self.clients.get_mut(&client).filter(|own| own.queries.contains(query)) else {
             return false;
         };
-        let held = own.held.get_or_insert_default();
+        let held = own.extra.get_or_insert_default().held.get_or_insert_default();
         let before = held.frames.insert(query, Arc::clone(frame));
         if before.is_none() {
             held.order.push_back(query);
@@ -104,18 +152,18 @@ impl Subscriptions {
 
     /// The held result whose turn it is.
     pub fn take_held(&mut self, client: u32) -> Option<Arc<Vec<u8>>> {
-        let own = self.clients.get_mut(&client)?;
-        let held = own.held.as_mut()?;
+        let extra = self.clients.get_mut(&client)?.extra.as_mut()?;
+        let held = extra.held.as_mut()?;
         let frame = held.order.pop_front().and_then(|query| held.frames.remove(&query));
         if held.order.is_empty() {
-            own.held = None;
+            extra.held = None;
         }
         frame
     }
 
     /// Drops what is held back for a client; the queries it was of.
     pub fn drop_held(&mut self, client: u32) -> VecDeque<QueryId> {
-        let held = self.clients.get_mut(&client).and_then(|own| own.held.take());
-        held.map(|held| held.order).unwrap_or_default()
+        let extra = self.clients.get_mut(&client).and_then(|own| own.extra.as_mut());
+        extra.and_then(|extra| extra.held.take()).map(|held| held.order).unwrap_or_default()
     }
 }

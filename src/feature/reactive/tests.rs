@@ -9,27 +9,45 @@ use crate::resp::args::OwnedArgs;
 
 fn line(keys: &[&[u8]]) -> Line {
     let args = OwnedArgs::new(std::iter::once(b"mget.watch".as_slice()).chain(keys.iter().copied()));
-    Line::new("MGET", args.as_args())
+    Line::new("MGET", args.as_args(), &(1..=keys.len()).collect::<Vec<_>>())
+}
+
+fn hasher() -> KeyHasher {
+    KeyHasher::new([7; 16])
+}
+
+fn empty() -> Reactive {
+    Reactive::new(hasher(), 0)
+}
+
+fn wish(debounce_ms: u32) -> Wish {
+    Wish { every: false, debounce_ms }
 }
 
 const NAMES: [&[u8]; 4] = [b"", b"a", b"b", b"abc"];
-type Twin = BTreeSet<(usize, usize, Vec<&'static [u8]>)>;
+/// Who watches what: client, database, keys, and the debounce.
+type Twin = BTreeMap<(usize, usize, Vec<&'static [u8]>), u32>;
 
 fn check(reactive: &Reactive, twin: &Twin, seed: u64) {
-    let queries: BTreeSet<_> = twin.iter().map(|(_, db, keys)| (db, keys)).collect();
-    let keys: BTreeSet<_> = queries.iter().flat_map(|(db, keys)| keys.iter().map(move |key| (**db, *key))).collect();
-    let own: BTreeSet<_> = reactive.watched_keys().map(|(db, key, _)| (db, key)).collect();
+    let queries: BTreeSet<_> = twin.iter().map(|((_, db, keys), debounce)| (db, keys, debounce)).collect();
+    let keys: BTreeSet<_> = queries.iter().flat_map(|(db, keys, _)| keys.iter().map(move |key| (**db, *key))).collect();
+    let own: BTreeSet<_> = reactive.watched_keys().collect();
+    assert_eq!(reactive.keys(), keys.len(), "seed {seed}");
+    for (db, key) in &keys {
+        let watchers = twin.keys().filter(|(_, of, keys)| of == db && keys.contains(key)).count();
+        assert_eq!(reactive.watchers_of(*db, key), watchers, "seed {seed}");
+        assert!(reactive.may_name(hasher().hash(key)), "seed {seed}");
+    }
     assert_eq!((reactive.watches(), reactive.queries()), (twin.len(), queries.len()), "seed {seed}");
     assert_eq!((own, reactive.is_empty()), (keys, twin.is_empty()), "seed {seed}");
     for query in reactive.all() {
         let names: Vec<&[u8]> = query.line().iter().skip(1).collect();
-        let mut subscribers = query.subscribers().to_vec();
+        let mut subscribers: Vec<u32> = query.subscribers().collect();
         subscribers.sort_unstable();
-        let expected: Vec<u32> = twin
-            .iter()
-            .filter(|(_, db, keys)| *db == query.db() && *keys == names)
-            .map(|watch| watch.0 as u32)
-            .collect();
+        let own = |((_, db, keys), debounce): &(&(_, usize, Vec<&[u8]>), &u32)| {
+            *db == query.db() && *keys == names && **debounce == query.debounce_ms()
+        };
+        let expected: Vec<u32> = twin.iter().filter(own).map(|((client, ..), _)| *client as u32).collect();
         assert_eq!(subscribers, expected, "seed {seed}");
     }
 }
@@ -39,38 +57,40 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
     for seed in 0..40 {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: usize| prng.below(n as u64) as usize;
-        let (mut reactive, mut twin) = (Reactive::default(), Twin::new());
+        let (mut reactive, mut twin) = (empty(), Twin::new());
         for _ in 0..300 {
             let (client, db) = (below(5), below(2));
             let keys: Vec<&[u8]> = (0..=below(3)).map(|_| NAMES[below(4)]).collect();
             match below(8) {
                 0 => {
-                    let own = twin.iter().filter(|watch| watch.0 == client).count();
-                    assert_eq!(reactive.forget(client), own);
-                    twin.retain(|watch| watch.0 != client);
+                    let own = twin.keys().filter(|watch| watch.0 == client).count();
+                    assert_eq!(reactive.forget(client, 0), own);
+                    twin.retain(|watch, _| watch.0 != client);
                 }
                 1 | 2 => {
                     let before = twin.len();
-                    twin.retain(|(other, _, names)| *other != client || *names != keys);
-                    assert_eq!(reactive.unwatch(client, line(&keys).fingerprint()), before - twin.len());
+                    twin.retain(|(other, _, names), _| *other != client || *names != keys);
+                    assert_eq!(reactive.unwatch(client, line(&keys).fingerprint(), 0), before - twin.len());
                 }
                 _ => {
-                    reactive.watch(client, db, line(&keys), &keys);
-                    twin.insert((client, db, keys.clone()));
+                    let debounce = below(2) as u32;
+                    reactive.watch(client, db, line(&keys), wish(debounce), 0);
+                    twin.insert((client, db, keys.clone()), debounce);
                 }
             }
             check(&reactive, &twin, seed);
             let touched = NAMES[below(4)];
-            reactive.touch(db, touched);
+            reactive.touch(db, touched, hasher().hash(touched));
             let mut evaluated = BTreeSet::new();
             while let Some(id) = reactive.take_touched() {
                 let query = reactive.query(id);
                 let names: Vec<Vec<u8>> = query.line().iter().skip(1).map(<[u8]>::to_vec).collect();
-                assert!(evaluated.insert((query.db(), names)), "seed {seed}: twice for one change");
+                assert!(evaluated.insert((query.db(), names, query.debounce_ms())), "seed {seed}: twice for one change");
             }
-            let concerned = twin.iter().filter(|(_, at, names)| *at == db && names.contains(&touched));
+            let concerned = twin.iter().filter(|((_, at, names), _)| *at == db && names.contains(&touched));
+            let owned = |names: &Vec<&[u8]>| names.iter().map(|name| name.to_vec()).collect();
             let expected: BTreeSet<_> =
-                concerned.map(|(_, db, names)| (*db, names.iter().map(|name| name.to_vec()).collect())).collect();
+                concerned.map(|((_, db, names), debounce)| (*db, owned(names), *debounce)).collect();
             assert_eq!(evaluated, expected, "seed {seed}");
         }
     }
@@ -78,23 +98,127 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
 
 #[test]
 fn only_the_newest_result_of_each_query_is_held_and_the_first_to_wait_comes_first() {
-    let mut reactive = Reactive::default();
+    let mut reactive = empty();
     let frame = |text: &str| Arc::new(text.as_bytes().to_vec());
-    let names: [&[u8]; 3] = [b"a", b"b", b"c"];
-    names.iter().for_each(|name| reactive.watch(7, 0, line(&[name]), &[name]));
-    let ids: BTreeMap<Vec<u8>, QueryId> =
-        reactive.index.ids().map(|id| (reactive.query(id).line().iter().nth(1).expect("a key").to_vec(), id)).collect();
-    let id = |name: &str| ids[name.as_bytes()];
-    assert!(!reactive.hold(7, id("b"), &frame("b1")));
-    assert!(!reactive.hold(7, id("a"), &frame("a1")));
-    assert!(!reactive.hold(7, id("c"), &frame("c1")));
-    assert!(reactive.hold(7, id("b"), &frame("b2")), "the older one is lost");
-    assert!(!reactive.hold(8, id("b"), &frame("b2")), "a client that does not watch is owed nothing");
-    reactive.unwatch(7, line(&[b"a"]).fingerprint());
+    let [a, b, c] = [b"a", b"b", b"c"].map(|name| reactive.watch(7, 0, line(&[name]), wish(0), 0));
+    assert!(!reactive.hold(7, b, &frame("b1")));
+    assert!(!reactive.hold(7, a, &frame("a1")));
+    assert!(!reactive.hold(7, c, &frame("c1")));
+    assert!(reactive.hold(7, b, &frame("b2")), "the older one is lost");
+    assert!(!reactive.hold(8, b, &frame("b2")), "a client that does not watch is owed nothing");
+    reactive.unwatch(7, line(&[b"a"]).fingerprint(), 0);
     let taken: Vec<_> = std::iter::from_fn(|| reactive.take_held(7)).map(|frame| frame.to_vec()).collect();
     assert_eq!(taken, [b"b2", b"c1"]);
     assert!(!reactive.holds(7) && !reactive.holds(8));
-    reactive.hold(7, id("c"), &frame("c2"));
+    reactive.hold(7, c, &frame("c2"));
     reactive.renew_held(7);
-    assert_eq!((reactive.holds(7), reactive.take_touched()), (false, Some(id("c"))));
+    assert_eq!((reactive.holds(7), reactive.take_touched()), (false, Some(c)));
+    reactive.hold(7, b, &frame("b3"));
+    reactive.watch(7, 0, line(&[b"b"]), Wish { every: true, debounce_ms: 0 }, 0);
+    assert_eq!(reactive.take_held(7), None, "who wants every result is not sent an old one later");
+    assert!(reactive.wants_every(7, b) && !reactive.wants_every(7, c) && reactive.wants_every_of_any(7));
+    reactive.watch(7, 0, line(&[b"b"]), wish(0), 0);
+    assert!(!reactive.wants_every_of_any(7));
+}
+
+#[test]
+fn gathered_changes_are_due_once_when_their_time_is_over() {
+    for seed in 0..20 {
+        let mut prng = Prng::seeded(seed);
+        let mut reactive = empty();
+        let ids: Vec<QueryId> = (0..20u32)
+            .map(|n| reactive.watch(0, 0, line(&[&n.to_be_bytes()]), wish(n * 200), 0))
+            .collect();
+        let mut twin = BTreeMap::new();
+        for now_ms in 1..20_000 {
+            if prng.below(20) == 0 {
+                let at = prng.below(20) as usize;
+                assert_eq!(reactive.put_off(ids[at], now_ms), at > 0);
+                if at > 0 {
+                    twin.entry(ids[at]).or_insert(now_ms + at as u64 * 200);
+                }
+            }
+            if prng.below(500) == 0
+                && let Some((id, _)) = twin.pop_first()
+            {
+                reactive.settle(id);
+            }
+            let mut due = Vec::new();
+            assert!(reactive.take_due(now_ms, &mut due));
+            due.sort_unstable();
+            let expected: Vec<_> = twin.extract_if(.., |_, due_ms| *due_ms <= now_ms).map(|(id, _)| id).collect();
+            assert_eq!(due, expected, "seed {seed} at {now_ms}");
+            assert!(reactive.next_due_ms().is_some() || twin.is_empty());
+        }
+    }
+}
+
+/// Versions against a list of all frames ever made.
+#[test]
+fn kept_versions_are_the_newest_ones_without_a_gap() {
+    const BOUNDS: Bounds = Bounds { bytes: 3_000, versions: 20 };
+    for seed in 0..20 {
+        let mut prng = Prng::seeded(seed);
+        let mut below = |n: u64| prng.below(n);
+        let mut reactive = empty();
+        let mut all: BTreeMap<(QueryId, u64), Arc<Vec<u8>>> = BTreeMap::new();
+        let mut now_ms = 1;
+        for _ in 0..2_000 {
+            now_ms += below(5);
+            let name = below(8).to_be_bytes();
+            let id = match below(40) {
+                0 => {
+                    reactive.forget(0, now_ms + 30);
+                    continue;
+                }
+                1 => {
+                    reactive.forget_left(now_ms);
+                    continue;
+                }
+                _ => reactive.watch(0, 0, line(&[&name]), wish(0), 0),
+            };
+            let first = reactive.begin_history(id, 1_000_000);
+            let new = reactive.query(id).history().is_none_or(|_| !reactive.has_present(id, Proto::Resp3));
+            let revision = if new { first } else { reactive.advance_history(id).expect("a history") };
+            let frame = Arc::new(vec![b'x'; below(200) as usize]);
+            assert!(all.insert((id, revision), frame.clone()).is_none() || new, "seed {seed}: {revision} twice");
+            all.insert((id, revision), frame.clone());
+            reactive.keep(id, Proto::Resp3, frame, BOUNDS);
+            assert!(reactive.history_bytes() <= BOUNDS.bytes);
+            let since = revision.saturating_sub(below(25));
+            if let Some(frames) = reactive.since(id, Proto::Resp3, since) {
+                let expected: Vec<_> = all.range((id, since)..=(id, revision)).map(|(_, frame)| frame.clone()).collect();
+                assert_eq!(frames, expected, "seed {seed}");
+                assert!(frames.len() as u64 == revision - since + 1 && frames.len() <= BOUNDS.versions);
+            }
+            assert_eq!(reactive.since(id, Proto::Resp2, since), None);
+            assert_eq!(reactive.since(id, Proto::Resp3, revision + 1), None);
+        }
+        reactive.forget(0, 0);
+        reactive.forget_left(u64::MAX);
+        assert_eq!((reactive.queries(), reactive.resumable(), reactive.history_bytes()), (0, 0, 0), "seed {seed}");
+    }
+}
+
+#[test]
+fn queries_that_linger_are_bounded_and_keep_their_numbers() {
+    let mut reactive = empty();
+    let id = reactive.watch(0, 0, line(&[b"k"]), wish(0), 0);
+    let first = reactive.begin_history(id, 500);
+    assert_eq!((first, reactive.advance_history(id)), (500, Some(501)));
+    reactive.leave(0, id, 100);
+    assert_eq!((reactive.queries(), reactive.watches(), reactive.forget_left(99)), (1, 0, 0));
+    assert_eq!(reactive.watch(1, 0, line(&[b"k"]), wish(0), 0), id);
+    assert_eq!((reactive.forget_left(1000), reactive.begin_history(id, 900)), (0, 501));
+    reactive.leave(1, id, 2000);
+    assert_eq!((reactive.forget_left(2000), reactive.is_empty()), (1, true));
+    let id = reactive.watch(1, 0, line(&[b"k"]), wish(0), 0);
+    assert_eq!(reactive.begin_history(id, 400), 502, "no number is given twice");
+    reactive.leave(1, id, 5000);
+    for n in 0..LINGERING_MAX as u32 {
+        let id = reactive.watch(1, 0, line(&[&n.to_be_bytes()]), wish(0), 0);
+        reactive.begin_history(id, 0);
+        reactive.leave(1, id, 5000);
+    }
+    assert_eq!((reactive.forget_left(3000), reactive.queries()), (1, LINGERING_MAX));
 }
