@@ -68,7 +68,11 @@ pub const ROWS: &[Spec] = &[
     Spec::new("WATCH.COUNT", -2, LOOK, count)
         .keys(&[KeySpec::rest(Access::RO, 1, 1)])
         .group(Group::Generic, Category::NONE, SINCE)
-        .doc("Counts the watches of queries that name a key.", "O(Q) for Q queries that name the keys", "key [key ...]"),
+        .doc(
+            "Counts the watches of queries that name a key.",
+            "O(Q) for Q queries that name the keys",
+            "key [key ...]",
+        ),
     Spec::new("WATCH.LIST", 1, LOOK, list).group(Group::Generic, Category::NONE, SINCE).doc(
         "Lists the connection's watched queries.",
         "O(N log N) for N queries",
@@ -102,9 +106,8 @@ pub(super) fn derived(spec: &'static Spec) -> Option<[&'static Spec; 2]> {
     let has_subcommands = !spec.subcommands.is_empty();
     // A subcommand stands before the key.
     let arity = if has_subcommands { 3 } else { spec.arity.abs() };
-    let watch = Spec::new(text(format!("{}{WATCH}", spec.name)), -arity, ASK, watch)
-        .group(spec.group, spec.acl, SINCE)
-        .doc(
+    let watch =
+        Spec::new(text(format!("{}{WATCH}", spec.name)), -arity, ASK, watch).group(spec.group, spec.acl, SINCE).doc(
             text(format!("Answers as {} does, and again whenever a key it names changes.", spec.name)),
             spec.complexity,
             text(format!("{} [label]", if has_subcommands { "subcommand key" } else { spec.syntax })),
@@ -322,7 +325,9 @@ fn resume(ctx: &mut Ctx<'_>, line: &Line, name: &str, options: Options<'_>) -> b
         push_result(ctx.server, id, ctx.now);
     }
     let proto = ctx.reply.proto();
-    let Some(frames) = options.since.and_then(|since| ctx.server.reactive.since(id, proto, since)) else { return false };
+    let Some(frames) = options.since.and_then(|since| ctx.server.reactive.since(id, proto, since)) else {
+        return false;
+    };
     let reply = &mut ctx.reply;
     reply.array(5);
     reply.bulk(options.label.unwrap_or(name.as_bytes()));

@@ -46,6 +46,13 @@ impl Watched {
         assert!(!reply.starts_with('-'), "{line}: {reply}");
         self.memory.take_sent(self.watcher)
     }
+
+    /// The same while nobody watches.
+    fn write_unseen(&mut self, line: &str) {
+        self.memory.client = self.writer;
+        let reply = self.memory.run(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+    }
 }
 
 #[test]
@@ -124,7 +131,7 @@ fn every_command_that_only_reads_keys_can_be_watched() {
         ("SET.WATCH k v", r"-ERR \'set\' is not a read-only command\r\n"),
         ("getex.unwatch 1", r"-ERR \'getex\' is not a read-only command\r\n"),
         ("DBSIZE.WATCH", r"-ERR \'dbsize\' is a command without keys, and only changes of keys are noticed\r\n"),
-        ("OBJECT.WATCH ENCODING k", r"-ERR \'object\' has subcommands, which cannot be watched\r\n"),
+        ("CLIENT.WATCH LIST", r"-ERR \'client\' has no subcommand that can be watched\r\n"),
         ("NOTHING.WATCH k", r"-ERR unknown command \'NOTHING.WATCH\', with args beginning with: \'k\' \r\n"),
         (".WATCH k", r"-ERR unknown command \'.WATCH\', with args beginning with: \'k\' \r\n"),
         ("GET.WATCH.WATCH k", r"-ERR unknown command \'GET.WATCH.WATCH\', with args beginning with: \'k\' \r\n"),
@@ -329,15 +336,42 @@ fn watches_can_be_listed_and_counted() {
     }
     it.write("GET.WATCH k1");
     let row = |fingerprint: &str, db: u32, watchers: u32, key: &str| {
-        let line = format!("{}{}", bulk("GET"), bulk(key));
-        format!(r"*4\r\n{}:{db}\r\n:{watchers}\r\n*2\r\n{line}", bulk(fingerprint))
+        let line = format!(r"*2\r\n{}{}", bulk("GET"), bulk(key));
+        let (db, watchers) = (format!(r":{db}\r\n"), format!(r":{watchers}\r\n"));
+        let fields = [
+            ("fingerprint", bulk(fingerprint)),
+            ("line", line),
+            ("db", db),
+            ("watchers", watchers),
+            ("every", r":0\r\n".into()),
+            ("debounce", r":0\r\n".into()),
+            ("revision", r"$-1\r\n".into()),
+        ];
+        format!(r"*14\r\n{}", fields.map(|(name, value)| bulk(name) + &value).concat())
     };
     let rows = [row("1207366008", 0, 2, "k1"), row("605425024", 0, 1, "k2"), row("1207366008", 1, 1, "k1")];
     assert_eq!(it.watch("WATCH.LIST"), format!(r"*3\r\n{}", rows.concat()));
     it.write("SET k1 v");
-    let counts = [("clients", 2), ("watches", 4), ("queries", 3), ("keys", 3), ("evaluations", 1), ("frames", 2)];
+    let counts = [
+        ("clients", 2),
+        ("watches", 4),
+        ("queries", 3),
+        ("keys", 3),
+        ("evaluations", 1),
+        ("frames", 2),
+        ("frames_superseded", 0),
+        ("resumable", 0),
+        ("resume_bytes", 0),
+        ("resumed", 0),
+        ("resumed_late", 0),
+    ];
     let counts = counts.map(|(name, count)| format!(r"{}:{count}\r\n", bulk(name))).concat();
-    assert_eq!(it.watch("WATCH.STATS"), format!(r"*14\r\n{counts}{}:0\r\n", bulk("frames_superseded")));
+    assert_eq!(it.watch("WATCH.STATS"), format!(r"*22\r\n{counts}"));
+    it.watch("SELECT 0");
+    assert_eq!(
+        it.watch("WATCH.COUNT k1 k3 k2"),
+        format!(r"*6\r\n{}:2\r\n{}:0\r\n{}:1\r\n", bulk("k1"), bulk("k3"), bulk("k2"))
+    );
     assert!(it.watch("INFO clients").contains(r"live_query_watches:4\r\nlive_queries:3\r\n"));
 }
 
@@ -376,6 +410,166 @@ fn a_result_over_the_limit_is_replaced_by_its_length() {
     assert_eq!(it.write(&format!("SET k {}", "x".repeat(94))), told(101));
     assert_eq!(it.write(&format!("SET k {}", "x".repeat(100_000))), told(100_011));
     assert_eq!(it.watch("GET.WATCH k"), told(100_011));
+}
+
+#[test]
+fn observe_is_watch_under_another_name() {
+    let mut it = Watched::new();
+    assert_eq!(it.watch("OBSERVE get k"), frame("GET", 2894570460, r"$-1\r\n"));
+    assert_eq!(it.write("SET k 1"), frame("GET", 2894570460, &bulk("1")));
+    assert_eq!(it.watch("GET.WATCH k"), frame("GET", 2894570460, &bulk("1")), "the same query");
+    assert_eq!(it.write("SET k 2").matches("GET").count(), 1);
+    let labelled = it.watch("OBSERVE LABEL \"any text\" GET k");
+    assert_eq!(labelled, frame("any text", 2894570460, &bulk("2")));
+    assert_eq!(it.watch("UNOBSERVE 2894570460"), OK);
+    assert_eq!(it.write("SET k 3"), "");
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        ("OBSERVE GET", r"-ERR wrong number of arguments for \'observe\' command\r\n"),
+        ("OBSERVE GET k x", r"-ERR wrong number of arguments for \'get\' command\r\n"),
+        ("OBSERVE EVERY EVERY", r"-ERR wrong number of arguments for \'observe\' command\r\n"),
+        ("OBSERVE SET k v", r"-ERR \'set\' is not a read-only command\r\n"),
+        ("OBSERVE NOTHING k", r"-ERR unknown command \'NOTHING\', with args beginning with: \'k\' \r\n"),
+        ("OBSERVE OBJECT NOTHING k", r"-ERR unknown subcommand \'NOTHING\'. Try OBJECT HELP.\r\n"),
+        ("OBSERVE DEBOUNCE x GET k", r"-ERR DEBOUNCE takes milliseconds, from 1 to 3600000\r\n"),
+        ("OBSERVE DEBOUNCE 0 GET k", r"-ERR DEBOUNCE takes milliseconds, from 1 to 3600000\r\n"),
+        ("OBSERVE EVERY DEBOUNCE 9 GET k", r"-ERR EVERY and DEBOUNCE exclude each other\r\n"),
+        ("OBSERVE SINCE -1 GET k", r"-ERR SINCE takes the revision of a frame\r\n"),
+        ("OBSERVE SINCE 1 GET k", r"-ERR SINCE needs frames with revisions: send WATCH.MODE REVISIONS first\r\n"),
+        ("UNOBSERVE x", r"-invalid fingerprint\r\n"),
+        ("WATCH.MODE", r"$5\r\nplain\r\n"),
+        ("WATCH.MODE x", r"-ERR syntax error\r\n"),
+        ("WATCH.MODE PLAIN x", r"-ERR syntax error\r\n"),
+    ]);
+    assert!(it.memory.server.reactive.is_empty());
+}
+
+/// No key, argument or label is taken for an option, and no command is called like one.
+#[test]
+fn options_of_observe_are_told_from_everything_else() {
+    let mut it = Watched::new();
+    for option in ["EVERY", "DEBOUNCE", "SINCE", "LABEL"] {
+        assert!(aleadb::command::lookup(option.as_bytes()).is_none(), "{option}");
+    }
+    let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+    assert!(it.watch(&format!("OBSERVE EVERY MGET EVERY DEBOUNCE LABEL {uuid}")).starts_with(r"*3\r\n$4\r\nMGET\r\n"));
+    for key in ["EVERY", "DEBOUNCE", "LABEL", uuid] {
+        assert!(it.write(&format!("SET {key} v")).contains("MGET"), "{key}");
+    }
+    let keys = |line: &str| format!("COMMAND GETKEYS {line}");
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        (&keys("OBSERVE LABEL GET DEBOUNCE 5 MGET a EVERY"), r"*2\r\n$1\r\na\r\n$5\r\nEVERY\r\n"),
+        (&keys("OBSERVE OBJECT ENCODING k"), r"*1\r\n$1\r\nk\r\n"),
+        (&keys("OBJECT.WATCH ENCODING k"), r"*1\r\n$1\r\nk\r\n"),
+        (&keys("OBSERVE NOTHING k"), r"-ERR Invalid arguments specified for command\r\n"),
+    ]);
+}
+
+#[test]
+fn subcommands_are_watched_as_their_command() {
+    let mut it = Watched::new();
+    it.write("SET k 1");
+    let first = it.watch("OBJECT.WATCH encoding k");
+    assert!(first.starts_with(r"*3\r\n$6\r\nOBJECT\r\n") && first.ends_with(r"$3\r\nint\r\n"), "{first}");
+    assert!(it.write("APPEND k x").ends_with(r"$3\r\nraw\r\n"));
+    assert!(it.watch("XINFO.WATCH STREAM s").ends_with(r"-ERR no such key\r\n"));
+    assert!(it.write("XADD s 1-1 f v").contains(r"$6\r\nlength\r\n:1\r\n"));
+    assert!(it.watch("OBSERVE MEMORY USAGE k").starts_with(r"*3\r\n$6\r\nMEMORY\r\n"));
+    it.memory.client = it.watcher;
+    it.memory.expect(&[
+        ("OBJECT.WATCH HELP x", r"-ERR \'object|help\' is not a read-only command\r\n"),
+        ("OBJECT.WATCH NOTHING k", r"-ERR unknown subcommand \'NOTHING\'. Try OBJECT HELP.\r\n"),
+        ("OBJECT.WATCH ENCODING", r"-ERR wrong number of arguments for \'object.watch\' command\r\n"),
+        ("OBJECT.WATCH ENCODING k x", r"-ERR wrong number of arguments for \'object.watch\' command\r\n"),
+    ]);
+}
+
+#[test]
+fn changes_are_gathered_and_the_last_result_sent_when_the_time_is_over() {
+    let mut it = Watched::new();
+    it.watch("OBSERVE DEBOUNCE 50 GET k");
+    for value in 1..=3 {
+        assert_eq!(it.write(&format!("SET k {value}")), "");
+        it.memory.advance_ms(10);
+    }
+    it.memory.advance_ms(19);
+    assert_eq!(it.memory.take_sent(it.watcher), "");
+    it.memory.advance_ms(1);
+    assert_eq!(it.memory.take_sent(it.watcher), frame("GET", 2894570460, &bulk("3")));
+    assert_eq!(it.memory.server.stats.watch_evaluations, 1);
+    it.memory.advance_ms(1000);
+    assert_eq!(it.memory.take_sent(it.watcher), "");
+    it.write("SET k 4");
+    assert!(it.watch("GET.WATCH k").contains(&bulk("4")), "the last wish counts");
+    assert_eq!(it.memory.server.reactive.watches(), 1);
+    assert_eq!(it.write("SET k 5"), frame("GET", 2894570460, &bulk("5")));
+    it.memory.advance_ms(1000);
+    assert_eq!(it.memory.take_sent(it.watcher), "");
+}
+
+/// A frame with a revision, as pushed or answered.
+fn numbered(result: &str, revision: u64, more: &str) -> String {
+    let elements = if more.is_empty() { 4 } else { 5 };
+    let frame = frame("GET", 2894570460, result).replacen("*3", &format!("*{elements}"), 1);
+    frame + &bulk(&revision.to_string()) + more
+}
+
+#[test]
+fn a_client_that_comes_back_goes_on_without_a_gap_or_is_told_of_it() {
+    let mut it = Watched::new();
+    it.watch("WATCH.MODE REVISIONS");
+    assert_eq!(it.watch("WATCH.MODE"), bulk("revisions"));
+    it.watch("GET.WATCH k");
+    let first = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
+    assert_eq!(it.watch("GET.WATCH k"), numbered(r"$-1\r\n", first, ""));
+    assert_eq!(it.write("SET k 1"), numbered(&bulk("1"), first + 1, ""));
+    it.memory.server.forget(it.watcher);
+    for value in 2..=4 {
+        it.write_unseen(&format!("SET k {value}"));
+    }
+    let (continued, missed) = (bulk("continued"), bulk("missed"));
+    it.watcher = it.memory.connect();
+    it.watch("WATCH.MODE REVISIONS");
+    let later = (2..=4).map(|n| numbered(&bulk(&n.to_string()), first + n, "")).collect::<String>();
+    let line = format!("OBSERVE SINCE {} GET k", first + 1);
+    assert_eq!(it.watch(&line), numbered(&bulk("1"), first + 1, &continued) + &later);
+    assert_eq!(it.watch(&format!("OBSERVE SINCE {} GET k", first + 4)), numbered(&bulk("4"), first + 4, &continued));
+    assert_eq!(it.write("SET k 5"), numbered(&bulk("5"), first + 5, ""));
+    assert_eq!(it.watch(&format!("OBSERVE SINCE {} GET k", first + 6)), numbered(&bulk("5"), first + 5, &missed));
+    for value in 0..200 {
+        it.write(&format!("SET k {value}"));
+    }
+    assert_eq!(it.watch(&line), numbered(&bulk("199"), first + 205, &missed), "more than is kept");
+    it.watch("UNWATCH 2894570460");
+    it.memory.advance_ms(60_001);
+    assert!(it.memory.server.reactive.is_empty());
+    it.write("SET k last");
+    let again = it.watch(&format!("OBSERVE SINCE {} GET k", first + 205));
+    assert!(again.ends_with(&missed), "it was forgotten: {again}");
+    let now = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
+    assert!(now > first + 205, "no revision stands for two results");
+    assert_eq!(it.watch("WATCH.MODE PLAIN"), OK);
+    assert_eq!(it.write("SET k plain"), frame("GET", 2894570460, &bulk("plain")));
+    it.watch("WATCH.MODE REVISIONS");
+    assert_eq!(it.write("SET k numbered"), numbered(&bulk("numbered"), now + 2, ""));
+}
+
+#[test]
+fn what_is_put_off_is_told_before_a_client_goes_on() {
+    let mut it = Watched::new();
+    it.watch("WATCH.MODE REVISIONS");
+    it.watch("OBSERVE DEBOUNCE 100 GET k");
+    let first = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
+    assert_eq!(it.write("SET k 1"), "");
+    let other = it.memory.connect();
+    it.memory.run("WATCH.MODE REVISIONS");
+    let line = format!("OBSERVE SINCE {first} DEBOUNCE 100 GET k");
+    let (gone_on, next) = (numbered(r"$-1\r\n", first, &bulk("continued")), numbered(&bulk("1"), first + 1, ""));
+    assert_eq!(it.memory.run(&line), gone_on + &next);
+    assert_eq!((it.memory.take_sent(it.watcher), it.memory.take_sent(other)), (next, String::new()));
+    it.memory.advance_ms(200);
+    assert_eq!(it.memory.take_sent(it.watcher), "", "it has been told");
 }
 
 /// DiceDB's defects of record, none of which may come back.
@@ -567,10 +761,106 @@ fn the_last_result_is_always_the_present_one() {
     }
 }
 
+/// Clients that come and go, each with the version of each query that it has seen last: the numbers go up by one, a client
+/// that goes on has missed nothing, and what it has seen last is what there is.
+#[test]
+fn versions_are_seen_one_after_the_other_or_missed_knowingly() {
+    const KEYS: [&str; 3] = ["a", "b", "c"];
+    for seed in 0..40 {
+        let mut prng = Prng::seeded(seed);
+        let mut below = |n: usize| prng.below(n as u64) as usize;
+        let mut memory = Memory::new();
+        let writer = memory.client;
+        memory.run("CONFIG SET watch-resume-versions 5 watch-resume-seconds 1 watch-resume-bytes 700");
+        // Each with its session, if it is connected, and the last version of each key's query, if it watches it.
+        let mut readers: Vec<(Option<usize>, BTreeMap<&str, (u64, String)>)> = vec![(None, BTreeMap::new()); 3];
+        let (mut continued, mut missed) = (0, 0);
+        for step in 0..600 {
+            let reader = below(3);
+            match below(10) {
+                0 => {
+                    if let Some(session) = readers[reader].0.take() {
+                        memory.server.forget(session);
+                    }
+                }
+                1..=3 => {
+                    let session = *readers[reader].0.get_or_insert_with(|| memory.connect());
+                    memory.client = session;
+                    memory.run("WATCH.MODE REVISIONS");
+                    let key = KEYS[below(3)];
+                    let seen = readers[reader].1.get(key).cloned();
+                    let since = seen.as_ref().map_or(String::new(), |(revision, _)| format!("SINCE {revision} "));
+                    let reply = memory.run(&format!("OBSERVE {since}GET {key}"));
+                    let mut frames = versions(&reply);
+                    let (_, revision, result) = frames.remove(0);
+                    let goes_on = reply.contains("continued");
+                    (continued, missed) =
+                        (continued + u32::from(goes_on), missed + u32::from(reply.contains("missed")));
+                    if let Some(seen) = seen.filter(|_| goes_on) {
+                        assert_eq!(seen, (revision, result.clone()), "seed {seed} step {step}");
+                    }
+                    readers[reader].1.insert(key, (revision, result));
+                    note(&mut readers[reader].1, frames, seed, step);
+                }
+                4 => memory.advance_ms(below(400) as u64),
+                _ => {
+                    memory.client = writer;
+                    memory.run(&format!("SET {} {step}{}", KEYS[below(3)], "x".repeat(below(100))));
+                }
+            }
+            for (session, seen) in &mut readers {
+                let Some(session) = *session else { continue };
+                note(seen, versions(&memory.take_sent(session)), seed, step);
+                memory.client = session;
+                let watched = memory.run("WATCH.LIST");
+                for (key, (revision, result)) in seen {
+                    if watched.contains(&bulk(key)) {
+                        assert_eq!(*result, memory.run(&format!("GET {key}")), "seed {seed} step {step}");
+                        assert!(watched.contains(&bulk(&revision.to_string())), "seed {seed} step {step}");
+                    }
+                }
+            }
+        }
+        assert!(continued > 10 && missed > 10, "seed {seed}: {continued} times, and {missed}");
+    }
+
+    /// Key, revision and result of each frame in a text of frames with revisions.
+    fn versions(text: &str) -> Vec<(&'static str, u64, String)> {
+        let mut found = Vec::new();
+        for part in text.split(r"$3\r\nGET\r\n").skip(1) {
+            let mut lines = part.split(r"\r\n");
+            let fingerprint = lines.by_ref().nth(1).expect("a fingerprint").parse::<u32>().expect("a number");
+            let key = KEYS.into_iter().find(|key| farmhash(&format!("GET {key}")) == fingerprint).expect("a key");
+            let head = lines.next().expect("a result");
+            let result = if head == "$-1" {
+                format!(r"{head}\r\n")
+            } else {
+                format!(r"{head}\r\n{}\r\n", lines.next().expect("a value"))
+            };
+            let revision = lines.nth(1).expect("a revision").parse().expect("a number");
+            found.push((key, revision, result));
+        }
+        found
+    }
+
+    fn note(
+        seen: &mut BTreeMap<&str, (u64, String)>,
+        frames: Vec<(&'static str, u64, String)>,
+        seed: u64,
+        step: usize,
+    ) {
+        for (key, revision, result) in frames {
+            let before = seen.insert(key, (revision, result)).expect("it is watched").0;
+            assert_eq!(revision, before + 1, "seed {seed} step {step}: {key}");
+        }
+    }
+}
+
 fn farmhash(text: &str) -> u32 {
     aleadb::feature::reactive::Line::new(
         text.split(' ').next().expect("a name"),
         aleadb::resp::args::OwnedArgs::new(text.split(' ').map(str::as_bytes)).as_args(),
+        &[],
     )
     .fingerprint()
 }

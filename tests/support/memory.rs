@@ -7,7 +7,7 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
-use aleadb::engine::{settle, wake};
+use aleadb::engine::{reactive, settle, wake};
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::ctx::Next;
@@ -109,11 +109,13 @@ impl Memory {
         }
     }
 
-    /// Moves both clocks, lets due keys leave and serves those who waited for that.
+    /// Moves both clocks, lets due keys leave, serves those who waited for that, and has live queries evaluated that are due.
     pub fn advance_ms(&mut self, ms: u64) {
         self.clock.advance_ms(ms);
         let now = self.clock.now();
         while self.cron.expire(&mut self.server, now) {}
+        reactive::evaluate_due(&mut self.server, now);
+        self.server.forget_left_queries(now);
         settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
     }
 }

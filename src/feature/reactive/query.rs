@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn arguments_of_any_length_and_in_any_number_are_kept() {
-        let long: Vec<Vec<u8>> = [0, 1, 126, 127, 128, 255, 256, 70_000].into_iter().map(|len| vec![b'x'; len]).collect();
+        let long: Vec<Vec<u8>> =
+            [0, 1, 126, 127, 128, 255, 256, 70_000].into_iter().map(|len| vec![b'x'; len]).collect();
         let all: Vec<&[u8]> = std::iter::once(b"MGET".as_slice()).chain(long.iter().map(Vec::as_slice)).collect();
         let all: Vec<&[u8]> = all.into_iter().chain((0..400).map(|_| b"k".as_slice())).collect();
         let args = OwnedArgs::new(all.iter().copied());

@@ -107,7 +107,10 @@ mod tests {
                     assert_eq!(twin.insert(id, step), None, "seed {seed}: a number twice");
                 } else {
                     let id = prng.below(1000) as u32;
-                    assert_eq!((slots.get(id).copied(), slots.get_mut(id).copied()), (twin.get(&id).copied(), twin.get(&id).copied()));
+                    assert_eq!(
+                        (slots.get(id).copied(), slots.get_mut(id).copied()),
+                        (twin.get(&id).copied(), twin.get(&id).copied())
+                    );
                     assert_eq!(slots.remove(id), twin.remove(&id), "seed {seed}");
                 }
                 assert_eq!(slots.len(), twin.len());

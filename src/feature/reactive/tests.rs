@@ -85,7 +85,10 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
             while let Some(id) = reactive.take_touched() {
                 let query = reactive.query(id);
                 let names: Vec<Vec<u8>> = query.line().iter().skip(1).map(<[u8]>::to_vec).collect();
-                assert!(evaluated.insert((query.db(), names, query.debounce_ms())), "seed {seed}: twice for one change");
+                assert!(
+                    evaluated.insert((query.db(), names, query.debounce_ms())),
+                    "seed {seed}: twice for one change"
+                );
             }
             let concerned = twin.iter().filter(|((_, at, names), _)| *at == db && names.contains(&touched));
             let owned = |names: &Vec<&[u8]>| names.iter().map(|name| name.to_vec()).collect();
@@ -126,9 +129,8 @@ fn gathered_changes_are_due_once_when_their_time_is_over() {
     for seed in 0..20 {
         let mut prng = Prng::seeded(seed);
         let mut reactive = empty();
-        let ids: Vec<QueryId> = (0..20u32)
-            .map(|n| reactive.watch(0, 0, line(&[&n.to_be_bytes()]), wish(n * 200), 0))
-            .collect();
+        let ids: Vec<QueryId> =
+            (0..20u32).map(|n| reactive.watch(0, 0, line(&[&n.to_be_bytes()]), wish(n * 200), 0)).collect();
         let mut twin = BTreeMap::new();
         for now_ms in 1..20_000 {
             if prng.below(20) == 0 {
@@ -187,7 +189,8 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
             assert!(reactive.history_bytes() <= BOUNDS.bytes);
             let since = revision.saturating_sub(below(25));
             if let Some(frames) = reactive.since(id, Proto::Resp3, since) {
-                let expected: Vec<_> = all.range((id, since)..=(id, revision)).map(|(_, frame)| frame.clone()).collect();
+                let expected: Vec<_> =
+                    all.range((id, since)..=(id, revision)).map(|(_, frame)| frame.clone()).collect();
                 assert_eq!(frames, expected, "seed {seed}");
                 assert!(frames.len() as u64 == revision - since + 1 && frames.len() <= BOUNDS.versions);
             }
