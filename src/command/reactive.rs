@@ -294,10 +294,9 @@ fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
     if numbered {
         let revision = number_present(ctx, id, &result);
         ctx.reply.bulk_integer(revision as i64);
-    }
-    if options.since.is_some() {
-        ctx.server.stats.watch_resumed_late += 1;
-        ctx.reply.bulk(b"missed");
+        if let Some(since) = options.since {
+            end_resumption(ctx, since == revision);
+        }
     }
     Ok(Next::Done)
 }
@@ -332,11 +331,17 @@ fn resume(ctx: &mut Ctx<'_>, line: &Line, name: &str, options: Options<'_>) -> b
     reply.array(5);
     reply.bulk(options.label.unwrap_or(name.as_bytes()));
     reply.out().push(frames[0].get(head(proto, 4, name).len()..).unwrap_or_default());
-    reply.bulk(b"continued");
-    frames[1..].iter().for_each(|frame| reply.out().push_shared(frame));
-    ctx.server.stats.watch_resumed += 1;
+    end_resumption(ctx, true);
+    frames[1..].iter().for_each(|frame| ctx.reply.out().push_shared(frame));
     ctx.server.watch_query(ctx.client, ctx.db, line.clone(), options.wish);
     true
+}
+
+/// Says whether a client has seen everything from the version it had to the one it is answered with.
+fn end_resumption(ctx: &mut Ctx<'_>, continued: bool) {
+    let stats = &mut ctx.server.stats;
+    *(if continued { &mut stats.watch_resumed } else { &mut stats.watch_resumed_late }) += 1;
+    ctx.reply.bulk_str(if continued { "continued" } else { "missed" });
 }
 
 /// The beginning of a frame, with the name of its command.

@@ -177,11 +177,12 @@ impl Server {
     /// Publishes what a database has noted on its own: keys that came, expired, were overwritten or missed.
     #[inline]
     pub fn report(&mut self, db: usize) {
-        if self.noting != Noting::default() {
+        if self.dbs[db].has_notes() {
             self.report_notes(db);
         }
     }
 
+    #[cold]
     fn report_notes(&mut self, db: usize) {
         for note in self.dbs[db].take_notes() {
             let (class, event) = match note.happened {

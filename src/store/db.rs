@@ -308,6 +308,12 @@ impl Db {
         }
     }
 
+    /// True if something has been noted since the last time.
+    #[inline]
+    pub fn has_notes(&self) -> bool {
+        !self.notebook.notes.is_empty()
+    }
+
     /// What has been noted since the last time, in order.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notebook.notes)

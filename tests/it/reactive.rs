@@ -541,14 +541,18 @@ fn a_client_that_comes_back_goes_on_without_a_gap_or_is_told_of_it() {
         it.write(&format!("SET k {value}"));
     }
     assert_eq!(it.watch(&line), numbered(&bulk("199"), first + 205, &missed), "more than is kept");
+    it.write("CONFIG SET watch-resume-bytes 1");
+    it.write("SET k unkept");
+    let present = format!("OBSERVE SINCE {} GET k", first + 206);
+    assert_eq!(it.watch(&present), numbered(&bulk("unkept"), first + 206, &continued), "nothing was missed");
     it.watch("UNWATCH 2894570460");
     it.memory.advance_ms(60_001);
     assert!(it.memory.server.reactive.is_empty());
     it.write("SET k last");
-    let again = it.watch(&format!("OBSERVE SINCE {} GET k", first + 205));
+    let again = it.watch(&format!("OBSERVE SINCE {} GET k", first + 206));
     assert!(again.ends_with(&missed), "it was forgotten: {again}");
     let now = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
-    assert!(now > first + 205, "no revision stands for two results");
+    assert!(now > first + 206, "no revision stands for two results");
     assert_eq!(it.watch("WATCH.MODE PLAIN"), OK);
     assert_eq!(it.write("SET k plain"), frame("GET", 2894570460, &bulk("plain")));
     it.watch("WATCH.MODE REVISIONS");
