@@ -122,7 +122,7 @@ const LINE_COLUMNS_MAX: usize = 140;
 const ROOTS: &[&str] = &["src", "tests", "benches", "scripts"];
 
 /// Endings of files that are text of ours.
-const TEXTS: &[&str] = &["rs", "py", "sh", "toml", "md", "conf", "service", "socket"];
+const TEXTS: &[&str] = &["rs", "py", "js", "sh", "toml", "md", "conf", "service", "socket"];
 
 /// A file as the rules see it.
 struct Source {
@@ -142,7 +142,7 @@ impl Source {
 
     /// The lines with their numbers, comments left out.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let comment = if self.is_rust() { "//" } else { "#" };
+        let comment = if self.is_rust() || self.path.ends_with(".js") { "//" } else { "#" };
         self.lines().filter(move |(_, line)| !line.trim_start().starts_with(comment))
     }
 
