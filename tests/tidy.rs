@@ -55,9 +55,10 @@ const CONFINED: &[Confined] = &[
             "src/command/debug.rs",
             // The command's own row and handler.
             "src/command/connection.rs",
-            // A Python client's script has no such helper, and a benchmark paces its load.
+            // A Python client's script has no such helper, and a benchmark or an example paces its load.
             "tests/clients/redis_py.py",
             "scripts/bench.py",
+            "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",
             "scripts/bench.sh",
         ],

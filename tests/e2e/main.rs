@@ -10,6 +10,7 @@ mod server;
 
 mod clients;
 mod connections;
+mod examples;
 mod lifecycle;
 mod limits;
 mod manager;
