@@ -166,10 +166,11 @@ fn watch_js_prints_every_frame_and_reconnects() {
         std::os::unix::fs::symlink(installed, packages.join("ioredis")).expect("the directory is writable");
         let running = watch_a_key(command, &process, ["\"", "\""], "null");
         disconnect_clients(&process);
-        let last = format!("\"{CHANGES}\"");
-        assert!(running.line().is_some_and(|line| line.ends_with(&last)), "{package}: the first answer again");
+        // It may say why the connection has ended.
+        let frame = || std::iter::from_fn(|| running.line()).find(|line| line.starts_with("GET")).expect("a frame");
+        assert!(frame().ends_with(&format!("\"{CHANGES}\"")), "{package}: the first answer again");
         process.connect().call(&["SET", "k", "after"]).expect("a reply");
-        assert!(running.line().is_some_and(|line| line.ends_with("\"after\"")), "{package}: and the next one");
+        assert!(frame().ends_with("\"after\""), "{package}: and the next one");
         refuses_to_watch(example().expect("it was there before"), &process);
     }
 }
@@ -215,8 +216,10 @@ fn leaderboard_py_feeds_itself_and_ends_with_ctrl_c() {
     let board = process.connect().call(&["ZREVRANGE", "board", "0", "9", "WITHSCORES"]).expect("a reply").value;
     let board: Vec<String> = board.items().expect("players and scores").iter().map(|item| item.text()).collect();
     // Place, perhaps an arrow, player, points, perhaps a bar.
-    let drawn: Vec<&str> =
-        last[1..].iter().flat_map(|row| row.split_whitespace().skip(1).filter(|word| word.is_ascii())).collect();
+    let drawn: Vec<String> = last[1..]
+        .iter()
+        .flat_map(|row| row.split_whitespace().skip(1).filter(|word| word.is_ascii()).map(|word| word.replace(',', "")))
+        .collect();
     assert_eq!(drawn, board);
     let pid = shown.child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
