@@ -212,11 +212,12 @@ fn leaderboard_py_feeds_itself_and_ends_with_ctrl_c() {
     let feeder = example().expect("it was there before");
     let mut feeder = Example::start(feeder, &process, &["--feed", "--count", "20", "--every", "0"]);
     assert_eq!(feeder.status(), Some(0));
-    let last = (0..20).map(|_| shown.paragraph()).last().expect("a frame for each");
+    // A frame for each score.
+    let frames: Vec<Vec<String>> = (0..20).map(|_| shown.paragraph()).collect();
     let board = process.connect().call(&["ZREVRANGE", "board", "0", "9", "WITHSCORES"]).expect("a reply").value;
     let board: Vec<String> = board.items().expect("players and scores").iter().map(|item| item.text()).collect();
     // Place, perhaps an arrow, player, points, perhaps a bar.
-    let drawn: Vec<String> = last[1..]
+    let drawn: Vec<String> = frames[19][1..]
         .iter()
         .flat_map(|row| row.split_whitespace().skip(1).filter(|word| word.is_ascii()).map(|word| word.replace(',', "")))
         .collect();
