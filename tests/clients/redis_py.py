@@ -1,7 +1,7 @@
 """redis-py against a server on 127.0.0.1: `redis_py.py PORT`. Prints `redis-py: ok` at the end, or fails.
 
-Covers what applications do through the library: strings, expiry, pipelines, both protocols, iteration, pools, errors,
-queues whose consumers wait, optimistic transactions, hashes with field deadlines, consumer groups, leaderboards.
+Covers what applications do through the library: every data type, expiry, pipelines, both protocols, iteration, pools,
+errors, queues whose consumers wait, optimistic transactions, hashes with field deadlines, consumer groups, leaderboards.
 """
 
 import sys
@@ -343,6 +343,60 @@ def leaderboard(db):
     db.delete("scores", "best", "both")
 
 
+def lists(db):
+    expect(db.rpush("list", "a", "b", "c", "b"), 4)
+    expect(db.lrange("list", 0, -1), ["a", "b", "c", "b"])
+    expect(db.lpos("list", "b", count=0), [1, 3])
+    expect(db.linsert("list", "before", "c", "x"), 5)
+    expect(db.lrem("list", -1, "b"), 1)
+    expect(db.ltrim("list", 1, -1), True)
+    expect(db.lmove("list", "other", "LEFT", "RIGHT"), "b")
+    expect(db.lset("list", 0, "X"), True)
+    expect(db.sort("list", alpha=True, desc=True), ["c", "X"])
+    expect((db.lpop("list", 5), db.exists("list"), db.llen("other")), (["X", "c"], 0, 1))
+    db.delete("other")
+
+
+def sets(db):
+    expect((db.sadd("odd", 1, 3, 5), db.sadd("prime", 2, 3, 5)), (3, 3))
+    # redis-py makes sets of set replies with the second protocol, and leaves them as lists with the third.
+    expect(set(db.sinter("odd", "prime")), {"3", "5"})
+    expect(set(db.sunion("odd", "prime")), {"1", "2", "3", "5"})
+    expect(set(db.sdiff("odd", "prime")), {"1"})
+    expect((db.smismember("odd", ["1", "2"]), db.sintercard(2, ["odd", "prime"])), ([1, 0], 2))
+    expect((db.smove("odd", "prime", 1), db.scard("prime"), db.srem("odd", 3, 4)), (True, 4, 1))
+    expect(set(db.sscan_iter("prime")), {"1", "2", "3", "5"})
+    expect((db.spop("odd"), db.exists("odd")), ("5", 0))
+    db.delete("prime")
+
+
+def bitmaps(db):
+    expect((db.setbit("bits", 7, 1), db.setbit("bits", 8, 1)), (0, 0))
+    expect((db.getbit("bits", 7), db.bitcount("bits"), db.bitcount("bits", 0, 0), db.bitpos("bits", 1)), (1, 2, 1, 7))
+    expect(db.bitop("XOR", "none", "bits", "bits"), 2)
+    expect(db.bitcount("none"), 0)
+    expect(db.bitfield("bits").set("u8", 0, 255).incrby("u8", "#1", 200, overflow="SAT").execute(), [1, 255])
+    db.delete("bits", "none")
+
+
+def hyperloglogs(db):
+    expect((db.pfadd("monday", "ann", "bob"), db.pfadd("monday", "ann"), db.pfadd("tuesday", "bob", "eve")), (1, 0, 1))
+    expect((db.pfcount("monday"), db.pfcount("monday", "tuesday")), (2, 3))
+    expect((db.pfmerge("both", "monday", "tuesday"), db.pfcount("both")), (True, 3))
+    db.delete("monday", "tuesday", "both")
+
+
+def geo(db):
+    expect(db.geoadd("sicily", (13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania")), 2)
+    expect(db.geodist("sicily", "Palermo", "Catania", "km"), 166.2742)
+    expect(db.geohash("sicily", "Palermo", "missing"), ["sqc8b49rny0", None])
+    longitude, latitude = db.geopos("sicily", "Palermo")[0]
+    assert abs(longitude - 13.361389) < 1e-5 and abs(latitude - 38.115556) < 1e-5, (longitude, latitude)
+    near = db.geosearch("sicily", longitude=15, latitude=37, radius=200, unit="km", sort="ASC", withdist=True)
+    expect([tuple(row) for row in near], [("Catania", 56.4413), ("Palermo", 190.4424)])
+    db.delete("sicily")
+
+
 def administration(db):
     assert db.ping()
     expect(db.echo("a b"), "a b")
@@ -374,6 +428,11 @@ def main():
             hashes(db)
             streams(db, port, protocol)
             leaderboard(db)
+            lists(db)
+            sets(db)
+            bitmaps(db)
+            hyperloglogs(db)
+            geo(db)
             administration(db)
         pool(port, protocol)
         with redis.Redis(port=port, db=5, protocol=protocol) as other:

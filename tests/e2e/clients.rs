@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis::TypedCommands;
 
-use super::process::{Process, has_program, skip};
+use super::process::{Process, has_program, node, python, skip};
 use super::resp::encode;
 use super::server::wait_until;
 
@@ -224,15 +224,75 @@ fn the_redis_crate_waits_watches_and_reads_collections() -> redis::RedisResult<(
 }
 
 #[test]
-fn redis_py_works() {
-    let Some(python) = std::env::var_os("ALEADB_PYTHON").filter(|path| !path.is_empty()) else {
-        return skip("redis_py_works", "ALEADB_PYTHON names no Python with redis-py; scripts/test.sh provides one");
-    };
+fn the_redis_crate_uses_every_other_data_type() -> redis::RedisResult<()> {
     let process = Process::serving(&[]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/redis_py.py");
-    let output =
-        Command::new(python).arg(script).arg(process.port.to_string()).output().expect("Python can be started");
+    for protocol in ["resp2", "resp3"] {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}/?protocol={protocol}", process.port))?;
+        let mut db = client.get_connection()?;
+        assert_eq!((db.sadd("odd", &["1", "3", "5"])?, db.sadd("prime", &["2", "3", "5"])?), (3, 3));
+        assert_eq!(db.sinter(&["odd", "prime"])?, HashSet::from(["3".to_owned(), "5".to_owned()]));
+        let members: HashSet<String> = redis::Commands::sscan(&mut db, "odd")?.collect::<redis::RedisResult<_>>()?;
+        assert_eq!(members.len(), 3);
+        assert_eq!((db.setbit("bits", 7, true)?, db.setbit("bits", 8, true)?), (false, false));
+        assert_eq!((db.getbit("bits", 8)?, db.bitcount("bits")?), (true, 2));
+        assert!(db.pfadd("visitors", &["ann", "bob", "ann"])?);
+        assert_eq!(db.pfcount("visitors")?, 2);
+        let (added, km): (i64, f64) = redis::pipe()
+            .cmd("GEOADD")
+            .arg(&["sicily", "13.361389", "38.115556", "Palermo", "15.087269", "37.502669", "Catania"])
+            .cmd("GEODIST")
+            .arg(&["sicily", "Palermo", "Catania", "km"])
+            .query(&mut db)?;
+        assert_eq!((added, km), (2, 166.2742));
+        reads_a_stream(&client, &mut db)?;
+        redis::cmd("FLUSHALL").exec(&mut db)?;
+    }
+    Ok(())
+}
+
+/// What XREADGROUP answers: streams with their entries, each an id and its fields. The third protocol has a map of streams.
+type Streams = Vec<(String, Vec<(String, Vec<(String, String)>)>)>;
+
+/// A consumer waits for an entry, is given it, and acknowledges it in a transaction.
+fn reads_a_stream(client: &redis::Client, db: &mut redis::Connection) -> redis::RedisResult<()> {
+    redis::cmd("XGROUP").arg(&["CREATE", "orders", "billing", "$", "MKSTREAM"]).exec(db)?;
+    let mut other = client.get_connection()?;
+    let consumer = std::thread::spawn(move || -> redis::RedisResult<Streams> {
+        let line = ["GROUP", "billing", "ann", "BLOCK", "20000", "STREAMS", "orders", ">"];
+        redis::cmd("XREADGROUP").arg(&line).query(&mut other)
+    });
+    let waits = |db: &mut redis::Connection| -> redis::RedisResult<bool> {
+        Ok(redis::cmd("INFO").arg("clients").query::<String>(db)?.contains("blocked_clients:1\r\n"))
+    };
+    assert!(wait_until(LISTENING_TIMEOUT, || waits(db).expect("an answer")));
+    let id: String = redis::cmd("XADD").arg(&["orders", "*", "number", "7"]).query(db)?;
+    let streams = consumer.join().expect("it does not panic")?;
+    let fields = vec![("number".to_owned(), "7".to_owned())];
+    assert_eq!(streams, [("orders".to_owned(), vec![(id.clone(), fields)])]);
+    let (acknowledged, length): (i64, i64) =
+        redis::pipe().atomic().cmd("XACK").arg(&["orders", "billing", &id]).cmd("XLEN").arg("orders").query(db)?;
+    assert_eq!((acknowledged, length), (1, 1));
+    Ok(())
+}
+
+/// Runs one of the scripts of `tests/clients` against a server of its own; it has to end with `last` as its last line.
+fn run_script(mut interpreter: Command, script: &str, last: &str) {
+    let process = Process::serving(&[]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let output = interpreter.arg(path).arg(process.port.to_string()).output().expect("the interpreter can be started");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(text.ends_with("redis-py: ok\n"), "{text}");
+    assert!(text.ends_with(&format!("{last}\n")), "{text}");
+}
+
+#[test]
+fn redis_py_works() {
+    let Some(python) = python("redis_py_works") else { return };
+    run_script(python, "redis_py.py", "redis-py: ok");
+}
+
+#[test]
+fn ioredis_works() {
+    let Some(node) = node("ioredis_works") else { return };
+    run_script(node, "ioredis.js", "ioredis: ok");
 }

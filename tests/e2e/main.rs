@@ -1,5 +1,5 @@
-//! The real program with real sockets, and real clients against it: `redis-cli`, `redis-benchmark`, the `redis` crate and
-//! redis-py. What commands answer is tested elsewhere; here it is what only a whole process can show.
+//! The real program with real sockets, and real clients against it: `redis-cli`, `redis-benchmark`, the `redis` crate,
+//! redis-py and ioredis. What commands answer is tested elsewhere; here it is what only a whole process can show.
 //!
 //! A client program that is missing makes its tests say `SKIPPED` on standard error; with `CI=true` it makes them fail.
 
@@ -10,6 +10,7 @@ mod server;
 
 mod clients;
 mod connections;
+mod examples;
 mod lifecycle;
 mod limits;
 mod manager;

@@ -1,5 +1,6 @@
 //! A server process as a person or a service manager sees it: arguments, environment, printed text, signals, exit status.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -163,4 +164,24 @@ pub fn skip(test: &str, why: &str) {
 /// Whether a program can be started.
 pub fn has_program(name: &str) -> bool {
     Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// A Python that has redis-py, to be given a script; `None` after saying that there is none.
+pub fn python(test: &str) -> Option<Command> {
+    named_by("ALEADB_PYTHON", test).map(Command::new)
+}
+
+/// A Node.js that has ioredis, to be given a script; `None` after saying that there is none.
+pub fn node(test: &str) -> Option<Command> {
+    let mut node = Command::new(named_by("ALEADB_NODE", test)?);
+    node.env("NODE_PATH", named_by("ALEADB_NODE_PATH", test)?);
+    Some(node)
+}
+
+fn named_by(variable: &str, test: &str) -> Option<OsString> {
+    let path = std::env::var_os(variable).filter(|path| !path.is_empty());
+    if path.is_none() {
+        skip(test, &format!("{variable} is not set; scripts/test.sh sets it"));
+    }
+    path
 }
