@@ -371,18 +371,18 @@ fn frame(proto: Proto, line: &Line, result: &[u8], revision: Option<u64>) -> Vec
 /// come back counts as a watcher.
 pub fn push_result(server: &mut Server, id: QueryId, now: Now) {
     server.reactive.settle(id);
-    let receivers: Vec<u32> = server.reactive.query(id).subscribers().collect();
-    if receivers.iter().any(|client| server.sessions[*client as usize].revisions) {
+    let receivers = server.reactive.receivers(id);
+    if receivers.iter().any(|client| server.sessions[*client].revisions) {
         let now_us = u64::try_from(server.clock.unix_us()).unwrap_or_default();
         server.reactive.begin_history(id, now_us);
     }
     let mut pushed = Pushed { id, revision: server.reactive.advance_history(id), ..Pushed::default() };
     for client in receivers {
-        let session = &server.sessions[client as usize];
+        let session = &server.sessions[client];
         let (proto, numbered) = (session.proto, session.revisions);
         let known = if numbered { &pushed.numbered } else { &pushed.plain }[proto as usize];
-        let text = known.unwrap_or_else(|| pushed.write(server, client as usize, proto, numbered, now));
-        server.outbox.post_result(client, text, id);
+        let text = known.unwrap_or_else(|| pushed.write(server, client, proto, numbered, now));
+        server.outbox.post_result(client as u32, text, id);
     }
     for (proto, kept) in [Proto::Resp2, Proto::Resp3].into_iter().zip(server.reactive.kept_protos(id)) {
         if kept && pushed.numbered[proto as usize].is_none() {
@@ -515,7 +515,8 @@ fn count(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Ctx { server, client, reply, .. } = ctx;
-    let mut queries: Vec<_> = server.reactive.of(*client).collect();
+    let watcher = server.sessions[*client].watcher;
+    let mut queries: Vec<_> = watcher.into_iter().flat_map(|watcher| server.reactive.of(watcher)).collect();
     queries.sort_by_cached_key(|(query, _)| (query.db(), query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
     reply.array(queries.len());
     for (query, every) in queries {

@@ -8,10 +8,15 @@ use crate::base::clock::Now;
 use crate::command::reactive::push_result;
 use crate::server::Server;
 
+/// Queries evaluated after one change at most. A change of very many, FLUSHALL or SWAPDB, leaves the others to the next
+/// turns.
+const EVALUATED_AT_ONCE_MAX: usize = 1024;
+
 /// Has the queries evaluated that were touched, in the order in which they were, and the results posted.
 #[inline]
 pub(super) fn evaluate(server: &mut Server, now: Now) {
-    while let Some(id) = server.reactive.take_touched() {
+    for _ in 0..EVALUATED_AT_ONCE_MAX {
+        let Some(id) = server.reactive.take_touched() else { break };
         if !server.reactive.put_off(id, now.mono_ms()) {
             push_result(server, id, now);
         }

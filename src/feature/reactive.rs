@@ -2,8 +2,8 @@
 //!
 //! Here is who watches what, which queries a change concerns, when those are due whose changes are gathered for a while, what
 //! is held back for slow readers, and which versions are kept for those who come back. The server tells of changes and
-//! delivers, the engine evaluates. Clients are known by the index of their session. Knows no command and no value, and no
-//! time but what it is told.
+//! delivers, the engine evaluates. A client has a number here, from its first watch on, which its session keeps. Knows no
+//! command and no value, and no time but what it is told.
 //!
 //! # Costs
 //! To watch, to stop watching and to find the queries of a changed key are O(1) each per key of a query. A query costs the
@@ -34,11 +34,14 @@ use crate::timer::{Verdict, Wheel};
 pub use history::{Bounds, LINGERING_MAX};
 pub use index::{Query, QueryId};
 pub use query::{Line, is_label, parse_fingerprint};
+pub use subscription::WatcherId;
 
 /// Slots of the wheel for gathered changes: a revolution of a second.
 const WHEEL_SLOTS: usize = 1024;
 /// Queries whose gathered changes are pushed in one turn at most.
 const DUE_PER_TURN_MAX: usize = 1024;
+/// Watches of clients that have gone that are taken apart in one turn at most: less than half a millisecond's work.
+const GONE_PER_TURN_MAX: usize = 512;
 
 /// How a query is to be watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +79,8 @@ impl Reactive {
         self.index.len() == 0
     }
 
-    /// Number of queries, each counted once however many watch it.
+    /// Number of queries, each counted once however many watch it. Those count that nobody watches any more, but somebody may
+    /// come back to, or that have not been taken apart yet.
     pub fn queries(&self) -> usize {
         self.index.len()
     }
@@ -107,8 +111,13 @@ impl Reactive {
     }
 
     /// How many queries a client watches.
-    pub fn count_of(&self, client: usize) -> usize {
-        self.subscriptions.count_of(client as u32)
+    pub fn count_of(&self, watcher: WatcherId) -> usize {
+        self.subscriptions.count_of(watcher)
+    }
+
+    /// The sessions of those who watch a query, by their indices.
+    pub fn receivers(&self, id: QueryId) -> Vec<usize> {
+        self.index.query(id).subscribers.iter().filter_map(|watcher| self.subscriptions.session(watcher)).collect()
     }
 
     /// A query by its number; panics if it is not known.
@@ -122,10 +131,9 @@ impl Reactive {
     }
 
     /// A client's queries, each with whether it wants every result, in no particular order.
-    pub fn of(&self, client: usize) -> impl Iterator<Item = (&Query, bool)> {
-        let client = client as u32;
-        let ids = self.subscriptions.of(client);
-        ids.map(move |id| (self.index.query(id), self.subscriptions.wants_every(client, id)))
+    pub fn of(&self, watcher: WatcherId) -> impl Iterator<Item = (&Query, bool)> {
+        let ids = self.subscriptions.of(watcher);
+        ids.map(move |id| (self.index.query(id), self.subscriptions.wants_every(watcher, id)))
     }
 
     /// How many watches there are of queries that name a key.
@@ -144,63 +152,82 @@ impl Reactive {
     }
 
     /// True if a client watches this very query.
-    pub fn is_watched_by(&self, client: usize, db: usize, line: &Line, debounce_ms: u32) -> bool {
-        self.find(db, line, debounce_ms).is_some_and(|id| self.subscriptions.has(client as u32, id))
+    pub fn is_watched_by(&self, watcher: WatcherId, db: usize, line: &Line, debounce_ms: u32) -> bool {
+        self.find(db, line, debounce_ms).is_some_and(|id| self.subscriptions.has(watcher, id))
     }
 
     /// True if a client wants every result of a query.
-    pub fn wants_every(&self, client: usize, query: QueryId) -> bool {
-        self.subscriptions.wants_every(client as u32, query)
+    pub fn wants_every(&self, watcher: WatcherId, query: QueryId) -> bool {
+        self.subscriptions.wants_every(watcher, query)
     }
 
     /// True if a client wants every result of some query.
-    pub fn wants_every_of_any(&self, client: usize) -> bool {
-        self.subscriptions.wants_every_of_any(client as u32)
+    pub fn wants_every_of_any(&self, watcher: WatcherId) -> bool {
+        self.subscriptions.wants_every_of_any(watcher)
+    }
+
+    /// A number for a client that watches nothing yet.
+    pub fn join(&mut self, session: usize) -> WatcherId {
+        self.subscriptions.join(session)
     }
 
     /// Makes a client watch a query of a database. Once is as good as twice, and the last wish counts: if there was another
     /// debounce, that watch ends as [`Reactive::leave`] says.
-    pub fn watch(&mut self, client: usize, db: usize, line: Line, wish: Wish, until_ms: u64) -> QueryId {
-        let client = client as u32;
+    pub fn watch(&mut self, watcher: WatcherId, db: usize, line: Line, wish: Wish, until_ms: u64) -> QueryId {
         let known = self.index.find(db, &line, wish.debounce_ms);
         let id = known.unwrap_or_else(|| self.index.insert(db, line, wish.debounce_ms));
         let query = self.index.query_mut(id);
-        if query.subscribers.insert(client) {
+        if query.subscribers.insert(watcher) {
             Histories::resume(query);
         }
-        self.subscriptions.set(client, id, wish.every);
+        self.subscriptions.set(watcher, id, wish.every);
         for twin in self.index.twins(id) {
-            self.leave(client as usize, twin, until_ms);
+            self.leave(watcher, twin, until_ms);
         }
         id
     }
 
     /// Ends a client's watch of a query. One without watchers goes, or lingers until `until_ms` if versions of it are kept;
     /// 0 if none is to.
-    pub fn leave(&mut self, client: usize, id: QueryId, until_ms: u64) {
-        if self.subscriptions.remove(client as u32, id) {
-            self.unsubscribe(client as u32, id, until_ms);
+    pub fn leave(&mut self, watcher: WatcherId, id: QueryId, until_ms: u64) {
+        if self.subscriptions.remove(watcher, id) {
+            self.unsubscribe(watcher, id, until_ms);
         }
     }
 
     /// Ends a client's watches of the queries with a fingerprint; how many there were.
-    pub fn unwatch(&mut self, client: usize, fingerprint: u32, until_ms: u64) -> usize {
+    pub fn unwatch(&mut self, watcher: WatcherId, fingerprint: u32, until_ms: u64) -> usize {
         let before = self.watches();
         let those = self.index.with_fingerprint(fingerprint);
-        those.into_iter().for_each(|id| self.leave(client, id, until_ms));
+        those.into_iter().for_each(|id| self.leave(watcher, id, until_ms));
         before - self.watches()
     }
 
-    /// Ends all watches of a client; how many there were.
-    pub fn forget(&mut self, client: usize, until_ms: u64) -> usize {
-        let queries = self.subscriptions.forget(client as u32);
-        queries.iter().for_each(|id| self.unsubscribe(client as u32, id, until_ms));
-        queries.len()
+    /// Ends all watches of a client; how many there were. Nobody is told of their queries from now on, but many watches are
+    /// taken apart later, by [`Reactive::clear_gone`], and the client's number is not given again before.
+    pub fn forget(&mut self, watcher: WatcherId, until_ms: u64) -> usize {
+        let count = self.subscriptions.leave(watcher, until_ms);
+        self.clear_gone();
+        count
     }
 
-    fn unsubscribe(&mut self, client: u32, id: QueryId, until_ms: u64) {
+    /// Takes watches apart of clients that have gone: as many as one turn may. True if some are left.
+    pub fn clear_gone(&mut self) -> bool {
+        for _ in 0..GONE_PER_TURN_MAX {
+            let Some((watcher, id, until_ms)) = self.subscriptions.take_gone() else { return false };
+            self.unsubscribe(watcher, id, until_ms);
+        }
+        true
+    }
+
+    /// True if watches of clients that have gone are still to be taken apart.
+    pub fn has_gone(&self) -> bool {
+        self.subscriptions.has_gone()
+    }
+
+    fn unsubscribe(&mut self, watcher: WatcherId, id: QueryId, until_ms: u64) {
         let query = self.index.query_mut(id);
-        query.subscribers.remove(client);
+        query.subscribers.remove(watcher);
         if !query.subscribers.is_empty() {
             return;
         }
@@ -351,25 +378,25 @@ impl Reactive {
     }
 
     /// True if results are held back for a client.
-    pub fn holds(&self, client: usize) -> bool {
-        self.subscriptions.holds(client as u32)
+    pub fn holds(&self, watcher: WatcherId) -> bool {
+        self.subscriptions.holds(watcher)
     }
 
     /// Holds a result back for a client that has fallen behind, in the place of the one held before. True if there was one,
     /// which the client will not see.
-    pub fn hold(&mut self, client: usize, query: QueryId, frame: &Arc<Vec<u8>>) -> bool {
-        self.subscriptions.hold(client as u32, query, frame)
+    pub fn hold(&mut self, watcher: WatcherId, query: QueryId, frame: &Arc<Vec<u8>>) -> bool {
+        self.subscriptions.hold(watcher, query, frame)
     }
 
     /// The result held back for a client whose turn it is.
-    pub fn take_held(&mut self, client: usize) -> Option<Arc<Vec<u8>>> {
-        self.subscriptions.take_held(client as u32)
+    pub fn take_held(&mut self, watcher: WatcherId) -> Option<Arc<Vec<u8>>> {
+        self.subscriptions.take_held(watcher)
     }
 
     /// Drops the results held back for a client, and has their queries evaluated again: their form is not the client's any
     /// more.
-    pub fn renew_held(&mut self, client: usize) {
-        for id in self.subscriptions.drop_held(client as u32) {
+    pub fn renew_held(&mut self, watcher: WatcherId) {
+        for id in self.subscriptions.drop_held(watcher) {
             self.index.touch_query(id);
         }
     }

@@ -617,10 +617,11 @@ impl Reactor {
         self.timers_behind = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
-        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now);
+        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now) | self.server.clear_gone_watches();
         if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);
+            self.timers_behind |= self.server.reactive.has_touched();
         }
         self.deliver();
         self.resume();

@@ -25,11 +25,13 @@ impl Server {
     /// The client, or all of them together, watch as much as they may.
     pub fn admit_watch(&self, client: usize, db: usize, line: &Line, wish: Wish) -> Result<(), ReplyError> {
         let over = |count: usize, max: u64| max > 0 && count as u64 >= max;
-        let is_known = || self.reactive.is_watched_by(client, db, line, wish.debounce_ms);
-        if over(self.reactive.watches(), self.config.watch_max_total) && !is_known() {
+        let (watcher, reactive) = (self.sessions[client].watcher, &self.reactive);
+        let is_known = || watcher.is_some_and(|watcher| reactive.is_watched_by(watcher, db, line, wish.debounce_ms));
+        if over(reactive.watches(), self.config.watch_max_total) && !is_known() {
             return Err(TOO_MANY);
         }
-        if over(self.reactive.count_of(client), self.config.watch_max_per_client) && !is_known() {
+        let own = watcher.map_or(0, |watcher| reactive.count_of(watcher));
+        if over(own, self.config.watch_max_per_client) && !is_known() {
             return Err(TOO_MANY_OF_CLIENT);
         }
         Ok(())
@@ -38,9 +40,10 @@ impl Server {
     /// Makes a client watch a query of a database.
     pub fn watch_query(&mut self, client: usize, db: usize, line: Line, wish: Wish) -> QueryId {
         let (first, until_ms) = (self.reactive.is_empty(), self.lingers_until_ms());
-        let id = self.reactive.watch(client, db, line, wish, until_ms);
         let session = &mut self.sessions[client];
-        (session.watching, session.wants_every) = (true, self.reactive.wants_every_of_any(client));
+        let watcher = *session.watcher.get_or_insert_with(|| self.reactive.join(client));
+        let id = self.reactive.watch(watcher, db, line, wish, until_ms);
+        session.wants_every = self.reactive.wants_every_of_any(watcher);
         if first {
             self.note_wanted_events();
         }
@@ -49,29 +52,41 @@ impl Server {
 
     /// Ends a client's watches of the queries with a fingerprint.
     pub fn unwatch_query(&mut self, client: usize, fingerprint: u32) {
+        let Some(watcher) = self.sessions[client].watcher else { return };
         let until_ms = self.lingers_until_ms();
-        if self.reactive.unwatch(client, fingerprint, until_ms) > 0 {
-            self.note_watches_gone(client);
+        if self.reactive.unwatch(watcher, fingerprint, until_ms) == 0 {
+            return;
         }
+        if self.reactive.count_of(watcher) == 0 {
+            return self.forget_queries(client);
+        }
+        let session = &mut self.sessions[client];
+        session.wants_every = self.reactive.wants_every_of_any(watcher);
+        session.held_back = self.reactive.holds(watcher);
     }
 
     /// Ends all of a client's watches of queries.
     pub fn forget_queries(&mut self, client: usize) {
-        if self.sessions[client].watching {
-            let until_ms = self.lingers_until_ms();
-            self.reactive.forget(client, until_ms);
-            self.note_watches_gone(client);
-        }
-    }
-
-    fn note_watches_gone(&mut self, client: usize) {
         let session = &mut self.sessions[client];
-        session.watching = self.reactive.count_of(client) > 0;
-        session.wants_every = self.reactive.wants_every_of_any(client);
-        session.held_back = self.reactive.holds(client);
+        let Some(watcher) = session.watcher.take() else { return };
+        (session.wants_every, session.held_back) = (false, false);
+        let until_ms = self.lingers_until_ms();
+        self.reactive.forget(watcher, until_ms);
         if self.reactive.is_empty() {
             self.note_wanted_events();
         }
+    }
+
+    /// Goes on taking apart the watches of clients that have gone. True if some are left for the next turn.
+    pub fn clear_gone_watches(&mut self) -> bool {
+        if !self.reactive.has_gone() {
+            return false;
+        }
+        let left = self.reactive.clear_gone();
+        if self.reactive.is_empty() {
+            self.note_wanted_events();
+        }
+        left
     }
 
     /// The monotonic millisecond until which a query lingers that is left now; 0 if it goes at once.
@@ -98,7 +113,7 @@ impl Server {
     #[inline]
     pub fn is_listening(&self, client: usize) -> bool {
         let session = &self.sessions[client];
-        session.subscribed || session.watching
+        session.subscribed || session.watcher.is_some()
     }
 
     /// Notes that the keys of a database that are there changed all together. O(keys that queries name).
@@ -120,33 +135,35 @@ impl Server {
     /// Appends a result to its watcher's output, or holds it back if the output is long or others wait already.
     pub fn hand_over(&mut self, client: usize, query: QueryId, frame: &Arc<Vec<u8>>, out: &mut Out) {
         let room = !self.sessions[client].held_back && out.len() <= self.hold_bytes(client);
-        if room || self.reactive.wants_every(client, query) {
+        let watcher = self.sessions[client].watcher.filter(|_| !room);
+        let Some(watcher) = watcher.filter(|watcher| !self.reactive.wants_every(*watcher, query)) else {
             self.stats.watch_frames += 1;
             return out.push_shared(frame);
-        }
-        self.stats.watch_frames_superseded += u64::from(self.reactive.hold(client, query, frame));
-        self.sessions[client].held_back = self.reactive.holds(client);
+        };
+        self.stats.watch_frames_superseded += u64::from(self.reactive.hold(watcher, query, frame));
+        self.sessions[client].held_back = self.reactive.holds(watcher);
     }
 
     /// Appends the results held back for a client whose output has been sent, as far as there is room again.
     #[cold]
     pub fn release_held(&mut self, client: usize, out: &mut Out) {
         let most = self.hold_bytes(client);
-        if out.len() > most / 2 {
-            return;
-        }
+        let Some(watcher) = self.sessions[client].watcher.filter(|_| out.len() <= most / 2) else { return };
         while out.len() <= most {
-            let Some(frame) = self.reactive.take_held(client) else { break };
+            let Some(frame) = self.reactive.take_held(watcher) else { break };
             self.stats.watch_frames += 1;
             out.push_shared(&frame);
         }
-        self.sessions[client].held_back = self.reactive.holds(client);
+        self.sessions[client].held_back = self.reactive.holds(watcher);
     }
 
     /// Drops the results held back for a client whose frames have another form from now on, and has them made anew.
     pub fn renew_held(&mut self, client: usize) {
-        if std::mem::take(&mut self.sessions[client].held_back) {
-            self.reactive.renew_held(client);
+        let session = &mut self.sessions[client];
+        if std::mem::take(&mut session.held_back)
+            && let Some(watcher) = session.watcher
+        {
+            self.reactive.renew_held(watcher);
         }
     }
 

@@ -2,6 +2,7 @@
 //! and buffers; the connection copies its figures in for CLIENT LIST.
 
 use crate::command::Command;
+use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
 use super::transaction::Transaction;
@@ -125,8 +126,8 @@ pub struct Session {
     pub authenticated: bool,
     /// Has subscribed to something.
     pub subscribed: bool,
-    /// Watches a query.
-    pub watching: bool,
+    /// Its number among those who watch queries, if it does.
+    pub watcher: Option<WatcherId>,
     /// Wants every result of a query it watches.
     pub wants_every: bool,
     /// WATCH.MODE: frames tell the number of the version.
@@ -186,7 +187,7 @@ impl Session {
             proto: Proto::Resp2,
             authenticated: false,
             subscribed: false,
-            watching: false,
+            watcher: None,
             wants_every: false,
             revisions: false,
             reply_mode: ReplyMode::On,

@@ -34,7 +34,7 @@ pub(super) struct Extra {
 #[derive(Debug)]
 pub struct Query {
     line: Line,
-    /// Clients.
+    /// Those who watch it, and some who have gone.
     pub(super) subscribers: Ids,
     pub(super) extra: Option<Box<Extra>>,
     pub(super) db: u32,
@@ -58,12 +58,7 @@ impl Query {
         self.fingerprint
     }
 
-    /// The clients that watch it, by the index of their session, in no particular order.
-    pub fn subscribers(&self) -> impl Iterator<Item = u32> {
-        self.subscribers.iter()
-    }
-
-    /// How many clients watch it.
+    /// How many clients watch it. Those of a client that has gone may be counted for a few turns.
     pub fn watchers(&self) -> usize {
         self.subscribers.len()
     }

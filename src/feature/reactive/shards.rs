@@ -41,6 +41,11 @@ impl<T> Shards<T> {
         &mut self.0[Self::index(hash)]
     }
 
+    /// All entries, each when it is asked for, in no particular order.
+    pub fn drain(self) -> impl Iterator<Item = T> {
+        self.0.into_iter().flatten()
+    }
+
     /// All entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flat_map(HashTable::iter)

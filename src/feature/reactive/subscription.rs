@@ -3,13 +3,18 @@
 //! A client that has fallen behind is not sent every result: the newest one of each query waits here until it has caught up. A
 //! result is shared by all who wait for it, so what waits costs O(watches), not O(changes).
 //!
+//! A client that has gone is nobody at once; its watches are taken apart bit by bit, as there may be very many. Until then its
+//! number is not another's.
+//!
 //! Called by [`super::Reactive`] alone.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use super::ids::Ids;
 use super::index::QueryId;
+use super::slots::Slots;
 
 /// Results held back for one client: at most one for each query, the one that began to wait first in front.
 #[derive(Debug, Default)]
@@ -35,24 +40,37 @@ struct Extra {
 }
 
 /// One client that watches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Client {
+    /// The index of its session; `None` for one that has gone.
+    session: Option<u32>,
     queries: Ids,
     extra: Option<Box<Extra>>,
 }
 
-impl Client {
-    fn held(&self) -> Option<&Held> {
-        self.extra.as_ref()?.held.as_ref()
+/// A client that has gone, with what is left of its watches.
+struct Gone {
+    watcher: WatcherId,
+    queries: Box<dyn Iterator<Item = QueryId>>,
+    until_ms: u64,
+}
+
+impl fmt::Debug for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gone").field("watcher", &self.watcher).finish_non_exhaustive()
     }
 }
+
+/// A client's number here, from its first watch until its last one has been taken apart.
+pub type WatcherId = u32;
 
 /// All clients that watch.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    clients: HashMap<u32, Client>,
-    /// How many there are in all.
+    clients: Slots<Client>,
+    /// How many watches there are in all, without those of clients that have gone.
     count: usize,
+    gone: VecDeque<Gone>,
 }
 
 impl Subscriptions {
@@ -61,37 +79,53 @@ impl Subscriptions {
     }
 
     pub fn clients(&self) -> usize {
-        self.clients.len()
+        self.clients.len() - self.gone.len()
     }
 
-    pub fn count_of(&self, client: u32) -> usize {
-        self.clients.get(&client).map_or(0, |client| client.queries.len())
+    /// A client's session, unless it has gone.
+    pub fn session(&self, watcher: WatcherId) -> Option<usize> {
+        self.clients.get(watcher)?.session.map(|session| session as usize)
+    }
+
+    pub fn count_of(&self, watcher: WatcherId) -> usize {
+        self.clients.get(watcher).map_or(0, |client| client.queries.len())
     }
 
     /// A client's queries, in no particular order.
-    pub fn of(&self, client: u32) -> impl Iterator<Item = QueryId> {
-        self.clients.get(&client).into_iter().flat_map(|client| client.queries.iter())
+    pub fn of(&self, watcher: WatcherId) -> impl Iterator<Item = QueryId> {
+        self.clients.get(watcher).into_iter().flat_map(|client| client.queries.iter())
     }
 
-    pub fn has(&self, client: u32, query: QueryId) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.queries.contains(query))
+    pub fn has(&self, watcher: WatcherId, query: QueryId) -> bool {
+        self.clients.get(watcher).is_some_and(|client| client.queries.contains(query))
+    }
+
+    fn extra(&self, watcher: WatcherId) -> Option<&Extra> {
+        self.clients.get(watcher)?.extra.as_deref()
+    }
+
+    fn held_mut(&mut self, watcher: WatcherId) -> Option<&mut Held> {
+        self.clients.get_mut(watcher)?.extra.as_mut()?.held.as_mut()
     }
 
     /// True if a client wants every result of a query.
-    pub fn wants_every(&self, client: u32, query: QueryId) -> bool {
-        let extra = self.clients.get(&client).and_then(|own| own.extra.as_ref());
-        extra.is_some_and(|extra| extra.every.contains(query))
+    pub fn wants_every(&self, watcher: WatcherId, query: QueryId) -> bool {
+        self.extra(watcher).is_some_and(|extra| extra.every.contains(query))
     }
 
     /// True if a client wants every result of any query.
-    pub fn wants_every_of_any(&self, client: u32) -> bool {
-        let extra = self.clients.get(&client).and_then(|own| own.extra.as_ref());
-        extra.is_some_and(|extra| !extra.every.is_empty())
+    pub fn wants_every_of_any(&self, watcher: WatcherId) -> bool {
+        self.extra(watcher).is_some_and(|extra| !extra.every.is_empty())
+    }
+
+    /// A number for a client that watches nothing yet.
+    pub fn join(&mut self, session: usize) -> WatcherId {
+        self.clients.insert(Client { session: Some(session as u32), queries: Ids::None, extra: None })
     }
 
     /// Records a subscription, or what its client wants of it now.
-    pub fn set(&mut self, client: u32, query: QueryId, every: bool) {
-        let own = self.clients.entry(client).or_default();
+    pub fn set(&mut self, watcher: WatcherId, query: QueryId, every: bool) {
+        let Some(own) = self.clients.get_mut(watcher) else { return };
         self.count += usize::from(own.queries.insert(query));
         if every {
             let extra = own.extra.get_or_insert_default();
@@ -106,40 +140,60 @@ impl Subscriptions {
     }
 
     /// Ends a subscription, and what is held back for it. False if there is none.
-    pub fn remove(&mut self, client: u32, query: QueryId) -> bool {
-        let Some(own) = self.clients.get_mut(&client) else { return false };
+    pub fn remove(&mut self, watcher: WatcherId, query: QueryId) -> bool {
+        let Some(own) = self.clients.get_mut(watcher) else { return false };
         if !own.queries.remove(query) {
             return false;
         }
         if let Some(extra) = &mut own.extra {
             extra.every.remove(query);
-        }
-        if let Some(held) = own.extra.as_mut().and_then(|extra| extra.held.as_mut()) {
-            // Its number may soon be another query's.
-            held.forget(query);
-        }
-        if own.queries.is_empty() {
-            self.clients.remove(&client);
+            if let Some(held) = &mut extra.held {
+                // Its number may soon be another query's.
+                held.forget(query);
+            }
         }
         self.count -= 1;
         true
     }
 
-    /// Ends all subscriptions of a client, whose queries are returned.
-    pub fn forget(&mut self, client: u32) -> Ids {
-        let queries = self.clients.remove(&client).map(|client| client.queries).unwrap_or_default();
-        self.count -= queries.len();
-        queries
+    /// Ends all subscriptions of a client; how many there were. They are to be taken apart, as are those of others that
+    /// have gone, with [`Subscriptions::take_gone`].
+    pub fn leave(&mut self, watcher: WatcherId, until_ms: u64) -> usize {
+        let Some(own) = self.clients.get_mut(watcher) else { return 0 };
+        own.session = None;
+        own.extra = None;
+        let queries = std::mem::take(&mut own.queries);
+        let count = queries.len();
+        self.count -= count;
+        self.gone.push_back(Gone { watcher, queries: queries.drain(), until_ms });
+        count
+    }
+
+    /// True if there are subscriptions to be taken apart.
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// The next subscription to be taken apart: the client, the query, and until when that lingers.
+    pub fn take_gone(&mut self) -> Option<(WatcherId, QueryId, u64)> {
+        while let Some(gone) = self.gone.front_mut() {
+            if let Some(query) = gone.queries.next() {
+                return Some((gone.watcher, query, gone.until_ms));
+            }
+            self.clients.remove(gone.watcher);
+            self.gone.pop_front();
+        }
+        None
     }
 
     /// True if results are held back for a client.
-    pub fn holds(&self, client: u32) -> bool {
-        self.clients.get(&client).is_some_and(|client| client.held().is_some())
+    pub fn holds(&self, watcher: WatcherId) -> bool {
+        self.extra(watcher).is_some_and(|extra| extra.held.is_some())
     }
 
     /// Holds a result back, in the place of the one held before. True if there was one.
-    pub fn hold(&mut self, client: u32, query: QueryId, frame: &Arc<Vec<u8>>) -> bool {
-        let Some(own) = self.clients.get_mut(&client).filter(|own| own.queries.contains(query)) else {
+    pub fn hold(&mut self, watcher: WatcherId, query: QueryId, frame: &Arc<Vec<u8>>) -> bool {
+        let Some(own) = self.clients.get_mut(watcher).filter(|own| own.queries.contains(query)) else {
             return false;
         };
         let held = own.extra.get_or_insert_default().held.get_or_insert_default();
@@ -151,19 +205,18 @@ impl Subscriptions {
     }
 
     /// The held result whose turn it is.
-    pub fn take_held(&mut self, client: u32) -> Option<Arc<Vec<u8>>> {
-        let extra = self.clients.get_mut(&client)?.extra.as_mut()?;
-        let held = extra.held.as_mut()?;
+    pub fn take_held(&mut self, watcher: WatcherId) -> Option<Arc<Vec<u8>>> {
+        let held = self.held_mut(watcher)?;
         let frame = held.order.pop_front().and_then(|query| held.frames.remove(&query));
         if held.order.is_empty() {
-            extra.held = None;
+            self.drop_held(watcher);
         }
         frame
     }
 
     /// Drops what is held back for a client; the queries it was of.
-    pub fn drop_held(&mut self, client: u32) -> VecDeque<QueryId> {
-        let extra = self.clients.get_mut(&client).and_then(|own| own.extra.as_mut());
+    pub fn drop_held(&mut self, watcher: WatcherId) -> VecDeque<QueryId> {
+        let extra = self.clients.get_mut(watcher).and_then(|own| own.extra.as_mut());
         extra.and_then(|extra| extra.held.take()).map(|held| held.order).unwrap_or_default()
     }
 }

@@ -42,12 +42,14 @@ fn check(reactive: &Reactive, twin: &Twin, seed: u64) {
     assert_eq!((own, reactive.is_empty()), (keys, twin.is_empty()), "seed {seed}");
     for query in reactive.all() {
         let names: Vec<&[u8]> = query.line().iter().skip(1).collect();
-        let mut subscribers: Vec<u32> = query.subscribers().collect();
+        let id = reactive.find(query.db(), query.line(), query.debounce_ms()).expect("it is known");
+        let mut subscribers = reactive.receivers(id);
         subscribers.sort_unstable();
+        assert_eq!(query.watchers(), subscribers.len());
         let own = |((_, db, keys), debounce): &(&(_, usize, Vec<&[u8]>), &u32)| {
             *db == query.db() && *keys == names && **debounce == query.debounce_ms()
         };
-        let expected: Vec<u32> = twin.iter().filter(own).map(|((client, ..), _)| *client as u32).collect();
+        let expected: Vec<usize> = twin.iter().filter(own).map(|((client, ..), _)| *client).collect();
         assert_eq!(subscribers, expected, "seed {seed}");
     }
 }
@@ -58,23 +60,25 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: usize| prng.below(n as u64) as usize;
         let (mut reactive, mut twin) = (empty(), Twin::new());
+        let mut watchers: Vec<WatcherId> = (0..5).map(|session| reactive.join(session)).collect();
         for _ in 0..300 {
             let (client, db) = (below(5), below(2));
             let keys: Vec<&[u8]> = (0..=below(3)).map(|_| NAMES[below(4)]).collect();
             match below(8) {
                 0 => {
                     let own = twin.keys().filter(|watch| watch.0 == client).count();
-                    assert_eq!(reactive.forget(client, 0), own);
+                    assert_eq!(reactive.forget(watchers[client], 0), own);
+                    watchers[client] = reactive.join(client);
                     twin.retain(|watch, _| watch.0 != client);
                 }
                 1 | 2 => {
                     let before = twin.len();
                     twin.retain(|(other, _, names), _| *other != client || *names != keys);
-                    assert_eq!(reactive.unwatch(client, line(&keys).fingerprint(), 0), before - twin.len());
+                    assert_eq!(reactive.unwatch(watchers[client], line(&keys).fingerprint(), 0), before - twin.len());
                 }
                 _ => {
                     let debounce = below(2) as u32;
-                    reactive.watch(client, db, line(&keys), wish(debounce), 0);
+                    reactive.watch(watchers[client], db, line(&keys), wish(debounce), 0);
                     twin.insert((client, db, keys.clone()), debounce);
                 }
             }
@@ -103,25 +107,26 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
 fn only_the_newest_result_of_each_query_is_held_and_the_first_to_wait_comes_first() {
     let mut reactive = empty();
     let frame = |text: &str| Arc::new(text.as_bytes().to_vec());
-    let [a, b, c] = [b"a", b"b", b"c"].map(|name| reactive.watch(7, 0, line(&[name]), wish(0), 0));
-    assert!(!reactive.hold(7, b, &frame("b1")));
-    assert!(!reactive.hold(7, a, &frame("a1")));
-    assert!(!reactive.hold(7, c, &frame("c1")));
-    assert!(reactive.hold(7, b, &frame("b2")), "the older one is lost");
-    assert!(!reactive.hold(8, b, &frame("b2")), "a client that does not watch is owed nothing");
-    reactive.unwatch(7, line(&[b"a"]).fingerprint(), 0);
-    let taken: Vec<_> = std::iter::from_fn(|| reactive.take_held(7)).map(|frame| frame.to_vec()).collect();
+    let (me, other) = (reactive.join(7), reactive.join(8));
+    let [a, b, c] = [b"a", b"b", b"c"].map(|name| reactive.watch(me, 0, line(&[name]), wish(0), 0));
+    assert!(!reactive.hold(me, b, &frame("b1")));
+    assert!(!reactive.hold(me, a, &frame("a1")));
+    assert!(!reactive.hold(me, c, &frame("c1")));
+    assert!(reactive.hold(me, b, &frame("b2")), "the older one is lost");
+    assert!(!reactive.hold(other, b, &frame("b2")), "a client that does not watch is owed nothing");
+    reactive.unwatch(me, line(&[b"a"]).fingerprint(), 0);
+    let taken: Vec<_> = std::iter::from_fn(|| reactive.take_held(me)).map(|frame| frame.to_vec()).collect();
     assert_eq!(taken, [b"b2", b"c1"]);
-    assert!(!reactive.holds(7) && !reactive.holds(8));
-    reactive.hold(7, c, &frame("c2"));
-    reactive.renew_held(7);
-    assert_eq!((reactive.holds(7), reactive.take_touched()), (false, Some(c)));
-    reactive.hold(7, b, &frame("b3"));
-    reactive.watch(7, 0, line(&[b"b"]), Wish { every: true, debounce_ms: 0 }, 0);
-    assert_eq!(reactive.take_held(7), None, "who wants every result is not sent an old one later");
-    assert!(reactive.wants_every(7, b) && !reactive.wants_every(7, c) && reactive.wants_every_of_any(7));
-    reactive.watch(7, 0, line(&[b"b"]), wish(0), 0);
-    assert!(!reactive.wants_every_of_any(7));
+    assert!(!reactive.holds(me) && !reactive.holds(other));
+    reactive.hold(me, c, &frame("c2"));
+    reactive.renew_held(me);
+    assert_eq!((reactive.holds(me), reactive.take_touched()), (false, Some(c)));
+    reactive.hold(me, b, &frame("b3"));
+    reactive.watch(me, 0, line(&[b"b"]), Wish { every: true, debounce_ms: 0 }, 0);
+    assert_eq!(reactive.take_held(me), None, "who wants every result is not sent an old one later");
+    assert!(reactive.wants_every(me, b) && !reactive.wants_every(me, c) && reactive.wants_every_of_any(me));
+    reactive.watch(me, 0, line(&[b"b"]), wish(0), 0);
+    assert!(!reactive.wants_every_of_any(me));
 }
 
 #[test]
@@ -163,6 +168,7 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: u64| prng.below(n);
         let mut reactive = empty();
+        let mut me = reactive.join(0);
         let mut all: BTreeMap<(QueryId, u64), Arc<Vec<u8>>> = BTreeMap::new();
         let mut now_ms = 1;
         for _ in 0..2_000 {
@@ -170,21 +176,22 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
             let name = below(8).to_be_bytes();
             let id = match below(40) {
                 0 => {
-                    reactive.forget(0, now_ms + 30);
+                    reactive.forget(me, now_ms + 30);
+                    me = reactive.join(0);
                     continue;
                 }
                 1 => {
                     reactive.forget_left(now_ms);
                     continue;
                 }
-                _ => reactive.watch(0, 0, line(&[&name]), wish(0), 0),
+                _ => reactive.watch(me, 0, line(&[&name]), wish(0), 0),
             };
             let first = reactive.begin_history(id, 1_000_000);
             let new = reactive.query(id).history().is_none_or(|_| !reactive.has_present(id, Proto::Resp3));
             let revision = if new { first } else { reactive.advance_history(id).expect("a history") };
             let frame = Arc::new(vec![b'x'; below(200) as usize]);
-            assert!(all.insert((id, revision), frame.clone()).is_none() || new, "seed {seed}: {revision} twice");
-            all.insert((id, revision), frame.clone());
+            let before = all.insert((id, revision), frame.clone());
+            assert!(before.is_none() || new, "seed {seed}: {revision} twice");
             reactive.keep(id, Proto::Resp3, frame, BOUNDS);
             assert!(reactive.history_bytes() <= BOUNDS.bytes);
             let since = revision.saturating_sub(below(25));
@@ -197,7 +204,7 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
             assert_eq!(reactive.since(id, Proto::Resp2, since), None);
             assert_eq!(reactive.since(id, Proto::Resp3, revision + 1), None);
         }
-        reactive.forget(0, 0);
+        reactive.forget(me, 0);
         reactive.forget_left(u64::MAX);
         assert_eq!((reactive.queries(), reactive.resumable(), reactive.history_bytes()), (0, 0, 0), "seed {seed}");
     }
@@ -206,22 +213,44 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
 #[test]
 fn queries_that_linger_are_bounded_and_keep_their_numbers() {
     let mut reactive = empty();
-    let id = reactive.watch(0, 0, line(&[b"k"]), wish(0), 0);
+    let (me, other) = (reactive.join(0), reactive.join(1));
+    let id = reactive.watch(me, 0, line(&[b"k"]), wish(0), 0);
     let first = reactive.begin_history(id, 500);
     assert_eq!((first, reactive.advance_history(id)), (500, Some(501)));
-    reactive.leave(0, id, 100);
+    reactive.leave(me, id, 100);
     assert_eq!((reactive.queries(), reactive.watches(), reactive.forget_left(99)), (1, 0, 0));
-    assert_eq!(reactive.watch(1, 0, line(&[b"k"]), wish(0), 0), id);
+    assert_eq!(reactive.watch(other, 0, line(&[b"k"]), wish(0), 0), id);
     assert_eq!((reactive.forget_left(1000), reactive.begin_history(id, 900)), (0, 501));
-    reactive.leave(1, id, 2000);
+    reactive.leave(other, id, 2000);
     assert_eq!((reactive.forget_left(2000), reactive.is_empty()), (1, true));
-    let id = reactive.watch(1, 0, line(&[b"k"]), wish(0), 0);
+    let id = reactive.watch(other, 0, line(&[b"k"]), wish(0), 0);
     assert_eq!(reactive.begin_history(id, 400), 502, "no number is given twice");
-    reactive.leave(1, id, 5000);
+    reactive.leave(other, id, 5000);
     for n in 0..LINGERING_MAX as u32 {
-        let id = reactive.watch(1, 0, line(&[&n.to_be_bytes()]), wish(0), 0);
+        let id = reactive.watch(other, 0, line(&[&n.to_be_bytes()]), wish(0), 0);
         reactive.begin_history(id, 0);
-        reactive.leave(1, id, 5000);
+        reactive.leave(other, id, 5000);
     }
     assert_eq!((reactive.forget_left(3000), reactive.queries()), (1, LINGERING_MAX));
+}
+
+#[test]
+fn a_client_with_very_many_watches_is_gone_at_once_and_taken_apart_bit_by_bit() {
+    let mut reactive = empty();
+    let (me, other) = (reactive.join(0), reactive.join(1));
+    let count = 5 * GONE_PER_TURN_MAX as u32;
+    let ids: Vec<_> = (0..count).map(|n| reactive.watch(me, 0, line(&[&n.to_be_bytes()]), wish(0), 0)).collect();
+    reactive.watch(other, 0, line(&[&0u32.to_be_bytes()]), wish(0), 0);
+    assert_eq!(reactive.forget(me, 0), count as usize);
+    assert_eq!((reactive.watches(), reactive.clients()), (1, 1));
+    let left = ids.iter().filter(|id| reactive.index.get(**id).is_some());
+    assert!(left.clone().count() > 1, "not all at once");
+    assert_eq!(left.flat_map(|id| reactive.receivers(*id)).collect::<Vec<_>>(), [1], "nobody is told");
+    let again = reactive.join(0);
+    assert_ne!(again, me, "the number is still in use");
+    reactive.watch(again, 0, line(&[&1u32.to_be_bytes()]), wish(0), 0);
+    let turns = (0..).take_while(|_| reactive.clear_gone()).count();
+    assert!((3..=5).contains(&turns), "{turns}");
+    assert_eq!((reactive.queries(), reactive.watches(), reactive.has_gone()), (2, 2, false));
+    assert_eq!(reactive.join(2), me, "and now it is free");
 }
