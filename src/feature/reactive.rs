@@ -29,6 +29,7 @@ use subscription::Subscriptions;
 
 use crate::resp::reply::Proto;
 use crate::store::hash::KeyHasher;
+use crate::store::table::prefetch;
 use crate::timer::{Verdict, Wheel};
 
 pub use history::{Bounds, LINGERING_MAX};
@@ -252,16 +253,20 @@ impl Reactive {
         gone
     }
 
-    /// False if no query names a key of this hash: one bit is looked at.
+    /// False if no query names a key of this hash: one word is looked at.
     #[inline]
     pub fn may_name(&self, hash: u64) -> bool {
         self.index.keys().may_hold(hash)
     }
 
-    /// Where [`Reactive::may_name`] will look.
+    /// Starts loading what [`Reactive::may_name`] will look at.
     #[inline]
-    pub fn filter_word(&self, hash: u64) -> Option<&u64> {
-        self.index.keys().filter_word(hash)
+    pub fn prefetch(&self, hash: u64) {
+        if !self.is_empty()
+            && let Some(word) = self.index.keys().filter_word(hash)
+        {
+            prefetch(word);
+        }
     }
 
     /// Notes that a key of this hash has changed: its queries are to be evaluated.

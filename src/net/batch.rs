@@ -144,6 +144,7 @@ pub(super) fn parse_batch(
                 let command = command::lookup(args.at(0));
                 let key = command.and_then(|command| command.spec.first_key(args));
                 let hash = key.map(|key| db.prefetch_bucket(key));
+                hash.inspect(|hash| server.reactive.prefetch(*hash));
                 first_span = spans.end;
                 batch.commands.push(Parse { start: at, end: at + taken, spans, command, hash, inline: None });
                 at += taken;

@@ -770,14 +770,16 @@ fn the_last_result_is_always_the_present_one() {
 #[test]
 fn versions_are_seen_one_after_the_other_or_missed_knowingly() {
     const KEYS: [&str; 3] = ["a", "b", "c"];
+    /// The last version of the query of each key that was watched.
+    type Seen = BTreeMap<&'static str, (u64, String)>;
     for seed in 0..40 {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: usize| prng.below(n as u64) as usize;
         let mut memory = Memory::new();
         let writer = memory.client;
         memory.run("CONFIG SET watch-resume-versions 5 watch-resume-seconds 1 watch-resume-bytes 700");
-        // Each with its session, if it is connected, and the last version of each key's query, if it watches it.
-        let mut readers: Vec<(Option<usize>, BTreeMap<&str, (u64, String)>)> = vec![(None, BTreeMap::new()); 3];
+        // Each with its session, if it is connected.
+        let mut readers: Vec<(Option<usize>, Seen)> = vec![(None, Seen::new()); 3];
         let (mut continued, mut missed) = (0, 0);
         for step in 0..600 {
             let reader = below(3);
@@ -847,12 +849,7 @@ fn versions_are_seen_one_after_the_other_or_missed_knowingly() {
         found
     }
 
-    fn note(
-        seen: &mut BTreeMap<&str, (u64, String)>,
-        frames: Vec<(&'static str, u64, String)>,
-        seed: u64,
-        step: usize,
-    ) {
+    fn note(seen: &mut Seen, frames: Vec<(&'static str, u64, String)>, seed: u64, step: usize) {
         for (key, revision, result) in frames {
             let before = seen.insert(key, (revision, result)).expect("it is watched").0;
             assert_eq!(revision, before + 1, "seed {seed} step {step}: {key}");

@@ -254,3 +254,21 @@ fn a_client_with_very_many_watches_is_gone_at_once_and_taken_apart_bit_by_bit() 
     assert_eq!((reactive.queries(), reactive.watches(), reactive.has_gone()), (2, 2, false));
     assert_eq!(reactive.join(2), me, "and now it is free");
 }
+
+#[test]
+fn keys_that_no_query_names_are_told_by_the_filter() {
+    let mut reactive = empty();
+    let me = reactive.join(0);
+    let hash = |n: u32| hasher().hash(&n.to_be_bytes());
+    let mut ids = Vec::new();
+    for n in 0..200_000u32 {
+        ids.push(reactive.watch(me, 0, line(&[&n.to_be_bytes()]), wish(0), 0));
+    }
+    assert!((0..200_000).all(|n| reactive.may_name(hash(n))));
+    let wrong = (200_000..400_000).filter(|n| reactive.may_name(hash(*n))).count();
+    assert!(wrong < 4_000, "{wrong} of 200,000");
+    ids.drain(1_000..).for_each(|id| reactive.leave(me, id, 0));
+    assert!((0..1_000).all(|n| reactive.may_name(hash(n))));
+    let wrong = (1_000..200_000).filter(|n| reactive.may_name(hash(*n))).count();
+    assert!(wrong < 20_000, "{wrong} of those that are gone");
+}
