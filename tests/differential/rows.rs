@@ -48,7 +48,7 @@ pub fn all() -> Vec<Row> {
 }
 
 /// Commands of our own that have no dot in their name.
-const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry"];
+const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve"];
 
 /// Whether only our server has the command.
 pub fn is_ours(full_name: &str) -> bool {

@@ -576,6 +576,53 @@ fn what_is_put_off_is_told_before_a_client_goes_on() {
     assert_eq!(it.memory.take_sent(it.watcher), "", "it has been told");
 }
 
+/// A query that nobody watches for the moment has no client to be evaluated for.
+#[test]
+fn every_kind_of_query_lives_on_without_a_watcher() {
+    let mut it = Watched::new();
+    it.watch("WATCH.MODE REVISIONS");
+    let lines = "GET k|MGET k l|STRLEN k|GETRANGE k 0 1|SUBSTR k 0 1|LCS k l|EXISTS k|TTL k|PTTL k|EXPIRETIME k|PEXPIRETIME k|TYPE k|\
+        DUMP k|OBJECT ENCODING k|OBJECT FREQ k|OBJECT IDLETIME k|OBJECT REFCOUNT k|MEMORY USAGE k|LRANGE k 0 1|LLEN k|LINDEX k 0|\
+        LPOS k x|HGET k f|HMGET k f|HGETALL k|HLEN k|HKEYS k|HVALS k|HEXISTS k f|HSTRLEN k f|HRANDFIELD k|HSCAN k 0|HTTL k FIELDS 1 f|\
+        HPTTL k FIELDS 1 f|\
+        HEXPIRETIME k FIELDS 1 f|HPEXPIRETIME k FIELDS 1 f|\
+        SMEMBERS k|SCARD k|SISMEMBER k x|SMISMEMBER k x|SINTER k l|SUNION k l|SDIFF k l|SINTERCARD 1 k|SRANDMEMBER k|SSCAN k 0|\
+        ZRANGE k 0 1|ZREVRANGE k 0 1|ZCARD k|ZCOUNT k 0 1|ZRANK k x|ZREVRANK k x|ZSCORE k x|ZMSCORE k x|ZUNION 1 k|ZINTER 1 k|ZDIFF 1 k|\
+        ZINTERCARD 1 k|ZRANDMEMBER k|ZLEXCOUNT k - +|ZRANGEBYSCORE k 0 1|ZRANGEBYLEX k - +|ZREVRANGEBYSCORE k 1 0|ZREVRANGEBYLEX k + -|TOUCH k|ZSCAN k 0|XLEN k|XRANGE k - +|XREVRANGE k + -|\
+        XREAD STREAMS k 0|XPENDING k g|XINFO STREAM k|XINFO GROUPS k|XINFO CONSUMERS k g|BITCOUNT k|BITPOS k 1|GETBIT k 0|\
+        BITFIELD_RO k GET u8 0|PFCOUNT k|GEOPOS k x|GEODIST k x y|GEOHASH k x|GEOSEARCH k FROMLONLAT 0 0 BYRADIUS 1 m|\
+        GEORADIUS_RO k 0 0 1 m|GEORADIUSBYMEMBER_RO k x 1 m";
+    let lines: Vec<&str> = lines.split('|').map(str::trim).collect();
+    for line in &lines {
+        let reply = it.watch(&format!("OBSERVE {line}"));
+        assert!(reply.starts_with("*4"), "{line}: {reply}");
+    }
+    let names: Vec<String> =
+        lines.iter().map(|line| line.split(' ').next().expect("a name").to_owned() + ".WATCH").collect();
+    let all =
+        aleadb::command::derived().iter().map(|command| command.spec.name).filter(|name| name.ends_with(".WATCH"));
+    let left: Vec<&str> = all.filter(|name| !names.iter().any(|own| own == name)).collect();
+    assert_eq!(left, [] as [&str; 0], "not in the list above");
+    it.memory.server.forget(it.watcher);
+    let before = it.memory.server.stats.watch_evaluations;
+    for line in [
+        "SET k v",
+        "DEL k",
+        "RPUSH k x",
+        "DEL k",
+        "HSET k f v",
+        "DEL k",
+        "SADD k x",
+        "DEL k",
+        "ZADD k 1 x",
+        "DEL k",
+        "XADD k 1-1 f v",
+    ] {
+        it.write_unseen(line);
+    }
+    assert_eq!(it.memory.server.stats.watch_evaluations, before + 11 * lines.len() as u64);
+}
+
 /// DiceDB's defects of record, none of which may come back.
 mod regressions {
     use super::*;

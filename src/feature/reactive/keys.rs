@@ -4,7 +4,7 @@
 //! keys of queries that name several, are crowds of their own.
 //!
 //! # Costs
-//! A key of no query is told from the others by one word of a filter, in 99 of 100 cases: a Bloom filter whose bits for one
+//! A key of no query is told from the others by one word of a filter, in some 98 of 100 cases: a Bloom filter whose bits for one
 //! key lie in one word (Putze, Sanders and Singler, "Cache-, hash- and space-efficient Bloom filters", 2007). The caller
 //! hashes keys, which it has done anyway for the lookup.
 //!
