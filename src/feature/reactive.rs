@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use history::Histories;
 use index::Index;
+use keys::Keys;
 use subscription::Subscriptions;
 
 use crate::resp::reply::Proto;
@@ -277,9 +278,13 @@ impl Reactive {
         }
     }
 
-    /// Notes that keys of a database have changed: those of which `changed` says so. O(keys that queries name).
-    pub fn touch_those(&mut self, db: usize, changed: impl Fn(&[u8]) -> bool) {
-        self.index.touch_those(db, changed);
+    /// Parts of all keys that queries name, for [`Reactive::touch_part`].
+    pub const PARTS: usize = Keys::PARTS;
+
+    /// Notes that keys of a database have changed: those in one part of all keys of which `changed` says so. How many there
+    /// are in the part. O(these).
+    pub fn touch_part(&mut self, part: usize, db: usize, changed: impl Fn(&[u8]) -> bool) -> usize {
+        self.index.touch_part(part, db, changed)
     }
 
     /// True if queries wait to be evaluated.

@@ -617,7 +617,7 @@ impl Reactor {
         self.timers_behind = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
-        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now) | self.server.clear_gone_watches();
+        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on_with_queries();
         if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);

@@ -9,6 +9,7 @@ pub mod stats;
 pub mod transaction;
 pub mod waiting;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -31,6 +32,7 @@ use crate::sys::listen::BoundSocket;
 use crate::timer::{Verdict, Wheel};
 
 use outbox::Outbox;
+use reactive::{Before, Replaced};
 use session::{Blocked, ClientRef, Session};
 use stats::Stats;
 use waiting::Wait;
@@ -113,6 +115,8 @@ pub struct Server {
     pub hub: Hub,
     /// Whose queries are live.
     pub reactive: Reactive,
+    /// Databases that were replaced as a whole, and whose keys that queries name have not all been looked at yet.
+    replaced: VecDeque<Replaced>,
     /// Published messages, and replies to clients that waited, that have not reached their receivers' outputs yet.
     pub outbox: Outbox,
     /// What the databases note on their own.
@@ -177,6 +181,7 @@ impl Server {
             resumed: Vec::new(),
             hub: Hub::default(),
             reactive: Reactive::new(hasher, now.mono_ms()),
+            replaced: VecDeque::new(),
             outbox: Outbox::default(),
             noting: Noting::default(),
             stats: Stats::new(crate::command::count()),
@@ -191,17 +196,17 @@ impl Server {
         server
     }
 
-    /// Empties a database. O(1), but for the keys that somebody watches or waits for, or that queries name: the helper thread
-    /// frees what was in it.
+    /// Empties a database. O(1), but for the keys that somebody watches or waits for, and some that queries name: the helper
+    /// thread frees what was in it.
     pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
         self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
-        self.touch_queries_of(index);
+        self.look_at_swapped();
         let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
         self.dbs[index].inherit(&old);
         let keys = old.len();
         if keys > 0 {
             self.touch_awaited_of(index);
-            self.background.free(Box::new(old));
+            self.touch_queries_of(index, Before::Flushed(Box::new(old)));
         }
         keys
     }
@@ -210,9 +215,10 @@ impl Server {
     /// them.
     pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
         let before = [first, second].map(|db| self.live_watched(db, now));
-        [first, second].into_iter().for_each(|db| self.touch_queries_of(db));
+        self.look_at_swapped();
         self.dbs.swap(first, second);
-        [first, second].into_iter().for_each(|db| self.touch_queries_of(db));
+        self.touch_queries_of(first, Before::SwappedWith(second));
+        self.touch_queries_of(second, Before::SwappedWith(first));
         for (db, before) in [first, second].into_iter().zip(before) {
             let after = self.live_watched(db, now);
             before.iter().chain(&after).for_each(|key| self.break_watches(db, key));

@@ -10,13 +10,38 @@ use std::sync::Arc;
 
 use super::Server;
 use crate::base::clock::Now;
-use crate::feature::reactive::{Bounds, Line, QueryId, Wish};
+use crate::feature::reactive::{Bounds, Line, QueryId, Reactive, Wish};
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
+use crate::store::db::Db;
 
 const TOO_MANY_OF_CLIENT: ReplyError =
     ReplyError::new("ERR too many watches: the client has reached watch-max-per-client");
 const TOO_MANY: ReplyError = ReplyError::new("ERR too many watches: the server has reached watch-max-total");
+
+/// Keys that queries name and that are looked at in one turn, after a database was replaced: about half a millisecond's work.
+const LOOKED_AT_ONCE_MAX: usize = 512;
+
+/// Databases whose keys are not all looked at yet, at most: as many as one FLUSHALL replaces, and some more.
+const REPLACED_MAX: usize = 64;
+
+/// What a database that was replaced held before.
+#[derive(Debug)]
+pub(super) enum Before {
+    /// This; it is empty now.
+    Flushed(Box<Db>),
+    /// What the database of this index holds now, which has got what was here.
+    SwappedWith(usize),
+}
+
+/// A database that was replaced.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    db: usize,
+    before: Before,
+    /// The part of all keys to be looked at next.
+    part: usize,
+}
 
 impl Server {
     /// Refuses a watch that would be beyond a limit.
@@ -78,7 +103,7 @@ impl Server {
     }
 
     /// Goes on taking apart the watches of clients that have gone. True if some are left for the next turn.
-    pub fn clear_gone_watches(&mut self) -> bool {
+    fn clear_gone_watches(&mut self) -> bool {
         if !self.reactive.has_gone() {
             return false;
         }
@@ -116,12 +141,48 @@ impl Server {
         session.subscribed || session.watcher.is_some()
     }
 
-    /// Notes that the keys of a database that are there changed all together. O(keys that queries name).
-    pub(super) fn touch_queries_of(&mut self, db: usize) {
-        let Server { reactive, dbs, .. } = self;
-        if !reactive.is_empty() {
-            reactive.touch_those(db, |key| dbs[db].peek(key).is_some());
+    /// Notes that a database was replaced as a whole: the queries of the keys that it held, or holds now, are to be
+    /// evaluated. Where queries name very many keys, most are looked at in later turns, by [`Server::go_on_with_queries`].
+    pub(super) fn touch_queries_of(&mut self, db: usize, before: Before) {
+        self.replaced.push_back(Replaced { db, before, part: 0 });
+        while self.replaced.len() > REPLACED_MAX {
+            self.look_at_replaced();
         }
+        self.look_at_replaced();
+    }
+
+    /// Looks at all keys of databases that were swapped: what they held before is known only as long as neither is replaced
+    /// again.
+    pub(super) fn look_at_swapped(&mut self) {
+        while self.replaced.iter().any(|replaced| matches!(replaced.before, Before::SwappedWith(_))) {
+            self.look_at_replaced();
+        }
+    }
+
+    /// Looks at some of the keys of a database that was replaced, whether they changed.
+    fn look_at_replaced(&mut self) {
+        let Server { reactive, dbs, replaced, .. } = self;
+        let Some(Replaced { db, before, part }) = replaced.front_mut() else { return };
+        let (before, mut looked) = (&*before, 0);
+        while *part < Reactive::PARTS && looked < LOOKED_AT_ONCE_MAX && !reactive.is_empty() {
+            looked += reactive.touch_part(*part, *db, |key| match before {
+                Before::Flushed(old) => old.peek(key).is_some(),
+                Before::SwappedWith(other) => [*db, *other].into_iter().any(|db| dbs[db].peek(key).is_some()),
+            });
+            *part += 1;
+        }
+        if *part == Reactive::PARTS || reactive.is_empty() {
+            let done = replaced.pop_front();
+            if let Some(Replaced { before: Before::Flushed(old), .. }) = done {
+                self.background.free(old);
+            }
+        }
+    }
+
+    /// Does a turn's part of what concerns very many queries. True if there is more to do.
+    pub fn go_on_with_queries(&mut self) -> bool {
+        self.look_at_replaced();
+        self.clear_gone_watches() | !self.replaced.is_empty()
     }
 
     /// Bytes of unsent output beyond which results are held back.

@@ -625,6 +625,40 @@ fn every_kind_of_query_lives_on_without_a_watcher() {
     assert_eq!(it.memory.server.stats.watch_evaluations, before + 11 * lines.len() as u64);
 }
 
+/// What concerns very many queries is told in several turns, and nothing of it is lost to what happens meanwhile.
+#[test]
+fn databases_that_are_replaced_are_told_of_bit_by_bit() {
+    const KEYS: usize = 5_000;
+    for (line, pushed) in [("FLUSHALL", 3_000), ("SWAPDB 0 1", 4_000), ("FLUSHDB ASYNC", 3_000)] {
+        let mut it = Watched::new();
+        for key in 0..KEYS {
+            it.watch(&format!("EXISTS.WATCH k{key}"));
+        }
+        (0..3_000).for_each(|key| it.write_unseen(&format!("SET k{key} v")));
+        it.write("SELECT 1");
+        (2_000..4_000).for_each(|key| it.write_unseen(&format!("SET k{key} v")));
+        it.write("SELECT 0");
+        it.memory.take_sent(it.watcher);
+        let at_once = it.write(line).matches("EXISTS").count();
+        assert!((1..pushed).contains(&at_once), "{line}: {at_once} at once");
+        it.memory.advance_ms(1);
+        let later = it.memory.take_sent(it.watcher).matches("EXISTS").count();
+        assert_eq!(at_once + later, pushed, "{line}");
+        it.memory.advance_ms(1);
+        assert_eq!(it.memory.take_sent(it.watcher), "");
+    }
+    // A swap whose keys have not all been looked at, when one of the two is flushed.
+    let mut it = Watched::new();
+    (0..KEYS).for_each(|key| _ = it.watch(&format!("EXISTS.WATCH k{key}")));
+    (0..KEYS).for_each(|key| it.write_unseen(&format!("SET k{key} v")));
+    it.memory.take_sent(it.watcher);
+    it.write_unseen("SWAPDB 0 1");
+    it.write_unseen("SELECT 1");
+    it.write_unseen("FLUSHDB");
+    it.memory.advance_ms(1);
+    assert_eq!(it.memory.take_sent(it.watcher).matches("EXISTS").count(), KEYS);
+}
+
 /// DiceDB's defects of record, none of which may come back.
 mod regressions {
     use super::*;

@@ -116,7 +116,13 @@ impl Memory {
         while self.cron.expire(&mut self.server, now) {}
         reactive::evaluate_due(&mut self.server, now);
         self.server.forget_left_queries(now);
-        settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
+        loop {
+            let more = self.server.go_on_with_queries();
+            settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
+            if !more && !self.server.is_unsettled() {
+                break;
+            }
+        }
     }
 }
 

@@ -212,11 +212,18 @@ impl Index {
         those.into_iter().for_each(|id| self.touch_query(id));
     }
 
-    /// Notes that keys of a database have changed: those of which `changed` says so. O(keys that are watched).
-    pub fn touch_those(&mut self, db: usize, changed: impl Fn(&[u8]) -> bool) {
-        let those = self.all_keys().filter(|(of, name, _)| *of == db as u32 && changed(name));
-        let those: Vec<_> = those.flat_map(|(_, _, queries)| queries).collect();
+    /// Notes that keys of a database have changed: those in one part of all keys of which `changed` says so. How many there
+    /// are in the part. O(these).
+    pub fn touch_part(&mut self, part: usize, db: usize, changed: impl Fn(&[u8]) -> bool) -> usize {
+        let (mut looked, mut those) = (0, Vec::new());
+        for (of, name, queries) in self.keys.part(&self.queries, part) {
+            looked += 1;
+            if of == db as u32 && changed(name) {
+                those.extend(queries);
+            }
+        }
         those.into_iter().for_each(|id| self.touch_query(id));
+        looked
     }
 
     pub fn touch_query(&mut self, id: QueryId) {

@@ -126,6 +126,9 @@ pub(super) trait Hash: Fn(&[u8]) -> u64 {}
 impl<H: Fn(&[u8]) -> u64> Hash for H {}
 
 impl Keys {
+    /// The parts that they are in.
+    pub const PARTS: usize = Shards::<Packed>::COUNT;
+
     pub fn len(&self) -> usize {
         self.len
     }
@@ -168,10 +171,25 @@ impl Keys {
         &'a self,
         queries: &'a Slots<Query>,
     ) -> impl Iterator<Item = (u32, &'a [u8], impl Iterator<Item = QueryId> + 'a)> {
-        self.shards.iter().map(|entry| {
-            let (db, name) = name_of(*entry, queries, &self.crowds);
-            (db, name, self.those_of(Some(entry.entry())))
-        })
+        self.shards.iter().map(|entry| self.show(*entry, queries))
+    }
+
+    /// The keys of one part of all, by its number, in the same form.
+    pub fn part<'a>(
+        &'a self,
+        queries: &'a Slots<Query>,
+        index: usize,
+    ) -> impl Iterator<Item = (u32, &'a [u8], impl Iterator<Item = QueryId> + 'a)> {
+        self.shards.part(index).map(|entry| self.show(*entry, queries))
+    }
+
+    fn show<'a>(
+        &'a self,
+        entry: Packed,
+        queries: &'a Slots<Query>,
+    ) -> (u32, &'a [u8], impl Iterator<Item = QueryId> + 'a) {
+        let (db, name) = name_of(entry, queries, &self.crowds);
+        (db, name, self.those_of(Some(entry.entry())))
     }
 
     /// Adds the keys of a query. O(keys).

@@ -41,6 +41,11 @@ impl<T> Shards<T> {
         &mut self.0[Self::index(hash)]
     }
 
+    /// The entries of one part, by its number.
+    pub fn part(&self, index: usize) -> impl Iterator<Item = &T> {
+        self.0.get(index).into_iter().flatten()
+    }
+
     /// All entries, each when it is asked for, in no particular order.
     pub fn drain(self) -> impl Iterator<Item = T> {
         self.0.into_iter().flatten()
