@@ -100,11 +100,9 @@ impl Set {
     pub fn insert(&mut self, text: &[u8], policy: &Policy) -> bool {
         match self {
             Set::Table(table) => {
-                if table.get(text).is_some() {
-                    return false;
-                }
-                table.insert(member(text));
-                true
+                let mut added = true;
+                table.upsert(text, |_| added = false, || member(text));
+                added
             }
             Set::Pack(pack) => {
                 if pack.find(pack.first(), text, 0).is_some() {
