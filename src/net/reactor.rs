@@ -386,11 +386,11 @@ impl Reactor {
             match conn.fill(&mut self.scratch[self.scratch_used..]) {
                 Ok(Filled::Nothing) => return self.requeue(index),
                 Ok(Filled::End) => return self.finish_input(index),
-                Ok(Filled::Scratch(count)) => {
+                Ok(Filled::Scratch { kept, count }) => {
                     let start = self.scratch_used;
-                    self.scratch_used += count;
+                    self.scratch_used += kept + count;
                     note_input(session, &mut self.server.stats, count, now);
-                    Source::Scratch(start..start + count)
+                    Source::Scratch(start..self.scratch_used)
                 }
                 Ok(Filled::Input(count)) => {
                     note_input(session, &mut self.server.stats, count, now);
