@@ -422,6 +422,10 @@ impl Reactor {
                     .filter_map(|command| command.hash)
                     .for_each(|hash| db(segment.index).prefetch_entry(hash));
             }
+            for segment in &self.segments {
+                let (commands, bytes) = (segment.commands.clone(), segment.source.bytes(&self.scratch));
+                self.gathered.prefetch_members(db(segment.index), commands, bytes);
+            }
         }
         let mut segments = std::mem::take(&mut self.segments);
         for segment in segments.drain(..) {
@@ -582,6 +586,7 @@ impl Reactor {
             end = parse_batch(conn, batch, server, index, bytes, from, BATCH_MAX.min(left));
             let db = &server.dbs[server.sessions[index].db];
             batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
+            batch.prefetch_members(db, 0..batch.commands.len(), bytes);
             left -= batch.commands.len();
             stopped = run_batch(server, index, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
         };

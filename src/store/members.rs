@@ -164,6 +164,24 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    /// Starts loading the bucket of a key, and returns the key's hash for [`Members::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, key: &[u8]) -> u64 {
+        let hash = self.hasher.hash(key);
+        if let Repr::Many(table) = &self.repr {
+            table.prefetch_bucket(hash);
+        }
+        hash
+    }
+
+    /// Starts loading the member that a key of this hash probably has; reads its bucket.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Repr::Many(table) = &self.repr {
+            table.prefetch_entry(hash);
+        }
+    }
+
     /// The place of a key's member. O(1).
     #[inline]
     pub fn slot(&mut self, key: &[u8]) -> Option<Slot<'_, E>> {

@@ -210,6 +210,20 @@ impl Set {
         }
     }
 
+    /// Starts loading the bucket of a member, if they are in a table; the hash for [`Set::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, text: &[u8]) -> u64 {
+        if let Set::Table(table) = self { table.prefetch_bucket(text) } else { 0 }
+    }
+
+    /// Starts loading a member by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Set::Table(table) = self {
+            table.prefetch_entry(hash);
+        }
+    }
+
     /// Calls `visit` for every member: integers ascending, those of a listpack in order of arrival. O(N).
     pub fn for_each(&self, mut visit: impl FnMut(Item<'_>)) {
         match self {

@@ -206,6 +206,20 @@ impl ZSet {
         self.iter(rank..rank.saturating_add(1)).next()
     }
 
+    /// Starts loading the bucket of a member, if there are many; the hash for [`ZSet::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, member: &[u8]) -> u64 {
+        if let Repr::Big(big) = &self.0 { big.members().prefetch_bucket(member) } else { 0 }
+    }
+
+    /// Starts loading a member by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Repr::Big(big) = &self.0 {
+            big.members().prefetch_entry(hash);
+        }
+    }
+
     /// Calls `visit` for every member, in no order: where they are many, faster than in theirs. O(N).
     pub fn for_each(&self, mut visit: impl FnMut(Item<'_>, f64)) {
         match &self.0 {

@@ -60,6 +60,18 @@ impl Fields {
         self.timed
     }
 
+    /// Starts loading the bucket of a field; the hash for [`Fields::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, name: &[u8]) -> u64 {
+        self.members.prefetch_bucket(name)
+    }
+
+    /// Starts loading a field by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.members.prefetch_entry(hash);
+    }
+
     /// A field. O(1).
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<Member<'_, Field>> {

@@ -94,6 +94,12 @@ impl Big {
         Big { members, tree }
     }
 
+    /// The members by their bytes.
+    #[inline]
+    pub fn members(&self) -> &Members<Keyed<Scored>> {
+        &self.members
+    }
+
     /// The members in order.
     pub fn tree(&self) -> &Tree<LentBlob> {
         &self.tree
