@@ -45,3 +45,30 @@ fn config_corpus() {
 fn restore_corpus() {
     replay("restore", bodies::restore);
 }
+
+/// `scripts/fuzz.sh` builds with `--locked`, and nothing else ever does.
+#[test]
+fn the_fuzzers_lock_file_knows_every_dependency() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let locked = |path: &str| {
+        let text = read(path);
+        let package = text.split("\n\n").find(|package| package.contains("name = \"aleadb\""));
+        let names = package.expect("the package itself").lines().filter_map(|line| line.strip_prefix(" \""));
+        names.map(|name| name.trim_end_matches(['"', ',']).to_owned()).collect::<Vec<_>>()
+    };
+    let (ours, fuzzers) = (locked("Cargo.lock"), locked("tests/fuzz/Cargo.lock"));
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("\n[").find_map(|section| section.strip_prefix("dependencies]\n"));
+    let wanted: Vec<&str> = section
+        .expect("there are dependencies")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once(" = ")?.0))
+        .collect();
+    assert!(wanted.len() > 5, "{wanted:?}");
+    for name in wanted {
+        assert!(ours.iter().any(|known| known == name), "{name} is in no lock file");
+        assert!(fuzzers.iter().any(|known| known == name), "run `cargo +nightly update -w` in tests/fuzz: no {name}");
+    }
+}

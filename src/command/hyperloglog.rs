@@ -270,7 +270,7 @@ fn pfdebug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// What there is of vector instructions cannot be switched off, nor need it be switched on: the compiler chose them. The
+/// What there is of vector instructions cannot be switched off, nor need it be switched on: the processor chose them. The
 /// answer is that of a Redis on a processor without those it could switch.
 fn simd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if !args.is(2, "ON") && !args.is(2, "OFF") {

@@ -263,6 +263,7 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// Index of the first key if it stands at a fixed place, else 0. Only [`Spec::keys`] sets it.
     first_key: usize,
+    member: usize,
     /// Finds the keys where the specifications do not.
     pub find_keys: Option<FindKeys>,
     /// Group of the documentation.
@@ -297,6 +298,7 @@ impl Spec {
             acl: Category::NONE,
             keys: &[],
             first_key: 0,
+            member: 0,
             find_keys: None,
             group: Group::Generic,
             since: "1.0.0",
@@ -360,7 +362,14 @@ impl Spec {
 
     /// Group, ACL categories and first version.
     pub const fn group(self, group: Group, acl: Category, since: &'static str) -> Spec {
-        Spec { group, acl, since, ..self }
+        let member = if matches!(group, Group::Set | Group::Hash) { 2 } else { 0 };
+        Spec { group, acl, since, member, ..self }
+    }
+
+    /// Where lines have the first member that they look up: what is loaded ahead. No more than a guess, so options may come in
+    /// between; sets and hashes have it behind the key.
+    pub const fn member(self, at: usize) -> Spec {
+        Spec { member: at, ..self }
     }
 
     /// Summary, complexity and syntax.
@@ -392,6 +401,18 @@ impl Spec {
     #[inline]
     pub fn takes(&self, count: usize) -> bool {
         if self.arity >= 0 { count == self.arity as usize } else { count >= self.arity.unsigned_abs() as usize }
+    }
+
+    /// True if [`Spec::first_member`] may find something.
+    #[inline]
+    pub fn looks_up(&self) -> bool {
+        self.member != 0
+    }
+
+    /// The member or field that a line looks up first, if the row says where it is.
+    #[inline]
+    pub fn first_member<'a>(&self, line: Args<'a>) -> Option<&'a [u8]> {
+        if self.member == 0 { None } else { line.get(self.member) }
     }
 
     /// The argument that surely is the first key, if one is: cheap enough for every command of a busy connection.

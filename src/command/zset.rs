@@ -60,6 +60,7 @@ const TIMEOUT_DOUBLE: &[(&str, &str)] = &[("6.0.0", "`timeout` is interpreted as
 /// The rows.
 pub const ROWS: &[Spec] = &[
     row(Spec::write("ZADD", -4, add::zadd), "1.2.0")
+        .member(3)
         .denyoom()
         .fast()
         .keys(UPDATE_ONE)
@@ -73,7 +74,7 @@ pub const ROWS: &[Spec] = &[
             ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
             ("6.2.0", "Added the `GT` and `LT` options."),
         ]),
-    row(Spec::write("ZINCRBY", 4, add::zincrby), "1.2.0").denyoom().fast().keys(INCREMENT_ONE).doc(
+    row(Spec::write("ZINCRBY", 4, add::zincrby), "1.2.0").member(3).denyoom().fast().keys(INCREMENT_ONE).doc(
         "Adds to the score of a member, which counts as 0 if the member is not there.",
         ONE_LOG,
         "key increment member",
@@ -83,22 +84,24 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "key",
     ),
-    row(Spec::read("ZSCORE", 3, read::zscore), "1.2.0").fast().keys(READ_ONE).doc(
+    row(Spec::read("ZSCORE", 3, read::zscore), "1.2.0").member(2).fast().keys(READ_ONE).doc(
         "Returns the score of a member.",
         "O(1)",
         "key member",
     ),
-    row(Spec::read("ZMSCORE", -3, read::zmscore), "6.2.0").fast().keys(READ_ONE).doc(
+    row(Spec::read("ZMSCORE", -3, read::zmscore), "6.2.0").member(2).fast().keys(READ_ONE).doc(
         "Returns the scores of several members.",
         "O(N) for N members asked for.",
         "key member [member ...]",
     ),
     row(Spec::read("ZRANK", -3, read::zrank), "2.0.0")
+        .member(2)
         .fast()
         .keys(READ_ONE)
         .doc("Returns how many members come before one, in ascending order.", "O(log(N))", "key member [WITHSCORE]")
         .history(BEFORE_WITHSCORE),
     row(Spec::read("ZREVRANK", -3, read::zrevrank), "2.0.0")
+        .member(2)
         .fast()
         .keys(READ_ONE)
         .doc("Returns how many members come before one, in descending order.", "O(log(N))", "key member [WITHSCORE]")
@@ -168,6 +171,7 @@ pub const ROWS: &[Spec] = &[
         .doc("Returns the members in a range of ranks, in descending order.", RANGE_LOG, "key start stop [WITHSCORES]")
         .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
     row(Spec::write("ZREM", -3, remove::zrem), "1.2.0")
+        .member(2)
         .fast()
         .keys(DELETE_ONE)
         .doc(

@@ -12,6 +12,8 @@ use crate::resp::out::Out;
 use crate::resp::parse::{Limits, Parsed};
 use crate::server::Server;
 use crate::server::ctx::Next;
+use crate::store::db::Db;
+use crate::store::foresight::Lookup;
 
 use super::conn::Conn;
 
@@ -49,9 +51,21 @@ pub(super) struct Batch {
     pub(super) spans: Vec<Span>,
     /// The commands, in order.
     pub(super) commands: Vec<Parse>,
+    /// True if one of them looks a member up.
+    looks_up: bool,
 }
 
 impl Batch {
+    /// Starts loading the members that some of the commands, which lie in `bytes`, are about to look up.
+    #[inline]
+    pub(super) fn prefetch_members(&self, db: &Db, commands: Range<usize>, bytes: &[u8]) {
+        if self.looks_up {
+            let lookups: Vec<_> =
+                self.commands[commands].iter().filter_map(|parse| lookup(parse, &self.spans, bytes)).collect();
+            db.prefetch_members(&lookups);
+        }
+    }
+
     /// Forgets the commands; keeps a bounded room for the next ones.
     #[inline]
     pub(super) fn clear(&mut self) {
@@ -60,6 +74,7 @@ impl Batch {
             self.spans.shrink_to(SPANS_KEPT_MAX);
         }
         self.commands.clear();
+        self.looks_up = false;
     }
 }
 
@@ -144,7 +159,11 @@ pub(super) fn parse_batch(
                 let command = command::lookup(args.at(0));
                 let key = command.and_then(|command| command.spec.first_key(args));
                 let hash = key.map(|key| db.prefetch_bucket(key));
+<<<<<<< HEAD
                 hash.inspect(|hash| server.reactive.prefetch(*hash));
+=======
+                batch.looks_up |= command.is_some_and(|command| command.spec.looks_up());
+>>>>>>> w-long-net
                 first_span = spans.end;
                 batch.commands.push(Parse { start: at, end: at + taken, spans, command, hash, inline: None });
                 at += taken;
@@ -171,6 +190,13 @@ pub(super) fn parse_batch(
         }
     }
     BatchEnd::More(at)
+}
+
+/// What a command is about to look up in a collection, as far as its row tells.
+fn lookup<'b>(parse: &Parse, spans: &'b [Span], bytes: &'b [u8]) -> Option<Lookup<'b>> {
+    let (hash, spec) = (parse.hash?, &parse.command?.spec);
+    let args = Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]);
+    Some((hash, spec.first_key(args)?, spec.first_member(args)?))
 }
 
 /// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, closes, or has had its part of

@@ -15,6 +15,8 @@ use crate::resp::args::Span;
 use crate::resp::out::Out;
 use crate::resp::parse::Parser;
 
+/// Bytes of a partial command that are moved before what follows them.
+const KEPT_MOVED_MAX: usize = 16 * 1024;
 /// A partial command that still lacks more than this many bytes is read straight into its own buffer.
 const DIRECT_READ_MIN: usize = 16 * 1024;
 /// Bytes read for one connection in one turn when reading directly.
@@ -81,8 +83,13 @@ impl Stream {
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
-    /// This many bytes in the loop's buffer.
-    Scratch(usize),
+    /// Bytes in the loop's buffer.
+    Scratch {
+        /// Those that had been kept before.
+        kept: usize,
+        /// Those that were read now, after them.
+        count: usize,
+    },
     /// Bytes appended to the connection's own input.
     Input(usize),
     /// Nothing now.
@@ -153,7 +160,7 @@ impl Conn {
         })
     }
 
-    /// Reads once: into `scratch` when no input is kept, else onto the input.
+    /// Reads once: into `scratch`, behind the input kept if that is short, else onto the input.
     ///
     /// # Errors
     /// A broken connection.
@@ -162,7 +169,10 @@ impl Conn {
         if missing >= DIRECT_READ_MIN {
             return self.fill_directly(missing);
         }
-        let count = match self.stream.read(scratch) {
+        // A short beginning of a command goes before what is read now: to move it is less than to move what follows it.
+        let kept = if self.input.len() <= KEPT_MOVED_MAX.min(scratch.len() / 2) { self.input.len() } else { 0 };
+        scratch[..kept].copy_from_slice(&self.input[..kept]);
+        let count = match self.stream.read(&mut scratch[kept..]) {
             Ok(0) => return Ok(Filled::End),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -173,9 +183,10 @@ impl Conn {
             Err(error) => return Err(error),
         };
         // A short read means the kernel had no more: the next edge will tell. Unless the end is already there.
-        self.readable = count == scratch.len() || self.hung_up;
-        if self.input.is_empty() {
-            return Ok(Filled::Scratch(count));
+        self.readable = kept + count == scratch.len() || self.hung_up;
+        if kept == self.input.len() {
+            self.input = Vec::new();
+            return Ok(Filled::Scratch { kept, count });
         }
         self.input.extend_from_slice(&scratch[..count]);
         Ok(Filled::Input(count))

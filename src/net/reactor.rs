@@ -386,11 +386,11 @@ impl Reactor {
             match conn.fill(&mut self.scratch[self.scratch_used..]) {
                 Ok(Filled::Nothing) => return self.requeue(index),
                 Ok(Filled::End) => return self.finish_input(index),
-                Ok(Filled::Scratch(count)) => {
+                Ok(Filled::Scratch { kept, count }) => {
                     let start = self.scratch_used;
-                    self.scratch_used += count;
+                    self.scratch_used += kept + count;
                     note_input(session, &mut self.server.stats, count, now);
-                    Source::Scratch(start..start + count)
+                    Source::Scratch(start..self.scratch_used)
                 }
                 Ok(Filled::Input(count)) => {
                     note_input(session, &mut self.server.stats, count, now);
@@ -421,6 +421,10 @@ impl Reactor {
                     .iter()
                     .filter_map(|command| command.hash)
                     .for_each(|hash| db(segment.index).prefetch_entry(hash));
+            }
+            for segment in &self.segments {
+                let (commands, bytes) = (segment.commands.clone(), segment.source.bytes(&self.scratch));
+                self.gathered.prefetch_members(db(segment.index), commands, bytes);
             }
         }
         let mut segments = std::mem::take(&mut self.segments);
@@ -584,6 +588,7 @@ impl Reactor {
             end = parse_batch(conn, batch, server, index, bytes, from, BATCH_MAX.min(left));
             let db = &server.dbs[server.sessions[index].db];
             batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
+            batch.prefetch_members(db, 0..batch.commands.len(), bytes);
             left -= batch.commands.len();
             stopped = run_batch(server, index, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
         };

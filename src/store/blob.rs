@@ -145,6 +145,12 @@ pub struct LentBlob(NonNull<u8>);
 unsafe impl Send for LentBlob {}
 
 impl LentBlob {
+    /// Starts loading the blob's first bytes.
+    #[inline]
+    pub fn prefetch(&self) {
+        table::prefetch(self.0.as_ptr());
+    }
+
     /// Bytes of the heap block.
     pub fn heap_bytes(&self) -> usize {
         ManuallyDrop::new(Blob(self.0)).heap_bytes()

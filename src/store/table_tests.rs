@@ -136,6 +136,9 @@ fn scan_without_changes_visits_each_entry_once() {
     }
     let seen = scan_all(&table);
     assert_eq!(seen.len(), 20_000);
+    let mut all = Vec::new();
+    table.for_each(|item| all.push(item.0.1));
+    assert_eq!(all, seen, "a walk over all goes in the order of a scan");
     assert_eq!(seen.into_iter().collect::<HashSet<_>>().len(), 20_000);
 }
 

@@ -489,3 +489,89 @@ fn what_adds_nothing_wakes_nobody() {
         ),
     ]);
 }
+
+#[test]
+fn a_sorted_copy_is_what_somebody_waits_for() {
+    play(&[
+        (r"0 BLPOP dst 0", r"", &[]),
+        (r"1 BLPOP dst 0", r"", &[]),
+        (r"3 RPUSH src 3 1 2", r":3\r\n", &[]),
+        (
+            r"3 SORT src STORE dst",
+            r":3\r\n",
+            &[(0, r"*2\r\n$3\r\ndst\r\n$1\r\n1\r\n"), (1, r"*2\r\n$3\r\ndst\r\n$1\r\n2\r\n")],
+        ),
+        (r"3 LRANGE dst 0 -1", r"*1\r\n$1\r\n3\r\n", &[]),
+        (r"3 EXISTS dst", r":1\r\n", &[]),
+        (r"0 BLMPOP 0 2 other dst RIGHT COUNT 10", r"*2\r\n$3\r\ndst\r\n*1\r\n$1\r\n3\r\n", &[]),
+        (r"3 SORT src DESC LIMIT 0 2 STORE dst", r":2\r\n", &[]),
+        (r"3 EXISTS dst", r":1\r\n", &[]),
+        (r"0 BLPOP dst 0", r"*2\r\n$3\r\ndst\r\n$1\r\n3\r\n", &[]),
+        (r"3 SORT nothing STORE dst", r":0\r\n", &[]),
+        (r"3 SORT src LIMIT 5 5 STORE dst", r":0\r\n", &[]),
+        (r"3 SORT_RO src", r"*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n", &[]),
+        (r"3 SORT src BY nosort GET # STORE dst", r":3\r\n", &[]),
+        (r"3 LRANGE dst 0 -1", r"*3\r\n$1\r\n3\r\n$1\r\n1\r\n$1\r\n2\r\n", &[]),
+        (r"3 DEL dst", r":1\r\n", &[]),
+        (r"0 BLMOVE dst away LEFT RIGHT 0", r"", &[]),
+        (r"3 MULTI", r"+OK\r\n", &[]),
+        (r"3 SORT src STORE dst", r"+QUEUED\r\n", &[]),
+        (r"3 SORT src DESC STORE dst", r"+QUEUED\r\n", &[]),
+        (r"3 EXEC", r"*2\r\n:3\r\n:3\r\n", &[(0, r"$1\r\n3\r\n")]),
+        (r"3 LRANGE away 0 -1", r"*1\r\n$1\r\n3\r\n", &[]),
+        (r"3 LRANGE dst 0 -1", r"*2\r\n$1\r\n2\r\n$1\r\n1\r\n", &[]),
+    ]);
+}
+
+/// What DUMP of Redis 8.2.3 gives for a list of `a` and `b`, a sorted set of `m` 1 and `n` 2, a string, a set, and a stream of the
+/// entry 5-1.
+const LIST: &str = r#""\x12\x01\x02\x0d\x0d\x00\x00\x00\x02\x00\x81a\x02\x81b\x02\xff\x0c\x00\xa3\x9d>I\xe9k%\xf8""#;
+const SORTED_SET: &str = concat!(
+    r#""\x11\x11\x11\x00\x00\x00\x04\x00\x81m\x02\x01\x01\x81n\x02\x02\x01\xff\x0c\x00\xe3\xca"#,
+    r#"<\x99\x0cDW\x10""#
+);
+const STRING: &str = r#""\x00\x01v\x0c\x00Z~\xfar\xe3\x12\x14\x87""#;
+const SET: &str = r#""\x0b\x0a\x02\x00\x00\x00\x01\x00\x00\x00\x01\x00\x0c\x00\xce\x19U\xe9\xf6c\x9b}""#;
+const STREAM: &str = concat!(
+    r#""\x15\x01\x10\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x01\x1d\x1d\x00\x00\x00\x0a\x00"#,
+    r#"\x01\x01\x00\x01\x01\x01\x81f\x02\x00\x01\x02\x01\x00\x01\x00\x01\x81v\x02\x04\x01\xff\x01\x05\x01\x05\x01\x00\x00\x01\x00\x0c\x00"#,
+    r#"\x01z\xb72\x0e\xd9n5""#
+);
+
+#[test]
+fn a_restored_key_is_what_somebody_waits_for() {
+    let restore = |payload: &str, option: &str| format!("3 RESTORE k 0 {payload} {option}").trim_end().to_owned();
+    let past = format!("3 RESTORE k 1 {LIST} REPLACE ABSTTL");
+    play(&[
+        (r"0 BLPOP k 0", r"", &[]),
+        (r"1 BZPOPMIN k 0", r"", &[]),
+        (&restore(STRING, ""), r"+OK\r\n", &[]),
+        (r"3 DEL k", r":1\r\n", &[]),
+        (&restore(SORTED_SET, ""), r"+OK\r\n", &[(1, r"*3\r\n$1\r\nk\r\n$1\r\nm\r\n$1\r\n1\r\n")]),
+        (&restore(LIST, "REPLACE"), r"+OK\r\n", &[(0, r"*2\r\n$1\r\nk\r\n$1\r\na\r\n")]),
+        (r"3 LRANGE k 0 -1", r"*1\r\n$1\r\nb\r\n", &[]),
+        (r"2 BRPOP k 0", r"*2\r\n$1\r\nk\r\n$1\r\nb\r\n", &[]),
+        (r"1 BZMPOP 0 1 k MAX COUNT 5", r"", &[]),
+        (&restore(SET, "REPLACE"), r"+OK\r\n", &[]),
+        (
+            &restore(SORTED_SET, "REPLACE"),
+            r"+OK\r\n",
+            &[(1, r"*2\r\n$1\r\nk\r\n*2\r\n*2\r\n$1\r\nn\r\n$1\r\n2\r\n*2\r\n$1\r\nm\r\n$1\r\n1\r\n")],
+        ),
+        (r"3 EXISTS k", r":0\r\n", &[]),
+        (r"0 XREAD BLOCK 0 STREAMS k 0", r"", &[]),
+        (
+            &restore(STREAM, ""),
+            r"+OK\r\n",
+            &[(0, r"*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$3\r\n5-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n")],
+        ),
+        (r"3 DEL k", r":1\r\n", &[]),
+        (r"0 XREAD BLOCK 0 STREAMS k 5-1", r"", &[]),
+        (&restore(STREAM, ""), r"+OK\r\n", &[]),
+        (&past, r"+OK\r\n", &[]),
+        (r"3 EXISTS k", r":0\r\n", &[]),
+        (r"1 BLPOP k 0", r"", &[]),
+        (&past, r"+OK\r\n", &[]),
+        (&restore(LIST, ""), r"+OK\r\n", &[(1, r"*2\r\n$1\r\nk\r\n$1\r\na\r\n")]),
+    ]);
+}

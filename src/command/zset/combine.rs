@@ -1,8 +1,5 @@
 //! Unions, intersections and differences.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use super::source::{self, Source};
 use super::{limits, open_entries, store_result, write_entry};
 use crate::base::num;
@@ -10,8 +7,11 @@ use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
-use crate::store::pack::Item;
-use crate::store::types::zset::{self, ZSet};
+use crate::store::hash::KeyHasher;
+use crate::store::types::zset::Gathering;
+
+/// Members of a result from which on another thread frees it.
+const FREE_ELSEWHERE_MIN: usize = 10_000;
 
 /// How inputs are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,9 +63,6 @@ impl Aggregate {
 fn or_zero(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
-
-/// A result before it is stored or written.
-type Entries = Vec<(Box<[u8]>, f64)>;
 
 /// The options behind the keys.
 struct Options {
@@ -158,18 +155,13 @@ fn inputs<'d>(
     Ok((inputs, options))
 }
 
-fn union(inputs: &[Input<'_>], aggregate: Aggregate) -> Entries {
-    let mut scores: HashMap<Box<[u8]>, f64> = HashMap::with_capacity(inputs.last().map_or(0, |last| last.source.len()));
+/// Adds the members of all inputs.
+fn union(inputs: &[Input<'_>], aggregate: Aggregate, all: &mut Gathering) {
     for input in inputs {
         input.source.for_each(|member, score| {
-            let score = or_zero(input.weighted(score));
-            match scores.entry(Box::from(member)) {
-                Entry::Occupied(mut known) => *known.get_mut() = aggregate.of(*known.get(), score),
-                Entry::Vacant(free) => _ = free.insert(score),
-            }
+            all.merge(member, or_zero(input.weighted(score)), |sum, score| aggregate.of(sum, score));
         });
     }
-    scores.into_iter().collect()
 }
 
 /// Calls `visit` for the members that all inputs have, with their scores, until it returns false.
@@ -189,55 +181,51 @@ fn intersect(inputs: &[Input<'_>], aggregate: Aggregate, mut visit: impl FnMut(&
     });
 }
 
-fn difference(inputs: &[Input<'_>]) -> Entries {
-    let mut left = Vec::new();
+/// Adds the members that only the first input has.
+fn difference(inputs: &[Input<'_>], left: &mut Gathering) {
     if let [first, others @ ..] = inputs {
         first.source.for_each(|member, score| {
             if others.iter().all(|other| other.source.score(member).is_none()) {
-                left.push((Box::from(member), score));
+                left.push(member, score);
             }
         });
     }
-    left
 }
 
-/// The result, in order.
-fn combine(inputs: &[Input<'_>], operation: Operation, options: &Options) -> Entries {
-    let mut entries = match operation {
-        Operation::Union => union(inputs, options.aggregate),
-        Operation::Diff => difference(inputs),
-        Operation::Inter => {
-            let mut entries = Vec::new();
-            intersect(inputs, options.aggregate, |member, score| {
-                entries.push((Box::from(member), score));
-                true
-            });
-            entries
-        }
-    };
-    entries.sort_unstable_by(|(a, a_score), (b, b_score)| zset::order(*a_score, *b_score).then_with(|| a.cmp(b)));
-    entries
-}
-
-fn items(entries: &Entries) -> impl ExactSizeIterator<Item = (Item<'_>, f64)> + Clone {
-    entries.iter().map(|(member, score)| (Item::Bytes(member), *score))
+/// The result, not sorted yet.
+fn combine(inputs: &[Input<'_>], operation: Operation, options: &Options, hasher: KeyHasher) -> Gathering {
+    let mut result = Gathering::new(hasher);
+    match operation {
+        Operation::Union => union(inputs, options.aggregate, &mut result),
+        Operation::Diff => difference(inputs, &mut result),
+        Operation::Inter => intersect(inputs, options.aggregate, |member, score| {
+            result.push(member, score);
+            true
+        }),
+    }
+    result
 }
 
 fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+    let hasher = ctx.server.hasher;
     let (inputs, options) = inputs(ctx, args, 1, operation, Purpose::Answer)?;
-    let entries = combine(&inputs, operation, &options);
+    let mut result = combine(&inputs, operation, &options, hasher);
     drop(inputs);
-    open_entries(&mut ctx.reply, entries.len(), options.scores);
-    items(&entries).for_each(|entry| write_entry(&mut ctx.reply, entry, options.scores));
+    result.sort();
+    open_entries(&mut ctx.reply, result.len(), options.scores);
+    result.iter().for_each(|entry| write_entry(&mut ctx.reply, entry, options.scores));
+    if result.len() >= FREE_ELSEWHERE_MIN {
+        ctx.server.background.free(Box::new(result));
+    }
     Ok(Next::Done)
 }
 
 fn store(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation, event: &str) -> Outcome {
     let limits = limits(ctx.server);
     let (inputs, options) = inputs(ctx, args, 2, operation, Purpose::Store)?;
-    let entries = combine(&inputs, operation, &options);
+    let result = combine(&inputs, operation, &options, limits.hasher);
     drop(inputs);
-    store_result(ctx, args.at(1), ZSet::from_sorted(items(&entries), &limits), event);
+    store_result(ctx, args.at(1), result.into_zset(&limits), event);
     Ok(Next::Done)
 }
 

@@ -36,12 +36,12 @@ impl Source<'_> {
         }
     }
 
-    /// Calls `visit` for every member, with its text and its score.
+    /// Calls `visit` for every member, with its text and its score, in no order.
     pub fn for_each(&self, mut visit: impl FnMut(&[u8], f64)) {
         let mut digits = itoa::Buffer::new();
         let mut shown = |member: Item<'_>, score| visit(member.text(&mut digits), score);
         match self {
-            Source::SortedSet(zset) => zset.iter(0..usize::MAX).for_each(|(member, score)| shown(member, score)),
+            Source::SortedSet(zset) => zset.for_each(shown),
             Source::Set(set) => set.for_each(|member| shown(member, SET_SCORE)),
             Source::Nothing => {}
         }

@@ -8,6 +8,8 @@
 use std::collections::TryReserveError;
 use std::ops::Range;
 
+use crate::store::table::prefetch;
+
 /// The bit at an offset. O(1).
 #[inline]
 pub fn get(bytes: &[u8], offset: u64) -> bool {
@@ -72,14 +74,22 @@ const LANES_BYTES: usize = size_of::<Lanes>();
 /// Lanes that are turned into one lane of sixteens below.
 const GROUP_LANES: usize = 16;
 
+/// Bytes of the lanes that are turned into one.
+const GROUP_BYTES: usize = GROUP_LANES * LANES_BYTES;
+
+/// Groups by which loading is ahead of counting: where the bytes are in main memory, the processor's own foresight ends with
+/// each page.
+const AHEAD: usize = 4;
+
 /// Counts set bits with carry-save adders (Harley and Seal; Muła, Kurz and Lemire, "Faster population counts using AVX2
 /// instructions", 2018): five lanes of counters stand for sixteen lanes of input, so the costly count of a word's bits is
 /// made once for sixteen words. Twice as fast as to count each.
 fn count_all(bytes: &[u8]) -> u64 {
-    let (groups, rest) = bytes.as_chunks::<{ GROUP_LANES * LANES_BYTES }>();
+    let (groups, rest) = bytes.as_chunks::<GROUP_BYTES>();
     let [mut ones, mut twos, mut fours, mut eights] = [Lanes::default(); 4];
     let mut sixteens_total = 0;
-    for group in groups {
+    for (at, group) in groups.iter().enumerate() {
+        prefetch_group(groups, at + AHEAD);
         let (lanes, _) = group.as_chunks::<LANES_BYTES>();
         let mut carries = [Lanes::default(); 4];
         for (carry, quad) in carries.iter_mut().zip(lanes.chunks_exact(4)) {
@@ -97,6 +107,14 @@ fn count_all(bytes: &[u8]) -> u64 {
     let in_words: u64 = words.iter().map(|word| u64::from(u64::from_ne_bytes(*word).count_ones())).sum();
     let in_tail: u64 = tail.iter().map(|byte| u64::from(byte.count_ones())).sum();
     in_groups + in_words + in_tail
+}
+
+/// Starts loading a group, if there is one.
+#[inline(always)]
+fn prefetch_group(groups: &[[u8; GROUP_BYTES]], at: usize) {
+    if let Some(group) = groups.get(at) {
+        group.chunks_exact(64).for_each(|line| prefetch(line.as_ptr()));
+    }
 }
 
 #[inline(always)]

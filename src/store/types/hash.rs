@@ -208,6 +208,20 @@ impl Hash {
 
 /// Reading.
 impl Hash {
+    /// Starts loading the bucket of a field, if they are in a table; the hash for [`Hash::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, name: &[u8]) -> u64 {
+        if let Hash::Fields(fields) = self { fields.prefetch_bucket(name) } else { 0 }
+    }
+
+    /// Starts loading a field by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Hash::Fields(fields) = self {
+            fields.prefetch_entry(hash);
+        }
+    }
+
     /// A field. O(1), or a scan of a listpack.
     #[inline]
     pub fn get(&self, name: &[u8], now_ms: i64) -> Option<Found<'_>> {

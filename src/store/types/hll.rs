@@ -18,6 +18,7 @@
 
 pub mod registers;
 mod sparse;
+mod wide;
 
 pub use registers::Registers;
 

@@ -100,11 +100,9 @@ impl Set {
     pub fn insert(&mut self, text: &[u8], policy: &Policy) -> bool {
         match self {
             Set::Table(table) => {
-                if table.get(text).is_some() {
-                    return false;
-                }
-                table.insert(member(text));
-                true
+                let mut added = true;
+                table.upsert(text, |_| added = false, || member(text));
+                added
             }
             Set::Pack(pack) => {
                 if pack.find(pack.first(), text, 0).is_some() {
@@ -209,6 +207,20 @@ impl Set {
         match (self, item) {
             (Set::Ints(ints), Item::Int(n)) => ints.contains(n),
             _ => self.contains(item.text(&mut itoa::Buffer::new())),
+        }
+    }
+
+    /// Starts loading the bucket of a member, if they are in a table; the hash for [`Set::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, text: &[u8]) -> u64 {
+        if let Set::Table(table) = self { table.prefetch_bucket(text) } else { 0 }
+    }
+
+    /// Starts loading a member by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Set::Table(table) = self {
+            table.prefetch_entry(hash);
         }
     }
 

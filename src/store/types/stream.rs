@@ -141,7 +141,8 @@ impl Stream {
             }
         }
         stream.len += 1;
-        stream.entries_added += 1;
+        // A payload may have brought any count.
+        stream.entries_added = stream.entries_added.wrapping_add(1);
         stream.last_id = id;
         if stream.len == 1 {
             stream.first_id = id;

@@ -1,7 +1,7 @@
 //! Sorted sets: members with a score each, in order of score and, where scores are equal, of bytes.
 //!
 //! - `packed`: few members in a listpack. `big`: many, in a hash table and a tree. `tree`: that tree.
-//! - `range`: ends of ranges. `iter`: members in order.
+//! - `range`: ends of ranges. `iter`: members in order. `gather`: members that are found in another order.
 //!
 //! Every range, of whatever it is, is first made a range of ranks: [`ZSet::ranks_by_score`], [`ZSet::ranks_by_lex`]. What
 //! is done with the members in it needs to know no more.
@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 mod big;
+mod gather;
 mod iter;
 mod packed;
 pub mod range;
@@ -19,6 +20,7 @@ mod tree;
 use std::ops::Range;
 use std::ptr::NonNull;
 
+pub use gather::Gathering;
 pub use iter::Iter;
 pub use range::{LexBound, LexRange, ScoreBound, ScoreRange};
 pub use tree::order;
@@ -202,6 +204,28 @@ impl ZSet {
     /// The member of a rank, and its score. O(log N), or a walk of the listpack.
     pub fn get(&self, rank: usize) -> Option<(Item<'_>, f64)> {
         self.iter(rank..rank.saturating_add(1)).next()
+    }
+
+    /// Starts loading the bucket of a member, if there are many; the hash for [`ZSet::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, member: &[u8]) -> u64 {
+        if let Repr::Big(big) = &self.0 { big.members().prefetch_bucket(member) } else { 0 }
+    }
+
+    /// Starts loading a member by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Repr::Big(big) = &self.0 {
+            big.members().prefetch_entry(hash);
+        }
+    }
+
+    /// Calls `visit` for every member, in no order: where they are many, faster than in theirs. O(N).
+    pub fn for_each(&self, mut visit: impl FnMut(Item<'_>, f64)) {
+        match &self.0 {
+            Repr::Pack(_) => self.iter(0..usize::MAX).for_each(|(item, score)| visit(item, score)),
+            Repr::Big(big) => big.for_each(|bytes, score| visit(Item::Bytes(bytes), score)),
+        }
     }
 
     /// Walks part of the members, in no order: see [`Members::scan`](crate::store::members::Members::scan) for the

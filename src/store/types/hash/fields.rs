@@ -3,6 +3,7 @@
 //! # Invariants
 //! - `timed` counts the fields with a deadline; the queue is empty when there is none.
 //! - The queue's own: every field with a deadline has an entry in it at that deadline or before.
+//! - Of a renewal under way, the new queue has such an entry for every field whose address its cursor has passed.
 //!
 //! Used by `hash`. Asks no clock.
 
@@ -15,6 +16,10 @@ use crate::store::table::Entry;
 /// Entries of the queue that nobody needs are let be up to this number and a quarter of the fields.
 const GARBAGE_ENTRIES_MAX: usize = 64;
 
+/// Buckets of the table that a change of a deadline brings a renewal forward by: one or two microseconds of work, and far more
+/// fields than the one that changed.
+const RENEWAL_STEP: usize = 4;
+
 /// Fields whose sizes tell what a field takes on average.
 const SIZE_SAMPLE: usize = 8;
 
@@ -26,13 +31,22 @@ const CURSOR_BITS: u32 = 48;
 pub struct Fields {
     members: Members<Field>,
     queue: Queue,
+    renewal: Option<Box<Renewal>>,
     timed: usize,
+}
+
+/// A queue on its way to take the place of one that is garbage for the most part.
+#[derive(Clone, Debug, Default)]
+struct Renewal {
+    queue: Queue,
+    /// The scan of the fields that fills it.
+    cursor: u64,
 }
 
 impl Fields {
     /// No fields.
     pub fn new(hasher: KeyHasher) -> Fields {
-        Fields { members: Members::new(hasher), queue: Queue::default(), timed: 0 }
+        Fields { members: Members::new(hasher), queue: Queue::default(), renewal: None, timed: 0 }
     }
 
     /// Number of fields.
@@ -44,6 +58,18 @@ impl Fields {
     /// Number of fields with a deadline.
     pub fn timed(&self) -> usize {
         self.timed
+    }
+
+    /// Starts loading the bucket of a field; the hash for [`Fields::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, name: &[u8]) -> u64 {
+        self.members.prefetch_bucket(name)
+    }
+
+    /// Starts loading a field by its hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.members.prefetch_entry(hash);
     }
 
     /// A field. O(1).
@@ -106,29 +132,52 @@ impl Fields {
         self.timed = self.timed + usize::from(new.is_some()) - usize::from(old.is_some());
         // A field that lives longer is looked at when it would have expired, and queued again then.
         if let Some(deadline_ms) = new.filter(|&new| old.is_none_or(|old| new < old)) {
-            self.queue.push(deadline_ms, queue::place(self.members.hasher().hash(name)));
+            self.enqueue(deadline_ms, queue::place(self.members.hasher().hash(name)));
         }
         self.tidy();
     }
 
-    /// Frees the queue when nothing expires any more, and rebuilds it when most of it is garbage.
-    fn tidy(&mut self) {
-        if self.timed == 0 {
-            self.queue.clear();
-        } else if self.queue.len() > 2 * self.timed + self.len() / 4 + GARBAGE_ENTRIES_MAX {
-            self.queue = self.queued();
+    fn enqueue(&mut self, deadline_ms: i64, place: u32) {
+        self.queue.push(deadline_ms, place);
+        if let Some(renewal) = &mut self.renewal {
+            renewal.queue.push(deadline_ms, place);
         }
     }
 
-    /// A queue of exactly the deadlines there are. O(N).
-    fn queued(&self) -> Queue {
-        let (mut queue, hasher) = (Queue::default(), self.members.hasher());
-        self.members.for_each(|field| {
-            if let Some(deadline_ms) = field::deadline_ms(field) {
-                queue.push(deadline_ms, queue::place(hasher.hash(field.key())));
+    /// Frees the queue when nothing expires any more, and renews it, step by step, when most of it is garbage. O(1).
+    fn tidy(&mut self) {
+        if self.timed == 0 {
+            self.forget_deadlines();
+        } else if self.renewal.is_some() {
+            self.renew();
+        } else if self.queue.len() > 2 * self.timed + self.len() / 4 + GARBAGE_ENTRIES_MAX {
+            self.renewal = Some(Box::default());
+            self.renew();
+        }
+    }
+
+    fn forget_deadlines(&mut self) {
+        self.queue.clear();
+        self.renewal = None;
+    }
+
+    /// Brings a renewal forward by a step.
+    fn renew(&mut self) {
+        let Some(renewal) = &mut self.renewal else { return };
+        let hasher = self.members.hasher();
+        for _ in 0..RENEWAL_STEP {
+            let Renewal { queue, cursor } = &mut **renewal;
+            *cursor = self.members.scan(*cursor, |field| {
+                if let Some(deadline_ms) = field::deadline_ms(field) {
+                    queue.push(deadline_ms, queue::place(hasher.hash(field.key())));
+                }
+            });
+            if *cursor == 0 {
+                self.queue = std::mem::take(queue);
+                self.renewal = None;
+                return;
             }
-        });
-        queue
+        }
     }
 
     /// The earliest deadline, or one before it that was someone's. `None` if no field has one. O(1).
@@ -151,22 +200,22 @@ impl Fields {
             looks += 1;
         }
         if self.timed == 0 {
-            self.queue.clear();
+            self.forget_deadlines();
         }
         removed
     }
 
     /// Takes out every due field, and queues the others anew. O(N).
     fn expire_all(&mut self, now_ms: i64) -> usize {
-        let mut due = Vec::new();
-        self.members.for_each(|field| {
-            if is_due(field, now_ms) {
-                due.push(field.key().to_vec());
-            }
+        self.forget_deadlines();
+        let (mut due, hasher) = (Vec::new(), self.members.hasher());
+        self.members.for_each(|field| match field::deadline_ms(field) {
+            Some(deadline_ms) if deadline_ms <= now_ms => due.push(field.key().to_vec()),
+            Some(deadline_ms) => self.queue.push(deadline_ms, queue::place(hasher.hash(field.key()))),
+            None => {}
         });
         due.iter().for_each(|name| drop(self.members.remove(name)));
         self.timed -= due.len();
-        self.queue = self.queued();
         due.len()
     }
 
@@ -190,7 +239,7 @@ impl Fields {
         due.iter().for_each(|name| drop(self.members.remove(name)));
         self.timed -= due.len();
         if next_ms < i64::MAX {
-            self.queue.push(next_ms, place);
+            self.enqueue(next_ms, place);
         }
         due.len()
     }
@@ -223,12 +272,16 @@ impl Fields {
             }
         }
         let each = bytes as f64 / sampled.max(1) as f64;
-        self.members.bytes() + self.queue.bytes() + (each * self.len() as f64) as usize
+        let queues = self.queue.bytes() + self.renewal.as_ref().map_or(0, |renewal| renewal.queue.bytes());
+        self.members.bytes() + queues + (each * self.len() as f64) as usize
     }
 
     /// Heap blocks that dropping this frees.
     pub fn blocks(&self) -> usize {
-        self.members.blocks() + 1
+        self.members.blocks()
+            + self.queue.blocks()
+            + self.renewal.as_ref().map_or(0, |renewal| renewal.queue.blocks())
+            + 1
     }
 
     /// Checks the invariants. O(N).
@@ -237,17 +290,38 @@ impl Fields {
         let mut timed = 0;
         self.for_each(|field| timed += usize::from(field::deadline_ms(field).is_some()));
         assert_eq!(timed, self.timed);
-        let mut queue = self.queue.clone();
+        assert!(self.timed > 0 || (self.queue.len() == 0 && self.renewal.is_none()));
+        self.check_queue(&self.queue, 1 << CURSOR_BITS);
+        if let Some(renewal) = &self.renewal {
+            self.check_queue(&renewal.queue, renewal.cursor);
+        }
+    }
+
+    /// True while the queue is being renewed.
+    #[cfg(test)]
+    pub fn is_renewing(&self) -> bool {
+        self.renewal.is_some()
+    }
+
+    /// Checks that a queue has what it needs for the fields of all addresses below one.
+    #[cfg(test)]
+    fn check_queue(&self, queue: &Queue, end: u64) {
+        let mut queue = queue.clone();
         let mut entries = std::collections::HashMap::new();
         while let Some(due_ms) = queue.next_ms() {
             let place = queue.pop_due(i64::MAX).expect("there is one");
             entries.entry(place).or_insert(due_ms);
         }
-        assert!(self.timed > 0 || self.queue.len() == 0);
         self.for_each(|field| {
             let Some(deadline_ms) = field::deadline_ms(field) else { return };
-            let place = queue::place(self.members.hasher().hash(field.key()));
-            assert!(entries.get(&place).is_some_and(|&queued_ms| queued_ms <= deadline_ms), "queued in time");
+            let hash = self.members.hasher().hash(field.key());
+            if hash >> (u64::BITS - CURSOR_BITS) >= end {
+                return;
+            }
+            assert!(
+                entries.get(&queue::place(hash)).is_some_and(|&queued_ms| queued_ms <= deadline_ms),
+                "queued in time"
+            );
         });
     }
 }
@@ -263,6 +337,6 @@ impl Clone for Fields {
     fn clone(&self) -> Fields {
         let mut members = Members::new(self.members.hasher());
         self.members.for_each(|field| members.insert(field.clone()));
-        Fields { members, queue: self.queue.clone(), timed: self.timed }
+        Fields { members, queue: self.queue.clone(), renewal: self.renewal.clone(), timed: self.timed }
     }
 }

@@ -1,16 +1,15 @@
-//! Which fields of a big hash expire next: a binary heap of eight bytes an entry, cleaned lazily.
+//! Which fields of a big hash expire next: a binary heap of eight bytes an entry, cleaned lazily. It lies in chunks, so
+//! that no push ever moves more than one of them, however many fields there are.
 //!
 //! An entry `(deadline, place)` says only: *look at the fields of this place when the deadline has come*. A place is the top
 //! [`PLACE_BITS`] bits of a field's hash. So an entry that nobody needs any more is harmless, and nothing is cancelled.
 //!
-//! # Invariant
-//! For every field with a deadline there is an entry of its place with that deadline or an earlier one: its owner keeps it by
-//! [`Queue::push`].
+//! # Invariants
+//! - No entry is less than its parent; all chunks but the last are full, and none is empty.
+//! - For every field with a deadline there is an entry of its place with that deadline or an earlier one: its owner keeps it by
+//!   [`Queue::push`].
 //!
 //! Used by `hash::fields`. Knows nothing of fields.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use super::DEADLINE_END;
 
@@ -25,24 +24,36 @@ pub fn place(hash: u64) -> u32 {
     (hash >> (u64::BITS - PLACE_BITS)) as u32
 }
 
+/// Entries of a chunk: 8 KiB.
+const CHUNK: usize = 1024;
+
 /// The heap, earliest deadline first.
 #[derive(Clone, Debug, Default)]
-pub struct Queue(BinaryHeap<Reverse<u64>>);
+pub struct Queue {
+    chunks: Vec<Vec<u64>>,
+}
 
 impl Queue {
-    /// Asks for a place to be looked at when a deadline (Unix ms) has come. O(log n).
+    /// Asks for a place to be looked at when a deadline (Unix ms) has come. O(log n), O(1) as a rule.
     pub fn push(&mut self, deadline_ms: i64, place: u32) {
-        if self.0.len() == self.0.capacity() {
-            // A quarter more, rather than the doubling that vectors choose: these are eight bytes for each field.
-            self.0.reserve_exact((self.0.len() / 4).max(8));
+        let entry = (deadline_ms as u64) << PLACE_BITS | u64::from(place);
+        let mut at = self.len();
+        self.append(entry);
+        while at > 0 {
+            let parent = self.at((at - 1) / 2);
+            if parent <= entry {
+                break;
+            }
+            self.put(at, parent);
+            at = (at - 1) / 2;
         }
-        self.0.push(Reverse((deadline_ms as u64) << PLACE_BITS | u64::from(place)));
+        self.put(at, entry);
     }
 
     /// The earliest deadline, in Unix milliseconds. O(1).
     #[inline]
     pub fn next_ms(&self) -> Option<i64> {
-        self.0.peek().map(|Reverse(entry)| (entry >> PLACE_BITS) as i64)
+        Some((self.chunks.first()?.first()? >> PLACE_BITS) as i64)
     }
 
     /// The place to be looked at first, if its deadline has come. O(log n).
@@ -50,7 +61,69 @@ impl Queue {
         if self.next_ms()? > now_ms {
             return None;
         }
-        self.0.pop().map(|Reverse(entry)| (entry & ((1 << PLACE_BITS) - 1)) as u32)
+        let (first, last) = (self.at(0), self.take_last()?);
+        let len = self.len();
+        if len > 0 {
+            self.sift_down(last, len);
+        }
+        Some((first & ((1 << PLACE_BITS) - 1)) as u32)
+    }
+
+    /// Puts an entry in the place of the first, and what is below in order again.
+    fn sift_down(&mut self, entry: u64, len: usize) {
+        let mut at = 0;
+        loop {
+            let mut child = 2 * at + 1;
+            if child >= len {
+                break;
+            }
+            if child + 1 < len && self.at(child + 1) < self.at(child) {
+                child += 1;
+            }
+            let least = self.at(child);
+            if entry <= least {
+                break;
+            }
+            self.put(at, least);
+            at = child;
+        }
+        self.put(at, entry);
+    }
+
+    #[inline]
+    fn at(&self, index: usize) -> u64 {
+        self.chunks[index / CHUNK][index % CHUNK]
+    }
+
+    #[inline]
+    fn put(&mut self, index: usize, entry: u64) {
+        self.chunks[index / CHUNK][index % CHUNK] = entry;
+    }
+
+    fn append(&mut self, entry: u64) {
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => {
+                if chunk.len() == chunk.capacity() {
+                    // A quarter more, rather than the doubling that vectors choose: these are eight bytes for each field.
+                    chunk.reserve_exact((chunk.len() / 4).max(8).min(CHUNK - chunk.len()));
+                }
+                chunk.push(entry);
+            }
+            last => {
+                let mut chunk = Vec::with_capacity(if last.is_some() { CHUNK } else { 8 });
+                chunk.push(entry);
+                self.chunks.push(chunk);
+            }
+        }
+    }
+
+    fn take_last(&mut self) -> Option<u64> {
+        let chunk = self.chunks.last_mut()?;
+        let entry = chunk.pop();
+        if chunk.is_empty() {
+            self.chunks.pop();
+        }
+        entry
     }
 
     /// Forgets everything and frees the memory.
@@ -58,13 +131,51 @@ impl Queue {
         *self = Queue::default();
     }
 
-    /// Number of entries.
+    /// Number of entries. O(1).
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 
-    /// Bytes on the heap.
+    /// Bytes on the heap. O(1).
     pub fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<u64>()
+        let entries = self.chunks.first().map_or(0, Vec::capacity) + self.blocks().saturating_sub(1) * CHUNK;
+        self.chunks.capacity() * size_of::<Vec<u64>>() + entries * size_of::<u64>()
+    }
+
+    /// Chunks.
+    pub fn blocks(&self) -> usize {
+        self.chunks.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+
+    use super::*;
+    use crate::base::prng::Prng;
+
+    #[test]
+    fn entries_come_out_as_from_the_standard_heap() {
+        let mut prng = Prng::seeded(5);
+        let (mut queue, mut twin) = (Queue::default(), BinaryHeap::new());
+        for phase in 0..6 {
+            for _ in 0..3 * CHUNK {
+                if prng.chance(if phase % 2 == 0 { 4 } else { 1 }, 5) {
+                    let (deadline_ms, place) = (prng.below(5000) as i64, prng.below(1 << PLACE_BITS) as u32);
+                    queue.push(deadline_ms, place);
+                    twin.push(Reverse((deadline_ms, place)));
+                } else {
+                    let now_ms = prng.below(6000) as i64;
+                    let due = twin.peek().is_some_and(|Reverse((deadline_ms, _))| *deadline_ms <= now_ms);
+                    let expected = if due { twin.pop().map(|Reverse((_, place))| place) } else { None };
+                    assert_eq!(queue.pop_due(now_ms), expected);
+                }
+                assert_eq!(queue.len(), twin.len());
+                assert_eq!(queue.next_ms(), twin.peek().map(|Reverse((deadline_ms, _))| *deadline_ms));
+                assert_eq!(queue.blocks(), twin.len().div_ceil(CHUNK));
+            }
+        }
     }
 }

@@ -201,3 +201,33 @@ fn the_queue_is_cleaned_of_what_nobody_needs() {
     assert!(fields.heap_bytes() < 1000 * 64, "{}", fields.heap_bytes());
     fields.check();
 }
+
+#[test]
+fn deadlines_change_fields_leave_and_the_table_grows_while_the_queue_is_renewed() {
+    let mut prng = Prng::seeded(23);
+    let mut twin = Twin::new(0);
+    for n in 0..3000u64 {
+        twin.set(format!("{n}").as_bytes(), b"v", false);
+        twin.set_deadline(format!("{n}").as_bytes(), Some(twin.now_ms + 5_000 + n as i64));
+    }
+    let (mut renewed, mut was_renewing) = (0, false);
+    for step in 0..40_000u64 {
+        let name = format!("{}", prng.below(3000 + step / 10)).into_bytes();
+        match prng.below(40) {
+            0..=18 => twin.set(&name, b"w", false),
+            19..=37 => twin.set_deadline(&name, Some(twin.now_ms + prng.below(20_000) as i64)),
+            38 => twin.remove(&name),
+            _ => {
+                twin.now_ms += 10;
+                twin.expire();
+            }
+        }
+        let Hash::Fields(fields) = &twin.hash else { panic!("a table") };
+        renewed += usize::from(was_renewing && !fields.is_renewing());
+        was_renewing = fields.is_renewing();
+        if step % 1000 == 0 || (was_renewing && step % 50 == 0) {
+            twin.check();
+        }
+    }
+    assert!(renewed > 1, "{renewed}");
+}

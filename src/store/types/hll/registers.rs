@@ -1,6 +1,7 @@
 //! The registers themselves: packed six bits each, or a byte each; and what they say about the number of elements.
 
 use super::sparse::{self, Run};
+use super::wide;
 use super::{Corrupt, Encoding, Hll, REGISTERS, VALUE_MAX};
 
 /// How many values six bits have. A hash gives none above 51, but a client may have written them.
@@ -98,7 +99,9 @@ impl Registers {
     pub fn merge(&mut self, hll: Hll<'_>) -> Result<(), Corrupt> {
         match hll.encoding {
             Encoding::Dense => {
-                self.merge_dense(hll.body());
+                if !wide::merge(self.0.as_flattened_mut(), hll.body()) {
+                    self.merge_dense(hll.body());
+                }
                 Ok(())
             }
             Encoding::Sparse => {
@@ -121,6 +124,12 @@ impl Registers {
 
     /// Writes them packed. O(registers).
     pub fn pack(&self, packed: &mut [u8]) {
+        if !wide::pack(self.0.as_flattened(), packed) {
+            self.pack_dense(packed);
+        }
+    }
+
+    fn pack_dense(&self, packed: &mut [u8]) {
         let (groups, _) = packed.as_chunks_mut::<GROUP_BYTES>();
         for (packed, unpacked) in groups.iter_mut().zip(&self.0) {
             *packed = pack_group(unpacked);
@@ -188,6 +197,39 @@ fn tau(mut x: f64) -> f64 {
         z -= (1.0 - x) * (1.0 - x) * y;
         if z == before {
             return z / 3.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::prng::Prng;
+
+    #[test]
+    fn wide_registers_are_those_of_the_narrow_twin() {
+        let mut prng = Prng::seeded(3);
+        for round in 0..20 {
+            let mut packed = vec![0_u8; REGISTERS / GROUP * GROUP_BYTES];
+            packed.iter_mut().for_each(|byte| *byte = if round == 0 { 0xff } else { prng.below(256) as u8 });
+            let [mut wide, mut narrow] = [Registers::default(), Registers::default()];
+            for registers in [&mut wide, &mut narrow] {
+                for (register, value) in registers.0.as_flattened_mut().iter_mut().enumerate() {
+                    *value = (register * (round + 1) % VALUES) as u8;
+                }
+            }
+            let expected: Vec<u8> =
+                narrow.iter().enumerate().map(|(register, value)| value.max(get(&packed, register))).collect();
+            narrow.merge_dense(&packed);
+            assert_eq!(narrow.0.as_flattened(), expected);
+            if !wide::merge(wide.0.as_flattened_mut(), &packed) {
+                return;
+            }
+            assert_eq!(wide.0, narrow.0);
+            let [mut by_wide, mut by_narrow] = [packed.clone(), packed];
+            assert!(wide::pack(wide.0.as_flattened(), &mut by_wide));
+            narrow.pack_dense(&mut by_narrow);
+            assert_eq!(by_wide, by_narrow);
         }
     }
 }

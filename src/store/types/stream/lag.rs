@@ -53,7 +53,10 @@ impl Stream {
     /// What a group's counter becomes when the entry of this id, the next it has not been given, is given to it.
     pub(super) fn entries_read_at(&self, group: &Group, id: StreamId) -> Option<u64> {
         match group.entries_read {
-            Some(read) if group.last_id >= self.0.first_id && !self.may_lack_after(group.last_id) => Some(read + 1),
+            Some(read) if group.last_id >= self.0.first_id && !self.may_lack_after(group.last_id) => {
+                // Counters from a payload may be anything; all ones mean unknown there.
+                Some(read.wrapping_add(1)).filter(|&read| read != u64::MAX)
+            }
             read if self.0.entries_added == 0 => read,
             _ => self.entries_up_to(id),
         }

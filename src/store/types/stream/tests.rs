@@ -396,3 +396,15 @@ fn damaged_nodes_never_panic() {
         }
     }
 }
+
+#[test]
+fn counters_that_a_payload_brought_to_their_end_go_on_as_in_redis() {
+    let mut stream = small(&[(1, 0, &["f", "v"]), (2, 0, &["f", "v"])], UNLIMITED);
+    stream.set_last_id(StreamId::new(2, 0), Some(u64::MAX), None);
+    stream.add_group(b"g", Group::new(StreamId::new(1, 0), Some(u64::MAX - 1)));
+    let read = |stream: &Stream| stream.groups().next().and_then(|(_, group)| group.entries_read);
+    stream.advance(b"g", StreamId::new(2, 0));
+    assert_eq!(read(&stream), None, "all ones mean that the count is unknown");
+    stream.append(StreamId::new(3, 0), [b"f" as &[u8], b"v"].into_iter(), UNLIMITED);
+    assert_eq!(stream.entries_added(), 0);
+}

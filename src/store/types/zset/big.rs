@@ -16,7 +16,7 @@ use super::iter::Ranked;
 use super::tree::{Entry, Handle, Tree};
 use crate::store::blob::{Blob, KeyOf, Keyed, LentBlob};
 use crate::store::hash::KeyHasher;
-use crate::store::members::Members;
+use crate::store::members::{BATCH, Members};
 use crate::store::pack::Item;
 use crate::store::table::Entry as _;
 
@@ -36,8 +36,9 @@ impl KeyOf for Scored {
     }
 }
 
+/// The score in a block.
 #[inline]
-fn score_of(block: &[u8]) -> f64 {
+pub(super) fn score_of(block: &[u8]) -> f64 {
     block.first_chunk().map_or(0.0, |bytes| f64::from_ne_bytes(*bytes))
 }
 
@@ -56,7 +57,7 @@ pub(super) struct Big {
 }
 
 /// A new block, and the tree's entry for it.
-fn member(bytes: &[u8], score: f64) -> (Keyed<Scored>, Entry<LentBlob>) {
+pub(super) fn member(bytes: &[u8], score: f64) -> (Keyed<Scored>, Entry<LentBlob>) {
     let block = Blob::concat(&[&score.to_ne_bytes(), bytes]);
     // SAFETY: blocks are freed only after their entries have left the tree, and changed only by `write_score`, during
     // which nothing is read from the tree.
@@ -65,7 +66,7 @@ fn member(bytes: &[u8], score: f64) -> (Keyed<Scored>, Entry<LentBlob>) {
 }
 
 /// Writes another score into a member's block.
-fn write_score(block: &mut Blob, score: f64) {
+pub(super) fn write_score(block: &mut Blob, score: f64) {
     block[..SCORE_BYTES].copy_from_slice(&score.to_ne_bytes());
 }
 
@@ -85,6 +86,18 @@ impl Big {
             entry
         }));
         Big { members, tree }
+    }
+
+    /// Members, and the tree of them all.
+    pub fn from_parts(members: Members<Keyed<Scored>>, tree: Tree<LentBlob>) -> Big {
+        debug_assert_eq!(members.len(), tree.len());
+        Big { members, tree }
+    }
+
+    /// The members by their bytes.
+    #[inline]
+    pub fn members(&self) -> &Members<Keyed<Scored>> {
+        &self.members
     }
 
     /// The members in order.
@@ -144,13 +157,27 @@ impl Big {
 
     /// Takes the members of a range of ranks out. O(log N) for each leaf and O(1) for each member.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) {
-        let members = &mut self.members;
-        self.tree.drain(ranks, |entry| _ = members.remove(entry.member.bytes()));
+        let Big { members, tree } = self;
+        let mut batch = Vec::with_capacity(BATCH);
+        tree.drain(ranks, |entry| {
+            entry.member.prefetch();
+            batch.push(entry.member);
+            if batch.len() == BATCH {
+                members.remove_batch(batch.iter().map(Handle::bytes));
+                batch.clear();
+            }
+        });
+        members.remove_batch(batch.iter().map(Handle::bytes));
     }
 
     /// Walks part of the members: see [`Members::scan`].
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(&[u8], f64)) -> u64 {
         self.members.scan(cursor, |member| visit(member.key(), score_of(member.blob())))
+    }
+
+    /// Calls `visit` for every member, in no order. O(N).
+    pub fn for_each(&self, mut visit: impl FnMut(&[u8], f64)) {
+        self.members.for_each(|member| visit(member.key(), score_of(member.blob())));
     }
 
     /// Bytes on the heap, the blocks' estimated from a few. O(1).

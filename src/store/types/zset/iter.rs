@@ -9,6 +9,9 @@ use super::{Repr, ZSet};
 use crate::store::blob::LentBlob;
 use crate::store::pack::Item;
 
+/// Members of a leaf whose bytes are under way to the cache.
+const AHEAD: usize = 8;
+
 /// The members and scores of a range of ranks of a sorted set, from either end.
 #[derive(Clone, Debug)]
 pub struct Iter<'z>(Source<'z>);
@@ -77,9 +80,9 @@ pub(super) struct Ranked<'t> {
     tree: &'t Tree<LentBlob>,
     /// What is still to come.
     ranks: Range<usize>,
-    /// Entries of one leaf from `ranks.start` on, perhaps beyond `ranks.end`.
+    /// Entries of one leaf from `ranks.start` on, perhaps some that have been given out from the back.
     front: &'t [Entry<LentBlob>],
-    /// Entries of one leaf up to `ranks.end`, perhaps from before `ranks.start`.
+    /// Entries of one leaf up to `ranks.end`, perhaps some that have been given out from the front.
     back: &'t [Entry<LentBlob>],
 }
 
@@ -104,7 +107,11 @@ impl<'t> Iterator for Ranked<'t> {
         }
         if self.front.is_empty() {
             let (entries, at) = self.tree.leaf(self.ranks.start)?;
-            self.front = &entries[at..];
+            self.front = &entries[at..entries.len().min(at + self.ranks.len())];
+            self.front.iter().take(AHEAD).for_each(|entry| entry.member.prefetch());
+        }
+        if let Some(entry) = self.front.get(AHEAD) {
+            entry.member.prefetch();
         }
         let (entry, rest) = self.front.split_first()?;
         self.front = rest;
@@ -121,7 +128,11 @@ impl DoubleEndedIterator for Ranked<'_> {
         }
         if self.back.is_empty() {
             let (entries, at) = self.tree.leaf(self.ranks.end - 1)?;
-            self.back = &entries[..=at];
+            self.back = &entries[(at + 1).saturating_sub(self.ranks.len())..=at];
+            self.back.iter().rev().take(AHEAD).for_each(|entry| entry.member.prefetch());
+        }
+        if let Some(entry) = self.back.len().checked_sub(AHEAD + 1).and_then(|at| self.back.get(at)) {
+            entry.member.prefetch();
         }
         let (entry, rest) = self.back.split_last()?;
         self.back = rest;

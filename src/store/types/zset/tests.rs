@@ -232,3 +232,38 @@ fn a_raw_pointer_is_taken_back() {
         assert_eq!((zset.len(), zset.encoding()), (n as usize + 1, encoding));
     }
 }
+
+#[test]
+fn members_gathered_in_any_order_become_the_sorted_set_of_their_twin() {
+    let mut prng = Prng::seeded(71);
+    for (members, entries, value) in [(1u64, 8, 64), (8, 8, 64), (9, 8, 64), (8, 8, 1), (3000, 128, 64)] {
+        let limits = limits(entries, value);
+        let (mut gathering, mut twin) = (Gathering::new(limits.hasher), Twin::default());
+        for step in 0..3 * members {
+            let member = format!("m{}", step % members).into_bytes();
+            let score = prng.below(50) as f64 - 25.0;
+            match twin.0.get_mut(&member) {
+                None if prng.chance(1, 2) => {
+                    gathering.push(&member, score);
+                    twin.0.insert(member, score);
+                }
+                None => {
+                    gathering.merge(&member, score, |_, _| panic!("the member is new"));
+                    twin.0.insert(member, score);
+                }
+                Some(known) => {
+                    gathering.merge(&member, score, |old, new| old + 2.0 * new);
+                    *known += 2.0 * score;
+                }
+            }
+        }
+        gathering.sort();
+        assert_eq!(listed(gathering.iter()), twin.sorted());
+        let zset = gathering.into_zset(&limits);
+        assert_eq!(zset.as_pack().is_some(), members <= entries as u64 && value > 1);
+        let mut shown = BTreeMap::new();
+        zset.for_each(|item, score| assert!(shown.insert(item.to_vec(), score).is_none()));
+        assert_eq!(shown, twin.0);
+        agree(&zset, &twin, &mut prng);
+    }
+}
