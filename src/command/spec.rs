@@ -110,6 +110,8 @@ impl Flags {
     pub const MAY_REPLICATE: Flags = Flags(1 << 15);
     /// Runs at once where MULTI queues commands. COMMAND does not list this bit.
     pub const UNQUEUED: Flags = Flags(1 << 24);
+    /// As quick as those flagged as fast, though Redis does not flag it. COMMAND does not list this bit.
+    pub const BRIEF: Flags = Flags(1 << 25);
     /// Allowed to RESP2 clients that have subscribed to something. COMMAND does not list this bit.
     pub const SUBSCRIBED: Flags = Flags(1 << 22);
 }

@@ -14,7 +14,7 @@ pub(super) mod range;
 mod set;
 
 use super::keyfind;
-use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -37,6 +37,7 @@ pub const ROWS: &[Spec] = &[
     ),
     Spec::write("SET", -3, set::set)
         .denyoom()
+        .flags(Flags::BRIEF)
         .keys(&[KeySpec::one(READ_UPDATE.with(Access::VARIABLE), 1)
             .notes("RW and ACCESS due to the optional `GET` argument")])
         .find_keys(keyfind::set)

@@ -93,8 +93,9 @@ pub(super) fn count_queued(server: &mut Server, client: usize, command: &'static
     tally(server, client, command, took_ns);
 }
 
+/// Counts a command that took so long.
 #[inline]
-fn tally(server: &mut Server, client: usize, command: &'static Command, took_ns: u64) {
+pub(super) fn tally(server: &mut Server, client: usize, command: &'static Command, took_ns: u64) {
     server.sessions[client].commands += 1;
     server.stats.commands += 1;
     let counts = &mut server.stats.by_command[command.id];

@@ -42,12 +42,15 @@ pub struct Line<'a> {
     pub named: Option<&'static Command>,
     /// The hash of the first key, if it was computed.
     pub hash: Option<u64>,
+    /// The clock need not be read after it: what follows is the same command again, and their sum is all that is counted.
+    pub timed_with_next: bool,
 }
 
 /// Runs one command for a client. The reply is appended to `out`.
 ///
 /// `started_ns` is the monotonic time at which the command began, and is moved to the time at which it ended, so that
-/// consecutive commands share one clock reading.
+/// consecutive commands share one clock reading. It stays where it is for a line that is timed with the next.
+#[inline]
 pub fn execute(
     server: &mut Server,
     client: usize,
@@ -56,7 +59,7 @@ pub fn execute(
     now: Now,
     started_ns: &mut u64,
 ) -> Ran {
-    let Line { args, named, hash } = line;
+    let Line { args, named, hash, timed_with_next } = line;
     let command = match command::resolve::resolve(named, args) {
         Ok(command) => command,
         Err(_) if is_of_another_protocol(args.at(0)) => {
@@ -87,10 +90,13 @@ pub fn execute(
         return Ran::Now(Next::Done);
     }
     let next = run(server, client, command, args, hash, out, now, *started_ns);
-    if next != Next::Block {
+    let unsettled = server.is_unsettled();
+    if timed_with_next && !unsettled && next == Next::Done {
+        call::tally(server, client, command, 0);
+    } else if next != Next::Block {
         call::count(server, client, command, started_ns);
     }
-    if server.is_unsettled() {
+    if unsettled {
         settle_for(server, client, out, now, started_ns);
     }
     Ran::Now(next)

@@ -40,7 +40,8 @@ impl Bench {
         assert!(!self.waits(client), "client {client} waits and cannot send {line}");
         let args = OwnedArgs::new(line.split(' ').map(str::as_bytes));
         let (mut out, now, mut started_ns) = (Out::default(), self.clock.now(), self.clock.mono_ns());
-        let line = Line { args: args.as_args(), named: command::lookup(args.as_args().at(0)), hash: None };
+        let named = command::lookup(args.as_args().at(0));
+        let line = Line { args: args.as_args(), named, hash: None, timed_with_next: false };
         if execute(&mut self.server, client, line, &mut out, now, &mut started_ns) == Ran::Held {
             return String::from("held");
         }

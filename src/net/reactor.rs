@@ -413,14 +413,11 @@ impl Reactor {
 
     /// Runs the gathered commands, connection by connection in the order they came.
     fn run_gathered(&mut self, now: Now, time_ns: &mut u64) {
-        let db = |index: usize| &self.server.dbs[self.server.sessions[index].db];
         if self.gathered.commands.len() > 1 {
             for segment in &self.segments {
+                let db = &self.server.dbs[self.server.sessions[segment.index].db];
                 let commands = &self.gathered.commands[segment.commands.clone()];
-                commands
-                    .iter()
-                    .filter_map(|command| command.hash)
-                    .for_each(|hash| db(segment.index).prefetch_entry(hash));
+                commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
             }
             for segment in &self.segments {
                 let (commands, bytes) = (segment.commands.clone(), segment.source.bytes(&self.scratch));
@@ -477,6 +474,7 @@ impl Reactor {
         }
     }
 
+    #[cold]
     fn deliver_posts(&mut self) {
         let mut outbox = std::mem::take(&mut self.server.outbox);
         let limits = self.server.config.client_output_buffer_limit;
@@ -513,7 +511,15 @@ impl Reactor {
     }
 
     /// Lets clients go on that waited for keys and have been served.
+    #[inline]
     fn resume(&mut self) {
+        if !self.server.resumed.is_empty() {
+            self.requeue_resumed();
+        }
+    }
+
+    #[cold]
+    fn requeue_resumed(&mut self) {
         for client in std::mem::take(&mut self.server.resumed) {
             if self.conns.get(client.index).is_some_and(|conn| conn.id == client.id) {
                 self.requeue(client.index);

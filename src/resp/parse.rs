@@ -111,23 +111,20 @@ impl Parser {
                 Some(_) => return inline(bytes),
             },
         };
+        let max = limits.bulk_bytes_max.min(i64::from(u32::MAX));
         while left > 0 {
             let len = match bulk {
                 Some(len) => len,
                 None => {
-                    let max = limits.bulk_bytes_max.min(i64::from(u32::MAX));
                     let quick = quick_number(bytes, at + 1).filter(|&(len, _)| bytes[at] == b'$' && len <= max);
                     let found = match quick {
-                        None => number_line(bytes, at, max, ProtocolError::InvalidLength)?,
+                        None => length_line(bytes, at, max, limits)?,
                         found => found,
                     };
                     let Some((len, next)) = found else {
                         self.state = State::Args { at, left, bulk };
                         return Ok(Parsed::Incomplete(0));
                     };
-                    if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated {
-                        return Err(ProtocolError::UnauthenticatedLength);
-                    }
                     at = next;
                     len as u32
                 }
@@ -146,6 +143,18 @@ impl Parser {
         }
         self.state = State::Start;
         Ok(Parsed::Command(at))
+    }
+}
+
+/// The length in the line that starts at `at`, the thorough way.
+#[inline(never)]
+fn length_line(bytes: &[u8], at: usize, max: i64, limits: Limits) -> Result<Option<(i64, usize)>, ProtocolError> {
+    let found = number_line(bytes, at, max, ProtocolError::InvalidLength)?;
+    match found {
+        Some((len, _)) if len > UNAUTHENTICATED_BULK_MAX && !limits.authenticated => {
+            Err(ProtocolError::UnauthenticatedLength)
+        }
+        found => Ok(found),
     }
 }
 

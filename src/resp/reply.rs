@@ -63,8 +63,13 @@ impl<'o> Reply<'o> {
         self.out
     }
 
+    #[inline]
     fn header(&mut self, kind: u8, n: i64) {
         let tail = &mut self.out.tail;
+        if let 0..10 = n {
+            // One write of a fixed length: most lengths and most integers have one digit.
+            return tail.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']);
+        }
         tail.push(kind);
         num::write_i64(tail, n);
         tail.extend_from_slice(b"\r\n");

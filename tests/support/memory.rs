@@ -54,7 +54,8 @@ impl Memory {
     pub fn raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let owned = OwnedArgs::new(args.iter().copied());
         let (mut out, now, mut started_ns) = (Out::default(), self.clock.now(), self.clock.mono_ns());
-        let line = Line { args: owned.as_args(), named: command::lookup(args[0]), hash: None };
+        let named = command::lookup(args[0]);
+        let line = Line { args: owned.as_args(), named, hash: None, timed_with_next: false };
         match execute(&mut self.server, self.client, line, &mut out, now, &mut started_ns) {
             Ran::Now(next) => self.next = next,
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
