@@ -414,9 +414,9 @@ impl Reactor {
     /// Runs the gathered commands, connection by connection in the order they came.
     fn run_gathered(&mut self, now: Now, time_ns: &mut u64) {
         if self.gathered.commands.len() > 1 {
+            let db = |index: usize| &self.server.dbs[self.server.sessions[index].db];
             for segment in &self.segments {
-                let db = &self.server.dbs[self.server.sessions[segment.index].db];
-                let commands = &self.gathered.commands[segment.commands.clone()];
+                let (db, commands) = (db(segment.index), &self.gathered.commands[segment.commands.clone()]);
                 commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
             }
             for segment in &self.segments {
