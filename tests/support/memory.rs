@@ -120,7 +120,7 @@ impl Memory {
         loop {
             let more = self.server.go_on_with_queries();
             settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
-            if !more && !self.server.is_unsettled() {
+            if !more && !self.server.reactive.has_touched() {
                 break;
             }
         }
