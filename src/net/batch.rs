@@ -251,3 +251,20 @@ pub(super) fn run_batch(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_quick_commands_are_timed_with_the_next_and_only_if_it_is_the_same() {
+        let mut batch = Batch::default();
+        for name in ["GET", "get", "SET", "SET", "LRANGE", "LRANGE", "nonsense", "nonsense", "GET"] {
+            let command = command::lookup(name.as_bytes());
+            let (spans, hash, inline) = (0..0, None, None);
+            batch.push(Parse { start: 0, end: 0, spans, command, hash, inline, timed_with_next: false });
+        }
+        let together: Vec<bool> = batch.commands.iter().map(|parse| parse.timed_with_next).collect();
+        assert_eq!(together, [true, false, true, false, false, false, false, false, false]);
+    }
+}
