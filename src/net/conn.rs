@@ -5,7 +5,7 @@
 //! a partial command is kept; an output buffer goes back to the loop's pool when it has been sent.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -14,6 +14,7 @@ use mio::{Interest, Registry, Token};
 use crate::resp::args::Span;
 use crate::resp::out::Out;
 use crate::resp::parse::Parser;
+use crate::sys::socket;
 
 /// Bytes of a partial command that are moved before what follows them.
 const KEPT_MOVED_MAX: usize = 16 * 1024;
@@ -35,20 +36,16 @@ pub enum Stream {
 }
 
 impl Read for Stream {
+    #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buf),
-            Stream::Unix(stream) => stream.read(buf),
-        }
+        socket::receive(self.as_fd(), buf)
     }
 }
 
 impl Write for Stream {
+    #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.write(buf),
-            Stream::Unix(stream) => stream.write(buf),
-        }
+        socket::send(self.as_fd(), buf)
     }
 
     fn write_vectored(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
@@ -63,6 +60,16 @@ impl Write for Stream {
     }
 }
 
+impl AsFd for Stream {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
 impl Stream {
     fn source(&mut self) -> &mut dyn Source {
         match self {
@@ -73,10 +80,7 @@ impl Stream {
 
     /// The descriptor.
     pub fn fd(&self) -> RawFd {
-        match self {
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-            Stream::Unix(stream) => stream.as_raw_fd(),
-        }
+        self.as_fd().as_raw_fd()
     }
 }
 

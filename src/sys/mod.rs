@@ -1,5 +1,6 @@
 //! The operating system, and the only foreign function calls of the crate: signals, service-manager notification,
-//! resource limits and facts about the machine, the allocator's own counters, and one helper thread.
+//! resource limits and facts about the machine, the allocator's own counters, bare reads and writes of sockets, and one helper
+//! thread.
 //!
 //! Everything here is mechanism. Nothing in this layer knows of keys, clients, commands or configuration; callers pass
 //! plain values in and get plain values (or text to log) back. Start-up (`main`, `engine`) is the usual caller, the
@@ -13,6 +14,7 @@ pub mod listen;
 pub mod log;
 pub mod notify;
 pub mod signal;
+pub mod socket;
 
 /// The operating system's words for an error, without the number that the standard library appends.
 pub fn error_text(error: &std::io::Error) -> String {
