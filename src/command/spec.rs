@@ -265,6 +265,7 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// Index of the first key if it stands at a fixed place, else 0. Only [`Spec::keys`] sets it.
     first_key: usize,
+    /// See [`Spec::member`]; else 0.
     member: usize,
     /// Finds the keys where the specifications do not.
     pub find_keys: Option<FindKeys>,

@@ -21,8 +21,10 @@ use super::conn::Conn;
 /// Commands parsed together, so that their keys' cache lines load while the earlier ones run. Enough to cover the
 /// memory's latency, few enough to stay in the first-level cache.
 pub(super) const BATCH_MAX: usize = 32;
-/// Commands of which a batch runs in no time, whatever their keys hold.
+/// Commands of which a batch runs in no time, whatever their keys hold, as long as they have few arguments.
 const QUICK: Flags = Flags::FAST.with(Flags::BRIEF);
+/// Arguments of a quick command: each may be a member to look up.
+const QUICK_ARGS_MAX: usize = 8;
 /// Once a turn has worked this long, each client runs one command at most: reached only by slow commands.
 const SLOW_TURN_NS: u64 = 2_000_000;
 /// Arguments whose room is kept for the next batch: 128 KiB.
@@ -76,7 +78,7 @@ impl Batch {
     #[inline]
     fn push(&mut self, parse: Parse) {
         if let Some(last) = self.commands.last_mut() {
-            let both = last.command.zip(parse.command);
+            let both = last.command.zip(parse.command).filter(|_| last.spans.len() <= QUICK_ARGS_MAX);
             last.timed_with_next = both.is_some_and(|(a, b)| std::ptr::eq(a, b) && a.spec.flags.has(QUICK));
         }
         self.commands.push(parse);
@@ -175,8 +177,12 @@ pub(super) fn parse_batch(
                 let command = command::lookup(args.at(0));
                 let key = command.and_then(|command| command.spec.first_key(args));
                 let hash = key.map(|key| db.prefetch_bucket(key));
-                hash.inspect(|hash| server.reactive.prefetch(*hash));
-                batch.looks_up |= command.is_some_and(|command| command.spec.looks_up());
+                if let (Some(hash), Some(command)) = (hash, command) {
+                    batch.looks_up |= command.spec.looks_up();
+                    if command.spec.flags.has(Flags::WRITE) {
+                        server.reactive.prefetch(hash);
+                    }
+                }
                 first_span = spans.end;
                 let end = at + taken;
                 batch.push(Parse { start: at, end, spans, command, hash, inline: None, timed_with_next: false });
@@ -257,14 +263,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_quick_commands_are_timed_with_the_next_and_only_if_it_is_the_same() {
+    fn only_quick_commands_with_few_arguments_are_timed_with_the_next_and_only_if_it_is_the_same() {
         let mut batch = Batch::default();
         for name in ["GET", "get", "SET", "SET", "LRANGE", "LRANGE", "nonsense", "nonsense", "GET"] {
             let command = command::lookup(name.as_bytes());
-            let (spans, hash, inline) = (0..0, None, None);
+            let (spans, hash, inline) = (0..2, None, None);
+            batch.push(Parse { start: 0, end: 0, spans, command, hash, inline, timed_with_next: false });
+        }
+        for args in [9, 8, 2] {
+            let (spans, command, hash, inline) = (0..args, command::lookup(b"SADD"), None, None);
             batch.push(Parse { start: 0, end: 0, spans, command, hash, inline, timed_with_next: false });
         }
         let together: Vec<bool> = batch.commands.iter().map(|parse| parse.timed_with_next).collect();
-        assert_eq!(together, [true, false, true, false, false, false, false, false, false]);
+        assert_eq!(together, [true, false, true, false, false, false, false, false, false, false, true, false]);
     }
 }

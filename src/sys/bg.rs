@@ -146,4 +146,28 @@ mod tests {
         drop(background);
         assert!(dropped.try_iter().count() >= QUEUE_VALUES_MAX);
     }
+
+    /// Reports whether the thread it was dropped on has descriptors at all, and whether it has a certain one.
+    struct Census(Sender<(bool, bool)>, i32);
+
+    impl Drop for Census {
+        fn drop(&mut self) {
+            let has = |fd: i32| std::fs::symlink_metadata(format!("/proc/thread-self/fd/{fd}")).is_ok();
+            self.0.send((has(1), has(self.1))).expect("the test still listens");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_helper_has_the_standard_descriptors_alone() {
+        use std::os::fd::AsRawFd;
+        let file = std::fs::File::open("/dev/null").expect("a file");
+        let (sender, counted) = channel();
+        drop(Census(sender.clone(), file.as_raw_fd()));
+        assert_eq!(counted.recv(), Ok((true, true)), "here it is open");
+        let mut background = Background::default();
+        background.free(Box::new(Census(sender, file.as_raw_fd())));
+        assert_eq!(counted.recv(), Ok((true, false)));
+        assert!(file.metadata().is_ok(), "and here it still is");
+    }
 }
