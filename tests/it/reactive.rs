@@ -659,6 +659,24 @@ fn databases_that_are_replaced_are_told_of_bit_by_bit() {
     assert_eq!(it.memory.take_sent(it.watcher).matches("EXISTS").count(), KEYS);
 }
 
+#[test]
+fn a_resp2_client_that_has_subscribed_cannot_watch_but_goes_on_being_told() {
+    let mut it = Watched::new();
+    it.watch("GET.WATCH k");
+    it.watch("SUBSCRIBE channel");
+    for (line, name) in [("GET.WATCH j", "get.watch"), ("OBSERVE GET j", "observe")] {
+        let refused = it.watch(line);
+        assert!(refused.starts_with(&format!(r"-ERR Can\'t execute \'{name}\': only")), "{refused}");
+    }
+    assert_eq!(it.write("SET k 1"), frame("GET", 2894570460, &bulk("1")));
+    it.write("PUBLISH channel m");
+    it.watch("UNSUBSCRIBE");
+    assert!(it.watch("OBSERVE GET k").contains(&bulk("1")));
+    it.watch("HELLO 3");
+    it.watch("SUBSCRIBE channel");
+    assert!(it.watch("GET.WATCH k").starts_with("*3"), "RESP3 tells pushes from replies");
+}
+
 /// DiceDB's defects of record, none of which may come back.
 mod regressions {
     use super::*;
