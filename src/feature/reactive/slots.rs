@@ -1,31 +1,78 @@
-//! Numbered things in chunks, so that a million of them grow without moving any, and without a pause.
+//! Numbered things in chunks, so that a million of them come and go without moving any, and without a pause.
+//!
+//! # Invariants
+//! - `open` names every chunk that has room, once.
+//! - A chunk without things has no memory but its own few words.
 
 use std::mem;
 
 /// Things of one chunk.
 const CHUNK: usize = 256;
-/// The end of the list of free places.
-const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 enum Slot<T> {
-    /// The next free place.
+    /// The next free place of the chunk; [`CHUNK`] after the last one.
     Free(u32),
     Used(T),
+}
+
+#[derive(Debug)]
+struct Chunk<T> {
+    /// None as long as there is no thing.
+    slots: Vec<Slot<T>>,
+    used: usize,
+    /// The first free place.
+    free: u32,
+}
+
+impl<T> Chunk<T> {
+    fn new() -> Chunk<T> {
+        Chunk { slots: Vec::new(), used: 0, free: 0 }
+    }
+
+    /// Adds a thing where there is room; its place.
+    fn insert(&mut self, thing: T) -> u32 {
+        if self.slots.is_empty() {
+            self.slots = (1..=CHUNK as u32).map(Slot::Free).collect();
+            self.free = 0;
+        }
+        let at = self.free;
+        if let Slot::Free(next) = mem::replace(&mut self.slots[at as usize], Slot::Used(thing)) {
+            self.free = next;
+        }
+        self.used += 1;
+        at
+    }
+
+    fn remove(&mut self, at: u32) -> Option<T> {
+        let slot = self.slots.get_mut(at as usize).filter(|slot| matches!(slot, Slot::Used(_)))?;
+        let Slot::Used(thing) = mem::replace(slot, Slot::Free(self.free)) else { return None };
+        (self.free, self.used) = (at, self.used - 1);
+        if self.used == 0 {
+            self.slots = Vec::new();
+        }
+        Some(thing)
+    }
 }
 
 /// Things under small numbers, which are used again. All that names one is O(1).
 #[derive(Debug)]
 pub(super) struct Slots<T> {
-    chunks: Vec<Box<[Slot<T>]>>,
-    free: u32,
+    chunks: Vec<Chunk<T>>,
+    /// Chunks with room, the next to be filled last.
+    open: Vec<u32>,
     len: usize,
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Slots<T> {
-        Slots { chunks: Vec::new(), free: NONE, len: 0 }
+        Slots { chunks: Vec::new(), open: Vec::new(), len: 0 }
     }
+}
+
+/// The chunk of a number, and the place in it.
+fn place(id: u32) -> (usize, u32) {
+    (id as usize / CHUNK, id % CHUNK as u32)
 }
 
 impl<T> Slots<T> {
@@ -33,56 +80,57 @@ impl<T> Slots<T> {
         self.len
     }
 
-    fn slot(&mut self, id: u32) -> Option<&mut Slot<T>> {
-        self.chunks.get_mut(id as usize / CHUNK).map(|chunk| &mut chunk[id as usize % CHUNK])
-    }
-
     pub fn get(&self, id: u32) -> Option<&T> {
-        match self.chunks.get(id as usize / CHUNK).map(|chunk| &chunk[id as usize % CHUNK]) {
-            Some(Slot::Used(thing)) => Some(thing),
-            Some(Slot::Free(_)) | None => None,
+        let (chunk, at) = place(id);
+        match self.chunks.get(chunk)?.slots.get(at as usize)? {
+            Slot::Used(thing) => Some(thing),
+            Slot::Free(_) => None,
         }
     }
 
     pub fn get_mut(&mut self, id: u32) -> Option<&mut T> {
-        match self.slot(id) {
-            Some(Slot::Used(thing)) => Some(thing),
-            Some(Slot::Free(_)) | None => None,
+        let (chunk, at) = place(id);
+        match self.chunks.get_mut(chunk)?.slots.get_mut(at as usize)? {
+            Slot::Used(thing) => Some(thing),
+            Slot::Free(_) => None,
         }
     }
 
     /// Adds a thing; its number.
     pub fn insert(&mut self, thing: T) -> u32 {
-        if self.free == NONE {
-            let first = (self.chunks.len() * CHUNK) as u32;
-            let next = |at: usize| if at + 1 < CHUNK { first + at as u32 + 1 } else { NONE };
-            self.chunks.push((0..CHUNK).map(|at| Slot::Free(next(at))).collect());
-            self.free = first;
-        }
-        let id = self.free;
-        let slot = self.slot(id).expect("what is in the list of free places exists");
-        if let Slot::Free(next) = mem::replace(slot, Slot::Used(thing)) {
-            self.free = next;
+        let number = self.open.last().copied().unwrap_or_else(|| {
+            self.chunks.push(Chunk::new());
+            self.open.push(self.chunks.len() as u32 - 1);
+            self.chunks.len() as u32 - 1
+        });
+        let chunk = &mut self.chunks[number as usize];
+        let at = chunk.insert(thing);
+        if chunk.used == CHUNK {
+            self.open.pop();
         }
         self.len += 1;
-        id
+        number * CHUNK as u32 + at
     }
 
-    /// Takes a thing out, if there is one of this number. With the last one goes the memory.
+    /// Takes a thing out, if there is one of this number.
     pub fn remove(&mut self, id: u32) -> Option<T> {
-        let free = self.free;
-        let slot = self.slot(id).filter(|slot| matches!(slot, Slot::Used(_)))?;
-        let Slot::Used(thing) = mem::replace(slot, Slot::Free(free)) else { return None };
-        (self.free, self.len) = (id, self.len - 1);
-        if self.len == 0 {
-            *self = Slots::default();
+        let (number, at) = place(id);
+        let chunk = self.chunks.get_mut(number)?;
+        let was_full = chunk.used == CHUNK;
+        let thing = chunk.remove(at)?;
+        if was_full {
+            self.open.push(number as u32);
         }
+        self.len -= 1;
         Some(thing)
     }
 
     /// All things with their numbers, in the order of these.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.chunks.iter().flatten().zip(0..).filter_map(|(slot, id)| match slot {
+        let slots = self.chunks.iter().zip(0u32..).flat_map(|(chunk, number)| {
+            chunk.slots.iter().zip(0u32..).map(move |(slot, at)| (number * CHUNK as u32 + at, slot))
+        });
+        slots.filter_map(|(id, slot)| match slot {
             Slot::Used(thing) => Some((id, thing)),
             Slot::Free(_) => None,
         })
@@ -115,6 +163,9 @@ mod tests {
                 }
                 assert_eq!(slots.len(), twin.len());
             }
+            let open: usize = slots.chunks.iter().filter(|chunk| chunk.used < CHUNK).count();
+            assert_eq!(slots.open.len(), open, "seed {seed}");
+            assert!(slots.chunks.iter().all(|chunk| chunk.slots.is_empty() == (chunk.used == 0)));
             assert!(slots.iter().eq(twin.iter().map(|(id, thing)| (*id, thing))), "seed {seed}");
         }
     }
