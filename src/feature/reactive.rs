@@ -10,6 +10,7 @@
 //! same however many clients watch it: some 100 bytes with the place of its key, and its line. A client's watch of it takes
 //! some ten bytes, with the client's place among the watchers about twenty.
 
+mod filter;
 mod history;
 mod ids;
 mod index;

@@ -4,22 +4,18 @@
 //! keys of queries that name several, are crowds of their own.
 //!
 //! # Costs
-//! A key of no query is told from the others by one word of a filter, in some 98 of 100 cases: a Bloom filter whose bits for one
-//! key lie in one word (Putze, Sanders and Singler, "Cache-, hash- and space-efficient Bloom filters", 2007). The caller
-//! hashes keys, which it has done anyway for the lookup.
+//! A key of no query is told from the others by one word of a filter, in some 98 of 100 cases. The caller hashes keys, which it
+//! has done anyway for the lookup.
 //!
 //! # Invariants
 //! - A crowd has at least one query, and a query with one key stands either in an entry or in a crowd.
-//! - The filter of a shard has the bits of each of its entries, and those of at most as many that are gone as its table can
-//!   hold.
+//! - The filter knows every entry.
 
+use super::filter::Filter;
 use super::ids::Ids;
 use super::index::{Query, QueryId};
-use super::shards::Shards;
+use super::shards::{SHARDS, Shards};
 use super::slots::Slots;
-
-/// Bits of a filter for each entry that the table has room for.
-const FILTER_BITS: usize = 8;
 
 /// What stands under a key's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,50 +69,11 @@ fn name_of<'a>(entry: Packed, queries: &'a Slots<Query>, crowds: &'a Slots<Crowd
     }
 }
 
-/// Three bits of one word for each hash of a shard's entries.
-#[derive(Debug, Default)]
-struct Filter {
-    bits: Box<[u64]>,
-    /// Removals since the bits were set anew.
-    stale: usize,
-}
-
-impl Filter {
-    /// The word of a hash, and its bits in it. Neither depends on the parts of the hash that choose the shard.
-    fn place(&self, hash: u64) -> (usize, u64) {
-        let bit = |shift: u32| 1u64 << (hash >> shift & 63);
-        ((hash >> 22) as usize & (self.bits.len() - 1), bit(4) | bit(10) | bit(16))
-    }
-
-    #[inline]
-    fn may_hold(&self, hash: u64) -> bool {
-        if self.bits.is_empty() {
-            return false;
-        }
-        let (word, bits) = self.place(hash);
-        self.bits[word] & bits == bits
-    }
-
-    fn add(&mut self, hash: u64) {
-        let (word, bits) = self.place(hash);
-        self.bits[word] |= bits;
-    }
-
-    /// True if it is too small for a table, or too many of its bits mean nothing.
-    fn is_unfit(&self, capacity: usize) -> bool {
-        self.bits.len() != Self::words(capacity) || self.stale > capacity
-    }
-
-    fn words(capacity: usize) -> usize {
-        (FILTER_BITS * capacity / 64).next_power_of_two()
-    }
-}
-
 /// All keys that queries name.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     shards: Shards<Packed>,
-    filters: Vec<Filter>,
+    filter: Filter,
     crowds: Slots<Crowd>,
     len: usize,
 }
@@ -127,7 +84,7 @@ impl<H: Fn(&[u8]) -> u64> Hash for H {}
 
 impl Keys {
     /// The parts that they are in.
-    pub const PARTS: usize = Shards::<Packed>::COUNT;
+    pub const PARTS: usize = SHARDS;
 
     pub fn len(&self) -> usize {
         self.len
@@ -136,14 +93,13 @@ impl Keys {
     /// False if no query names a key of this hash. One word is looked at.
     #[inline]
     pub fn may_hold(&self, hash: u64) -> bool {
-        self.filters.get(Shards::<Packed>::index(hash)).is_some_and(|filter| filter.may_hold(hash))
+        self.filter.may_hold(hash)
     }
 
     /// Where the word is that [`Keys::may_hold`] looks at.
     #[inline]
     pub fn filter_word(&self, hash: u64) -> Option<&u64> {
-        let filter = self.filters.get(Shards::<Packed>::index(hash)).filter(|filter| !filter.bits.is_empty())?;
-        Some(&filter.bits[filter.place(hash).0])
+        self.filter.place(hash)
     }
 
     fn find(&self, queries: &Slots<Query>, db: u32, name: &[u8], hash: u64) -> Option<Entry> {
@@ -221,26 +177,12 @@ impl Keys {
     }
 
     fn insert(&mut self, queries: &Slots<Query>, hashed: u64, entry: Entry, hash: &impl Hash) {
-        if self.filters.is_empty() {
-            self.filters.resize_with(Shards::<Packed>::COUNT, Filter::default);
-        }
-        let Keys { shards, crowds, .. } = self;
+        let Keys { shards, crowds, filter, .. } = self;
         let again = |entry: &Packed| hash(name_of(*entry, queries, crowds).1);
-        shards.of_mut(hashed).insert_unique(hashed, entry.into(), again);
+        let shard = shards.of_mut(hashed);
+        shard.insert_unique(hashed, entry.into(), again);
+        filter.add(hashed, shard.capacity(), shard.iter().map(again));
         self.len += 1;
-        self.refresh_filter(queries, hashed, hash);
-        self.filters[Shards::<Packed>::index(hashed)].add(hashed);
-    }
-
-    /// Makes the filter of a shard anew if it does not fit the table any more. O(entries of the shard) then.
-    fn refresh_filter(&mut self, queries: &Slots<Query>, hashed: u64, hash: &impl Hash) {
-        let at = Shards::<Packed>::index(hashed);
-        let Some(shard) = self.shards.of(hashed).filter(|shard| self.filters[at].is_unfit(shard.capacity())) else {
-            return;
-        };
-        let mut filter = Filter { bits: vec![0; Filter::words(shard.capacity())].into_boxed_slice(), stale: 0 };
-        shard.iter().for_each(|entry| filter.add(hash(name_of(*entry, queries, &self.crowds).1)));
-        self.filters[at] = filter;
     }
 
     /// Takes out the keys of a query that is about to go. O(keys).
@@ -262,19 +204,22 @@ impl Keys {
     }
 
     fn remove_entry(&mut self, queries: &Slots<Query>, hashed: u64, entry: Entry, hash: &impl Hash) {
-        let Keys { shards, crowds, filters, .. } = self;
+        let Keys { shards, crowds, filter, .. } = self;
+        if let Entry::Crowd(number) = entry {
+            crowds.remove(number);
+        }
+        let again = |entry: &Packed| hash(name_of(*entry, queries, crowds).1);
         let shard = shards.of_mut(hashed);
         if let Ok(found) = shard.find_entry(hashed, |own| *own == entry.into()) {
             found.remove();
             self.len -= 1;
-            filters[Shards::<Packed>::index(hashed)].stale += 1;
-        }
-        if let Entry::Crowd(number) = entry {
-            crowds.remove(number);
         }
         if shard.len() < shard.capacity() / 8 {
-            shard.shrink_to(2 * shard.len(), |entry| hash(name_of(*entry, queries, crowds).1));
+            shard.shrink_to(2 * shard.len(), again);
         }
-        self.refresh_filter(queries, hashed, hash);
+        filter.remove(hashed, shard.capacity(), shard.iter().map(again));
+        if self.len == 0 {
+            *filter = Filter::default();
+        }
     }
 }

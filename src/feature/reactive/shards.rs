@@ -3,9 +3,15 @@
 use hashbrown::HashTable;
 
 /// Parts: at a million entries each has a thousand, which take some tens of microseconds to move.
-const SHARDS: usize = 1024;
+pub(super) const SHARDS: usize = 1024;
 /// Bits of the hash that choose the part: neither the lowest nor the highest, which hashbrown goes by.
 const SHIFT: u32 = 40;
+
+/// The number of the part that a hash belongs to.
+#[inline]
+pub(super) fn index(hash: u64) -> usize {
+    (hash >> SHIFT) as usize % SHARDS
+}
 
 /// The tables; none before the first entry.
 #[derive(Debug)]
@@ -18,19 +24,10 @@ impl<T> Default for Shards<T> {
 }
 
 impl<T> Shards<T> {
-    /// How many parts there are.
-    pub const COUNT: usize = SHARDS;
-
-    /// The number of the part that a hash belongs to.
-    #[inline]
-    pub fn index(hash: u64) -> usize {
-        (hash >> SHIFT) as usize % SHARDS
-    }
-
     /// The part of a hash, if there is any entry at all.
     #[inline]
     pub fn of(&self, hash: u64) -> Option<&HashTable<T>> {
-        self.0.get(Self::index(hash))
+        self.0.get(index(hash))
     }
 
     /// The part of a hash.
@@ -38,7 +35,7 @@ impl<T> Shards<T> {
         if self.0.is_empty() {
             self.0.resize_with(SHARDS, HashTable::new);
         }
-        &mut self.0[Self::index(hash)]
+        &mut self.0[index(hash)]
     }
 
     /// The entries of one part, by its number.
