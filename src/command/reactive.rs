@@ -132,6 +132,9 @@ fn why_not(spec: &Spec) -> Option<&'static str> {
     if !spec.flags.has(Flags::READONLY) || spec.flags.has(Flags::WRITE) {
         return Some("is not a read-only command");
     }
+    if spec.flags.has(Flags::NO_MULTI) {
+        return Some("watches already");
+    }
     if !spec.has_keys() {
         return Some("is a command without keys, and only changes of keys are noticed");
     }
@@ -276,12 +279,12 @@ fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
         return Err(error_of(ctx, command, args).unwrap_or(ReplyError::SYNTAX));
     }
     let line = Line::new(name, args, &keys);
-    ctx.server.admit_watch(ctx.client, ctx.db, &line, options.wish)?;
+    ctx.server.admit_watch(ctx.client, ctx.db, &line)?;
     let numbered = ctx.session().revisions;
     if options.since.is_some() && !numbered {
         return Err(NO_REVISIONS);
     }
-    if numbered && resume(ctx, &line, name, options) {
+    if numbered && answer_from_kept(ctx, &line, &asked) {
         return Ok(Next::Done);
     }
     let ((), result) = apart(ctx, command, |inner| answer(inner, command, name, args));
@@ -315,26 +318,45 @@ fn number_present(ctx: &mut Ctx<'_>, id: QueryId, result: &[u8]) -> u64 {
     revision
 }
 
-/// Lets a client go on with a query from the version it has, if none has been lost since then. The answer is that version;
-/// those that came after it follow.
-fn resume(ctx: &mut Ctx<'_>, line: &Line, name: &str, options: Options<'_>) -> bool {
+/// Answers a query with a version that is kept: the one the client has, if none has been lost since then, and those that came
+/// after it follow; or else the present one. False if that is not kept.
+fn answer_from_kept(ctx: &mut Ctx<'_>, line: &Line, asked: &Asked<'_>) -> bool {
+    let Asked { name, options, .. } = *asked;
     let Some(id) = ctx.server.reactive.find(ctx.db, line, options.wish.debounce_ms) else { return false };
     if ctx.server.reactive.is_pending(id) {
         // What was put off is told to all first: the newest version is what is there now.
         push_result(ctx.server, id, ctx.now);
     }
     let proto = ctx.reply.proto();
-    let Some(frames) = options.since.and_then(|since| ctx.server.reactive.since(id, proto, since)) else {
-        return false;
-    };
+    let missed = options.since.and_then(|since| ctx.server.reactive.since(id, proto, since));
+    let continued = missed.is_some();
+    let Some(frames) = missed.or_else(|| present_version(ctx, id, asked)) else { return false };
     let reply = &mut ctx.reply;
-    reply.array(5);
+    reply.array(4 + usize::from(options.since.is_some()));
     reply.bulk(options.label.unwrap_or(name.as_bytes()));
     reply.out().push(frames[0].get(head(proto, 4, name).len()..).unwrap_or_default());
-    end_resumption(ctx, true);
+    if options.since.is_some() {
+        end_resumption(ctx, continued);
+    }
     frames[1..].iter().for_each(|frame| ctx.reply.out().push_shared(frame));
     ctx.server.watch_query(ctx.client, ctx.db, line.clone(), options.wish);
     true
+}
+
+/// The frame of a query's present version, if it is kept. What the command answers now, without a change that was told, is a
+/// new version: the same number never stands for two results.
+fn present_version(ctx: &mut Ctx<'_>, id: QueryId, asked: &Asked<'_>) -> Option<Vec<Arc<Vec<u8>>>> {
+    let Asked { command, name, args, .. } = *asked;
+    let proto = ctx.reply.proto();
+    let kept = |server: &Server| server.reactive.since(id, proto, server.reactive.query(id).revision()?);
+    let newest = kept(ctx.server)?;
+    let ((), result) = apart(ctx, command, |inner| answer(inner, command, name, args));
+    let query = ctx.server.reactive.query(id);
+    if *newest[0] == frame(proto, query.line(), &result, query.revision()) {
+        return Some(newest);
+    }
+    push_result(ctx.server, id, ctx.now);
+    kept(ctx.server)
 }
 
 /// Says whether a client has seen everything from the version it had to the one it is answered with.

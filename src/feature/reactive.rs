@@ -154,9 +154,17 @@ impl Reactive {
         self.index.find(db, line, debounce_ms)
     }
 
-    /// True if a client watches this very query.
-    pub fn is_watched_by(&self, watcher: WatcherId, db: usize, line: &Line, debounce_ms: u32) -> bool {
-        self.find(db, line, debounce_ms).is_some_and(|id| self.subscriptions.has(watcher, id))
+    /// True if a client watches a line, with whatever debounce.
+    pub fn is_watched_by(&self, watcher: WatcherId, db: usize, line: &Line) -> bool {
+        let those = self.index.with_fingerprint(line.fingerprint()).into_iter();
+        those
+            .map(|id| (id, self.index.query(id)))
+            .any(|(id, query)| query.db() == db && query.line() == line && self.subscriptions.has(watcher, id))
+    }
+
+    /// Drops the result of a query that is held back for a client: it has just been answered with one that is as new.
+    pub fn forget_held(&mut self, watcher: WatcherId, query: QueryId) {
+        self.subscriptions.forget_held(watcher, query);
     }
 
     /// True if a client wants every result of a query.
@@ -181,7 +189,7 @@ impl Reactive {
         let id = known.unwrap_or_else(|| self.index.insert(db, line, wish.debounce_ms));
         let query = self.index.query_mut(id);
         if query.subscribers.insert(watcher) {
-            Histories::resume(query);
+            self.histories.resume(query);
         }
         self.subscriptions.set(watcher, id, wish.every);
         for twin in self.index.twins(id) {

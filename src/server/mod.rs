@@ -200,7 +200,6 @@ impl Server {
     /// thread frees what was in it.
     pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
         self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
-        self.look_at_swapped();
         let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
         self.dbs[index].inherit(&old);
         let keys = old.len();
@@ -215,10 +214,11 @@ impl Server {
     /// them.
     pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
         let before = [first, second].map(|db| self.live_watched(db, now));
-        self.look_at_swapped();
         self.dbs.swap(first, second);
-        self.touch_queries_of(first, Before::SwappedWith(second));
-        self.touch_queries_of(second, Before::SwappedWith(first));
+        if self.dbs[first].len() + self.dbs[second].len() > 0 {
+            self.touch_queries_of(first, Before::SwappedWith(second));
+            self.touch_queries_of(second, Before::SwappedWith(first));
+        }
         for (db, before) in [first, second].into_iter().zip(before) {
             let after = self.live_watched(db, now);
             before.iter().chain(&after).for_each(|key| self.break_watches(db, key));

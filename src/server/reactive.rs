@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::Server;
+use super::session::ReplyMode;
 use crate::base::clock::Now;
 use crate::feature::reactive::{Bounds, Line, QueryId, Reactive, Wish};
 use crate::resp::error::ReplyError;
@@ -30,7 +31,7 @@ const REPLACED_MAX: usize = 64;
 pub(super) enum Before {
     /// This; it is empty now.
     Flushed(Box<Db>),
-    /// What the database of this index holds now, which has got what was here.
+    /// What the database of this index holds right after the change; nobody knows any more once further commands have run.
     SwappedWith(usize),
 }
 
@@ -39,8 +40,10 @@ pub(super) enum Before {
 pub(super) struct Replaced {
     db: usize,
     before: Before,
-    /// The part of all keys to be looked at next.
+    /// The part of all keys to be looked at next, round and round.
     part: usize,
+    /// How many parts are still to be looked at.
+    left: usize,
 }
 
 impl Server {
@@ -48,10 +51,10 @@ impl Server {
     ///
     /// # Errors
     /// The client, or all of them together, watch as much as they may.
-    pub fn admit_watch(&self, client: usize, db: usize, line: &Line, wish: Wish) -> Result<(), ReplyError> {
+    pub fn admit_watch(&self, client: usize, db: usize, line: &Line) -> Result<(), ReplyError> {
         let over = |count: usize, max: u64| max > 0 && count as u64 >= max;
         let (watcher, reactive) = (self.sessions[client].watcher, &self.reactive);
-        let is_known = || watcher.is_some_and(|watcher| reactive.is_watched_by(watcher, db, line, wish.debounce_ms));
+        let is_known = || watcher.is_some_and(|watcher| reactive.is_watched_by(watcher, db, line));
         if over(reactive.watches(), self.config.watch_max_total) && !is_known() {
             return Err(TOO_MANY);
         }
@@ -69,6 +72,10 @@ impl Server {
         let watcher = *session.watcher.get_or_insert_with(|| self.reactive.join(client));
         let id = self.reactive.watch(watcher, db, line, wish, until_ms);
         session.wants_every = self.reactive.wants_every_of_any(watcher);
+        if session.held_back && session.reply_mode == ReplyMode::On {
+            self.reactive.forget_held(watcher, id);
+            session.held_back = self.reactive.holds(watcher);
+        }
         if first {
             self.note_wanted_events();
         }
@@ -144,34 +151,37 @@ impl Server {
     /// Notes that a database was replaced as a whole: the queries of the keys that it held, or holds now, are to be
     /// evaluated. Where queries name very many keys, most are looked at in later turns, by [`Server::go_on_with_queries`].
     pub(super) fn touch_queries_of(&mut self, db: usize, before: Before) {
-        self.replaced.push_back(Replaced { db, before, part: 0 });
+        let swapped = |other: &&mut Replaced| other.db == db && matches!(other.before, Before::SwappedWith(_));
+        if matches!(before, Before::SwappedWith(_))
+            && let Some(again) = self.replaced.iter_mut().find(swapped)
+        {
+            again.left = Reactive::PARTS;
+            return;
+        }
+        self.replaced.push_back(Replaced { db, before, part: 0, left: Reactive::PARTS });
         while self.replaced.len() > REPLACED_MAX {
-            self.look_at_replaced();
+            self.look_at_replaced(false);
         }
-        self.look_at_replaced();
+        // What a database was swapped with is known only now, and only if this is the first to be looked at.
+        self.look_at_replaced(self.replaced.len() == 1);
     }
 
-    /// Looks at all keys of databases that were swapped: what they held before is known only as long as neither is replaced
-    /// again.
-    pub(super) fn look_at_swapped(&mut self) {
-        while self.replaced.iter().any(|replaced| matches!(replaced.before, Before::SwappedWith(_))) {
-            self.look_at_replaced();
-        }
-    }
-
-    /// Looks at some of the keys of a database that was replaced, whether they changed.
-    fn look_at_replaced(&mut self) {
+    /// Looks at some of the keys of a database that was replaced, whether they changed. Where the database was swapped, they
+    /// all count as changed unless this happens `at_once`.
+    fn look_at_replaced(&mut self, at_once: bool) {
         let Server { reactive, dbs, replaced, .. } = self;
-        let Some(Replaced { db, before, part }) = replaced.front_mut() else { return };
+        let Some(Replaced { db, before, part, left }) = replaced.front_mut() else { return };
         let (before, mut looked) = (&*before, 0);
-        while *part < Reactive::PARTS && looked < LOOKED_AT_ONCE_MAX && !reactive.is_empty() {
+        while *left > 0 && looked < LOOKED_AT_ONCE_MAX && !reactive.is_empty() {
             looked += reactive.touch_part(*part, *db, |key| match before {
                 Before::Flushed(old) => old.peek(key).is_some(),
-                Before::SwappedWith(other) => [*db, *other].into_iter().any(|db| dbs[db].peek(key).is_some()),
+                Before::SwappedWith(other) => {
+                    !at_once || [*db, *other].into_iter().any(|db| dbs[db].peek(key).is_some())
+                }
             });
-            *part += 1;
+            (*part, *left) = ((*part + 1) % Reactive::PARTS, *left - 1);
         }
-        if *part == Reactive::PARTS || reactive.is_empty() {
+        if *left == 0 || reactive.is_empty() {
             let done = replaced.pop_front();
             if let Some(Replaced { before: Before::Flushed(old), .. }) = done {
                 self.background.free(old);
@@ -181,7 +191,7 @@ impl Server {
 
     /// Does a turn's part of what concerns very many queries. True if there is more to do.
     pub fn go_on_with_queries(&mut self) -> bool {
-        self.look_at_replaced();
+        self.look_at_replaced(false);
         self.clear_gone_watches() | !self.replaced.is_empty()
     }
 

@@ -94,8 +94,10 @@ pub(super) struct Histories {
     versions: usize,
     bytes: u64,
     count: usize,
-    /// Queries that were left by their last watcher, with the time until which each lingers.
+    /// Queries that were left by their last watcher, with the time until which each lingers, and some that do not any more.
     lingering: VecDeque<(QueryId, u64)>,
+    /// How many linger.
+    left: usize,
 }
 
 impl Histories {
@@ -136,9 +138,8 @@ impl Histories {
         self.versions += 1;
         ring.push_back(frame);
         self.order.push_back(Kept { query: id, proto, revision });
-        if ring.len() > bounds.versions {
-            self.drop_oldest(index, id, proto);
-        }
+        let surplus = ring.len().saturating_sub(bounds.versions);
+        (0..surplus).for_each(|_| self.drop_oldest(index, id, proto));
         while self.bytes > bounds.bytes {
             let Some(kept) = self.order.pop_front() else { break };
             if kept.is_there(index) {
@@ -167,7 +168,11 @@ impl Histories {
     pub fn forget(&mut self, query: &Query) {
         let Some(history) = query.history() else { return };
         self.count -= 1;
+        self.left -= usize::from(history.lingers_until_ms > 0);
         self.uncount(history.rings.iter().flatten().flatten());
+        if self.count == 0 {
+            (self.order, self.lingering) = Default::default();
+        }
     }
 
     /// True if the frame of the present version is kept in a protocol.
@@ -190,26 +195,33 @@ impl Histories {
         let Some(history) = query.extra.as_mut().and_then(|extra| extra.history.as_mut()) else { return false };
         history.lingers_until_ms = until_ms;
         self.lingering.push_back((id, until_ms));
+        self.left += 1;
         true
     }
 
     /// Notes that a query is watched again.
-    pub fn resume(query: &mut Query) {
+    pub fn resume(&mut self, query: &mut Query) {
         if let Some(history) = query.extra.as_mut().and_then(|extra| extra.history.as_mut()) {
-            history.lingers_until_ms = 0;
+            self.left -= usize::from(std::mem::take(&mut history.lingers_until_ms) > 0);
         }
     }
 
     /// The next query that has lingered long enough at a time.
     pub fn take_left(&mut self, index: &Index, now_ms: u64) -> Option<QueryId> {
-        while let Some((id, until_ms)) = self.lingering.front().copied() {
-            if until_ms > now_ms && self.lingering.len() <= LINGERING_MAX {
+        let lingers = |(id, until_ms): &(QueryId, u64)| {
+            let history = index.get(*id).and_then(Query::history);
+            history.is_some_and(|history| history.lingers_until_ms == *until_ms)
+        };
+        if self.lingering.len() > 2 * self.left + STALE_MAX {
+            self.lingering.retain(lingers);
+        }
+        while let Some(first) = self.lingering.front().copied() {
+            if first.1 > now_ms && self.left <= LINGERING_MAX {
                 return None;
             }
             self.lingering.pop_front();
-            let history = index.get(id).and_then(Query::history);
-            if history.is_some_and(|history| history.lingers_until_ms == until_ms) {
-                return Some(id);
+            if lingers(&first) {
+                return Some(first.0);
             }
         }
         None

@@ -186,6 +186,15 @@ impl Subscriptions {
         None
     }
 
+    /// Drops the result of one query that is held back for a client.
+    pub fn forget_held(&mut self, watcher: WatcherId, query: QueryId) {
+        let Some(held) = self.held_mut(watcher) else { return };
+        held.forget(query);
+        if held.order.is_empty() {
+            self.drop_held(watcher);
+        }
+    }
+
     /// True if results are held back for a client.
     pub fn holds(&self, watcher: WatcherId) -> bool {
         self.extra(watcher).is_some_and(|extra| extra.held.is_some())

@@ -272,3 +272,33 @@ fn keys_that_no_query_names_are_told_by_the_filter() {
     let wrong = (1_000..200_000).filter(|n| reactive.may_name(hash(*n))).count();
     assert!(wrong < 20_000, "{wrong} of those that are gone");
 }
+
+#[test]
+fn a_query_that_is_left_again_and_again_takes_nobody_s_place() {
+    let mut reactive = empty();
+    let (me, other) = (reactive.join(0), reactive.join(1));
+    let kept = reactive.watch(me, 0, line(&[b"kept"]), wish(0), 0);
+    reactive.begin_history(kept, 0);
+    reactive.leave(me, kept, 100);
+    for until_ms in 0..2 * LINGERING_MAX as u64 {
+        let id = reactive.watch(other, 0, line(&[b"again"]), wish(0), 0);
+        reactive.begin_history(id, 0);
+        reactive.leave(other, id, 1_000 + until_ms);
+    }
+    assert_eq!((reactive.forget_left(99), reactive.queries()), (0, 2));
+    assert_eq!((reactive.forget_left(100), reactive.queries()), (1, 1));
+    assert_eq!((reactive.forget_left(u64::MAX), reactive.queries()), (1, 0));
+}
+
+#[test]
+fn a_held_result_is_dropped_when_the_client_has_a_newer_answer() {
+    let mut reactive = empty();
+    let me = reactive.join(0);
+    let [a, b] = [b"a", b"b"].map(|name| reactive.watch(me, 0, line(&[name]), wish(0), 0));
+    let frame = Arc::new(vec![b'x']);
+    [a, b].into_iter().for_each(|id| _ = reactive.hold(me, id, &frame));
+    reactive.forget_held(me, a);
+    assert!(reactive.holds(me));
+    reactive.forget_held(me, b);
+    assert!(!reactive.holds(me) && reactive.take_held(me).is_none());
+}
