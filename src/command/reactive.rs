@@ -23,7 +23,7 @@ use super::spec::{Access, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec
 use super::{Command, lookup, lookup_subcommand};
 use crate::base::clock::Now;
 use crate::base::num;
-use crate::feature::reactive::{Line, QueryId, Wish, is_label, parse_fingerprint};
+use crate::feature::reactive::{Line, Query, QueryId, Wish, is_label, parse_fingerprint};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
@@ -312,7 +312,7 @@ fn number_present(ctx: &mut Ctx<'_>, id: QueryId, result: &[u8]) -> u64 {
     let reactive = &mut ctx.server.reactive;
     let revision = reactive.begin_history(id, now_us);
     if !reactive.has_present(id, proto) {
-        let frame = frame(proto, reactive.query(id).line(), result, Some(revision));
+        let frame = frame(proto, reactive.query(id), result, Some(revision));
         reactive.keep(id, proto, Arc::new(frame), bounds);
     }
     revision
@@ -352,7 +352,7 @@ fn present_version(ctx: &mut Ctx<'_>, id: QueryId, asked: &Asked<'_>) -> Option<
     let newest = kept(ctx.server)?;
     let ((), result) = apart(ctx, command, |inner| answer(inner, command, name, args));
     let query = ctx.server.reactive.query(id);
-    if *newest[0] == frame(proto, query.line(), &result, query.revision()) {
+    if *newest[0] == frame(proto, query, &result, query.revision()) {
         return Some(newest);
     }
     push_result(ctx.server, id, ctx.now);
@@ -376,12 +376,12 @@ fn head(proto: Proto, elements: usize, name: &str) -> Vec<u8> {
 }
 
 /// A result as it is pushed.
-fn frame(proto: Proto, line: &Line, result: &[u8], revision: Option<u64>) -> Vec<u8> {
+fn frame(proto: Proto, query: &Query, result: &[u8], revision: Option<u64>) -> Vec<u8> {
     let mut out = Out::default();
     let mut reply = Reply::new(&mut out, proto);
     reply.push(3 + usize::from(revision.is_some()));
-    reply.bulk(line.iter().next().unwrap_or_default());
-    reply.bulk_integer(i64::from(line.fingerprint()));
+    reply.bulk(query.line().iter().next().unwrap_or_default());
+    reply.bulk_integer(i64::from(query.fingerprint()));
     reply.out().push(result);
     if let Some(revision) = revision {
         reply.bulk_integer(revision as i64);
@@ -398,16 +398,21 @@ pub fn push_result(server: &mut Server, id: QueryId, now: Now) {
         let now_us = u64::try_from(server.clock.unix_us()).unwrap_or_default();
         server.reactive.begin_history(id, now_us);
     }
-    let mut pushed = Pushed { id, revision: server.reactive.advance_history(id), ..Pushed::default() };
+    let mut pushed = Pushed { id, revision: server.reactive.advance_history(id), results: [None, None] };
+    // The numbers of the frames' texts: without and with the version's number, in each protocol.
+    let mut texts = [[None; 2]; 2];
     for client in receivers {
         let session = &server.sessions[client];
         let (proto, numbered) = (session.proto, session.revisions);
-        let known = if numbered { &pushed.numbered } else { &pushed.plain }[proto as usize];
-        let text = known.unwrap_or_else(|| pushed.write(server, client, proto, numbered, now));
+        let text = *texts[usize::from(numbered)][proto as usize].get_or_insert_with(|| {
+            let frame = pushed.write(server, client, proto, numbered, now);
+            server.outbox.add_text(frame)
+        });
         server.outbox.post_result(client as u32, text, id);
     }
+    let [_, numbered] = texts;
     for (proto, kept) in [Proto::Resp2, Proto::Resp3].into_iter().zip(server.reactive.kept_protos(id)) {
-        if kept && pushed.numbered[proto as usize].is_none() {
+        if kept && numbered[proto as usize].is_none() {
             pushed.write(server, NOBODY, proto, true, now);
         }
     }
@@ -415,33 +420,25 @@ pub fn push_result(server: &mut Server, id: QueryId, now: Now) {
 }
 
 /// What has been written of one new result.
-#[derive(Default)]
 struct Pushed {
     id: QueryId,
     revision: Option<u64>,
     /// In each protocol.
     results: [Option<Vec<u8>>; 2],
-    /// The numbers of the texts of the frames: in each protocol, without and with the version's number.
-    plain: [Option<u32>; 2],
-    numbered: [Option<u32>; 2],
 }
 
 impl Pushed {
-    /// Writes a frame; the number of its text. A numbered one is kept for those who come back.
-    fn write(&mut self, server: &mut Server, client: usize, proto: Proto, numbered: bool, now: Now) -> u32 {
+    /// Writes a frame. A numbered one is kept for those who come back.
+    fn write(&mut self, server: &mut Server, client: usize, proto: Proto, numbered: bool, now: Now) -> Arc<Vec<u8>> {
         let id = self.id;
         let result = self.results[proto as usize].get_or_insert_with(|| evaluate(server, id, client, proto, now));
         let revision = self.revision.filter(|_| numbered);
-        let frame = frame(proto, server.reactive.query(id).line(), result, revision);
-        let text = server.outbox.add_text(frame);
+        let frame = Arc::new(frame(proto, server.reactive.query(id), result, revision));
         if numbered {
             let bounds = server.history_bounds();
-            server.reactive.keep(id, proto, server.outbox.text(text), bounds);
-            self.numbered[proto as usize] = Some(text);
-        } else {
-            self.plain[proto as usize] = Some(text);
+            server.reactive.keep(id, proto, Arc::clone(&frame), bounds);
         }
-        text
+        frame
     }
 }
 

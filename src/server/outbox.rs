@@ -81,18 +81,16 @@ impl Outbox {
             }
         }
         posts.truncate(kept);
+        if posts.is_empty() {
+            texts.clear();
+        }
         taken
     }
 
-    /// Adds a text that messages will have; its number.
-    pub fn add_text(&mut self, text: Vec<u8>) -> u32 {
-        self.texts.push(Arc::new(text));
+    /// Adds a text that messages will have, until they have been taken out; its number.
+    pub fn add_text(&mut self, text: Arc<Vec<u8>>) -> u32 {
+        self.texts.push(text);
         self.texts.len() as u32 - 1
-    }
-
-    /// A text added before.
-    pub fn text(&self, text: u32) -> Arc<Vec<u8>> {
-        Arc::clone(&self.texts[text as usize])
     }
 
     /// Posts a query's result, of a text added before.

@@ -745,6 +745,28 @@ fn a_client_at_its_limit_may_change_how_it_watches() {
     assert_eq!(it.memory.server.reactive.watches(), 1);
 }
 
+/// Frames that are posted to nobody but the writer, or to nobody at all, leave nothing behind.
+#[test]
+fn delivered_frames_are_forgotten() {
+    let mut it = Watched::new();
+    let left = |it: &Watched| format!("{:?}", it.memory.server.outbox);
+    let empty = left(&it);
+    it.memory.client = it.writer;
+    it.memory.run("GET.WATCH own");
+    for value in 0..10 {
+        it.write_unseen(&format!("SET own {value}"));
+        assert_eq!(left(&it), empty, "the writer was told at once");
+    }
+    it.watch("WATCH.MODE REVISIONS");
+    it.watch("GET.WATCH k");
+    it.memory.server.forget(it.watcher);
+    for value in 0..10 {
+        it.write_unseen(&format!("SET k {value}"));
+        assert_eq!(left(&it), empty, "it is kept, but not posted");
+    }
+    assert!(it.memory.server.reactive.history_bytes() > 0);
+}
+
 /// DiceDB's defects of record, none of which may come back.
 mod regressions {
     use super::*;
