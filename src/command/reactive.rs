@@ -287,7 +287,7 @@ fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
     if numbered && answer_from_kept(ctx, &line, &asked) {
         return Ok(Next::Done);
     }
-    let ((), result) = apart(ctx, command, |inner| answer(inner, command, name, args));
+    let result = answer(ctx, command, name, args);
     let reply = &mut ctx.reply;
     reply.array(3 + usize::from(numbered) + usize::from(options.since.is_some()));
     reply.bulk(options.label.unwrap_or(name.as_bytes()));
@@ -350,7 +350,7 @@ fn present_version(ctx: &mut Ctx<'_>, id: QueryId, asked: &Asked<'_>) -> Option<
     let proto = ctx.reply.proto();
     let kept = |server: &Server| server.reactive.since(id, proto, server.reactive.query(id).revision()?);
     let newest = kept(ctx.server)?;
-    let ((), result) = apart(ctx, command, |inner| answer(inner, command, name, args));
+    let result = answer(ctx, command, name, args);
     let query = ctx.server.reactive.query(id);
     if *newest[0] == frame(proto, query, &result, query.revision()) {
         return Some(newest);
@@ -456,44 +456,53 @@ fn evaluate(server: &mut Server, id: QueryId, client: usize, proto: Proto, now: 
     let mut out = Out::default();
     let reply = Reply::new(&mut out, proto);
     let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way: Way::Watched };
-    answer(&mut ctx, command, named.map_or("", |named| named.spec.name), args);
+    let result = answer(&mut ctx, command, named.map_or("", |named| named.spec.name), args);
     server.report(db);
     server.clear_garbage(db);
-    out.into_bytes()
+    result
 }
 
-/// Does something as a query's command, beside the one that is running; what that wrote.
-fn apart<R>(ctx: &mut Ctx<'_>, command: &'static Command, run: impl FnOnce(&mut Ctx<'_>) -> R) -> (R, Vec<u8>) {
-    let mut out = Out::default();
+/// Does something as a query's command, beside the one that is running; what that wrote, into an output that is cut off beyond
+/// so many bytes (0 for no limit).
+fn apart<R>(
+    ctx: &mut Ctx<'_>,
+    command: &'static Command,
+    limit_bytes: u64,
+    run: impl FnOnce(&mut Ctx<'_>) -> R,
+) -> (R, Out) {
+    let mut out = Out::with_limit(limit_bytes);
     let reply = Reply::new(&mut out, ctx.reply.proto());
     let Ctx { client, now, db, at, .. } = *ctx;
     let way = Way::Watched;
     let mut inner = Ctx { server: ctx.server, client, command, reply, now, db, at, out_of_band: false, way };
     let done = run(&mut inner);
-    (done, out.into_bytes())
+    (done, out)
 }
 
-/// Runs a query's command and writes what it answers, be it an error. An answer that is longer than `watch-result-bytes-max`
-/// is replaced by an error which says how long it is, and what was asked.
-fn answer(ctx: &mut Ctx<'_>, command: &'static Command, name: &str, args: Args<'_>) {
-    let (mark, before) = (ctx.reply.out().mark(), ctx.reply.out().len());
+/// Runs a query's command; what it answers, be it an error. An answer that is longer than `watch-result-bytes-max`, of which no
+/// more than that is ever held, is replaced by an error which says how long it is, and what was asked.
+fn answer(ctx: &mut Ctx<'_>, command: &'static Command, name: &str, args: Args<'_>) -> Vec<u8> {
     let handler = command.spec.handler.expect("a container cannot be watched");
-    if let Err(error) = handler(ctx, args) {
-        ctx.reply.error(&error);
-    }
-    let (bytes, most) = (ctx.reply.out().len() - before, ctx.server.config.watch_result_bytes_max);
-    if most > 0 && bytes as u64 > most {
-        ctx.reply.out().truncate(mark);
+    let ((), mut out) = apart(ctx, command, ctx.server.config.watch_result_bytes_max, |inner| {
+        if let Err(error) = handler(inner, args) {
+            inner.reply.error(&error);
+        }
+    });
+    if out.is_over_limit() {
         let key = command.spec.keys_of(args).first().map_or(&b""[..], |key| args.at(key.index));
+        let bytes = out.written_bytes();
         let before = format!("TOOLONG {bytes} bytes are more than watch-result-bytes-max allows: {name} ");
-        ctx.reply.error(&ReplyError::about(&before, key, ""));
+        out = Out::default();
+        Reply::new(&mut out, ctx.reply.proto()).error(&ReplyError::about(&before, key, ""));
     }
+    out.into_bytes()
 }
 
 /// The error that a query's command answers, if it does.
 fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
     let handler = command.spec.handler?;
-    apart(ctx, command, |inner| handler(inner, args).err()).0
+    // Nobody is sent what else it writes.
+    apart(ctx, command, 1, |inner| handler(inner, args).err()).0
 }
 
 /// Ends the client's watches of a query, by its fingerprint: the second argument.

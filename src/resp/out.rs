@@ -1,14 +1,25 @@
-//! A connection's output: bytes in order, with long values by reference. Knows nothing of sockets: the connection hands
-//! slices of it to the kernel and says how many bytes went.
+//! A connection's output: bytes in order, in chunks of bounded length, with long values by reference. Knows nothing of
+//! sockets: the connection hands slices of it to the kernel and says how many bytes went.
+//!
+//! No byte is moved once it has been written, however much a client leaves unread: what replies are appended to is sealed
+//! as a chunk before it would grow beyond [`CHUNK_BYTES`], and a chunk is freed when it has been sent.
+//!
+//! An output may have a limit. The write that would go beyond it cuts the output off: that write and all later ones are
+//! dropped as they come, so that a single command, or a transaction, takes no more memory than the limit and a chunk. Whoever
+//! owns the output disconnects the client then.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+/// Bytes of a chunk: a size that the allocator hands out without a look at its arenas.
+const CHUNK_BYTES: usize = 32 * 1024;
+/// Bytes that are copied into a chunk of their own instead of what is left of the last one: no chunk wastes more than this.
+const LARGE_BYTES_MIN: usize = CHUNK_BYTES / 4;
 /// Values from this length on are sent by reference instead of being copied into the buffer.
 const SHARE_BYTES_MIN: usize = 8 * 1024;
-/// Bytes that have been sent are cut off the buffer from this many on, if they are the greater part of it.
-const SENT_BYTES_MAX: usize = 64 * 1024;
+/// A buffer with more unused room than this is cut to its contents when it becomes a chunk.
+const UNUSED_BYTES_MAX: usize = 1024;
 /// Most slices handed to one vectored write; the kernel's own limit is 1,024.
 const SLICES_MAX: usize = 64;
 
@@ -28,16 +39,33 @@ impl Chunk {
 }
 
 /// Bytes waiting to be sent, in order: the chunks, then the tail.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Out {
-    /// What replies append to.
-    pub(super) tail: Vec<u8>,
+    /// What replies append to, [`CHUNK_BYTES`] at most.
+    tail: Vec<u8>,
     /// Finished chunks before the tail; empty for ordinary replies.
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk (or of the tail, if there is none) that have been sent: `0 <= sent < its length`, or 0.
     sent: usize,
     /// Bytes in `chunks`, sent ones included.
     chunk_bytes: usize,
+    /// Bytes that may wait to be sent; `usize::MAX` for no limit.
+    limit_bytes: usize,
+    /// Bytes that were dropped because they went beyond the limit; once there are any, nothing more is kept.
+    lost_bytes: usize,
+}
+
+impl Default for Out {
+    fn default() -> Out {
+        Out {
+            tail: Vec::new(),
+            chunks: VecDeque::new(),
+            sent: 0,
+            chunk_bytes: 0,
+            limit_bytes: usize::MAX,
+            lost_bytes: 0,
+        }
+    }
 }
 
 impl Out {
@@ -69,9 +97,93 @@ impl Out {
         self.chunk_bytes + self.tail.capacity()
     }
 
+    /// An empty output that is cut off beyond so many bytes; 0 for no limit.
+    pub fn with_limit(limit_bytes: u64) -> Out {
+        let mut out = Out::default();
+        out.set_limit(limit_bytes);
+        out
+    }
+
+    /// Bytes that may wait to be sent from now on; 0 for no limit.
+    #[inline]
+    pub fn set_limit(&mut self, limit_bytes: u64) {
+        self.limit_bytes = match limit_bytes {
+            0 => usize::MAX,
+            limit_bytes => limit_bytes as usize,
+        };
+    }
+
+    /// True once a write went beyond the limit: this output has lost bytes, and its client must not be sent any more of it.
+    #[inline]
+    pub fn is_cut(&self) -> bool {
+        self.lost_bytes > 0
+    }
+
+    /// True when more bytes wait than the limit allows, whether or not any have been lost.
+    pub fn is_over_limit(&self) -> bool {
+        self.is_cut() || self.len() > self.limit_bytes
+    }
+
+    /// Bytes that were appended and not sent, lost ones included.
+    pub fn written_bytes(&self) -> usize {
+        self.len() + self.lost_bytes
+    }
+
+    /// The buffer to append up to so many bytes to, which are fewer than a chunk has.
+    #[inline]
+    pub(super) fn tail_for(&mut self, bytes: usize) -> &mut Vec<u8> {
+        debug_assert!(bytes <= CHUNK_BYTES);
+        if self.tail.len() + bytes > CHUNK_BYTES {
+            self.seal(CHUNK_BYTES);
+        }
+        &mut self.tail
+    }
+
+    /// Makes a chunk of the tail, and a new tail with room for so many bytes.
+    #[cold]
+    #[inline(never)]
+    fn seal(&mut self, room: usize) {
+        if self.is_over_limit() {
+            self.lost_bytes += self.tail.len();
+            return self.tail.clear();
+        }
+        if self.tail.is_empty() {
+            return;
+        }
+        self.chunk_bytes += self.tail.len();
+        let mut chunk = std::mem::replace(&mut self.tail, Vec::with_capacity(room));
+        if chunk.capacity() - chunk.len() > UNUSED_BYTES_MAX.max(chunk.len() / 4) {
+            chunk.shrink_to_fit();
+        }
+        self.chunks.push_back(Chunk::Owned(chunk));
+    }
+
+    /// Appends a chunk, unless that would go beyond the limit.
+    #[cold]
+    fn push_chunk(&mut self, bytes: usize, chunk: impl FnOnce() -> Chunk) {
+        if self.is_cut() || self.len() + bytes > self.limit_bytes {
+            self.lost_bytes += bytes;
+        }
+        self.seal(0);
+        if !self.is_cut() {
+            self.chunk_bytes += bytes;
+            self.chunks.push_back(chunk());
+        }
+    }
+
+    /// True for bytes so many that they get a chunk of their own.
+    #[inline]
+    pub(super) fn is_large(bytes: usize) -> bool {
+        bytes >= LARGE_BYTES_MIN
+    }
+
     /// Appends bytes as they are.
+    #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
+        if Out::is_large(bytes.len()) {
+            return self.push_chunk(bytes.len(), || Chunk::Owned(bytes.to_vec()));
+        }
+        self.tail_for(bytes.len()).extend_from_slice(bytes);
     }
 
     /// Appends a value that others hold too, by reference if it is long.
@@ -79,12 +191,32 @@ impl Out {
         if value.len() < SHARE_BYTES_MIN {
             return self.push(value);
         }
-        if !self.tail.is_empty() {
-            self.chunk_bytes += self.tail.len();
-            self.chunks.push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
+        self.push_chunk(value.len(), || Chunk::Shared(Arc::clone(value)));
+    }
+
+    /// Where the next byte goes, for [`Out::replace`], once up to so many more have been appended in one piece.
+    pub(super) fn place_for(&mut self, bytes: usize) -> Place {
+        let at = self.tail_for(bytes).len();
+        Place { chunk: self.chunks.len(), at }
+    }
+
+    /// Replaces so many bytes at a place, none of which has been sent. O(bytes of a chunk) if the length changes.
+    pub(super) fn replace(&mut self, place: Place, bytes: usize, with: &[u8]) {
+        if self.is_cut() {
+            // The place may be gone, and nobody is sent it.
+            return;
         }
-        self.chunk_bytes += value.len();
-        self.chunks.push_back(Chunk::Shared(Arc::clone(value)));
+        let range = place.at..place.at + bytes;
+        match self.chunks.get_mut(place.chunk) {
+            None => {
+                self.tail.splice(range, with.iter().copied());
+            }
+            Some(Chunk::Owned(chunk)) => {
+                self.chunk_bytes = self.chunk_bytes - range.len() + with.len();
+                chunk.splice(range, with.iter().copied());
+            }
+            Some(Chunk::Shared(_)) => debug_assert!(false, "a tail that was written to becomes a chunk of its own"),
+        }
     }
 
     /// The bytes to send, in pieces, each as long as it was made. Nothing of them may have been sent.
@@ -116,6 +248,9 @@ impl Out {
 
     /// Drops everything appended since the mark, of which nothing may have been sent.
     pub fn truncate(&mut self, mark: Mark) {
+        if self.is_cut() {
+            return;
+        }
         if self.chunks.len() == mark.chunks {
             return self.tail.truncate(mark.tail);
         }
@@ -168,11 +303,6 @@ impl Out {
         if self.sent == self.tail.len() {
             self.tail.clear();
             self.sent = 0;
-        } else if self.sent > SENT_BYTES_MAX && self.sent > self.tail.len() / 2 {
-            // A reader that never quite catches up: less is moved than was sent, so a byte moves once on average.
-            self.tail.drain(..self.sent);
-            self.tail.shrink_to(2 * self.tail.len());
-            self.sent = 0;
         }
     }
 
@@ -184,6 +314,15 @@ impl Out {
         }
         std::mem::take(&mut self.tail)
     }
+}
+
+/// Where bytes of a command's reply lie, until any of it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Index of the chunk; of the tail, if there is none yet.
+    chunk: usize,
+    /// Offset in it.
+    at: usize,
 }
 
 /// A position in an output.
@@ -198,21 +337,101 @@ mod tests {
     use super::*;
     use crate::base::prng::Prng;
 
+    fn bytes_of(out: &Out) -> Vec<u8> {
+        out.chunks.iter().map(Chunk::bytes).chain([out.tail.as_slice()]).flatten().copied().skip(out.sent).collect()
+    }
+
     #[test]
     fn a_reader_that_never_catches_up_does_not_make_the_buffer_grow() {
-        let (mut out, mut sent, piece) = (Out::default(), 0usize, vec![b'x'; 1000]);
+        let (mut out, mut sent, mut piece) = (Out::default(), 0usize, vec![b'x'; 1000]);
         (0..200).for_each(|_| out.push(&piece));
         for round in 0..100_000usize {
+            piece[999] = round as u8;
             out.push(&piece);
-            out.tail[..].last_mut().into_iter().for_each(|last| *last = round as u8);
             out.advance(piece.len());
             sent += piece.len();
             assert_eq!(out.len(), 200 * piece.len());
         }
         assert_eq!(sent, 100_000_000);
-        assert!(out.heap_bytes() < 2 << 20, "{} bytes", out.heap_bytes());
-        let last: Vec<u8> = out.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+        assert!(out.heap_bytes() < 512 << 10, "{} bytes", out.heap_bytes());
+        let last = bytes_of(&out);
         assert!(last.chunks(1000).zip(99_800usize..).all(|(piece, round)| piece[999] == round as u8));
+    }
+
+    #[test]
+    fn bytes_that_nobody_reads_are_not_moved_and_waste_little() {
+        let (mut out, mut prng, mut first) = (Out::default(), Prng::seeded(1), None);
+        for i in 0..200_000usize {
+            out.push(&vec![b'x'; prng.below(300) as usize]);
+            if i == 1000 {
+                first = out.chunks.front().map(|chunk| chunk.bytes().as_ptr());
+            }
+        }
+        assert_eq!(out.chunks.front().map(|chunk| chunk.bytes().as_ptr()), first);
+        let capacity: usize = out
+            .chunks
+            .iter()
+            .map(|chunk| match chunk {
+                Chunk::Owned(bytes) => bytes.capacity(),
+                Chunk::Shared(_) => 0,
+            })
+            .sum();
+        assert!(capacity < out.len() + out.len() / 50, "{capacity} bytes for {}", out.len());
+        // Values that nearly fill a chunk do not leave the rest of it unused.
+        let mut out = Out::default();
+        (0..100).for_each(|_| out.push(&[b'x'; CHUNK_BYTES / 2 + 1]));
+        assert!(out.chunks.iter().all(|chunk| matches!(chunk, Chunk::Owned(bytes) if bytes.capacity() == bytes.len())));
+    }
+
+    #[test]
+    fn beyond_its_limit_an_output_keeps_nothing_and_says_how_much_there_was() {
+        const LIMIT: usize = 1 << 20;
+        for piece_bytes in [1, 100, LARGE_BYTES_MIN, 3 * CHUNK_BYTES, 2 * LIMIT] {
+            let (mut out, piece) = (Out::with_limit(LIMIT as u64), vec![b'x'; piece_bytes]);
+            let shared = Arc::new(piece.clone());
+            let mut written = 0;
+            while written <= 3 * LIMIT {
+                let mark = out.mark();
+                out.push(&piece);
+                out.push_shared(&shared);
+                written += 2 * piece_bytes;
+                assert_eq!(out.written_bytes(), written);
+                assert!(out.len() <= LIMIT + CHUNK_BYTES && out.heap_bytes() <= LIMIT + 2 * CHUNK_BYTES);
+                assert!(!out.is_cut() || out.is_over_limit());
+                if out.is_cut() {
+                    out.truncate(mark);
+                    assert_eq!(out.written_bytes(), written, "what is lost does not come back");
+                }
+            }
+            assert!(out.is_cut(), "{piece_bytes}");
+        }
+        let mut out = Out::with_limit(0);
+        out.push(&vec![0; 8 << 20]);
+        assert!(!out.is_over_limit());
+    }
+
+    #[test]
+    fn bytes_can_be_replaced_wherever_they_have_come_to_lie() {
+        let mut prng = Prng::seeded(3);
+        for _ in 0..300 {
+            let (mut out, mut model) = (Out::default(), Vec::new());
+            let mut put = |out: &mut Out, model: &mut Vec<u8>, prng: &mut Prng| {
+                let most = *prng.pick(&[100, 5000, 10_000, 70_000]).expect("not empty");
+                let bytes = vec![prng.next_u64() as u8; prng.below(most) as usize];
+                out.push(&bytes);
+                model.extend_from_slice(&bytes);
+            };
+            (0..prng.below(3)).for_each(|_| put(&mut out, &mut model, &mut prng));
+            let place = out.place_for(32);
+            let at = model.len();
+            out.push(b"*0\r\n");
+            model.extend_from_slice(b"*0\r\n");
+            (0..prng.below(6)).for_each(|_| put(&mut out, &mut model, &mut prng));
+            out.replace(place, 4, b"*12345\r\n");
+            model.splice(at..at + 4, *b"*12345\r\n");
+            put(&mut out, &mut model, &mut prng);
+            assert_eq!((bytes_of(&out) == model, out.len()), (true, model.len()));
+        }
     }
 
     #[test]

@@ -4,8 +4,13 @@
 use std::sync::Arc;
 
 use super::error::ReplyError;
-use super::out::Out;
+use super::out::{Out, Place};
 use crate::base::num;
+
+/// The longest header: its type, a sign, 19 digits, the line's end; rounded up.
+const HEADER_BYTES_MAX: usize = 32;
+/// The longest double with what goes around it: Rust's longest shortest form is 24 bytes, plain digits up to 330.
+const DOUBLE_BYTES_MAX: usize = 512;
 
 /// The protocol version of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +26,10 @@ pub enum Proto {
 #[derive(Debug)]
 #[must_use = "the reply is only whole when the array is closed"]
 pub struct OpenArray {
-    /// Where its header lies in the tail, as long as nothing is sent by reference.
-    at: std::ops::Range<usize>,
-    chunks: usize,
+    /// Where its header lies.
+    place: Place,
+    /// Bytes of the header.
+    bytes: usize,
 }
 
 /// An out-of-band message of bulk strings, as bytes that several clients can be sent.
@@ -32,7 +38,7 @@ pub fn push_text(proto: Proto, parts: &[&[u8]]) -> Vec<u8> {
     let mut reply = Reply::new(&mut out, proto);
     reply.push(parts.len());
     parts.iter().for_each(|part| reply.bulk(part));
-    out.tail
+    out.into_bytes()
 }
 
 /// Writes one client's replies. Every write is O(bytes) and cannot fail.
@@ -65,28 +71,18 @@ impl<'o> Reply<'o> {
 
     #[inline]
     fn header(&mut self, kind: u8, n: i64) {
-        let tail = &mut self.out.tail;
-        if let 0..10 = n {
-            // One write of a fixed length: most lengths and most integers have one digit.
-            return tail.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']);
-        }
-        tail.push(kind);
-        num::write_i64(tail, n);
-        tail.extend_from_slice(b"\r\n");
+        write_header(self.out.tail_for(HEADER_BYTES_MAX), kind, n);
     }
 
     /// `+text`
     pub fn simple(&mut self, text: &str) {
-        let tail = &mut self.out.tail;
-        tail.push(b'+');
-        tail.extend_from_slice(text.as_bytes());
-        tail.extend_from_slice(b"\r\n");
+        self.line(b'+', text.as_bytes());
     }
 
     /// `+OK`
     #[inline]
     pub fn ok(&mut self) {
-        self.out.tail.extend_from_slice(b"+OK\r\n");
+        self.fixed(b"+OK\r\n");
     }
 
     /// `-text`
@@ -96,10 +92,19 @@ impl<'o> Reply<'o> {
 
     /// `-text`, from bytes without line ends.
     pub fn error_text(&mut self, text: &[u8]) {
-        let tail = &mut self.out.tail;
-        tail.push(b'-');
-        tail.extend_from_slice(text);
-        tail.extend_from_slice(b"\r\n");
+        self.line(b'-', text);
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.fixed(&[kind]);
+        self.out.push(text);
+        self.fixed(b"\r\n");
+    }
+
+    /// A few bytes as they are.
+    #[inline]
+    fn fixed(&mut self, bytes: &[u8]) {
+        self.out.tail_for(bytes.len()).extend_from_slice(bytes);
     }
 
     /// `:n`
@@ -111,12 +116,23 @@ impl<'o> Reply<'o> {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if Out::is_large(bytes.len()) {
+            return self.large_bulk(bytes);
+        }
         // One reservation for the longest header, the bytes and the end.
-        self.out.tail.reserve(bytes.len() + 32);
-        self.header(b'$', bytes.len() as i64);
-        let tail = &mut self.out.tail;
+        let room = bytes.len() + HEADER_BYTES_MAX + 2;
+        let tail = self.out.tail_for(room);
+        tail.reserve(room);
+        write_header(tail, b'$', bytes.len() as i64);
         tail.extend_from_slice(bytes);
         tail.extend_from_slice(b"\r\n");
+    }
+
+    #[cold]
+    fn large_bulk(&mut self, bytes: &[u8]) {
+        self.header(b'$', bytes.len() as i64);
+        self.out.push(bytes);
+        self.fixed(b"\r\n");
     }
 
     /// A bulk string of text.
@@ -133,20 +149,18 @@ impl<'o> Reply<'o> {
     pub fn bulk_shared(&mut self, bytes: &Arc<Vec<u8>>) {
         self.header(b'$', bytes.len() as i64);
         self.out.push_shared(bytes);
-        self.out.push(b"\r\n");
+        self.fixed(b"\r\n");
     }
 
     /// The absence of a value.
     #[inline]
     pub fn null(&mut self) {
-        let text: &[u8] = if self.proto == Proto::Resp2 { b"$-1\r\n" } else { b"_\r\n" };
-        self.out.tail.extend_from_slice(text);
+        self.fixed(if self.proto == Proto::Resp2 { b"$-1\r\n" } else { b"_\r\n" });
     }
 
     /// The absence of an array.
     pub fn null_array(&mut self) {
-        let text: &[u8] = if self.proto == Proto::Resp2 { b"*-1\r\n" } else { b"_\r\n" };
-        self.out.tail.extend_from_slice(text);
+        self.fixed(if self.proto == Proto::Resp2 { b"*-1\r\n" } else { b"_\r\n" });
     }
 
     /// Starts an array of `n` replies.
@@ -155,12 +169,13 @@ impl<'o> Reply<'o> {
         self.header(b'*', n as i64);
     }
 
-    /// Starts an array whose length is known only once its elements, none of them shared, have been written. To close it
-    /// costs nothing if its length has as many digits as `expected`, else a move of its bytes.
+    /// Starts an array whose length is known only once its elements have been written. To close it costs nothing if its
+    /// length has as many digits as `expected`, else a move of the bytes that share its chunk.
     pub fn open_array(&mut self, expected: usize) -> OpenArray {
-        let start = self.out.tail.len();
+        let place = self.out.place_for(HEADER_BYTES_MAX);
+        let before = self.out.len();
         self.array(expected);
-        OpenArray { at: start..self.out.tail.len(), chunks: self.out.chunks() }
+        OpenArray { place, bytes: self.out.len() - before }
     }
 
     /// Ends such an array of `n` replies.
@@ -210,8 +225,7 @@ impl<'o> Reply<'o> {
     }
 
     fn replace_header(&mut self, array: OpenArray, header: Vec<u8>) {
-        assert_eq!(self.out.chunks(), array.chunks, "an open array holds no shared values");
-        self.out.tail.splice(array.at, header);
+        self.out.replace(array.place, array.bytes, &header);
     }
 
     /// Starts a map of `n` pairs.
@@ -243,7 +257,7 @@ impl<'o> Reply<'o> {
         match self.proto {
             Proto::Resp2 => {
                 // The text goes where it stays but for its header, whose length follows from the text's: one or two digits.
-                let tail = &mut self.out.tail;
+                let tail = self.out.tail_for(DOUBLE_BYTES_MAX);
                 let start = tail.len();
                 num::write_f64(tail, value);
                 let length = tail.len() - start;
@@ -258,7 +272,7 @@ impl<'o> Reply<'o> {
                 tail.extend_from_slice(b"\r\n");
             }
             Proto::Resp3 => {
-                let tail = &mut self.out.tail;
+                let tail = self.out.tail_for(DOUBLE_BYTES_MAX);
                 tail.push(b',');
                 num::write_f64(tail, value);
                 tail.extend_from_slice(b"\r\n");
@@ -270,7 +284,7 @@ impl<'o> Reply<'o> {
     pub fn boolean(&mut self, value: bool) {
         match self.proto {
             Proto::Resp2 => self.integer(i64::from(value)),
-            Proto::Resp3 => self.out.tail.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
+            Proto::Resp3 => self.fixed(if value { b"#t\r\n" } else { b"#f\r\n" }),
         }
     }
 
@@ -278,12 +292,7 @@ impl<'o> Reply<'o> {
     pub fn big_number(&mut self, digits: &str) {
         match self.proto {
             Proto::Resp2 => self.bulk(digits.as_bytes()),
-            Proto::Resp3 => {
-                let tail = &mut self.out.tail;
-                tail.push(b'(');
-                tail.extend_from_slice(digits.as_bytes());
-                tail.extend_from_slice(b"\r\n");
-            }
+            Proto::Resp3 => self.line(b'(', digits.as_bytes()),
         }
     }
 
@@ -294,14 +303,25 @@ impl<'o> Reply<'o> {
             Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
                 self.header(b'=', text.len() as i64 + 4);
-                let tail = &mut self.out.tail;
-                tail.extend_from_slice(format.as_bytes());
-                tail.push(b':');
-                tail.extend_from_slice(text);
-                tail.extend_from_slice(b"\r\n");
+                self.fixed(format.as_bytes());
+                self.fixed(b":");
+                self.out.push(text);
+                self.fixed(b"\r\n");
             }
         }
     }
+}
+
+/// A type byte, a number and the line's end.
+#[inline]
+fn write_header(tail: &mut Vec<u8>, kind: u8, n: i64) {
+    if let 0..10 = n {
+        // One write of a fixed length: most lengths and most integers have one digit.
+        return tail.extend_from_slice(&[kind, b'0' + n as u8, b'\r', b'\n']);
+    }
+    tail.push(kind);
+    num::write_i64(tail, n);
+    tail.extend_from_slice(b"\r\n");
 }
 
 fn push_array_header(header: &mut Vec<u8>, n: usize) {
