@@ -223,6 +223,7 @@ fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     session.no_evict = false;
     session.revisions = false;
     ctx.reply.set_proto(Proto::Resp2);
+    ctx.renew_output_limit();
     ctx.reply.simple("RESET");
     Ok(Next::Done)
 }

@@ -111,6 +111,7 @@ const SHARD: Way = Way { kind: Kind::Shard, subscribed: "ssubscribe", unsubscrib
 fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
     ctx.out_of_band = true;
     ctx.session().subscribed = true;
+    ctx.renew_output_limit();
     for name in args.iter_from(1) {
         ctx.server.hub.subscribe(ctx.client, way.kind, name);
         confirm(ctx, way.subscribed, way.kind, Some(name));
@@ -134,6 +135,7 @@ fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
     }
     let left = count(ctx, Kind::Channel) + count(ctx, Kind::Shard);
     ctx.session().subscribed = left > 0;
+    ctx.renew_output_limit();
     Ok(Next::Done)
 }
 

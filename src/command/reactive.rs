@@ -294,6 +294,7 @@ fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
     reply.bulk_integer(i64::from(line.fingerprint()));
     reply.out().push(&result);
     let id = ctx.server.watch_query(ctx.client, ctx.db, line, options.wish);
+    ctx.renew_output_limit();
     if numbered {
         let revision = number_present(ctx, id, &result);
         ctx.reply.bulk_integer(revision as i64);
@@ -340,6 +341,7 @@ fn answer_from_kept(ctx: &mut Ctx<'_>, line: &Line, asked: &Asked<'_>) -> bool {
     }
     frames[1..].iter().for_each(|frame| ctx.reply.out().push_shared(frame));
     ctx.server.watch_query(ctx.client, ctx.db, line.clone(), options.wish);
+    ctx.renew_output_limit();
     true
 }
 
@@ -509,6 +511,7 @@ fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Opt
 pub(super) fn unwatch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let fingerprint = parse_fingerprint(args.at(1)).ok_or(BAD_FINGERPRINT)?;
     ctx.server.unwatch_query(ctx.client, fingerprint);
+    ctx.renew_output_limit();
     ctx.reply.ok();
     Ok(Next::Done)
 }

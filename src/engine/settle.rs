@@ -83,7 +83,8 @@ fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64)
         return Again::Held;
     }
     let blocked = server.sessions[client].blocked.take();
-    let (mut out, posted) = (Out::default(), server.outbox.len());
+    let limit = server.config.client_output_buffer_limit.of(server.sessions[client].is_sent_messages());
+    let (mut out, posted) = (Out::with_limit(limit.hard_bytes), server.outbox.len());
     if let Some(error) = dispatch::gate_again(server, client, command, args) {
         server.stats.count_error(error.code());
         server.stats.by_command[command.id].rejected += 1;
@@ -105,8 +106,12 @@ fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64)
     if server.outbox.len() > posted && server.is_listening(client) {
         server.deliver_own(client, posted, &mut out);
     }
-    server.outbox.reply(client, out);
     server.stop_waiting(client);
+    if out.is_cut() {
+        server.cut_off(client);
+    } else {
+        server.outbox.reply(client, out);
+    }
     let id = server.sessions[client].id;
     server.resumed.push(ClientRef { index: client, id });
     reactive::evaluate(server, now);

@@ -239,7 +239,12 @@ pub(super) fn run_batch(
         };
         let (named, hash, timed_with_next) = (parse.command, parse.hash, parse.timed_with_next);
         let line = Line { args, named, hash, timed_with_next };
-        match execute(server, index, line, out, now, time_ns) {
+        let ran = execute(server, index, line, out, now, time_ns);
+        if out.is_cut() {
+            // Its client is disconnected: nothing more runs for it.
+            return Some(parse.end);
+        }
+        match ran {
             Ran::Now(Next::Done | Next::RunQueue) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
             // A queue has run when EXEC returns.
             Ran::Now(Next::Done | Next::RunQueue) => {}

@@ -3,7 +3,11 @@
 //! Readiness is edge-triggered: `readable` and `writable` are set by events and cleared by the kernel's answers, and
 //! nothing is ever re-registered. An idle connection holds no buffer: input is read into the loop's own buffer and only
 //! a partial command is kept; an output buffer goes back to the loop's pool when it has been sent.
+//!
+//! A client whose commands wait is read all the same, or its going would not be noticed behind what it sent before: see
+//! [`ReadAhead`]. Its input is bounded like any other's, by `client-query-buffer-limit`.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -25,6 +29,61 @@ const DIRECT_READ_MAX: usize = 1024 * 1024;
 /// Room for the whole of an announced command is taken once this part of it has arrived: a client that only announces
 /// costs nothing, and no more than this part is ever copied to a larger buffer at once.
 const ANNOUNCED_PART: usize = 16;
+
+/// Bytes of a chunk of input read ahead.
+const AHEAD_CHUNK_BYTES: usize = 64 * 1024;
+
+/// What has been read of a client whose commands wait. It goes on from here before the socket is read again.
+///
+/// Chunks instead of one buffer: no byte is moved again once its chunk is full, however many are gathered.
+#[derive(Debug, Default)]
+pub struct ReadAhead {
+    chunks: VecDeque<Vec<u8>>,
+    /// Bytes of the first chunk that have been taken.
+    taken: usize,
+    /// Bytes in the chunks that have not been taken.
+    bytes: usize,
+}
+
+impl ReadAhead {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        match self.chunks.back_mut() {
+            Some(last) if last.len() + bytes.len() <= AHEAD_CHUNK_BYTES => last.extend_from_slice(bytes),
+            _ => self.chunks.push_back(bytes.to_vec()),
+        }
+    }
+
+    /// Moves as many bytes into `buffer` as there are and it takes.
+    fn take(&mut self, mut buffer: &mut [u8]) -> usize {
+        let room = buffer.len();
+        while let Some(first) = self.chunks.front() {
+            let rest = &first[self.taken..];
+            let count = rest.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&rest[..count]);
+            buffer = &mut buffer[count..];
+            self.bytes -= count;
+            self.taken += count;
+            if self.taken < first.len() {
+                break;
+            }
+            self.chunks.pop_front();
+            self.taken = 0;
+        }
+        room - buffer.len()
+    }
+}
+
+/// What looking at a connection brought whose client waits, or is about to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// So many bytes.
+    Read(usize),
+    /// Nothing now.
+    Nothing,
+    /// The peer will send no more.
+    End,
+}
 
 /// A stream socket of either kind.
 #[derive(Debug)]
@@ -119,6 +178,8 @@ pub struct Conn {
     pub spans: Vec<Span>,
     /// Bytes that the partial command is known to need in all; 0 if unknown.
     pub needed: usize,
+    /// What was read while commands waited, behind `input`; never empty.
+    ahead: Option<Box<ReadAhead>>,
     /// Replies not sent yet.
     pub out: Out,
     /// The kernel may have bytes for us.
@@ -152,6 +213,7 @@ impl Conn {
             partial: false,
             spans: Vec::new(),
             needed: 0,
+            ahead: None,
             out: Out::default(),
             // Data may have come with the connection, so the first read does not wait for an event.
             readable: true,
@@ -164,7 +226,8 @@ impl Conn {
         })
     }
 
-    /// Reads once: into `scratch`, behind the input kept if that is short, else onto the input.
+    /// Reads once: into `scratch`, behind the input kept if that is short, else onto the input. What was read ahead comes
+    /// before what the kernel has.
     ///
     /// # Errors
     /// A broken connection.
@@ -176,18 +239,15 @@ impl Conn {
         // A short beginning of a command goes before what is read now: to move it is less than to move what follows it.
         let kept = if self.input.len() <= KEPT_MOVED_MAX.min(scratch.len() / 2) { self.input.len() } else { 0 };
         scratch[..kept].copy_from_slice(&self.input[..kept]);
-        let count = match self.stream.read(&mut scratch[kept..]) {
-            Ok(0) => return Ok(Filled::End),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                return Ok(Filled::Nothing);
+        let count = if self.ahead.is_some() {
+            self.take_ahead(&mut scratch[kept..])
+        } else {
+            match self.read(&mut scratch[kept..])? {
+                Looked::Nothing => return Ok(Filled::Nothing),
+                Looked::End => return Ok(Filled::End),
+                Looked::Read(count) => count,
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Filled::Nothing),
-            Err(error) => return Err(error),
         };
-        // A short read means the kernel had no more: the next edge will tell. Unless the end is already there.
-        self.readable = kept + count == scratch.len() || self.hung_up;
         if kept == self.input.len() {
             self.input = Vec::new();
             return Ok(Filled::Scratch { kept, count });
@@ -196,12 +256,40 @@ impl Conn {
         Ok(Filled::Input(count))
     }
 
+    /// Reads once from the kernel.
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Looked> {
+        match self.stream.read(buffer) {
+            Ok(0) => Ok(Looked::End),
+            Ok(count) => {
+                // A short read means the kernel had no more: the next edge will tell. Unless the end is already there.
+                self.readable = count == buffer.len() || self.hung_up;
+                Ok(Looked::Read(count))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(Looked::Nothing)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Looked::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
     fn fill_directly(&mut self, missing: usize) -> io::Result<Filled> {
         let before = self.input.len();
         if self.input.capacity() - before < missing.min(DIRECT_READ_MAX) {
             self.input.reserve_exact(room_for(before, missing));
         }
-        let limit = missing.min(DIRECT_READ_MAX).min(self.input.capacity() - before) as u64;
+        let limit = missing.min(DIRECT_READ_MAX).min(self.input.capacity() - before);
+        if self.ahead.is_some() {
+            self.input.resize(before + limit, 0);
+            let mut input = std::mem::take(&mut self.input);
+            let count = self.take_ahead(&mut input[before..]);
+            input.truncate(before + count);
+            self.input = input;
+            return Ok(Filled::Input(count));
+        }
+        let limit = limit as u64;
         let result = (&mut self.stream).take(limit).read_to_end(&mut self.input);
         let count = self.input.len() - before;
         match result {
@@ -213,6 +301,54 @@ impl Conn {
             }
             Err(error) => Err(error),
         }
+    }
+
+    #[cold]
+    fn take_ahead(&mut self, buffer: &mut [u8]) -> usize {
+        let Some(ahead) = &mut self.ahead else { return 0 };
+        let count = ahead.take(buffer);
+        if ahead.bytes == 0 {
+            self.ahead = None;
+        }
+        count
+    }
+
+    /// Reads once, of a client whose commands wait, and keeps what came behind its input. `scratch` is room to read into.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn read_ahead(&mut self, scratch: &mut [u8]) -> io::Result<Looked> {
+        let looked = self.read(scratch)?;
+        if let Looked::Read(count) = looked {
+            self.ahead.get_or_insert_default().push(&scratch[..count]);
+        }
+        Ok(looked)
+    }
+
+    /// Reads once, of a client that is about to be closed, and drops what came.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn discard(&mut self, scratch: &mut [u8]) -> io::Result<Looked> {
+        (self.input, self.spans, self.ahead) = (Vec::new(), Vec::new(), None);
+        self.read(scratch)
+    }
+
+    /// True if bytes have come that have not been parsed, or may have: in memory, or in the kernel.
+    #[inline]
+    pub fn has_more(&self) -> bool {
+        self.readable || self.ahead.is_some() || (!self.input.is_empty() && !self.partial)
+    }
+
+    /// Bytes that have arrived and have not been parsed.
+    pub fn unparsed_bytes(&self) -> usize {
+        self.input.len() + self.ahead.as_ref().map_or(0, |ahead| ahead.bytes)
+    }
+
+    /// True if the next bytes come from what was read ahead, and have been counted already.
+    #[inline]
+    pub fn is_ahead(&self) -> bool {
+        self.ahead.is_some()
     }
 
     /// Gives up on going on with a partial command: its bytes are parsed from their start again, or never.
@@ -257,6 +393,13 @@ impl Conn {
         }
     }
 
+    /// Takes out what the connection holds besides its socket, and says how many bytes that is.
+    pub fn take_buffers(&mut self) -> (usize, impl Send + use<>) {
+        let ahead_bytes = self.ahead.as_ref().map_or(0, |ahead| ahead.bytes);
+        let bytes = self.input.capacity() + ahead_bytes + self.out.heap_bytes();
+        (bytes, (std::mem::take(&mut self.input), self.ahead.take(), std::mem::take(&mut self.out)))
+    }
+
     /// Takes the socket out of the poll; it closes when the connection is dropped.
     pub fn deregister(&mut self, registry: &Registry) {
         // Closing the descriptor removes it from the poll as well, so a failure changes nothing.
@@ -273,6 +416,29 @@ fn room_for(arrived: usize, missing: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::prng::Prng;
+
+    #[test]
+    fn what_was_read_ahead_comes_out_in_order_and_is_copied_once() {
+        let (mut ahead, mut prng) = (ReadAhead::default(), Prng::seeded(7));
+        let (mut pushed, mut taken) = (Vec::new(), Vec::new());
+        for _ in 0..2000 {
+            if prng.below(2) == 0 {
+                let most = *prng.pick(&[10, 5000, 65_536]).expect("not empty");
+                let bytes: Vec<u8> = (0..1 + prng.below(most)).map(|_| prng.next_u64() as u8).collect();
+                ahead.push(&bytes);
+                pushed.extend_from_slice(&bytes);
+            } else {
+                let mut buffer = vec![0; prng.below(100_000) as usize];
+                let count = ahead.take(&mut buffer);
+                assert_eq!(count, buffer.len().min(pushed.len() - taken.len()), "all there is, or all that was asked");
+                taken.extend_from_slice(&buffer[..count]);
+            }
+            assert_eq!(ahead.bytes, pushed.len() - taken.len());
+            assert!(ahead.chunks.iter().all(|chunk| chunk.len() <= AHEAD_CHUNK_BYTES));
+        }
+        assert!(taken == pushed[..taken.len()]);
+    }
 
     #[test]
     fn room_is_made_for_what_has_come_and_not_for_what_is_announced() {

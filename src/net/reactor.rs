@@ -25,7 +25,7 @@ use crate::engine::cron::Cron;
 use crate::engine::{reactive, settle, wake};
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::session::{Blocked, Buffers, ClientRef, Origin, Session};
+use crate::server::session::{Buffers, ClientRef, Origin, Session};
 use crate::server::stats::Stats;
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
@@ -33,7 +33,7 @@ use crate::sys::notify::Notifier;
 use crate::sys::signal::{Signal, Signals};
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, RESUME_SPANS_MAX, Segment, Source, parse_batch, run_batch};
-use super::conn::{Conn, Filled};
+use super::conn::{Conn, Filled, Looked};
 use super::listener::{Accepted, Listener};
 
 /// The buffer all connections share: the most that is read from one of them in one turn.
@@ -51,6 +51,13 @@ const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const EVENTS_MAX: usize = 1024;
 /// Milliseconds between two walks over the clients for timeouts and soft limits.
 const CLIENTS_WALK_MS: u64 = 1000;
+/// How long a client that has finished sending may take none of its last replies.
+// COMPAT: Redis drops them at once. Who sends commands and closes that side, as `nc` does, shall have its answers.
+const HALF_CLOSED_MS_MAX: u64 = 2_000;
+/// The same for a client that is closed because of QUIT or of what it sent.
+const CLOSING_MS_MAX: u64 = 60_000;
+/// Buffers of a closed connection from this many bytes on are freed by the helper thread.
+const FREED_APART_BYTES_MIN: usize = 256 * 1024;
 /// Longest sleep, so that housekeeping never waits longer.
 const SLEEP_MS_MAX: u64 = 1000;
 
@@ -243,7 +250,7 @@ impl Reactor {
                 if event.is_write_closed() || event.is_error() {
                     conn.broken = true;
                 }
-                if conn.hung_up && waits_for_keys(&self.server.sessions[index]) {
+                if conn.hung_up && self.server.sessions[index].blocked.is_some() {
                     // Nobody would take what it waits for.
                     self.server.kill(index);
                 }
@@ -377,23 +384,30 @@ impl Reactor {
         }
         let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
         if session.blocked.is_some() || session.closing {
-            return self.discard_input(index);
+            return self.look_after(index, now, time_ns);
         }
         // Commands left over from an earlier turn come before anything new.
         let source = if !conn.input.is_empty() && !conn.partial {
             Source::Input(std::mem::take(&mut conn.input))
-        } else if conn.readable {
+        } else if conn.readable || conn.is_ahead() {
+            let is_counted = conn.is_ahead();
             match conn.fill(&mut self.scratch[self.scratch_used..]) {
                 Ok(Filled::Nothing) => return self.requeue(index),
                 Ok(Filled::End) => return self.finish_input(index),
                 Ok(Filled::Scratch { kept, count }) => {
                     let start = self.scratch_used;
                     self.scratch_used += kept + count;
-                    note_input(session, &mut self.server.stats, count, now);
+                    if !is_counted {
+                        note_input(session, &mut self.server.stats, count, now);
+                    }
                     Source::Scratch(start..self.scratch_used)
                 }
                 Ok(Filled::Input(count)) => {
-                    note_input(session, &mut self.server.stats, count, now);
+                    if !is_counted {
+                        note_input(session, &mut self.server.stats, count, now);
+                    }
+                    // Much may have been read, and perhaps no command runs yet that would look at the clock.
+                    *time_ns = self.clock.mono_ns();
                     Source::Input(std::mem::take(&mut conn.input))
                 }
                 Err(error) => {
@@ -443,18 +457,55 @@ impl Reactor {
     fn requeue(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let session = &self.server.sessions[index];
-        let more = conn.readable || (!conn.input.is_empty() && !conn.partial);
-        if more && !conn.queued && session.blocked.is_none() && !session.closing {
+        let waits = session.blocked.is_some() || session.closing;
+        let more = if waits { conn.readable && !session.killed } else { conn.has_more() };
+        if more && !conn.queued {
             conn.queued = true;
             self.ready.push_back(index);
         }
     }
 
-    /// A client that waits or is about to be closed: only notice that it has gone. One that has merely finished sending
-    /// may still be taking its last replies.
-    fn discard_input(&mut self, index: usize) {
-        let (conn, session) = (&self.conns[index], &self.server.sessions[index]);
-        if conn.broken || (conn.hung_up && session.blocked.is_some()) {
+    /// Reads from a client that waits or is about to be closed: behind all it has sent may come its end. What a waiting
+    /// client sends is kept for later, what a closing one sends is dropped.
+    #[cold]
+    fn look_after(&mut self, index: usize, now: Now, time_ns: &mut u64) {
+        let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
+        if conn.broken {
+            return self.kill(index);
+        }
+        if !conn.readable || session.killed {
+            return;
+        }
+        let scratch = &mut self.scratch[self.scratch_used..];
+        let looked = if session.closing { conn.discard(scratch) } else { conn.read_ahead(scratch) };
+        match looked {
+            Ok(Looked::Read(count)) if !session.closing => {
+                note_input(session, &mut self.server.stats, count, now);
+                session.buffers.query_bytes = conn.unparsed_bytes();
+                self.check_query_limit(index);
+            }
+            Ok(Looked::Read(_) | Looked::Nothing) => {}
+            // It may still be taking its last replies.
+            Ok(Looked::End) if session.closing => (conn.readable, conn.hung_up) = (false, true),
+            Ok(Looked::End) => self.kill(index),
+            Err(error) => {
+                log::debug!("Reading from client: {error}");
+                self.kill(index);
+            }
+        }
+        *time_ns = self.clock.mono_ns();
+        self.requeue(index);
+    }
+
+    /// Disconnects a client that has sent more than it may before its commands have run.
+    fn check_query_limit(&mut self, index: usize) {
+        let Reactor { server, conns, .. } = self;
+        let session = &server.sessions[index];
+        // What MULTI has queued has not run either.
+        let queued_bytes = session.transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
+        if (conns[index].unparsed_bytes() + queued_bytes) as u64 > server.config.client_query_buffer_limit {
+            log::warn!("Closing client that reached max query buffer length: {}", session.peer);
+            server.stats.query_limit_disconnections += 1;
             self.kill(index);
         }
     }
@@ -463,6 +514,8 @@ impl Reactor {
     fn finish_input(&mut self, index: usize) {
         log::debug!("Client closed connection {}", self.server.sessions[index].peer);
         self.server.sessions[index].closing = true;
+        let conn = &mut self.conns[index];
+        (conn.readable, conn.hung_up) = (false, true);
         self.queue_flush(index);
     }
 
@@ -495,15 +548,13 @@ impl Reactor {
                 conn.flushing = true;
                 self.flush.push(index);
             }
+            conn.out.set_limit(hard_bytes);
             match query {
                 Some(query) => self.server.hand_over(index, query, text, &mut conn.out),
                 None => conn.out.push_shared(text),
             }
-            if hard_bytes > 0 && conn.out.len() as u64 > hard_bytes {
-                let peer = &self.server.sessions[index].peer;
-                log::warn!("Client {peer} closed for overcoming of output buffer limits");
-                self.server.stats.output_limit_disconnections += 1;
-                self.server.kill(index);
+            if conn.out.is_over_limit() {
+                self.server.cut_off(index);
             }
         }
         outbox.clear();
@@ -555,7 +606,7 @@ impl Reactor {
             conn.out.give_buffer(buffer);
         }
         let bytes = source.bytes(scratch);
-        let hard_bytes = server.config.client_output_buffer_limit.normal.hard_bytes;
+        conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.sessions[index]).hard_bytes);
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
         let mut stopped =
             run_batch(server, index, &gathered.spans, &gathered.commands[commands], bytes, &mut conn.out, now, time_ns);
@@ -586,8 +637,8 @@ impl Reactor {
             if left == 0 {
                 break from;
             }
-            // The limit closes the client when what the kernel takes has been sent; until then nothing is added.
-            if hard_bytes > 0 && conn.out.len() as u64 > hard_bytes {
+            // The client is closed if what the kernel takes leaves it over its limit; until then nothing is added.
+            if conn.out.is_over_limit() {
                 break from;
             }
             batch.clear();
@@ -605,22 +656,19 @@ impl Reactor {
             }
         }
         let session = &server.sessions[index];
-        // What MULTI has queued has not run either.
-        let queued_bytes = session.transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
-        let over_query_limit = (conn.input.len() + queued_bytes) as u64 > server.config.client_query_buffer_limit;
-        if session.closing {
-            (conn.input, conn.spans) = (Vec::new(), Vec::new());
-            conn.readable = false;
-        }
-        if over_query_limit {
-            log::warn!("Closing client that reached max query buffer length: {}", session.peer);
-            server.stats.query_limit_disconnections += 1;
+        if conn.out.is_cut() {
+            server.cut_off(index);
+        } else if conn.hung_up && session.blocked.is_some() {
             self.kill(index);
-        } else if conn.hung_up && waits_for_keys(session) {
-            self.kill(index);
-        } else if !conn.flushing {
-            conn.flushing = true;
-            flush.push(index);
+        } else {
+            if !conn.flushing {
+                conn.flushing = true;
+                flush.push(index);
+            }
+            // An ordinary client, whose commands have all run, has nothing that would count.
+            if !conn.input.is_empty() || session.transaction.is_some() {
+                self.check_query_limit(index);
+            }
         }
     }
 
@@ -678,15 +726,19 @@ impl Reactor {
             if !soft {
                 conn.soft_over_ms = None;
             }
+            let closing_ms_max = if conn.hung_up { HALF_CLOSED_MS_MAX } else { CLOSING_MS_MAX };
+            let stuck = session.closing && now_ms - session.active_ms > closing_ms_max;
             let over = soft && now_ms - since_ms >= u64::from(limit.soft_seconds) * 1000;
             if idle {
                 log::debug!("Closing idle client");
             }
-            if over {
-                log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
-                self.server.stats.output_limit_disconnections += 1;
+            if stuck {
+                log::debug!("Closing client that does not take its last replies");
             }
-            if idle || over {
+            if over {
+                self.server.note_cut_off(index);
+            }
+            if idle || over || stuck {
                 self.server.kills.push(ClientRef { index, id: conn.id });
             }
         }
@@ -737,6 +789,10 @@ impl Reactor {
             let mut conn = self.conns.remove(client.index);
             was_queued |= conn.queued;
             conn.deregister(self.poll.registry());
+            let (bytes, buffers) = conn.take_buffers();
+            if bytes >= FREED_APART_BYTES_MIN {
+                self.server.background.free(Box::new(buffers));
+            }
             self.server.forget(client.index);
         }
         if was_queued {
@@ -757,11 +813,6 @@ impl Reactor {
         stats.turn_ns += took_ns;
         stats.turn_ns_max = stats.turn_ns_max.max(took_ns);
     }
-}
-
-/// True for a client that waits for keys: it sends nothing that would be read, so its end has to be looked for.
-fn waits_for_keys(session: &Session) -> bool {
-    matches!(session.blocked, Some(Blocked::Keys { .. }))
 }
 
 /// Sends what a client has been answered. True if the kernel takes more at once.
@@ -794,8 +845,7 @@ fn send_replies(server: &mut Server, index: usize, conn: &mut Conn, pool: &mut V
     if session.held_back {
         server.release_held(index, &mut conn.out);
     }
-    let Server { sessions, stats, config, kills, .. } = server;
-    let session = &mut sessions[index];
+    let session = &server.sessions[index];
     let left = conn.out.len();
     if left == 0 {
         let buffer = conn.out.take_buffer();
@@ -803,21 +853,20 @@ fn send_replies(server: &mut Server, index: usize, conn: &mut Conn, pool: &mut V
             pool.push(buffer);
         }
         if session.closing {
-            kills.push(ClientRef { index, id: conn.id });
+            server.kills.push(ClientRef { index, id: conn.id });
         }
     } else {
-        let limit = limit_of(config.client_output_buffer_limit, session);
+        let limit = limit_of(server.config.client_output_buffer_limit, session);
         if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
-            log::warn!("Client {} closed for overcoming of output buffer limits", session.peer);
-            stats.output_limit_disconnections += 1;
-            kills.push(ClientRef { index, id: conn.id });
+            server.cut_off(index);
         } else {
             // A short write: the kernel will tell when there is room again, unless it has been told already.
             conn.flushing = conn.writable;
         }
     }
+    let session = &mut server.sessions[index];
     session.buffers = Buffers {
-        query_bytes: conn.input.len(),
+        query_bytes: conn.unparsed_bytes(),
         query_free_bytes: conn.input.capacity() - conn.input.len(),
         out_bytes: left,
         out_peak_bytes,

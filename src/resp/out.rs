@@ -415,7 +415,7 @@ mod tests {
         let mut prng = Prng::seeded(3);
         for _ in 0..300 {
             let (mut out, mut model) = (Out::default(), Vec::new());
-            let mut put = |out: &mut Out, model: &mut Vec<u8>, prng: &mut Prng| {
+            let put = |out: &mut Out, model: &mut Vec<u8>, prng: &mut Prng| {
                 let most = *prng.pick(&[100, 5000, 10_000, 70_000]).expect("not empty");
                 let bytes = vec![prng.next_u64() as u8; prng.below(most) as usize];
                 out.push(&bytes);

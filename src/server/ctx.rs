@@ -107,6 +107,13 @@ impl<'a> Ctx<'a> {
         self.notify(class, event, key);
     }
 
+    /// Applies the output limit of the class that the client belongs to from now on.
+    pub fn renew_output_limit(&mut self) {
+        let is_sent_messages = self.server.sessions[self.client].is_sent_messages();
+        let limit = self.server.config.client_output_buffer_limit.of(is_sent_messages);
+        self.reply.out().set_limit(limit.hard_bytes);
+    }
+
     /// Records that one more key of a database was modified by the same change: renamed to, or moved to.
     pub fn touched(&mut self, db: usize, key: &[u8]) {
         self.server.touch(db, key, &self.at);

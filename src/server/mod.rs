@@ -302,6 +302,19 @@ impl Server {
         self.stop_waiting(client);
     }
 
+    /// Disconnects a client whose output has grown beyond its limit.
+    #[cold]
+    pub fn cut_off(&mut self, client: usize) {
+        self.note_cut_off(client);
+        self.kill(client);
+    }
+
+    /// Logs and counts a client that is disconnected for its output.
+    pub fn note_cut_off(&mut self, client: usize) {
+        log::warn!("Client {} closed for overcoming of output buffer limits", self.sessions[client].peer);
+        self.stats.output_limit_disconnections += 1;
+    }
+
     /// Forgets a client that has been disconnected.
     pub fn forget(&mut self, client: usize) {
         self.unsubscribe_all(client);

@@ -38,6 +38,40 @@ fn a_reader_over_the_output_limit_is_closed_and_memory_stays_bounded() {
     assert!(grown < 128 * MIB, "grown by {grown} bytes");
 }
 
+#[test]
+fn no_single_command_and_no_transaction_takes_more_memory_than_the_output_limit() {
+    let process =
+        Process::serving(&["--client-output-buffer-limit", "normal 1mb 0 0", "--watch-result-bytes-max", "1mb"]);
+    let mut other = process.connect();
+    other.call(&["SADD", "s", &"m".repeat(100)]).expect("a reply");
+    other.call(&["RPUSH", "l", &"x".repeat(100), &"y".repeat(8_000)]).expect("a reply");
+    let before = process.resident_bytes();
+    let range = encode(&["LRANGE", "l", "0", "-1"]);
+    let queue =
+        |name: &str| [encode(&["MULTI"]), range.repeat(20_000), encode(&["INCR", name]), encode(&["EXEC"])].concat();
+    let attacks = [
+        encode(&["SRANDMEMBER", "s", "-1000000"]),
+        encode(&["SRANDMEMBER.WATCH", "s", "-1000000"]),
+        queue("after"),
+        [encode(&["CLIENT", "REPLY", "SKIP"]), encode(&["SRANDMEMBER", "s", "-1000000"])].concat(),
+        // Once it is a subscriber its own class counts, in the same transaction.
+        [encode(&["HELLO", "3"]), encode(&["SUBSCRIBE", "news"]), encode(&["SRANDMEMBER", "s", "-1000000"])].concat(),
+    ];
+    for attack in attacks {
+        let mut client = process.connect();
+        client.set_timeout(DEADLINE).expect("a timeout can be set");
+        client.send_raw(&attack).expect("the server listens");
+        while client.fill().is_ok_and(|count| count > 0 && client.unread().len() < 4 << 20) {}
+        let grown = process.resident_bytes().saturating_sub(before);
+        assert!(grown < 64 * MIB, "grown by {grown} bytes after {}", attack[..40].escape_ascii());
+    }
+    assert_eq!(
+        other.call(&["GET", "after"]).expect("a reply").raw,
+        b"$1\r\n1\r\n",
+        "the transaction is whole all the same"
+    );
+}
+
 /// Subscribes a client that reads nothing any more after the confirmation.
 fn sluggish_subscriber(process: &Process) -> Client {
     let mut client = process.connect();

@@ -11,6 +11,7 @@ mod server;
 mod clients;
 mod connections;
 mod examples;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod manager;
