@@ -12,10 +12,20 @@ use crate::server::Server;
 /// turns.
 const EVALUATED_AT_ONCE_MAX: usize = 1024;
 
+/// Bytes of results, and of messages beside them, that may wait to be handed to their receivers before another query is
+/// evaluated: the loop comes by between two commands and two turns.
+const UNDELIVERED_BYTES_MAX: usize = 64 << 20;
+/// Queries whose gathered changes are looked at in one turn, and between two looks at what is undelivered.
+const DUE_PER_TURN_MAX: usize = 1024;
+const DUE_AT_ONCE_MAX: usize = 16;
+
 /// Has the queries evaluated that were touched, in the order in which they were, and the results posted.
 #[inline]
 pub(super) fn evaluate(server: &mut Server, now: Now) {
     for _ in 0..EVALUATED_AT_ONCE_MAX {
+        if server.outbox.text_bytes() > UNDELIVERED_BYTES_MAX {
+            break;
+        }
         let Some(id) = server.reactive.take_touched() else { break };
         if !server.reactive.put_off(id, now.mono_ms()) {
             push_result(server, id, now);
@@ -25,8 +35,15 @@ pub(super) fn evaluate(server: &mut Server, now: Now) {
 
 /// The same for those whose changes have been gathered long enough. False if there are more than one turn takes.
 pub fn evaluate_due(server: &mut Server, now: Now) -> bool {
-    let mut due = Vec::new();
-    let all = server.reactive.take_due(now.mono_ms(), &mut due);
-    due.into_iter().for_each(|id| push_result(server, id, now));
-    all
+    let (mut left, mut due) = (DUE_PER_TURN_MAX, Vec::new());
+    while left > 0 && server.outbox.text_bytes() <= UNDELIVERED_BYTES_MAX {
+        let mut budget = DUE_AT_ONCE_MAX.min(left);
+        left -= budget;
+        let all = server.reactive.take_due(now.mono_ms(), &mut budget, &mut due);
+        due.drain(..).for_each(|id| push_result(server, id, now));
+        if all {
+            return true;
+        }
+    }
+    false
 }

@@ -41,8 +41,6 @@ pub use subscription::WatcherId;
 
 /// Slots of the wheel for gathered changes: a revolution of a second.
 const WHEEL_SLOTS: usize = 1024;
-/// Queries whose gathered changes are pushed in one turn at most.
-const DUE_PER_TURN_MAX: usize = 1024;
 /// Watches of clients that have gone that are taken apart in one turn at most: less than half a millisecond's work.
 const GONE_PER_TURN_MAX: usize = 512;
 
@@ -341,13 +339,14 @@ impl Reactive {
         self.timers.next_tick().map(|tick| tick.max(0) as u64)
     }
 
-    /// Adds the queries to `due` whose gathered changes are to be pushed. False if there are more than one turn takes.
-    pub fn take_due(&mut self, now_ms: u64, due: &mut Vec<QueryId>) -> bool {
+    /// Adds queries to `due` whose gathered changes are to be pushed, as many as the budget allows, which is lowered by what was
+    /// looked at. False if there are more.
+    pub fn take_due(&mut self, now_ms: u64, budget: &mut usize, due: &mut Vec<QueryId>) -> bool {
         if self.timers.is_empty() {
             return true;
         }
-        let (index, mut budget) = (&mut self.index, DUE_PER_TURN_MAX);
-        let progress = self.timers.advance(now_ms as i64, &mut budget, |id, tick| {
+        let index = &mut self.index;
+        let progress = self.timers.advance(now_ms as i64, budget, |id, tick| {
             let extra = index.get_mut(id).and_then(|query| query.extra.as_mut());
             let Some(extra) = extra.filter(|extra| extra.due_ms > 0) else { return Verdict::Drop };
             let due_ms = extra.due_ms as i64;

@@ -531,8 +531,12 @@ impl Reactor {
     fn deliver_posts(&mut self) {
         let mut outbox = std::mem::take(&mut self.server.outbox);
         let limits = self.server.config.client_output_buffer_limit;
+        for client in outbox.take_over_limit() {
+            self.server.cut_off(client as usize);
+        }
         for (index, text, query) in outbox.posts() {
-            let (conn, session) = (&mut self.conns[index], &self.server.sessions[index]);
+            let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
+            session.posted_bytes = 0;
             // A result that may be held back is nothing to be disconnected for.
             let held_back = query.is_some() && !session.is_sent_messages();
             let hard_bytes = if held_back { 0 } else { limit_of(limits, session).hard_bytes };

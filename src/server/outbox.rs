@@ -5,6 +5,9 @@
 //! command that publishes cannot reach other clients' outputs, which belong to the connections: the loop takes the posts
 //! from here before any other client's command runs, so a client sees messages and its own replies in the order in which
 //! things happened. What a client publishes to itself follows the reply of the command that did it, as in Redis.
+//!
+//! One command, or a transaction, may publish very much before the loop comes by. What is kept for a subscriber counts
+//! towards its output limit as it is posted: beyond that nothing more is kept for it, and the loop disconnects it.
 
 use std::sync::Arc;
 
@@ -30,6 +33,9 @@ struct Post {
 
 const NO_QUERY: QueryId = QueryId::MAX;
 
+/// Messages whose room is kept for the next ones: 12 bytes each.
+const POSTS_KEPT_MAX: usize = 16 * 1024;
+
 impl Post {
     fn query(self) -> Option<QueryId> {
         (self.query != NO_QUERY).then_some(self.query)
@@ -40,7 +46,11 @@ impl Post {
 #[derive(Debug, Default)]
 pub struct Outbox {
     texts: Vec<Arc<Vec<u8>>>,
+    /// Bytes of the texts.
+    text_bytes: usize,
     posts: Vec<Post>,
+    /// Subscribers for whom more was published than their limit allows, to be disconnected.
+    over_limit: Vec<u32>,
 }
 
 impl Outbox {
@@ -49,10 +59,20 @@ impl Outbox {
         self.posts.len()
     }
 
-    /// True when no message waits.
+    /// True when no message waits, and nobody has to be disconnected.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.posts.is_empty()
+        self.posts.is_empty() && self.over_limit.is_empty()
+    }
+
+    /// Bytes of the messages' texts, each counted once.
+    pub fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    /// Subscribers to be disconnected because more was published to them than their limit allows.
+    pub fn take_over_limit(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.over_limit)
     }
 
     /// Session index and text of each message, and the query whose result it is.
@@ -60,16 +80,21 @@ impl Outbox {
         self.posts.iter().map(|post| (post.client as usize, &self.texts[post.text as usize], post.query()))
     }
 
-    /// Forgets all messages, and keeps the room they took.
+    /// Forgets all messages, and keeps a bounded room for the next ones.
     pub fn clear(&mut self) {
         self.texts.clear();
         self.posts.clear();
+        if self.posts.capacity() > POSTS_KEPT_MAX {
+            self.texts.shrink_to(POSTS_KEPT_MAX);
+            self.posts.shrink_to(POSTS_KEPT_MAX);
+        }
+        self.text_bytes = 0;
     }
 
     /// Takes out one client's messages: those posted since there were `from` of them, with the query if it is one's result.
     /// O(messages since).
     pub fn take_of(&mut self, client: usize, from: usize) -> Vec<(Arc<Vec<u8>>, Option<QueryId>)> {
-        let Outbox { texts, posts } = self;
+        let Outbox { texts, posts, .. } = self;
         let (mut kept, mut taken) = (from, Vec::new());
         for at in from..posts.len() {
             let post = posts[at];
@@ -83,12 +108,14 @@ impl Outbox {
         posts.truncate(kept);
         if posts.is_empty() {
             texts.clear();
+            self.text_bytes = 0;
         }
         taken
     }
 
     /// Adds a text that messages will have, until they have been taken out; its number.
     pub fn add_text(&mut self, text: Arc<Vec<u8>>) -> u32 {
+        self.text_bytes += text.len();
         self.texts.push(text);
         self.texts.len() as u32 - 1
     }
@@ -101,23 +128,28 @@ impl Outbox {
     /// Posts what a client that waited is answered.
     pub fn reply(&mut self, client: usize, reply: Out) {
         for text in reply.into_chunks() {
-            self.texts.push(text);
-            self.posts.push(Post { client: client as u32, text: self.texts.len() as u32 - 1, query: NO_QUERY });
+            let text = self.add_text(text);
+            self.posts.push(Post { client: client as u32, text, query: NO_QUERY });
         }
     }
 
-    /// Posts a message to some clients, each in its own protocol.
-    fn post(&mut self, sessions: &Slab<Session>, receivers: &[u32], parts: &[&[u8]]) -> usize {
+    /// Posts a message to some clients, each in its own protocol. More than `limit_bytes` (0 for no limit) are not kept for any
+    /// of them.
+    fn post(&mut self, sessions: &mut Slab<Session>, limit_bytes: u64, receivers: &[u32], parts: &[&[u8]]) -> usize {
         let (mut resp2, mut resp3) = (None, None);
         self.posts.reserve(receivers.len());
         for &client in receivers {
-            let proto = sessions[client as usize].proto;
-            let known = if proto == Proto::Resp2 { &mut resp2 } else { &mut resp3 };
-            let text = *known.get_or_insert_with(|| {
-                self.texts.push(Arc::new(push_text(proto, parts)));
-                self.texts.len() as u32 - 1
-            });
+            let session = &mut sessions[client as usize];
+            if limit_bytes > 0 && session.posted_bytes > limit_bytes {
+                continue;
+            }
+            let known = if session.proto == Proto::Resp2 { &mut resp2 } else { &mut resp3 };
+            let text = *known.get_or_insert_with(|| self.add_text(Arc::new(push_text(session.proto, parts))));
+            session.posted_bytes += self.texts[text as usize].len() as u64;
             self.posts.push(Post { client, text, query: NO_QUERY });
+            if limit_bytes > 0 && session.posted_bytes > limit_bytes {
+                self.over_limit.push(client);
+            }
         }
         receivers.len()
     }
@@ -126,19 +158,26 @@ impl Outbox {
 impl Server {
     /// Sends a message to the subscribers of a channel and of the patterns it matches. Returns how many they are.
     pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let limit_bytes = self.subscriber_limit_bytes();
         let Server { hub, outbox, sessions, .. } = self;
         let direct = hub.topics(Kind::Channel).subscribers(channel);
-        let mut count = outbox.post(sessions, direct, &[b"message", channel, message]);
+        let mut count = outbox.post(sessions, limit_bytes, direct, &[b"message", channel, message]);
         hub.matching(channel, |pattern, receivers| {
-            count += outbox.post(sessions, receivers, &[b"pmessage", pattern, channel, message]);
+            count += outbox.post(sessions, limit_bytes, receivers, &[b"pmessage", pattern, channel, message]);
         });
         count
     }
 
     /// Sends a message to the subscribers of a shard channel. Returns how many they are.
     pub fn publish_shard(&mut self, channel: &[u8], message: &[u8]) -> usize {
+        let limit_bytes = self.subscriber_limit_bytes();
         let Server { hub, outbox, sessions, .. } = self;
-        outbox.post(sessions, hub.topics(Kind::Shard).subscribers(channel), &[b"smessage", channel, message])
+        let receivers = hub.topics(Kind::Shard).subscribers(channel);
+        outbox.post(sessions, limit_bytes, receivers, &[b"smessage", channel, message])
+    }
+
+    fn subscriber_limit_bytes(&self) -> u64 {
+        self.config.client_output_buffer_limit.of(true).hard_bytes
     }
 
     /// Ends all subscriptions of a client.

@@ -240,6 +240,7 @@ impl Server {
 
     /// Moves one client's messages to its output: those posted since there were `from` of them. O(messages since).
     pub fn deliver_own(&mut self, client: usize, from: usize, out: &mut Out) {
+        self.sessions[client].posted_bytes = 0;
         for (text, query) in self.outbox.take_of(client, from) {
             match query {
                 Some(query) => self.hand_over(client, query, &text, out),

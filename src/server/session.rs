@@ -160,6 +160,8 @@ pub struct Session {
     pub net_out_bytes: u64,
     /// Commands run.
     pub commands: u64,
+    /// Bytes of messages published to it that have not reached its output yet.
+    pub posted_bytes: u64,
     /// Figures of its buffers.
     pub buffers: Buffers,
 }
@@ -204,6 +206,7 @@ impl Session {
             net_in_bytes: 0,
             net_out_bytes: 0,
             commands: 0,
+            posted_bytes: 0,
             buffers: Buffers::default(),
         }
     }

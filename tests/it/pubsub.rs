@@ -1,5 +1,6 @@
 //! Publish and subscribe. Replies, messages and errors as a Redis 8.2.3 gives them.
 
+use aleadb::config::Config;
 use aleadb::server::ctx::Next;
 
 use crate::memory::Memory;
@@ -171,4 +172,30 @@ fn a_client_that_leaves_is_forgotten() {
     run_as(&mut m, subscriber, "SUBSCRIBE news");
     m.server.forget(subscriber);
     m.expect(&[("PUBLISH news x", r":0\r\n"), ("PUBSUB CHANNELS", r"*0\r\n")]);
+}
+
+#[test]
+fn what_one_transaction_publishes_is_kept_up_to_the_subscriber_s_limit() {
+    let mut config = Config::default();
+    let limit = config.client_output_buffer_limit.of(true).hard_bytes;
+    assert_eq!(limit, 32 << 20);
+    config.client_output_buffer_limit.pubsub.hard_bytes = 1 << 20;
+    let mut m = Memory::with_config(config);
+    let slow = m.client;
+    m.run("SUBSCRIBE news");
+    m.connect();
+    m.run("MULTI");
+    let message = vec![b'x'; 100_000];
+    for _ in 0..1000 {
+        m.raw(&[&b"PUBLISH"[..], b"news", &message]);
+    }
+    let replies = m.run("EXEC");
+    assert_eq!(
+        replies,
+        format!("*1000\\r\\n{}", ":1\\r\\n".repeat(1000)),
+        "it is a subscriber until it is disconnected"
+    );
+    let kept = m.server.outbox.text_bytes();
+    assert!((1 << 20..(1 << 20) + 200_000).contains(&kept), "{kept} bytes");
+    assert_eq!(m.server.outbox.take_over_limit(), [slow as u32], "once");
 }

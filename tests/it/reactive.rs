@@ -1079,3 +1079,30 @@ fn whole(text: &str) -> &str {
     }
     &text[..at]
 }
+
+#[test]
+fn results_of_very_many_queries_of_one_key_do_not_wait_all_together() {
+    const QUERIES: usize = 200;
+    let mut m = Memory::new();
+    let watcher = m.client;
+    m.raw(&[&b"SET"[..], b"k", &vec![b'x'; 1 << 20]]);
+    for start in 0..QUERIES {
+        m.run(&format!("GETRANGE.WATCH k {start} -1"));
+    }
+    m.connect();
+    m.run("APPEND k y");
+    let (mut frames, mut rounds) = (0, 0);
+    loop {
+        let waiting = m.server.outbox.text_bytes();
+        assert!(waiting < 66 << 20, "{waiting} bytes");
+        frames += m.server.outbox.len();
+        m.take_sent(watcher);
+        rounds += 1;
+        if !m.server.reactive.has_touched() {
+            break;
+        }
+        m.run("PING");
+    }
+    assert_eq!(frames, QUERIES);
+    assert!(rounds > 2, "{rounds}");
+}

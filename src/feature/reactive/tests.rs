@@ -151,7 +151,7 @@ fn gathered_changes_are_due_once_when_their_time_is_over() {
                 reactive.settle(id);
             }
             let mut due = Vec::new();
-            assert!(reactive.take_due(now_ms, &mut due));
+            assert!(reactive.take_due(now_ms, &mut 1024, &mut due));
             due.sort_unstable();
             let expected: Vec<_> = twin.extract_if(.., |_, due_ms| *due_ms <= now_ms).map(|(id, _)| id).collect();
             assert_eq!(due, expected, "seed {seed} at {now_ms}");
