@@ -16,3 +16,4 @@ mod limits;
 mod manager;
 mod process;
 mod reactive;
+mod readme;
