@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks the service and socket units: they load without a remark, and the service's exposure, as systemd rates it from 0
-# (closed) to 10 (open), is at most 2.0; and the service is allowed what the server does. Needs systemd-analyze (installed as root if missing), no running systemd and no
-# installed aleadb.
+# Checks the service and socket units: they load without a remark; the service's exposure, as systemd rates it from 0 (closed) to
+# 10 (open), is at most 2.0; and the service is allowed what the server does. Needs systemd-analyze (installed as root if missing),
+# no running systemd and no installed aleadb.
 set -euo pipefail
 if [[ ${1:-} == --help || ${1:-} == -h ]]; then
     # The lines above.
