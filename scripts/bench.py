@@ -284,9 +284,11 @@ def measure_fresh(peers, args, raw, results):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="bench.sh", description="Measures Redis-compatible servers side by side.")
+    parser = argparse.ArgumentParser(prog="bench.sh", usage="%(prog)s [options]",
+                                     description="Measures Redis-compatible servers side by side.")
     parser.add_argument("--peer", action="append", required=True, metavar="NAME=COMMAND",
-                        help="a server, started in the foreground; {port} is replaced; the first is what ratios are to")
+                        help="a server, started in the foreground; {port} is replaced; the first is what ratios are to (a release "
+                             "build of this tree, then the redis-servers that are found)")
     parser.add_argument("--rounds", type=int, default=5, help="runs per peer and test (%(default)s)")
     parser.add_argument("--requests", type=int, default=200_000,
                         help="requests a run at depth 1; 4 times as many at 16, 8 times at 64 (%(default)s)")
@@ -296,7 +298,7 @@ def arguments():
     parser.add_argument("--clients", type=int, default=50, help="connections under load (%(default)s)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys filled in and hit at random (%(default)s)")
     parser.add_argument("--connections", type=int, default=8000, help="idle connections (%(default)s)")
-    parser.add_argument("--output", required=True, help="directory for raw output and results.json")
+    parser.add_argument("--output", required=True, help="directory for raw output and results.json (target/bench/DATE-TIME)")
     args = parser.parse_args()
     args.tests = args.tests.split(",")
     args.depths = [int(depth) for depth in args.depths.split(",")]

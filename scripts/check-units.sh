@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Checks the service and socket units: they load without a remark, and the service's exposure, as systemd rates it from 0
-# (closed) to 10 (open), is at most 2.0. Needs systemd-analyze (installed as root if missing), no running systemd and no
-# installed aleadb.
+# Checks the service and socket units: they load without a remark; the service's exposure, as systemd rates it from 0 (closed) to
+# 10 (open), is at most 2.0; and the service is allowed what the server does. Needs systemd-analyze (installed as root if missing),
+# no running systemd and no installed aleadb.
 set -euo pipefail
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    # The lines above.
+    exec sed -n '/^#!/d; /^#/!q; s/^# //p' "${BASH_SOURCE[0]}"
+fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/peers.sh
 source "$here/peers.sh"
@@ -31,5 +35,23 @@ if ! report=$(systemd-analyze security --offline=true --threshold=20 --no-pager 
     printf '%s\n' "$report" >&2
     status=1
 fi
+
+# setting NAME - the values of a setting of the service, one a line.
+setting() { sed -n "s/^$1=//p" "$here/aleadb.service"; }
+
+complain() {
+    echo "check-units: aleadb.service: $*" >&2
+    status=1
+}
+
+# CONFIG REWRITE makes a new file beside the configuration.
+configuration=$(setting ExecStart | grep -o '/[^ ]*\.conf')
+[[ " $(setting ReadWritePaths | tr '\n-' '  ') " == *" ${configuration%/*} "* ]] || complain "${configuration%/*} is read-only"
+# The last line that names a system call decides; @resources holds this one.
+[[ $(setting SystemCallFilter | grep -E '@resources|setpriority' | tail -n 1) == setpriority ]] ||
+    complain "the helper thread cannot lower its priority"
+# Who may take all memory must not be the last to be ended for it.
+[[ $(setting OOMScoreAdjust) != -* || -n $(setting MemoryMax) ]] || complain "protected from the kernel, and without MemoryMax"
+
 printf 'check-units: %s\n' "$(tail -n 1 <<<"$report" | sed 's/^[^A-Za-z]*//')"
 exit "$status"

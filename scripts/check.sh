@@ -2,6 +2,10 @@
 # The one gate before a change lands: formatting, lints as errors, documentation as errors, then every test. Stops at the
 # first of these that fails. Arguments go to `cargo test`.
 set -euo pipefail
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    # The lines above.
+    exec sed -n '/^#!/d; /^#/!q; s/^# //p' "${BASH_SOURCE[0]}"
+fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/.."
 

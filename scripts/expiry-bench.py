@@ -161,17 +161,19 @@ def own_figures(control):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="expiry-bench.sh", description="Measures the punctuality of keys' timers.")
+    parser = argparse.ArgumentParser(prog="expiry-bench.sh", usage="%(prog)s [options]",
+                                     description="Measures the punctuality of keys' timers.")
     parser.add_argument("--peer", action="append", required=True, metavar="NAME=COMMAND",
-                        help="a server, started in the foreground; {port} is replaced")
+                        help="a server, started in the foreground; {port} is replaced (a release build of this tree, then the "
+                             "redis-servers that are found)")
     parser.add_argument("--tests", default="events,storm", help="any of events,storm (%(default)s)")
     parser.add_argument("--populations", default="0,100000,1000000",
                         help="other keys with a TTL beside the probes (%(default)s)")
     parser.add_argument("--probes", type=int, default=1000, help="keys due at one instant (%(default)s)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys of the storm (%(default)s)")
     parser.add_argument("--large", action="store_true", help="10M keys: beside the probes, and in the storm")
-    parser.add_argument("--settle", type=float, default=12, help="seconds after the storm until memory is looked at")
-    parser.add_argument("--wait", type=float, default=30, help="seconds after which what has not happened counts as never")
+    parser.add_argument("--settle", type=float, default=12, help="seconds after the storm until memory is looked at (%(default)s)")
+    parser.add_argument("--wait", type=float, default=30, help="seconds after which what has not happened counts as never (%(default)s)")
     args = parser.parse_args()
     args.tests, args.populations = args.tests.split(","), [int(count) for count in args.populations.split(",")]
     if not set(args.tests) <= {"events", "storm"} or any("=" not in peer for peer in args.peer):

@@ -3,6 +3,10 @@
 # nightly toolchain for the coverage instrumentation and the address sanitizer. Inputs of interest are kept below
 # tests/fuzz/target/; what crashes is written there too, and belongs into tests/fuzz/corpus/TARGET under a telling name.
 set -euo pipefail
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    # The lines above.
+    exec sed -n '/^#!/d; /^#/!q; s/^# //p' "${BASH_SOURCE[0]}"
+fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../tests/fuzz"
 

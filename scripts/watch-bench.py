@@ -213,16 +213,21 @@ def measure_latency(command, args, log):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="watch-bench.sh", description=__doc__.splitlines()[0])
-    parser.add_argument("--server", required=True, help="the server's command line; {port} stands for its port")
-    parser.add_argument("--tests", default="presence,fanout,latency")
-    parser.add_argument("--watches", type=int, default=1_000_000, help="watches that are present and concern no SET")
-    parser.add_argument("--watchers", type=int, default=10_000, help="watchers of the key that is changed")
-    parser.add_argument("--readers", type=int, default=1_000, help="watchers whose frames are timed")
-    parser.add_argument("--requests", type=int, default=1_000_000, help="SETs of one measurement")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--changes", type=int, default=100, help="changes that are pushed")
-    return parser.parse_args()
+    parser = argparse.ArgumentParser(prog="watch-bench.sh", usage="%(prog)s [options]",
+                                     description="Measures what live queries cost and how soon they tell.")
+    parser.add_argument("--server", required=True,
+                        help="the server's command line; {port} stands for its port (a release build of this tree)")
+    parser.add_argument("--tests", default="presence,fanout,latency", help="any of %(default)s (all)")
+    parser.add_argument("--watches", type=int, default=1_000_000, help="watches that are present and concern no SET (%(default)s)")
+    parser.add_argument("--watchers", type=int, default=10_000, help="watchers of the key that is changed (%(default)s)")
+    parser.add_argument("--readers", type=int, default=1_000, help="watchers whose frames are timed (%(default)s)")
+    parser.add_argument("--requests", type=int, default=1_000_000, help="SETs of one measurement (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of presence and of its absence (%(default)s)")
+    parser.add_argument("--changes", type=int, default=100, help="changes that are pushed (%(default)s)")
+    args = parser.parse_args()
+    if not set(args.tests.split(",")) <= {"presence", "fanout", "latency"}:
+        parser.error("--tests takes presence, fanout and latency")
+    return args
 
 
 def main():

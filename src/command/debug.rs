@@ -34,6 +34,10 @@ pub const ROWS: &[Spec] = &[Spec::new("DEBUG", -2, FLAGS, debug).group(Group::Se
 #[allow(clippy::approx_constant, reason = "the value is Redis's")]
 const TEST_DOUBLE: f64 = 3.141;
 
+/// DEBUG SLEEP wakes up after this long: a sleep without any use of the processor is what the service manager's watchdog takes
+/// for a hang.
+const SLEEP_SLICE: Duration = Duration::from_millis(10);
+
 /// Why a subcommand of Redis is not there.
 const NO_SNAPSHOTS: &str = "there are no snapshots yet";
 const NO_CRASHING: &str = "the server does not crash or restart itself on request";
@@ -104,7 +108,12 @@ fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     // As with C's `strtod`, what is no number is no sleep.
     let seconds = num::parse_f64(args.at(2)).unwrap_or(0.0).max(0.0);
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| ReplyError::new("ERR value is out of range"))?;
-    std::thread::sleep(time);
+    let mut left = time;
+    while !left.is_zero() {
+        let slice = left.min(SLEEP_SLICE);
+        std::thread::sleep(slice);
+        left -= slice;
+    }
     ctx.reply.ok();
     Ok(Next::Done)
 }

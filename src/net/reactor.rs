@@ -29,8 +29,9 @@ use crate::server::session::{Buffers, ClientRef, Origin, Session};
 use crate::server::stats::Stats;
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
-use crate::sys::notify::Notifier;
+use crate::sys::notify::{Notifier, READY_STATUS};
 use crate::sys::signal::{Signal, Signals};
+use crate::sys::watchdog::Watchdog;
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, RESUME_SPANS_MAX, Segment, Source, parse_batch, run_batch};
 use super::conn::{Conn, Filled, Looked};
@@ -105,8 +106,8 @@ pub struct Reactor {
     pool: Vec<Vec<u8>>,
     signals: Signals,
     notifier: Notifier,
-    watchdog_ms: Option<u64>,
-    watchdog_due_ms: u64,
+    /// From the start of the loop on, if the service manager wants to be told that it lives.
+    watchdog: Option<Watchdog>,
     clients_walked_ms: u64,
     /// Accepting has failed, and clients may still be waiting in the kernel's queue, of whom no event will tell.
     accept_failed: bool,
@@ -131,7 +132,6 @@ impl Reactor {
         if let Some(fd) = alarm.as_raw_fd() {
             poll.registry().register(&mut SourceFd(&fd), TOKEN_ALARM, Interest::READABLE)?;
         }
-        let watchdog_ms = crate::sys::notify::watchdog_interval().map(|interval| interval.as_millis() as u64);
         let mut reactor = Reactor {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -151,8 +151,7 @@ impl Reactor {
             pool: Vec::new(),
             signals,
             notifier,
-            watchdog_ms,
-            watchdog_due_ms: 0,
+            watchdog: None,
             clients_walked_ms: 0,
             accept_failed: false,
             accepting: true,
@@ -167,9 +166,12 @@ impl Reactor {
     /// Runs turns until the server is told to stop. The service manager hears when it begins and when it ends.
     ///
     /// # Errors
-    /// The poll fails; nothing can go on then.
+    /// The poll fails, or the watchdog cannot be answered; nothing can go on then.
     pub fn run(&mut self) -> io::Result<()> {
-        self.tell("ready", self.notifier.status("Ready to accept connections").and_then(|()| self.notifier.ready()));
+        self.tell("ready", self.notifier.status(READY_STATUS).and_then(|()| self.notifier.ready()));
+        if self.notifier.is_active() {
+            self.watchdog = Watchdog::from_env(self.clock.now().mono_ms())?;
+        }
         while !self.stopping {
             self.turn()?;
         }
@@ -214,7 +216,7 @@ impl Reactor {
         let now_ms = now.mono_ms();
         let due = self.cron.next_due_ms(&self.server, now);
         let pause = self.server.pause.map(|pause| pause.until_ms);
-        let watchdog = self.watchdog_ms.map(|_| self.watchdog_due_ms);
+        let watchdog = self.watchdog.as_ref().map(Watchdog::due_ms);
         let next = due.into_iter().chain(pause).chain(watchdog).min().unwrap_or(u64::MAX);
         // Keys fall due on whole wall-clock milliseconds; what is waited are whole milliseconds as well.
         self.alarm.wait_until(next.min(now_ms + SLEEP_MS_MAX), now_ms)
@@ -695,11 +697,8 @@ impl Reactor {
             self.walk_clients(now_ms);
             self.retry_accept();
         }
-        if let Some(interval_ms) = self.watchdog_ms
-            && now_ms >= self.watchdog_due_ms
-        {
-            self.watchdog_due_ms = now_ms + interval_ms;
-            self.tell("alive", self.notifier.watchdog());
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.mark(now_ms);
         }
     }
 

@@ -77,6 +77,7 @@ impl Drop for Background {
 }
 
 fn run(received: &Receiver<Box<dyn Send>>, pending: &AtomicUsize) {
+    super::signal::leave_to_other_threads();
     super::limits::lower_thread_priority();
     super::limits::leave_descriptors();
     let mut ledger = Ledger::new();
@@ -154,6 +155,30 @@ mod tests {
         fn drop(&mut self) {
             let has = |fd: i32| std::fs::symlink_metadata(format!("/proc/thread-self/fd/{fd}")).is_ok();
             self.0.send((has(1), has(self.1))).expect("the test still listens");
+        }
+    }
+
+    /// Reports the signals that the thread it was dropped on does not take, a bit each.
+    struct Mask(Sender<u64>);
+
+    impl Drop for Mask {
+        fn drop(&mut self) {
+            let status = std::fs::read_to_string("/proc/thread-self/status").expect("proc");
+            let mask =
+                status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).expect("a line of blocked signals");
+            self.0.send(u64::from_str_radix(mask, 16).expect("a number")).expect("the test still listens");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_helper_takes_no_signals() {
+        let (sender, masks) = channel();
+        let mut background = Background::default();
+        background.free(Box::new(Mask(sender)));
+        let mask = masks.recv().expect("it was dropped");
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            assert_ne!(mask & 1 << (signal - 1), 0, "{signal} in {mask:x}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! The operating system, and the only foreign function calls of the crate: signals, service-manager notification,
-//! resource limits and facts about the machine, the allocator's own counters, bare reads and writes of sockets, and one helper
-//! thread.
+//! resource limits and facts about the machine, the allocator's own counters, bare reads and writes of sockets, and the two
+//! threads beside the loop's: the helper, and the one that answers the service manager's watchdog.
 //!
 //! Everything here is mechanism. Nothing in this layer knows of keys, clients, commands or configuration; callers pass
 //! plain values in and get plain values (or text to log) back. Start-up (`main`, `engine`) is the usual caller, the
-//! event loop only sets its [`alarm::Alarm`], drains [`signal::Signals`], pings [`notify::Notifier`] and reads [`alloc::allocated_bytes`].
+//! event loop only sets its [`alarm::Alarm`], drains [`signal::Signals`], marks its [`watchdog::Watchdog`] and reads
+//! [`alloc::allocated_bytes`].
 
 pub mod alarm;
 pub mod alloc;
@@ -15,6 +16,7 @@ pub mod log;
 pub mod notify;
 pub mod signal;
 pub mod socket;
+pub mod watchdog;
 
 /// The operating system's words for an error, without the number that the standard library appends.
 pub fn error_text(error: &std::io::Error) -> String {

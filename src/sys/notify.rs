@@ -4,7 +4,8 @@
 //! does nothing. Sending never blocks: a manager that does not read its socket costs a lost message, not a stalled loop.
 //!
 //! What to send and how the variables are read is decided by functions that take values as parameters; only the
-//! `from_env`-like entry points look at the environment. Who calls: start-up, cron (watchdog) and shutdown.
+//! `from_env`-like entry points look at the environment. Who calls: the loop at its start, its reload and its end, and
+//! `watchdog`, whose thread has a notifier of its own.
 #![allow(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
@@ -14,6 +15,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Names the manager's socket.
+pub const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
+
+/// What [`Notifier::status`] tells of a server with nothing to remark.
+pub const READY_STATUS: &str = "Ready to accept connections";
 
 /// First descriptor passed by socket activation (`SD_LISTEN_FDS_START`).
 const LISTEN_FDS_START: RawFd = 3;
@@ -32,7 +39,7 @@ impl Notifier {
     ///
     /// Fails when the variable names something that cannot be a socket address.
     pub fn from_env() -> io::Result<Notifier> {
-        Notifier::to_address(std::env::var_os("NOTIFY_SOCKET").as_deref())
+        Notifier::to_address(std::env::var_os(SOCKET_VARIABLE).as_deref())
     }
 
     /// The notifier for an address as written in `NOTIFY_SOCKET`: an absolute path, or `@name` in the abstract space.
@@ -70,7 +77,7 @@ impl Notifier {
         self.send(&status_text(text))
     }
 
-    /// The process is alive; to be sent at least once per [`watchdog_interval`].
+    /// The process is alive; to be sent more often than once per [`watchdog_time`].
     pub fn watchdog(&self) -> io::Result<()> {
         self.send("WATCHDOG=1")
     }
@@ -121,20 +128,19 @@ fn monotonic_us() -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000)
 }
 
-/// How often [`Notifier::watchdog`] must be sent: half of what the manager allows. `None` when it does not watch us.
-pub fn watchdog_interval() -> Option<Duration> {
+/// How long the manager waits for [`Notifier::watchdog`] before it acts. `None` when it does not watch us.
+pub fn watchdog_time() -> Option<Duration> {
     let (usec, pid) = (std::env::var_os("WATCHDOG_USEC"), std::env::var_os("WATCHDOG_PID"));
     watchdog_from(usec.as_deref(), pid.as_deref(), std::process::id())
 }
 
-/// [`watchdog_interval`] over the two variables' values: the time allowed in microseconds, and the process meant (any,
-/// if unset).
+/// [`watchdog_time`] over the two variables' values: the time in microseconds, and the process meant (any, if unset).
 pub fn watchdog_from(usec: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) -> Option<Duration> {
     if pid.is_some_and(|pid| number(pid) != Some(u64::from(own_pid))) {
         return None;
     }
     let allowed = number(usec?)?;
-    (allowed >= 2).then(|| Duration::from_micros(allowed / 2))
+    (allowed > 0).then(|| Duration::from_micros(allowed))
 }
 
 fn number(text: &OsStr) -> Option<u64> {
@@ -310,11 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn watchdog_interval_is_half_the_time_allowed_to_this_process() {
+    fn the_watchdog_s_time_is_what_is_allowed_to_this_process() {
         let os = |text: &'static str| Some(OsStr::new(text));
-        assert_eq!(watchdog_from(os("3000000"), None, 7), Some(Duration::from_millis(1500)));
-        assert_eq!(watchdog_from(os("3000000"), os("7"), 7), Some(Duration::from_millis(1500)));
-        for (usec, pid) in [(None, None), (os("0"), None), (os("1"), None), (os("x"), None), (os("-5"), None)] {
+        assert_eq!(watchdog_from(os("3000000"), None, 7), Some(Duration::from_secs(3)));
+        assert_eq!(watchdog_from(os("3000000"), os("7"), 7), Some(Duration::from_secs(3)));
+        for (usec, pid) in [(None, None), (os("0"), None), (os("x"), None), (os("-5"), None)] {
             assert_eq!(watchdog_from(usec, pid, 7), None, "{usec:?}");
         }
         assert_eq!(watchdog_from(os("3000000"), os("8"), 7), None);

@@ -96,6 +96,18 @@ impl Signals {
     }
 }
 
+/// Has the process's signals go to its other threads: for a thread with a descriptor table of its own, in which the handler
+/// would write to whatever has the number of the descriptor that wakes the loop.
+pub fn leave_to_other_threads() {
+    // SAFETY: all zeroes is a valid `sigset_t`; it is valid for both calls, and only the calling thread's mask changes. The
+    // calls cannot fail with these arguments.
+    unsafe {
+        let mut all: libc::sigset_t = MaybeUninit::zeroed().assume_init();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut());
+    }
+}
+
 fn set_disposition(number: libc::c_int, action: libc::sighandler_t) -> io::Result<()> {
     // SAFETY: `sigaction` is a plain C structure for which all zeroes is a valid value; `action` is SIG_IGN or the
     // address of a handler with the signature the system calls, and both pointers are valid for the call.

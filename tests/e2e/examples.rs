@@ -13,13 +13,13 @@ use super::server::wait_until;
 const CHANGES: usize = 500;
 
 /// A running example and the lines that it prints on standard output and standard error. It is killed in the end.
-struct Example {
+pub struct Example {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Example {
-    fn start(mut command: Command, process: &Process, args: &[&str]) -> Example {
+    pub fn start(mut command: Command, process: &Process, args: &[&str]) -> Example {
         command.args(args).env("ALEADB_URL", format!("redis://127.0.0.1:{}", process.port));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be started");
@@ -30,7 +30,7 @@ impl Example {
     }
 
     /// The next line; `None` at the end.
-    fn line(&self) -> Option<String> {
+    pub fn line(&self) -> Option<String> {
         match self.lines.recv_timeout(DEADLINE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -69,7 +69,7 @@ fn pass_on(output: impl Read + Send + 'static, sender: Sender<String>) {
 }
 
 /// An example that is a script, for its interpreter.
-fn script(mut interpreter: Command, name: &str) -> Command {
+pub fn script(mut interpreter: Command, name: &str) -> Command {
     interpreter.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/examples").join(name));
     interpreter
 }

@@ -17,3 +17,4 @@ mod limits;
 mod manager;
 mod process;
 mod reactive;
+mod readme;

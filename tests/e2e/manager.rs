@@ -9,13 +9,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::process::{DEADLINE, Dir, Process, binary};
+use super::resp::encode;
 use super::server::wait_until;
 
-/// Receives messages until one that is `wanted`; gives all of them.
+/// Receives messages until one that begins with `wanted`; gives all of them.
 fn receive_until(manager: &UnixDatagram, wanted: &str) -> Vec<String> {
-    let mut messages = Vec::new();
+    let mut messages = Vec::<String>::new();
     let mut buffer = [0u8; 4096];
-    while messages.last().is_none_or(|last| last != wanted) {
+    while messages.last().is_none_or(|last| !last.starts_with(wanted)) {
         let count = manager.recv(&mut buffer).unwrap_or_else(|error| panic!("no {wanted} after {messages:?}: {error}"));
         messages.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
     }
@@ -40,6 +41,43 @@ fn the_manager_hears_of_readiness_life_reload_and_end() {
     process.signal("TERM");
     receive_until(&manager, "STOPPING=1");
     assert_eq!(process.exit_status(), Some(0));
+}
+
+/// A server that is watched, has announced itself and then been sent `command`, and the manager that it reports to.
+fn watched_while_it_runs(command: &[u8]) -> (Process, UnixDatagram) {
+    let dir = Dir::new();
+    let manager = UnixDatagram::bind(dir.join("notify")).expect("the directory is writable");
+    manager.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    let env = [("NOTIFY_SOCKET", "{dir}/notify"), ("WATCHDOG_USEC", "200000")];
+    let args = ["--supervised", "systemd", "--enable-debug-command", "yes"];
+    let process = Process::serving_in(dir, &args, &env);
+    receive_until(&manager, "READY=1");
+    let mut client = process.connect();
+    client.send_raw(command).expect("it is sent");
+    // From here on it is that command: a server without work turns often enough.
+    receive_until(&manager, "STATUS=Busy with one turn of the event loop for 1 s");
+    (process, manager)
+}
+
+#[test]
+fn a_command_that_takes_many_times_the_watchdog_s_time_is_no_hang() {
+    let string = encode(&["SETRANGE", "k", "67108863", "x"]);
+    let counts = [encode(&["MULTI"]), encode(&["BITCOUNT", "k"]).repeat(5000), encode(&["EXEC"])].concat();
+    for command in [encode(&["DEBUG", "SLEEP", "1000"]), [string, counts].concat()] {
+        let (mut process, manager) = watched_while_it_runs(&command);
+        for _ in 0..5 {
+            receive_until(&manager, "WATCHDOG=1");
+        }
+        assert!(!process.has_ended());
+    }
+}
+
+#[test]
+fn a_long_command_leaves_a_line_in_the_log_and_the_status_as_it_was() {
+    let (process, manager) = watched_while_it_runs(&encode(&["DEBUG", "SLEEP", "4"]));
+    receive_until(&manager, "STATUS=Ready to accept connections");
+    let line = "# One turn of the event loop took more than ";
+    assert!(wait_until(DEADLINE, || process.log().contains(line)), "{}", process.log());
 }
 
 #[test]
