@@ -392,6 +392,9 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         (Some(set), Some(count)) => {
             reply.array(count.unsigned_abs() as usize);
             for _ in 0..count.unsigned_abs() {
+                if reply.is_cut() {
+                    break;
+                }
                 set.random(&mut draw, |item| write_item(reply, item));
             }
         }

@@ -135,7 +135,8 @@ fn run(
         }
         ReplyMode::Skipping => unreachable!("a skipped reply ends with its command"),
     };
-    let (mark, posted) = (out.mark(), server.outbox.len());
+    let mark = if mute { out.mark_before_dropped() } else { out.mark() };
+    let posted = server.outbox.len();
     let called = call::call(server, client, command, args, hash, Way::Sent, out, now);
     let Called { mut next, mut out_of_band } = called;
     match next {

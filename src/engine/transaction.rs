@@ -58,7 +58,13 @@ pub(super) fn run_queue(server: &mut Server, client: usize, out: &mut Out, now: 
     }
     let (mut next, mut time_ns) = (Next::Done, started_ns);
     for queued in &queue {
-        let (command, args, mark) = (queued.command, queued.args.as_args(), out.mark());
+        let (command, args) = (queued.command, queued.args.as_args());
+        let mute = next == Next::Close || is_muted(server.sessions[client].reply_mode);
+        let mark = if mute { out.mark_before_dropped() } else { out.mark() };
+        if out.is_cut() && command.spec.flags.has(Flags::READONLY) {
+            // Its client is being disconnected, and will never see what it reads.
+            continue;
+        }
         let called = call::call_apart(server, client, command, args, Way::Queued, out, now);
         let Called { next: asked, out_of_band } = called;
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");

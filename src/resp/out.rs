@@ -243,13 +243,26 @@ impl Out {
 
     /// A mark to cut back to with [`Out::truncate`].
     pub fn mark(&self) -> Mark {
-        Mark { chunks: self.chunks.len(), tail: self.tail.len() }
+        Mark { chunks: self.chunks.len(), tail: self.tail.len(), lost_bytes: self.lost_bytes }
+    }
+
+    /// A mark to cut back to in any case, even if what is appended until then goes beyond the limit: for bytes that are
+    /// written only to be dropped.
+    pub fn mark_before_dropped(&mut self) -> Mark {
+        if !self.tail.is_empty() {
+            self.seal(0);
+        }
+        self.mark()
     }
 
     /// Drops everything appended since the mark, of which nothing may have been sent.
     pub fn truncate(&mut self, mark: Mark) {
         if self.is_cut() {
-            return;
+            if mark.lost_bytes > 0 || mark.tail > 0 {
+                return;
+            }
+            // All there was before the mark is in chunks, none of which was lost.
+            self.lost_bytes = 0;
         }
         if self.chunks.len() == mark.chunks {
             return self.tail.truncate(mark.tail);
@@ -330,6 +343,7 @@ pub(super) struct Place {
 pub struct Mark {
     chunks: usize,
     tail: usize,
+    lost_bytes: usize,
 }
 
 #[cfg(test)]
@@ -408,6 +422,21 @@ mod tests {
         let mut out = Out::with_limit(0);
         out.push(&vec![0; 8 << 20]);
         assert!(!out.is_over_limit());
+    }
+
+    #[test]
+    fn what_is_written_to_be_dropped_does_not_count() {
+        for (before, dropped) in [(0, 3 << 20), (100, 3 << 20), (100, 100), (500_000, 2 << 20)] {
+            let (mut out, mut model) = (Out::with_limit(1 << 20), vec![b'x'; before]);
+            out.push(&model);
+            let mark = out.mark_before_dropped();
+            (0..dropped / 100).for_each(|_| out.push(&[b'y'; 100]));
+            out.push_shared(&Arc::new(vec![b'z'; dropped]));
+            out.truncate(mark);
+            out.push(b"end");
+            model.extend_from_slice(b"end");
+            assert!(!out.is_over_limit() && bytes_of(&out) == model);
+        }
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl<'o> Reply<'o> {
         self.proto = proto;
     }
 
+    /// True once the output has been cut off: nobody will read what else is written, so whoever writes without end may stop.
+    pub fn is_cut(&self) -> bool {
+        self.out.is_cut()
+    }
+
     /// The output written to.
     pub fn out(&mut self) -> &mut Out {
         self.out

@@ -45,17 +45,22 @@ fn no_single_command_and_no_transaction_takes_more_memory_than_the_output_limit(
     let mut other = process.connect();
     other.call(&["SADD", "s", &"m".repeat(100)]).expect("a reply");
     other.call(&["RPUSH", "l", &"x".repeat(100), &"y".repeat(8_000)]).expect("a reply");
+    other.call(&["HSET", "h", "f", "v"]).expect("a reply");
+    other.call(&["HSET", "wide", &"f".repeat(100), "v"]).expect("a reply");
+    other.call(&["ZADD", "z", "1", "m"]).expect("a reply");
     let before = process.resident_bytes();
     let range = encode(&["LRANGE", "l", "0", "-1"]);
     let queue =
         |name: &str| [encode(&["MULTI"]), range.repeat(20_000), encode(&["INCR", name]), encode(&["EXEC"])].concat();
     let attacks = [
-        encode(&["SRANDMEMBER", "s", "-1000000"]),
-        encode(&["SRANDMEMBER.WATCH", "s", "-1000000"]),
+        encode(&["SRANDMEMBER", "s", "-100000000"]),
+        encode(&["SRANDMEMBER.WATCH", "s", "-100000000"]),
+        encode(&["HRANDFIELD", "h", "-100000000", "WITHVALUES"]),
+        encode(&["HRANDFIELD", "wide", "-100000000"]),
+        encode(&["ZRANDMEMBER", "z", "-100000000", "WITHSCORES"]),
         queue("after"),
-        [encode(&["CLIENT", "REPLY", "SKIP"]), encode(&["SRANDMEMBER", "s", "-1000000"])].concat(),
         // Once it is a subscriber its own class counts, in the same transaction.
-        [encode(&["HELLO", "3"]), encode(&["SUBSCRIBE", "news"]), encode(&["SRANDMEMBER", "s", "-1000000"])].concat(),
+        [encode(&["HELLO", "3"]), encode(&["SUBSCRIBE", "news"]), encode(&["SRANDMEMBER", "s", "-100000000"])].concat(),
     ];
     for attack in attacks {
         let mut client = process.connect();

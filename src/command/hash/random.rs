@@ -101,12 +101,18 @@ impl Answer<'_, '_> {
 fn repeated(hash: &Hash, now_ms: i64, prng: &mut Prng, count: usize, answer: &mut Answer<'_, '_>) {
     if let Some(fields) = hash.listed(now_ms) {
         for _ in 0..count {
+            if answer.reply.is_cut() {
+                return;
+            }
             let (field, value) = fields[prng.below(fields.len() as u64) as usize];
             answer.add(field, value);
         }
         return;
     }
     for _ in 0..count {
+        if answer.reply.is_cut() {
+            return;
+        }
         hash.random(now_ms, |n| prng.below(n), |field, value| answer.add(field, value));
     }
 }

@@ -140,6 +140,9 @@ fn random_members(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if count < 0 {
         open_entries(reply, wanted, scores);
         for _ in 0..wanted {
+            if reply.is_cut() {
+                break;
+            }
             write_ranked(reply, &zset, prng.below(zset.len() as u64) as usize, scores);
         }
     } else if wanted >= zset.len() {
