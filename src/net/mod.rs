@@ -4,3 +4,4 @@ mod batch;
 pub mod conn;
 pub mod listener;
 pub mod reactor;
+mod send;

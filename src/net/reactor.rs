@@ -20,12 +20,11 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::base::clock::{Now, TurnClock};
-use crate::config::{OutputLimit, OutputLimits};
 use crate::engine::cron::Cron;
 use crate::engine::{reactive, settle, wake};
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::session::{Buffers, ClientRef, Origin, Session};
+use crate::server::session::{ClientRef, Origin, Session};
 use crate::server::stats::Stats;
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
@@ -36,6 +35,7 @@ use crate::sys::watchdog::Watchdog;
 use super::batch::{BATCH_MAX, Batch, BatchEnd, RESUME_SPANS_MAX, Segment, Source, parse_batch, run_batch};
 use super::conn::{Conn, Filled, Looked};
 use super::listener::{Accepted, Listener};
+use super::send::{BufferPool, limit_of, send_replies};
 
 /// The buffer all connections share: the most that is read from one of them in one turn.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -45,9 +45,6 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 const COMMANDS_PER_TURN_MAX: usize = 1024;
 /// Once a turn has worked this long, the connections not served yet wait for the next one.
 const TURN_BUDGET_NS: u64 = 500_000;
-/// Output buffers kept for reuse, and the largest that is kept.
-const POOL_BUFFERS_MAX: usize = 256;
-const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
 /// Milliseconds between two walks over the clients for timeouts and soft limits.
@@ -103,7 +100,7 @@ pub struct Reactor {
     segments: Vec<Segment>,
     /// Commands of a long pipeline, beyond its first batch.
     batch: Batch,
-    pool: Vec<Vec<u8>>,
+    pool: BufferPool,
     signals: Signals,
     notifier: Notifier,
     /// From the start of the loop on, if the service manager wants to be told that it lives.
@@ -148,7 +145,7 @@ impl Reactor {
             gathered: Batch::default(),
             segments: Vec::new(),
             batch: Batch::default(),
-            pool: Vec::new(),
+            pool: BufferPool::default(),
             signals,
             notifier,
             watchdog: None,
@@ -545,11 +542,7 @@ impl Reactor {
             if session.closing {
                 continue;
             }
-            if conn.out.is_empty()
-                && let Some(buffer) = self.pool.pop()
-            {
-                conn.out.give_buffer(buffer);
-            }
+            self.pool.lend(&mut conn.out);
             if !conn.flushing {
                 conn.flushing = true;
                 self.flush.push(index);
@@ -606,11 +599,7 @@ impl Reactor {
             // Another client has killed it after its commands were gathered.
             return;
         }
-        if conn.out.is_empty()
-            && let Some(buffer) = pool.pop()
-        {
-            conn.out.give_buffer(buffer);
-        }
+        pool.lend(&mut conn.out);
         let bytes = source.bytes(scratch);
         conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.sessions[index]).hard_bytes);
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
@@ -818,67 +807,6 @@ impl Reactor {
     }
 }
 
-/// Sends what a client has been answered. True if the kernel takes more at once.
-fn send_replies(server: &mut Server, index: usize, conn: &mut Conn, pool: &mut Vec<Vec<u8>>, now: Now) -> bool {
-    let Server { sessions, stats, kills, .. } = server;
-    let session = &mut sessions[index];
-    conn.flushing = false;
-    if session.killed {
-        // It is closed at the end of this turn, and gets nothing more.
-        return false;
-    }
-    let out_peak_bytes = conn.out.len();
-    if conn.writable && out_peak_bytes > 0 {
-        match conn.flush() {
-            Ok(count) => {
-                if count > 0 {
-                    session.active_ms = now.mono_ms();
-                }
-                session.net_out_bytes += count as u64;
-                stats.net_out_bytes += count as u64;
-                stats.writes += 1;
-            }
-            Err(error) => {
-                log::debug!("Writing to client: {error}");
-                kills.push(ClientRef { index, id: conn.id });
-                return false;
-            }
-        }
-    }
-    if session.held_back {
-        server.release_held(index, &mut conn.out);
-    }
-    let session = &server.sessions[index];
-    let left = conn.out.len();
-    if left == 0 {
-        let buffer = conn.out.take_buffer();
-        if pool.len() < POOL_BUFFERS_MAX && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
-            pool.push(buffer);
-        }
-        if session.closing {
-            server.kills.push(ClientRef { index, id: conn.id });
-        }
-    } else {
-        let limit = limit_of(server.config.client_output_buffer_limit, session);
-        if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
-            server.cut_off(index);
-        } else {
-            // A short write: the kernel will tell when there is room again, unless it has been told already.
-            conn.flushing = conn.writable;
-        }
-    }
-    let session = &mut server.sessions[index];
-    session.buffers = Buffers {
-        query_bytes: conn.unparsed_bytes(),
-        query_free_bytes: conn.input.capacity() - conn.input.len(),
-        out_bytes: left,
-        out_peak_bytes,
-        out_chunks: conn.out.chunks(),
-        out_heap_bytes: conn.out.heap_bytes(),
-    };
-    conn.flushing
-}
-
 fn note_input(session: &mut Session, stats: &mut Stats, count: usize, now: Now) {
     session.active_ms = now.mono_ms();
     session.net_in_bytes += count as u64;
@@ -886,16 +814,11 @@ fn note_input(session: &mut Session, stats: &mut Stats, count: usize, now: Now) 
     stats.reads += 1;
 }
 
-/// The output limit of a client's class.
-fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
-    limits.of(session.is_sent_messages())
+fn token_of(index: usize, id: u64) -> Token {
+    // 31 bits of the id keep the token below those of listeners and signals.
+    Token(index | ((id & 0x7fff_ffff) as usize) << 32)
 }
 
 #[cfg(test)]
 #[path = "reactor_tests.rs"]
 mod tests;
-
-fn token_of(index: usize, id: u64) -> Token {
-    // 31 bits of the id keep the token below those of listeners and signals.
-    Token(index | ((id & 0x7fff_ffff) as usize) << 32)
-}
