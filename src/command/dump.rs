@@ -3,15 +3,16 @@
 use super::keys;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
-use crate::config::EventClass;
+use crate::config::{Config, EventClass};
 use crate::persist::payload::{self, Refused};
-use crate::persist::rdb::Shapes;
+use crate::persist::rdb::{Budget, Shapes};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
 use crate::store::types::{hash, list, zset};
+use crate::sys::alloc;
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -50,6 +51,7 @@ impl From<Refused> for ReplyError {
         match refused {
             Refused::Footer => ReplyError::new("ERR DUMP payload version or checksum are wrong"),
             Refused::Value => ReplyError::new("ERR Bad data format"),
+            Refused::Memory => ReplyError::OUT_OF_MEMORY,
         }
     }
 }
@@ -121,6 +123,14 @@ impl Options {
     }
 }
 
+/// The memory that is left up to `maxmemory`: a small payload may stand for much.
+fn budget(config: &Config) -> Budget {
+    match config.maxmemory {
+        0 => Budget::unlimited(),
+        max => Budget::new(usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(alloc::allocated_bytes())),
+    }
+}
+
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
     let options = Options::parse(args)?;
@@ -131,7 +141,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if ttl < 0 {
         return Err(INVALID_TTL);
     }
-    let mut value = payload::restore(args.at(3), &shapes(ctx.server))?;
+    let mut value = payload::restore(args.at(3), &shapes(ctx.server), budget(&ctx.server.config))?;
     let replaced = ctx.db().remove(key, at);
     // COMPAT: a time that is too far off to be told wraps around, as in Redis, and has passed.
     let deadline_ms = (ttl > 0).then(|| if options.absolute { ttl } else { ttl.wrapping_add(at.unix_ms) });

@@ -9,11 +9,13 @@ use aleadb::base::quote;
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
 use aleadb::persist::payload;
-use aleadb::persist::rdb::{Shapes, Value};
+use aleadb::persist::rdb::{Budget, Shapes, Value};
 use aleadb::resp::error::ProtocolError;
 use aleadb::resp::parse::{LINE_BYTES_MAX, Limits, Parsed, Parser};
 use aleadb::store::entry::{Entry, NewValue};
 use aleadb::store::hash::KeyHasher;
+#[cfg(debug_assertions)]
+use aleadb::store::pack::listpack::limit_bytes;
 use aleadb::store::types::{hash, list, set, zset};
 
 #[path = "../support/memory.rs"]
@@ -21,6 +23,10 @@ use aleadb::store::types::{hash, list, set, zset};
 mod memory;
 
 use memory::Memory;
+
+/// Packs are never limited to less: a stream's node of one short entry has room.
+#[cfg(debug_assertions)]
+const PACK_BYTES_MIN: usize = 64;
 
 /// Every argument of every command, and the error after them if there is one.
 type Requests = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
@@ -146,7 +152,7 @@ pub fn restore(data: &[u8]) {
     };
     let mut sealed = data.to_vec();
     payload::seal(&mut sealed);
-    let Ok(value) = payload::restore(&sealed, &shapes) else { return };
+    let Ok(value) = payload::restore(&sealed, &shapes, Budget::unlimited()) else { return };
     let described = |value: &Value<'_>| match value {
         Value::String(text) => ("string", text.len()),
         Value::Object(object) => (object.type_of().name(), object.len()),
@@ -158,10 +164,29 @@ pub fn restore(data: &[u8]) {
     };
     for compress in [false, true] {
         let dumped = payload::dump(&entry, compress);
-        let again = payload::restore(&dumped, &shapes);
+        let again = payload::restore(&dumped, &shapes, Budget::unlimited());
         assert_eq!(again.as_ref().map(described).ok(), Some(before), "{}", dumped.escape_ascii());
     }
     work_on(&sealed, before.0);
+    with_full_packs(sealed.len(), || work_on(&sealed, before.0));
+}
+
+/// Runs it while packs are full at so many bytes, or somewhat more.
+fn with_full_packs(bytes: usize, run: impl FnOnce()) {
+    #[cfg(debug_assertions)]
+    {
+        struct Limit;
+        impl Drop for Limit {
+            fn drop(&mut self) {
+                limit_bytes(usize::MAX);
+            }
+        }
+        let _limit = Limit;
+        limit_bytes(bytes.max(PACK_BYTES_MIN));
+        run();
+    }
+    #[cfg(not(debug_assertions))]
+    _ = (bytes, run);
 }
 
 /// Lines that look at a value of each type and change it, of the key `k`; what they answer depends on the value.
