@@ -1,5 +1,7 @@
 //! DUMP and RESTORE, values by themselves: the rows and the handlers below. The form of the payloads is `persist::payload`.
 
+use std::sync::Arc;
+
 use super::keys;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
@@ -79,7 +81,7 @@ pub(super) fn shapes(server: &Server) -> Shapes {
 fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (at, compress) = (ctx.at, ctx.server.config.rdbcompression);
     match ctx.db().lookup_read(args.at(1), at).map(|entry| payload::dump(&entry, compress)) {
-        Some(payload) => ctx.reply.bulk(&payload),
+        Some(payload) => ctx.reply.bulk_shared(&Arc::new(payload)),
         None => ctx.reply.null(),
     }
     Ok(Next::Done)

@@ -74,7 +74,8 @@ impl<'p, 'b> Reader<'p, 'b> {
             code::ZSET | code::ZSET_2 => Object::ZSet(self.zset(form, shapes)?),
             code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
                 let limits = &shapes.zset;
-                Object::ZSet(self.pack(form == code::ZSET_ZIPLIST, limits.entries, |pack| ZSet::from_pack(pack, limits))?)
+                let (old, elements) = (form == code::ZSET_ZIPLIST, limits.entries.saturating_mul(2));
+                Object::ZSet(self.pack(old, elements, |pack| ZSet::from_pack(pack, limits))?)
             }
             code::HASH => Object::Hash(self.hash(shapes)?),
             code::HASH_METADATA | code::HASH_METADATA_PRE_GA => Object::Hash(self.timed_hash(form, shapes)?),
@@ -190,22 +191,22 @@ impl<'p, 'b> Reader<'p, 'b> {
         self.kept_string()
     }
 
-    /// What `make` makes of a listpack, or of what a ziplist becomes. A collection that keeps no more than `entries` elements
-    /// in one gets blocks of their own for them if there are more.
+    /// What `make` makes of a listpack, or of what a ziplist becomes. If there are more than `elements` in it, they are to
+    /// get blocks of their own.
     fn pack<T>(
         &mut self,
         old: bool,
-        entries: usize,
+        elements: usize,
         make: impl FnOnce(Validated<'_>) -> Option<T>,
     ) -> Result<T, Broken> {
         let bytes = self.string()?;
         self.budget.spend(bytes.len())?;
-        if old {
-            // An old one becomes some bytes longer, an element that is short or an integer; it is small, or it is refused.
-            return make(Validated::of(&ziplist::from_ziplist(&bytes)?)).ok_or(Broken);
-        }
-        let pack = Validated::new(&bytes).ok_or(Broken)?;
-        if pack.len() > entries {
+        let converted = if old { Some(ziplist::from_ziplist(&bytes)?) } else { None };
+        let pack = match &converted {
+            Some(pack) => Validated::of(pack),
+            None => Validated::new(&bytes).ok_or(Broken)?,
+        };
+        if pack.len() > elements {
             self.budget.spend(pack.len().saturating_mul(ELEMENT_BYTES))?;
         }
         make(pack).ok_or(Broken)

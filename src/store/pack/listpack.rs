@@ -27,13 +27,13 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
-use std::collections::HashSet;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use super::Validated;
 use super::codec::{self, END, Encoding, Item};
 use crate::store::size_class::size_class;
 
@@ -61,12 +61,12 @@ pub fn limit_bytes(bytes: usize) {
     LIMIT.set(bytes.min(BYTES_MAX));
 }
 
-const HEADER_BYTES: usize = 6;
+pub(super) const HEADER_BYTES: usize = 6;
 /// Bytes that say how much room there is.
 const ROOM_HEADER_BYTES: usize = 2;
 const ROOM_MAX: usize = u16::MAX as usize;
-const COUNT_UNKNOWN: u16 = u16::MAX;
-const EMPTY: [u8; HEADER_BYTES + 1] = [7, 0, 0, 0, 0, 0, END];
+pub(super) const COUNT_UNKNOWN: u16 = u16::MAX;
+pub(super) const EMPTY: [u8; HEADER_BYTES + 1] = [7, 0, 0, 0, 0, 0, END];
 
 /// Where an element is: valid until the pack is modified at or before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +144,7 @@ impl<const ROOM: bool> Pack<ROOM> {
     }
 
     /// A pack of these well-formed bytes.
-    fn copied(bytes: &[u8]) -> Self {
+    pub(super) fn copied(bytes: &[u8]) -> Self {
         let layout = layout_for(Self::START + bytes.len());
         // SAFETY: a pack has at least a header, so the layout's size is not zero.
         let block = NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
@@ -228,6 +228,8 @@ impl<const ROOM: bool> Pack<ROOM> {
     /// the old ones. The block moves only when its size class changes, the bytes only when their start does.
     fn lay_out(&mut self, block: Extent, old: Extent, new: Extent) {
         assert!(new.total <= BYTES_MAX, "a listpack is to grow beyond its limit");
+        // A list keeps its packs far below the limit, and need not ask.
+        debug_assert!(ROOM || new.total <= old.total.max(bytes_max()), "a pack grows without having been asked for room");
         let (have, need) = (block.layout(), new.layout());
         let kept = old.total.min(new.total);
         if need.size() > have.size() {
@@ -348,7 +350,7 @@ impl<const ROOM: bool> Pack<ROOM> {
     }
 
     #[inline]
-    fn set_count(&mut self, count: usize) {
+    pub(super) fn set_count(&mut self, count: usize) {
         let count = u16::try_from(count).unwrap_or(COUNT_UNKNOWN);
         self.as_mut()[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
     }
@@ -462,7 +464,7 @@ impl<const ROOM: bool> Pack<ROOM> {
     /// All elements, from either end.
     #[inline]
     pub fn iter(&self) -> Items<'_> {
-        Items { pack: self.as_bytes(), front: HEADER_BYTES, back: self.end() }
+        Items::of(self.as_bytes())
     }
 
     /// The elements from the one at `pos` to the end, from either end.
@@ -708,7 +710,13 @@ pub struct Items<'p> {
     back: usize,
 }
 
-impl Items<'_> {
+impl<'p> Items<'p> {
+    /// The elements of well-formed bytes.
+    #[inline]
+    pub(super) fn of(pack: &'p [u8]) -> Items<'p> {
+        Items { pack, front: HEADER_BYTES, back: pack.len() - 1 }
+    }
+
     /// Goes by up to `count` elements. Cheaper than to read them.
     #[inline]
     pub fn pass(&mut self, count: usize) {
@@ -750,77 +758,6 @@ impl DoubleEndedIterator for Items<'_> {
         self.back = codec::prev(self.pack, self.back);
         Some(codec::item(self.pack, self.back))
     }
-}
-
-/// Bytes from outside that are a pack, before they are copied into one or its elements go elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub struct Validated<'p> {
-    bytes: &'p [u8],
-    count: usize,
-}
-
-impl<'p> Validated<'p> {
-    /// Bytes from outside (RESTORE, a dump file), `None` unless every entry, every backward length, the total, the count and
-    /// the end are right. Encodings longer than they had to be are fine, as in Redis; a count that is needlessly unknown
-    /// becomes known. An empty pack is accepted. Costs a walk.
-    pub fn new(bytes: &'p [u8]) -> Option<Validated<'p>> {
-        well_formed(bytes).map(|count| Validated { bytes, count })
-    }
-
-    /// The bytes of a pack of our own.
-    pub fn of<const ROOM: bool>(pack: &'p Pack<ROOM>) -> Validated<'p> {
-        Validated { bytes: pack.as_bytes(), count: pack.len() }
-    }
-
-    /// The number of elements. O(1).
-    pub fn len(self) -> usize {
-        self.count
-    }
-
-    /// True if there is no element.
-    pub fn is_empty(self) -> bool {
-        self.count == 0
-    }
-
-    /// Bytes of the encoded form, header and end included.
-    pub fn bytes(self) -> usize {
-        self.bytes.len()
-    }
-
-    /// All elements, from either end.
-    pub fn iter(self) -> Items<'p> {
-        Items { pack: self.bytes, front: HEADER_BYTES, back: self.bytes.len() - 1 }
-    }
-
-    /// True if no two of the elements that come first in groups of `width` are equal. O(N).
-    pub fn are_distinct(self, width: usize) -> bool {
-        let mut seen = HashSet::new();
-        self.iter().step_by(width).all(|item| seen.insert(item.canonical()))
-    }
-
-    /// A pack of these bytes. A copy.
-    pub fn to_pack<const ROOM: bool>(self) -> Pack<ROOM> {
-        let mut pack = Pack::copied(self.bytes);
-        pack.set_count(self.count);
-        pack
-    }
-}
-
-/// The number of entries, if these bytes are a pack.
-fn well_formed(bytes: &[u8]) -> Option<usize> {
-    let &[t0, t1, t2, t3, c0, c1] = bytes.first_chunk()?;
-    let (&last, entries) = bytes.split_last()?;
-    let total = u32::from_le_bytes([t0, t1, t2, t3]) as usize;
-    if total != bytes.len() || !(EMPTY.len()..=BYTES_MAX).contains(&total) || last != END {
-        return None;
-    }
-    let (mut at, mut count) = (HEADER_BYTES, 0);
-    while at < entries.len() {
-        at = codec::checked_next(entries, at)?;
-        count += 1;
-    }
-    let stated = u16::from_le_bytes([c0, c1]);
-    (stated == COUNT_UNKNOWN || usize::from(stated) == count).then_some(count)
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@
 mod codec;
 pub mod intset;
 pub mod listpack;
+mod validated;
 
 pub use codec::{ENCODING_BYTES_MAX, Item, encoded_bytes};
 pub use intset::Intset;
-pub use listpack::{DequePack, Listpack, Pos, Validated};
+pub use listpack::{DequePack, Listpack, Pos};
+pub use validated::Validated;

@@ -286,7 +286,7 @@ pub(super) fn check(key: StreamId, pack: Validated<'_>) -> Option<StreamId> {
 
 /// True if a node from outside is far larger than a node should be, or too full for its counts to grow.
 pub(super) fn is_oversized(pack: Validated<'_>) -> bool {
-    pack.bytes() > LOADED_BYTES_MAX.min(listpack::bytes_max() - NUMBERS_BYTES)
+    pack.bytes() > LOADED_BYTES_MAX.min(listpack::bytes_max().saturating_sub(NUMBERS_BYTES))
 }
 
 /// The live entries of a node that has passed [`check`] in nodes of no more than [`LOADED_BYTES_MAX`] bytes, as far as the
