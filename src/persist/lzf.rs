@@ -45,7 +45,8 @@ impl Compressor {
         let bits = (usize::BITS - data.len().leading_zeros() + 2).clamp(TABLE_BITS_MIN, TABLE_BITS_MAX);
         let (recent, base) = self.table(bits, data.len())?;
         let place = |at: usize| {
-            let three = u32::from_be_bytes([0, data[at], data[at + 1], data[at + 2]]);
+            let three = &data[at..at + MATCH_MIN];
+            let three = u32::from_be_bytes([0, three[0], three[1], three[2]]);
             ((three >> (24 - bits)).wrapping_sub(three.wrapping_mul(5)) & ((1 << bits) - 1)) as usize
         };
         let start = out.len();
@@ -106,7 +107,19 @@ fn match_length(data: &[u8], before: usize, at: usize) -> usize {
     let left = data.len() - at;
     let first = if left > FIRST { FIRST } else { MATCH_MIN - 1 };
     let end = (left - 2).clamp(MATCH_MIN, MATCH_MAX).max(first + 1);
-    (MATCH_MIN..end).find(|&length| data[before + length] != data[at + length]).unwrap_or(end)
+    equal_bytes(&data[before..before + end], &data[at..at + end])
+}
+
+/// How many bytes two texts of equal length have in common at their beginning.
+fn equal_bytes(a: &[u8], b: &[u8]) -> usize {
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (index, (a, b)) in a_words.iter().zip(b_words).enumerate() {
+        let differing = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differing != 0 {
+            return 8 * index + differing.trailing_zeros() as usize / 8;
+        }
+    }
+    8 * a_words.len() + a_rest.iter().zip(b_rest).take_while(|(a, b)| a == b).count()
 }
 
 fn write_literals(out: &mut Vec<u8>, literals: &[u8]) {
@@ -221,6 +234,20 @@ mod tests {
                 assert_eq!(decompress(&packed, data.len() + 1), None);
                 assert_eq!(decompress(&packed, data.len() - 1), None);
             }
+        }
+    }
+
+    #[test]
+    fn equal_bytes_are_those_that_a_comparison_one_by_one_finds() {
+        let mut prng = Prng::seeded(6);
+        for _ in 0..2000 {
+            let a: Vec<u8> = (0..prng.below(40)).map(|_| prng.below(2) as u8).collect();
+            let mut b = a.clone();
+            if let Some(byte) = prng.clone().pick(&(0..b.len()).collect::<Vec<_>>()) {
+                b[*byte] ^= prng.below(2) as u8;
+            }
+            let naive = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+            assert_eq!(equal_bytes(&a, &b), naive);
         }
     }
 

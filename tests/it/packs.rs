@@ -8,7 +8,7 @@ use aleadb::store::pack::listpack::limit_bytes;
 
 use crate::memory::Memory;
 
-const OUT_OF_MEMORY: &str = r"-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+const OUT_OF_MEMORY: &str = r"-OOM command not allowed when used memory > \'maxmemory\'.\r\n";
 
 /// Small packs as long as it lives: the limit is the thread's.
 struct SmallPacks;
@@ -200,19 +200,11 @@ fn a_full_node_of_a_list_is_parted_for_an_element_that_grows() {
 fn entries_of_a_full_node_are_marked() {
     let entries = 300;
     let master = ["300", "0", "1", "f", "0"].map(|element| element.as_bytes().to_vec());
-    let rest = (0..entries).flat_map(|n| ["2", "0", &n.to_string(), "v", "4"].map(|element| element.as_bytes().to_vec()));
+    let rest =
+        (0..entries).flat_map(|n| ["2", "0", &n.to_string(), "v", "4"].map(|element| element.as_bytes().to_vec()));
     let node = pack(master.into_iter().chain(rest));
     let key = [1u64.to_be_bytes(), 0u64.to_be_bytes()].concat();
-    let value = [
-        &[15, 1],
-        &plain(&key)[..],
-        &node,
-        &length(entries),
-        &[1],
-        &length(entries - 1),
-        &[0],
-    ]
-    .concat();
+    let value = [&[15, 1], &plain(&key)[..], &node, &length(entries), &[1], &length(entries - 1), &[0]].concat();
     for spare in [0, 1, 2, 18, 30] {
         let mut m = server();
         let _small = SmallPacks::of(node.len() - 5 + spare);
@@ -279,8 +271,7 @@ fn oversized_nodes_of_streams_are_taken_apart() {
         elements[1] = (entries - live).to_string().into_bytes();
         let node = pack(elements);
         let key = [1u64.to_be_bytes(), 0u64.to_be_bytes()].concat();
-        let value =
-            [&[15, 1], &plain(&key)[..], &node, &length(live), &[1], &length(entries - 1), &[0]].concat();
+        let value = [&[15, 1], &plain(&key)[..], &node, &length(live), &[1], &length(entries - 1), &[0]].concat();
         let mut m = Memory::new();
         assert_eq!(restore(&mut m, &value), r"+OK\r\n");
         m.expect(&[("XLEN k", &format!(r":{live}\r\n")), ("XDEL k 1-99997", r":1\r\n")]);

@@ -397,7 +397,8 @@ impl<'p, 'b> Reader<'p, 'b> {
 
     fn group(&mut self, form: u8) -> Result<GroupParts, Broken> {
         self.budget.spend(GROUP_BYTES)?;
-        let mut group = GroupParts { name: self.kept_string()?.into_owned(), last_id: self.id()?, ..GroupParts::default() };
+        let mut group =
+            GroupParts { name: self.kept_string()?.into_owned(), last_id: self.id()?, ..GroupParts::default() };
         if form != code::STREAM_LISTPACKS {
             group.entries_read = Some(Some(self.length()?).filter(|&read| read != u64::MAX));
         }

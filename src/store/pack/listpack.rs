@@ -229,7 +229,10 @@ impl<const ROOM: bool> Pack<ROOM> {
     fn lay_out(&mut self, block: Extent, old: Extent, new: Extent) {
         assert!(new.total <= BYTES_MAX, "a listpack is to grow beyond its limit");
         // A list keeps its packs far below the limit, and need not ask.
-        debug_assert!(ROOM || new.total <= old.total.max(bytes_max()), "a pack grows without having been asked for room");
+        debug_assert!(
+            ROOM || new.total <= old.total.max(bytes_max()),
+            "a pack grows without having been asked for room"
+        );
         let (have, need) = (block.layout(), new.layout());
         let kept = old.total.min(new.total);
         if need.size() > have.size() {

@@ -78,7 +78,9 @@ impl Twin {
         assert!(next <= first, "{next:?} {first:?}");
         match &self.hash {
             Hash::Pairs(_) => {}
-            Hash::Triples(pack) => assert!(pack.is_empty() || Hash::from_pack(Validated::of(pack), true, &wide()).is_some()),
+            Hash::Triples(pack) => {
+                assert!(pack.is_empty() || Hash::from_pack(Validated::of(pack), true, &wide()).is_some())
+            }
             Hash::Fields(fields) => fields.check(),
         }
     }

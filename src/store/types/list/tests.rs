@@ -156,8 +156,9 @@ fn rebuilt(list: &List, fill: Fill) -> List {
 
 #[test]
 fn a_pack_far_beyond_a_nodes_limit_becomes_nodes_within_it() {
-    let texts: Vec<Vec<u8>> =
-        (0..9000).map(|n| if n % 1000 == 500 { vec![b'x'; 9000] } else { format!("element {n}").into_bytes() }).collect();
+    let texts: Vec<Vec<u8>> = (0..9000)
+        .map(|n| if n % 1000 == 500 { vec![b'x'; 9000] } else { format!("element {n}").into_bytes() })
+        .collect();
     let mut pack = DequePack::new();
     texts.iter().for_each(|text| _ = pack.push_back(text));
     assert!(pack.bytes() > LOADED_PACK_BYTES_MAX);

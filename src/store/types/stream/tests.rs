@@ -6,8 +6,8 @@ use super::group::Consumer;
 use super::parts::{ConsumerParts, GroupParts, Parts};
 use super::*;
 use crate::base::prng::Prng;
-use crate::store::pack::Validated;
 use crate::store::pack::Item;
+use crate::store::pack::Validated;
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
