@@ -13,8 +13,8 @@
 //! more than a sixteenth beyond it ([`room_for`]).
 //!
 //! # Invariants
-//! - The block was allocated with `layout_for(start + total)`, where `start` is where the header lies; the `total` bytes from
-//!   there on are initialised and lie in it.
+//! - The block was allocated with `layout_for(start + total)`, where `start` is where the header lies; the room and the
+//!   `total` bytes from there on are initialised and lie in it.
 //! - The bytes are well-formed: walking forwards from the header meets exactly the entries that walking backwards from the
 //!   end meets, and `count` of them unless it is 65535.
 //! - `total` is at most [`BYTES_MAX`].
@@ -241,6 +241,10 @@ impl<const ROOM: bool> Pack<ROOM> {
         if old.start != new.start {
             // SAFETY: the block is the larger one of both sizes, and has room for the bytes at both places.
             unsafe { ptr::copy(self.0.as_ptr().add(old.start), self.0.as_ptr().add(new.start), kept) };
+        }
+        if old.start < new.start {
+            // SAFETY: what lies before the new start is the block's too; elements are to be written there.
+            unsafe { self.0.as_ptr().add(Self::START).write_bytes(0, new.start - Self::START) };
         }
         if need.size() < have.size() {
             self.reallocate(have, need);
