@@ -267,8 +267,8 @@ fn a_large_element_at_the_front_needs_no_room() {
 fn fits_up_to_the_limit() {
     let pack = Listpack::new();
     assert!(pack.fits(BYTES_MAX - 7) && !pack.fits(BYTES_MAX - 6) && !pack.fits(usize::MAX));
-    limit_bytes(100);
     let full = pack_of(&[b"0123456789".as_slice(); 8]);
+    limit_bytes(100);
     assert!(pack.fits(93) && !pack.fits(94) && full.bytes() == 103 && !full.fits(0));
     limit_bytes(usize::MAX);
     assert_eq!(bytes_max(), BYTES_MAX);
