@@ -40,10 +40,12 @@ unsafe impl Send for Blob {}
 unsafe impl Sync for Blob {}
 
 fn header_bytes(len: usize) -> usize {
-    match len {
-        0..=SHORT_MAX => 1,
-        0..=LONG_MAX => LONG_HEADER,
-        _ => HUGE_HEADER,
+    if len <= SHORT_MAX {
+        1
+    } else if len <= LONG_MAX {
+        LONG_HEADER
+    } else {
+        HUGE_HEADER
     }
 }
 
@@ -58,16 +60,16 @@ fn layout(len: usize) -> Layout {
 unsafe fn write_header(block: NonNull<u8>, len: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        match len {
-            0..=SHORT_MAX => block.write(len as u8),
-            0..=LONG_MAX => {
+        match header_bytes(len) {
+            LONG_HEADER => {
                 block.write(LONG);
                 block.add(1).cast::<u32>().write_unaligned(len as u32);
             }
-            _ => {
+            HUGE_HEADER => {
                 block.write(HUGE);
                 block.add(1).cast::<u64>().write_unaligned(len as u64);
             }
+            _ => block.write(len as u8),
         }
     }
 }

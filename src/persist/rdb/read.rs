@@ -235,7 +235,10 @@ impl<'p, 'b> Reader<'p, 'b> {
         self.budget.spend(NODE_BYTES)?;
         let old = form != code::LIST_QUICKLIST_2;
         match if old { container::PACKED } else { self.length()? } {
-            container::PACKED => self.pack(old, usize::MAX, |pack| Some(list.add_pack(pack))),
+            container::PACKED => self.pack(old, usize::MAX, |pack| {
+                list.add_pack(pack);
+                Some(())
+            }),
             // COMPAT: an empty element of its own is refused, as by Redis.
             container::PLAIN => match self.kept_string()?.into_owned() {
                 text if text.is_empty() => Err(Broken),
