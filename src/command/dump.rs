@@ -1,17 +1,20 @@
 //! DUMP and RESTORE, values by themselves: the rows and the handlers below. The form of the payloads is `persist::payload`.
 
+use std::sync::Arc;
+
 use super::keys;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
-use crate::config::EventClass;
+use crate::config::{Config, EventClass};
 use crate::persist::payload::{self, Refused};
-use crate::persist::rdb::Shapes;
+use crate::persist::rdb::{Budget, Shapes};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
 use crate::store::types::{hash, list, zset};
+use crate::sys::alloc;
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -50,6 +53,7 @@ impl From<Refused> for ReplyError {
         match refused {
             Refused::Footer => ReplyError::new("ERR DUMP payload version or checksum are wrong"),
             Refused::Value => ReplyError::new("ERR Bad data format"),
+            Refused::Memory => ReplyError::OUT_OF_MEMORY,
         }
     }
 }
@@ -77,7 +81,7 @@ pub(super) fn shapes(server: &Server) -> Shapes {
 fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (at, compress) = (ctx.at, ctx.server.config.rdbcompression);
     match ctx.db().lookup_read(args.at(1), at).map(|entry| payload::dump(&entry, compress)) {
-        Some(payload) => ctx.reply.bulk(&payload),
+        Some(payload) => ctx.reply.bulk_shared(&Arc::new(payload)),
         None => ctx.reply.null(),
     }
     Ok(Next::Done)
@@ -121,6 +125,14 @@ impl Options {
     }
 }
 
+/// The memory that is left up to `maxmemory`: a small payload may stand for much.
+fn budget(config: &Config) -> Budget {
+    match config.maxmemory {
+        0 => Budget::unlimited(),
+        max => Budget::new(usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(alloc::allocated_bytes())),
+    }
+}
+
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
     let options = Options::parse(args)?;
@@ -131,7 +143,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if ttl < 0 {
         return Err(INVALID_TTL);
     }
-    let mut value = payload::restore(args.at(3), &shapes(ctx.server))?;
+    let mut value = payload::restore(args.at(3), &shapes(ctx.server), budget(&ctx.server.config))?;
     let replaced = ctx.db().remove(key, at);
     // COMPAT: a time that is too far off to be told wraps around, as in Redis, and has passed.
     let deadline_ms = (ttl > 0).then(|| if options.absolute { ttl } else { ttl.wrapping_add(at.unix_ms) });

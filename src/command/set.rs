@@ -353,7 +353,7 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
         }
     } else {
         // What stays is so little that it moves to a set of its own, and the rest is gone by once.
-        let mut rest = if set.as_intset().is_some() { Set::ints() } else { Set::from_pack(Default::default()) };
+        let mut rest = if set.as_intset().is_some() { Set::ints() } else { Set::packed() };
         set.sample(len - count, |n| prng.below(n), |item| _ = rest.insert_item(item, &policy));
         set.for_each(|item| {
             if !rest.contains_item(item) {

@@ -230,7 +230,7 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, args: Arg
         && transaction::flags(server, client, command).has(Flags::DENYOOM)
         && is_over_memory(server)
     {
-        return Some(ReplyError::new("OOM command not allowed when used memory > 'maxmemory'."));
+        return Some(ReplyError::OUT_OF_MEMORY);
     }
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));

@@ -12,13 +12,16 @@ use std::borrow::Cow;
 
 use crc::{CRC_64_XZ, Crc};
 
-use super::rdb::{Broken, Shapes, Value};
+use super::rdb::{Broken, Budget, Shapes, Value};
 use crate::store::types::{Collection, Object, Set, ZSet};
 
 static CHECKSUM: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 
 const MAGIC: u8 = 0x09;
 const END: u8 = 0xFF;
+
+/// What an element takes beside its bytes, about.
+const ELEMENT_BYTES: usize = 64;
 
 /// The type and body of a payload, `None` unless it is one and its checksum is right. Linear.
 pub fn decode(payload: &[u8]) -> Option<Vec<u8>> {
@@ -72,8 +75,9 @@ fn base64_digit(digit: u8) -> Option<u32> {
 ///
 /// # Errors
 /// If they are no value, or of a type that is not there.
-pub fn value<'p>(bytes: &[u8], shapes: &Shapes) -> Result<Value<'p>, Broken> {
+pub fn value<'p>(bytes: &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<Value<'p>, Broken> {
     let (&form, mut body) = bytes.split_first().ok_or(Broken)?;
+    budget.spend(bytes.len())?;
     let body = &mut body;
     let value = match form {
         0 => {
@@ -85,16 +89,17 @@ pub fn value<'p>(bytes: &[u8], shapes: &Shapes) -> Result<Value<'p>, Broken> {
             Value::String(Cow::Owned(slice(body, length)?.to_vec()))
         }
         5 => Value::String(Cow::Owned(itoa::Buffer::new().format(i64::from_be_bytes(take(body)?)).as_bytes().to_vec())),
-        6 => Value::Object(Object::Set(set(body, shapes)?)),
-        8 => Value::Object(Object::ZSet(zset(body, shapes)?)),
+        6 => Value::Object(Object::Set(set(body, shapes, budget)?)),
+        8 => Value::Object(Object::ZSet(zset(body, shapes, budget)?)),
         _ => return Err(Broken),
     };
     if body.is_empty() { Ok(value) } else { Err(Broken) }
 }
 
-fn set(body: &mut &[u8], shapes: &Shapes) -> Result<Set, Broken> {
+fn set(body: &mut &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<Set, Broken> {
     let mut set = Set::ints();
     for _ in 0..u64::from_be_bytes(take(body)?) {
+        budget.spend(ELEMENT_BYTES)?;
         let length = u64::from(u32::from_be_bytes(take(body)?));
         if !set.insert(slice(body, length)?, &shapes.set) {
             return Err(Broken);
@@ -103,9 +108,10 @@ fn set(body: &mut &[u8], shapes: &Shapes) -> Result<Set, Broken> {
     if set.is_empty() { Err(Broken) } else { Ok(set) }
 }
 
-fn zset(body: &mut &[u8], shapes: &Shapes) -> Result<ZSet, Broken> {
+fn zset(body: &mut &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<ZSet, Broken> {
     let mut zset = ZSet::default();
     for _ in 0..u64::from_be_bytes(take(body)?) {
+        budget.spend(ELEMENT_BYTES)?;
         let length = u64::from_be_bytes(take(body)?);
         let (member, score) = (slice(body, length)?, f64::from_be_bytes(take(body)?));
         if score.is_nan() || !zset.insert(member, score, &shapes.zset) {

@@ -10,7 +10,7 @@ use crc::{CRC_64_REDIS, Crc, Table};
 use super::dicedb;
 use super::rdb::read::Reader;
 use super::rdb::write::Writer;
-use super::rdb::{Broken, Shapes, VERSION, Value};
+use super::rdb::{Broken, Budget, Shapes, VERSION, Value};
 use crate::store::entry::Entry;
 
 /// Sixteen bytes at a time: payloads may be large, and the loop waits.
@@ -23,12 +23,8 @@ pub enum Refused {
     Footer,
     /// Its value is broken.
     Value,
-}
-
-impl From<Broken> for Refused {
-    fn from(_: Broken) -> Refused {
-        Refused::Value
-    }
+    /// Its value would take more memory than there is.
+    Memory,
 }
 
 /// The payload of an entry's value; long strings are compressed if told so. O(bytes).
@@ -56,16 +52,17 @@ pub fn seal(out: &mut Vec<u8>) {
 /// The value of a payload, which may be DiceDB's as well. O(N log N) in its elements at most.
 ///
 /// # Errors
-/// If it cannot be trusted or makes no value.
-pub fn restore<'p>(payload: &'p [u8], shapes: &Shapes) -> Result<Value<'p>, Refused> {
-    match sealed(payload) {
+/// If it cannot be trusted, makes no value, or takes more memory than `budget` allows.
+pub fn restore<'p>(payload: &'p [u8], shapes: &Shapes, mut budget: Budget) -> Result<Value<'p>, Refused> {
+    let value = match sealed(payload) {
         // COMPAT: what follows the value, before the footer, is ignored, as by Redis.
-        Some(value) => Ok(Reader::new(value).value(shapes)?),
+        Some(value) => Reader::new(value, &mut budget).value(shapes),
         None => match dicedb::decode(payload) {
-            Some(decoded) => Ok(dicedb::value(&decoded, shapes)?),
-            None => Err(Refused::Footer),
+            Some(decoded) => dicedb::value(&decoded, shapes, &mut budget),
+            None => return Err(Refused::Footer),
         },
-    }
+    };
+    value.map_err(|Broken| if budget.is_exceeded() { Refused::Memory } else { Refused::Value })
 }
 
 /// What comes before the footer, if that is right.

@@ -53,6 +53,8 @@ impl ReplyError {
     /// A result longer than `proto-max-bulk-len`.
     pub const STRING_TOO_LONG: ReplyError =
         ReplyError::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    /// `used memory > 'maxmemory'`
+    pub const OUT_OF_MEMORY: ReplyError = ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");
     /// A database index out of range.
     pub const DB_INDEX: ReplyError = ReplyError::new("ERR DB index is out of range");
 

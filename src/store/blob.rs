@@ -3,8 +3,9 @@
 //!
 //! # Layout
 //! ```text
-//! | length u8 | bytes ... |                  up to 254 bytes
-//! | 255 | length u32 | bytes ... |           longer
+//! | length u8 | bytes ... |                  up to 253 bytes
+//! | 254 | length u32 | bytes ... |           up to 4 GiB
+//! | 255 | length u64 | bytes ... |           longer: a field and its value are two arguments
 //! ```
 //! The block's size is the allocator's size class of header and bytes. A 12-byte member takes 16 bytes.
 //!
@@ -23,8 +24,12 @@ use std::ptr::{self, NonNull};
 use super::size_class::size_class;
 use super::table;
 
-const SHORT_MAX: usize = 254;
+const SHORT_MAX: usize = 253;
+const LONG_MAX: usize = u32::MAX as usize;
+const LONG: u8 = 254;
 const LONG_HEADER: usize = 5;
+const HUGE: u8 = 255;
+const HUGE_HEADER: usize = 9;
 
 /// The bytes, owned.
 pub struct Blob(NonNull<u8>);
@@ -35,32 +40,50 @@ unsafe impl Send for Blob {}
 unsafe impl Sync for Blob {}
 
 fn header_bytes(len: usize) -> usize {
-    if len <= SHORT_MAX { 1 } else { LONG_HEADER }
+    if len <= SHORT_MAX {
+        1
+    } else if len <= LONG_MAX {
+        LONG_HEADER
+    } else {
+        HUGE_HEADER
+    }
 }
 
 fn layout(len: usize) -> Layout {
-    Layout::from_size_align(size_class(header_bytes(len) + len), 8).expect("the protocol limits arguments to 4 GiB")
+    Layout::from_size_align(size_class(header_bytes(len) + len), 8).expect("parts that are in memory are copied once")
+}
+
+/// Writes the header of a blob of `len` bytes.
+///
+/// # Safety
+/// The block has room for it.
+unsafe fn write_header(block: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match header_bytes(len) {
+            LONG_HEADER => {
+                block.write(LONG);
+                block.add(1).cast::<u32>().write_unaligned(len as u32);
+            }
+            HUGE_HEADER => {
+                block.write(HUGE);
+                block.add(1).cast::<u64>().write_unaligned(len as u64);
+            }
+            _ => block.write(len as u8),
+        }
+    }
 }
 
 impl Blob {
     /// A blob of these parts, one after the other. O(bytes).
-    ///
-    /// # Panics
-    /// If the parts are longer than 4 GiB together, which no argument of a command is.
     pub fn concat(parts: &[&[u8]]) -> Blob {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        let long = u32::try_from(len).expect("the protocol limits arguments to 4 GiB");
         let layout = layout(len);
         // SAFETY: the layout is not empty.
         let Some(block) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         // SAFETY: the block has room for the header and all parts.
         unsafe {
-            if len <= SHORT_MAX {
-                block.write(len as u8);
-            } else {
-                block.write(u8::MAX);
-                block.add(1).cast::<u32>().write_unaligned(long);
-            }
+            write_header(block, len);
             let mut at = block.add(header_bytes(len));
             for part in parts {
                 ptr::copy_nonoverlapping(part.as_ptr(), at.as_ptr(), part.len());
@@ -75,7 +98,8 @@ impl Blob {
         // SAFETY: the block begins with an initialised header, whose first byte says how long it is.
         unsafe {
             match self.0.read() {
-                u8::MAX => (LONG_HEADER, self.0.add(1).cast::<u32>().read_unaligned() as usize),
+                LONG => (LONG_HEADER, self.0.add(1).cast::<u32>().read_unaligned() as usize),
+                HUGE => (HUGE_HEADER, self.0.add(1).cast::<u64>().read_unaligned() as usize),
                 short => (1, short as usize),
             }
         }
@@ -258,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_blob_is_what_its_parts_were_at_every_length() {
-        for len in [0, 1, 15, 16, 253, 254, 255, 256, 70_000] {
+        for len in [0, 1, 15, 16, 168, 169, 170, 252, 253, 254, 255, 256, 70_000] {
             let (head, tail) = (vec![b'h'; len], vec![b't'; len / 2]);
             let mut blob = Blob::concat(&[&head, &tail]);
             assert_eq!(*blob, [head.clone(), tail].concat());
@@ -267,6 +291,23 @@ mod tests {
                 blob[0] = b'x';
                 assert_eq!((blob[0], copy[0]), (b'x', b'h'));
             }
+        }
+    }
+
+    /// A field and a value of two arguments each near the protocol's limit: only the header is looked at, for the bytes would
+    /// take as much memory.
+    #[test]
+    fn a_length_beyond_32_bits_is_kept() {
+        let lengths = [0, 253, 254, u32::MAX as usize, u32::MAX as usize + 1, 6 << 30];
+        for len in lengths {
+            let mut block = [0u8; HUGE_HEADER];
+            let at = NonNull::from(&mut block).cast();
+            // SAFETY: the block has room for every header; the blob is not dropped, and its bytes are not read.
+            let span = unsafe {
+                write_header(at, len);
+                ManuallyDrop::new(Blob(at)).span()
+            };
+            assert_eq!(span, (header_bytes(len), len));
         }
     }
 

@@ -65,7 +65,10 @@ impl Twins {
         let Ok(Some(mut hash)) = self.db.write_hash(key, at) else { return assert!(present.is_none()) };
         assert_eq!(hash.get(field, at.unix_ms).is_some(), present.is_some(), "seed {}", self.seed);
         if let Some((_, deadline)) = present {
-            hash.set_deadline(field, deadline_ms);
+            match deadline_ms {
+                Some(deadline_ms) => hash.set_deadline(field, deadline_ms, KeyHasher::new(HASHER)),
+                None => hash.drop_deadline(field),
+            }
             *deadline = deadline_ms;
         }
     }

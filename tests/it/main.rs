@@ -26,6 +26,8 @@ mod list;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;
+#[cfg(debug_assertions)]
+mod packs;
 mod pubsub;
 mod reactive;
 mod set;

@@ -65,10 +65,11 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     // A key of another type is complained of first.
     let parsed = parse_hgetex(ctx.command, args, at);
     let Ctx { server, reply, db, .. } = ctx;
+    let hasher = server.hasher;
     let mut hash = open(server, *db, key, at)?;
     let (lifetime, fields) = parsed?;
     if let Some(hash) = hash.as_mut().filter(|_| lifetime != Lifetime::Unsaid) {
-        hash.make_timed();
+        hash.make_timed(hasher);
     }
     let mut changes = Changes::default();
     reply.array(fields.len());
@@ -77,7 +78,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         let Some(hash) = hash.as_mut().filter(|_| found) else { continue };
         match lifetime {
             Lifetime::Unsaid | Lifetime::Keep => {}
-            Lifetime::Until(deadline_ms) => changes.set(hash, field, deadline_ms, at.unix_ms),
+            Lifetime::Until(deadline_ms) => changes.set(hash, field, deadline_ms, at.unix_ms, hasher),
             Lifetime::Persist => {
                 if hash.get(field, at.unix_ms).is_some_and(|found| found.deadline_ms().is_some()) {
                     changes.drop_deadline(hash, field);
@@ -203,8 +204,9 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let mut changes = Changes::default();
     if let Lifetime::Until(deadline_ms) = lifetime {
-        hash.make_timed();
-        pairs.iter_from(0).step_by(2).for_each(|field| changes.set(&mut hash, field, deadline_ms, at.unix_ms));
+        hash.make_timed(limits.hasher);
+        let mut set = |field| changes.set(&mut hash, field, deadline_ms, at.unix_ms, limits.hasher);
+        pairs.iter_from(0).step_by(2).for_each(&mut set);
     }
     changes.emptied = is_emptied(&hash);
     drop(hash);

@@ -8,6 +8,7 @@ use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
+use crate::store::hash::KeyHasher;
 use crate::store::types::hash::{DEADLINE_END, Hash};
 
 /// What is answered for a field that is not there.
@@ -128,6 +129,7 @@ fn set_deadlines(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) 
     // A key of another type is complained of first.
     let setting = Setting::parse(ctx.command, args, unit_ms, base_ms);
     let Ctx { server, reply, db, .. } = ctx;
+    let hasher = server.hasher;
     let hash = open(server, *db, key, at)?;
     let Setting { deadline_ms, condition, fields } = setting?;
     reply.array(fields.len());
@@ -135,7 +137,7 @@ fn set_deadlines(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) 
         fields.iter_from(0).for_each(|_| reply.integer(NO_FIELD));
         return Ok(Changes::default());
     };
-    hash.make_timed();
+    hash.make_timed(hasher);
     let (mut changes, passed) = (Changes::default(), deadline_ms <= at.unix_ms);
     for field in fields.iter_from(0) {
         let old = hash.get(field, at.unix_ms).map(|found| found.deadline_ms());
@@ -143,7 +145,7 @@ fn set_deadlines(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) 
             None => NO_FIELD,
             Some(old) if !condition.allows(old, deadline_ms) => REFUSED,
             Some(_) => {
-                changes.set(&mut hash, field, deadline_ms, at.unix_ms);
+                changes.set(&mut hash, field, deadline_ms, at.unix_ms, hasher);
                 if passed { REMOVED } else { DONE }
             }
         });
@@ -166,19 +168,20 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Sets the deadline of a field that is there, which is its end if the deadline has passed.
-    pub fn set(&mut self, hash: &mut Hash, field: &[u8], deadline_ms: i64, now_ms: i64) {
+    /// Sets the deadline of a field that is there, which is its end if the deadline has passed. `hasher` is a table's, if the
+    /// hash has to become one.
+    pub fn set(&mut self, hash: &mut Hash, field: &[u8], deadline_ms: i64, now_ms: i64, hasher: KeyHasher) {
         if deadline_ms <= now_ms {
             self.removed |= hash.remove(field, now_ms);
         } else {
-            hash.set_deadline(field, Some(deadline_ms));
+            hash.set_deadline(field, deadline_ms, hasher);
             self.set = true;
         }
     }
 
     /// Drops the deadline of a field that has one.
     pub fn drop_deadline(&mut self, hash: &mut Hash, field: &[u8]) {
-        hash.set_deadline(field, None);
+        hash.drop_deadline(field);
         self.dropped = true;
     }
 

@@ -107,7 +107,7 @@ pub(super) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
     let smallest = sets.iter().flatten().min_by_key(|set| set.len());
     let of_ints = smallest.is_some_and(|set| set.as_intset().is_some());
-    let mut result = if of_ints { Set::ints() } else { Set::from_pack(Default::default()) };
+    let mut result = if of_ints { Set::ints() } else { Set::packed() };
     intersect(sets, |item| result.insert_item(item, &policy));
     result.shrink_to_ints(&policy);
     store(ctx, args.at(1), result, "sinterstore")

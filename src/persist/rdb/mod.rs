@@ -107,6 +107,43 @@ impl Value<'_> {
     }
 }
 
-/// The bytes are no value: not in a form that is known, or not consistent with themselves.
+/// The memory that reading a value may take: bytes, counted before they are allocated, as well as they can be estimated.
+#[derive(Debug)]
+pub struct Budget {
+    left: usize,
+    exceeded: bool,
+}
+
+impl Budget {
+    /// So many bytes.
+    pub fn new(bytes: usize) -> Budget {
+        Budget { left: bytes, exceeded: false }
+    }
+
+    /// No limit.
+    pub fn unlimited() -> Budget {
+        Budget::new(usize::MAX)
+    }
+
+    /// True if something has asked for more than there was.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded
+    }
+
+    /// Asks for so many bytes for a while.
+    fn allows(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.exceeded |= bytes > self.left;
+        if self.exceeded { Err(Broken) } else { Ok(()) }
+    }
+
+    /// Takes so many bytes.
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.allows(bytes)?;
+        self.left -= bytes;
+        Ok(())
+    }
+}
+
+/// The bytes are no value: not in a form that is known, or not consistent with themselves; or the budget is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;

@@ -6,18 +6,18 @@
 //! pending entries do not fit together.
 //!
 //! # Memory
-//! A count is believed only as far as the bytes that follow could hold so many elements. A compressed string takes at most
-//! [`lzf::EXPANSION_MAX`] times the bytes it is compressed to.
+//! A count is believed only as far as the bytes that follow could hold so many elements. A compressed string gets
+//! its memory once the compressed bytes have been seen to stand for so much, which is at most 88 times theirs. What is built
+//! is paid for from a [`Budget`] first.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
-use super::{Broken, Shapes, Value, code, container, length, ziplist};
+use super::{Broken, Budget, Shapes, Value, code, container, length, ziplist};
 use crate::base::num;
 use crate::persist::lzf;
-use crate::store::pack::{Intset, Item, Listpack};
+use crate::store::pack::{Intset, Item, Validated};
 use crate::store::types::hash::DEADLINE_END;
-use crate::store::types::list::{End, NewPart};
+use crate::store::types::list::{self, End};
 use crate::store::types::stream::StreamId;
 use crate::store::types::stream::parts::{ConsumerParts, GroupParts, Parts};
 use crate::store::types::zset::order;
@@ -26,20 +26,32 @@ use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 /// A compressed string is not longer than this, whatever it claims: 1 GiB.
 const EXPANDED_BYTES_MAX: usize = 1 << 30;
 
+/// What an element of a table takes beside its bytes, about: its block's header and rounding, its place in the table.
+const ELEMENT_BYTES: usize = 32;
+/// What a member of a sorted set takes more: its score, and its place in the tree.
+const SCORED_BYTES: usize = 48;
+/// What a node of a list or stream takes beside its bytes.
+const NODE_BYTES: usize = 64;
+/// What a group or consumer takes.
+const GROUP_BYTES: usize = 256;
+/// What a pending entry takes, in the group and at its consumer.
+const PENDING_BYTES: usize = 96;
+
 /// Bytes of an id, and of a time.
 const ID_BYTES: usize = 16;
 const TIME_BYTES: usize = 8;
 
 /// What reads values from the front of some bytes.
 #[derive(Debug)]
-pub struct Reader<'p> {
+pub struct Reader<'p, 'b> {
     rest: &'p [u8],
+    budget: &'b mut Budget,
 }
 
-impl<'p> Reader<'p> {
-    /// Reads these bytes.
-    pub fn new(bytes: &'p [u8]) -> Reader<'p> {
-        Reader { rest: bytes }
+impl<'p, 'b> Reader<'p, 'b> {
+    /// Reads these bytes, taking no more memory than the budget allows.
+    pub fn new(bytes: &'p [u8], budget: &'b mut Budget) -> Reader<'p, 'b> {
+        Reader { rest: bytes, budget }
     }
 
     /// What has not been read.
@@ -54,15 +66,16 @@ impl<'p> Reader<'p> {
     pub fn value(&mut self, shapes: &Shapes) -> Result<Value<'p>, Broken> {
         let [form] = self.take()?;
         let object = match form {
-            code::STRING => return self.string().map(Value::String),
+            code::STRING => return self.value_string().map(Value::String),
             code::LIST | code::LIST_ZIPLIST | code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
                 Object::List(self.list(form, shapes)?)
             }
             code::SET | code::SET_INTSET | code::SET_LISTPACK => Object::Set(self.set(form, shapes)?),
             code::ZSET | code::ZSET_2 => Object::ZSet(self.zset(form, shapes)?),
             code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
-                let pack = self.pack(form == code::ZSET_ZIPLIST)?;
-                Object::ZSet(ZSet::from_pack(pack, &shapes.zset).ok_or(Broken)?)
+                let limits = &shapes.zset;
+                let (old, elements) = (form == code::ZSET_ZIPLIST, limits.entries.saturating_mul(2));
+                Object::ZSet(self.pack(old, elements, |pack| ZSet::from_pack(pack, limits))?)
             }
             code::HASH => Object::Hash(self.hash(shapes)?),
             code::HASH_METADATA | code::HASH_METADATA_PRE_GA => Object::Hash(self.timed_hash(form, shapes)?),
@@ -130,12 +143,18 @@ impl<'p> Reader<'p> {
     /// # Errors
     /// If the bytes do not begin with one.
     pub fn string(&mut self) -> Result<Cow<'p, [u8]>, Broken> {
+        // What is decompressed is there until its copy is.
+        self.text(2)
+    }
+
+    /// A string of which there are to be so many copies at once, if it is a compressed one.
+    fn text(&mut self, copies: usize) -> Result<Cow<'p, [u8]>, Broken> {
         let [first] = self.take()?;
         let n = match first {
             length::INT_8 => i64::from(i8::from_le_bytes(self.take()?)),
             length::INT_16 => i64::from(i16::from_le_bytes(self.take()?)),
             length::INT_32 => i64::from(i32::from_le_bytes(self.take()?)),
-            length::LZF => return self.compressed().map(Cow::Owned),
+            length::LZF => return self.compressed(copies).map(Cow::Owned),
             _ => {
                 let length = self.length_after(first)?;
                 return self.slice(length).map(Cow::Borrowed);
@@ -144,70 +163,111 @@ impl<'p> Reader<'p> {
         Ok(Cow::Owned(itoa::Buffer::new().format(n).as_bytes().to_vec()))
     }
 
-    fn compressed(&mut self) -> Result<Vec<u8>, Broken> {
+    fn compressed(&mut self, copies: usize) -> Result<Vec<u8>, Broken> {
         let (packed, length) = (self.length()?, self.length()?);
         let packed = self.slice(packed)?;
         let length = usize::try_from(length).ok().filter(|&length| length <= EXPANDED_BYTES_MAX).ok_or(Broken)?;
+        self.budget.allows(copies * length)?;
         lzf::decompress(packed, length).ok_or(Broken)
     }
 
-    /// A listpack, or what a ziplist becomes.
-    fn pack(&mut self, old: bool) -> Result<Listpack, Broken> {
+    /// A string that is kept as it is. O(bytes).
+    fn kept_string(&mut self) -> Result<Cow<'p, [u8]>, Broken> {
+        let text = self.string()?;
+        self.budget.spend(text.len())?;
+        Ok(text)
+    }
+
+    /// A string that is the value, without a copy. O(bytes).
+    fn value_string(&mut self) -> Result<Cow<'p, [u8]>, Broken> {
+        let text = self.text(1)?;
+        self.budget.spend(text.len())?;
+        Ok(text)
+    }
+
+    /// An element that gets blocks of its own.
+    fn element(&mut self) -> Result<Cow<'p, [u8]>, Broken> {
+        self.budget.spend(ELEMENT_BYTES)?;
+        self.kept_string()
+    }
+
+    /// What `make` makes of a listpack, or of what a ziplist becomes. If there are more than `elements` in it, they are to
+    /// get blocks of their own.
+    fn pack<T>(
+        &mut self,
+        old: bool,
+        elements: usize,
+        make: impl FnOnce(Validated<'_>) -> Option<T>,
+    ) -> Result<T, Broken> {
         let bytes = self.string()?;
-        if old { ziplist::from_ziplist(&bytes) } else { Listpack::from_validated(&bytes).ok_or(Broken) }
+        self.budget.spend(bytes.len())?;
+        let converted = if old { Some(ziplist::from_ziplist(&bytes)?) } else { None };
+        let pack = match &converted {
+            Some(pack) => Validated::of(pack),
+            None => Validated::new(&bytes).ok_or(Broken)?,
+        };
+        if pack.len() > elements {
+            self.budget.spend(pack.len().saturating_mul(ELEMENT_BYTES))?;
+        }
+        make(pack).ok_or(Broken)
     }
 
     fn list(&mut self, form: u8, shapes: &Shapes) -> Result<List, Broken> {
-        let list = match form {
-            code::LIST => {
-                let mut list = List::new();
-                for _ in 0..self.some(1)? {
-                    let text = self.string()?;
-                    list.make_room(shapes.list, text.len(), 1);
-                    list.push(End::Tail, &text);
-                }
-                list
+        if form == code::LIST {
+            let mut list = List::new();
+            for _ in 0..self.some(1)? {
+                let text = self.kept_string()?;
+                list.make_room(shapes.list, text.len(), 1);
+                list.push(End::Tail, &text);
             }
-            code::LIST_ZIPLIST => List::from_parts([NewPart::Pack(self.pack(true)?)], shapes.list),
-            _ => {
-                let count = self.some(1)?;
-                let parts = (0..count).map(|_| self.list_part(form)).collect::<Result<Vec<_>, _>>()?;
-                List::from_parts(parts, shapes.list)
-            }
-        };
+            return Ok(list);
+        }
+        let mut list = list::Builder::new(shapes.list);
+        let count = if form == code::LIST_ZIPLIST { 1 } else { self.some(1)? };
+        for _ in 0..count {
+            self.list_part(form, &mut list)?;
+        }
+        let list = list.finish();
         if list.is_empty() { Err(Broken) } else { Ok(list) }
     }
 
-    fn list_part(&mut self, form: u8) -> Result<NewPart, Broken> {
-        if form == code::LIST_QUICKLIST {
-            return self.pack(true).map(NewPart::Pack);
-        }
-        match self.length()? {
-            container::PACKED => self.pack(false).map(NewPart::Pack),
+    fn list_part(&mut self, form: u8, list: &mut list::Builder) -> Result<(), Broken> {
+        self.budget.spend(NODE_BYTES)?;
+        let old = form != code::LIST_QUICKLIST_2;
+        match if old { container::PACKED } else { self.length()? } {
+            container::PACKED => self.pack(old, usize::MAX, |pack| {
+                list.add_pack(pack);
+                Some(())
+            }),
             // COMPAT: an empty element of its own is refused, as by Redis.
-            container::PLAIN => match self.string()?.into_owned() {
+            container::PLAIN => match self.kept_string()?.into_owned() {
                 text if text.is_empty() => Err(Broken),
-                text => Ok(NewPart::Big(text)),
+                text => {
+                    list.add_big(text);
+                    Ok(())
+                }
             },
             _ => Err(Broken),
         }
     }
 
     fn set(&mut self, form: u8, shapes: &Shapes) -> Result<Set, Broken> {
-        let mut set = match form {
-            code::SET => return self.set_members(shapes),
-            code::SET_INTSET => Set::from_intset(Intset::from_validated(&self.string()?).ok_or(Broken)?),
-            _ => {
-                let pack = self.pack(false)?;
-                let mut members = HashSet::new();
-                if !pack.iter().all(|member| members.insert(member.to_vec())) {
-                    return Err(Broken);
+        let policy = &shapes.set;
+        match form {
+            code::SET => self.set_members(shapes),
+            code::SET_INTSET => {
+                let bytes = self.string()?;
+                self.budget.spend(bytes.len())?;
+                let ints = Intset::from_validated(&bytes).filter(|ints| !ints.is_empty()).ok_or(Broken)?;
+                if ints.len() > policy.intset_entries {
+                    self.budget.spend(ints.len().saturating_mul(ELEMENT_BYTES))?;
                 }
-                Set::from_pack(pack)
+                let mut set = Set::from_intset(ints);
+                set.prepare(set.len(), policy);
+                Ok(set)
             }
-        };
-        set.prepare(set.len(), &shapes.set);
-        if set.is_empty() { Err(Broken) } else { Ok(set) }
+            _ => self.pack(false, policy.listpack_entries, |pack| Set::from_pack(pack, policy)),
+        }
     }
 
     fn set_members(&mut self, shapes: &Shapes) -> Result<Set, Broken> {
@@ -215,7 +275,7 @@ impl<'p> Reader<'p> {
         let mut set = Set::ints();
         set.prepare(count, &shapes.set);
         for _ in 0..count {
-            if !set.insert(&self.string()?, &shapes.set) {
+            if !set.insert(&self.element()?, &shapes.set) {
                 return Err(Broken);
             }
         }
@@ -226,7 +286,8 @@ impl<'p> Reader<'p> {
         let count = self.some(2)?;
         let mut entries = Vec::new();
         for _ in 0..count {
-            let member = self.string()?;
+            let member = self.element()?;
+            self.budget.spend(SCORED_BYTES)?;
             let score = if form == code::ZSET_2 { f64::from_le_bytes(self.take()?) } else { self.score_text()? };
             if score.is_nan() {
                 return Err(Broken);
@@ -257,7 +318,7 @@ impl<'p> Reader<'p> {
         let mut hash = Hash::new();
         hash.expect_fields(count, &shapes.hash);
         for _ in 0..count {
-            let (name, value) = (self.string()?, self.string()?);
+            let (name, value) = (self.element()?, self.kept_string()?);
             if hash.set(&name, &value, false, 0, &shapes.hash) {
                 return Err(Broken);
             }
@@ -270,12 +331,12 @@ impl<'p> Reader<'p> {
         let first_ms = if form == code::HASH_METADATA { Some(self.time_ms()?) } else { None };
         let count = self.some(3)?;
         let mut hash = Hash::new();
-        hash.make_timed();
+        hash.make_timed(shapes.hash.hasher);
         hash.expect_fields(count, &shapes.hash);
-        let mut deadlines = Vec::new();
+        let mut deadlines: Vec<(Cow<'p, [u8]>, i64)> = Vec::new();
         for _ in 0..count {
             let ttl = i64::try_from(self.length()?).map_err(|_| Broken)?;
-            let (name, value) = (self.string()?, self.string()?);
+            let (name, value) = (self.element()?, self.kept_string()?);
             if hash.set(&name, &value, false, i64::MIN, &shapes.hash) {
                 return Err(Broken);
             }
@@ -286,7 +347,7 @@ impl<'p> Reader<'p> {
             }
         }
         // Once a field is due, setting others might take it for one that is not there.
-        deadlines.iter().for_each(|(name, deadline_ms)| hash.set_deadline(name, Some(*deadline_ms)));
+        deadlines.iter().for_each(|(name, deadline_ms)| hash.set_deadline(name, *deadline_ms, shapes.hash.hasher));
         Ok(hash)
     }
 
@@ -295,16 +356,16 @@ impl<'p> Reader<'p> {
             // The first deadline, which the pack tells as well.
             self.time_ms()?;
         }
-        let pack = match form {
-            code::HASH_ZIPMAP => ziplist::from_zipmap(&self.string()?)?,
-            form => self.pack(form == code::HASH_ZIPLIST)?,
-        };
-        let too_long = form == code::HASH_ZIPMAP && pack.iter().any(|item| item.len() > shapes.hash.value);
+        let limits = &shapes.hash;
         let timed = matches!(form, code::HASH_LISTPACK_EX | code::HASH_LISTPACK_EX_PRE_GA);
-        let mut hash = Hash::from_pack(pack, timed).ok_or(Broken)?;
-        hash.expect_fields(hash.len(), &shapes.hash);
-        if too_long {
-            hash.make_table(shapes.hash.hasher);
+        if form != code::HASH_ZIPMAP {
+            let elements = limits.entries.saturating_mul(if timed { 3 } else { 2 });
+            return self.pack(form == code::HASH_ZIPLIST, elements, |pack| Hash::from_pack(pack, timed, limits));
+        }
+        let pack = ziplist::from_zipmap(&self.kept_string()?)?;
+        let mut hash = Hash::from_pack(Validated::of(&pack), false, limits).ok_or(Broken)?;
+        if pack.iter().any(|item| item.len() > limits.value) {
+            hash.make_table(limits.hasher);
         }
         Ok(hash)
     }
@@ -321,7 +382,8 @@ impl<'p> Reader<'p> {
         let mut parts = Parts::default();
         for _ in 0..self.count(ID_BYTES + 2)? {
             let key = <[u8; ID_BYTES]>::try_from(&*self.string()?).map_err(|_| Broken)?;
-            parts.nodes.push((StreamId::from_bytes(key), self.pack(false)?));
+            self.budget.spend(NODE_BYTES)?;
+            self.pack(false, usize::MAX, |pack| parts.add_node(StreamId::from_bytes(key), pack))?;
         }
         parts.len = self.length()?;
         parts.last_id = self.id()?;
@@ -337,15 +399,19 @@ impl<'p> Reader<'p> {
     }
 
     fn group(&mut self, form: u8) -> Result<GroupParts, Broken> {
-        let mut group = GroupParts { name: self.string()?.into_owned(), last_id: self.id()?, ..GroupParts::default() };
+        self.budget.spend(GROUP_BYTES)?;
+        let mut group =
+            GroupParts { name: self.kept_string()?.into_owned(), last_id: self.id()?, ..GroupParts::default() };
         if form != code::STREAM_LISTPACKS {
             group.entries_read = Some(Some(self.length()?).filter(|&read| read != u64::MAX));
         }
         for _ in 0..self.count(ID_BYTES + TIME_BYTES + 1)? {
+            self.budget.spend(PENDING_BYTES)?;
             group.pending.push((self.raw_id()?, self.time_ms()?, self.length()?));
         }
         for _ in 0..self.count(TIME_BYTES + 2)? {
-            let (name, seen_ms) = (self.string()?.into_owned(), self.time_ms()?);
+            self.budget.spend(GROUP_BYTES)?;
+            let (name, seen_ms) = (self.kept_string()?.into_owned(), self.time_ms()?);
             let active_ms = if form == code::STREAM_LISTPACKS_3 { self.time_ms()? } else { seen_ms };
             let mut consumer = ConsumerParts { name, seen_ms, active_ms: Some(active_ms), ..ConsumerParts::default() };
             for _ in 0..self.count(ID_BYTES)? {

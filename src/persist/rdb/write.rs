@@ -2,7 +2,7 @@
 
 use super::{code, container, length};
 use crate::base::num;
-use crate::persist::lzf;
+use crate::persist::lzf::Compressor;
 use crate::store::entry::{Entry, Value};
 use crate::store::pack::Item;
 use crate::store::types::list::Part;
@@ -19,13 +19,16 @@ const NEVER_MS: i64 = i64::MIN;
 #[derive(Debug)]
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
-    compress: bool,
+    /// Compresses long strings, if they are to be compressed.
+    compressor: Option<Compressor>,
+    /// The compressed form of one string.
+    packed: Vec<u8>,
 }
 
 impl<'o> Writer<'o> {
     /// Writes behind what the buffer holds; compresses long strings if told so.
     pub fn new(out: &'o mut Vec<u8>, compress: bool) -> Writer<'o> {
-        Writer { out, compress }
+        Writer { out, compressor: compress.then(Compressor::default), packed: Vec::new() }
     }
 
     /// The value of an entry: the byte that tells its form, and the value. O(bytes).
@@ -123,16 +126,17 @@ impl<'o> Writer<'o> {
         if text.len() <= INT_DIGITS_MAX && num::parse_i64(text).is_some_and(|n| self.short_integer(n)) {
             return;
         }
-        let packed = if self.compress && text.len() > PLAIN_BYTES_MAX { lzf::compress(text) } else { None };
-        match packed {
-            Some(packed) => {
+        if let Some(compressor) = self.compressor.as_mut().filter(|_| text.len() > PLAIN_BYTES_MAX) {
+            self.packed.clear();
+            if compressor.compress(text, &mut self.packed) {
                 self.byte(length::LZF);
-                self.count(packed.len());
+                self.count(self.packed.len());
                 self.count(text.len());
-                self.raw(&packed);
+                self.out.extend_from_slice(&self.packed);
+                return;
             }
-            None => self.plain(text),
         }
+        self.plain(text);
     }
 
     fn item(&mut self, item: Item<'_>) {

@@ -34,8 +34,11 @@ const INT_64: u8 = 0xF4;
 /// The longest canonical text of an `i64`, in bytes: 19 digits and a sign.
 const INT_TEXT_MAX: usize = 20;
 
+/// The most bytes that an element takes beyond its text: five for the length before it, and five behind it.
+pub const ENCODING_BYTES_MAX: usize = 10;
+
 /// An element as it is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Item<'p> {
     /// A string that is the canonical text of an integer.
     Int(i64),
@@ -94,6 +97,11 @@ impl<'p> Item<'p> {
             Item::Int(n) => Some(n),
             Item::Bytes(bytes) => integer(bytes),
         }
+    }
+
+    /// The element in the form that it has in packs of our own, so that equal texts are equal items.
+    pub fn canonical(self) -> Item<'p> {
+        self.as_int().map_or(self, Item::Int)
     }
 
     /// True if the element's text is `text`.

@@ -1,5 +1,7 @@
 //! Packs against bytes that redis-server dumped, and against a naive vector of strings.
 
+use std::collections::VecDeque;
+
 use super::super::encoded_bytes;
 use super::*;
 use crate::base::prng::Prng;
@@ -13,15 +15,19 @@ fn pack_of(texts: &[&[u8]]) -> Listpack {
     pack
 }
 
-fn texts(pack: &Listpack) -> Vec<Vec<u8>> {
+fn texts<const ROOM: bool>(pack: &Pack<ROOM>) -> Vec<Vec<u8>> {
     pack.iter().map(Item::to_vec).collect()
 }
 
-fn check_invariants(pack: &Listpack) {
-    let count = well_formed(pack.as_bytes()).expect("well-formed bytes");
+fn check_invariants<const ROOM: bool>(pack: &Pack<ROOM>) {
+    let count = Validated::new(pack.as_bytes()).expect("well-formed bytes").len();
     assert_eq!(pack.len(), count);
     assert_eq!(pack.is_empty(), count == 0);
-    assert_eq!(pack.heap_bytes(), size_class(pack.bytes()));
+    let (room, total) = (pack.start() - Pack::<ROOM>::START, pack.bytes());
+    assert_eq!(pack.heap_bytes(), size_class(Pack::<ROOM>::START + room + total));
+    // What the size class leaves, or a part of the pack: never more.
+    let left = size_class(Pack::<ROOM>::START + total) - Pack::<ROOM>::START - total;
+    assert!(room <= left.max(total / LEFT_ROOM_PART) && (ROOM || room == 0), "{room} bytes before {total}");
     let mut backwards: Vec<_> = pack.iter().rev().collect();
     backwards.reverse();
     assert!(pack.iter().eq(backwards));
@@ -206,10 +212,66 @@ fn a_raw_pointer_is_the_pack_it_was() {
     assert_eq!(texts(&pack), [b"a", b"2"]);
 }
 
+/// A queue: what comes at the one end leaves at the other. The bytes of all are moved seldom.
+#[test]
+fn a_deque_is_moved_once_for_many_elements_that_come_and_go() {
+    for (head, count) in [(true, 50), (false, 50), (true, 400), (false, 400)] {
+        let (mut pack, mut twin, mut moves) = (DequePack::new(), VecDeque::new(), 0);
+        for n in 0..4000 {
+            let text = format!("element {n}").into_bytes();
+            let last = |pack: &DequePack| pack.as_bytes().as_ptr() as usize + pack.bytes();
+            let before = last(&pack);
+            if head {
+                pack.push_front(&text);
+                twin.push_front(text);
+                // The entries have moved if the end has.
+                moves += usize::from(last(&pack) != before && pack.len() > 1);
+            } else {
+                pack.push_back(&text);
+                twin.push_back(text);
+            }
+            if twin.len() > count {
+                let pos = if head { pack.last() } else { pack.first() };
+                let start = last(&pack);
+                pack.remove(pos.expect("not empty"));
+                moves += usize::from(!head && last(&pack) != start);
+                _ = if head { twin.pop_back() } else { twin.pop_front() };
+            }
+        }
+        check_invariants(&pack);
+        assert!(texts(&pack).iter().eq(&twin));
+        assert!(moves < 1500, "{moves} moves, head: {head}, {count}");
+    }
+}
+
+#[test]
+fn a_large_element_at_the_front_needs_no_room() {
+    let mut pack = DequePack::new();
+    let mut naive = VecDeque::new();
+    for bytes in [10, 65_529, 65_530, 65_535, 70_000, 200_000, 3, 65_520, 1] {
+        let text = vec![b'x'; bytes];
+        pack.push_front(&text);
+        naive.push_front(text);
+        check_invariants(&pack);
+    }
+    assert!(texts(&pack).iter().eq(&naive));
+    while let Some(pos) = pack.first() {
+        pack.remove(pos);
+        naive.pop_front();
+        check_invariants(&pack);
+        assert!(texts(&pack).iter().eq(&naive));
+    }
+}
+
 #[test]
 fn fits_up_to_the_limit() {
     let pack = Listpack::new();
     assert!(pack.fits(BYTES_MAX - 7) && !pack.fits(BYTES_MAX - 6) && !pack.fits(usize::MAX));
+    let full = pack_of(&[b"0123456789".as_slice(); 8]);
+    limit_bytes(100);
+    assert!(pack.fits(93) && !pack.fits(94) && full.bytes() == 103 && !full.fits(0));
+    limit_bytes(usize::MAX);
+    assert_eq!(bytes_max(), BYTES_MAX);
 }
 
 /// A text with every encoding likely: integers of all widths, short and long strings, near-integers.
@@ -224,13 +286,13 @@ fn any_text(prng: &mut Prng) -> Vec<u8> {
 }
 
 /// The pack, and a naive vector that undergoes the same.
-struct Twins {
-    pack: Listpack,
+struct Twins<const ROOM: bool> {
+    pack: Pack<ROOM>,
     naive: Vec<Vec<u8>>,
     prng: Prng,
 }
 
-impl Twins {
+impl<const ROOM: bool> Twins<ROOM> {
     fn check(&self) {
         check_invariants(&self.pack);
         assert_eq!(texts(&self.pack), self.naive);
@@ -336,7 +398,8 @@ impl Twins {
 
     fn step(&mut self) {
         match self.prng.below(20) {
-            0..6 => self.push(),
+            0 => self.pack.give_back_room(),
+            1..6 => self.push(),
             6..10 => self.insert(),
             10..13 => self.replace(),
             13..15 => self.remove(),
@@ -355,8 +418,17 @@ impl Twins {
 
 #[test]
 fn matches_the_naive_vector() {
+    compare_with_the_naive_vector::<false>();
+}
+
+#[test]
+fn a_deque_matches_the_naive_vector() {
+    compare_with_the_naive_vector::<true>();
+}
+
+fn compare_with_the_naive_vector<const ROOM: bool>() {
     for seed in 0..20 {
-        let mut twins = Twins { pack: Listpack::new(), naive: Vec::new(), prng: Prng::seeded(seed) };
+        let mut twins = Twins::<ROOM> { pack: Pack::new(), naive: Vec::new(), prng: Prng::seeded(seed) };
         for _ in 0..400 {
             twins.step();
             twins.check();

@@ -22,10 +22,10 @@ use std::ptr::NonNull;
 
 use self::field::Field;
 use self::fields::{Fields, is_due};
-use super::{Collection, Type};
+use super::{Collection, Type, is_oversized};
 use crate::store::hash::KeyHasher;
 use crate::store::members::Member;
-use crate::store::pack::{Item, Listpack, encoded_bytes};
+use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
 use crate::store::table::Entry;
 
 /// Deadlines of fields are Unix times in milliseconds from 0 up to this one, which is the year 4199; Redis's limit.
@@ -162,9 +162,18 @@ impl Hash {
     }
 
     /// A hash of an encoded listpack from outside (RESTORE, a dump file): of pairs, or with `timed` of triples. `None` if it
-    /// is malformed or empty, has a field twice, or a deadline out of range or order. O(N).
-    pub fn from_pack(pack: Listpack, timed: bool) -> Option<Hash> {
-        pack::is_valid(&pack, timed).then_some(if timed { Hash::Triples(pack) } else { Hash::Pairs(pack) })
+    /// is malformed or empty, has a field twice, or a deadline out of range or order. It is a table if it has more fields
+    /// than a listpack may hold, or takes far more bytes than those could. O(N).
+    pub fn from_pack(pack: Validated<'_>, timed: bool, limits: &Limits) -> Option<Hash> {
+        let width = if timed { 3 } else { 2 };
+        if pack.is_empty() || !pack.len().is_multiple_of(width) || timed && !pack::deadlines_ascend(pack.iter()) {
+            return None;
+        }
+        if pack.len() / width > limits.entries || is_oversized(pack.bytes(), limits.entries, width, limits.value) {
+            return Some(Hash::Fields(Box::new(Fields::of_distinct(pack.iter(), timed, limits.hasher)?)));
+        }
+        let pack = pack.are_distinct(width).then(|| pack.to_pack())?;
+        Some(if timed { Hash::Triples(pack) } else { Hash::Pairs(pack) })
     }
 
     /// The listpack of a small hash, and whether it has deadlines in it: what DUMP shows as it is.
@@ -176,10 +185,15 @@ impl Hash {
         }
     }
 
-    /// Makes a small hash one that can hold deadlines, as the first attempt to set one does.
-    pub fn make_timed(&mut self) {
+    /// Makes a small hash one that can hold deadlines, as the first attempt to set one does; a table, keyed by `hasher`, if
+    /// a listpack has no room for them.
+    pub fn make_timed(&mut self, hasher: KeyHasher) {
         if let Hash::Pairs(pairs) = self {
-            *self = Hash::Triples(pack::with_deadlines(pairs));
+            if pairs.fits(pairs.len() / 2 * encoded_bytes(b"0")) {
+                *self = Hash::Triples(pack::with_deadlines(pairs));
+            } else {
+                self.make_table(hasher);
+            }
         }
     }
 
@@ -382,12 +396,24 @@ impl Hash {
         }
     }
 
-    /// Sets or, with `None`, drops the deadline of a field, if the field is there: below [`DEADLINE_END`], not before 0. O(1)
-    /// amortised, or a scan of a listpack.
-    pub fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
-        if deadline_ms.is_some() {
-            self.make_timed();
+    /// Sets the deadline of a field, if the field is there: below [`DEADLINE_END`], not before 0. A listpack that has no room
+    /// for it becomes a table, keyed by `hasher`. O(1) amortised, or a scan of a listpack.
+    pub fn set_deadline(&mut self, name: &[u8], deadline_ms: i64, hasher: KeyHasher) {
+        self.make_timed(hasher);
+        if let Hash::Triples(triples) = self
+            && !triples.fits(PACKED_DEADLINE_MAX)
+        {
+            self.make_table(hasher);
         }
+        self.change_deadline(name, Some(deadline_ms));
+    }
+
+    /// Drops the deadline of a field, if there is one. O(1) amortised, or a scan of a listpack.
+    pub fn drop_deadline(&mut self, name: &[u8]) {
+        self.change_deadline(name, None);
+    }
+
+    fn change_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
         match self {
             Hash::Pairs(_) => {}
             Hash::Triples(triples) => pack::set_deadline(triples, name, deadline_ms),

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Collection, Type};
-use crate::store::pack::Listpack;
+use crate::store::pack::{DequePack, Validated};
 use node::Node;
 use nodes::Nodes;
 
@@ -41,18 +41,48 @@ pub enum End {
 #[derive(Clone, Copy, Debug)]
 pub enum Part<'l> {
     /// Several elements.
-    Pack(&'l Listpack),
+    Pack(&'l DequePack),
     /// One large element.
     Big(&'l [u8]),
 }
 
-/// What a list is made from, as RESTORE reads it.
+/// A pack from outside that takes more than this becomes several nodes: twice the largest that any [`Fill`] makes.
+const LOADED_PACK_BYTES_MAX: usize = 128 << 10;
+
+/// A list in the making, of parts as RESTORE reads them.
 #[derive(Debug)]
-pub enum NewPart {
-    /// Several elements. An empty pack is passed over.
-    Pack(Listpack),
-    /// One element.
-    Big(Vec<u8>),
+pub struct Builder {
+    nodes: Nodes,
+    fill: Fill,
+}
+
+impl Builder {
+    /// A list without parts.
+    pub fn new(fill: Fill) -> Builder {
+        Builder { nodes: Nodes::new(fill), fill }
+    }
+
+    /// Adds several elements; none at all are passed over. What is far beyond the limit of a node becomes nodes within it.
+    pub fn add_pack(&mut self, pack: Validated<'_>) {
+        if pack.bytes() <= LOADED_PACK_BYTES_MAX {
+            return self.nodes.push_node(Node::of_pack(pack.to_pack()));
+        }
+        let mut digits = itoa::Buffer::new();
+        pack.iter().for_each(|item| self.nodes.push(End::Tail, item.text(&mut digits)));
+    }
+
+    /// Adds one element in a node of its own.
+    pub fn add_big(&mut self, text: Vec<u8>) {
+        self.nodes.push_node(Node::Big(Arc::new(text)));
+    }
+
+    /// The list, in the form that Redis gives to a list it loads. O(1).
+    pub fn finish(mut self) -> List {
+        match self.nodes.take_pack(|bytes, count| self.fill.allows_pack(bytes, count)) {
+            Some(pack) => List(Form::Pack(pack)),
+            None => List(Form::Nodes(Box::new(self.nodes))),
+        }
+    }
 }
 
 /// Nodes that were removed as a whole, to be freed where there is time.
@@ -72,7 +102,7 @@ pub struct List(Form);
 
 #[derive(Clone, Debug)]
 enum Form {
-    Pack(Listpack),
+    Pack(DequePack),
     Nodes(Box<Nodes>),
 }
 
@@ -96,7 +126,7 @@ unsafe impl Collection for List {
         // SAFETY: the caller passes what `into_raw` returned, and the number says which pointer that was.
         List(unsafe {
             match repr {
-                REPR_PACK => Form::Pack(Listpack::from_raw(ptr)),
+                REPR_PACK => Form::Pack(DequePack::from_raw(ptr)),
                 _ => Form::Nodes(Box::from_raw(ptr.as_ptr().cast())),
             }
         })
@@ -142,23 +172,7 @@ impl Default for List {
 impl List {
     /// A list without elements, which is to get some before its command ends.
     pub fn new() -> List {
-        List(Form::Pack(Listpack::new()))
-    }
-
-    /// A list of these parts, in the form that Redis gives to a list it loads. Costs a count of the elements only if a
-    /// pack does not know it.
-    pub fn from_parts(parts: impl IntoIterator<Item = NewPart>, fill: Fill) -> List {
-        let mut nodes = Nodes::new(fill);
-        for part in parts {
-            nodes.push_node(match part {
-                NewPart::Pack(pack) => Node::of_pack(pack),
-                NewPart::Big(bytes) => Node::Big(Arc::new(bytes)),
-            });
-        }
-        match nodes.take_pack(|bytes, count| fill.allows_pack(bytes, count)) {
-            Some(pack) => List(Form::Pack(pack)),
-            None => List(Form::Nodes(Box::new(nodes))),
-        }
+        List(Form::Pack(DequePack::new()))
     }
 
     /// The parts in order: one pack for a short list.
@@ -171,7 +185,7 @@ impl List {
     }
 
     /// The pack of a short list.
-    pub fn as_pack(&self) -> Option<&Listpack> {
+    pub fn as_pack(&self) -> Option<&DequePack> {
         match &self.0 {
             Form::Pack(pack) => Some(pack),
             Form::Nodes(_) => None,

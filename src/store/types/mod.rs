@@ -27,6 +27,8 @@ pub use set::Set;
 pub use stream::Stream;
 pub use zset::ZSet;
 
+use crate::store::pack::ENCODING_BYTES_MAX;
+
 /// The type of a key's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the types' own names")]
@@ -51,6 +53,16 @@ impl Type {
             Type::Stream => "stream",
         }
     }
+}
+
+/// A pack from outside that takes no more than this is not converted for its bytes: other servers' limits may be wider.
+const LOADED_BYTES_MIN: usize = 64 << 10;
+
+/// True if a pack from outside takes more than [`LOADED_BYTES_MIN`], and more than the limits would ever let it grow to: so
+/// many `entries` of `width` elements of `value` bytes.
+fn is_oversized(bytes: usize, entries: usize, width: usize, value: usize) -> bool {
+    let element = value.saturating_add(ENCODING_BYTES_MAX);
+    bytes > LOADED_BYTES_MIN.max(entries.saturating_mul(width).saturating_mul(element))
 }
 
 /// Representations a collection may have.

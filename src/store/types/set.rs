@@ -14,12 +14,12 @@
 use std::fmt;
 use std::ptr::NonNull;
 
-use super::{Collection, Type};
+use super::{Collection, Type, is_oversized};
 use crate::base::num;
 use crate::store::blob::{Blob, Keyed, Whole};
 use crate::store::hash::KeyHasher;
 use crate::store::members::{Members, SMALL_MAX, Slot};
-use crate::store::pack::{Intset, Item, Listpack, encoded_bytes};
+use crate::store::pack::{Intset, Item, Listpack, Validated, encoded_bytes};
 
 type Table = Members<Keyed<Whole>>;
 
@@ -74,9 +74,30 @@ impl Set {
         }
     }
 
-    /// A set of this listpack, whose elements are distinct.
-    pub fn from_pack(pack: Listpack) -> Set {
-        Set::Pack(pack)
+    /// An empty set whose members are to be a listpack's at first.
+    pub fn packed() -> Set {
+        Set::Pack(Listpack::new())
+    }
+
+    /// A set of an encoded listpack from outside (RESTORE, a dump file); `None` if it is empty or has a member twice. It is a
+    /// table if it has more members than a listpack may hold, or takes far more bytes than those could. O(N).
+    pub fn from_pack(pack: Validated<'_>, policy: &Policy) -> Option<Set> {
+        if pack.is_empty() {
+            return None;
+        }
+        let limit = policy.listpack_entries;
+        if pack.len() <= limit && !is_oversized(pack.bytes(), limit, 1, policy.listpack_value) {
+            return pack.are_distinct(1).then(|| Set::Pack(pack.to_pack()));
+        }
+        let mut table = Table::new(policy.hasher);
+        let mut distinct = true;
+        for item in pack.iter() {
+            let mut digits = itoa::Buffer::new();
+            let text = item.text(&mut digits);
+            table.upsert(text, |_| distinct = false, || member(text));
+            distinct.then_some(())?;
+        }
+        Some(Set::Table(Box::new(table)))
     }
 
     /// A set of these integers.

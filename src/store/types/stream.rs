@@ -31,7 +31,7 @@ use std::ptr::NonNull;
 
 use super::{Collection, Type};
 use crate::store::pack::Listpack;
-use crate::store::pack::listpack::BYTES_MAX;
+use crate::store::pack::listpack::{BYTES_MAX, bytes_max};
 
 pub use group::{ConsumerId, Group, Pending};
 pub use id::{IdText, StreamId};
@@ -108,7 +108,7 @@ impl Stream {
     /// True if an entry of these fields and values has room in a node.
     pub fn can_hold<'a>(flat: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
         let elements = flat.len();
-        node::bytes_max(elements, flat.map(<[u8]>::len).sum()) <= BYTES_MAX
+        node::bytes_max_of(elements, flat.map(<[u8]>::len).sum()) <= bytes_max()
     }
 
     /// Adds an entry; `flat` are its fields and values in turn, at least one pair. Linear in the entry and the fields of
@@ -125,7 +125,7 @@ impl Stream {
         let stream = &mut *self.0;
         assert!(id > stream.last_id, "ids ascend");
         let text_bytes = flat.clone().map(<[u8]>::len).sum();
-        let bytes_max = node::bytes_max(flat.len(), text_bytes);
+        let bytes_max = node::bytes_max_of(flat.len(), text_bytes);
         match stream.nodes.last_entry() {
             Some(mut last) if has_room(last.get(), text_bytes, bytes_max, limits) => {
                 let key = *last.key();

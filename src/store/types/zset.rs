@@ -25,9 +25,9 @@ pub use iter::Iter;
 pub use range::{LexBound, LexRange, ScoreBound, ScoreRange};
 pub use tree::order;
 
-use super::{Collection, Type};
+use super::{Collection, Type, is_oversized};
 use crate::store::hash::KeyHasher;
-use crate::store::pack::{Item, Listpack, encoded_bytes};
+use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
 use big::Big;
 
 /// Room a score takes in a listpack at most.
@@ -116,12 +116,15 @@ impl ZSet {
     }
 
     /// A listpack from outside (RESTORE, a dump file) as a sorted set: `None` unless it consists of members and scores in
-    /// ascending order, without NaN and no member twice, and has at least one. It is converted if it is beyond the
-    /// limits. O(N log N).
-    pub fn from_pack(pack: Listpack, limits: &Limits) -> Option<ZSet> {
-        let mut zset = ZSet(Repr::Pack(packed::checked(pack)?));
-        zset.expect(zset.len(), limits);
-        Some(zset)
+    /// ascending order, without NaN and no member twice, and has at least one. It is converted if it has more members than
+    /// a listpack may hold, or takes far more bytes than those could. O(N log N).
+    pub fn from_pack(pack: Validated<'_>, limits: &Limits) -> Option<ZSet> {
+        let ascends = !pack.is_empty() && pack.len().is_multiple_of(2) && packed::ascends(pack.iter());
+        (ascends && pack.are_distinct(2)).then_some(())?;
+        if pack.len() / 2 > limits.entries || is_oversized(pack.bytes(), limits.entries, 2, limits.value) {
+            return Some(ZSet::big_from(packed::Pairs::of(pack.iter()), limits.hasher));
+        }
+        Some(ZSet(Repr::Pack(pack.to_pack())))
     }
 
     /// The listpack, if it is one: members and scores in turn, as DUMP shows them.
@@ -279,8 +282,12 @@ impl ZSet {
             let Some(new) = decide(Some(old)).filter(|&score| score != old) else {
                 return Update { old: Some(old), new: Some(old) };
             };
-            packed::remove(pack, pos);
-            packed::insert(pack, member, new);
+            if pack.fits(SCORE_BYTES_MAX) {
+                packed::remove(pack, pos);
+                packed::insert(pack, member, new);
+            } else {
+                self.grow(limits.hasher).update(member, |_| Some(new));
+            }
             return Update { old: Some(old), new: Some(new) };
         }
         let Some(new) = decide(None) else { return Update { old: None, new: None } };

@@ -8,9 +8,11 @@
 //! Used by `hash`. Asks no clock.
 
 use super::field::{self, Field};
+use super::pack;
 use super::queue::{self, PLACE_BITS, Queue};
 use crate::store::hash::KeyHasher;
 use crate::store::members::{Member, Members, SMALL_MAX, Slot};
+use crate::store::pack::listpack::Items;
 use crate::store::table::Entry;
 
 /// Entries of the queue that nobody needs are let be up to this number and a quarter of the fields.
@@ -47,6 +49,19 @@ impl Fields {
     /// No fields.
     pub fn new(hasher: KeyHasher) -> Fields {
         Fields { members: Members::new(hasher), queue: Queue::default(), renewal: None, timed: 0 }
+    }
+
+    /// Fields of encoded pairs, or with `timed` of triples; `None` if a field is there twice. O(N).
+    pub fn of_distinct(mut items: Items<'_>, timed: bool, hasher: KeyHasher) -> Option<Fields> {
+        let mut fields = Fields::new(hasher);
+        let (mut names, mut values) = (itoa::Buffer::new(), itoa::Buffer::new());
+        while let (Some(name), Some(value)) = (items.next(), items.next()) {
+            let deadline_ms = if timed { pack::deadline(items.next()?) } else { None };
+            if fields.set(name.text(&mut names), value.text(&mut values), |_| deadline_ms) {
+                return None;
+            }
+        }
+        Some(fields)
     }
 
     /// Number of fields.

@@ -2,9 +2,8 @@
 //!
 //! Used by `hash`, which describes the order of triples. Asks no clock.
 
-use std::collections::HashSet;
-
 use super::DEADLINE_END;
+use crate::store::pack::listpack::Items;
 use crate::store::pack::{Item, Listpack, Pos};
 
 /// The fields and values of a pack of pairs.
@@ -19,7 +18,8 @@ pub fn triples(pack: &Listpack) -> impl Iterator<Item = (Item<'_>, Item<'_>, Opt
     std::iter::from_fn(move || Some((items.next()?, items.next()?, deadline(items.next()?))))
 }
 
-fn deadline(item: Item<'_>) -> Option<i64> {
+/// A deadline as a triple holds it.
+pub fn deadline(item: Item<'_>) -> Option<i64> {
     item.as_int().filter(|&deadline_ms| deadline_ms != 0)
 }
 
@@ -46,24 +46,15 @@ pub fn with_deadlines(pack: &Listpack) -> Listpack {
     triples
 }
 
-/// True if a pack is one that a hash may hold: see `Hash::from_pack`.
-pub fn is_valid(pack: &Listpack, timed: bool) -> bool {
-    let (len, width) = (pack.len(), if timed { 3 } else { 2 });
-    if len == 0 || !len.is_multiple_of(width) {
-        return false;
-    }
-    let mut names = HashSet::with_capacity(len / width);
-    if !timed {
-        return pairs(pack).all(|(name, _)| names.insert(name.to_vec()));
-    }
+/// True if every third element is a deadline, or 0 for none, in the order of triples.
+pub fn deadlines_ascend(items: Items<'_>) -> bool {
     let mut last_ms = 0;
-    let deadlines = pack.iter().skip(2).step_by(3).all(|item| {
+    items.skip(2).step_by(3).all(|item| {
         let Some(deadline_ms) = item.as_int() else { return false };
         let in_order = deadline_ms == 0 || (last_ms..DEADLINE_END).contains(&deadline_ms);
         last_ms = if deadline_ms == 0 { DEADLINE_END } else { deadline_ms };
         in_order
-    });
-    deadlines && triples(pack).all(|(name, ..)| names.insert(name.to_vec()))
+    })
 }
 
 /// Sets a field of a pack of pairs. True if it was there.

@@ -5,6 +5,11 @@ use crate::base::prng::Prng;
 
 const HASHER: [u8; 16] = [5; 16];
 
+/// No limits.
+fn wide() -> Limits {
+    Limits { entries: usize::MAX, value: usize::MAX, hasher: KeyHasher::new(HASHER) }
+}
+
 /// A hash beside a map of the same fields.
 struct Twin {
     hash: Hash,
@@ -32,7 +37,10 @@ impl Twin {
 
     fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
         if self.live(name).is_some() {
-            self.hash.set_deadline(name, deadline_ms);
+            match deadline_ms {
+                Some(deadline_ms) => self.hash.set_deadline(name, deadline_ms, self.limits.hasher),
+                None => self.hash.drop_deadline(name),
+            }
             self.model.get_mut(name).expect("it is live").1 = deadline_ms;
         }
     }
@@ -70,7 +78,9 @@ impl Twin {
         assert!(next <= first, "{next:?} {first:?}");
         match &self.hash {
             Hash::Pairs(_) => {}
-            Hash::Triples(pack) => assert!(pack.is_empty() || pack::is_valid(pack, true)),
+            Hash::Triples(pack) => {
+                assert!(pack.is_empty() || Hash::from_pack(Validated::of(pack), true, &wide()).is_some())
+            }
             Hash::Fields(fields) => fields.check(),
         }
     }
@@ -168,8 +178,14 @@ fn packs_from_outside_are_looked_at() {
         (&["a", "1", "5", "b", "2", "0"], true),
         (&["a", "1", "0"], true),
     ];
+    let read = |items: &[&str], timed, entries| {
+        let limits = Limits { entries, value: 20, hasher: KeyHasher::new(HASHER) };
+        Hash::from_pack(Validated::of(&pack(items)), timed, &limits)
+    };
     for (items, timed) in good {
-        assert!(Hash::from_pack(pack(items), timed).is_some(), "{items:?}");
+        let [small, table] = [10, 0].map(|entries| read(items, timed, entries).expect("well-formed"));
+        assert!(small.encoding().starts_with("listpack") && table.encoding() == "hashtable", "{items:?}");
+        assert_eq!((small.len(), small.timed()), (table.len(), table.timed()));
     }
     let bad: [(&[&str], bool); 8] = [
         (&[], false),
@@ -182,7 +198,7 @@ fn packs_from_outside_are_looked_at() {
         (&["a", "1", "70368744177664"], true),
     ];
     for (items, timed) in bad {
-        assert!(Hash::from_pack(pack(items), timed).is_none(), "{items:?}");
+        assert!([10, 0].into_iter().all(|entries| read(items, timed, entries).is_none()), "{items:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::element::{Element, Needle, NodeElements};
 use super::fill::Fill;
 use super::{End, Part};
-use crate::store::pack::{Listpack, Pos};
+use crate::store::pack::{DequePack, Pos};
 
 /// Bytes of a pack's header and end.
 const PACK_EMPTY_BYTES: usize = 7;
@@ -17,7 +17,7 @@ const SHARED_OVERHEAD_BYTES: usize = 40;
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     /// Several elements. The count is kept beside the pack, which does not know it any more from 65,535 on.
-    Packed { pack: Listpack, count: u32 },
+    Packed { pack: DequePack, count: u32 },
     /// One element.
     Big(Arc<Vec<u8>>),
 }
@@ -30,13 +30,13 @@ impl Node {
         if fill.is_large(text.len()) {
             return Node::Big(Arc::new(text.to_vec()));
         }
-        let mut pack = Listpack::new();
+        let mut pack = DequePack::new();
         pack.push_back(text);
         Node::Packed { pack, count: 1 }
     }
 
     /// A node of a pack, whose elements are counted.
-    pub fn of_pack(pack: Listpack) -> Node {
+    pub fn of_pack(pack: DequePack) -> Node {
         let count = pack.len() as u32;
         Node::Packed { pack, count }
     }
@@ -139,10 +139,17 @@ impl Node {
     }
 
     /// The pack and its count, of a node that is known to have one.
-    fn packed(&mut self) -> (&mut Listpack, &mut u32) {
+    fn packed(&mut self) -> (&mut DequePack, &mut u32) {
         match self {
             Node::Packed { pack, count } => (pack, count),
             Node::Big(_) => unreachable!("a node that takes elements, or has several, is a pack"),
+        }
+    }
+
+    /// Gives back what it has in reserve for elements at its front.
+    pub fn give_back_room(&mut self) {
+        if let Node::Packed { pack, .. } = self {
+            pack.give_back_room();
         }
     }
 
@@ -210,13 +217,13 @@ impl Node {
 }
 
 /// Where the element at an index is.
-pub(super) fn seek(pack: &Listpack, index: usize) -> Pos {
+pub(super) fn seek(pack: &DequePack, index: usize) -> Pos {
     pack.seek(index as i64).expect("the index is below the number of elements")
 }
 
 /// Where the first or last element of a pack that is not empty is.
 #[inline]
-pub(super) fn outermost(pack: &Listpack, end: End) -> Pos {
+pub(super) fn outermost(pack: &DequePack, end: End) -> Pos {
     let pos = match end {
         End::Head => pack.first(),
         End::Tail => pack.last(),
@@ -226,7 +233,7 @@ pub(super) fn outermost(pack: &Listpack, end: End) -> Pos {
 
 /// Adds an element at an end of a pack.
 #[inline]
-pub(super) fn push(pack: &mut Listpack, end: End, text: &[u8]) {
+pub(super) fn push(pack: &mut DequePack, end: End, text: &[u8]) {
     match end {
         End::Head => pack.push_front(text),
         End::Tail => pack.push_back(text),
@@ -234,7 +241,7 @@ pub(super) fn push(pack: &mut Listpack, end: End, text: &[u8]) {
 }
 
 /// Adds an element before or after another.
-pub(super) fn insert(pack: &mut Listpack, pos: Pos, text: &[u8], after: bool) {
+pub(super) fn insert(pack: &mut DequePack, pos: Pos, text: &[u8], after: bool) {
     if after {
         pack.insert_after(pos, text);
     } else {
@@ -243,7 +250,7 @@ pub(super) fn insert(pack: &mut Listpack, pos: Pos, text: &[u8], after: bool) {
 }
 
 /// Removes up to `limit` elements with a text, beginning at an end; returns how many.
-pub(super) fn remove_equal(pack: &mut Listpack, needle: &Needle<'_>, limit: usize, from: End) -> usize {
+pub(super) fn remove_equal(pack: &mut DequePack, needle: &Needle<'_>, limit: usize, from: End) -> usize {
     let mut removed = 0;
     let mut at = match from {
         End::Head => pack.first(),

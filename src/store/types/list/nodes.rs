@@ -17,7 +17,7 @@ use super::element::{Element, Elements, Needle};
 use super::fill::Fill;
 use super::node::Node;
 use super::{End, Part, Removed};
-use crate::store::pack::Listpack;
+use crate::store::pack::DequePack;
 
 /// Nodes looked at to estimate the memory of all.
 const SAMPLE_NODES: usize = 8;
@@ -77,7 +77,7 @@ impl Nodes {
     }
 
     /// The pack of the only node, if `accept` says that its bytes and elements are few enough. The list is empty then.
-    pub fn take_pack(&mut self, accept: impl FnOnce(usize, usize) -> bool) -> Option<Listpack> {
+    pub fn take_pack(&mut self, accept: impl FnOnce(usize, usize) -> bool) -> Option<DequePack> {
         match self.nodes.front() {
             Some(Node::Packed { pack, .. }) if self.nodes.len() == 1 && accept(pack.bytes(), self.len) => {}
             _ => return None,
@@ -185,7 +185,11 @@ impl Nodes {
 
     fn push_own(&mut self, end: End, node: Node) {
         match end {
-            End::Head => self.nodes.push_front(node),
+            End::Head => {
+                // The node that was first is full: at its front nothing is added any more.
+                self.nodes.front_mut().into_iter().for_each(Node::give_back_room);
+                self.nodes.push_front(node);
+            }
             End::Tail => self.nodes.push_back(node),
         }
     }

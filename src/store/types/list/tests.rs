@@ -133,17 +133,66 @@ fn a_list_is_a_deque_of_texts() {
                 let (repr, ptr) = list.clone().into_raw();
                 // SAFETY: it was given up in the line above.
                 check(&unsafe { List::from_raw(repr, ptr) }, &twin);
-                let parts = list.parts().map(|part| match part {
-                    Part::Pack(pack) => NewPart::Pack(Listpack::from_validated(pack.as_bytes()).expect("well-formed")),
-                    Part::Big(bytes) => NewPart::Big(bytes.to_vec()),
-                });
-                let again = List::from_parts(parts, fill);
+                let again = rebuilt(&list, fill);
                 check(&again, &twin);
                 assert!(again.blocks() == list.blocks() || twin.is_empty());
             }
         }
     }
     assert!(changed_form.iter().all(|&times| times > 20), "{changed_form:?}");
+}
+
+/// The list that its parts make.
+fn rebuilt(list: &List, fill: Fill) -> List {
+    let mut builder = Builder::new(fill);
+    for part in list.parts() {
+        match part {
+            Part::Pack(pack) => builder.add_pack(Validated::new(pack.as_bytes()).expect("well-formed")),
+            Part::Big(bytes) => builder.add_big(bytes.to_vec()),
+        }
+    }
+    builder.finish()
+}
+
+#[test]
+fn a_pack_far_beyond_a_nodes_limit_becomes_nodes_within_it() {
+    let texts: Vec<Vec<u8>> = (0..9000)
+        .map(|n| if n % 1000 == 500 { vec![b'x'; 9000] } else { format!("element {n}").into_bytes() })
+        .collect();
+    let mut pack = DequePack::new();
+    texts.iter().for_each(|text| _ = pack.push_back(text));
+    assert!(pack.bytes() > LOADED_PACK_BYTES_MAX);
+    for fill in [-2, 100].map(Fill::new) {
+        let mut builder = Builder::new(fill);
+        builder.add_pack(Validated::of(&pack));
+        let list = builder.finish();
+        check(&list, &texts.iter().cloned().collect());
+        assert!(list.parts().all(|part| matches!(part, Part::Big(_)) || part_bytes(part) <= 8192));
+    }
+}
+
+fn part_bytes(part: Part<'_>) -> usize {
+    match part {
+        Part::Pack(pack) => pack.bytes(),
+        Part::Big(bytes) => bytes.len(),
+    }
+}
+
+/// Pushing a million elements at either end makes nodes that take as much memory, and the front's is not moved for each.
+#[test]
+fn lists_pushed_at_the_head_take_what_those_pushed_at_the_tail_do() {
+    for (count, width) in [(8, 5), (100, 12), (1000, 12), (100_000, 12), (20_000, 100)] {
+        let [head, tail] = [End::Head, End::Tail].map(|end| {
+            let mut list = List::new();
+            for n in 0..count {
+                let text = format!("{n:0width$}x");
+                list.make_room(Fill::default(), text.len(), 1);
+                list.push(end, text.as_bytes());
+            }
+            list.parts().map(|part| if let Part::Pack(pack) = part { pack.heap_bytes() } else { 0 }).sum::<usize>()
+        });
+        assert!(head * 100 <= tail * 108 && count < 10_000 || head * 1000 <= tail * 1003, "{count}: {head} {tail}");
+    }
 }
 
 fn numbered(count: usize, fill: Fill) -> List {

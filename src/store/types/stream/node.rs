@@ -13,15 +13,22 @@
 //! # Invariants
 //! - Entries stand in the order of their ids, deleted ones too, and every id is at least the key.
 //! - Numbers are numbers: packs that came from outside have passed [`check`].
+//! - There is room for the counts to grow, so that entries can always be marked.
 //!
 //! Called by the stream. Knows nothing of other nodes, groups and limits.
 
 use super::StreamId;
-use crate::store::pack::listpack::Items;
-use crate::store::pack::{Item, Listpack, Pos};
+use crate::store::pack::listpack::{self, Items};
+use crate::store::pack::{ENCODING_BYTES_MAX, Item, Listpack, Pos, Validated};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
+
+/// A node from outside that takes more bytes than this is taken apart: 256 times as many as a node has by default.
+const LOADED_BYTES_MAX: usize = 1 << 20;
+
+/// By how much the two counts of a node may grow together. Whoever adds an entry leaves so much room: [`bytes_max_of`].
+const NUMBERS_BYTES: usize = 2 * 9;
 
 /// Elements of an entry that are there whatever its fields: flags and the two differences.
 const HEAD: usize = 3;
@@ -154,10 +161,10 @@ impl<'s> Iterator for Backward<'s> {
 }
 
 /// Bytes at most that an entry of these elements (fields and values) adds to a pack, and that a new node takes. Twice the
-/// fields never stand in it: a node's first entry has the master's.
-pub(super) fn bytes_max(elements: usize, text_bytes: usize) -> usize {
+/// fields never stand in it: a node's first entry has the master's. Room for the counts to grow is part of it.
+pub(super) fn bytes_max_of(elements: usize, text_bytes: usize) -> usize {
     // No element takes ten bytes more than its text, and neither entry nor master have more than twelve numbers.
-    text_bytes.saturating_add(elements.saturating_add(32).saturating_mul(10))
+    text_bytes.saturating_add(elements.saturating_add(32).saturating_mul(ENCODING_BYTES_MAX))
 }
 
 /// The node that a first entry makes; `flat` are its fields and values in turn.
@@ -238,9 +245,9 @@ pub(super) fn delete(pack: &mut Listpack, at: &[Pos]) {
     set_number(pack, 0, count - at.len() as i64);
 }
 
-/// True if a pack from outside is a node of this key: all numbers are numbers and agree with each other, the ids ascend from the
-/// key on. Also answers the last id, deleted entries included. Costs a walk.
-pub(super) fn check(key: StreamId, pack: &Listpack) -> Option<StreamId> {
+/// The last id, deleted entries included, if a pack from outside is a node of this key: all numbers are numbers and agree with
+/// each other, the ids ascend from the key on. Costs a walk.
+pub(super) fn check(key: StreamId, pack: Validated<'_>) -> Option<StreamId> {
     let mut items = pack.iter();
     let number = |items: &mut Items<'_>| items.next()?.as_int();
     let count = usize::try_from(number(&mut items)?).ok()?;
@@ -275,4 +282,64 @@ pub(super) fn check(key: StreamId, pack: &Listpack) -> Option<StreamId> {
         *(if flags & DELETED != 0 { &mut dead } else { &mut live }) += 1;
     }
     if (live, dead) == (count, deleted) { last } else { None }
+}
+
+/// True if a node from outside is far larger than a node should be, or too full for its counts to grow.
+pub(super) fn is_oversized(pack: Validated<'_>) -> bool {
+    pack.bytes() > LOADED_BYTES_MAX.min(listpack::bytes_max().saturating_sub(NUMBERS_BYTES))
+}
+
+/// The live entries of a node that has passed [`check`] in nodes of no more than [`LOADED_BYTES_MAX`] bytes, as far as the
+/// entries allow and the master's fields, which every node repeats, take no more than the entries. Linear.
+pub(super) fn split(key: StreamId, pack: Validated<'_>) -> Vec<(StreamId, Listpack)> {
+    let mut items = pack.iter();
+    items.pass(2);
+    let fields = int(&mut items) as usize;
+    let names = items.clone().take(fields);
+    items.pass(fields + 1);
+    let names_bytes: usize = names.clone().map(|name| name.len() + ENCODING_BYTES_MAX).sum();
+    let bytes_max = LOADED_BYTES_MAX.max(2 * names_bytes);
+    let mut nodes: Vec<(StreamId, Listpack)> = Vec::new();
+    let mut live = 0;
+    while items.pos().is_some() {
+        let [flags, ms, seq] = [(); HEAD].map(|()| int(&mut items));
+        let pairs = if flags & SAME_FIELDS != 0 { fields } else { int(&mut items) as usize };
+        let elements = if flags & SAME_FIELDS != 0 { pairs } else { 2 * pairs };
+        let texts = items.clone().take(elements);
+        items.pass(elements + 1);
+        if flags & DELETED != 0 {
+            continue;
+        }
+        let id = StreamId::new(key.ms.wrapping_add(ms as u64), key.seq.wrapping_add(seq as u64));
+        let bytes = bytes_max_of(elements, texts.clone().map(Item::len).sum());
+        let has_room = nodes.last().is_some_and(|(_, node)| node.bytes() + bytes <= bytes_max && node.fits(bytes));
+        if !has_room {
+            finish(&mut nodes, live);
+            live = 0;
+            let mut node = Listpack::new();
+            [1, 0, fields as i64].into_iter().for_each(|number| _ = node.push_back_int(number));
+            names.clone().for_each(|name| _ = node.push_back_item(name));
+            node.push_back_int(0);
+            nodes.push((id, node));
+        }
+        let Some((first, node)) = nodes.last_mut() else { break };
+        node.push_back_int(flags);
+        node.push_back_int(id.ms.wrapping_sub(first.ms) as i64);
+        node.push_back_int(id.seq.wrapping_sub(first.seq) as i64);
+        if flags & SAME_FIELDS == 0 {
+            node.push_back_int(pairs as i64);
+        }
+        texts.for_each(|text| _ = node.push_back_item(text));
+        node.push_back_int((HEAD + elements + usize::from(flags & SAME_FIELDS == 0)) as i64);
+        live += 1;
+    }
+    finish(&mut nodes, live);
+    nodes
+}
+
+/// Notes how many entries the last node has.
+fn finish(nodes: &mut [(StreamId, Listpack)], live: i64) {
+    if let Some((_, node)) = nodes.last_mut() {
+        set_number(node, 0, live);
+    }
 }

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use super::group::Pending;
 use super::node::{self, Node};
 use super::{Group, Inner, Stream, StreamId};
-use crate::store::pack::Listpack;
+use crate::store::pack::{Listpack, Validated};
 
 /// The parts of a stream. [`Stream::nodes`], [`Stream::groups`] and the functions for the facts give them back.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    /// Every node with its key, the id of its first entry. The packs are well-formed ([`Listpack::from_validated`]), their
-    /// content is not trusted.
+    /// Every node with its key, the id of its first entry. The content of the packs is not trusted. See [`Parts::add_node`].
     pub nodes: Vec<(StreamId, Listpack)>,
     /// Number of live entries.
     pub len: u64,
@@ -55,6 +54,20 @@ pub struct ConsumerParts {
     pub pending: Vec<StreamId>,
 }
 
+impl Parts {
+    /// Adds a node after the others: several of moderate size for one that is far too large. `None` if it cannot be read.
+    pub fn add_node(&mut self, key: StreamId, pack: Validated<'_>) -> Option<()> {
+        if node::is_oversized(pack) {
+            // What is deleted goes; no live entry may be left, and then the node goes too.
+            node::check(key, pack).filter(|_| key != StreamId::MIN)?;
+            self.nodes.extend(node::split(key, pack));
+        } else {
+            self.nodes.push((key, pack.to_pack()));
+        }
+        Some(())
+    }
+}
+
 impl Stream {
     /// A stream of these parts, `None` unless they fit together: nodes in order whose every entry can be read, as many live
     /// entries as stated, no id above the last one, and every pending entry some consumer's. Costs a walk over all.
@@ -67,7 +80,7 @@ impl Stream {
         };
         let mut before = None;
         for (key, pack) in parts.nodes {
-            let last = node::check(key, &pack)?;
+            let last = node::check(key, Validated::of(&pack))?;
             let count = Node::new(key, &pack).count;
             if key == StreamId::MIN || before.is_some_and(|before| key <= before) || last > parts.last_id {
                 return None;

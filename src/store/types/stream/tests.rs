@@ -7,6 +7,7 @@ use super::parts::{ConsumerParts, GroupParts, Parts};
 use super::*;
 use crate::base::prng::Prng;
 use crate::store::pack::Item;
+use crate::store::pack::Validated;
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -79,7 +80,7 @@ impl Naive {
         assert!(stream.range_backward(start, end).map(|entry| entry.id).eq(expected.iter().rev().copied()));
         self.check_group(stream.group(b"g").expect("it is there"));
         for (key, pack) in stream.nodes() {
-            assert!(node::check(key, pack).is_some(), "{key}: {pack:?}");
+            assert!(node::check(key, Validated::of(pack)).is_some(), "{key}: {pack:?}");
         }
         // What a dump would hold makes the same stream again.
         let again = Stream::from_parts(parts_of(stream)).expect("its own parts fit");

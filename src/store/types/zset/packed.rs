@@ -35,7 +35,7 @@ fn held(score: f64) -> Held {
 fn score_of(item: Item<'_>) -> f64 {
     match item {
         Item::Int(n) => n as f64,
-        // `checked` has let no other text in.
+        // `ascends` has let no other text in.
         Item::Bytes(text) => num::parse_score_bound(text).unwrap_or(0.0),
     }
 }
@@ -89,25 +89,25 @@ pub(super) fn remove(pack: &mut Listpack, pos: Pos) {
     pack.remove_range(pos, 2);
 }
 
-/// A pack from outside, if it is a sorted set: pairs in ascending order whose scores are numbers, and no member twice.
-pub(super) fn checked(pack: Listpack) -> Option<Listpack> {
-    if pack.is_empty() || !pack.iter().count().is_multiple_of(2) {
-        return None;
-    }
-    let mut all = Vec::with_capacity(len(&pack));
-    let mut items = pack.iter();
+/// True if these elements are members and scores in ascending order, the scores being numbers. Linear.
+pub(super) fn ascends(mut items: Items<'_>) -> bool {
+    let mut before: Option<(f64, Item<'_>)> = None;
+    let (mut lower, mut upper) = (itoa::Buffer::new(), itoa::Buffer::new());
     while let (Some(member), Some(score)) = (items.next(), items.next()) {
         let score = match score {
-            Item::Int(n) => n as f64,
-            Item::Bytes(text) => num::parse_score_bound(text).filter(|_| !text.is_empty())?,
+            Item::Int(n) => Some(n as f64),
+            Item::Bytes(text) => num::parse_score_bound(text).filter(|_| !text.is_empty()),
         };
-        all.push((score, member.to_vec()));
+        let Some(score) = score else { return false };
+        let place = before.map(|(least, other)| {
+            order(least, score).then_with(|| other.text(&mut lower).cmp(member.text(&mut upper)))
+        });
+        if place.is_some_and(|place| place != Ordering::Less) {
+            return false;
+        }
+        before = Some((score, member));
     }
-    if !all.is_sorted_by(|a, b| order(a.0, b.0).then_with(|| a.1.cmp(&b.1)) == Ordering::Less) {
-        return None;
-    }
-    all.sort_unstable_by(|a, b| a.1.cmp(&b.1));
-    all.windows(2).all(|pair| pair[0].1 != pair[1].1).then_some(pack)
+    true
 }
 
 /// Members and scores, from either end.
@@ -115,6 +115,11 @@ pub(super) fn checked(pack: Listpack) -> Option<Listpack> {
 pub(super) struct Pairs<'p>(Items<'p>);
 
 impl<'p> Pairs<'p> {
+    /// Those that these elements are in turn.
+    pub fn of(items: Items<'p>) -> Pairs<'p> {
+        Pairs(items)
+    }
+
     /// All but the first `skip` and the last `skip_back`. A walk over those.
     pub fn new(pack: &'p Listpack, skip: usize, skip_back: usize) -> Pairs<'p> {
         let mut items = pack.iter();

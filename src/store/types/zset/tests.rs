@@ -197,11 +197,12 @@ fn a_listpack_from_outside_is_checked() {
         &["a", "1", "a", "1"],
         &["a", "1", "a", "2"],
     ] {
-        assert!(ZSet::from_pack(pack(bad), &limits).is_none(), "{bad:?}");
+        assert!(ZSet::from_pack(Validated::of(&pack(bad)), &limits).is_none(), "{bad:?}");
     }
-    let good = ZSet::from_pack(pack(&["a", "1", "b", "1.5"]), &limits).expect("well-formed");
+    let good = ZSet::from_pack(Validated::of(&pack(&["a", "1", "b", "1.5"])), &limits).expect("well-formed");
     assert_eq!((good.encoding(), good.len(), good.score(b"b")), ("listpack", 2, Some(1.5)));
-    let long = ZSet::from_pack(pack(&["a", "1", "b", "1.5", "c", "inf"]), &limits).expect("well-formed");
+    let long =
+        ZSet::from_pack(Validated::of(&pack(&["a", "1", "b", "1.5", "c", "inf"])), &limits).expect("well-formed");
     assert_eq!((long.encoding(), long.score(b"c")), ("skiplist", Some(f64::INFINITY)));
 }
 
