@@ -26,8 +26,8 @@ use aleadb::sys::{alloc, bg::Background, daemon, error_text, limits, log as logg
 /// Where a process in the background writes its id unless the configuration says otherwise.
 const BACKGROUND_PID_FILE: &str = "/var/run/aleadb.pid";
 
-/// How long the end of the process waits for its last lines to be written.
-const LAST_LINES_WAIT: Duration = Duration::from_secs(1);
+/// How long the beginning and the end of serving wait for the lines before them to be written.
+const LINES_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the server ended other than by request.
 pub struct Failure {
@@ -64,15 +64,14 @@ pub fn run(mut config: Config, config_file: Option<PathBuf>, sources: Sources) -
         log::error!("{text}");
         Failure { text, is_on_stdout: !logging::is_to_file() }
     });
-    logging::finish(LAST_LINES_WAIT);
+    logging::finish(LINES_WAIT);
     outcome
 }
 
 /// Enters the working directory, which relative paths start from.
 fn enter_directory(config: &Config) -> Result<(), LoadError> {
-    std::env::set_current_dir(&config.dir).map_err(|error| {
-        LoadError::new(format!("Can't chdir to '{}': {}", config.dir.display(), error_text(&error)))
-    })
+    std::env::set_current_dir(&config.dir)
+        .map_err(|error| LoadError::new(format!("Can't chdir to '{}': {}", config.dir.display(), error_text(&error))))
 }
 
 fn start_log(config: &Config) -> Result<(), LoadError> {
@@ -149,6 +148,8 @@ fn serve(
         .map_err(|error| format!("Failed creating the event loop. Error message: '{}'", error_text(&error)))?;
     log::info!("Server initialized");
     kinds.iter().for_each(|kind| log::info!("Ready to accept connections {kind}"));
+    // Who sees the server answer finds in the log what it started with.
+    logging::finish(LINES_WAIT);
     let outcome = reactor.run().map_err(|error| format!("The event loop failed: {}", error_text(&error)));
     // The kernel takes everything back at once; freeing millions of keys one by one would only delay the end.
     std::mem::forget(reactor);

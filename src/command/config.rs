@@ -194,8 +194,10 @@ fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 /// directory it needs: the new text is written beside the old one first, so that a crash leaves one of them whole.
 fn rewrite_failure(path: &Path, error: &io::Error) -> String {
     let text = error_text(error);
-    let is_refused =
-        matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy);
+    let is_refused = matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy
+    );
     if !is_refused {
         return text;
     }

@@ -193,7 +193,8 @@ fn save(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
     }
     let is_pair = |pair: &[&[u8]]| {
         let [seconds, changes] = [num::parse_i64(pair[0]), num::parse_i64(pair[1])];
-        seconds.is_some_and(|seconds| seconds >= 1) && changes.is_some_and(|changes| (0..=i32::MAX.into()).contains(&changes))
+        seconds.is_some_and(|seconds| seconds >= 1)
+            && changes.is_some_and(|changes| (0..=i32::MAX.into()).contains(&changes))
     };
     if args.len().is_multiple_of(2) && args.chunks_exact(2).all(is_pair) {
         return Ok(args.join(&b' '));
@@ -201,9 +202,9 @@ fn save(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
     Err("Invalid save parameters".into())
 }
 
-/// The primary's address; `no one` is none, and so is the empty text that stands for it in a rewritten file.
+/// The primary's address; `no one` is none, and so is the empty text that CONFIG GET shows for it.
 fn replicaof(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
-    if args.iter().all(|word| word.is_empty()) && !args.is_empty() {
+    if args.iter().all(|word| word.is_empty()) {
         return Ok(Vec::new());
     }
     let [host, port] = args else { return Err("wrong number of arguments".into()) };
@@ -534,7 +535,8 @@ pub(super) static ROWS: &[Param] = &[
     only("io-threads", Kind::Int(1, 128), "1", &[], ONE_THREAD).startup(),
     any("io-threads-do-reads", YES_NO, "no").unlisted().startup(),
     only("lookahead", Kind::Int(1, i32::MAX as i64), "16", &[], "AleaDB looks ahead as far as it has read"),
-    only("prefetch-batch-max-size", Kind::Int(0, 128), "16", &[], "AleaDB looks ahead as far as it has read").unlisted(),
+    only("prefetch-batch-max-size", Kind::Int(0, 128), "16", &[], "AleaDB looks ahead as far as it has read")
+        .unlisted(),
     only("server-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["server_cpulist"]).startup(),
     only("bio-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["bio_cpulist"]).startup(),
     only(
@@ -551,7 +553,8 @@ pub(super) static ROWS: &[Param] = &[
     only("acllog-max-len", LONG, "128", &["0"], "AleaDB does not log refusals yet"),
     any("busy-reply-threshold", LONG, "5000").or(&["lua-time-limit"]),
     any("lua-enable-deprecated-api", YES_NO, "no").unlisted().startup(),
-    only("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", &[], "AleaDB does not load modules").startup(),
+    only("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", &[], "AleaDB does not load modules")
+        .startup(),
     only(
         "enable-protected-configs",
         Kind::Choice(&["no", "yes", "local"]),
@@ -590,8 +593,14 @@ pub(super) static ROWS: &[Param] = &[
     only("extended-redis-compatibility", YES_NO, "no", &[], "AleaDB has one identity").unlisted(),
     only("hash-seed", TEXT, "", &[], "AleaDB draws a secret seed at every start").unlisted().startup(),
     only("import-mode", YES_NO, "no", &[], "AleaDB expires every key at its deadline").unlisted(),
-    only("rdb-version-check", Kind::Choice(&["strict", "relaxed"]), "strict", &[], "AleaDB reads versions it knows alone")
-        .unlisted(),
+    only(
+        "rdb-version-check",
+        Kind::Choice(&["strict", "relaxed"]),
+        "strict",
+        &[],
+        "AleaDB reads versions it knows alone",
+    )
+    .unlisted(),
     // Hooks for Redis's own tests.
     any("loading-process-events-interval-bytes", Kind::Int(1024, i32::MAX as i64), "524288").unlisted(),
     any("key-load-delay", Kind::Int(i32::MIN as i64, i32::MAX as i64), "0").unlisted(),
@@ -601,5 +610,4 @@ pub(super) static ROWS: &[Param] = &[
 ];
 
 /// Every way to shut down that saves nothing.
-const SHUTDOWNS: &[&str] =
-    &["nosave", "now", "force", "nosave now", "nosave force", "now force", "nosave now force"];
+const SHUTDOWNS: &[&str] = &["nosave", "now", "force", "nosave now", "nosave force", "now force", "nosave now force"];

@@ -22,9 +22,7 @@ use crate::base::glob;
 
 pub use events::{EventClass, Events};
 pub use params::{Config, Param, When};
-pub use value::{
-    Access, BindAddress, Facility, LogLevel, OutputLimit, OutputLimits, Reason, Supervised,
-};
+pub use value::{Access, BindAddress, Facility, LogLevel, OutputLimit, OutputLimits, Reason, Supervised};
 
 /// Why CONFIG SET changed nothing. Its text is Redis's, without the leading `ERR `.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +93,10 @@ impl Config {
         }
         let mut next = self.clone();
         let mut changed = Vec::new();
-        for (param, (_, value)) in found.into_iter().zip(pairs) {
+        for (param, (name, value)) in found.into_iter().zip(pairs) {
             param
                 .set(&mut next, &arguments(param, value))
-                .map_err(|reason| SetError::failed(param.name, reason))?;
+                .map_err(|reason| SetError::failed(param.spelling(name), reason))?;
             if param.get(&next) != param.get(self) {
                 changed.push(param.name);
             }

@@ -121,7 +121,7 @@ macro_rules! directives {
     (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min as i64, $max as i64) };
     (@parse clamped, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_clamped($args, $min, $max) };
     (@parse octal, $old:expr, $args:ident, $max:expr) => { value::parse_octal($args, $max) };
-    (@parse memory, $old:expr, $args:ident, $min:expr) => { value::parse_memory($args, $min) };
+    (@parse memory, $old:expr, $args:ident) => { value::parse_memory($args) };
     (@parse long_memory, $old:expr, $args:ident, $min:expr) => { value::parse_long_memory($args, $min) };
     (@parse choice, $old:expr, $args:ident) => { value::parse_choice($args) };
     (@parse bytes, $old:expr, $args:ident) => { value::parse_bytes($args) };
@@ -271,7 +271,7 @@ directives! {
 
     /// Bytes of unexecuted requests above which a client is disconnected.
     client_query_buffer_limit: u64 = 1 << 30,
-    "client-query-buffer-limit", Runtime, memory(1 << 20);
+    "client-query-buffer-limit", Runtime, long_memory(1 << 20);
 
     /// The longest argument of a request, in bytes.
     proto_max_bulk_len: u64 = 512 << 20,
@@ -299,11 +299,11 @@ directives! {
 
     /// Bytes of a watched query's result above which an error that tells its length is pushed instead; 0 means no limit.
     watch_result_bytes_max: u64 = 16 << 20,
-    "watch-result-bytes-max", Runtime, memory(0);
+    "watch-result-bytes-max", Runtime, memory;
 
     /// Bytes of unsent output above which a watcher is sent only the newest result of each query, once it has caught up.
     watch_output_threshold: u64 = 256 << 10,
-    "watch-output-threshold", Runtime, memory(0);
+    "watch-output-threshold", Runtime, memory;
 
     /// Seconds for which a query whose versions are kept lives on without a watcher, so that a client can come back to it.
     watch_resume_seconds: u64 = 60,
@@ -315,11 +315,11 @@ directives! {
 
     /// Bytes of all versions kept, of all queries together.
     watch_resume_bytes: u64 = 64 << 20,
-    "watch-resume-bytes", Runtime, memory(0);
+    "watch-resume-bytes", Runtime, memory;
 
     /// Bytes of memory above which commands that need more are refused; 0 means no limit.
     maxmemory: u64 = 0,
-    "maxmemory", Runtime, memory(0);
+    "maxmemory", Runtime, memory;
 
     /// Show the logo at startup even when the log is not a terminal.
     always_show_logo: bool = false,
@@ -395,6 +395,12 @@ impl Param {
     /// The name, then the aliases, without those that no glob finds.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The row's own spelling of a name that it was found by.
+    pub(super) fn spelling(&self, name: &[u8]) -> &'static str {
+        let mut known = self.names().chain(self.unlisted.iter().copied());
+        known.find(|known| name.eq_ignore_ascii_case(known.as_bytes())).unwrap_or(self.name)
     }
 
     /// Sets the directive in `config` to what `args` say.

@@ -91,7 +91,8 @@ mod tests {
     /// The right column is what the list of processes showed of a Redis 7.0.15 with the same settings.
     #[test]
     fn titles_are_those_of_redis() {
-        let config = |host: &str, port: u16| Config { bind: vec![value::address(host, false)], port, ..Config::default() };
+        let config =
+            |host: &str, port: u16| Config { bind: vec![value::address(host, false)], port, ..Config::default() };
         let default = "{title} {listen-addr} {server-mode}";
         assert_eq!(shown(default, config("*", 21306)), "redis-server *:21306");
         assert_eq!(shown(default, config("::1", 21306)), "redis-server ::1:21306");

@@ -260,19 +260,14 @@ pub(super) fn print_octal(value: &u32) -> Vec<u8> {
     format!("{value:o}").into_bytes()
 }
 
-/// Bytes with an optional unit (`k`, `kb`, `m`, `mb`, `g`, `gb`), at least `min` and at most `i64::MAX`.
-pub(super) fn parse_memory(args: &[&[u8]], min: u64) -> Result<u64, Reason> {
-    let value = parse_long_memory(args, min);
-    // COMPAT: Redis keeps most byte counts in an unsigned field, and has another text for those.
-    match num::parse_memory(single(args)?) {
-        Some(bytes) if bytes > i64::MAX as u64 => Err("argument must be greater or equal to 0".into()),
-        _ => value,
-    }
+/// Bytes with an optional unit (`k`, `kb`, `m`, `mb`, `g`, `gb`).
+pub(super) fn parse_memory(args: &[&[u8]]) -> Result<u64, Reason> {
+    num::parse_memory(single(args)?).ok_or(Cow::Borrowed("argument must be a memory value"))
 }
 
-/// As [`parse_memory`], for a directive that Redis keeps in a signed field.
+/// As [`parse_memory`], at least `min`, for a directive that Redis keeps in a signed field.
 pub(super) fn parse_long_memory(args: &[&[u8]], min: u64) -> Result<u64, Reason> {
-    let value = num::parse_memory(single(args)?).ok_or("argument must be a memory value")?;
+    let value = parse_memory(args)?;
     if value < min || value > i64::MAX as u64 {
         return Err(format!("argument must be between {min} and {} inclusive", i64::MAX).into());
     }

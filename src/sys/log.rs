@@ -170,7 +170,8 @@ impl Queue {
 
     /// Adds a record, or counts it as dropped. Neither text is longer than its length field can tell.
     fn push(&mut self, kind: Kind, prefix: &str, text: &str) {
-        let (Ok(prefix_bytes), Ok(bytes)) = (u8::try_from(prefix.len()), u32::try_from(prefix.len() + text.len())) else {
+        let (Ok(prefix_bytes), Ok(bytes)) = (u8::try_from(prefix.len()), u32::try_from(prefix.len() + text.len()))
+        else {
             self.dropped += 1;
             return;
         };

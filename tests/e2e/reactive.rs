@@ -109,7 +109,8 @@ fn who_wants_every_result_and_does_not_read_is_disconnected() {
         frames += 1;
     }
     assert!(frames < CHANGES, "{frames}");
-    assert!(process.log().contains("closed for overcoming of output buffer limits"));
+    let closed = || process.log().contains("closed for overcoming of output buffer limits");
+    assert!(wait_until(DEADLINE, closed), "{}", process.log());
 }
 
 /// What a reader has seen last.
