@@ -1,7 +1,8 @@
 //! Live queries over sockets: readers that keep up, that fall behind, and that vanish.
 
-use super::process::Process;
+use super::process::{DEADLINE, Process};
 use super::resp::Client;
+use super::server::wait_until;
 
 /// Changes of one key; at `VALUE_BYTES` each, far more than the kernel's buffers take.
 const CHANGES: usize = 2_000;
