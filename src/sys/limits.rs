@@ -335,18 +335,12 @@ pub fn lower_thread_priority() {
 }
 
 /// Gives the calling thread a table of descriptors of its own, with the standard ones alone: for a thread that uses no others,
-/// or opens its own, so that the other threads' system calls need not count who uses theirs. Where that cannot be, it does
-/// nothing.
-///
-/// The thread takes no signals from then on: a handler writes to a descriptor, which would be another one, or none, here.
+/// so that the other threads' system calls need not count who uses theirs. Where that cannot be, it does nothing.
 pub fn leave_descriptors() {
     #[cfg(target_os = "linux")]
-    // SAFETY: all zeroes is a valid set, which the first call fills, and the pointers are valid for the calls. The last has none.
-    // What it closes are the calling thread's own references, which nothing in it uses; the other threads keep theirs.
+    // SAFETY: a call without pointers. What it closes are the calling thread's own references, which nothing in it uses; the
+    // other threads keep theirs.
     unsafe {
-        let mut all: libc::sigset_t = MaybeUninit::zeroed().assume_init();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
         let first = libc::STDERR_FILENO as libc::c_uint + 1;
         libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE);
     }
@@ -381,21 +375,6 @@ mod tests {
 
         let none = judge_open_files(10_000, 32, 32, None).expect_err("nothing left");
         assert!(none.to_string().contains("at least 10032. Exiting."));
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_thread_with_descriptors_of_its_own_takes_no_signals() {
-        let blocked = std::thread::spawn(|| {
-            leave_descriptors();
-            let status = fs::read_to_string("/proc/thread-self/status").expect("the system tells");
-            let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a SigBlk line");
-            u64::from_str_radix(line.trim(), 16).expect("a number")
-        });
-        let blocked = blocked.join().expect("it does not panic");
-        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-            assert!(blocked & (1 << (signal - 1)) != 0, "{signal}: {blocked:x}");
-        }
     }
 
     #[test]

@@ -402,6 +402,7 @@ pub fn start(options: Options) -> io::Result<()> {
     let (level, is_to_file) = (options.level, options.path.is_some());
     let (opened, outcome) = mpsc::channel();
     std::thread::Builder::new().name("aleadb-log".into()).spawn(move || {
+        super::signal::leave_to_other_threads();
         super::limits::leave_descriptors();
         match Outlet::open(options) {
             Ok(outlet) => {
