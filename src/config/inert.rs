@@ -15,10 +15,15 @@
 //! table for the rows of `params`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::params::{Config, Effect, Param, When};
 use super::value::{self, Reason, parse_int, parse_long_memory, parse_yes_no, print_int, print_yes_no, single};
 use crate::base::num;
+
+/// The values of directives without an effect that are not their defaults, by name, as CONFIG GET prints them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept(BTreeMap<&'static str, Vec<u8>>);
 
 /// A directive without an effect.
 pub(super) struct Inert {
@@ -47,9 +52,12 @@ enum Kind {
     Text,
     /// A text of a form of its own.
     Form(fn(&[u8]) -> Result<(), Reason>),
-    /// Several words of a form of their own; gives what CONFIG GET prints.
-    Words(fn(&[&[u8]]) -> Result<Vec<u8>, Reason>),
+    /// Several words of a form of their own.
+    Words(ReadWords),
 }
+
+/// Reads a value of several words, and gives what CONFIG GET prints.
+type ReadWords = fn(&[&[u8]]) -> Result<Vec<u8>, Reason>;
 
 impl Kind {
     /// The value in the form that CONFIG GET prints.
@@ -80,16 +88,16 @@ impl Inert {
             return Err(refusal(name, self.default, others, why).into());
         }
         if text == self.default.as_bytes() {
-            config.inert.remove(name);
+            config.inert.0.remove(name);
         } else {
-            config.inert.insert(name, text);
+            config.inert.0.insert(name, text);
         }
         Ok(())
     }
 
     /// What CONFIG GET prints.
     pub(super) fn get(&self, name: &str, config: &Config) -> Vec<u8> {
-        config.inert.get(name).map_or_else(|| self.default.as_bytes().to_vec(), Vec::clone)
+        config.inert.0.get(name).map_or_else(|| self.default.as_bytes().to_vec(), Vec::clone)
     }
 
     /// What CONFIG REWRITE writes behind the name.

@@ -21,6 +21,7 @@ use std::fmt;
 use crate::base::glob;
 
 pub use events::{EventClass, Events};
+pub use inert::Kept;
 pub use params::{Config, Param, When};
 pub use value::{Access, BindAddress, Facility, LogLevel, OutputLimit, OutputLimits, Reason, Supervised};
 

@@ -5,11 +5,10 @@
 //! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads
 //! the field. The invariant is that every field always holds a value its own row accepts.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::events::{self, Events};
-use super::inert::{self, Inert};
+use super::inert::{self, Inert, Kept};
 use super::title;
 use super::value::{self, *};
 
@@ -82,13 +81,13 @@ macro_rules! directives {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $field: $type,)+
-            /// Directives of the table `inert` that are not at their default, as CONFIG GET prints them.
-            pub(super) inert: BTreeMap<&'static str, Vec<u8>>,
+            /// What was said of directives that change nothing here.
+            pub inert: Kept,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($field: $default,)+ inert: BTreeMap::new() }
+                Self { $($field: $default,)+ inert: Kept::default() }
             }
         }
 
