@@ -1,6 +1,9 @@
 //! What happens between the arguments and the loop, and after it, in Redis's order and with its texts: the working
-//! directory, the log, the limits, the listening sockets, the pid file, the service manager; in the end the removal of
-//! what was put on disk.
+//! directory, the background, the log, the limits, the listening sockets, the pid file, the title, the service manager; in
+//! the end the removal of what was put on disk.
+//!
+//! The order has one hard rule: the process forks, and its environment moves, before it has a second thread, and the log
+//! starts one.
 //!
 //! Called once by `main`. Knows nothing of commands and requests. Everything that can fail here ends the program, with
 //! one clear line, before a client could connect.
@@ -9,15 +12,22 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::config::file::{LoadError, Sources};
-use aleadb::config::{Config, Supervised};
+use aleadb::config::{Config, Supervised, title};
 use aleadb::net::reactor::Reactor;
 use aleadb::server::{Identity, Seeds, Server};
 use aleadb::sys::listen::{self, BoundSocket, Listening};
-use aleadb::sys::notify::{Notifier, listen_fds};
-use aleadb::sys::{alloc, bg::Background, error_text, limits, log as logging, signal::Signals};
+use aleadb::sys::notify::{ListenFd, Notifier, listen_fds};
+use aleadb::sys::{alloc, bg::Background, daemon, error_text, limits, log as logging, signal::Signals, title as shown};
+
+/// Where a process in the background writes its id unless the configuration says otherwise.
+const BACKGROUND_PID_FILE: &str = "/var/run/aleadb.pid";
+
+/// How long the beginning and the end of serving wait for the lines before them to be written.
+const LINES_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the server ended other than by request.
 pub struct Failure {
@@ -27,28 +37,75 @@ pub struct Failure {
     pub is_on_stdout: bool,
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is told to stop, or, if the configuration sends it to the background, starts the process that
+/// does.
 ///
 /// # Errors
 /// It cannot start, or the loop cannot go on.
-pub fn run(config: Config, config_file: Option<PathBuf>, sources: Sources) -> Result<(), Failure> {
+pub fn run(mut config: Config, config_file: Option<PathBuf>, sources: Sources) -> Result<(), Failure> {
+    let untold = |text: String| Failure { text, is_on_stdout: false };
+    enter_directory(&config).map_err(|error| untold(error.to_string()))?;
+    // The manager's variables name the process that was started, so they are read before it forks.
+    let manager = Manager::find(config.supervised);
+    if config.daemonize && !manager.supervises() {
+        // While there is somebody to tell.
+        let checked = config.logfile.as_deref().map_or(Ok(()), logging::check);
+        checked.map_err(|error| untold(cannot_log(&config, &error).to_string()))?;
+        let side = daemon::to_background();
+        match side.map_err(|error| untold(format!("Can't go to the background: {}", error_text(&error))))? {
+            daemon::Side::Parent => return Ok(()),
+            daemon::Side::Child => config.pidfile = config.pidfile.or_else(|| Some(PathBuf::from(BACKGROUND_PID_FILE))),
+        }
+    }
     let clock: Rc<dyn Clock> = Rc::new(SystemClock::start());
-    open_log(&config).map_err(|error| Failure { text: error.to_string(), is_on_stdout: false })?;
-    serve(config, config_file, sources, clock).map_err(|text| {
+    let titled = if config.set_proc_title { shown::prepare() } else { Ok(()) };
+    start_log(&config).map_err(|error| untold(error.to_string()))?;
+    let outcome = serve(config, config_file, sources, clock, manager, titled).map_err(|text| {
         log::error!("{text}");
         Failure { text, is_on_stdout: !logging::is_to_file() }
-    })
+    });
+    logging::finish(LINES_WAIT);
+    outcome
 }
 
-/// Enters the working directory and opens the log, which may be relative to it.
-fn open_log(config: &Config) -> Result<(), LoadError> {
-    std::env::set_current_dir(&config.dir).map_err(|error| {
-        LoadError::new(format!("Can't chdir to '{}': {}", config.dir.display(), error_text(&error)))
-    })?;
-    logging::start(config.loglevel.filter(), config.logfile.as_deref()).map_err(|error| {
-        let path = config.logfile.as_deref().unwrap_or(Path::new("standard output"));
-        LoadError::new(format!("Can't open the log file: {}: {}", path.display(), error_text(&error)))
-    })
+/// Enters the working directory, which relative paths start from.
+fn enter_directory(config: &Config) -> Result<(), LoadError> {
+    std::env::set_current_dir(&config.dir)
+        .map_err(|error| LoadError::new(format!("Can't chdir to '{}': {}", config.dir.display(), error_text(&error))))
+}
+
+fn start_log(config: &Config) -> Result<(), LoadError> {
+    let syslog = logging::Syslog { ident: config.syslog_ident.clone(), facility: config.syslog_facility.number() };
+    let options = logging::Options {
+        level: config.loglevel.filter(),
+        path: config.logfile.clone(),
+        syslog: config.syslog_enabled.then_some(syslog),
+    };
+    logging::start(options).map_err(|error| cannot_log(config, &error))
+}
+
+fn cannot_log(config: &Config, error: &io::Error) -> LoadError {
+    let path = config.logfile.as_deref().unwrap_or(Path::new("standard output"));
+    LoadError::new(format!("Can't open the log file: {}: {}", path.display(), error_text(error)))
+}
+
+/// What the service manager that started this process says.
+struct Manager {
+    wanted: Supervised,
+    notifier: io::Result<Notifier>,
+    passed: io::Result<Vec<ListenFd>>,
+}
+
+impl Manager {
+    fn find(wanted: Supervised) -> Manager {
+        let notifier = if wanted == Supervised::No { Ok(Notifier::default()) } else { Notifier::from_env() };
+        Manager { wanted, notifier, passed: listen_fds() }
+    }
+
+    /// Whether it wants to hear from us, and watches this very process.
+    fn supervises(&self) -> bool {
+        self.notifier.as_ref().is_ok_and(Notifier::is_active)
+    }
 }
 
 /// Everything that the log can tell about, from the first line to the last.
@@ -57,10 +114,12 @@ fn serve(
     config_file: Option<PathBuf>,
     sources: Sources,
     clock: Rc<dyn Clock>,
+    manager: Manager,
+    titled: io::Result<()>,
 ) -> Result<(), String> {
     log_greeting(&sources);
-    let notifier = notifier(config.supervised)?;
-    let passed = listen_fds().map_err(|error| format!("Failed taking over a socket: {}", error_text(&error)))?;
+    let notifier = notifier(manager.wanted, manager.notifier)?;
+    let passed = manager.passed.map_err(|error| format!("Failed taking over a socket: {}", error_text(&error)))?;
     let signals = Signals::install().map_err(|error| format!("Can't install the signal handlers: {error}"))?;
     config.maxclients = make_room(config.maxclients)?;
     quiet_huge_pages(config.disable_thp);
@@ -75,6 +134,10 @@ fn serve(
     let mut files = OwnFiles::default();
     let sockets = open_sockets(&config, passed, &mut files)?;
     files.write_pid(config.pidfile.as_deref());
+    match titled {
+        Ok(()) => drop(shown::set(&title::title(&config, shown::program(), config_file.as_deref()))),
+        Err(error) => log::debug!("The title of the process stays as it is: {error}"),
+    }
     let kinds = kinds(&sockets);
 
     let identity = identity(config_file, &*clock);
@@ -85,6 +148,8 @@ fn serve(
         .map_err(|error| format!("Failed creating the event loop. Error message: '{}'", error_text(&error)))?;
     log::info!("Server initialized");
     kinds.iter().for_each(|kind| log::info!("Ready to accept connections {kind}"));
+    // Who sees the server answer finds in the log what it started with.
+    logging::finish(LINES_WAIT);
     let outcome = reactor.run().map_err(|error| format!("The event loop failed: {}", error_text(&error)));
     // The kernel takes everything back at once; freeing millions of keys one by one would only delay the end.
     std::mem::forget(reactor);
@@ -101,6 +166,9 @@ fn log_greeting(sources: &Sources) {
     log::info!("oO0OoO0OoO0Oo AleaDB is starting oO0OoO0OoO0Oo");
     let (version, bits) = (env!("CARGO_PKG_VERSION"), usize::BITS);
     log::info!("AleaDB version={version}, bits={bits}, pid={}, just started", std::process::id());
+    for place in sources.silent() {
+        log::warn!("Warning: {place} sets nothing: every line is empty or a comment.");
+    }
     if *sources == Sources::default() {
         log::warn!(
             "Warning: no config file specified, using the default config. In order to specify a config file use aleadb \
@@ -112,17 +180,14 @@ fn log_greeting(sources: &Sources) {
 }
 
 /// The way to the service manager, if the configuration wants one told.
-fn notifier(supervised: Supervised) -> Result<Notifier, String> {
-    if supervised == Supervised::No {
-        return Ok(Notifier::default());
-    }
-    let notifier = Notifier::from_env().map_err(|error| format!("systemd supervision: {}", error_text(&error)))?;
+fn notifier(wanted: Supervised, found: io::Result<Notifier>) -> Result<Notifier, String> {
+    let notifier = found.map_err(|error| format!("systemd supervision: {}", error_text(&error)))?;
     if notifier.is_active() {
         log::info!(
             "supervised by systemd. Please make sure you set appropriate values for TimeoutStartSec and TimeoutStopSec in \
              your service unit."
         );
-    } else if supervised == Supervised::Systemd {
+    } else if wanted == Supervised::Systemd {
         log::warn!("systemd supervision requested, but NOTIFY_SOCKET not found!");
     }
     Ok(notifier)

@@ -2,16 +2,17 @@
 //! what a change has to bring about at once.
 
 use std::io;
+use std::path::Path;
 
 use super::help;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
-use crate::config::{Config, SetError, file};
+use crate::config::{Config, SetError, file, title};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::sys::listen::{self, BoundSocket};
-use crate::sys::{error_text, limits};
+use crate::sys::{error_text, limits, title as shown};
 
 const FLAGS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 const TO_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
@@ -77,6 +78,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         .and_then(|changed| apply(ctx.server, &next, &changed))
         .map_err(|error| ReplyError::owned([b"ERR ".as_slice(), &error.message()].concat()))?;
     ctx.server.config = next;
+    show_title(ctx.server);
     ctx.server.note_wanted_events();
     ctx.reply.ok();
     Ok(Next::Done)
@@ -102,6 +104,14 @@ fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result
         crate::sys::log::set_level(next.loglevel.filter());
     }
     Ok(())
+}
+
+/// Shows what the list of processes is to show now: the template, the addresses and the port may have changed.
+fn show_title(server: &Server) {
+    if server.config.set_proc_title {
+        let text = title::title(&server.config, shown::program(), server.identity.config_file.as_deref());
+        shown::set(&text);
+    }
 }
 
 fn raise_open_files(clients: u32) -> Result<(), SetError> {
@@ -172,12 +182,34 @@ fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     };
     let written = old.and_then(|old| file::write_atomically(path, &file::rewrite(&old, config, config_sources)));
     if let Err(error) = written {
-        log::warn!("CONFIG REWRITE failed: {error}");
-        return Err(ReplyError::owned(format!("ERR Rewriting config file: {}", error_text(&error))));
+        log::warn!("CONFIG REWRITE of {} failed: {error}", path.display());
+        return Err(ReplyError::owned(format!("ERR Rewriting config file: {}", rewrite_failure(path, &error))));
     }
     log::info!("CONFIG REWRITE executed with success.");
     ctx.reply.ok();
     Ok(Next::Done)
+}
+
+/// Redis's words for what went wrong, and, where the file cannot be replaced because of what the server is permitted, which
+/// directory it needs: the new text is written beside the old one first, so that a crash leaves one of them whole.
+fn rewrite_failure(path: &Path, error: &io::Error) -> String {
+    let text = error_text(error);
+    let is_refused = matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy
+    );
+    if !is_refused {
+        return text;
+    }
+    // A symbolic link is followed, and the file it leads to is the one that is replaced.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    format!(
+        "{text}: {} is replaced by a new file, so the server must be able to write to the directory {} (under systemd: \
+         ReadWritePaths=, or start the server with a configuration file in StateDirectory=)",
+        path.display(),
+        directory.display()
+    )
 }
 
 fn help_text(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {

@@ -20,8 +20,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::base::{glob, quote};
 use crate::sys::error_text;
 
-use super::params::{self, Config, Layout, PARAMS, Param};
-use super::value::Line;
+use super::inert;
+use super::params::{Config, Param};
 
 /// How deep files may include files. Deep enough for any sane tree; a file that includes itself ends here.
 pub const INCLUDE_DEPTH_MAX: usize = 16;
@@ -91,6 +91,16 @@ pub enum Place {
     CommandLine,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path) | Place::Included(path) => write!(out, "the configuration file {}", path.display()),
+            Place::StandardInput => out.write_str("the configuration from standard input"),
+            Place::CommandLine => out.write_str("the command line"),
+        }
+    }
+}
+
 /// Where a directive was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -153,6 +163,7 @@ fn cannot_open(path: &Path, error: &io::Error) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     entries: Vec<Entry>,
+    silent: Vec<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +185,11 @@ impl Sources {
         self.entries.iter().any(|entry| entry.name == name && entry.included)
     }
 
+    /// Files the server was started with, or standard input, in which no line says anything, nor in what they include.
+    pub fn silent(&self) -> &[Place] {
+        &self.silent
+    }
+
     fn record(&mut self, name: &'static str, source: &Source) {
         let included = matches!(source.place, Place::Included(_));
         match self.entries.iter_mut().find(|entry| entry.name == name) {
@@ -191,13 +207,15 @@ pub struct Loader<'f> {
     files: &'f dyn Files,
     config: Config,
     sources: Sources,
+    /// Lines read so far that say something.
+    lines: usize,
 }
 
 impl<'f> Loader<'f> {
     /// Starts from the defaults, in the absolute directory `working_dir`.
     pub fn new(files: &'f dyn Files, working_dir: PathBuf) -> Self {
         let config = Config { dir: working_dir, ..Config::default() };
-        Self { files, config, sources: Sources::default() }
+        Self { files, config, sources: Sources::default(), lines: 0 }
     }
 
     /// What was gathered.
@@ -220,7 +238,12 @@ impl<'f> Loader<'f> {
 
     /// Reads a file whose text is at hand.
     pub fn text(&mut self, place: &Place, text: &[u8]) -> Result<(), LoadError> {
-        self.lines(place, text, 0)
+        let before = self.lines;
+        self.lines(place, text, 0)?;
+        if self.lines == before {
+            self.sources.silent.push(place.clone());
+        }
+        Ok(())
     }
 
     /// Takes one command-line option: its name and its values.
@@ -258,18 +281,20 @@ impl<'f> Loader<'f> {
         if let Some(param) = Param::find(name) {
             self.set(param, &values).map_err(|reason| at(source, text, reason))?;
             self.sources.record(param.name, source);
+            self.lines += 1;
             return Ok(());
         }
         match values.as_slice() {
             [pattern] if name.eq_ignore_ascii_case(b"include") => self.include(source, text, pattern, depth),
-            _ if params::is_unsupported(name) => Err(at(source, text, params::UNSUPPORTED_REASON)),
-            _ => Err(at(source, text, "Bad directive or wrong number of arguments")),
+            values => inert::file_line(name, values)
+                .unwrap_or_else(|| Err("Bad directive or wrong number of arguments".into()))
+                .map_err(|reason| at(source, text, reason)),
         }
     }
 
     fn set(&mut self, param: &Param, values: &[&[u8]]) -> Result<(), String> {
         let before = self.config.dir.clone();
-        (param.set)(&mut self.config, values).map_err(String::from)?;
+        param.set(&mut self.config, values).map_err(String::from)?;
         if param.name == "dir" {
             let dir = self.files.directory(&before.join(&self.config.dir));
             self.config.dir = dir.map_err(|error| error_text(&error))?;
@@ -341,12 +366,12 @@ fn children(files: &dyn Files, dir: &Path, pattern: &[u8]) -> Vec<PathBuf> {
 pub fn rewrite(old: &[u8], config: &Config, sources: &Sources) -> Vec<u8> {
     let defaults = Config::default();
     let mut document = Document::read(old);
-    for param in PARAMS {
+    for param in Param::all() {
         let forced = sources.is_included(param.name);
         if forced {
             document.remove_overridden(param);
         }
-        let mut lines = param_lines(param, config, &defaults, forced);
+        let mut lines = param.lines(config, &defaults, forced);
         // Lines that say something go over the old ones first, so that rewriting again changes nothing.
         lines.sort_by_key(|(_, differs)| !differs);
         for (text, differs) in lines {
@@ -355,26 +380,6 @@ pub fn rewrite(old: &[u8], config: &Config, sources: &Sources) -> Vec<u8> {
         document.remove(param);
     }
     document.print()
-}
-
-/// What a rewritten file says of one directive, line by line, and whether that differs from its default.
-fn param_lines(param: &Param, config: &Config, defaults: &Config, forced: bool) -> Vec<Line> {
-    let differs = (param.get)(config) != (param.get)(defaults);
-    match param.layout {
-        Layout::Plain(text) => vec![(text(config), differs)],
-        Layout::Quoted(text) => match text(config) {
-            None if !forced => Vec::new(),
-            value => vec![(quoted(&value.unwrap_or_default()), differs)],
-        },
-        Layout::Always(text) => vec![(quoted(&text(config)), true)],
-        Layout::Lines(lines) => lines(config),
-    }
-}
-
-fn quoted(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 2);
-    quote::repr(&mut out, text);
-    out
 }
 
 /// A file being rewritten: its lines, and for each directive those that are still to be reused, first one first.
@@ -403,10 +408,13 @@ impl Document {
             self.lines.push(line.to_vec());
             return;
         }
-        let name = quote::split_args(line).and_then(|args| args.into_iter().next()).unwrap_or_default();
-        match Param::find(&name) {
+        let words = quote::split_args(line).unwrap_or_default();
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let (name, values) = words.split_first().map_or((&b""[..], &[][..]), |(name, values)| (*name, values));
+        match Param::find(name) {
             Some(param) => self.reusable.entry(param.name).or_default().push_back(self.lines.len()),
             None if name.eq_ignore_ascii_case(b"include") => self.last_include = self.lines.len(),
+            None if inert::file_line(name, values).is_some_and(|line| line.is_ok()) => {}
             None => return self.lines.push([b"# ??? ", line].concat()),
         }
         self.lines.push(line.to_vec());

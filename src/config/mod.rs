@@ -1,8 +1,9 @@
 //! The server's settings: what there is, what it may be, where it came from.
 //!
-//! [`params`] holds one row per directive and the [`Config`] struct made of them; [`value`] the kinds of values;
-//! [`mod@file`] the syntax of a configuration file, its loading and its rewriting; [`cli`] the command line. This
-//! module adds what CONFIG GET and CONFIG SET need.
+//! [`params`] holds one row per directive and the [`Config`] struct made of them, `inert` the rows of Redis's directives
+//! that change nothing here; [`value`] the kinds of values; [`mod@file`] the syntax of a configuration file, its loading and
+//! its rewriting; [`cli`] the command line; [`title`] what the list of processes shows. This module adds what CONFIG GET and
+//! CONFIG SET need.
 //!
 //! Called by `main` at startup and by the CONFIG command. It knows nothing of sockets, clients or replies, and applies
 //! nothing: a caller sets values on a copy, applies them, and keeps the copy if that worked.
@@ -10,7 +11,9 @@
 pub mod cli;
 mod events;
 pub mod file;
+mod inert;
 pub mod params;
+pub mod title;
 pub mod value;
 
 use std::fmt;
@@ -18,10 +21,9 @@ use std::fmt;
 use crate::base::glob;
 
 pub use events::{EventClass, Events};
-pub use params::{Config, PARAMS, Param, When};
-pub use value::{
-    Access, BindAddress, EvictionPolicy, LogLevel, OutputLimit, OutputLimits, Reason, SavePoint, Supervised,
-};
+pub use inert::Kept;
+pub use params::{Config, Param, When};
+pub use value::{Access, BindAddress, Facility, LogLevel, OutputLimit, OutputLimits, Reason, Supervised};
 
 /// Why CONFIG SET changed nothing. Its text is Redis's, without the leading `ERR `.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +94,11 @@ impl Config {
         }
         let mut next = self.clone();
         let mut changed = Vec::new();
-        for (param, (_, value)) in found.into_iter().zip(pairs) {
-            (param.set)(&mut next, &arguments(param, value)).map_err(|reason| SetError::failed(param.name, reason))?;
-            if (param.get)(&next) != (param.get)(self) {
+        for (param, (name, value)) in found.into_iter().zip(pairs) {
+            param
+                .set(&mut next, &arguments(param, value))
+                .map_err(|reason| SetError::failed(param.spelling(name), reason))?;
+            if param.get(&next) != param.get(self) {
                 changed.push(param.name);
             }
         }
@@ -115,7 +119,7 @@ impl Config {
                 }
                 continue;
             }
-            for param in PARAMS {
+            for param in Param::all().filter(|param| param.listed) {
                 for name in param.names().filter(|name| glob::matches(pattern, name.as_bytes(), true)) {
                     self.add(&mut found, name.as_bytes(), param);
                 }
@@ -126,25 +130,19 @@ impl Config {
 
     /// The text CONFIG GET prints for one directive or alias.
     pub fn text_of(&self, name: &str) -> Option<Vec<u8>> {
-        Param::find(name.as_bytes()).map(|param| (param.get)(self))
+        Param::find(name.as_bytes()).map(|param| param.get(self))
     }
 
     fn add<'a>(&self, found: &mut Vec<(&'a [u8], Vec<u8>)>, name: &'a [u8], param: &Param) {
         if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            found.push((name, (param.get)(self)));
+            found.push((name, param.get(self)));
         }
     }
 }
 
 /// The row for `name`, if a running server may change it.
 fn settable(name: &[u8]) -> Result<&'static Param, SetError> {
-    let Some(param) = Param::find(name) else {
-        return Err(if params::is_unsupported(name) {
-            SetError::refused(name, params::UNSUPPORTED_REASON)
-        } else {
-            SetError::Unknown { name: name.to_vec() }
-        });
-    };
+    let param = Param::find(name).ok_or_else(|| SetError::Unknown { name: name.to_vec() })?;
     match param.when {
         When::Runtime => Ok(param),
         When::Startup => Err(SetError::refused(name, "can't set immutable config")),

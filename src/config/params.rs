@@ -1,12 +1,15 @@
 //! One row per directive: the field it fills, its default, whether a running server may change it, its kind and bounds.
 //!
-//! The rows make [`Config`], its [`Default`] and [`PARAMS`], so a directive is added by adding a row and nothing else.
+//! The rows make [`Config`], its [`Default`] and a table, so a directive is added by adding a row and nothing else. Those
+//! without an effect have a table of their own in `inert`; [`Param::all`] goes through both.
 //! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads
 //! the field. The invariant is that every field always holds a value its own row accepts.
 
 use std::path::PathBuf;
 
 use super::events::{self, Events};
+use super::inert::{self, Inert, Kept};
+use super::title;
 use super::value::{self, *};
 
 /// When a directive may change.
@@ -38,23 +41,38 @@ pub struct Param {
     pub name: &'static str,
     /// Older names that mean the same.
     pub aliases: &'static [&'static str],
+    /// Further names that mean the same, which CONFIG GET answers only when asked for exactly them.
+    pub unlisted: &'static [&'static str],
+    /// Whether a glob of CONFIG GET finds it.
+    pub listed: bool,
     /// When it may change.
     pub when: When,
     /// Takes several arguments: several words in a file, words separated by one space in CONFIG SET.
     pub many: bool,
-    /// What the value is, for people: the kind with its bounds.
-    pub kind: &'static str,
-    pub(super) set: fn(&mut Config, &[&[u8]]) -> Result<(), Reason>,
-    pub(super) get: fn(&Config) -> Vec<u8>,
-    pub(super) layout: Layout,
+    pub(super) effect: Effect,
 }
 
-/// Turns the rows into [`Config`], its default, and [`PARAMS`].
+/// What a directive does.
+pub(super) enum Effect {
+    /// It fills a field.
+    Field(Field),
+    /// Nothing: it is one of the rows of `inert`.
+    None(Inert),
+}
+
+/// How a field is filled and shown.
+pub(super) struct Field {
+    set: fn(&mut Config, &[&[u8]]) -> Result<(), Reason>,
+    get: fn(&Config) -> Vec<u8>,
+    layout: Layout,
+}
+
+/// Turns the rows into [`Config`], its default, and [`FIELDS`].
 macro_rules! directives {
     ($(
         $(#[doc = $doc:literal])+
         $field:ident: $type:ty = $default:expr,
-        $name:literal $(or $alias:literal)*, $when:ident, $kind:ident $(($($bound:expr),+))? $(, only $accept:expr => $refusal:literal)?;
+        $name:literal $(or $alias:literal)*, $when:ident, $kind:ident $(($($bound:expr),+))?;
     )+) => {
         /// Every setting of the server, one typed field per directive, named like it with `_` for `-`.
         ///
@@ -63,49 +81,46 @@ macro_rules! directives {
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $field: $type,)+
+            /// What was said of directives that change nothing here.
+            pub inert: Kept,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Self { $($field: $default,)+ }
+                Self { $($field: $default,)+ inert: Kept::default() }
             }
         }
 
-        /// Every directive, in the order CONFIG GET lists them.
-        pub static PARAMS: &[Param] = &[$(
+        /// Every directive that fills a field, in the order CONFIG GET lists them.
+        static FIELDS: &[Param] = &[$(
             Param {
                 name: $name,
                 aliases: &[$($alias),*],
+                unlisted: &[],
+                listed: true,
                 when: When::$when,
                 many: directives!(@many $kind),
-                kind: concat!(stringify!($kind) $(, $(" ", stringify!($bound)),+)?),
-                set: |config, args| {
-                    let value: $type = directives!(@parse $kind, config.$field, args $(, $($bound),+)?)?;
-                    $(
-                        let accept: fn(&$type) -> bool = $accept;
-                        if !accept(&value) {
-                            return Err($refusal.into());
-                        }
-                    )?
-                    config.$field = value;
-                    Ok(())
-                },
-                get: |config| directives!(@print $kind, config.$field),
-                layout: directives!(@layout $kind, $field),
+                effect: Effect::Field(Field {
+                    set: |config, args| {
+                        config.$field = directives!(@parse $kind, config.$field, args $(, $($bound),+)?)?;
+                        Ok(())
+                    },
+                    get: |config| directives!(@print $kind, config.$field),
+                    layout: directives!(@layout $kind, $field),
+                }),
             },
         )+];
     };
 
     (@many addresses) => { true };
     (@many limits) => { true };
-    (@many save) => { true };
     (@many $kind:ident) => { false };
 
     (@parse yes_no, $old:expr, $args:ident) => { value::parse_yes_no($args) };
     (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min as i64, $max as i64) };
     (@parse clamped, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_clamped($args, $min, $max) };
     (@parse octal, $old:expr, $args:ident, $max:expr) => { value::parse_octal($args, $max) };
-    (@parse memory, $old:expr, $args:ident, $min:expr) => { value::parse_memory($args, $min) };
+    (@parse memory, $old:expr, $args:ident) => { value::parse_memory($args) };
     (@parse long_memory, $old:expr, $args:ident, $min:expr) => { value::parse_long_memory($args, $min) };
     (@parse choice, $old:expr, $args:ident) => { value::parse_choice($args) };
     (@parse bytes, $old:expr, $args:ident) => { value::parse_bytes($args) };
@@ -114,7 +129,7 @@ macro_rules! directives {
     (@parse addresses, $old:expr, $args:ident) => { value::parse_addresses($args) };
     (@parse limits, $old:expr, $args:ident) => { value::parse_limits(&$old, $args) };
     (@parse events, $old:expr, $args:ident) => { events::parse_events($args) };
-    (@parse save, $old:expr, $args:ident) => { value::parse_save($args) };
+    (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
     (@print yes_no, $value:expr) => { value::print_yes_no(&$value) };
     (@print int, $value:expr) => { value::print_int(&$value) };
@@ -129,7 +144,7 @@ macro_rules! directives {
     (@print addresses, $value:expr) => { value::print_addresses(&$value) };
     (@print limits, $value:expr) => { value::print_limits(&$value) };
     (@print events, $value:expr) => { events::print_events(&$value) };
-    (@print save, $value:expr) => { value::print_save(&$value) };
+    (@print template, $value:expr) => { value::print_bytes(&$value) };
 
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
     (@layout long_memory, $field:ident) => { directives!(@layout memory, $field) };
@@ -139,7 +154,7 @@ macro_rules! directives {
     (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
     (@layout addresses, $field:ident) => { Layout::Lines(|config| value::address_lines(&config.$field, &Config::default().$field)) };
     (@layout limits, $field:ident) => { Layout::Lines(|config| value::limit_lines(&config.$field, &Config::default().$field)) };
-    (@layout save, $field:ident) => { Layout::Lines(|config| value::save_lines(&config.$field, &Config::default().$field)) };
+    (@layout template, $field:ident) => { directives!(@layout bytes, $field) };
     (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
 }
 
@@ -212,14 +227,34 @@ directives! {
     logfile: Option<PathBuf> = None,
     "logfile", Startup, path;
 
-    /// Where the process id is written, if anywhere.
+    /// Where the process id is written; none means nowhere, or the default place of a process in the background.
     pidfile: Option<PathBuf> = None,
     "pidfile", Startup, path;
 
-    /// Always no: the server stays in the foreground.
+    /// Go to the background: the program that was started ends, and a process without a terminal serves. A process that is
+    /// supervised stays where it is.
     daemonize: bool = false,
-    "daemonize", Startup, yes_no,
-    only |yes| !yes => "AleaDB stays in the foreground: run it as a systemd service, or put '&' after the command in a shell";
+    "daemonize", Startup, yes_no;
+
+    /// Send every line of the log to the system's log as well.
+    syslog_enabled: bool = false,
+    "syslog-enabled", Startup, yes_no;
+
+    /// The name that lines in the system's log begin with.
+    syslog_ident: Vec<u8> = b"aleadb".to_vec(),
+    "syslog-ident", Startup, bytes;
+
+    /// What kind of program the system's log takes the server for.
+    syslog_facility: Facility = Facility::Local0,
+    "syslog-facility", Startup, choice;
+
+    /// Show in the list of processes what `proc-title-template` says.
+    set_proc_title: bool = true,
+    "set-proc-title", Startup, yes_no;
+
+    /// What the list of processes shows; see [`title`](super::title) for what may stand in braces.
+    proc_title_template: Vec<u8> = b"{title} {listen-addr} {server-mode}".to_vec(),
+    "proc-title-template", Runtime, template;
 
     /// Who is told when the server is ready.
     supervised: Supervised = Supervised::No,
@@ -235,7 +270,7 @@ directives! {
 
     /// Bytes of unexecuted requests above which a client is disconnected.
     client_query_buffer_limit: u64 = 1 << 30,
-    "client-query-buffer-limit", Runtime, memory(1 << 20);
+    "client-query-buffer-limit", Runtime, long_memory(1 << 20);
 
     /// The longest argument of a request, in bytes.
     proto_max_bulk_len: u64 = 512 << 20,
@@ -263,11 +298,11 @@ directives! {
 
     /// Bytes of a watched query's result above which an error that tells its length is pushed instead; 0 means no limit.
     watch_result_bytes_max: u64 = 16 << 20,
-    "watch-result-bytes-max", Runtime, memory(0);
+    "watch-result-bytes-max", Runtime, memory;
 
     /// Bytes of unsent output above which a watcher is sent only the newest result of each query, once it has caught up.
     watch_output_threshold: u64 = 256 << 10,
-    "watch-output-threshold", Runtime, memory(0);
+    "watch-output-threshold", Runtime, memory;
 
     /// Seconds for which a query whose versions are kept lives on without a watcher, so that a client can come back to it.
     watch_resume_seconds: u64 = 60,
@@ -279,16 +314,11 @@ directives! {
 
     /// Bytes of all versions kept, of all queries together.
     watch_resume_bytes: u64 = 64 << 20,
-    "watch-resume-bytes", Runtime, memory(0);
+    "watch-resume-bytes", Runtime, memory;
 
     /// Bytes of memory above which commands that need more are refused; 0 means no limit.
     maxmemory: u64 = 0,
-    "maxmemory", Runtime, memory(0);
-
-    /// What happens at `maxmemory`.
-    maxmemory_policy: EvictionPolicy = EvictionPolicy::NoEviction,
-    "maxmemory-policy", Runtime, choice,
-    only |policy| *policy == EvictionPolicy::NoEviction => "AleaDB does not support this eviction policy yet, only noeviction";
+    "maxmemory", Runtime, memory;
 
     /// Show the logo at startup even when the log is not a terminal.
     always_show_logo: bool = false,
@@ -298,37 +328,13 @@ directives! {
     disable_thp: bool = true,
     "disable-thp", Startup, yes_no;
 
-    /// Seconds a shutdown waits for replicas that lag behind.
-    shutdown_timeout: u32 = 10,
-    "shutdown-timeout", Runtime, int(0, i32::MAX);
-
     /// Who may run DEBUG.
     enable_debug_command: Access = Access::No,
     "enable-debug-command", Startup, choice;
 
-    /// Always 1: one thread runs everything.
-    io_threads: u32 = 1,
-    "io-threads", Startup, int(1, 128),
-    only |count| *count == 1 => "AleaDB does all its work in one thread: io-threads can only be 1";
-
-    /// Always none: there are no snapshots yet.
-    save: Vec<SavePoint> = Vec::new(),
-    "save", Runtime, save,
-    only |points| points.is_empty() => "AleaDB does not support snapshots yet: save can only be \"\"";
-
-    /// Always no: there is no append-only file yet.
-    appendonly: bool = false,
-    "appendonly", Runtime, yes_no,
-    only |yes| !yes => "AleaDB does not support the append-only file yet: appendonly can only be no";
-
     /// How much one listpack of a list may hold: a number of elements, or -1 to -5 for 4 to 64 KiB.
     list_max_listpack_size: i32 = -2,
     "list-max-listpack-size" or "list-max-ziplist-size", Runtime, int(i32::MIN, i32::MAX);
-
-    /// Always 0: no part of a list is compressed.
-    list_compress_depth: u32 = 0,
-    "list-compress-depth", Runtime, int(0, i32::MAX),
-    only |depth| *depth == 0 => "AleaDB does not compress lists: list-compress-depth can only be 0";
 
     /// Bytes of a stream's node to which no entry is added any more; 0 for no limit.
     stream_node_max_bytes: u64 = 4096,
@@ -373,190 +379,63 @@ directives! {
 }
 
 impl Param {
+    /// Every directive, in the order CONFIG GET lists them.
+    pub fn all() -> impl Iterator<Item = &'static Param> {
+        FIELDS.iter().chain(inert::ROWS)
+    }
+
     /// The row whose name or alias is `name`, without regard to case. Linear in the number of rows: for startup and
     /// CONFIG.
     pub fn find(name: &[u8]) -> Option<&'static Param> {
-        PARAMS.iter().find(|param| param.names().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
+        let is_meant = |known: &&'static str| name.eq_ignore_ascii_case(known.as_bytes());
+        Param::all().find(|param| param.names().chain(param.unlisted.iter().copied()).any(|known| is_meant(&known)))
     }
 
-    /// The name, then the aliases.
+    /// The name, then the aliases, without those that no glob finds.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
+
+    /// The row's own spelling of a name that it was found by.
+    pub(super) fn spelling(&self, name: &[u8]) -> &'static str {
+        let mut known = self.names().chain(self.unlisted.iter().copied());
+        known.find(|known| name.eq_ignore_ascii_case(known.as_bytes())).unwrap_or(self.name)
+    }
+
+    /// Sets the directive in `config` to what `args` say.
+    pub(super) fn set(&self, config: &mut Config, args: &[&[u8]]) -> Result<(), Reason> {
+        match &self.effect {
+            Effect::Field(field) => (field.set)(config, args),
+            Effect::None(inert) => inert.set(self.name, config, args),
+        }
+    }
+
+    /// What CONFIG GET prints.
+    pub(super) fn get(&self, config: &Config) -> Vec<u8> {
+        match &self.effect {
+            Effect::Field(field) => (field.get)(config),
+            Effect::None(inert) => inert.get(self.name, config),
+        }
+    }
+
+    /// What a rewritten file says of the directive, line by line, and whether that differs from its default. `forced` lines
+    /// are written whatever they say.
+    pub(super) fn lines(&self, config: &Config, defaults: &Config, forced: bool) -> Vec<Line> {
+        let (text, default) = (self.get(config), self.get(defaults));
+        let differs = text != default;
+        let field = match &self.effect {
+            Effect::Field(field) => field,
+            Effect::None(inert) => return vec![(inert.written(&text), differs)],
+        };
+        match field.layout {
+            Layout::Plain(text) => vec![(text(config), differs)],
+            // No line says the same as an empty one, unless the default is not empty.
+            Layout::Quoted(text) => match text(config) {
+                None if !forced && !differs => Vec::new(),
+                value => vec![(value::quoted(&value.unwrap_or_default()), differs)],
+            },
+            Layout::Always(text) => vec![(value::quoted(&text(config)), true)],
+            Layout::Lines(lines) => lines(config),
+        }
+    }
 }
-
-/// Whether `name` is a directive of Redis that the server does not have, without regard to case.
-pub fn is_unsupported(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
-    UNSUPPORTED.binary_search_by(|known| known.as_bytes().cmp(&name)).is_ok()
-}
-
-/// The reason given for an [unsupported](is_unsupported) directive.
-pub const UNSUPPORTED_REASON: &str = "this is a Redis directive that AleaDB does not support yet";
-
-/// Directives of Redis up to 8.2, older names included, that the server does not have. Sorted, in lower case.
-pub(super) static UNSUPPORTED: &[&str] = &[
-    "acl-pubsub-default",
-    "aclfile",
-    "acllog-max-len",
-    "active-defrag-cycle-max",
-    "active-defrag-cycle-min",
-    "active-defrag-ignore-bytes",
-    "active-defrag-max-scan-fields",
-    "active-defrag-threshold-lower",
-    "active-defrag-threshold-upper",
-    "active-expire-effort",
-    "activedefrag",
-    "activerehashing",
-    "aof-disable-auto-gc",
-    "aof-load-truncated",
-    "aof-rewrite-cpulist",
-    "aof-rewrite-incremental-fsync",
-    "aof-timestamp-enabled",
-    "aof-use-rdb-preamble",
-    "aof_rewrite_cpulist",
-    "appenddirname",
-    "appendfilename",
-    "appendfsync",
-    "auto-aof-rewrite-min-size",
-    "auto-aof-rewrite-percentage",
-    "bgsave-cpulist",
-    "bgsave_cpulist",
-    "bind-source-addr",
-    "bio-cpulist",
-    "bio_cpulist",
-    "busy-reply-threshold",
-    "cluster-allow-pubsubshard-when-down",
-    "cluster-allow-reads-when-down",
-    "cluster-allow-replica-migration",
-    "cluster-announce-bus-port",
-    "cluster-announce-hostname",
-    "cluster-announce-human-nodename",
-    "cluster-announce-ip",
-    "cluster-announce-port",
-    "cluster-announce-tls-port",
-    "cluster-compatibility-sample-ratio",
-    "cluster-config-file",
-    "cluster-enabled",
-    "cluster-link-sendbuf-limit",
-    "cluster-migration-barrier",
-    "cluster-node-timeout",
-    "cluster-port",
-    "cluster-preferred-endpoint-type",
-    "cluster-replica-no-failover",
-    "cluster-replica-validity-factor",
-    "cluster-require-full-coverage",
-    "cluster-slave-no-failover",
-    "cluster-slave-validity-factor",
-    "cluster-slot-stats-enabled",
-    "crash-log-enabled",
-    "crash-memcheck-enabled",
-    "dbfilename",
-    "enable-module-command",
-    "enable-protected-configs",
-    "hide-user-data-from-log",
-    "ignore-warnings",
-    "io-threads-do-reads",
-    "jemalloc-bg-thread",
-    "latency-monitor-threshold",
-    "latency-tracking",
-    "latency-tracking-info-percentiles",
-    "lazyfree-lazy-eviction",
-    "lazyfree-lazy-expire",
-    "lazyfree-lazy-server-del",
-    "lazyfree-lazy-user-del",
-    "lazyfree-lazy-user-flush",
-    "lfu-decay-time",
-    "lfu-log-factor",
-    "list-max-ziplist-entries",
-    "list-max-ziplist-value",
-    "loadmodule",
-    "locale-collate",
-    "lua-replicate-commands",
-    "lua-time-limit",
-    "masterauth",
-    "masteruser",
-    "max-new-tls-connections-per-cycle",
-    "maxmemory-clients",
-    "maxmemory-eviction-tenacity",
-    "maxmemory-samples",
-    "min-replicas-max-lag",
-    "min-replicas-to-write",
-    "min-slaves-max-lag",
-    "min-slaves-to-write",
-    "no-appendfsync-on-rewrite",
-    "oom-score-adj",
-    "oom-score-adj-values",
-    "proc-title-template",
-    "propagation-error-behavior",
-    "rdb-del-sync-files",
-    "rdb-save-incremental-fsync",
-    "rdbchecksum",
-    "rename-command",
-    "repl-backlog-size",
-    "repl-backlog-ttl",
-    "repl-disable-tcp-nodelay",
-    "repl-diskless-load",
-    "repl-diskless-sync",
-    "repl-diskless-sync-delay",
-    "repl-diskless-sync-max-replicas",
-    "repl-ping-replica-period",
-    "repl-ping-slave-period",
-    "repl-timeout",
-    "replica-announce-ip",
-    "replica-announce-port",
-    "replica-announced",
-    "replica-full-sync-buffer-limit",
-    "replica-ignore-disk-write-errors",
-    "replica-ignore-maxmemory",
-    "replica-lazy-flush",
-    "replica-priority",
-    "replica-read-only",
-    "replica-serve-stale-data",
-    "replicaof",
-    "sanitize-dump-payload",
-    "sentinel",
-    "server-cpulist",
-    "server_cpulist",
-    "set-proc-title",
-    "shutdown-on-sigint",
-    "shutdown-on-sigterm",
-    "slave-announce-ip",
-    "slave-announce-port",
-    "slave-ignore-maxmemory",
-    "slave-lazy-flush",
-    "slave-priority",
-    "slave-read-only",
-    "slave-serve-stale-data",
-    "slaveof",
-    "slowlog-log-slower-than",
-    "slowlog-max-len",
-    "socket-mark-id",
-    "stop-writes-on-bgsave-error",
-    "syslog-enabled",
-    "syslog-facility",
-    "syslog-ident",
-    "tls-auth-clients",
-    "tls-ca-cert-dir",
-    "tls-ca-cert-file",
-    "tls-cert-file",
-    "tls-ciphers",
-    "tls-ciphersuites",
-    "tls-client-cert-file",
-    "tls-client-key-file",
-    "tls-client-key-file-pass",
-    "tls-cluster",
-    "tls-dh-params-file",
-    "tls-key-file",
-    "tls-key-file-pass",
-    "tls-port",
-    "tls-prefer-server-ciphers",
-    "tls-protocols",
-    "tls-replication",
-    "tls-session-cache-size",
-    "tls-session-cache-timeout",
-    "tls-session-caching",
-    "tracking-table-max-keys",
-    "user",
-    "vset-force-single-threaded-execution",
-];

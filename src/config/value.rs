@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::base::num;
+use crate::base::{num, quote};
 
 /// Why a value was refused, as the user reads it.
 pub type Reason = Cow<'static, str>;
@@ -85,18 +85,36 @@ pub enum Access {
     Local,
 }
 
-/// What happens when `maxmemory` is reached. The names are Redis's; only those the server can carry out are accepted.
+/// What kind of program the system's log takes the server for, by Redis's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names are their own description, and Redis's")]
-pub enum EvictionPolicy {
-    VolatileLru,
-    VolatileLfu,
-    VolatileRandom,
-    VolatileTtl,
-    AllkeysLru,
-    AllkeysLfu,
-    AllkeysRandom,
-    NoEviction,
+#[allow(missing_docs, reason = "the names are their own description, and the system's")]
+pub enum Facility {
+    User,
+    Local0,
+    Local1,
+    Local2,
+    Local3,
+    Local4,
+    Local5,
+    Local6,
+    Local7,
+}
+
+impl Facility {
+    /// The number the system's log knows it by.
+    pub fn number(self) -> libc::c_int {
+        match self {
+            Facility::User => libc::LOG_USER,
+            Facility::Local0 => libc::LOG_LOCAL0,
+            Facility::Local1 => libc::LOG_LOCAL1,
+            Facility::Local2 => libc::LOG_LOCAL2,
+            Facility::Local3 => libc::LOG_LOCAL3,
+            Facility::Local4 => libc::LOG_LOCAL4,
+            Facility::Local5 => libc::LOG_LOCAL5,
+            Facility::Local6 => libc::LOG_LOCAL6,
+            Facility::Local7 => libc::LOG_LOCAL7,
+        }
+    }
 }
 
 /// When a client's pending replies are too many. Zero switches a limit off.
@@ -135,15 +153,6 @@ impl OutputLimits {
     }
 }
 
-/// One automatic snapshot rule: after `seconds`, if `changes` keys changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SavePoint {
-    /// Seconds since the last snapshot.
-    pub seconds: u64,
-    /// Changes since the last snapshot.
-    pub changes: u32,
-}
-
 /// A kind whose values are a closed list of names, matched without regard to case.
 pub trait Choice: Copy + PartialEq + 'static {
     /// Every name with its value, in the order Redis lists them in its error text.
@@ -170,16 +179,17 @@ impl Choice for Access {
     const NAMES: &'static [(&'static str, Self)] = &[("no", Self::No), ("yes", Self::Yes), ("local", Self::Local)];
 }
 
-impl Choice for EvictionPolicy {
+impl Choice for Facility {
     const NAMES: &'static [(&'static str, Self)] = &[
-        ("volatile-lru", Self::VolatileLru),
-        ("volatile-lfu", Self::VolatileLfu),
-        ("volatile-random", Self::VolatileRandom),
-        ("volatile-ttl", Self::VolatileTtl),
-        ("allkeys-lru", Self::AllkeysLru),
-        ("allkeys-lfu", Self::AllkeysLfu),
-        ("allkeys-random", Self::AllkeysRandom),
-        ("noeviction", Self::NoEviction),
+        ("user", Self::User),
+        ("local0", Self::Local0),
+        ("local1", Self::Local1),
+        ("local2", Self::Local2),
+        ("local3", Self::Local3),
+        ("local4", Self::Local4),
+        ("local5", Self::Local5),
+        ("local6", Self::Local6),
+        ("local7", Self::Local7),
     ];
 }
 
@@ -250,19 +260,14 @@ pub(super) fn print_octal(value: &u32) -> Vec<u8> {
     format!("{value:o}").into_bytes()
 }
 
-/// Bytes with an optional unit (`k`, `kb`, `m`, `mb`, `g`, `gb`), at least `min` and at most `i64::MAX`.
-pub(super) fn parse_memory(args: &[&[u8]], min: u64) -> Result<u64, Reason> {
-    let value = parse_long_memory(args, min);
-    // COMPAT: Redis keeps most byte counts in an unsigned field, and has another text for those.
-    match num::parse_memory(single(args)?) {
-        Some(bytes) if bytes > i64::MAX as u64 => Err("argument must be greater or equal to 0".into()),
-        _ => value,
-    }
+/// Bytes with an optional unit (`k`, `kb`, `m`, `mb`, `g`, `gb`).
+pub(super) fn parse_memory(args: &[&[u8]]) -> Result<u64, Reason> {
+    num::parse_memory(single(args)?).ok_or(Cow::Borrowed("argument must be a memory value"))
 }
 
-/// As [`parse_memory`], for a directive that Redis keeps in a signed field.
+/// As [`parse_memory`], at least `min`, for a directive that Redis keeps in a signed field.
 pub(super) fn parse_long_memory(args: &[&[u8]], min: u64) -> Result<u64, Reason> {
-    let value = num::parse_memory(single(args)?).ok_or("argument must be a memory value")?;
+    let value = parse_memory(args)?;
     if value < min || value > i64::MAX as u64 {
         return Err(format!("argument must be between {min} and {} inclusive", i64::MAX).into());
     }
@@ -279,14 +284,19 @@ pub(super) fn short_memory(bytes: u64) -> String {
 }
 
 pub(super) fn parse_choice<T: Choice>(args: &[&[u8]]) -> Result<T, Reason> {
-    let text = single(args)?;
-    match T::NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes())) {
-        Some((_, value)) => Ok(*value),
-        None => {
-            let names: Vec<&str> = T::NAMES.iter().map(|(name, _)| *name).collect();
-            Err(format!("argument(s) must be one of the following: {}", names.join(", ")).into())
-        }
-    }
+    let names: Vec<&'static str> = T::NAMES.iter().map(|(name, _)| *name).collect();
+    let name = one_of(single(args)?, &names)?;
+    T::NAMES.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| not_one_of(&names))
+}
+
+/// The name of the list that `text` is, without regard to case.
+pub(super) fn one_of(text: &[u8], names: &[&'static str]) -> Result<&'static str, Reason> {
+    let known = names.iter().find(|name| text.eq_ignore_ascii_case(name.as_bytes()));
+    known.copied().ok_or_else(|| not_one_of(names))
+}
+
+fn not_one_of(names: &[&str]) -> Reason {
+    format!("argument(s) must be one of the following: {}", names.join(", ")).into()
 }
 
 pub(super) fn print_choice<T: Choice>(value: &T) -> Vec<u8> {
@@ -405,26 +415,6 @@ pub(super) fn print_limits(value: &OutputLimits) -> Vec<u8> {
     groups.join(" ").into_bytes()
 }
 
-/// Pairs of seconds and changes; nothing, or one empty text, is none.
-pub(super) fn parse_save(args: &[&[u8]]) -> Result<Vec<SavePoint>, Reason> {
-    if matches!(args, [one] if one.is_empty()) {
-        return Ok(Vec::new());
-    }
-    let point = |pair: &[&[u8]]| {
-        let seconds = num::parse_i64(pair[0]).filter(|seconds| *seconds >= 1)?;
-        let changes = num::parse_i64(pair[1])?;
-        Some(SavePoint { seconds: seconds.try_into().ok()?, changes: changes.try_into().ok()? })
-    };
-    let points: Option<Vec<SavePoint>> =
-        if args.len().is_multiple_of(2) { args.chunks_exact(2).map(point).collect() } else { None };
-    points.ok_or(Cow::Borrowed("Invalid save parameters"))
-}
-
-pub(super) fn print_save(value: &[SavePoint]) -> Vec<u8> {
-    let points: Vec<String> = value.iter().map(|point| format!("{} {}", point.seconds, point.changes)).collect();
-    points.join(" ").into_bytes()
-}
-
 pub(super) fn address(host: &str, optional: bool) -> BindAddress {
     BindAddress { host: host.to_owned(), optional }
 }
@@ -448,10 +438,9 @@ pub(super) fn limit_lines(value: &OutputLimits, default: &OutputLimits) -> Vec<L
     classes.map(line).collect::<Vec<_>>()
 }
 
-/// One line per snapshot rule, or the empty one; the default is written only where the file had a line.
-pub(super) fn save_lines(value: &[SavePoint], default: &[SavePoint]) -> Vec<Line> {
-    if value.is_empty() {
-        return vec![(b"\"\"".to_vec(), value != default)];
-    }
-    value.iter().map(|point| (print_save(std::slice::from_ref(point)), true)).collect()
+/// Text in quotes, as a file's line holds it.
+pub(super) fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    quote::repr(&mut out, text);
+    out
 }

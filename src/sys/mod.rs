@@ -1,6 +1,7 @@
 //! The operating system, and the only foreign function calls of the crate: signals, service-manager notification,
-//! resource limits and facts about the machine, the allocator's own counters, bare reads and writes of sockets, and the two
-//! threads beside the loop's: the helper, and the one that answers the service manager's watchdog.
+//! resource limits and facts about the machine, the allocator's own counters, bare reads and writes of sockets, the way to the
+//! background, the title of the process, and the threads beside the loop's: the helper, the log's, and the one that answers
+//! the service manager's watchdog.
 //!
 //! Everything here is mechanism. Nothing in this layer knows of keys, clients, commands or configuration; callers pass
 //! plain values in and get plain values (or text to log) back. Start-up (`main`, `engine`) is the usual caller, the
@@ -10,12 +11,14 @@
 pub mod alarm;
 pub mod alloc;
 pub mod bg;
+pub mod daemon;
 pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod notify;
 pub mod signal;
 pub mod socket;
+pub mod title;
 pub mod watchdog;
 
 /// The operating system's words for an error, without the number that the standard library appends.

@@ -94,7 +94,8 @@ fn a_subscriber_over_the_limits_of_its_class_is_closed() {
         let mut receivers = || publisher.call(&["PUBLISH", "news", &text]).expect("a reply").value.integer();
         assert_eq!(receivers(), Some(1));
         assert!(wait_until(DEADLINE, || receivers() == Some(0)), "{limits}: {}", process.log());
-        assert!(process.log().contains("closed for overcoming of output buffer limits"), "{}", process.log());
+        let closed = || process.log().contains("closed for overcoming of output buffer limits");
+        assert!(wait_until(DEADLINE, closed), "{}", process.log());
     }
 }
 

@@ -14,7 +14,7 @@ fn get_matches_names_and_globs() {
     m.expect(&[
         ("CONFIG GET port timeout po?t PORT", r"*4\r\n$4\r\nport\r\n$4\r\n7379\r\n$7\r\ntimeout\r\n$1\r\n0\r\n"),
         (
-            "CONFIG GET maxmemory*",
+            "CONFIG GET maxmemory maxmemory-p*",
             r"*4\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n$16\r\nmaxmemory-policy\r\n$10\r\nnoeviction\r\n",
         ),
         ("CONFIG GET nosuch", r"*0\r\n"),
@@ -202,6 +202,37 @@ fn rewrite_writes_the_file_the_server_was_started_with() {
     // A directory that does not exist cannot take the file.
     m.server.identity.config_file = Some(PathBuf::from("/nonexistent/aleadb.conf"));
     m.expect(&[("CONFIG REWRITE", r"-ERR Rewriting config file: No such file or directory\r\n")]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rewrite_that_is_not_permitted_names_the_directory_it_needs() {
+    let mut m = Memory::new();
+    // Nobody may make a file there, not even the administrator.
+    m.server.identity.config_file = Some(PathBuf::from("/sys/aleadb.conf"));
+    let reply = m.run("CONFIG REWRITE");
+    assert!(reply.starts_with("-ERR Rewriting config file: "), "{reply}");
+    let advice =
+        "/sys/aleadb.conf is replaced by a new file, so the server must be able to write to the directory /sys (";
+    assert!(reply.contains(advice) && reply.contains("ReadWritePaths="), "{reply}");
+}
+
+#[test]
+fn true_values_are_set_and_shown_and_others_refused() {
+    const FAILED: &str = "-ERR CONFIG SET failed (possibly related to argument";
+    let mut m = Memory::new();
+    m.expect(&[
+        ("CONFIG SET lazyfree-lazy-expire yes slave-read-only no repl-backlog-size 1mb", r"+OK\r\n"),
+        ("CONFIG GET lazyfree-lazy-expire", r"*2\r\n$20\r\nlazyfree-lazy-expire\r\n$3\r\nyes\r\n"),
+        ("CONFIG GET replica-read-only", r"*2\r\n$17\r\nreplica-read-only\r\n$2\r\nno\r\n"),
+        ("CONFIG GET repl-backlog-size", r"*2\r\n$17\r\nrepl-backlog-size\r\n$7\r\n1048576\r\n"),
+        ("CONFIG SET appendonly no save \"\"", r"+OK\r\n"),
+    ]);
+    let refused = m.run("CONFIG SET appendonly yes");
+    assert_eq!(
+        refused,
+        format!(r"{FAILED} \'appendonly\') - AleaDB does not save its data yet: appendonly can only be no\r\n")
+    );
 }
 
 #[test]
