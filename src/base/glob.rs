@@ -4,60 +4,247 @@
 //! literally, inside classes too. Every byte sequence is a valid pattern: a class left open ends with the pattern, a
 //! backslash at the end stands for itself.
 //!
-//! Invariant: time is bounded by pattern length times text length, whatever the pattern, because only the latest `*` is ever
-//! tried again: when what follows it cannot match anywhere in the rest of the text, neither can it after an earlier `*`
-//! has taken more. No recursion, no allocation, no panic.
+//! # How a pattern is matched
+//! A pattern is compiled once: its stars part it into runs of elements, each of which matches one byte. The first run has to
+//! stand at the beginning of the text and the last at its end. The runs between stars are looked for one after the other,
+//! each at the first place where it is found: if a pattern matches at all it matches so, because what a star takes less
+//! leaves more for the rest.
+//!
+//! # Costs
+//! To compile is O(pattern), with two bytes for each of its bytes at most and 32 for each class. To match is O(text) for
+//! patterns whose runs between stars are plain bytes, or short; see [`find_mixed`] for the others. However hostile the
+//! pattern is, no byte of the text costs more than `RUN_LEN_MAX / 64` steps and a constant.
+//!
+//! # Limits
+//! Patterns beyond [`STARS_MAX`], [`CLASSES_MAX`] and [`RUN_LEN_MAX`] match nothing.
 //!
 //! Refuses to know what is being matched. KEYS and SCAN treat a pattern of exactly `*` as "all", the empty name
 //! included, before they ask here.
 
+use memchr::memmem;
+
 /// More runs of `*` than this in a pattern match nothing, unless the last of them ends it: Redis's guard against abuse.
 const STARS_MAX: usize = 1_000;
+/// Classes of several bytes in a pattern at most; one that repeats the last one does not count.
+const CLASSES_MAX: usize = (u16::MAX - FIRST_CLASS) as usize + 1;
+/// Bytes between two stars that a pattern with `?` or classes among them may match at most: what bounds the time of a
+/// search, which is some 300 ns for each byte of the text at this length. Redis takes as long for every two hundred of them.
+const RUN_LEN_MAX: usize = 64 * 1024;
 
-/// Whether the whole `text` matches `pattern`. With `nocase`, ASCII letters match in either case, except those escaped
-/// within a class.
-///
-/// An empty text matches an empty pattern only: not even `*`, because Redis does not look at the pattern once there is no
-/// text left to match.
-pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
-    if text.is_empty() {
-        return pattern.is_empty();
+/// One element of a pattern in two bytes: up to 255 the byte that it matches, then up to 511 the lower-case letter that it
+/// matches in either case, and then [`ANY`] byte, or a class by its number.
+type Element = u16;
+
+const FOLDED: Element = 256;
+const ANY: Element = 512;
+const FIRST_CLASS: Element = 513;
+
+/// A set of bytes, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Class([u64; 4]);
+
+impl Class {
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte / 64)] >> (byte % 64) & 1 == 1
     }
-    let (mut pattern, mut text) = (pattern, text);
-    // What followed the latest star, and the text it was last tried on.
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    let mut stars = 0;
-    loop {
-        if let [b'*', ..] = pattern {
-            pattern = without_stars(pattern);
-            if pattern.is_empty() {
-                return true;
+
+    fn add(&mut self, byte: u8) {
+        self.0[usize::from(byte / 64)] |= 1 << (byte % 64);
+    }
+
+    /// Adds the bytes between two, whichever is smaller. Bytes compare as the signed characters they are in Redis on x86, and
+    /// ignoring case folds the ends after they have been ordered.
+    fn add_range(&mut self, first: u8, last: u8, nocase: bool) {
+        let (low, high) = ((first as i8).min(last as i8), (first as i8).max(last as i8));
+        if !nocase {
+            return (low..=high).for_each(|byte| self.add(byte as u8));
+        }
+        let fold = |byte: u8| byte.to_ascii_lowercase() as i8;
+        let folded = fold(low as u8)..=fold(high as u8);
+        (0..=u8::MAX).filter(|byte| folded.contains(&fold(*byte))).for_each(|byte| self.add(byte));
+    }
+
+    /// The only byte in it, if there is just one.
+    fn only(&self) -> Option<u8> {
+        let count: u32 = self.0.iter().map(|word| word.count_ones()).sum();
+        let word = self.0.iter().position(|word| *word != 0).filter(|_| count == 1)?;
+        Some((word * 64) as u8 + self.0[word].trailing_zeros() as u8)
+    }
+
+    /// The class whose text begins after `[`, and the pattern after it.
+    fn parse(text: &[u8], nocase: bool) -> (Class, &[u8]) {
+        let (negated, mut text) = match text {
+            [b'^', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        let mut class = Class::default();
+        loop {
+            match text {
+                [b'\\', literal, rest @ ..] => {
+                    // COMPAT: an escaped letter stands for itself alone, whatever the case.
+                    class.add(*literal);
+                    text = rest;
+                }
+                [] => break,
+                [b']', rest @ ..] => {
+                    text = rest;
+                    break;
+                }
+                [first, b'-', last, rest @ ..] => {
+                    class.add_range(*first, *last, nocase);
+                    text = rest;
+                }
+                [literal, rest @ ..] => {
+                    class.add(*literal);
+                    if nocase {
+                        class.add(literal.to_ascii_lowercase());
+                        class.add(literal.to_ascii_uppercase());
+                    }
+                    text = rest;
+                }
             }
-            if text.is_empty() {
-                return false;
-            }
-            stars += 1;
-            if stars > STARS_MAX {
-                return false;
-            }
-            retry = Some((pattern, text));
-        } else if let [byte, rest_of_text @ ..] = text {
-            if let Some(rest) = match_one(pattern, *byte, nocase) {
-                (pattern, text) = (rest, rest_of_text);
-                continue;
-            }
-            // The text that is left shrinks by one byte each time, and an empty rest has nothing to match.
-            let Some((after_star, [_, shorter @ ..])) = retry else { return false };
-            if shorter.is_empty() {
-                return false;
-            }
-            retry = Some((after_star, shorter));
-            (pattern, text) = (after_star, shorter);
+        }
+        if negated {
+            class.0 = class.0.map(|word| !word);
+        }
+        (class, text)
+    }
+}
+
+/// What stands between two stars, before the first or after the last.
+#[derive(Debug)]
+enum Run {
+    /// These bytes.
+    Bytes(Box<[u8]>),
+    /// Elements some of which match several bytes.
+    Mixed(Box<[Element]>),
+}
+
+impl Run {
+    fn new(elements: &[Element]) -> Run {
+        if elements.iter().all(|element| *element < FOLDED) {
+            Run::Bytes(elements.iter().map(|element| *element as u8).collect())
         } else {
-            // The text ran out before the pattern did, and a later start would only leave it shorter.
-            return pattern.is_empty();
+            Run::Mixed(elements.into())
         }
     }
+
+    /// How many bytes it matches.
+    fn len(&self) -> usize {
+        match self {
+            Run::Bytes(bytes) => bytes.len(),
+            Run::Mixed(elements) => elements.len(),
+        }
+    }
+}
+
+/// What follows the first star.
+#[derive(Debug)]
+struct Rest {
+    middle: Box<[Run]>,
+    tail: Run,
+}
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub struct Pattern {
+    head: Run,
+    /// `None` for a pattern without stars.
+    rest: Option<Rest>,
+    classes: Vec<Class>,
+    /// Bytes of the shortest text that matches; `usize::MAX` if none does.
+    len_min: usize,
+}
+
+impl Pattern {
+    /// Compiles a pattern. With `nocase`, ASCII letters match in either case, except those escaped within a class. O(pattern).
+    pub fn new(mut pattern: &[u8], nocase: bool) -> Pattern {
+        let (mut head, mut middle, mut classes) = (None, Vec::new(), Vec::new());
+        let (mut elements, mut stars, mut excess) = (Vec::with_capacity(pattern.len()), 0, false);
+        while let [first, rest @ ..] = pattern {
+            pattern = rest;
+            match (first, rest) {
+                (b'*', _) => {
+                    pattern = without_stars(rest);
+                    stars += usize::from(!pattern.is_empty());
+                    let run = Run::new(&elements);
+                    elements.clear();
+                    if head.is_none() {
+                        head = Some(run);
+                    } else {
+                        excess |= matches!(&run, Run::Mixed(elements) if elements.len() > RUN_LEN_MAX);
+                        middle.push(run);
+                    }
+                }
+                (b'?', _) => elements.push(ANY),
+                (b'[', _) => {
+                    let (class, after) = Class::parse(rest, nocase);
+                    pattern = after;
+                    elements.push(match element_of(class, &mut classes) {
+                        Some(element) => element,
+                        None => {
+                            excess = true;
+                            break;
+                        }
+                    });
+                }
+                (b'\\', [literal, after @ ..]) => {
+                    pattern = after;
+                    elements.push(literal_of(*literal, nocase));
+                }
+                (literal, _) => elements.push(literal_of(*literal, nocase)),
+            }
+        }
+        let last = Run::new(&elements);
+        let (head, rest) = match head {
+            None => (last, None),
+            Some(head) => (head, Some(Rest { middle: middle.into(), tail: last })),
+        };
+        let runs = rest.iter().flat_map(|rest| rest.middle.iter().chain([&rest.tail]));
+        let len_min = head.len() + runs.map(Run::len).sum::<usize>();
+        let len_min = if excess || stars > STARS_MAX { usize::MAX } else { len_min };
+        Pattern { head, rest, classes, len_min }
+    }
+
+    /// Whether the whole `text` matches.
+    ///
+    /// An empty text matches an empty pattern only: not even `*`, because Redis does not look at the pattern once there is no
+    /// text left to match.
+    pub fn matches(&self, text: &[u8]) -> bool {
+        if text.len() < self.len_min {
+            return false;
+        }
+        let Some(Rest { middle, tail }) = &self.rest else {
+            return text.len() == self.head.len() && self.is_here(&self.head, text);
+        };
+        let end = text.len() - tail.len();
+        if text.is_empty() || !self.is_here(&self.head, text) || !self.is_here(tail, &text[end..]) {
+            return false;
+        }
+        let mut between = &text[self.head.len()..end];
+        for run in middle {
+            let found = match run {
+                Run::Bytes(bytes) => memmem::find(between, bytes).map(|at| at + bytes.len()),
+                Run::Mixed(elements) => find_mixed(elements, &self.classes, between),
+            };
+            let Some(found) = found else { return false };
+            between = &between[found..];
+        }
+        true
+    }
+
+    /// Whether a text that is long enough begins with a run.
+    fn is_here(&self, run: &Run, text: &[u8]) -> bool {
+        match run {
+            Run::Bytes(bytes) => text.starts_with(bytes),
+            Run::Mixed(elements) => count_matching(elements, &self.classes, text) == elements.len(),
+        }
+    }
+}
+
+/// Whether the whole `text` matches `pattern`, for patterns that are needed once; see [`Pattern::new`].
+pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    Pattern::new(pattern, nocase).matches(text)
 }
 
 /// The longest prefix of `pattern` free of metacharacters: every text that matches begins with it (unless case is ignored). It
@@ -67,247 +254,101 @@ pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
     &pattern[..end.unwrap_or(pattern.len())]
 }
 
-/// Whether `pattern` has no metacharacter, so that (case respected) it matches itself and nothing else.
-pub fn is_literal(pattern: &[u8]) -> bool {
-    literal_prefix(pattern).len() == pattern.len()
-}
-
 fn without_stars(pattern: &[u8]) -> &[u8] {
     &pattern[pattern.iter().take_while(|&&byte| byte == b'*').count()..]
 }
 
-/// Matches one byte of text against the first element of a pattern that is not a star; gives the pattern's rest on success.
-fn match_one(pattern: &[u8], byte: u8, nocase: bool) -> Option<&[u8]> {
-    match pattern {
-        [] => None,
-        [b'?', rest @ ..] => Some(rest),
-        [b'[', rest @ ..] => {
-            let (hit, rest) = match_class(rest, byte, nocase);
-            hit.then_some(rest)
-        }
-        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => {
-            (*literal == byte || nocase && literal.eq_ignore_ascii_case(&byte)).then_some(rest)
-        }
+fn literal_of(literal: u8, nocase: bool) -> Element {
+    if nocase && literal.is_ascii_alphabetic() {
+        FOLDED + Element::from(literal.to_ascii_lowercase())
+    } else {
+        Element::from(literal)
     }
 }
 
-/// Whether `byte` is in the class whose text begins after `[`, and the pattern after the class.
-fn match_class(class: &[u8], byte: u8, nocase: bool) -> (bool, &[u8]) {
-    let (negated, mut class) = match class {
-        [b'^', rest @ ..] => (true, rest),
-        _ => (false, class),
-    };
-    let mut hit = false;
-    loop {
-        match class {
-            [b'\\', literal, rest @ ..] => {
-                hit |= *literal == byte;
-                class = rest;
-            }
-            [b']', rest @ ..] => return (hit != negated, rest),
-            [first, b'-', last, rest @ ..] => {
-                hit |= in_range(*first, *last, byte, nocase);
-                class = rest;
-            }
-            [literal, rest @ ..] => {
-                hit |= *literal == byte || nocase && literal.eq_ignore_ascii_case(&byte);
-                class = rest;
-            }
-            [] => return (hit != negated, class),
+/// The element of a class, which is added to the others if it has several bytes; `None` if there are too many.
+fn element_of(class: Class, classes: &mut Vec<Class>) -> Option<Element> {
+    if let Some(only) = class.only() {
+        return Some(Element::from(only));
+    }
+    if classes.last() != Some(&class) {
+        if classes.len() == CLASSES_MAX {
+            return None;
         }
+        classes.push(class);
+    }
+    Some(FIRST_CLASS + (classes.len() - 1) as Element)
+}
+
+#[inline]
+fn matches_one(element: Element, classes: &[Class], byte: u8) -> bool {
+    match element {
+        0..FOLDED => element == Element::from(byte),
+        FOLDED..ANY => element - FOLDED == Element::from(byte.to_ascii_lowercase()),
+        ANY => true,
+        FIRST_CLASS.. => classes[usize::from(element - FIRST_CLASS)].has(byte),
     }
 }
 
-/// Whether `byte` lies between `first` and `last`, whichever is smaller. Bytes compare as the signed characters they are in
-/// Redis on x86, and ignoring case folds the ends after they have been ordered.
-fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
-    let fold = |byte: u8| (if nocase { byte.to_ascii_lowercase() } else { byte }) as i8;
-    let (low, high) = if first as i8 > last as i8 { (last, first) } else { (first, last) };
-    (fold(low)..=fold(high)).contains(&fold(byte))
+/// How many elements, from the first, match what a text begins with.
+#[inline]
+fn count_matching(elements: &[Element], classes: &[Class], text: &[u8]) -> usize {
+    elements.iter().zip(text).take_while(|(element, byte)| matches_one(**element, classes, **byte)).count()
+}
+
+/// Where the first place of a text ends at which a run stands.
+///
+/// It is tried at one place after the other, which takes a step or two at each unless pattern and text are made for it. Where
+/// it takes many, the rest is searched in parallel. Thus the steps are O(text) as long as a run has no more elements than a
+/// word has bits, and O(text * elements / 64) in any case.
+fn find_mixed(elements: &[Element], classes: &[Class], text: &[u8]) -> Option<usize> {
+    let mut steps = 0;
+    for from in 0..=text.len().checked_sub(elements.len())? {
+        let count = count_matching(elements, classes, &text[from..]);
+        if count == elements.len() {
+            return Some(from + count);
+        }
+        steps += count + 1;
+        if steps > 16 * (from + 1) + PREPARATION_STEPS * elements.len() {
+            return find_in_parallel(elements, classes, &text[from + 1..]).map(|end| from + 1 + end);
+        }
+    }
+    None
+}
+
+/// What [`find_in_parallel`] costs for each element before it begins.
+const PREPARATION_STEPS: usize = 256;
+
+/// The same, with all places at once: bit n of the state says that the first n + 1 elements match what was read last (the
+/// shift-and algorithm of Baeza-Yates and Gonnet, "A new approach to text searching", 1992). O((text + 256) * words), with
+/// 256 words of memory for each 64 elements.
+fn find_in_parallel(elements: &[Element], classes: &[Class], text: &[u8]) -> Option<usize> {
+    let words = elements.len().div_ceil(64);
+    // For each byte, the elements that it matches.
+    let mut masks = vec![0u64; 256 * words];
+    for (at, element) in elements.iter().enumerate() {
+        let mut add = |byte: u8| masks[usize::from(byte) * words + at / 64] |= 1 << (at % 64);
+        match *element {
+            byte @ 0..FOLDED => add(byte as u8),
+            element => (0..=u8::MAX).filter(|byte| matches_one(element, classes, *byte)).for_each(&mut add),
+        }
+    }
+    let mut state = vec![0u64; words];
+    let last = 1 << ((elements.len() - 1) % 64);
+    for (at, byte) in text.iter().enumerate() {
+        let mask = &masks[usize::from(*byte) * words..][..words];
+        let mut carried = 1;
+        for (word, mask) in state.iter_mut().zip(mask) {
+            let carries = *word >> 63;
+            *word = (*word << 1 | carried) & mask;
+            carried = carries;
+        }
+        if state[words - 1] & last != 0 {
+            return Some(at + 1);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::prng::Prng;
-
-    /// One element of a pattern, as the twin sees it.
-    enum Element {
-        Star,
-        One(Box<[bool; 256]>),
-    }
-
-    /// The twin's front half: turns the pattern into sets of bytes, by index rather than by slice.
-    fn elements(pattern: &[u8], nocase: bool) -> Vec<Element> {
-        let set = |member: &dyn Fn(u8) -> bool| Element::One(Box::new(std::array::from_fn(|byte| member(byte as u8))));
-        let fold = |byte: u8| if nocase { byte.to_ascii_lowercase() } else { byte };
-        let (mut found, mut at) = (Vec::new(), 0);
-        while at < pattern.len() {
-            match pattern[at] {
-                b'*' => found.push(Element::Star),
-                b'?' => found.push(set(&|_| true)),
-                b'[' => {
-                    at += 1;
-                    let negated = pattern.get(at) == Some(&b'^');
-                    at += usize::from(negated);
-                    let mut members = [false; 256];
-                    while at < pattern.len() && pattern[at] != b']' {
-                        if pattern[at] == b'\\' && at + 1 < pattern.len() {
-                            members[usize::from(pattern[at + 1])] = true;
-                            at += 2;
-                        } else if at + 2 < pattern.len() && pattern[at + 1] == b'-' {
-                            let mut ends = [pattern[at] as i8, pattern[at + 2] as i8];
-                            ends.sort();
-                            let ends = ends.map(|end| fold(end as u8) as i8);
-                            for byte in 0..=255u8 {
-                                let folded = fold(byte) as i8;
-                                members[usize::from(byte)] |= ends[0] <= folded && folded <= ends[1];
-                            }
-                            at += 3;
-                        } else {
-                            let literal = pattern[at];
-                            (0..=255u8).for_each(|byte| members[usize::from(byte)] |= fold(byte) == fold(literal));
-                            at += 1;
-                        }
-                    }
-                    found.push(set(&|byte| members[usize::from(byte)] != negated));
-                }
-                byte => {
-                    let escaped = byte == b'\\' && at + 1 < pattern.len();
-                    at += usize::from(escaped);
-                    let literal = pattern[at];
-                    found.push(set(&|byte| fold(byte) == fold(literal)));
-                }
-            }
-            at += 1;
-        }
-        found
-    }
-
-    /// The twin's back half: plain recursion over every way to spread the text over the stars.
-    fn naive(elements: &[Element], text: &[u8]) -> bool {
-        match elements {
-            [] => text.is_empty(),
-            [Element::Star, rest @ ..] => (0..=text.len()).any(|taken| naive(rest, &text[taken..])),
-            [Element::One(set), rest @ ..] => {
-                text.split_first().is_some_and(|(byte, after)| set[usize::from(*byte)] && naive(rest, after))
-            }
-        }
-    }
-
-    fn text_of(prng: &mut Prng, alphabet: &[u8], len_max: u64) -> Vec<u8> {
-        (0..prng.below(len_max + 1)).map(|_| *prng.pick(alphabet).unwrap()).collect()
-    }
-
-    #[test]
-    fn matches_naive() {
-        let mut prng = Prng::seeded(1);
-        let mut hits = 0;
-        for round in 0..200_000u64 {
-            let (pattern_bytes, text_bytes): (&[u8], &[u8]) = match round % 3 {
-                0 => (b"ab*", b"ab"),
-                1 => (b"aB*?[]^-\\", b"abAB-]"),
-                _ => (b"[[a-z\\]^-\xff\x80A*", b"amzAMZ\xff\x80\x7f[-"),
-            };
-            let pattern = text_of(&mut prng, pattern_bytes, 8);
-            let text = text_of(&mut prng, text_bytes, 7);
-            let nocase = prng.chance(1, 2);
-            let expected = if text.is_empty() { pattern.is_empty() } else { naive(&elements(&pattern, nocase), &text) };
-            hits += u32::from(expected);
-            assert_eq!(matches(&pattern, &text, nocase), expected, "{pattern:?} on {text:?}, nocase {nocase}");
-        }
-        assert!(hits > 10_000, "the alphabets should make matches common: {hits}");
-    }
-
-    /// Facts checked by hand, and on Redis 8.2 with KEYS.
-    #[test]
-    fn known_patterns() {
-        let yes: &[(&[u8], &[u8])] = &[
-            (b"", b""),
-            (b"h?llo", b"hello"),
-            (b"h*llo", b"hllo"),
-            (b"h[ae]llo", b"hallo"),
-            (b"h[^e]llo", b"hallo"),
-            (b"h[a-b]llo", b"hbllo"),
-            (b"h[b-a]llo", b"hallo"),
-            (b"a\\*b", b"a*b"),
-            (b"a\\", b"a\\"),
-            (b"[\\]]", b"]"),
-            (b"[abc", b"c"),
-            (b"[^]", b"x"),
-            (b"a***", b"a"),
-            (b"*a*b*", b"xxaxxb"),
-            (b"[\xff-a]", b"\xff"),
-            (b"[\xff-a]", b"0"),
-            (b"\xff*", b"\xff\xfe"),
-        ];
-        let no: &[(&[u8], &[u8])] = &[
-            (b"*", b""),
-            (b"", b"a"),
-            (b"h?llo", b"hllo"),
-            (b"h[^e]llo", b"hello"),
-            (b"[]", b"]"),
-            (b"[", b"["),
-            (b"\\*", b"a"),
-            (b"a?", b"a"),
-            (b"*a", b"ab"),
-            (b"A", b"a"),
-            (b"[\xff-a]", b"\x80"),
-        ];
-        for (pattern, text) in yes {
-            assert!(matches(pattern, text, false), "{pattern:?} {text:?}");
-        }
-        for (pattern, text) in no {
-            assert!(!matches(pattern, text, false), "{pattern:?} {text:?}");
-        }
-        assert!(matches(b"MaxMem*", b"maxMEMory", true));
-        assert!(matches(b"[A-C]x", b"bX", true));
-        assert!(!matches(b"[\\A]", b"a", true));
-    }
-
-    #[test]
-    fn more_than_a_thousand_stars_match_nothing() {
-        let text = vec![b'a'; 3_000];
-        for (stars, tail, expected) in [(1_000, "", true), (1_000, "*", true), (1_001, "", false), (1_001, "*", false)]
-        {
-            let pattern = "*a".repeat(stars) + tail;
-            assert_eq!(matches(pattern.as_bytes(), &text, false), expected, "{stars} {tail}");
-        }
-    }
-
-    /// Exponential matchers would not end on these within the age of the universe.
-    #[test]
-    fn hostile_patterns_are_cheap() {
-        let text = vec![b'a'; 20_000];
-        assert!(!matches(("a*".repeat(900) + "b").as_bytes(), &text, false));
-        assert!(!matches(("*?".repeat(900) + "b").as_bytes(), &text, false));
-        assert!(matches(&[b'*'; 20_000], &text, false));
-        assert!(!matches(&[b'['; 20_000], &text, false));
-    }
-
-    #[test]
-    fn literal_parts() {
-        for (pattern, prefix) in
-            [("", ""), ("abc", "abc"), ("a*c", "a"), ("user:?", "user:"), ("x[ab]", "x"), ("a\\*", "a"), ("*", "")]
-        {
-            assert_eq!(literal_prefix(pattern.as_bytes()), prefix.as_bytes());
-            assert_eq!(is_literal(pattern.as_bytes()), pattern == prefix);
-        }
-        assert!(is_literal(b"a]^-b"));
-    }
-
-    #[test]
-    fn every_match_begins_with_the_literal_prefix() {
-        let mut prng = Prng::seeded(2);
-        for _ in 0..50_000 {
-            let pattern = text_of(&mut prng, b"aab*?[]\\", 6);
-            let text = text_of(&mut prng, b"aab]", 6);
-            if matches(&pattern, &text, false) {
-                assert!(text.starts_with(literal_prefix(&pattern)), "{pattern:?} {text:?}");
-            }
-            if is_literal(&pattern) {
-                assert_eq!(matches(&pattern, &text, false), pattern == text);
-            }
-        }
-    }
-}
+mod tests;

@@ -233,34 +233,27 @@ impl ClientType {
     }
 }
 
-/// The clients there are, the oldest first, with their indices.
-fn live(server: &Server) -> Vec<(usize, &Session)> {
-    let mut clients: Vec<_> = server.sessions.iter().filter(|(_, session)| !session.killed).collect();
-    clients.sort_unstable_by_key(|(_, session)| session.id);
-    clients
-}
-
-fn find(clients: &[(usize, &Session)], id: i64) -> Option<usize> {
-    let id = u64::try_from(id).ok()?;
-    clients.binary_search_by_key(&id, |(_, session)| session.id).ok()
+/// The index of the client whose id a number is, if there is one.
+fn find(server: &Server, id: i64) -> Option<usize> {
+    server.find_client(u64::try_from(id).ok()?)
 }
 
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut clients = live(ctx.server);
-    if args.len() == 4 && args.is(2, "TYPE") {
+    let server = &ctx.server;
+    let indices: Vec<usize> = if args.len() == 4 && args.is(2, "TYPE") {
         let kind = ClientType::parse(args.at(3))?;
-        clients.retain(|(_, session)| ClientType::of(session) == kind);
+        server.clients().filter(|(_, session)| ClientType::of(session) == kind).map(|(index, _)| index).collect()
     } else if args.len() > 3 && args.is(2, "ID") {
         let mut chosen = Vec::new();
         for id in args.iter_from(3) {
-            let id = num::parse_i64(id).ok_or(UNKNOWN_ID)?;
-            chosen.extend(find(&clients, id).map(|at| clients[at]));
+            chosen.extend(find(server, num::parse_i64(id).ok_or(UNKNOWN_ID)?));
         }
-        clients = chosen;
-    } else if args.len() != 2 {
+        chosen
+    } else if args.len() == 2 {
+        server.clients().map(|(index, _)| index).collect()
+    } else {
         return Err(ReplyError::SYNTAX);
-    }
-    let indices: Vec<usize> = clients.iter().map(|(index, _)| *index).collect();
+    };
     let mut text = Vec::new();
     for index in indices {
         let argv_bytes = if index == ctx.client { args.total_bytes() } else { 0 };
@@ -273,7 +266,7 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 /// A client's line, its fields in Redis's order. There are no threads, so theirs is what Redis shows for a server without.
 fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv_bytes: usize) {
     let session = &server.sessions[client];
-    let subscriptions = |kind: Kind| server.hub.topics(kind).count_of(client);
+    let subscriptions = |kind: Kind| server.subscriptions(client, kind);
     let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
     let buffers = session.buffers;
     let names_bytes = session.name.capacity() + session.lib_name.capacity() + session.lib_ver.capacity();
@@ -304,7 +297,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv
         subscriptions(Kind::Pattern),
         subscriptions(Kind::Shard),
         session.transaction.as_ref().map_or(-1, |transaction| transaction.count as i64),
-        server.watches.count_of(client),
+        server.known_member(client).map_or(0, |member| server.watches.count_of(member)),
         buffers.query_bytes,
         buffers.query_free_bytes,
         argv_bytes,
@@ -413,7 +406,7 @@ impl<'a> Filter<'a> {
 fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let old_form = args.len() == 3;
     let filter = if old_form { Filter { addr: Some(args.at(2)), ..Filter::default() } } else { Filter::parse(args)? };
-    let matching = live(ctx.server).into_iter().filter(|(_, session)| filter.matches(session, ctx.now));
+    let matching = ctx.server.clients().filter(|(_, session)| filter.matches(session, ctx.now));
     let mut victims: Vec<usize> = matching.map(|(index, _)| index).collect();
     victims.retain(|index| !(filter.skip_me && *index == ctx.client));
     if old_form && victims.is_empty() {
@@ -471,8 +464,7 @@ fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         _ => return Err(misused(args.at(1))),
     };
     let id = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-    let clients = live(ctx.server);
-    let client = find(&clients, id).map(|at| clients[at].0);
+    let client = find(ctx.server, id);
     let unblocked = client.is_some_and(|client| ctx.server.unblock(client, error));
     ctx.reply.integer(i64::from(unblocked));
     Ok(Next::Done)
@@ -521,7 +513,7 @@ fn check_tracking_options(server: &Server, args: Args<'_>) -> Result<(), ReplyEr
                 return Err(TWO_REDIRECTS);
             }
             let id = num::parse_i64(args.at(at + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-            if find(&live(server), id).is_none() {
+            if find(server, id).is_none() {
                 return Err(NO_REDIRECT);
             }
             redirected = true;

@@ -209,7 +209,7 @@ fn quit(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let authenticated = ctx.server.config.requirepass.is_empty();
-    ctx.server.unsubscribe_all(ctx.client);
+    ctx.server.leave(ctx.client);
     ctx.server.forget_queries(ctx.client);
     ctx.server.discard_transaction(ctx.client);
     let session = ctx.session();

@@ -3,7 +3,7 @@
 use super::spec::{Begin, Category, Find, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
 use super::syntax::{self, Arg, ArgKind};
 use super::{Command, all, help, keyspec, lookup, lookup_subcommand};
-use crate::base::glob;
+use crate::base::glob::Pattern;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
@@ -325,24 +325,24 @@ fn write_argument(reply: &mut Reply<'_>, arg: &Arg, keys: &mut KeyCounter) {
 }
 
 /// Which commands COMMAND LIST names.
-enum Filter<'a> {
+enum Filter {
     Everything,
     /// Of a loaded module. There are none.
     Module,
     /// In an ACL category, if there is one of that name.
     Category(Option<Category>),
     /// Whose full name matches a glob.
-    Pattern(&'a [u8]),
+    Pattern(Pattern),
 }
 
-impl<'a> Filter<'a> {
-    fn read(args: Args<'a>) -> Result<Filter<'a>, ReplyError> {
+impl Filter {
+    fn read(args: Args<'_>) -> Result<Filter, ReplyError> {
         match args.len() {
             2 => Ok(Filter::Everything),
             5 if !args.is(2, "FILTERBY") => Err(ReplyError::SYNTAX),
             5 if args.is(3, "MODULE") => Ok(Filter::Module),
             5 if args.is(3, "ACLCAT") => Ok(Filter::Category(Category::named(args.at(4)))),
-            5 if args.is(3, "PATTERN") => Ok(Filter::Pattern(args.at(4))),
+            5 if args.is(3, "PATTERN") => Ok(Filter::Pattern(Pattern::new(args.at(4), true))),
             _ => Err(ReplyError::SYNTAX),
         }
     }
@@ -352,7 +352,7 @@ impl<'a> Filter<'a> {
             Filter::Everything => true,
             Filter::Module => false,
             Filter::Category(category) => category.is_some_and(|category| command.spec.categories().has(category)),
-            Filter::Pattern(pattern) => glob::matches(pattern, command.full_name.as_bytes(), true),
+            Filter::Pattern(pattern) => pattern.matches(command.full_name.as_bytes()),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::help;
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
-use crate::base::glob;
+use crate::base::glob::Pattern;
 use crate::feature::pubsub::Kind;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -112,8 +112,9 @@ fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
     ctx.out_of_band = true;
     ctx.session().subscribed = true;
     ctx.renew_output_limit();
+    let member = ctx.server.member_of(ctx.client);
     for name in args.iter_from(1) {
-        ctx.server.hub.subscribe(ctx.client, way.kind, name);
+        ctx.server.hub.subscribe(member, way.kind, name);
         confirm(ctx, way.subscribed, way.kind, Some(name));
     }
     Ok(Next::Done)
@@ -127,7 +128,8 @@ fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
         leave(ctx, way, name);
     }
     if args.len() == 1 {
-        let names = ctx.server.hub.topics(way.kind).names_of(ctx.client);
+        let member = ctx.server.known_member(ctx.client);
+        let names = member.map(|member| ctx.server.hub.topics(way.kind).names_of(member)).unwrap_or_default();
         names.iter().for_each(|name| leave(ctx, way, name));
         if names.is_empty() {
             confirm(ctx, way.unsubscribed, way.kind, None);
@@ -140,7 +142,9 @@ fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
 }
 
 fn leave(ctx: &mut Ctx<'_>, way: &Way, name: &[u8]) {
-    ctx.server.hub.unsubscribe(ctx.client, way.kind, name);
+    if let Some(member) = ctx.server.known_member(ctx.client) {
+        ctx.server.hub.unsubscribe(member, way.kind, name);
+    }
     confirm(ctx, way.unsubscribed, way.kind, Some(name));
 }
 
@@ -157,7 +161,7 @@ fn confirm(ctx: &mut Ctx<'_>, word: &str, kind: Kind, name: Option<&[u8]>) {
 
 /// The subscriptions that count together: channels and patterns do, shard channels are apart.
 fn count(ctx: &Ctx<'_>, kind: Kind) -> usize {
-    let of = |kind: Kind| ctx.server.hub.topics(kind).count_of(ctx.client);
+    let of = |kind: Kind| ctx.server.subscriptions(ctx.client, kind);
     match kind {
         Kind::Channel | Kind::Pattern => of(Kind::Channel) + of(Kind::Pattern),
         Kind::Shard => of(Kind::Shard),
@@ -184,12 +188,13 @@ fn channels(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Outcome {
             "'. Try PUBSUB HELP.",
         ));
     }
-    let pattern = args.get(2);
+    let pattern = args.get(2).map(|text| Pattern::new(text, false));
     let Ctx { server, reply, .. } = ctx;
     let topics = server.hub.topics(kind);
     let array = reply.open_array(topics.len());
     let mut found = 0;
-    for name in topics.names().filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name, false))) {
+    let live = topics.iter().filter(|(_, subscribers)| server.count_present(subscribers) > 0).map(|(name, _)| name);
+    for name in live.filter(|name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name))) {
         reply.bulk(name);
         found += 1;
     }
@@ -202,7 +207,8 @@ fn numsub(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Outcome {
     reply.array(2 * (args.len() - 2));
     for name in args.iter_from(2) {
         reply.bulk(name);
-        reply.integer(server.hub.topics(kind).subscribers(name).len() as i64);
+        let subscribers = server.hub.topics(kind).subscribers(name);
+        reply.integer(server.count_present(subscribers) as i64);
     }
     Ok(Next::Done)
 }

@@ -1,7 +1,8 @@
 //! Walking the keys of a database: the rows and the handlers below.
 
 use super::spec::{Category, Group, Outcome, Spec};
-use crate::base::{glob, num};
+use crate::base::glob::Pattern;
+use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
@@ -67,12 +68,12 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut cursor = cursor(args.at(1))?;
     let options = Options::parse(args, 2, Walk::Keys)?;
+    let (count, mut buckets) = (options.count, options.buckets_max());
     let filter = Filter { pattern: options.pattern, type_name: options.type_name };
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &server.dbs[*db];
     let array = reply.open_array(0);
     let (mut seen, mut found) = (0, 0);
-    let mut buckets = options.buckets_max();
     loop {
         cursor = db.scan(cursor, *at, |entry| {
             seen += 1;
@@ -82,7 +83,7 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             }
         });
         buckets -= 1;
-        if cursor == 0 || seen >= options.count || buckets == 0 {
+        if cursor == 0 || seen >= count || buckets == 0 {
             break;
         }
     }
@@ -93,7 +94,7 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 /// Which entries of a walk are answered.
 struct Filter<'a> {
     /// `None` for all.
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Pattern>,
     /// A type's name in any case; a name that no type has lets nothing pass, as in Redis.
     type_name: Option<&'a [u8]>,
 }
@@ -101,13 +102,13 @@ struct Filter<'a> {
 impl Filter<'_> {
     fn passes(&self, entry: &Entry) -> bool {
         self.type_name.is_none_or(|name| entry.type_of().name().as_bytes().eq_ignore_ascii_case(name))
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, entry.key(), false))
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 }
 
 /// A pattern, or `None` for the one that stands for every key, even the empty one that no other pattern with a star matches.
-fn pattern(text: &[u8]) -> Option<&[u8]> {
-    (text != b"*").then_some(text)
+fn pattern(text: &[u8]) -> Option<Pattern> {
+    (text != b"*").then(|| Pattern::new(text, false))
 }
 
 /// The options of one call of SCAN, SSCAN, HSCAN or ZSCAN.
@@ -115,7 +116,7 @@ pub(super) struct Options<'a> {
     /// Elements to go by.
     pub count: u64,
     /// What elements have to match; `None` for all.
-    pub pattern: Option<&'a [u8]>,
+    pub pattern: Option<Pattern>,
     /// NOVALUES of HSCAN.
     pub no_values: bool,
     type_name: Option<&'a [u8]>,
@@ -173,7 +174,7 @@ impl<'a> Options<'a> {
 
     /// True if a key, member or field is answered as far as MATCH goes.
     pub fn matches(&self, element: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, element, false))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(element))
     }
 }
 

@@ -348,10 +348,10 @@ fn expand(files: &dyn Files, base: &Path, pattern: &Path) -> Vec<PathBuf> {
 
 /// The entries of `dir` that match, sorted. As in a shell, a wildcard does not match a leading dot.
 fn children(files: &dyn Files, dir: &Path, pattern: &[u8]) -> Vec<PathBuf> {
-    let mut names = files.list(dir).unwrap_or_default();
+    let (mut names, compiled) = (files.list(dir).unwrap_or_default(), glob::Pattern::new(pattern, false));
     names.retain(|name| {
         let hidden = name.as_bytes().starts_with(b".") && !pattern.starts_with(b".");
-        !hidden && glob::matches(pattern, name.as_bytes(), false)
+        !hidden && compiled.matches(name.as_bytes())
     });
     names.sort();
     names.into_iter().map(|name| dir.join(name)).collect()

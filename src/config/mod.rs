@@ -119,8 +119,9 @@ impl Config {
                 }
                 continue;
             }
+            let pattern = glob::Pattern::new(pattern, true);
             for param in Param::all().filter(|param| param.listed) {
-                for name in param.names().filter(|name| glob::matches(pattern, name.as_bytes(), true)) {
+                for name in param.names().filter(|name| pattern.matches(name.as_bytes())) {
                     self.add(&mut found, name.as_bytes(), param);
                 }
             }

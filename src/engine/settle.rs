@@ -19,16 +19,17 @@ use crate::server::session::{Blocked, ClientRef};
 /// Evaluates the queries that were touched, and serves the clients whose keys have become ready. The replies are posted to
 /// the outbox, and those clients are noted as resumed.
 ///
-/// Keys for which CLIENT PAUSE holds a client back stay ready.
+/// Keys for which CLIENT PAUSE holds a client back are put aside until it is over.
 pub fn serve(server: &mut Server, now: Now, started_ns: &mut u64) {
     reactive::evaluate(server, now);
-    let mut held = Vec::new();
+    if server.pause.is_none() && server.waits.has_held() {
+        server.waits.release_held();
+    }
     while let Some(key) = server.waits.take_ready() {
         if serve_key(server, key, now, started_ns) {
-            held.push(key);
+            server.waits.hold(key);
         }
     }
-    held.into_iter().for_each(|key| server.waits.note_ready(key));
 }
 
 /// Serves the clients of one key: those who wait for what it now is, or those who want to know that it is a stream no
@@ -75,7 +76,9 @@ enum Again {
 }
 
 /// Runs the command of a waiting client again.
-fn run_again(server: &mut Server, client: usize, now: Now, started_ns: &mut u64) -> Again {
+fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64) -> Again {
+    // One that has gone may not have been taken out of the queues yet.
+    let Some(client) = server.members.session(member) else { return Again::Waits };
     let Some(waiting) = server.sessions[client].waiting.take() else { return Again::Waits };
     let (command, args) = (waiting.command, waiting.args.as_args());
     if server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now) {

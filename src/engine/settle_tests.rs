@@ -29,7 +29,7 @@ impl Bench {
         let (config, identity, background) = (Config::default(), Identity::default(), Background::default());
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
         for id in 1..=clients {
-            let index = server.sessions.insert(Session::new(id as u64, Origin::Loopback, 0));
+            let index = server.admit(Session::new(id as u64, Origin::Loopback, 0));
             server.sessions[index].authenticated = true;
         }
         Bench { server, clock, cron: Cron::default() }

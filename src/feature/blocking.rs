@@ -6,17 +6,20 @@
 //! - Within a queue, clients stand in the order in which they began to wait; a client that is run and cannot be served
 //!   keeps its place. COMPAT: Redis moves it to the end of the queues of all its keys, so that of two consumers of a group
 //!   the later one may be served first. That the one who has waited longest comes first is what Redis documents.
-//! - Ready keys stand in the order in which they became ready, none twice.
+//! - Ready keys stand in the order in which they became ready, none twice. Those that are held back stand apart.
 //! - To begin to wait, to stop (from the middle of a queue too), to note a key as ready and to find the next client all
 //!   cost O(1) per key named.
 //!
-//! Called by the server, which knows clients by the index of their session. Knows no commands, no values and no time: the
+//! Called by the server, which knows clients by their numbers among the members. Knows no commands, no values and no time: the
 //! caller says when a key is worth looking at.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use slab::Slab;
+
+/// Tables with room for more than this are given back when they are empty.
+const ROOM_KEPT_MAX: usize = 1024;
 
 /// What a client waits for: a key that holds a value of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +70,23 @@ struct Key {
     places: u32,
     /// Those of them whose clients want to know when the key goes away.
     until_deleted: u32,
-    /// It is among the ready keys.
-    ready: bool,
+    ready: Readiness,
+}
+
+/// Whether a key is to be looked at; with its turn among the others of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    No,
+    Ready(u64),
+    /// It is ready, but nobody is to be served for now.
+    Held(u64),
 }
 
 #[derive(Debug)]
 struct Client {
     on: WaitFor,
     until_deleted: bool,
-    places: Box<[u32]>,
+    places: Vec<u32>,
 }
 
 /// A key that somebody waits for.
@@ -85,7 +96,7 @@ pub struct KeyId(u32);
 /// A client's turn: who it is, and where the queue goes on after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
-    /// Index of the client's session.
+    /// The client's number; it may have gone.
     pub client: usize,
     /// The client also wants to know that the key has gone.
     pub until_deleted: bool,
@@ -105,7 +116,11 @@ pub struct Waits {
     by_name: Vec<HashMap<Arc<[u8]>, u32>>,
     places: Slab<Place>,
     clients: HashMap<u32, Client>,
-    ready: VecDeque<u32>,
+    /// Ready keys by their turns.
+    ready: BTreeMap<u64, u32>,
+    /// The same for those that are held back.
+    held: BTreeMap<u64, u32>,
+    turns: u64,
     until_deleted_keys: usize,
 }
 
@@ -157,7 +172,7 @@ impl Waits {
                 places.push(self.join(client, key, on, until_deleted));
             }
         }
-        self.clients.insert(client, Client { on, until_deleted, places: places.into() });
+        self.clients.insert(client, Client { on, until_deleted, places });
     }
 
     /// The number of a key, which is made known if it was not.
@@ -175,7 +190,7 @@ impl Waits {
             queues: Default::default(),
             places: 0,
             until_deleted: 0,
-            ready: false,
+            ready: Readiness::No,
         };
         let key = self.keys.insert(key) as u32;
         self.by_name[db].insert(name, key);
@@ -202,37 +217,60 @@ impl Waits {
 
     /// Takes a client out of all queues. False if it did not wait. O(1) per key it waited for.
     pub fn end(&mut self, client: usize) -> bool {
-        let Some(Client { on, until_deleted, places }) = self.clients.remove(&(client as u32)) else { return false };
-        for &place in &places {
-            let Place { key, before, after, .. } = self.places.remove(place as usize);
-            if let Some(before) = before {
-                self.places[before as usize].after = after;
-            }
-            if let Some(after) = after {
-                self.places[after as usize].before = before;
-            }
-            let found = &mut self.keys[key as usize];
-            let queue = &mut found.queues[on as usize];
-            queue.first = if before.is_none() { after } else { queue.first };
-            queue.last = if after.is_none() { before } else { queue.last };
-            found.places -= 1;
-            if until_deleted {
-                found.until_deleted -= 1;
-                self.until_deleted_keys -= usize::from(found.until_deleted == 0);
-            }
-            if found.places == 0 {
-                self.forget_key(key);
-            }
+        let waited = self.clients.contains_key(&(client as u32));
+        self.end_some(client, &mut { usize::MAX });
+        waited
+    }
+
+    /// Takes a client that has gone out of queues, of as many as the budget allows. True if it is in none.
+    pub fn end_some(&mut self, client: usize, budget: &mut usize) -> bool {
+        let client = client as u32;
+        let Some(Client { on, until_deleted, places }) = self.clients.get_mut(&client) else { return true };
+        let (on, until_deleted, count) = (*on, *until_deleted, places.len().min(*budget));
+        let (those, is_all) = (places.split_off(places.len() - count), places.is_empty());
+        *budget -= count;
+        those.into_iter().for_each(|place| self.leave(place, on, until_deleted));
+        if is_all {
+            self.clients.remove(&client);
         }
-        true
+        is_all
+    }
+
+    /// Removes a place.
+    fn leave(&mut self, place: u32, on: WaitFor, until_deleted: bool) {
+        let Place { key, before, after, .. } = self.places.remove(place as usize);
+        if let Some(before) = before {
+            self.places[before as usize].after = after;
+        }
+        if let Some(after) = after {
+            self.places[after as usize].before = before;
+        }
+        let found = &mut self.keys[key as usize];
+        let queue = &mut found.queues[on as usize];
+        queue.first = if before.is_none() { after } else { queue.first };
+        queue.last = if after.is_none() { before } else { queue.last };
+        found.places -= 1;
+        if until_deleted {
+            found.until_deleted -= 1;
+            self.until_deleted_keys -= usize::from(found.until_deleted == 0);
+        }
+        if found.places == 0 {
+            self.forget_key(key);
+        }
     }
 
     fn forget_key(&mut self, key: u32) {
         let Key { db, name, ready, .. } = self.keys.remove(key as usize);
-        self.by_name[db as usize].remove(&name);
-        if ready {
-            // Only while CLIENT PAUSE holds keys back: else a key is taken out of this list before anybody is served.
-            self.ready.retain(|&other| other != key);
+        let names = &mut self.by_name[db as usize];
+        names.remove(&name);
+        if names.is_empty() && names.capacity() > ROOM_KEPT_MAX {
+            // To go through a table takes as long as it has room.
+            *names = HashMap::new();
+        }
+        match ready {
+            Readiness::No => {}
+            Readiness::Ready(turn) => _ = self.ready.remove(&turn),
+            Readiness::Held(turn) => _ = self.held.remove(&turn),
         }
     }
 
@@ -241,13 +279,14 @@ impl Waits {
         self.by_name.get(db)?.get(name).copied().map(KeyId)
     }
 
-    /// The keys of a database that somebody waits for. O(keys waited for in all databases).
+    /// The keys of a database that somebody waits for. O(n log n) for n of these.
     ///
     /// COMPAT: they come in the order of their numbers, where Redis takes that of a hash table, which is another one in each
     /// process: when SWAPDB makes several keys ready, nobody can rely on which comes first.
     pub fn keys_of(&self, db: usize) -> Vec<KeyId> {
-        let of_db = self.keys.iter().filter(|(_, key)| key.db as usize == db);
-        of_db.map(|(id, _)| KeyId(id as u32)).collect()
+        let mut ids: Vec<u32> = self.by_name.get(db).into_iter().flat_map(HashMap::values).copied().collect();
+        ids.sort_unstable();
+        ids.into_iter().map(KeyId).collect()
     }
 
     /// Database and name of a key.
@@ -264,18 +303,48 @@ impl Waits {
         awaited || (now != Some(WaitFor::Stream) && key.until_deleted > 0)
     }
 
-    /// Notes a key as ready, behind those that are already. O(1).
+    /// Notes a key as ready, behind those that are already. O(log n) for n ready keys.
     pub fn note_ready(&mut self, key: KeyId) {
-        if !std::mem::replace(&mut self.keys[key.0 as usize].ready, true) {
-            self.ready.push_back(key.0);
+        let found = &mut self.keys[key.0 as usize];
+        match found.ready {
+            Readiness::Ready(_) => return,
+            Readiness::Held(turn) => _ = self.held.remove(&turn),
+            Readiness::No => {}
         }
+        self.turns += 1;
+        found.ready = Readiness::Ready(self.turns);
+        self.ready.insert(self.turns, key.0);
     }
 
     /// Takes the key that became ready first.
     pub fn take_ready(&mut self) -> Option<KeyId> {
-        let key = self.ready.pop_front()?;
-        self.keys[key as usize].ready = false;
+        let (_, key) = self.ready.pop_first()?;
+        self.keys[key as usize].ready = Readiness::No;
         Some(KeyId(key))
+    }
+
+    /// Puts a key that was taken aside, until [`Waits::release_held`] or something new makes it ready again. Somebody waits for
+    /// it still.
+    pub fn hold(&mut self, key: KeyId) {
+        if let Some(found) = self.keys.get_mut(key.0 as usize).filter(|key| key.ready == Readiness::No) {
+            self.turns += 1;
+            found.ready = Readiness::Held(self.turns);
+            self.held.insert(self.turns, key.0);
+        }
+    }
+
+    /// True if keys are held back.
+    #[inline]
+    pub fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Makes the keys that were held back ready again, in the same order.
+    pub fn release_held(&mut self) {
+        for key in std::mem::take(&mut self.held).into_values() {
+            self.keys[key as usize].ready = Readiness::No;
+            self.note_ready(KeyId(key));
+        }
     }
 
     /// Where the queue of a key for values of a type begins; nowhere, if nobody waits for the key any more.

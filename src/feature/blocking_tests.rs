@@ -133,3 +133,44 @@ fn any_history_leaves_the_queues_that_plain_lists_would() {
         }
     }
 }
+
+#[test]
+fn keys_that_are_held_back_are_ready_again_in_their_order_and_forgotten_with_their_last_client() {
+    let mut waits = Waits::default();
+    begin(&mut waits, 1, &[b"a", b"b", b"c"], WaitFor::List);
+    begin(&mut waits, 2, &[b"d"], WaitFor::List);
+    let key = |waits: &Waits, name: &[u8]| waits.find(0, name).unwrap();
+    for name in [b"c", b"a", b"d", b"b"] {
+        waits.note_ready(key(&waits, name));
+    }
+    while let Some(key) = waits.take_ready() {
+        waits.hold(key);
+    }
+    assert!(waits.has_held() && !waits.has_ready());
+    waits.note_ready(key(&waits, b"a"));
+    assert_eq!(waits.take_ready(), waits.find(0, b"a"), "something new has happened to it");
+    assert!(waits.end(2));
+    waits.release_held();
+    assert!(!waits.has_held());
+    let order: Vec<_> = std::iter::from_fn(|| waits.take_ready()).collect();
+    assert_eq!(order, [key(&waits, b"c"), key(&waits, b"b")]);
+    order.into_iter().for_each(|key| waits.hold(key));
+    assert!(waits.end(1) && !waits.has_held());
+}
+
+/// Which takes minutes where each key that goes is looked for among all that are ready.
+#[test]
+fn a_client_of_very_many_ready_keys_leaves_in_pieces() {
+    let mut waits = Waits::default();
+    let names: Vec<Vec<u8>> = (0..200_000u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    waits.begin(1, 0, names.iter().map(Vec::as_slice), WaitFor::List, false);
+    waits.begin(2, 0, names[..10].iter().map(Vec::as_slice), WaitFor::List, false);
+    for name in &names {
+        let key = waits.find(0, name).unwrap();
+        waits.note_ready(key);
+    }
+    let pieces = (0..).take_while(|_| !waits.end_some(1, &mut 1000)).count();
+    assert_eq!((pieces, waits.keys(), waits.clients()), (199, 10, 1));
+    assert_eq!(std::iter::from_fn(|| waits.take_ready()).count(), 10);
+    assert!(waits.end(2) && waits.is_empty());
+}

@@ -4,16 +4,22 @@
 //! - A topic exists while it has a subscriber, and no longer.
 //! - A client's record of a topic holds its place among the topic's subscribers, and the other way round, so that to
 //!   subscribe, to unsubscribe and to forget a client costs O(1) per subscription, however many others there are.
-//! - Patterns are grouped by their literal prefix: a message looks only at those whose prefix its channel begins with.
+//! - Patterns are grouped by the beginning of their literal prefix: a message looks only at those whose prefix its channel
+//!   begins with. A pattern holds its place in its group.
 //!
-//! Called by the server, which knows clients by the index of their session. Knows no protocol and delivers nothing.
+//! Called by the server, which knows clients by their numbers among the members. Knows no protocol and delivers nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::base::glob;
+use crate::base::glob::{self, Pattern};
+
+/// Bytes of a pattern's literal prefix by which it is found: as many lookups a message takes at most.
+const PREFIX_BYTES_MAX: usize = 64;
+/// Tables with room for more than this are given back when they are empty.
+const ROOM_KEPT_MAX: usize = 1024;
 
 /// One channel or pattern.
 #[derive(Debug)]
@@ -30,6 +36,8 @@ pub struct Topics {
     by_name: HashMap<Arc<[u8]>, u32>,
     /// For each client with subscriptions: the topics, each with the client's place among the subscribers.
     clients: HashMap<u32, HashMap<u32, u32>>,
+    /// The topics that are left of the client that is being forgotten.
+    going: Vec<u32>,
 }
 
 impl Topics {
@@ -43,12 +51,12 @@ impl Topics {
         self.topics.is_empty()
     }
 
-    /// The names of all topics, in no particular order.
-    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.topics.iter().map(|(_, topic)| &*topic.name)
+    /// All topics with their subscribers, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
+        self.topics.iter().map(|(_, topic)| (&*topic.name, &*topic.subscribers))
     }
 
-    /// The subscribers of a topic, in no particular order. O(1).
+    /// The subscribers of a topic, in no particular order; some may have gone. O(1).
     pub fn subscribers(&self, name: &[u8]) -> &[u32] {
         self.by_name.get(name).map_or(&[], |&id| &self.topics[id as usize].subscribers)
     }
@@ -85,9 +93,13 @@ impl Topics {
         known.is_none().then_some(id)
     }
 
-    /// Ends a subscription, if there is one. The topic's number if that was its last. O(1).
-    fn unsubscribe(&mut self, client: usize, name: &[u8]) -> Option<u32> {
-        let (client, id) = (client as u32, *self.by_name.get(name)?);
+    /// Ends a subscription, if there is one. The topic's number and name if that was its last. O(1).
+    fn unsubscribe(&mut self, client: usize, name: &[u8]) -> Option<(u32, Arc<[u8]>)> {
+        let id = *self.by_name.get(name)?;
+        self.end(client as u32, id)
+    }
+
+    fn end(&mut self, client: u32, id: u32) -> Option<(u32, Arc<[u8]>)> {
         let own = self.clients.get_mut(&client)?;
         let place = own.remove(&id)? as usize;
         if own.is_empty() {
@@ -102,35 +114,84 @@ impl Topics {
         if !topic.subscribers.is_empty() {
             return None;
         }
-        self.topics.remove(id as usize);
-        self.by_name.remove(name);
-        Some(id)
+        let Topic { name, .. } = self.topics.remove(id as usize);
+        self.by_name.remove(&name);
+        if self.topics.is_empty() && self.topics.capacity() > ROOM_KEPT_MAX {
+            *self = Topics::default();
+        }
+        Some((id, name))
+    }
+
+    /// Ends subscriptions of a client that has gone, and tells of each topic that has no other: as many as the budget allows.
+    /// True if none is left. The same client has to be asked for until then.
+    fn forget(&mut self, client: usize, budget: &mut usize, mut ended: impl FnMut(u32, &[u8])) -> bool {
+        let client = client as u32;
+        if self.going.is_empty() {
+            self.going.extend(self.clients.get(&client).into_iter().flat_map(HashMap::keys));
+        }
+        while let Some(id) = self.going.pop() {
+            if *budget == 0 {
+                self.going.push(id);
+                return false;
+            }
+            *budget -= 1;
+            if let Some((id, name)) = self.end(client, id) {
+                ended(id, &name);
+            }
+        }
+        self.going = Vec::new();
+        true
     }
 }
 
-/// Patterns by their literal prefix.
+/// A pattern in its group.
+#[derive(Debug)]
+struct Member {
+    id: u32,
+    pattern: Pattern,
+}
+
+/// Patterns by the first [`PREFIX_BYTES_MAX`] bytes of their literal prefixes.
 #[derive(Debug, Default)]
 struct Prefixes {
-    patterns: HashMap<Box<[u8]>, Vec<u32>>,
+    patterns: HashMap<Box<[u8]>, Vec<Member>>,
+    /// Where each pattern stands in its group, by its number.
+    places: Vec<u32>,
     /// How many prefixes there are of each length.
     lengths: BTreeMap<usize, usize>,
 }
 
 impl Prefixes {
-    fn add(&mut self, prefix: &[u8], id: u32) {
-        match self.patterns.get_mut(prefix) {
-            Some(ids) => ids.push(id),
-            None => {
-                self.patterns.insert(prefix.into(), vec![id]);
-                *self.lengths.entry(prefix.len()).or_default() += 1;
-            }
-        }
+    fn of(name: &[u8]) -> &[u8] {
+        let prefix = glob::literal_prefix(name);
+        &prefix[..prefix.len().min(PREFIX_BYTES_MAX)]
     }
 
-    fn remove(&mut self, prefix: &[u8], id: u32) {
-        let Some(ids) = self.patterns.get_mut(prefix) else { return };
-        ids.retain(|&other| other != id);
-        if !ids.is_empty() {
+    /// O(pattern).
+    fn add(&mut self, name: &[u8], id: u32) {
+        let prefix = Self::of(name);
+        if !self.patterns.contains_key(prefix) {
+            self.patterns.insert(prefix.into(), Vec::new());
+            *self.lengths.entry(prefix.len()).or_default() += 1;
+        }
+        let group = self.patterns.get_mut(prefix).expect("it has just been made sure");
+        if self.places.len() <= id as usize {
+            self.places.resize(id as usize + 1, 0);
+        }
+        self.places[id as usize] = group.len() as u32;
+        group.push(Member { id, pattern: Pattern::new(name, false) });
+    }
+
+    /// O(1).
+    fn remove(&mut self, name: &[u8], id: u32) {
+        let prefix = Self::of(name);
+        let Some(group) = self.patterns.get_mut(prefix) else { return };
+        let place = self.places[id as usize];
+        group.swap_remove(place as usize);
+        if let Some(moved) = group.get(place as usize) {
+            self.places[moved.id as usize] = place;
+        }
+        if !group.is_empty() {
             return;
         }
         self.patterns.remove(prefix);
@@ -139,12 +200,15 @@ impl Prefixes {
         if *count == 0 {
             self.lengths.remove(&prefix.len());
         }
+        if self.patterns.is_empty() && self.places.capacity() > ROOM_KEPT_MAX {
+            *self = Prefixes::default();
+        }
     }
 
     /// Patterns whose prefix a text begins with. One lookup for each length that a prefix has.
-    fn candidates<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
+    fn candidates<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = &'a Member> + 'a {
         let lengths = self.lengths.range(..=text.len()).map(|(&length, _)| length);
-        lengths.filter_map(|length| self.patterns.get(&text[..length])).flatten().copied()
+        lengths.filter_map(|length| self.patterns.get(&text[..length])).flatten()
     }
 }
 
@@ -190,39 +254,39 @@ impl Hub {
             Kind::Shard => _ = self.shards.subscribe(client, name),
             Kind::Pattern => {
                 if let Some(id) = self.patterns.subscribe(client, name) {
-                    self.prefixes.add(glob::literal_prefix(name), id);
+                    self.prefixes.add(name, id);
                 }
             }
         }
     }
 
-    /// Ends a subscription, if there is one. O(1); for a pattern's last subscriber, O(patterns of the same prefix).
+    /// Ends a subscription, if there is one. O(1).
     pub fn unsubscribe(&mut self, client: usize, kind: Kind, name: &[u8]) {
         match kind {
             Kind::Channel => _ = self.channels.unsubscribe(client, name),
             Kind::Shard => _ = self.shards.unsubscribe(client, name),
             Kind::Pattern => {
-                if let Some(id) = self.patterns.unsubscribe(client, name) {
-                    self.prefixes.remove(glob::literal_prefix(name), id);
+                if let Some((id, _)) = self.patterns.unsubscribe(client, name) {
+                    self.prefixes.remove(name, id);
                 }
             }
         }
     }
 
-    /// Ends all subscriptions of a client.
-    pub fn forget(&mut self, client: usize) {
-        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
-            for name in self.topics(kind).names_of(client) {
-                self.unsubscribe(client, kind, &name);
-            }
-        }
+    /// Ends subscriptions of a client that has gone, as many as the budget allows. True if none is left. The same client has to
+    /// be asked for until then. O(1) for each; O(all of them) at the beginning, some nanoseconds each.
+    pub fn forget(&mut self, client: usize, budget: &mut usize) -> bool {
+        let Hub { channels, patterns, shards, prefixes } = self;
+        channels.forget(client, budget, |_, _| {})
+            && shards.forget(client, budget, |_, _| {})
+            && patterns.forget(client, budget, |id, name| prefixes.remove(name, id))
     }
 
     /// Visits the patterns that match a channel, each with its subscribers; none twice.
     pub fn matching(&self, channel: &[u8], mut visit: impl FnMut(&[u8], &[u32])) {
-        for id in self.prefixes.candidates(channel) {
-            let topic = &self.patterns.topics[id as usize];
-            if glob::matches(&topic.name, channel, false) {
+        for Member { id, pattern } in self.prefixes.candidates(channel) {
+            if pattern.matches(channel) {
+                let topic = &self.patterns.topics[*id as usize];
                 visit(&topic.name, &topic.subscribers);
             }
         }
@@ -266,7 +330,7 @@ mod tests {
         hub.unsubscribe(3, Kind::Channel, b"news");
         hub.unsubscribe(3, Kind::Channel, b"news");
         assert_eq!(hub.topics(Kind::Channel).subscribers(b"news"), [4]);
-        hub.forget(4);
+        assert!(hub.forget(4, &mut { usize::MAX }));
         assert!(KINDS.iter().all(|&kind| hub.topics(kind).is_empty()));
         assert!(!hub.has_listeners());
     }
@@ -297,6 +361,44 @@ mod tests {
         assert_eq!(hub.prefixes.lengths.len(), 1);
     }
 
+    /// The groups of the patterns are as large as they can be, and each pattern has its own place.
+    #[test]
+    fn patterns_of_one_prefix_go_one_by_one_without_a_search() {
+        let mut hub = Hub::default();
+        let name = |i: usize| format!("p*{i}").into_bytes();
+        (0..200_000).for_each(|i| hub.subscribe(i % 3, Kind::Pattern, &name(i)));
+        // Clients 1 and 2 go in pieces; those of client 0 end one by one.
+        for client in 1..3 {
+            let pieces = (0..).take_while(|_| !hub.forget(client, &mut 1000)).count();
+            assert_eq!(pieces, 66, "as many as the budget allows, each time");
+        }
+        assert_eq!(hub.prefixes.candidates(b"p").count(), 66_667);
+        for i in (0..200_000).step_by(3) {
+            hub.unsubscribe(0, Kind::Pattern, &name(i));
+            let next = name(i + 3);
+            let found = (i % 30_000 == 0).then(|| matching(&hub, &next[..]).into_iter().filter(|row| row.0 == next));
+            assert!(found.is_none_or(|mut found| found.next() == Some((next.clone(), vec![0]))));
+        }
+        assert!(!hub.has_listeners() && hub.prefixes.patterns.is_empty() && hub.prefixes.lengths.is_empty());
+        assert!(hub.prefixes.places.capacity() == 0 && hub.patterns.topics.capacity() == 0, "memory is given back");
+    }
+
+    /// However many lengths the prefixes of patterns have, a message takes few lookups.
+    #[test]
+    fn long_prefixes_are_grouped_by_their_beginnings() {
+        let mut hub = Hub::default();
+        for len in 0..1000 {
+            hub.subscribe(0, Kind::Pattern, ["b".repeat(len).as_bytes(), b"*"].concat().as_slice());
+        }
+        assert_eq!(hub.prefixes.lengths.len(), PREFIX_BYTES_MAX + 1);
+        assert_eq!(matching(&hub, "b".repeat(500).as_bytes()).len(), 501);
+        assert_eq!(hub.prefixes.candidates("a".repeat(5000).as_bytes()).count(), 1);
+        for len in 0..1000 {
+            hub.unsubscribe(0, Kind::Pattern, ["b".repeat(len).as_bytes(), b"*"].concat().as_slice());
+        }
+        assert!(hub.prefixes.lengths.is_empty() && hub.prefixes.patterns.is_empty());
+    }
+
     /// The twin is a set of subscriptions, searched from end to end.
     #[test]
     fn any_history_leaves_what_a_set_would_hold() {
@@ -318,7 +420,8 @@ mod tests {
                         twin.remove(&(kind, name, client as u32));
                     }
                     _ => {
-                        hub.forget(client);
+                        // In pieces, each of which leaves what it has not come to.
+                        while !hub.forget(client, &mut 1) {}
                         twin.retain(|(_, _, other)| *other != client as u32);
                     }
                 }
@@ -327,7 +430,7 @@ mod tests {
                 };
                 for (k, kind) in KINDS.into_iter().enumerate() {
                     let topics = hub.topics(kind);
-                    let mut live: Vec<_> = topics.names().collect();
+                    let mut live: Vec<_> = topics.iter().map(|(name, _)| name).collect();
                     live.sort_unstable();
                     let expected: BTreeSet<_> = twin.iter().filter(|row| row.0 == k).map(|row| row.1).collect();
                     assert_eq!(live, Vec::from_iter(expected), "seed {seed}");

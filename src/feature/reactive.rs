@@ -154,10 +154,12 @@ impl Reactive {
 
     /// True if a client watches a line, with whatever debounce.
     pub fn is_watched_by(&self, watcher: WatcherId, db: usize, line: &Line) -> bool {
-        let those = self.index.with_fingerprint(line.fingerprint()).into_iter();
-        those
-            .map(|id| (id, self.index.query(id)))
-            .any(|(id, query)| query.db() == db && query.line() == line && self.subscriptions.has(watcher, id))
+        self.index.of_line(db, line).any(|id| self.is_watched(watcher, id))
+    }
+
+    /// True if a client that has not gone watches a query, if that is known.
+    fn is_watched(&self, watcher: WatcherId, id: QueryId) -> bool {
+        self.index.get(id).is_some_and(|query| query.subscribers.contains(watcher))
     }
 
     /// Drops the result of a query that is held back for a client: it has just been answered with one that is as new.
@@ -183,15 +185,22 @@ impl Reactive {
     /// Makes a client watch a query of a database. Once is as good as twice, and the last wish counts: if there was another
     /// debounce, that watch ends as [`Reactive::leave`] says.
     pub fn watch(&mut self, watcher: WatcherId, db: usize, line: Line, wish: Wish, until_ms: u64) -> QueryId {
+        let mut others = self.index.of_line(db, &line);
+        let other = others.find(|id| {
+            let query = self.index.query(*id);
+            query.debounce_ms() != wish.debounce_ms && query.subscribers.contains(watcher)
+        });
+        drop(others);
         let known = self.index.find(db, &line, wish.debounce_ms);
         let id = known.unwrap_or_else(|| self.index.insert(db, line, wish.debounce_ms));
         let query = self.index.query_mut(id);
         if query.subscribers.insert(watcher) {
             self.histories.resume(query);
+            self.subscriptions.add(&self.index, watcher, id);
         }
-        self.subscriptions.set(watcher, id, wish.every);
-        for twin in self.index.twins(id) {
-            self.leave(watcher, twin, until_ms);
+        self.subscriptions.set_every(watcher, id, wish.every);
+        if let Some(other) = other {
+            self.leave(watcher, other, until_ms);
         }
         id
     }
@@ -199,24 +208,28 @@ impl Reactive {
     /// Ends a client's watch of a query. One without watchers goes, or lingers until `until_ms` if versions of it are kept;
     /// 0 if none is to.
     pub fn leave(&mut self, watcher: WatcherId, id: QueryId, until_ms: u64) {
-        if self.subscriptions.remove(watcher, id) {
+        if self.subscriptions.remove(&self.index, watcher, id) {
             self.unsubscribe(watcher, id, until_ms);
         }
     }
 
-    /// Ends a client's watches of the queries with a fingerprint; how many there were.
+    /// Ends a client's watches of the queries with a fingerprint; how many there were. O(1) for each of them, however many
+    /// queries of others have the same.
     pub fn unwatch(&mut self, watcher: WatcherId, fingerprint: u32, until_ms: u64) -> usize {
-        let before = self.watches();
-        let those = self.index.with_fingerprint(fingerprint);
-        those.into_iter().for_each(|id| self.leave(watcher, id, until_ms));
-        before - self.watches()
+        let those = self.subscriptions.with_fingerprint(&self.index, watcher, fingerprint);
+        those.iter().for_each(|id| self.leave(watcher, *id, until_ms));
+        those.len()
     }
 
     /// Ends all watches of a client; how many there were. Nobody is told of their queries from now on, but many watches are
     /// taken apart later, by [`Reactive::clear_gone`], and the client's number is not given again before.
     pub fn forget(&mut self, watcher: WatcherId, until_ms: u64) -> usize {
+        let was_idle = !self.has_gone();
         let count = self.subscriptions.leave(watcher, until_ms);
-        self.clear_gone();
+        // Who comes behind another does not add to a turn's work.
+        if was_idle {
+            self.clear_gone();
+        }
         count
     }
 
@@ -403,7 +416,7 @@ impl Reactive {
     /// Holds a result back for a client that has fallen behind, in the place of the one held before. True if there was one,
     /// which the client will not see.
     pub fn hold(&mut self, watcher: WatcherId, query: QueryId, frame: &Arc<Vec<u8>>) -> bool {
-        self.subscriptions.hold(watcher, query, frame)
+        self.is_watched(watcher, query) && self.subscriptions.hold(watcher, query, frame)
     }
 
     /// The result held back for a client whose turn it is.

@@ -5,13 +5,16 @@
 //! - A client's record of a key holds its place among the key's watchers, and the other way round, so that to watch, to be
 //!   forgotten and to find the watchers of a key cost O(1) per key.
 //!
-//! Called by the server, which knows clients by the index of their session. Knows no values and no time: whether a key
+//! Called by the server, which knows clients by their numbers among the members. Knows no values and no time: whether a key
 //! was there when the watch began is told, as a key that was there and is gone without a change has expired.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use slab::Slab;
+
+/// Tables with room for more than this are given back when they are empty.
+const ROOM_KEPT_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct Key {
@@ -47,6 +50,8 @@ pub struct Watches {
     by_name: Vec<HashMap<Arc<[u8]>, u32>>,
     /// For each client that watches: its keys.
     clients: HashMap<u32, HashMap<u32, Record>>,
+    /// The keys that are left of the client that is being forgotten in pieces.
+    going: Vec<u32>,
 }
 
 impl Watches {
@@ -79,15 +84,15 @@ impl Watches {
         })
     }
 
-    /// The watchers of a key, in no particular order. O(1).
+    /// The watchers of a key, in no particular order; some may have gone. O(1).
     pub fn watchers(&self, db: usize, name: &[u8]) -> &[u32] {
         let key = self.by_name.get(db).and_then(|names| names.get(name));
         key.map_or(&[], |&key| &self.keys[key as usize].watchers)
     }
 
-    /// The keys of a database that are watched, in no particular order. O(keys watched in all databases).
+    /// The keys of a database that are watched, in no particular order. O(these).
     pub fn names_in(&self, db: usize) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.keys.iter().filter(move |(_, key)| key.db as usize == db).map(|(_, key)| &key.name)
+        self.by_name.get(db).into_iter().flat_map(HashMap::keys)
     }
 
     /// Begins to watch a key; a second time changes nothing. O(1).
@@ -112,16 +117,47 @@ impl Watches {
 
     /// Ends all watches of a client. O(1) for each.
     pub fn forget(&mut self, client: usize) {
-        for (id, record) in self.clients.remove(&(client as u32)).into_iter().flatten() {
-            let key = &mut self.keys[id as usize];
-            key.watchers.swap_remove(record.place as usize);
-            if let Some(moved) = key.watchers.get(record.place as usize) {
-                let records = self.clients.get_mut(moved).and_then(|keys| keys.get_mut(&id));
-                records.expect("a watcher has a record of its key").place = record.place;
+        for (key, record) in self.clients.remove(&(client as u32)).into_iter().flatten() {
+            self.end(key, record.place);
+        }
+    }
+
+    /// Ends watches of a client that has gone, as many as the budget allows. True if none is left. The same client has to be
+    /// asked for until then.
+    pub fn forget_some(&mut self, client: usize, budget: &mut usize) -> bool {
+        let client = client as u32;
+        if self.going.is_empty() {
+            self.going.extend(self.clients.get(&client).into_iter().flat_map(HashMap::keys));
+        }
+        while let Some(key) = self.going.pop() {
+            if *budget == 0 {
+                self.going.push(key);
+                return false;
             }
-            if key.watchers.is_empty() {
-                let Key { db, name, .. } = self.keys.remove(id as usize);
-                self.by_name[db as usize].remove(&name);
+            *budget -= 1;
+            let record = self.clients.get_mut(&client).and_then(|own| own.remove(&key));
+            self.end(key, record.expect("it was among the client's keys").place);
+        }
+        self.clients.remove(&client);
+        self.going = Vec::new();
+        true
+    }
+
+    /// Takes a watcher of a key, whose record is gone, out of its place.
+    fn end(&mut self, id: u32, place: u32) {
+        let key = &mut self.keys[id as usize];
+        key.watchers.swap_remove(place as usize);
+        if let Some(moved) = key.watchers.get(place as usize) {
+            let records = self.clients.get_mut(moved).and_then(|keys| keys.get_mut(&id));
+            records.expect("a watcher has a record of its key").place = place;
+        }
+        if key.watchers.is_empty() {
+            let Key { db, name, .. } = self.keys.remove(id as usize);
+            let names = &mut self.by_name[db as usize];
+            names.remove(&name);
+            if names.is_empty() && names.capacity() > ROOM_KEPT_MAX {
+                // To go through a table takes as long as it has room.
+                *names = HashMap::new();
             }
         }
     }
@@ -148,7 +184,12 @@ mod tests {
                     watches.watch(client, db, name, existed);
                     twin.entry((client, db, name)).or_insert(existed);
                 } else {
-                    watches.forget(client);
+                    if below(2) == 0 {
+                        watches.forget(client);
+                    } else {
+                        // In pieces, each of which leaves what it has not come to.
+                        while !watches.forget_some(client, &mut 1) {}
+                    }
                     twin.retain(|(other, _, _), _| *other != client);
                 }
                 let mut own: Vec<_> = watches.of(client).map(|key| (key.db, key.name, key.existed)).collect();

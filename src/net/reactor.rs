@@ -352,7 +352,7 @@ impl Reactor {
         let mut session = Session::new(id, origin, now.mono_ms());
         session.authenticated = server.config.requirepass.is_empty();
         (session.peer, session.local, session.fd) = (peer, local, fd);
-        let session_index = server.sessions.insert(session);
+        let session_index = server.admit(session);
         assert_eq!(index, session_index, "connections and sessions come and go together");
         log::debug!("Accepted {}", server.sessions[index].peer);
         self.ready.push_back(index);
@@ -671,7 +671,7 @@ impl Reactor {
         self.timers_behind = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
-        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on_with_queries();
+        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on();
         if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);

@@ -9,7 +9,7 @@ pub mod stats;
 pub mod transaction;
 pub mod waiting;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -20,6 +20,7 @@ use crate::base::prng::Prng;
 use crate::config::Config;
 use crate::config::file::Sources;
 use crate::feature::blocking::Waits;
+use crate::feature::members::Members;
 use crate::feature::pubsub::Hub;
 use crate::feature::reactive::Reactive;
 use crate::feature::transaction::Watches;
@@ -42,6 +43,13 @@ pub const REDIS_VERSION: &str = "7.4.9";
 
 /// Slots of the wheel for clients' timeouts: 2^12 ticks of 1 ms, a revolution of 4 s.
 const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
+
+/// Subscriptions, watches and waits of clients that have gone that are cleared away in one turn at most: some tenths of a
+/// millisecond's work.
+const CLEARED_PER_TURN_MAX: usize = 1024;
+
+/// Commands in a transaction whose client has gone from which the helper thread frees them.
+const COSTLY_TRANSACTION_MIN: usize = 1024;
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +90,8 @@ pub struct Server {
     pub dbs: Vec<Db>,
     /// The clients.
     pub sessions: Slab<Session>,
+    /// The clients' indices among the sessions by their ids, the oldest first.
+    by_id: BTreeMap<u64, usize>,
     /// The id the next client gets.
     pub next_client_id: u64,
     /// Clients to be disconnected at the end of the turn.
@@ -102,6 +112,8 @@ pub struct Server {
     pub unblocked: Vec<ClientRef>,
     /// When blocked clients have to be looked at; payload: session index. On monotonic milliseconds.
     pub client_timers: Wheel,
+    /// The numbers of clients that take part in what follows.
+    pub members: Members,
     /// Who watches which key.
     pub watches: Watches,
     /// Who waits for which key.
@@ -165,6 +177,7 @@ impl Server {
             identity,
             started_unix_s: now.unix_s(),
             sessions: Slab::new(),
+            by_id: BTreeMap::new(),
             next_client_id: 1,
             kills: Vec::new(),
             attack_logged_ms: None,
@@ -175,6 +188,7 @@ impl Server {
             held: 0,
             unblocked: Vec::new(),
             client_timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            members: Members::default(),
             watches: Watches::default(),
             waits: Waits::default(),
             asked_wait: None,
@@ -297,9 +311,8 @@ impl Server {
         let session = &mut self.sessions[client];
         (session.killed, session.closing) = (true, true);
         self.kills.push(ClientRef { index: client, id: session.id });
-        self.unsubscribe_all(client);
+        self.leave(client);
         self.forget_queries(client);
-        self.stop_waiting(client);
     }
 
     /// Disconnects a client whose output has grown beyond its limit.
@@ -315,14 +328,87 @@ impl Server {
         self.stats.output_limit_disconnections += 1;
     }
 
+    /// Takes in a client that has connected; its index among the sessions. O(log n) for n clients.
+    pub fn admit(&mut self, session: Session) -> usize {
+        let id = session.id;
+        let index = self.sessions.insert(session);
+        self.by_id.insert(id, index);
+        index
+    }
+
+    /// The index of the client of an id, if it is there and has not been killed. O(log n) for n clients.
+    pub fn find_client(&self, id: u64) -> Option<usize> {
+        self.by_id.get(&id).copied().filter(|index| !self.sessions[*index].killed)
+    }
+
+    /// The clients that have not been killed, the oldest first, with their indices.
+    pub fn clients(&self) -> impl Iterator<Item = (usize, &Session)> {
+        let all = self.by_id.values().map(|index| (*index, &self.sessions[*index]));
+        all.filter(|(_, session)| !session.killed)
+    }
+
     /// Forgets a client that has been disconnected.
     pub fn forget(&mut self, client: usize) {
-        self.unsubscribe_all(client);
+        self.leave(client);
         self.forget_queries(client);
-        self.stop_waiting(client);
-        self.watches.forget(client);
         let session = self.sessions.remove(client);
+        self.by_id.remove(&session.id);
         self.held -= usize::from(session.blocked == Some(Blocked::Paused));
+        if let Some(transaction) = session.transaction.filter(|queued| queued.count > COSTLY_TRANSACTION_MIN) {
+            self.background.free(transaction);
+        }
+    }
+
+    /// A client's number among the members, which it gets now if it has none.
+    #[inline]
+    pub fn member_of(&mut self, client: usize) -> usize {
+        let members = &mut self.members;
+        *self.sessions[client].member.get_or_insert_with(|| members.join(client) as u32) as usize
+    }
+
+    /// A client's number among the members, if it has one.
+    #[inline]
+    pub fn known_member(&self, client: usize) -> Option<usize> {
+        self.sessions[client].member.map(|member| member as usize)
+    }
+
+    /// Ends what a client has subscribed to, watches and waits for. Nobody sees anything of it from now on, but of very much
+    /// some is cleared away in later turns.
+    pub fn leave(&mut self, client: usize) {
+        let session = &mut self.sessions[client];
+        session.subscribed = false;
+        let Some(member) = session.member.take() else { return };
+        let was_idle = !self.members.has_gone();
+        self.members.leave(member as usize);
+        // Who comes behind another does not add to a turn's work.
+        if was_idle {
+            self.clear_gone_members();
+        }
+    }
+
+    /// Clears away what members have left behind that have gone: as much as one turn may. True if some is left.
+    fn clear_gone_members(&mut self) -> bool {
+        let mut budget = CLEARED_PER_TURN_MAX;
+        while let Some(member) = self.members.first_gone() {
+            let done = self.hub.forget(member, &mut budget)
+                && self.watches.forget_some(member, &mut budget)
+                && self.waits.end_some(member, &mut budget);
+            if !done {
+                break;
+            }
+            self.members.release_first();
+            // A member without anything costs something, too.
+            budget = budget.saturating_sub(1);
+        }
+        self.note_wanted_events();
+        self.members.has_gone()
+    }
+
+    /// Does a turn's part of what takes several: clearing up after clients that have gone, and what concerns very many
+    /// queries. True if there is more to do.
+    pub fn go_on(&mut self) -> bool {
+        let members = self.members.has_gone() && self.clear_gone_members();
+        members | self.go_on_with_queries()
     }
 
     /// True while a client still has to send the password.

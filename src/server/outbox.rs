@@ -16,6 +16,7 @@ use slab::Slab;
 use super::Server;
 use super::session::Session;
 use crate::config::EventClass;
+use crate::feature::members::Members;
 use crate::feature::pubsub::Kind;
 use crate::feature::reactive::QueryId;
 use crate::resp::out::Out;
@@ -133,25 +134,34 @@ impl Outbox {
         }
     }
 
-    /// Posts a message to some clients, each in its own protocol. More than `limit_bytes` (0 for no limit) are not kept for any
-    /// of them.
-    fn post(&mut self, sessions: &mut Slab<Session>, limit_bytes: u64, receivers: &[u32], parts: &[&[u8]]) -> usize {
+    /// Posts a message to some members that have not gone, each in its own protocol; how many these are. More than
+    /// `limit_bytes` (0 for no limit) are not kept for any of them.
+    fn post(
+        &mut self,
+        sessions: &mut Slab<Session>,
+        members: &Members,
+        limit_bytes: u64,
+        receivers: &[u32],
+        parts: &[&[u8]],
+    ) -> usize {
         let (mut resp2, mut resp3) = (None, None);
+        let mut count = 0;
         self.posts.reserve(receivers.len());
-        for &client in receivers {
-            let session = &mut sessions[client as usize];
+        for client in receivers.iter().filter_map(|member| members.session(*member as usize)) {
+            count += 1;
+            let session = &mut sessions[client];
             if limit_bytes > 0 && session.posted_bytes > limit_bytes {
                 continue;
             }
             let known = if session.proto == Proto::Resp2 { &mut resp2 } else { &mut resp3 };
             let text = *known.get_or_insert_with(|| self.add_text(Arc::new(push_text(session.proto, parts))));
             session.posted_bytes += self.texts[text as usize].len() as u64;
-            self.posts.push(Post { client, text, query: NO_QUERY });
+            self.posts.push(Post { client: client as u32, text, query: NO_QUERY });
             if limit_bytes > 0 && session.posted_bytes > limit_bytes {
-                self.over_limit.push(client);
+                self.over_limit.push(client as u32);
             }
         }
-        receivers.len()
+        count
     }
 }
 
@@ -159,11 +169,11 @@ impl Server {
     /// Sends a message to the subscribers of a channel and of the patterns it matches. Returns how many they are.
     pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
         let limit_bytes = self.subscriber_limit_bytes();
-        let Server { hub, outbox, sessions, .. } = self;
+        let Server { hub, outbox, sessions, members, .. } = self;
         let direct = hub.topics(Kind::Channel).subscribers(channel);
-        let mut count = outbox.post(sessions, limit_bytes, direct, &[b"message", channel, message]);
+        let mut count = outbox.post(sessions, members, limit_bytes, direct, &[b"message", channel, message]);
         hub.matching(channel, |pattern, receivers| {
-            count += outbox.post(sessions, limit_bytes, receivers, &[b"pmessage", pattern, channel, message]);
+            count += outbox.post(sessions, members, limit_bytes, receivers, &[b"pmessage", pattern, channel, message]);
         });
         count
     }
@@ -171,20 +181,26 @@ impl Server {
     /// Sends a message to the subscribers of a shard channel. Returns how many they are.
     pub fn publish_shard(&mut self, channel: &[u8], message: &[u8]) -> usize {
         let limit_bytes = self.subscriber_limit_bytes();
-        let Server { hub, outbox, sessions, .. } = self;
+        let Server { hub, outbox, sessions, members, .. } = self;
         let receivers = hub.topics(Kind::Shard).subscribers(channel);
-        outbox.post(sessions, limit_bytes, receivers, &[b"smessage", channel, message])
+        outbox.post(sessions, members, limit_bytes, receivers, &[b"smessage", channel, message])
     }
 
     fn subscriber_limit_bytes(&self) -> u64 {
         self.config.client_output_buffer_limit.of(true).hard_bytes
     }
 
-    /// Ends all subscriptions of a client.
-    pub fn unsubscribe_all(&mut self, client: usize) {
-        if std::mem::take(&mut self.sessions[client].subscribed) {
-            self.hub.forget(client);
+    /// How many of some members have not gone. O(1), unless some have that are not cleared away yet.
+    pub fn count_present(&self, members: &[u32]) -> usize {
+        if !self.members.has_gone() {
+            return members.len();
         }
+        members.iter().filter(|member| self.members.session(**member as usize).is_some()).count()
+    }
+
+    /// How many topics of a kind a client has subscribed to. O(1).
+    pub fn subscriptions(&self, client: usize, kind: Kind) -> usize {
+        self.known_member(client).map_or(0, |member| self.hub.topics(kind).count_of(member))
     }
 
     /// Tells the subscribers of keyspace events that something happened to a key. Costs one test of a flag when nobody

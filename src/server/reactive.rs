@@ -190,7 +190,7 @@ impl Server {
     }
 
     /// Does a turn's part of what concerns very many queries. True if there is more to do.
-    pub fn go_on_with_queries(&mut self) -> bool {
+    pub(super) fn go_on_with_queries(&mut self) -> bool {
         self.look_at_replaced(false);
         self.clear_gone_watches() | !self.replaced.is_empty()
     }

@@ -126,6 +126,8 @@ pub struct Session {
     pub authenticated: bool,
     /// Has subscribed to something.
     pub subscribed: bool,
+    /// Its number among the members, if it has ever subscribed, watched a key or waited for one.
+    pub member: Option<u32>,
     /// Its number among those who watch queries, if it does.
     pub watcher: Option<WatcherId>,
     /// Wants every result of a query it watches.
@@ -189,6 +191,7 @@ impl Session {
             proto: Proto::Resp2,
             authenticated: false,
             subscribed: false,
+            member: None,
             watcher: None,
             wants_every: false,
             revisions: false,

@@ -66,13 +66,16 @@ impl Server {
     pub fn watch(&mut self, client: usize, key: &[u8], now: Now) {
         let db = self.sessions[client].db;
         let existed = self.is_live(db, key, now);
-        self.watches.watch(client, db, key, existed);
+        let member = self.member_of(client);
+        self.watches.watch(member, db, key, existed);
         self.note_wanted_events();
     }
 
     /// Ends the watches of a client, and forgets what has become of them.
     pub fn unwatch(&mut self, client: usize) {
-        self.watches.forget(client);
+        if let Some(member) = self.known_member(client) {
+            self.watches.forget(member);
+        }
         self.note_wanted_events();
         self.sessions[client].watch_broken = false;
     }
@@ -80,15 +83,18 @@ impl Server {
     /// True if a watched key has changed or expired since.
     // COMPAT: a key that had expired before it was watched may go, in whichever way, and nothing has changed.
     pub fn has_broken_watch(&self, client: usize, now: Now) -> bool {
-        let expired = || self.watches.of(client).any(|key| key.existed && !self.is_live(key.db, key.name, now));
+        let watched = || self.known_member(client).into_iter().flat_map(|member| self.watches.of(member));
+        let expired = || watched().any(|key| key.existed && !self.is_live(key.db, key.name, now));
         self.sessions[client].watch_broken || expired()
     }
 
     /// Spoils the transactions of those who watch a key.
     pub(super) fn break_watches(&mut self, db: usize, key: &[u8]) {
-        for client in self.watches.watchers(db, key).to_vec() {
-            self.watches.forget(client as usize);
-            self.sessions[client as usize].watch_broken = true;
+        for member in self.watches.watchers(db, key).to_vec() {
+            if let Some(client) = self.members.session(member as usize) {
+                self.watches.forget(member as usize);
+                self.sessions[client].watch_broken = true;
+            }
         }
     }
 

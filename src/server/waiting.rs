@@ -82,14 +82,17 @@ impl Server {
         let session = &mut self.sessions[client];
         let (db, args) = (session.db, wait.args.unwrap_or_else(args));
         session.waiting = Some(Box::new(Waiting { command, args, until_ms, on_timeout: wait.on_timeout, muted }));
-        self.waits.begin(client, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
+        let member = self.member_of(client);
+        self.waits.begin(member, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
         self.note_wanted_events();
         self.block(client, Blocked::Keys { until_ms });
     }
 
     /// Takes a client out of the queues, if it is in any: nothing is done for it any more.
     pub fn stop_waiting(&mut self, client: usize) {
-        if !self.waits.is_empty() && self.waits.end(client) {
+        if let Some(member) = self.known_member(client)
+            && self.waits.end(member)
+        {
             self.note_wanted_events();
         }
     }
@@ -118,7 +121,8 @@ impl Server {
     /// True if a change has made work for the engine: clients to be served, or queries to be evaluated.
     #[inline]
     pub fn is_unsettled(&self) -> bool {
-        self.waits.has_ready() || self.reactive.has_touched()
+        let released = self.waits.has_held() && self.pause.is_none();
+        self.waits.has_ready() || self.reactive.has_touched() || released
     }
 
     /// The same, for those who wait alone.

@@ -4,6 +4,7 @@
 //! - `protocol`: broken and unusual requests, byte by byte.
 //! - `dumps`: what either dumps the other restores.
 //! - `events`: the events about keys that generated lines cause.
+//! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //!
 //! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
@@ -15,6 +16,7 @@ mod compare;
 mod dumps;
 mod events;
 mod generate;
+mod globs;
 mod interleaved;
 mod pair;
 mod protocol;

@@ -575,3 +575,50 @@ fn a_restored_key_is_what_somebody_waits_for() {
         (&restore(LIST, ""), r"+OK\r\n", &[(1, r"*2\r\n$1\r\nk\r\n$1\r\na\r\n")]),
     ]);
 }
+
+/// It is taken out of the queues over several turns. No element is popped for it, and none for a client that has got its place
+/// among the sessions.
+#[test]
+fn nothing_is_served_to_a_client_that_waited_for_very_many_keys_and_has_gone() {
+    let mut m = Memory::new();
+    let (pusher, waiter, other) = (m.client, m.connect(), m.connect());
+    m.client = waiter;
+    m.run(&format!("BLPOP {} 0", (0..5000).map(|i| format!("k{i} ")).collect::<String>()));
+    m.client = other;
+    m.run("BLPOP k4 0");
+    m.server.forget(waiter);
+    assert!(m.server.go_on(), "there is work left");
+    assert_eq!(m.connect(), waiter, "the index is free");
+    m.client = pusher;
+    m.expect(&[("RPUSH k4 a b", r":2\r\n"), ("RPUSH k5 c", r":1\r\n"), ("LRANGE k4 0 -1", r"*1\r\n$1\r\nb\r\n")]);
+    assert_eq!(m.take_sent(other), r"*2\r\n$2\r\nk4\r\n$1\r\na\r\n");
+    assert_eq!(m.take_sent(waiter), "");
+    while m.server.go_on() {}
+    assert!(m.server.waits.is_empty() && !m.server.is_unsettled());
+}
+
+/// Each command would else look at all of them again.
+#[test]
+fn keys_that_a_pause_holds_back_are_put_aside_until_it_is_over() {
+    let mut m = Memory::new();
+    let (pusher, waiter, other) = (m.client, m.connect(), m.connect());
+    m.client = waiter;
+    m.run("BLPOP a b 0");
+    m.client = other;
+    m.run("BLPOP b 0");
+    m.client = pusher;
+    m.run("MULTI");
+    for line in ["CLIENT PAUSE 1000 WRITE", "RPUSH b 1 2", "RPUSH a 3"] {
+        m.run(line);
+    }
+    m.run("EXEC");
+    assert!(m.server.waits.has_held() && !m.server.is_unsettled());
+    m.run("PING");
+    assert_eq!((m.take_sent(waiter), m.take_sent(other)), Default::default());
+    m.run("CLIENT UNPAUSE");
+    // Its command runs again whole, and names this key first.
+    assert_eq!(m.take_sent(waiter), r"*2\r\n$1\r\na\r\n$1\r\n3\r\n");
+    assert_eq!(m.take_sent(other), r"*2\r\n$1\r\nb\r\n$1\r\n1\r\n");
+    assert!(m.server.waits.is_empty() && !m.server.waits.has_held());
+    m.expect(&[("LRANGE b 0 -1", r"*1\r\n$1\r\n2\r\n"), ("EXISTS a", r":0\r\n")]);
+}

@@ -199,3 +199,35 @@ fn what_one_transaction_publishes_is_kept_up_to_the_subscriber_s_limit() {
     assert!((1 << 20..(1 << 20) + 200_000).contains(&kept), "{kept} bytes");
     assert_eq!(m.server.outbox.take_over_limit(), [slow as u32], "once");
 }
+
+/// What it leaves behind is cleared away over several turns; nobody sees any of it, and its place among the sessions may be
+/// another's by then.
+#[test]
+fn a_client_with_very_many_subscriptions_is_gone_at_once() {
+    let (mut m, subscriber, publisher) = two();
+    for kind in ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"] {
+        let names: Vec<String> = (0..4000).map(|i| format!("n*{i}")).collect();
+        run_as(&mut m, subscriber, &format!("{kind} {} n n[*]*", names.join(" ")));
+    }
+    let other = m.connect();
+    run_as(&mut m, other, "SUBSCRIBE n");
+    m.server.forget(subscriber);
+    assert!(m.server.go_on(), "there is work left");
+    let newcomer = m.connect();
+    assert_eq!(newcomer, subscriber, "the index is free");
+    run_as(&mut m, newcomer, "WATCH k");
+    m.client = publisher;
+    m.expect(&[
+        ("PUBLISH n x", r":1\r\n"),
+        ("PUBLISH n*5 x", r":0\r\n"),
+        ("SPUBLISH n x", r":0\r\n"),
+        ("PUBSUB CHANNELS", r"*1\r\n$1\r\nn\r\n"),
+        ("PUBSUB SHARDCHANNELS", r"*0\r\n"),
+        ("PUBSUB NUMSUB n n*7", r"*4\r\n$1\r\nn\r\n:1\r\n$3\r\nn*7\r\n:0\r\n"),
+    ]);
+    assert_eq!(m.take_sent(newcomer), "");
+    assert!(run_as(&mut m, newcomer, "CLIENT INFO").contains(" sub=0 psub=0 ssub=0 multi=-1 watch=1 "));
+    let turns = (0..).take_while(|_| m.server.go_on()).count();
+    assert!((5..20).contains(&turns), "{turns}");
+    m.expect(&[("PUBSUB NUMPAT", r":0\r\n"), ("PUBSUB NUMSUB n", r"*2\r\n$1\r\nn\r\n:1\r\n")]);
+}

@@ -118,7 +118,7 @@ impl Memory {
         reactive::evaluate_due(&mut self.server, now);
         self.server.forget_left_queries(now);
         loop {
-            let more = self.server.go_on_with_queries();
+            let more = self.server.go_on();
             settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
             if !more && !self.server.reactive.has_touched() {
                 break;
@@ -134,5 +134,5 @@ fn connect(server: &mut Server) -> usize {
     session.authenticated = server.config.requirepass.is_empty();
     session.peer = format!("127.0.0.1:{}", 40_000 + id);
     session.local = String::from("127.0.0.1:7379");
-    server.sessions.insert(session)
+    server.admit(session)
 }

@@ -1,4 +1,6 @@
 //! A set of numbers that usually has one element, which then takes no memory of its own.
+//!
+//! Their hashes are spread, not keyed: the numbers are the server's own, counted upwards.
 
 use hashbrown::HashTable;
 
@@ -9,11 +11,58 @@ const HUGE_MIN: usize = 16 * 1024;
 
 /// A set; two words, whatever it holds. Everything but going through it is O(1).
 #[derive(Debug, Default)]
-pub(super) enum Ids {
+pub(super) struct Ids(Numbers);
+
+impl Ids {
+    /// The set of one element.
+    pub fn one(id: u32) -> Ids {
+        Ids(Numbers::One(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    pub fn contains(&self, id: u32) -> bool {
+        self.0.find(spread(id), |other| other == id).is_some()
+    }
+
+    /// The elements, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.iter()
+    }
+
+    /// The elements, in no particular order, each when it is asked for.
+    pub fn drain(self) -> Box<dyn Iterator<Item = u32>> {
+        self.0.drain()
+    }
+
+    /// Adds an element. False if it was there.
+    pub fn insert(&mut self, id: u32) -> bool {
+        let is_new = !self.contains(id);
+        if is_new {
+            self.0.add(id, spread);
+        }
+        is_new
+    }
+
+    /// Takes an element out. False if it was not there.
+    pub fn remove(&mut self, id: u32) -> bool {
+        self.0.take(spread(id), |other| other == id, spread).is_some()
+    }
+}
+
+/// Numbers, each under a hash that the caller finds for it: the hash table behind [`Ids`], whatever the numbers stand for.
+#[derive(Debug, Default)]
+pub(super) enum Numbers {
     #[default]
     None,
     One(u32),
-    /// One element or more: sets that have grown do not become small again before they are empty.
+    /// One number or more: tables that have grown do not become small again before they are empty.
     Many(Box<HashTable<u32>>),
     Huge(Box<Huge>),
 }
@@ -24,119 +73,121 @@ pub(super) struct Huge {
     len: usize,
 }
 
-impl Ids {
+impl Numbers {
     pub fn len(&self) -> usize {
         match self {
-            Ids::None => 0,
-            Ids::One(_) => 1,
-            Ids::Many(many) => many.len(),
-            Ids::Huge(huge) => huge.len,
+            Numbers::None => 0,
+            Numbers::One(_) => 1,
+            Numbers::Many(many) => many.len(),
+            Numbers::Huge(huge) => huge.len,
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        matches!(self, Ids::None)
-    }
-
-    pub fn contains(&self, id: u32) -> bool {
+    /// The number under a hash of which `is` says that it is the one.
+    pub fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         match self {
-            Ids::None => false,
-            Ids::One(one) => *one == id,
-            Ids::Many(many) => many.find(spread(id), |other| *other == id).is_some(),
-            Ids::Huge(huge) => {
-                huge.shards.of(spread(id)).is_some_and(|shard| shard.find(spread(id), |other| *other == id).is_some())
-            }
+            Numbers::None => None,
+            Numbers::One(one) => Some(*one).filter(|one| is(*one)),
+            Numbers::Many(many) => many.find(hash, |other| is(*other)).copied(),
+            Numbers::Huge(huge) => huge.shards.of(hash)?.find(hash, |other| is(*other)).copied(),
         }
     }
 
-    /// The elements, in no particular order.
+    /// All numbers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         let (one, many, huge) = match self {
-            Ids::None => (None, None, None),
-            Ids::One(one) => (Some(*one), None, None),
-            Ids::Many(many) => (None, Some(many), None),
-            Ids::Huge(huge) => (None, None, Some(huge)),
+            Numbers::None => (None, None, None),
+            Numbers::One(one) => (Some(*one), None, None),
+            Numbers::Many(many) => (None, Some(many), None),
+            Numbers::Huge(huge) => (None, None, Some(huge)),
         };
         let huge = huge.into_iter().flat_map(|huge| huge.shards.iter().copied());
         one.into_iter().chain(many.into_iter().flat_map(|many| many.iter().copied())).chain(huge)
     }
 
-    /// The elements, in no particular order, each when it is asked for.
+    /// All numbers, in no particular order, each when it is asked for.
     pub fn drain(self) -> Box<dyn Iterator<Item = u32>> {
         match self {
-            Ids::None => Box::new(std::iter::empty()),
-            Ids::One(one) => Box::new(std::iter::once(one)),
-            Ids::Many(many) => Box::new(many.into_iter()),
-            Ids::Huge(huge) => Box::new(huge.shards.drain()),
+            Numbers::None => Box::new(std::iter::empty()),
+            Numbers::One(one) => Box::new(std::iter::once(one)),
+            Numbers::Many(many) => Box::new(many.into_iter()),
+            Numbers::Huge(huge) => Box::new(huge.shards.drain()),
         }
     }
 
-    /// Adds an element. False if it was there.
-    pub fn insert(&mut self, id: u32) -> bool {
+    /// Adds a number that is not there.
+    pub fn add(&mut self, number: u32, hash_of: impl Fn(u32) -> u64) {
         match self {
-            Ids::None => *self = Ids::One(id),
-            Ids::One(one) if *one == id => return false,
-            Ids::One(one) => {
+            Numbers::None => *self = Numbers::One(number),
+            Numbers::One(one) => {
                 let mut many = HashTable::with_capacity(2);
-                for id in [*one, id] {
-                    many.insert_unique(spread(id), id, |id| spread(*id));
+                for number in [*one, number] {
+                    many.insert_unique(hash_of(number), number, |number| hash_of(*number));
                 }
-                *self = Ids::Many(Box::new(many));
+                *self = Numbers::Many(Box::new(many));
             }
-            Ids::Many(many) => {
-                if many.find(spread(id), |other| *other == id).is_some() {
-                    return false;
-                }
-                many.insert_unique(spread(id), id, |id| spread(*id));
+            Numbers::Many(many) => {
+                many.insert_unique(hash_of(number), number, |number| hash_of(*number));
                 if many.len() == HUGE_MIN {
-                    self.become_huge();
+                    self.become_huge(hash_of);
                 }
             }
-            Ids::Huge(huge) => {
-                let shard = huge.shards.of_mut(spread(id));
-                if shard.find(spread(id), |other| *other == id).is_some() {
-                    return false;
-                }
-                shard.insert_unique(spread(id), id, |id| spread(*id));
+            Numbers::Huge(huge) => {
+                let hash = hash_of(number);
+                huge.shards.of_mut(hash).insert_unique(hash, number, |number| hash_of(*number));
                 huge.len += 1;
             }
         }
-        true
     }
 
-    fn become_huge(&mut self) {
+    fn become_huge(&mut self, hash_of: impl Fn(u32) -> u64) {
         let mut huge = Box::new(Huge { len: self.len(), ..Huge::default() });
-        for id in self.iter() {
-            huge.shards.of_mut(spread(id)).insert_unique(spread(id), id, |id| spread(*id));
+        for number in self.iter() {
+            let hash = hash_of(number);
+            huge.shards.of_mut(hash).insert_unique(hash, number, |number| hash_of(*number));
         }
-        *self = Ids::Huge(huge);
+        *self = Numbers::Huge(huge);
     }
 
-    /// Takes an element out. False if it was not there.
-    pub fn remove(&mut self, id: u32) -> bool {
-        match self {
-            Ids::One(one) if *one == id => *self = Ids::None,
-            Ids::None | Ids::One(_) => return false,
-            Ids::Many(many) => {
-                let Ok(entry) = many.find_entry(spread(id), |other| *other == id) else { return false };
-                entry.remove();
-                if many.is_empty() {
-                    *self = Ids::None;
-                } else if many.len() < many.capacity() / 8 {
-                    many.shrink_to(2 * many.len(), |id| spread(*id));
-                }
-            }
-            Ids::Huge(huge) => {
-                let found = huge.shards.of_mut(spread(id)).find_entry(spread(id), |other| *other == id);
-                let Ok(entry) = found else { return false };
-                entry.remove();
-                huge.len -= 1;
-                if huge.len == 0 {
-                    *self = Ids::None;
-                }
-            }
+    /// Puts another number, of the same hash, in the place of one.
+    pub fn replace(&mut self, hash: u64, old: u32, new: u32) {
+        let place = match self {
+            Numbers::None => None,
+            Numbers::One(one) => Some(one),
+            Numbers::Many(many) => many.find_mut(hash, |other| *other == old),
+            Numbers::Huge(huge) => huge.shards.of_mut(hash).find_mut(hash, |other| *other == old),
+        };
+        if let Some(place) = place.filter(|place| **place == old) {
+            *place = new;
         }
-        true
+    }
+
+    /// Takes out the number under a hash of which `is` says that it is the one.
+    pub fn take(&mut self, hash: u64, is: impl Fn(u32) -> bool, hash_of: impl Fn(u32) -> u64) -> Option<u32> {
+        let taken = match self {
+            Numbers::None => return None,
+            Numbers::One(one) => Some(*one).filter(|one| is(*one))?,
+            Numbers::Many(many) => {
+                let (taken, _) = many.find_entry(hash, |other| is(*other)).ok()?.remove();
+                if !many.is_empty() && many.len() < many.capacity() / 8 {
+                    many.shrink_to(2 * many.len(), |number| hash_of(*number));
+                }
+                if !many.is_empty() {
+                    return Some(taken);
+                }
+                taken
+            }
+            Numbers::Huge(huge) => {
+                let (taken, _) = huge.shards.of_mut(hash).find_entry(hash, |other| is(*other)).ok()?.remove();
+                huge.len -= 1;
+                if huge.len > 0 {
+                    return Some(taken);
+                }
+                taken
+            }
+        };
+        *self = Numbers::None;
+        Some(taken)
     }
 }
 
@@ -180,7 +231,7 @@ mod tests {
         let mut ids = Ids::default();
         let count = 2 * HUGE_MIN as u32;
         assert!((0..count).all(|id| ids.insert(id)) && (0..count).all(|id| !ids.insert(id)));
-        assert!(matches!(ids, Ids::Huge(_)));
+        assert!(matches!(ids, Ids(Numbers::Huge(_))));
         assert!((0..count).all(|id| ids.contains(id)) && !ids.contains(count) && !ids.remove(count));
         assert!((0..count).step_by(2).all(|id| ids.remove(id)));
         assert!(ids.iter().collect::<BTreeSet<_>>().into_iter().eq((1..count).step_by(2)));

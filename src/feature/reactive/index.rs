@@ -1,5 +1,8 @@
 //! The queries that are watched, found by their lines and by the keys they name.
 //!
+//! Lines are found by a keyed hash of them: their fingerprints, which clients know, can be made alike on purpose, and may be so
+//! by chance.
+//!
 //! # Invariants
 //! - A query is known while it has a subscriber or lingers, and a key while a query names it.
 //! - A query that was touched is in the list of touched queries until it is taken from there, or gone.
@@ -39,6 +42,8 @@ pub struct Query {
     pub(super) extra: Option<Box<Extra>>,
     pub(super) db: u32,
     fingerprint: u32,
+    /// The keyed hash of its line and database.
+    hash: u32,
     touched: bool,
 }
 
@@ -92,7 +97,7 @@ impl Query {
 pub(super) struct Index {
     hasher: KeyHasher,
     queries: Slots<Query>,
-    /// Queries by fingerprint.
+    /// Queries by the keyed hash of their lines and databases.
     by_line: Shards<QueryId>,
     keys: Keys,
     touched: VecDeque<QueryId>,
@@ -133,47 +138,41 @@ impl Index {
         self.queries.iter()
     }
 
-    /// The number of a query, if it is known.
+    /// The number of a query, if it is known. O(debounces with which the line is watched).
     pub fn find(&self, db: usize, line: &Line, debounce_ms: u32) -> Option<QueryId> {
-        let fingerprint = line.fingerprint();
-        let is_it = |id: &QueryId| {
+        self.of_line(db, line).find(|id| self.query(*id).debounce_ms() == debounce_ms)
+    }
+
+    /// The queries of a line: one for each debounce with which it is watched.
+    pub fn of_line(&self, db: usize, line: &Line) -> impl Iterator<Item = QueryId> {
+        let hash = self.hash_of(db, line);
+        let those = self.by_line.of(spread(hash)).into_iter().flat_map(move |shard| shard.iter_hash(spread(hash)));
+        those.copied().filter(move |id| {
             let query = self.query(*id);
-            query.fingerprint == fingerprint
-                && query.db == db as u32
-                && query.debounce_ms() == debounce_ms
-                && query.line == *line
-        };
-        let hash = spread(fingerprint);
-        self.by_line.of(hash)?.find(hash, is_it).copied()
+            query.hash == hash && query.db() == db && query.line == *line
+        })
     }
 
-    /// The queries with a fingerprint: one for each database and each debounce with which it is watched, barring chance.
-    pub fn with_fingerprint(&self, fingerprint: u32) -> Vec<QueryId> {
-        let hash = spread(fingerprint);
-        let those = self.by_line.of(hash).into_iter().flat_map(|shard| shard.iter_hash(hash)).copied();
-        those.filter(|id| self.query(*id).fingerprint == fingerprint).collect()
+    /// Nobody who does not know the key can make lines that have one hash.
+    fn hash_of(&self, db: usize, line: &Line) -> u32 {
+        self.hasher.hash(line.packed()) as u32 ^ spread(db as u32) as u32
     }
 
-    /// The queries with another debounce that are the same otherwise.
-    pub fn twins(&self, id: QueryId) -> Vec<QueryId> {
-        let query = self.query(id);
-        let mut twins = self.with_fingerprint(query.fingerprint);
-        twins.retain(|twin| {
-            let other = self.query(*twin);
-            *twin != id && other.db == query.db && other.line == query.line
-        });
-        twins
+    /// The keyed hash of a fingerprint.
+    pub fn hash_of_fingerprint(&self, fingerprint: u32) -> u64 {
+        self.hasher.hash(&fingerprint.to_le_bytes())
     }
 
     /// Adds a query that is not known yet. The caller gives it its first subscriber. O(keys).
     pub fn insert(&mut self, db: usize, line: Line, debounce_ms: u32) -> QueryId {
-        let fingerprint = line.fingerprint();
+        let (fingerprint, hash) = (line.fingerprint(), self.hash_of(db, &line));
         let extra = (debounce_ms > 0).then(|| Box::new(Extra { debounce_ms, ..Extra::default() }));
-        let query = Query { line, subscribers: Ids::None, extra, db: db as u32, fingerprint, touched: false };
+        let (subscribers, db) = (Ids::default(), db as u32);
+        let query = Query { line, subscribers, extra, db, fingerprint, hash, touched: false };
         let id = self.queries.insert(query);
         let Index { hasher, queries, by_line, keys, .. } = self;
-        let again = |id: &QueryId| spread(queries.get(*id).map_or(0, |query| query.fingerprint));
-        by_line.of_mut(spread(fingerprint)).insert_unique(spread(fingerprint), id, again);
+        let again = |id: &QueryId| spread(queries.get(*id).map_or(0, |query| query.hash));
+        by_line.of_mut(spread(hash)).insert_unique(spread(hash), id, again);
         keys.add(queries, id, |key| hasher.hash(key));
         id
     }
@@ -181,13 +180,13 @@ impl Index {
     /// Forgets a query. O(its keys).
     pub fn remove(&mut self, id: QueryId) -> Option<Query> {
         let Index { hasher, queries, by_line, keys, .. } = self;
-        let hash = spread(queries.get(id)?.fingerprint);
+        let hash = spread(queries.get(id)?.hash);
         let shard = by_line.of_mut(hash);
         if let Ok(entry) = shard.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
         if shard.len() < shard.capacity() / 8 {
-            let again = |id: &QueryId| spread(queries.get(*id).map_or(0, |query| query.fingerprint));
+            let again = |id: &QueryId| spread(queries.get(*id).map_or(0, |query| query.hash));
             shard.shrink_to(2 * shard.len(), again);
         }
         keys.remove(queries, id, |key| hasher.hash(key));
@@ -255,7 +254,27 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{colliding_keys, get};
     use super::*;
+
+    /// The index is as fast for them as for any others: nothing is looked at but a line's own entry.
+    #[test]
+    fn lines_of_one_fingerprint_have_hashes_of_their_own() {
+        let mut index = Index::new(KeyHasher::new([7; 16]));
+        let lines: Vec<Line> = colliding_keys().take(2_000).map(|key| get(&key)).collect();
+        let fingerprint = lines[0].fingerprint();
+        assert!(lines.iter().all(|line| line.fingerprint() == fingerprint));
+        let ids: Vec<QueryId> = lines.iter().map(|line| index.insert(3, line.clone(), 0)).collect();
+        for (line, id) in lines.iter().zip(&ids) {
+            assert_eq!(
+                (index.find(3, line, 0), index.find(4, line, 0), index.find(3, line, 5)),
+                (Some(*id), None, None)
+            );
+            let hash = spread(index.hash_of(3, line));
+            // Bits of the hash by which the table goes may be alike by chance, and all of 32 bits of a pair or two.
+            assert!(index.by_line.of(hash).is_some_and(|shard| shard.iter_hash(hash).count() <= 4));
+        }
+    }
 
     #[test]
     fn a_query_is_small() {

@@ -157,7 +157,7 @@ impl Keys {
             match self.find(queries, query.db, name, hashed) {
                 None if is_single => self.insert(queries, hashed, Entry::Single(id), &hash),
                 None => {
-                    let crowd = Crowd { name: name.into(), db: query.db, queries: Ids::One(id) };
+                    let crowd = Crowd { name: name.into(), db: query.db, queries: Ids::one(id) };
                     let crowd = self.crowds.insert(crowd);
                     self.insert(queries, hashed, Entry::Crowd(crowd), &hash);
                 }
@@ -166,7 +166,7 @@ impl Keys {
                     crowd.queries.insert(id);
                 }
                 Some(entry @ Entry::Single(other)) => {
-                    let mut both = Ids::One(other);
+                    let mut both = Ids::one(other);
                     both.insert(id);
                     let crowd = self.crowds.insert(Crowd { name: name.into(), db: query.db, queries: both });
                     let place = self.shards.of_mut(hashed).find_mut(hashed, |own| *own == entry.into());

@@ -58,6 +58,11 @@ impl Line {
         farmhash::fingerprint32(&self.iter().collect::<Vec<_>>().join(&b' '))
     }
 
+    /// The packed text, which tells two lines apart.
+    pub(super) fn packed(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.0.len()

@@ -12,6 +12,35 @@ fn line(keys: &[&[u8]]) -> Line {
     Line::new("MGET", args.as_args(), &(1..=keys.len()).collect::<Vec<_>>())
 }
 
+/// The line of a GET.
+pub(super) fn get(key: &[u8]) -> Line {
+    Line::new("GET", OwnedArgs::new([b"GET".as_slice(), key]).as_args(), &[1])
+}
+
+/// Keys of eight bytes whose GETs have one fingerprint. FarmHash mixes a text of twelve bytes in three steps that can all be
+/// undone: whatever the last four bytes are, some four in the middle lead to the number that is wanted.
+pub(super) fn colliding_keys() -> impl Iterator<Item = Vec<u8>> {
+    const C1: u32 = 0xcc9e_2d51;
+    const C2: u32 = 0x1b87_3593;
+    const LEN: u32 = 12;
+    let scramble = |word: u32| word.wrapping_mul(C1).rotate_right(17).wrapping_mul(C2);
+    let unscramble = |word: u32| word.wrapping_mul(inverse(C2)).rotate_left(17).wrapping_mul(inverse(C1));
+    let mix =
+        move |word: u32, hash: u32| (hash ^ scramble(word)).rotate_right(19).wrapping_mul(5).wrapping_add(0xe654_6b64);
+    let before_mix = |hash: u32| hash.wrapping_sub(0xe654_6b64).wrapping_mul(inverse(5)).rotate_left(19);
+    let first = u32::from_le_bytes(*b"GET ");
+    (1u32..).map(move |last| {
+        let hash = mix(LEN.wrapping_mul(5).wrapping_add(last), mix(LEN.wrapping_add(first), LEN * 5));
+        let middle = unscramble(before_mix(0x1234_5678) ^ hash).wrapping_sub(9);
+        [middle.to_le_bytes(), last.to_le_bytes()].concat()
+    })
+}
+
+/// The inverse of an odd number modulo 2^32, by Newton's iteration.
+fn inverse(odd: u32) -> u32 {
+    (0..5).fold(odd, |x, _| x.wrapping_mul(2u32.wrapping_sub(odd.wrapping_mul(x))))
+}
+
 fn hasher() -> KeyHasher {
     KeyHasher::new([7; 16])
 }
@@ -156,6 +185,82 @@ fn gathered_changes_are_due_once_when_their_time_is_over() {
             let expected: Vec<_> = twin.extract_if(.., |_, due_ms| *due_ms <= now_ms).map(|(id, _)| id).collect();
             assert_eq!(due, expected, "seed {seed} at {now_ms}");
             assert!(reactive.next_due_ms().is_some() || twin.is_empty());
+        }
+    }
+}
+
+/// Which take minutes where queries are found by their fingerprints.
+#[test]
+fn very_many_queries_of_one_fingerprint_come_and_go() {
+    let mut reactive = empty();
+    let keys: Vec<_> = colliding_keys().take(64_000).collect();
+    let fingerprint = get(&keys[0]).fingerprint();
+    let (me, other) = (reactive.join(0), reactive.join(1));
+    let own = reactive.watch(other, 0, get(&keys[0]), wish(0), 0);
+    for key in &keys {
+        reactive.watch(me, 0, get(key), wish(0), 0);
+        assert!(reactive.is_watched_by(me, 0, &get(key)));
+    }
+    assert_eq!((reactive.queries(), reactive.watches()), (keys.len(), keys.len() + 1));
+    for _ in 0..20_000 {
+        assert_eq!(reactive.unwatch(other, fingerprint, 0), 1);
+        assert_eq!(reactive.watch(other, 0, get(&keys[0]), wish(0), 0), own);
+    }
+    for key in &keys[..20_000] {
+        let another = reactive.watch(me, 0, get(key), wish(7), 0);
+        assert_eq!(reactive.query(another).debounce_ms(), 7);
+    }
+    assert_eq!(reactive.watches(), keys.len() + 1, "the debounce of a watch was changed");
+    assert_eq!(reactive.of(me).count(), keys.len());
+    assert_eq!(reactive.unwatch(me, fingerprint, 0), keys.len());
+    assert_eq!((reactive.queries(), reactive.watches(), reactive.count_of(me)), (1, 1, 0));
+}
+
+/// The twin is a set of pairs. Some keys have a fingerprint with others in common and some have their own.
+#[test]
+fn unwatch_ends_all_watches_of_a_fingerprint_and_no_others() {
+    let keys: Vec<Vec<u8>> = colliding_keys().take(6).chain([b"a".to_vec(), b"b".to_vec()]).collect();
+    for seed in 0..40 {
+        let mut prng = Prng::seeded(seed);
+        let mut below = |n: usize| prng.below(n as u64) as usize;
+        let (mut reactive, mut twin) = (empty(), BTreeSet::<(usize, usize, usize)>::new());
+        let mut watchers: Vec<WatcherId> = (0..3).map(|session| reactive.join(session)).collect();
+        for _ in 0..300 {
+            let (client, db, key) = (below(3), below(2), below(keys.len()));
+            let line = get(&keys[key]);
+            match below(12) {
+                0 => {
+                    reactive.forget(watchers[client], 0);
+                    watchers[client] = reactive.join(client);
+                    twin.retain(|(other, ..)| *other != client);
+                }
+                1 | 2 => {
+                    let before = twin.len();
+                    let is_one = |other: usize| get(&keys[other]).fingerprint() == line.fingerprint();
+                    twin.retain(|(other, _, key)| *other != client || !is_one(*key));
+                    let ended = reactive.unwatch(watchers[client], line.fingerprint(), 0);
+                    assert_eq!(ended, before - twin.len(), "seed {seed}");
+                }
+                3 => {
+                    let id = reactive.find(db, &line, 0).filter(|_| twin.remove(&(client, db, key)));
+                    id.into_iter().for_each(|id| reactive.leave(watchers[client], id, 0));
+                }
+                _ => {
+                    reactive.watch(watchers[client], db, line, wish(0), 0);
+                    twin.insert((client, db, key));
+                }
+            }
+            for (client, watcher) in watchers.iter().enumerate() {
+                let mut own: Vec<_> = reactive.of(*watcher).map(|(query, _)| (query.db(), query.line())).collect();
+                own.sort_unstable_by_key(|(db, line)| (*db, line.iter().nth(1).map(<[u8]>::to_vec)));
+                let pairs = twin.iter().filter(|pair| pair.0 == client);
+                let mut expected: Vec<_> = pairs.map(|(_, db, key)| (*db, keys[*key].clone())).collect();
+                expected.sort_unstable();
+                let own: Vec<_> =
+                    own.into_iter().map(|(db, line)| (db, line.iter().nth(1).unwrap_or_default().to_vec())).collect();
+                assert_eq!(own, expected, "seed {seed}");
+                assert_eq!(reactive.count_of(*watcher), expected.len(), "seed {seed}");
+            }
         }
     }
 }
