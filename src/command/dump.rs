@@ -144,9 +144,13 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Err(INVALID_TTL);
     }
     let mut value = payload::restore(args.at(3), &shapes(ctx.server), budget(&ctx.server.config))?;
+    let deadline_ms = match ttl {
+        0 => None,
+        _ if options.absolute => Some(ttl),
+        // Refused before the key that is there is touched.
+        _ => Some(ttl.checked_add(at.unix_ms).ok_or_else(|| ReplyError::invalid_expire("restore"))?),
+    };
     let replaced = ctx.db().remove(key, at);
-    // COMPAT: a time that is too far off to be told wraps around, as in Redis, and has passed.
-    let deadline_ms = (ttl > 0).then(|| if options.absolute { ttl } else { ttl.wrapping_add(at.unix_ms) });
     if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= at.unix_ms) {
         if let Some(entry) = replaced {
             ctx.server.discard(entry);

@@ -140,6 +140,11 @@ impl KeySpec {
         place.map(|place| place + 1)
     }
 
+    /// Whether all arguments from a fixed place on are keys.
+    fn is_rest(&self) -> bool {
+        matches!((self.begin, self.find), (Begin::Index(_), Find::Range { last: -1, limit: 0, .. }))
+    }
+
     /// Adds the keys of a line, or `None` if they are not where the specification says. There are none after a word that is
     /// not there.
     fn add(&self, line: Args<'_>, found: &mut Vec<KeyUse>) -> Option<()> {
@@ -165,6 +170,10 @@ impl KeySpec {
             }
             Find::Unknown => return None,
         };
+        // What may come at the end of a line need not be there (`PFMERGE destkey [sourcekey ...]`).
+        if self.is_rest() && first as i64 == count {
+            return Some(());
+        }
         if last >= count || last < first as i64 {
             return None;
         }

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod bitmap;
 mod blocking;
 pub mod client;
+pub mod cluster;
 mod collection;
 pub mod config;
 pub mod connection;
@@ -24,12 +25,16 @@ pub mod introspect;
 pub mod keyfind;
 pub mod keys;
 pub mod keyspec;
+pub mod latency;
 pub mod list;
+mod lolwut;
 pub mod memory;
+pub mod module;
 pub mod object;
 pub mod pubsub;
 pub mod reactive;
 pub mod readme;
+pub mod replication;
 pub mod resolve;
 pub mod scan;
 pub mod set;
@@ -73,6 +78,10 @@ const FAMILIES: &[&[Spec]] = &[
     info::ROWS,
     introspect::ROWS,
     memory::ROWS,
+    latency::ROWS,
+    module::ROWS,
+    replication::ROWS,
+    cluster::ROWS,
     expiry::ROWS,
     debug::ROWS,
 ];

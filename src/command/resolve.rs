@@ -42,8 +42,11 @@ fn unknown_command(args: Args<'_>) -> ReplyError {
     }
     let mut text = b"ERR unknown command '".to_vec();
     text.extend(cut(args.at(0), ECHO_BYTES_MAX));
-    text.extend_from_slice(b"', with args beginning with: ");
-    text.extend(echoed);
+    text.push(b'\'');
+    if !echoed.is_empty() {
+        text.extend_from_slice(b", with args beginning with: ");
+        text.extend(echoed);
+    }
     ReplyError::owned(text)
 }
 

@@ -104,6 +104,8 @@ bits! {
 impl Flags {
     /// Closed unless `enable-debug-command` opens it. COMMAND does not list this bit.
     pub const PROTECTED: Flags = Flags(1 << 20);
+    /// Loads and unloads modules, which nothing opens. COMMAND does not list this bit.
+    pub const MODULES: Flags = Flags(1 << 26);
     /// Documented as a system command. COMMAND does not list this bit.
     pub const SYSTEM: Flags = Flags(1 << 21);
     /// May be sent on to replicas though it is no write. COMMAND does not list this bit.
@@ -225,6 +227,8 @@ pub enum Group {
     Server,
     /// Publish and subscribe.
     Pubsub,
+    /// Several servers that share the keys.
+    Cluster,
 }
 
 impl Group {
@@ -246,6 +250,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Pubsub => "pubsub",
+            Group::Cluster => "cluster",
         }
     }
 }

@@ -24,6 +24,11 @@ const DEBUG_REFUSED: ReplyError = ReplyError::new(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
+const MODULES_REFUSED: ReplyError = ReplyError::new(
+    "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local \
+     connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
@@ -216,8 +221,10 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, args: Arg
     if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
         return Some(ReplyError::arity(&command.full_name));
     }
-    if flags.has(Flags::PROTECTED) && !may_debug(server, client) {
-        return Some(DEBUG_REFUSED);
+    if flags.has(Flags::PROTECTED.with(Flags::MODULES))
+        && let Some(refused) = protection(server, client, flags)
+    {
+        return Some(refused);
     }
     let session = &server.sessions[client];
     if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
@@ -243,6 +250,15 @@ fn not_while_subscribed(command: &Command) -> ReplyError {
         "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         command.full_name
     ))
+}
+
+/// Why a protected command is refused, if it is.
+#[cold]
+fn protection(server: &Server, client: usize, flags: Flags) -> Option<ReplyError> {
+    if flags.has(Flags::MODULES) {
+        return Some(MODULES_REFUSED);
+    }
+    if may_debug(server, client) { None } else { Some(DEBUG_REFUSED) }
 }
 
 fn may_debug(server: &Server, client: usize) -> bool {

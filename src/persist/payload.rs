@@ -10,7 +10,7 @@ use crc::{CRC_64_REDIS, Crc, Table};
 use super::dicedb;
 use super::rdb::read::Reader;
 use super::rdb::write::Writer;
-use super::rdb::{Broken, Budget, Shapes, VERSION, Value};
+use super::rdb::{Broken, Budget, Shapes, VERSION, VERSION_READ_MAX, Value};
 use crate::store::entry::Entry;
 
 /// Sixteen bytes at a time: payloads may be large, and the loop waits.
@@ -69,6 +69,6 @@ pub fn restore<'p>(payload: &'p [u8], shapes: &Shapes, mut budget: Budget) -> Re
 fn sealed(payload: &[u8]) -> Option<&[u8]> {
     let (summed, sum) = payload.split_last_chunk::<8>()?;
     let (value, version) = summed.split_last_chunk::<2>()?;
-    let is_right = u16::from_le_bytes(*version) <= VERSION && u64::from_le_bytes(*sum) == CHECKSUM.checksum(summed);
-    is_right.then_some(value)
+    let is_known = u16::from_le_bytes(*version) <= VERSION_READ_MAX;
+    (is_known && u64::from_le_bytes(*sum) == CHECKSUM.checksum(summed)).then_some(value)
 }

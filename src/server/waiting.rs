@@ -20,6 +20,10 @@ pub enum NullReply {
     Null,
     /// The absence of an array.
     NullArray,
+    /// The number of replicas that did what was waited for: none, as there are none.
+    NoReplica,
+    /// The same after the number of servers that wrote to disk: this one did not.
+    NoServerNoReplica,
 }
 
 impl NullReply {
@@ -28,6 +32,12 @@ impl NullReply {
         match self {
             NullReply::Null => reply.null(),
             NullReply::NullArray => reply.null_array(),
+            NullReply::NoReplica => reply.integer(0),
+            NullReply::NoServerNoReplica => {
+                reply.array(2);
+                reply.integer(0);
+                reply.integer(0);
+            }
         }
     }
 }
@@ -35,7 +45,8 @@ impl NullReply {
 /// What a handler says when its command cannot be answered yet.
 #[derive(Debug)]
 pub struct Wait {
-    /// Keys of the selected database; one that changes to the awaited type, or is added to, ends the wait.
+    /// Keys of the selected database; one that changes to the awaited type, or is added to, ends the wait. Without any, only
+    /// the time ends it.
     pub keys: Vec<Box<[u8]>>,
     /// The type awaited.
     pub on: WaitFor,
@@ -82,9 +93,11 @@ impl Server {
         let session = &mut self.sessions[client];
         let (db, args) = (session.db, wait.args.unwrap_or_else(args));
         session.waiting = Some(Box::new(Waiting { command, args, until_ms, on_timeout: wait.on_timeout, muted }));
-        let member = self.member_of(client);
-        self.waits.begin(member, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
-        self.note_wanted_events();
+        if !wait.keys.is_empty() {
+            let member = self.member_of(client);
+            self.waits.begin(member, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
+            self.note_wanted_events();
+        }
         self.block(client, Blocked::Keys { until_ms });
     }
 

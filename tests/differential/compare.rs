@@ -4,86 +4,10 @@
 //! whose replies may differ otherwise, with the reason; a line of any other command must be answered to the byte. Inside
 //! `EXEC` each reply follows the rule of its line.
 
+use crate::differences::{RULES, Rule};
 use crate::generate::{EVERYTHING, Line};
 use crate::resp::{Reply, Value};
 use aleadb::command;
-
-/// How far apart two clocks readings may be, in milliseconds: a pipeline of slow commands on a busy machine.
-const APART_MS: i64 = 10_000;
-
-#[derive(Clone, Copy)]
-enum Rule {
-    /// The elements may come in any order.
-    Unordered,
-    /// Keys with their values may come in any order; in version 2 they are one flat array.
-    UnorderedPairs,
-    /// Only the structure counts: kinds, lengths, which parts are null.
-    Shape,
-    /// Positive numbers may be this far apart.
-    Near(i64),
-    /// A cursor and elements. Compared as a set when the whole collection was asked for, by structure otherwise.
-    Scan { pairs: bool },
-    /// A set sorted without an order comes in any order.
-    Sort,
-    /// `embstr` and `raw` are the same.
-    TextEncoding,
-    /// The values after these names are left out.
-    Without(&'static [&'static str]),
-    /// Lists of lines that begin and end alike.
-    Help,
-    /// This column of each row is left out.
-    WithoutColumn(usize),
-}
-
-const RANDOM: &str = "elements are chosen at random";
-const HASHED: &str = "hash tables are seeded anew by every process, so their order is its own";
-const CLOCK: &str = "the two servers run the line at different moments";
-
-/// Every intended difference: the commands, the rule, the reason.
-const RULES: &[(&[&str], Rule, &str)] = &[
-    (
-        &["keys", "smembers", "sunion", "sinter", "sdiff", "hkeys", "hvals", "pubsub|channels", "pubsub|shardchannels"],
-        Rule::Unordered,
-        HASHED,
-    ),
-    (&["hgetall"], Rule::UnorderedPairs, HASHED),
-    (&["scan", "sscan"], Rule::Scan { pairs: false }, HASHED),
-    (&["hscan", "zscan"], Rule::Scan { pairs: true }, HASHED),
-    (&["sort", "sort_ro"], Rule::Sort, HASHED),
-    (&["randomkey", "srandmember", "hrandfield", "zrandmember", "spop"], Rule::Shape, RANDOM),
-    (&["object|idletime"], Rule::Shape, CLOCK),
-    (&["object|refcount"], Rule::Shape, "which small values are shared is a matter of memory, not of data"),
-    (
-        &["object|encoding"],
-        Rule::TextEncoding,
-        "Redis 8.2 says embstr when key and value together fit into one small block, so the word depends on the length of the \
-         key: a matter of memory, not of data",
-    ),
-    (
-        &["client|help"],
-        Rule::Help,
-        "the text is our own: it says what the options do here, where keys are not tracked and only one user exists",
-    ),
-    (&["object|freq"], Rule::Shape, "the counter grows by chance"),
-    (&["ttl", "expiretime", "httl", "hexpiretime"], Rule::Near(APART_MS / 1000), CLOCK),
-    (&["pttl", "pexpiretime", "hpttl", "hpexpiretime"], Rule::Near(APART_MS), CLOCK),
-    (&["xpending"], Rule::WithoutColumn(2), CLOCK),
-    (
-        &["xinfo|stream", "xinfo|groups", "xinfo|consumers"],
-        Rule::Without(&[
-            "idle",
-            "inactive",
-            "seen-time",
-            "active-time",
-            "pel",
-            "pending",
-            "radix-tree-keys",
-            "radix-tree-nodes",
-        ]),
-        "ages depend on the clock and the tree's node count on its build; pending entries carry their delivery time and are \
-         compared by XPENDING",
-    ),
-];
 
 /// Whether both servers answered `line` the same way.
 pub fn same(line: &Line, left: &Value, right: &Value) -> bool {
@@ -244,9 +168,12 @@ fn without(value: &Value, names: &[&str]) -> Value {
             let mut kept = Vec::new();
             let mut skip = false;
             for item in items {
-                if !std::mem::take(&mut skip) {
+                if std::mem::take(&mut skip) {
+                    continue;
+                }
+                skip = is_left_out(item);
+                if !skip {
                     kept.push(without(item, names));
-                    skip = is_left_out(item);
                 }
             }
             Value::Array(kept)

@@ -8,6 +8,8 @@
 //! pass between the two executions, blocking without an end, ids from the clock, and counts for random members that would
 //! fill the memory.
 
+use crate::compare::full_name;
+use crate::differences;
 use crate::rng::{Rng, mix_text};
 use crate::rows::{self, Row};
 use aleadb::command::syntax::{Arg, ArgKind, parse_command};
@@ -197,6 +199,15 @@ impl Generator {
 
     /// The next line.
     pub fn line(&mut self) -> Line {
+        loop {
+            let line = self.any_line();
+            if differences::barred(&full_name(&line), &line).is_none() {
+                return line;
+            }
+        }
+    }
+
+    fn any_line(&mut self) -> Line {
         if let Some(line) = self.follow_up.take() {
             return line;
         }

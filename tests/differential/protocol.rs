@@ -352,7 +352,8 @@ fn replies_before_a_posted_form_are_dropped_and_their_commands_stay_done() {
 
 #[test]
 fn inline_line_beyond_the_limit_is_refused_as_redis_refuses() {
-    let Some(pair) = Pair::start(&[]) else { return };
+    // Redis 8.6 keeps whatever comes for the length of an argument, up to the limit of the query buffer; 8.2 does not.
+    let Some(pair) = Pair::start_with((8, 2, 0), &[]) else { return };
     let line = vec![b'x'; 70_000];
     let count_line = [&b"*"[..], &vec![b'1'; 70_000]].concat();
     let length_line = [&b"*1\r\n$"[..], &vec![b'1'; 70_000]].concat();

@@ -275,3 +275,26 @@ fn strings_of_every_form_are_written_in_place_or_copied() {
         ]);
     }
 }
+
+/// A primary whose string grew without a change that counts would part from its replicas and its log.
+#[test]
+fn bitfield_that_only_grows_a_string_counts_and_tells() {
+    let mut m = Memory::new();
+    m.run("HELLO 3");
+    m.run("PSUBSCRIBE __keyevent*");
+    let listener = m.client;
+    m.connect();
+    m.run("CONFIG SET notify-keyspace-events KEA");
+    for (line, changes) in [
+        ("BITFIELD k OVERFLOW FAIL SET u8 8 300", 1),
+        ("BITFIELD k OVERFLOW FAIL SET u8 8 300", 0),
+        ("BITFIELD k OVERFLOW FAIL INCRBY u8 64 300 SET u8 80 300", 1),
+        ("BITFIELD k OVERFLOW FAIL INCRBY u8 0 300", 0),
+    ] {
+        let before = m.server.stats.dirty;
+        m.run(line);
+        let told = m.take_sent(listener).matches("keyevent@0__:setbit").count();
+        assert_eq!((m.server.stats.dirty - before, told), (changes, changes as usize), "{line}");
+    }
+    m.expect(&[("STRLEN k", r":11\r\n")]);
+}

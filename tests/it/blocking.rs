@@ -622,3 +622,52 @@ fn keys_that_a_pause_holds_back_are_put_aside_until_it_is_over() {
     assert!(m.server.waits.is_empty() && !m.server.waits.has_held());
     m.expect(&[("LRANGE b 0 -1", r"*1\r\n$1\r\n2\r\n"), ("EXISTS a", r":0\r\n")]);
 }
+
+#[test]
+fn xread_plus_waits_for_the_newest_entry_alone() {
+    play(&[
+        (r"0 XREAD COUNT 5 BLOCK 0 STREAMS s +", r"", &[]),
+        (r"1 XREAD COUNT 5 BLOCK 0 STREAMS t s $ +", r"", &[]),
+        (r"2 XREAD COUNT 5 BLOCK 0 STREAMS s t $ +", r"", &[]),
+        (r"3 MULTI", r"+OK\r\n", &[]),
+        (r"3 XADD s 1-1 f v", r"+QUEUED\r\n", &[]),
+        (r"3 XADD s 2-1 f v", r"+QUEUED\r\n", &[]),
+        (
+            r"3 EXEC",
+            r"*2\r\n$3\r\n1-1\r\n$3\r\n2-1\r\n",
+            &[
+                (0, r"*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n"),
+                (1, r"*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n"),
+                (
+                    2,
+                    concat!(
+                        r"*1\r\n*2\r\n$1\r\ns\r\n*2\r\n",
+                        r"*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n",
+                        r"*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n",
+                    ),
+                ),
+            ],
+        ),
+    ]);
+}
+
+/// A timeout counts from when the command came: what was just short of too late must not be refused when it runs again.
+#[test]
+fn timeouts_are_not_refused_when_a_command_runs_again() {
+    let left_ms = i64::MAX - crate::memory::START_MS;
+    for (line, push, reply) in [
+        (format!("XREAD BLOCK {left_ms} STREAMS s $"), "XADD s 1-1 f v", "1-1"),
+        (format!("BLPOP s {}.{:03}", left_ms / 1000, left_ms % 1000), "RPUSH s x", "x"),
+        (format!("BZPOPMIN s {}.{:03}", left_ms / 1000, left_ms % 1000), "ZADD s 7 x", "7"),
+    ] {
+        let mut m = Memory::new();
+        let waiting = m.client;
+        assert_eq!(m.run(&line), "", "{line}");
+        m.clock.advance_ms(5_000);
+        m.connect();
+        m.run(push);
+        m.advance_ms(0);
+        let sent = m.take_sent(waiting);
+        assert!(sent.contains(reply) && !sent.contains("ERR"), "{line}: {sent}");
+    }
+}

@@ -94,7 +94,7 @@ fn with_a_password_nothing_runs_before_it_but_the_greeting() {
         ("ABORT", NOAUTH),
         ("PING a b", NOAUTH),
         ("ECHO", r"-ERR wrong number of arguments for \'echo\' command\r\n"),
-        ("FOO", r"-ERR unknown command \'FOO\', with args beginning with: \r\n"),
+        ("FOO", r"-ERR unknown command \'FOO\'\r\n"),
         ("HELLO", HELLO_NOAUTH),
         ("HELLO 3", HELLO_NOAUTH),
         ("HELLO 3 SETNAME x", HELLO_NOAUTH),

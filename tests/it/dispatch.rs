@@ -11,7 +11,7 @@ fn arity_errors_count_as_rejected_calls_of_the_command() {
         ("GET", r"-ERR wrong number of arguments for \'get\' command\r\n"),
         ("CLIENT", r"-ERR wrong number of arguments for \'client\' command\r\n"),
         ("CLIENT ID x", r"-ERR wrong number of arguments for \'client|id\' command\r\n"),
-        ("NOSUCH", r"-ERR unknown command \'NOSUCH\', with args beginning with: \r\n"),
+        ("NOSUCH", r"-ERR unknown command \'NOSUCH\'\r\n"),
         ("CLIENT NOSUCH", r"-ERR unknown subcommand \'NOSUCH\'. Try CLIENT HELP.\r\n"),
     ]);
     let counts = m.run("INFO commandstats");

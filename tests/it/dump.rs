@@ -219,14 +219,13 @@ fn times_to_live_and_idle_times_are_set() {
     restore("idle", 0, &["IDLETIME", "1000"]);
     restore("often", 0, &["FREQ", "200"]);
     restore("past", 1, &["ABSTTL"]);
-    restore("beyond", i64::MAX, &[]);
     m.expect(&[
         ("PTTL none", r":-1\r\n"),
         ("PTTL relative", r":5000\r\n"),
         ("PTTL absolute", r":7000\r\n"),
         ("OBJECT IDLETIME idle", r":1000\r\n"),
         ("OBJECT IDLETIME none", r":0\r\n"),
-        ("EXISTS past beyond often", r":1\r\n"),
+        ("EXISTS past often", r":1\r\n"),
     ]);
     m.advance_ms(7_000);
     m.expect(&[("EXISTS relative absolute none", r":1\r\n")]);
@@ -568,4 +567,54 @@ fn walk(m: &mut Memory, value: &[u8]) {
         let changed = dump(m, "k");
         assert_eq!(restore(m, &changed), r"+OK\r\n", "{} dumped as {}", value.escape_ascii(), changed.escape_ascii());
     }
+}
+
+#[test]
+fn restore_with_a_ttl_that_overflows_is_refused_and_keeps_the_key() {
+    let mut m = Memory::new();
+    m.run("SET k old");
+    m.run("SET other new");
+    let dumped = m.raw(&[b"DUMP", b"other"]);
+    let start = dumped.iter().position(|&byte| byte == b'\n').expect("a header") + 1;
+    let payload = dumped[start..dumped.len() - 2].to_vec();
+    for ttl in ["9223372036854775807", "9223372036854775000"] {
+        let reply = m.raw(&[b"RESTORE", b"k", ttl.as_bytes(), &payload, b"REPLACE"]);
+        assert_eq!(reply, b"-ERR invalid expire time in 'restore' command\r\n", "{ttl}");
+    }
+    m.expect(&[("GET k", r"$3\r\nold\r\n"), ("TTL k", r":-1\r\n")]);
+    assert_eq!(m.server.dbs[0].stats().expired, 0);
+    // The same number is a moment that can be told.
+    let reply = m.raw(&[b"RESTORE", b"k", b"9223372036854775807", &payload, b"REPLACE", b"ABSTTL"]);
+    assert_eq!(reply, b"+OK\r\n");
+    m.expect(&[("GET k", r"$3\r\nnew\r\n"), ("PEXPIRETIME k", r":9223372036854775807\r\n")]);
+}
+
+/// What Redis 8.6.2 dumped of a stream with one group, and of one whose producers gave their entries ids.
+#[test]
+fn streams_of_redis_8_6_are_restored() {
+    let mut m = Memory::new();
+    let with_group: &[&[u8]] = &[
+        b"\x1a\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01((\x00\x00\x00\x0f\x00\x02\x01\x00\x01",
+        b"\x01\x01\x81f\x02\x00\x01\x02\x01\x00\x01\x00\x01\x81v\x02\x04\x01\x02\x01\x01\x01\x00\x01\x81v\x02\x04\x01\xff",
+        b"\x02\x02\x01\x01\x01\x00\x00\x02\x01\x01g\x01\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00",
+        b"\x01\xfa\x1d\xdc\x19\xa2\x01\x00\x00\x01\x01\x01c\xfa\x1d\xdc\x19\xa2\x01\x00\x00\xfa\x1d\xdc\x19\xa2\x01\x00\x00\x01",
+        b"\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01@d@d\x00\x00\x00\x0d\x00\xb9eM\xfd\xd0",
+        b"\x9b-\x04",
+    ];
+    let with_producers: &[&[u8]] = &[
+        b"\x1a\x01\x10\x00\x00\x01\xa2\x19\xdc\x1d\xfa\x00\x00\x00\x00\x00\x00\x00\x00\xc3)3\x113\x00\x00\x00\x14\x00\x03",
+        b"\x01\x00\x01\x01\x01\x81f\x02\x00\x01\x02 \x0a\x05\x00\x01\x81v\x02\x04`\x0a \x15\xc0\x0a\x00\x02`\x0a",
+        b"\x01\x01\xff\x03\x81\x00\x00\x01\xa2\x19\xdc\x1d\xfa\x02\x81\x00\x00\x01\xa2\x19\xdc\x1d\xfa\x00\x00\x00\x03\x00@d",
+        b"@d\x02\x02pp\x01\xc0\x03\x81\x00\x00\x01\xa2\x19\xdc\x1d\xfa\x02\x09producer1\x02",
+        b"\x07iid-one\x81\x00\x00\x01\xa2\x19\xdc\x1d\xfa\x00\x07iid-two\x81\x00\x00\x01",
+        b"\xa2\x19\xdc\x1d\xfa\x01\x03\x00\x0d\x00\xad\xc7Q\x83\xd3\xdfp\x1d",
+    ];
+    for (key, payload) in [("s", with_group), ("s2", with_producers)] {
+        assert_eq!(m.raw(&[b"RESTORE", key.as_bytes(), b"0", &payload.concat()]), b"+OK\r\n", "{key}");
+    }
+    m.expect(&[
+        ("XLEN s", r":2\r\n"),
+        ("XPENDING s g", r"*4\r\n:1\r\n$3\r\n1-1\r\n$3\r\n1-1\r\n*1\r\n*2\r\n$1\r\nc\r\n$1\r\n1\r\n"),
+        ("XLEN s2", r":3\r\n"),
+    ]);
 }

@@ -153,3 +153,13 @@ fn help_and_errors_are_redis_s() {
         ("COMMAND COUNT x", r"-ERR wrong number of arguments for \'command|count\' command\r\n"),
     ]);
 }
+
+#[test]
+fn getkeys_of_pfmerge_without_sources_is_the_destination() {
+    Memory::new().expect(&[
+        ("COMMAND GETKEYS PFMERGE d", r"*1\r\n$1\r\nd\r\n"),
+        ("COMMAND GETKEYSANDFLAGS PFMERGE d", r"*1\r\n*2\r\n$1\r\nd\r\n*3\r\n+RW\r\n+access\r\n+insert\r\n"),
+        ("COMMAND GETKEYS PFMERGE d s t", r"*3\r\n$1\r\nd\r\n$1\r\ns\r\n$1\r\nt\r\n"),
+        ("COMMAND GETKEYS PFMERGE", r"-ERR Invalid number of arguments specified for command\r\n"),
+    ]);
+}

@@ -64,7 +64,7 @@ fn elements_are_found_replaced_inserted_and_removed() {
         ("LPOS l a RANK -1 COUNT 0 MAXLEN 3", r"*2\r\n:5\r\n:3\r\n"),
         ("LSET l -1 z", OK),
         ("LSET l 6 z", r"-ERR index out of range\r\n"),
-        ("LSET l 9223372036854775807 z", OK),
+        ("LSET l 9223372036854775807 z", r"-ERR index out of range\r\n"),
         ("LINSERT l BEFORE 3 two", r":7\r\n"),
         ("LINSERT l after z end", r":8\r\n"),
         ("LREM l -1 a", r":1\r\n"),
@@ -362,4 +362,16 @@ fn nobody_waits_inside_a_transaction() {
         ("BLMPOP 0 1 nokey LEFT", r"+QUEUED\r\n"),
         ("EXEC", r"*4\r\n*-1\r\n$-1\r\n$-1\r\n*-1\r\n"),
     ]);
+}
+
+#[test]
+fn lset_index_beyond_32_bits_is_out_of_range() {
+    let mut m = Memory::new();
+    m.run("RPUSH l a b c");
+    for index in
+        ["4294967296", "-4294967296", "4294967295", "2147483648", "9223372036854775807", "-9223372036854775808"]
+    {
+        m.expect(&[(&format!("LSET l {index} X"), r"-ERR index out of range\r\n")]);
+    }
+    m.expect(&[("LRANGE l 0 -1", r"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"), ("LSET l -3 X", r"+OK\r\n")]);
 }

@@ -225,7 +225,7 @@ fn bitmaps_and_hyperloglogs_have_events_of_strings() {
             ("setbit k 9 1", "0:setbit=k"),
             ("bitfield k set u8 0 1 incrby u8 0 1", "0:setbit=k"),
             ("bitfield k get u8 0", ""),
-            ("bitfield new overflow fail set u1 0 2", "0:new=new"),
+            ("bitfield new overflow fail set u1 0 2", "0:new=new 0:setbit=new"),
             ("bitfield new overflow fail set u1 0 2", ""),
             ("bitfield nosuch get u8 0", "0:keymiss=nosuch"),
             ("bitop not d k", "0:new=d 0:set=d"),

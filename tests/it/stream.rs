@@ -143,8 +143,8 @@ fn deleting_regards_the_references_of_groups() {
         ("XGROUP CREATE s h 0", r"+OK\r\n"),
         ("XACKDEL s g ACKED IDS 1 4", r"*1\r\n:2\r\n"),
         ("XTRIM s MAXLEN 0 ACKED", r":0\r\n"),
-        ("XTRIM s MAXLEN ~ 0 DELREF", r":0\r\n"),
-        ("XTRIM s MAXLEN 0 DELREF", r":1\r\n"),
+        ("XTRIM s MAXLEN ~ 0 DELREF", r":1\r\n"),
+        ("XTRIM s MAXLEN 0 DELREF", r":0\r\n"),
         ("XDEL s 4", r":0\r\n"),
         ("XDEL s 1 x", r"-ERR Invalid stream ID specified as stream command argument\r\n"),
         ("XDEL nos x", r":0\r\n"),
@@ -503,4 +503,110 @@ fn a_stream_named_twice_gives_its_new_entries_once() {
         ),
         ("XREADGROUP GROUP g c STREAMS s s > >", r"*-1\r\n"),
     ]);
+}
+
+#[test]
+fn xadd_limit_without_a_trimming_is_refused() {
+    let exact = r"-ERR syntax error, LIMIT cannot be used without the special ~ option\r\n";
+    let alone = r"-ERR syntax error, LIMIT cannot be used without specifying a trimming strategy\r\n";
+    let no_strategy = r"-ERR syntax error, XTRIM must be called with a trimming strategy\r\n";
+    Memory::new().expect(&[
+        ("XADD s LIMIT 0 * f v", exact),
+        ("XADD s LIMIT 0 0-0 f v", exact),
+        ("XADD s LIMIT 0 * f", exact),
+        ("XADD s NOMKSTREAM LIMIT 0 1-1 f v", exact),
+        ("XADD s MAXLEN 5 LIMIT 0 1-1 f v", exact),
+        ("XADD s LIMIT 5 1-1 f v", alone),
+        ("XTRIM s ACKED LIMIT 0", no_strategy),
+        ("XTRIM s ACKED LIMIT 5", alone),
+        ("XTRIM s MAXLEN 5 LIMIT 0", exact),
+        ("EXISTS s", r":0\r\n"),
+    ]);
+}
+
+#[test]
+fn xsetid_lowers_what_groups_have_read_to_what_was_added() {
+    let mut m = Memory::new();
+    for id in 1..=9 {
+        m.run(&format!("XADD s {id}-1 f v"));
+    }
+    m.run("XGROUP CREATE s g 0");
+    m.run("XGROUP CREATE s early 0 ENTRIESREAD 1");
+    m.run("XGROUP CREATE s unknown 5-1");
+    m.run("XREADGROUP GROUP g c STREAMS s >");
+    m.run("XTRIM s MAXLEN 2");
+    m.expect(&[("XSETID s 9-1 ENTRIESADDED 2", r"+OK\r\n")]);
+    let groups = m.run("XINFO GROUPS s");
+    let read: Vec<&str> =
+        groups.split("entries-read").skip(1).map(|rest| rest.split(r"\r\n").nth(1).unwrap()).collect();
+    assert_eq!(read, [":1", ":2", "$-1"], "{groups}");
+    assert!(groups.contains(r"$3\r\n9-1\r\n$12\r\nentries-read\r\n:2\r\n$3\r\nlag\r\n:0\r\n"), "{groups}");
+}
+
+/// A stream of nodes of four entries, the first three of which were given to a consumer that acknowledged one.
+fn nodes_of_four() -> Memory {
+    let mut m = Memory::new();
+    m.run("CONFIG SET stream-node-max-entries 4");
+    for id in 1..=10 {
+        m.run(&format!("XADD s {id}-1 f v"));
+    }
+    m.run("XGROUP CREATE s g 0");
+    m.run("XREADGROUP GROUP g c COUNT 3 STREAMS s >");
+    m.run("XACK s g 1-1");
+    m
+}
+
+/// What Redis 8.6.2 answers: entries are looked at one by one anyway, so that half a node may go.
+#[test]
+fn approximate_trimming_minds_references() {
+    nodes_of_four().expect(&[
+        ("XTRIM s MAXLEN ~ 7 ACKED", r":1\r\n"),
+        ("XTRIM s MAXLEN ~ 7 KEEPREF", r":0\r\n"),
+        ("XTRIM s MAXLEN ~ 7 DELREF", r":2\r\n"),
+        ("XPENDING s g", r"*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n"),
+        ("XTRIM s MAXLEN ~ 5 LIMIT 2 DELREF", r":1\r\n"),
+        ("XTRIM s MINID ~ 6-1 DELREF", r":1\r\n"),
+        ("XADD s DELREF MAXLEN ~ 4 11-1 f v", r"$4\r\n11-1\r\n"),
+        ("XLEN s", r":4\r\n"),
+    ]);
+}
+
+/// An entry that XDEL took keeps its place in the node and in the lists of the groups.
+#[test]
+fn trimming_with_delref_forgets_what_was_deleted_before() {
+    let mut m = nodes_of_four();
+    let pending = |m: &mut Memory| m.run("XPENDING s g").split(r"\r\n").nth(1).map(str::to_owned);
+    m.expect(&[("XDEL s 2-1", r":1\r\n")]);
+    assert_eq!(pending(&mut m), Some(":2".to_owned()));
+    let before = m.server.stats.dirty;
+    m.expect(&[("XTRIM s MINID 3-1 DELREF", r":1\r\n")]);
+    assert_eq!((pending(&mut m), m.server.stats.dirty - before), (Some(":1".to_owned()), 2));
+    // Nothing of the stream goes, only the reference.
+    m.expect(&[("XDEL s 3-1", r":1\r\n")]);
+    let before = m.server.stats.dirty;
+    m.expect(&[("XTRIM s MINID 4-1 DELREF", r":0\r\n")]);
+    assert_eq!((pending(&mut m), m.server.stats.dirty - before), (Some(":0".to_owned()), 1));
+}
+
+#[test]
+fn xdelex_that_only_forgets_references_counts_as_a_change_without_an_event() {
+    let mut m = nodes_of_four();
+    m.run("HELLO 3");
+    m.run("PSUBSCRIBE __keyevent*");
+    let listener = m.client;
+    m.connect();
+    m.run("CONFIG SET notify-keyspace-events KEA");
+    m.run("XDEL s 2-1 3-1");
+    m.take_sent(listener);
+    for (line, reply, changes) in [
+        ("XDELEX s DELREF IDS 2 2-1 77-1", r"*2\r\n:-1\r\n:-1\r\n", 1),
+        ("XDELEX s DELREF IDS 1 2-1", r"*1\r\n:-1\r\n", 0),
+        ("XDELEX s KEEPREF IDS 1 3-1", r"*1\r\n:-1\r\n", 0),
+    ] {
+        let before = m.server.stats.dirty;
+        m.expect(&[(line, reply)]);
+        assert_eq!(m.server.stats.dirty - before, changes, "{line}");
+        assert_eq!(m.take_sent(listener), "", "{line}");
+    }
+    m.expect(&[("XPENDING s g", r"*4\r\n:1\r\n$3\r\n3-1\r\n$3\r\n3-1\r\n*1\r\n*2\r\n$1\r\nc\r\n$1\r\n1\r\n")]);
 }

@@ -187,7 +187,7 @@ fn write(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step], length: usize) -> Outcom
         }
         changes
     };
-    let (grown, changes) = match db.lookup_write(key, *at) {
+    let (grown, written) = match db.lookup_write(key, *at) {
         Some(mut slot) => {
             let grown = length > string_in(&slot)?.len();
             range::extend_with_zeros(&mut slot, length)?;
@@ -200,12 +200,11 @@ fn write(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step], length: usize) -> Outcom
             (true, changes)
         }
     };
+    // A string that grew or came to be has changed, even if every write was refused.
+    let changes = written.max(usize::from(grown));
     if changes > 0 {
         ctx.changed(EventClass::String, "setbit", key);
         ctx.count_changes(changes - 1);
-    } else if grown {
-        // COMPAT: all writes were refused, but the string grew or came to be; there is no event for that.
-        ctx.changed_quietly(key);
     }
     Ok(Next::Done)
 }

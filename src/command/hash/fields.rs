@@ -2,7 +2,6 @@
 
 use super::lifetime::{self, Changes, named};
 use super::{is_emptied, limits, open, open_or_create, remove_emptied, write_value};
-use crate::base::num;
 use crate::command::Command;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
@@ -12,8 +11,13 @@ use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Moment;
 use crate::store::types::hash::Hash;
 
-const ONE_LIFETIME: ReplyError =
+const ONE_LIFETIME_TO_SET: ReplyError =
     ReplyError::new("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
+const ONE_LIFETIME_TO_GET: ReplyError =
+    ReplyError::new("ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified");
+const MOMENT_MISSING: ReplyError = ReplyError::new("ERR missing expire time");
+/// For a word that only the other command takes.
+const OTHERS_ARGUMENT: ReplyError = ReplyError::new("ERR unknown argument");
 const ONE_CONDITION: ReplyError = ReplyError::new("ERR Only one of FXX or FNX arguments can be specified");
 const BAD_COUNT: ReplyError = ReplyError::new("ERR invalid number of fields");
 
@@ -30,44 +34,56 @@ enum Lifetime {
     Until(i64),
 }
 
-/// The milliseconds of a unit, and whether it counts from now: of the option at an index, if it names a moment.
-fn unit(args: Args<'_>, index: usize) -> Option<(i64, bool)> {
-    let units = [("EX", 1000, true), ("PX", 1, true), ("EXAT", 1000, false), ("PXAT", 1, false)];
-    units.into_iter().find(|(name, ..)| args.is(index, name)).map(|(_, unit_ms, relative)| (unit_ms, relative))
+/// A word that says what is to become of the deadlines.
+#[derive(Clone, Copy)]
+enum Given {
+    Keep,
+    Persist,
+    /// A moment follows: how many milliseconds its unit has, and whether it counts from now.
+    Moment(i64, bool),
 }
 
-/// The moment that the option at an index names together with the argument after it.
-fn moment(command: &Command, args: Args<'_>, index: usize, at: Moment) -> Result<Option<i64>, ReplyError> {
-    let (Some((unit_ms, relative)), Some(text)) = (unit(args, index), args.get(index + 1)) else { return Ok(None) };
-    let base_ms = if relative { at.unix_ms } else { 0 };
-    lifetime::deadline_ms(command, text, unit_ms, base_ms).map(Some)
-}
-
-/// The options and fields of HGETEX.
-fn parse_hgetex<'a>(command: &Command, args: Args<'a>, at: Moment) -> Result<(Lifetime, Args<'a>), ReplyError> {
-    if args.is(2, "PERSIST") {
-        return Ok((Lifetime::Persist, named(args, 3)?));
+impl Given {
+    fn at(args: Args<'_>, index: usize) -> Option<Given> {
+        let names = [
+            ("EX", Given::Moment(1000, true)),
+            ("PX", Given::Moment(1, true)),
+            ("EXAT", Given::Moment(1000, false)),
+            ("PXAT", Given::Moment(1, false)),
+            ("KEEPTTL", Given::Keep),
+            ("PERSIST", Given::Persist),
+        ];
+        names.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, given)| given)
     }
-    match moment(command, args, 2, at)? {
-        Some(deadline_ms) => {
-            // What follows cannot name a field. Of lines as short without a deadline, the place of FIELDS is told.
-            if args.len() == 5 {
-                return Err(ReplyError::arity(&command.full_name));
-            }
-            Ok((Lifetime::Until(deadline_ms), named(args, 4)?))
-        }
-        None => Ok((Lifetime::Unsaid, named(args, 2)?)),
+
+    /// What the word at an index means together with what follows it, and the index behind that.
+    fn read(
+        self,
+        command: &Command,
+        args: Args<'_>,
+        index: usize,
+        at: Moment,
+    ) -> Result<(Lifetime, usize), ReplyError> {
+        let (unit_ms, relative) = match self {
+            Given::Keep => return Ok((Lifetime::Keep, index + 1)),
+            Given::Persist => return Ok((Lifetime::Persist, index + 1)),
+            Given::Moment(unit_ms, relative) => (unit_ms, relative),
+        };
+        let text = args.get(index + 1).ok_or(MOMENT_MISSING)?;
+        let base_ms = if relative { at.unix_ms } else { 0 };
+        let deadline_ms = lifetime::deadline_ms(command, text, unit_ms, base_ms)?;
+        Ok((Lifetime::Until(deadline_ms), index + 2))
     }
 }
 
 pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
     // A key of another type is complained of first.
-    let parsed = parse_hgetex(ctx.command, args, at);
+    let parsed = Options::parse(Line::Get, ctx.command, args, at);
     let Ctx { server, reply, db, .. } = ctx;
     let hasher = server.hasher;
     let mut hash = open(server, *db, key, at)?;
-    let (lifetime, fields) = parsed?;
+    let Options { lifetime, fields, .. } = parsed?;
     if let Some(hash) = hash.as_mut().filter(|_| lifetime != Lifetime::Unsaid) {
         hash.make_timed(hasher);
     }
@@ -125,57 +141,73 @@ enum Condition {
     AllThere,
 }
 
-/// What HSETEX is asked to do.
-struct Setting<'a> {
-    condition: Condition,
-    lifetime: Lifetime,
-    /// Fields and values in turn.
-    pairs: Args<'a>,
+impl Condition {
+    fn at(args: Args<'_>, index: usize) -> Option<Condition> {
+        let names = [("FNX", Condition::NoneThere), ("FXX", Condition::AllThere)];
+        names.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, condition)| condition)
+    }
 }
 
-impl<'a> Setting<'a> {
-    fn parse(command: &Command, args: Args<'a>, at: Moment) -> Result<Setting<'a>, ReplyError> {
-        let (mut condition, mut lifetime, mut i) = (Condition::Always, Lifetime::Unsaid, 2);
+/// Which of the two commands a line is of that take options and fields in any order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// HGETEX, whose fields have no values.
+    Get,
+    /// HSETEX.
+    Set,
+}
+
+/// What a line of HGETEX or HSETEX asks for.
+struct Options<'a> {
+    condition: Condition,
+    lifetime: Lifetime,
+    /// Fields; of HSETEX fields and values in turn.
+    fields: Args<'a>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(line: Line, command: &Command, args: Args<'a>, at: Moment) -> Result<Options<'a>, ReplyError> {
+        let (mut condition, mut lifetime, mut fields, mut i) = (Condition::Always, Lifetime::Unsaid, None, 2);
+        let (width, one_lifetime, no_lifetime) = match line {
+            Line::Get => (1, ONE_LIFETIME_TO_GET, "KEEPTTL"),
+            Line::Set => (2, ONE_LIFETIME_TO_SET, "PERSIST"),
+        };
         while i < args.len() {
-            let given = match () {
-                _ if args.is(i, "FNX") => Some(Condition::NoneThere),
-                _ if args.is(i, "FXX") => Some(Condition::AllThere),
-                _ => None,
-            };
-            if let Some(given) = given {
+            if let Some(given) = Condition::at(args, i) {
+                if line == Line::Get {
+                    return Err(OTHERS_ARGUMENT);
+                }
                 if condition != Condition::Always {
                     return Err(ONE_CONDITION);
                 }
                 condition = given;
                 i += 1;
-            } else if args.is(i, "KEEPTTL") || unit(args, i).is_some() {
+            } else if args.is(i, no_lifetime) {
+                return Err(OTHERS_ARGUMENT);
+            } else if let Some(given) = Given::at(args, i) {
                 if lifetime != Lifetime::Unsaid {
-                    return Err(ONE_LIFETIME);
+                    return Err(one_lifetime);
                 }
-                let deadline_ms = moment(command, args, i, at)?;
-                lifetime = deadline_ms.map_or(Lifetime::Keep, Lifetime::Until);
-                i += if deadline_ms.is_some() { 2 } else { 1 };
-            } else if args.is(i, "FIELDS") && i + 3 < args.len() {
-                let count = num::parse_i64(args.at(i + 1)).filter(|&count| count > 0);
-                let count = count.filter(|&count| count <= i64::from(i32::MAX)).ok_or(BAD_COUNT)?;
-                let pairs = args.tail(i + 2);
-                if pairs.len() as i64 != 2 * count {
-                    return Err(ReplyError::arity(&command.full_name));
-                }
-                return Ok(Setting { condition, lifetime, pairs });
-            } else if args.is(i, "FIELDS") {
+                (lifetime, i) = given.read(command, args, i, at)?;
+            } else if !args.is(i, "FIELDS") {
+                return Err(lifetime::unknown(args.at(i)));
+            } else if fields.is_some() {
+                return Err(lifetime::FIELDS_AGAIN);
+            } else if i + 1 == args.len() {
                 return Err(ReplyError::arity(&command.full_name));
             } else {
-                return Err(ReplyError::about("ERR unknown argument: ", args.at(i), ""));
+                let counted = lifetime::counted(args, i, width, BAD_COUNT)?;
+                i += 2 + counted.len();
+                fields = Some(counted);
             }
         }
-        Err(ReplyError::arity(&command.full_name))
+        Ok(Options { condition, lifetime, fields: fields.ok_or(lifetime::FIELDS_MISSING)? })
     }
 
     /// Whether the fields that are there let it be done.
     fn allowed(&self, hash: Option<&Hash>, now_ms: i64) -> bool {
         let is_there = |field| hash.is_some_and(|hash| hash.get(field, now_ms).is_some());
-        let mut fields = self.pairs.iter_from(0).step_by(2);
+        let mut fields = self.fields.iter_from(0).step_by(2);
         match self.condition {
             Condition::Always => true,
             Condition::NoneThere => !fields.any(is_there),
@@ -186,15 +218,15 @@ impl<'a> Setting<'a> {
 
 pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
-    let setting = Setting::parse(ctx.command, args, at)?;
+    let options = Options::parse(Line::Set, ctx.command, args, at)?;
     let present = open(ctx.server, ctx.db, key, at)?;
-    let allowed = setting.allowed(present.as_deref(), at.unix_ms);
+    let allowed = options.allowed(present.as_deref(), at.unix_ms);
     drop(present);
     if !allowed {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     }
-    let Setting { lifetime, pairs, .. } = setting;
+    let Options { lifetime, fields: pairs, .. } = options;
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
     hash.expect_fields(pairs.len() / 2, &limits);
     // A deadline that is to be replaced stays until then.

@@ -28,6 +28,11 @@ const NEGATIVE: ReplyError = ReplyError::new("ERR invalid expire time, must be >
 const NO_FIELDS: ReplyError = ReplyError::new("ERR Mandatory argument FIELDS is missing or not at the right position");
 const BAD_COUNT: ReplyError = ReplyError::new("ERR Number of fields must be a positive integer");
 const BAD_COUNT_OF_SETTER: ReplyError = ReplyError::new("ERR Parameter `numFields` should be greater than 0");
+const TOO_FEW: ReplyError = ReplyError::new("ERR wrong number of arguments");
+pub(super) const FIELDS_MISSING: ReplyError = ReplyError::new("ERR missing FIELDS argument");
+pub(super) const FIELDS_AGAIN: ReplyError = ReplyError::new("ERR FIELDS keyword specified multiple times");
+const FIELDS_ALONE: ReplyError = ReplyError::new("ERR FIELDS requires at least numfields and one field argument");
+const CONDITIONS: ReplyError = ReplyError::new("ERR Multiple condition flags specified");
 const COUNT_MISMATCH: ReplyError = ReplyError::new("ERR The `numfields` parameter must match the number of arguments");
 
 /// The deadline that a number means: `unit_ms` milliseconds each, from `base_ms` on.
@@ -42,16 +47,30 @@ pub(super) fn deadline_ms(command: &Command, text: &[u8], unit_ms: i64, base_ms:
 
 /// The fields that follow `FIELDS` and their number, which stand at an index.
 pub(super) fn named<'a>(args: Args<'a>, index: usize) -> Result<Args<'a>, ReplyError> {
-    named_or(args, index, BAD_COUNT)
-}
-
-fn named_or(args: Args<'_>, index: usize, bad_count: ReplyError) -> Result<Args<'_>, ReplyError> {
     if index >= args.len() || !args.is(index, "FIELDS") {
         return Err(NO_FIELDS);
     }
-    let count = args.get(index + 1).and_then(num::parse_i64).filter(|&count| count > 0).ok_or(bad_count)?;
+    let count = args.get(index + 1).and_then(num::parse_i64).filter(|&count| count > 0).ok_or(BAD_COUNT)?;
     let fields = args.tail(index + 2);
     if fields.len() as i64 == count { Ok(fields) } else { Err(COUNT_MISMATCH) }
+}
+
+/// The arguments that the word FIELDS at an index takes, with its number behind it: `width` for each field. More may follow.
+pub(super) fn counted<'a>(
+    args: Args<'a>,
+    index: usize,
+    width: usize,
+    bad_count: ReplyError,
+) -> Result<Args<'a>, ReplyError> {
+    let count = num::parse_i64(args.at(index + 1)).and_then(|count| i32::try_from(count).ok());
+    let taken = count.filter(|&count| count > 0).ok_or(bad_count)? as usize * width;
+    let rest = args.tail(index + 2);
+    if rest.len() < taken { Err(TOO_FEW) } else { Ok(rest.up_to(taken)) }
+}
+
+/// What is answered to a word that is none of the options.
+pub(super) fn unknown(word: &[u8]) -> ReplyError {
+    ReplyError::about("ERR unknown argument: ", word, "")
 }
 
 /// What the present deadline must be like for a new one to be set.
@@ -68,9 +87,8 @@ impl Condition {
     const NAMES: [(&'static str, Condition); 4] =
         [("NX", Condition::Nx), ("XX", Condition::Xx), ("GT", Condition::Gt), ("LT", Condition::Lt)];
 
-    fn at(args: Args<'_>, index: usize) -> Condition {
-        let known = Condition::NAMES.into_iter().find(|(name, _)| args.is(index, name));
-        known.map_or(Condition::None, |(_, condition)| condition)
+    fn at(args: Args<'_>, index: usize) -> Option<Condition> {
+        Condition::NAMES.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, condition)| condition)
     }
 
     /// No deadline counts as one that never comes.
@@ -95,9 +113,26 @@ struct Setting<'a> {
 impl<'a> Setting<'a> {
     fn parse(command: &Command, args: Args<'a>, unit_ms: i64, base_ms: i64) -> Result<Setting<'a>, ReplyError> {
         let deadline_ms = deadline_ms(command, args.at(2), unit_ms, base_ms)?;
-        let condition = Condition::at(args, 3);
-        let index = if condition == Condition::None { 3 } else { 4 };
-        Ok(Setting { deadline_ms, condition, fields: named_or(args, index, BAD_COUNT_OF_SETTER)? })
+        let (mut condition, mut fields, mut conflict, mut i) = (Condition::None, None, false, 3);
+        while i < args.len() {
+            if let Some(given) = Condition::at(args, i) {
+                conflict |= condition != Condition::None && condition != given;
+                condition = given;
+                i += 1;
+            } else if !args.is(i, "FIELDS") {
+                return Err(unknown(args.at(i)));
+            } else if fields.is_some() {
+                return Err(FIELDS_AGAIN);
+            } else if i + 2 >= args.len() {
+                return Err(FIELDS_ALONE);
+            } else {
+                let named = counted(args, i, 1, BAD_COUNT_OF_SETTER)?;
+                i += 2 + named.len();
+                fields = Some(named);
+            }
+        }
+        let fields = fields.ok_or(FIELDS_MISSING)?;
+        if conflict { Err(CONDITIONS) } else { Ok(Setting { deadline_ms, condition, fields }) }
     }
 }
 

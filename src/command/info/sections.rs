@@ -1,4 +1,4 @@
-//! What each section of INFO says. Names and order are those of Redis 8.2; a part of Redis that does not exist here
+//! What each section of INFO says. Names and order are those of Redis 8.6; a part of Redis that does not exist here
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
 //! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in
@@ -48,6 +48,8 @@ pub(super) const SECTIONS: &[Section] = &[
     section("Stats", &["stats"], Shown::ByDefault, stats),
     section("Replication", &["replication"], Shown::ByDefault, replication),
     section("CPU", &["cpu"], Shown::ByDefault, cpu),
+    // No keys are counted by how often they are used, so the section is empty: what Redis shows without HOTKEYS START.
+    section("Hotkeys", &["hotkeys"], Shown::ByDefault, nothing),
     section("Modules", &["modules", "module_list"], Shown::ByDefault, nothing),
     section("Commandstats", &["commandstats"], Shown::WithAll, commandstats),
     section("Errorstats", &["errorstats"], Shown::ByDefault, errorstats),
@@ -242,7 +244,8 @@ fn memory(r: &mut Report<'_>) {
     r.zeroes(&["mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers"]);
     r.zeroes(&["mem_replica_full_sync_buffer", "mem_clients_slaves"]);
     r.field("mem_clients_normal", account.clients);
-    r.zeroes(&["mem_cluster_links", "mem_aof_buffer"]);
+    r.zeroes(&["mem_cluster_slot_migration_output_buffer", "mem_cluster_slot_migration_input_buffer"]);
+    r.zeroes(&["mem_cluster_slot_migration_input_buffer_peak", "mem_cluster_links", "mem_aof_buffer"]);
     r.field("mem_allocator", alloc::name());
     r.zeroes(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
     r.field("lazyfree_pending_objects", r.server.background.pending());
@@ -275,7 +278,8 @@ fn persistence(r: &mut Report<'_>) {
     r.field("rdb_last_bgsave_status", "ok");
     r.field("rdb_last_bgsave_time_sec", -1);
     r.field("rdb_current_bgsave_time_sec", -1);
-    r.zeroes(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    r.zeroes(&["rdb_saves", "rdb_saves_consecutive_failures", "rdb_last_cow_size"]);
+    r.zeroes(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
     r.zeroes(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
     r.field("aof_last_rewrite_time_sec", -1);
     r.field("aof_current_rewrite_time_sec", -1);
@@ -340,6 +344,7 @@ fn stats(r: &mut Report<'_>) {
     loop_stats(r);
     r.field("acl_access_denied_auth", r.server.stats.auth_failures);
     r.zeroes(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    r.field("acl_access_denied_tls_cert", 0);
 }
 
 fn loop_stats(r: &mut Report<'_>) {

@@ -172,7 +172,7 @@ fn keys_are_where_redis_finds_them() {
         ("bzmpop 1 2 a b min", "a:RW,access,delete b:RW,access,delete"),
         ("blpop a b 0", "a:RW,access,delete b:RW,access,delete"),
         ("blpop a 0", "a:RW,access,delete"),
-        ("pfmerge a", ""),
+        ("pfmerge a", "a:RW,access,insert"),
         ("pfmerge a b c", "a:RW,access,insert b:RO,access c:RO,access"),
         ("mset a b c", "a:OW,update c:OW,update"),
         ("mset a b c d", "a:OW,update c:OW,update"),

@@ -16,8 +16,7 @@ pub(super) fn lset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let index = parse_integer(args, 2)?;
     // COMPAT: an index that is out of range still makes the room.
     list.make_room(fill, element.len(), 1);
-    // COMPAT: Redis looks at the low 32 bits of the index alone.
-    let index = index_in(i64::from(index as i32), list.len()).ok_or(INDEX)?;
+    let index = index_in(index, list.len()).ok_or(INDEX)?;
     list.replace(index, element);
     list.settle(fill);
     drop(list);

@@ -6,7 +6,7 @@
 use super::parse_end;
 use super::pop::{Wanted, pop_one};
 use super::transfer::transfer;
-use crate::command::blocking::parse_timeout;
+use crate::command::blocking::{parse_timeout, timeouts_from_ms};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::reply::Reply;
@@ -22,7 +22,7 @@ pub(super) fn brpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
-    let timeout_ms = parse_timeout(args.at(args.len() - 1), ctx.now)?;
+    let timeout_ms = parse_timeout(args.at(args.len() - 1), timeouts_from_ms(ctx))?;
     let keys = || args.iter_from(1).take(args.len() - 2);
     for key in keys() {
         let name_first = |reply: &mut Reply<'_>| {
@@ -38,7 +38,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
 
 pub(super) fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let wanted = Wanted::parse(args, 2)?;
-    let timeout_ms = parse_timeout(args.at(1), ctx.now)?;
+    let timeout_ms = parse_timeout(args.at(1), timeouts_from_ms(ctx))?;
     if wanted.pop(ctx)? {
         return Ok(Next::Done);
     }
@@ -55,7 +55,7 @@ pub(super) fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn transfer_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, from: End, to: End, timeout: &[u8]) -> Outcome {
-    let timeout_ms = parse_timeout(timeout, ctx.now)?;
+    let timeout_ms = parse_timeout(timeout, timeouts_from_ms(ctx))?;
     if transfer(ctx, args.at(1), args.at(2), from, to)? {
         return Ok(Next::Done);
     }

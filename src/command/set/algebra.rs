@@ -145,11 +145,10 @@ fn store(ctx: &mut Ctx<'_>, key: &[u8], result: Set, event: &str) -> Outcome {
 }
 
 pub(super) fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let count = num::parse_i64(args.at(1)).filter(|&count| (1..=i64::from(i32::MAX)).contains(&count));
-    let count = count.ok_or(ReplyError::new("ERR numkeys should be greater than 0"))? as usize;
-    if count > args.len() - 2 {
-        return Err(ReplyError::new("ERR Number of keys can't be greater than number of args"));
-    }
+    let count = num::parse_i64(args.at(1)).filter(|&count| count > 0);
+    let count = count.ok_or(ReplyError::new("ERR numkeys should be greater than 0"))?;
+    let count = usize::try_from(count).ok().filter(|&count| count <= args.len() - 2);
+    let count = count.ok_or(ReplyError::new("ERR Number of keys can't be greater than number of args"))?;
     let limit = limit(args, 2 + count)?;
     let Ctx { server, reply, db, at, .. } = ctx;
     let sets = sources(&mut server.dbs[*db], args.iter_from(2).take(count), *at)?;

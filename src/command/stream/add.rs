@@ -47,7 +47,7 @@ impl Line {
                 break;
             }
         }
-        trimming.finish(config)?;
+        trimming.finish(config, false)?;
         let elements = args.len() - index;
         if elements < 2 || !elements.is_multiple_of(2) {
             return Err(ReplyError::arity("xadd"));

@@ -1,6 +1,6 @@
 //! XACK, XACKDEL and XPENDING: what a group's consumers were given and have not acknowledged.
 
-use super::remove::{Chosen, delete_one, deleted, outcome};
+use super::remove::{Chosen, Deletions, deleted, outcome};
 use super::{Outcome, ids, no_key_or_group, write_id};
 use crate::base::num;
 use crate::resp::args::Args;
@@ -42,7 +42,7 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let ids = ids::all(chosen.ids.iter_from(0).take(chosen.count))?;
     let mut stream = ctx.db().write::<Stream>(key, at)?.expect("it has just been there");
-    let (mut acknowledged, mut removed) = (0, 0);
+    let (mut acknowledged, mut deletions) = (0, Deletions::default());
     let mut outcomes = Vec::with_capacity(ids.len());
     for id in ids {
         if !stream.group_mut(group).expect("the group is there").acknowledge(id) {
@@ -50,18 +50,15 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             continue;
         }
         acknowledged += 1;
-        outcomes.push(match delete_one(&mut stream, id, chosen.references) {
+        outcomes.push(match deletions.delete(&mut stream, id, chosen.references) {
             outcome::REFERENCED => outcome::REFERENCED,
-            deleted => {
-                removed += usize::from(deleted == outcome::GONE);
-                // An entry that was gone before is gone.
-                outcome::GONE
-            }
+            // An entry that was gone before is gone.
+            _ => outcome::GONE,
         });
     }
     drop(stream);
-    deleted(ctx, "xdel", key, removed);
-    ctx.count_changes(acknowledged - removed);
+    // Every id that counts was acknowledged, whatever else became of it.
+    deleted(ctx, "xdel", key, deletions.removed, acknowledged - deletions.removed);
     ctx.reply.array(outcomes.len());
     outcomes.into_iter().for_each(|outcome| ctx.reply.integer(outcome));
     Ok(Next::Done)

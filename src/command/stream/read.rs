@@ -2,6 +2,7 @@
 
 use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer, write_entries, write_entry, write_id};
 use crate::base::num;
+use crate::command::blocking::{parse_timeout_ms, timeouts_from_ms};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
@@ -30,9 +31,6 @@ const NEWEST_IN_XREADGROUP: ReplyError = ReplyError::new(
      a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
 );
 const NO_GROUP_OPTION: ReplyError = ReplyError::new("ERR Missing GROUP option for XREADGROUP");
-const TIMEOUT_NOT_AN_INTEGER: ReplyError = ReplyError::new("ERR timeout is not an integer or out of range");
-const TIMEOUT_NEGATIVE: ReplyError = ReplyError::new("ERR timeout is negative");
-const TIMEOUT_TOO_LARGE: ReplyError = ReplyError::new("ERR timeout is out of range");
 
 /// What a refusal of XREADGROUP says where it was refused.
 const WITH_GROUP_OPTION: &str = " in XREADGROUP with GROUP option";
@@ -53,13 +51,13 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn parse(args: Args<'a>, of_group: bool, now_ms: i64) -> Result<Line<'a>, ReplyError> {
+    fn parse(args: Args<'a>, of_group: bool, timeouts_from_ms: i64) -> Result<Line<'a>, ReplyError> {
         let mut line = Line { count: 0, block_ms: None, group: None, noack: false, keys: 0, streams: 0 };
         let mut index = 1;
         while index < args.len() {
             let more = args.len() - 1 - index;
             if more > 0 && args.is(index, "BLOCK") {
-                line.block_ms = Some(timeout_ms(args.at(index + 1), now_ms)?);
+                line.block_ms = Some(parse_timeout_ms(args.at(index + 1), timeouts_from_ms)?);
                 index += 2;
             } else if more > 0 && args.is(index, "COUNT") {
                 let n = num::parse_i64(args.at(index + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
@@ -101,8 +99,9 @@ impl<'a> Line<'a> {
         args.iter_from(self.keys + self.streams)
     }
 
-    /// What to do when there is nothing to answer: to wait, or to say so. The ids stand for those on the line that meant
-    /// "now".
+    /// What to do when there is nothing to answer: to wait, or to say so. The line that runs again has an id of `from` where
+    /// `$` meant the end of the stream as it is now. Whatever else was given stands: `+` means the newest entry whenever the
+    /// line runs.
     fn wait_or_null(&self, ctx: &mut Ctx<'_>, args: Args<'_>, from: &[StreamId]) -> Outcome {
         let Some(timeout_ms) = self.block_ms else {
             ctx.reply.null_array();
@@ -110,7 +109,7 @@ impl<'a> Line<'a> {
         };
         let mut words: Vec<Vec<u8>> = args.iter_from(0).map(<[u8]>::to_vec).collect();
         for (word, id) in words[self.keys + self.streams..].iter_mut().zip(from) {
-            if matches!(word.as_slice(), b"$" | b"+") {
+            if word == b"$" {
                 *word = id.text().as_bytes().to_vec();
             }
         }
@@ -125,13 +124,6 @@ impl<'a> Line<'a> {
     }
 }
 
-fn timeout_ms(text: &[u8], now_ms: i64) -> Result<u64, ReplyError> {
-    let timeout_ms = num::parse_i64(text).ok_or(TIMEOUT_NOT_AN_INTEGER)?;
-    let timeout = u64::try_from(timeout_ms).map_err(|_| TIMEOUT_NEGATIVE)?;
-    // Redis counts to the moment itself, which has to be a number too.
-    now_ms.checked_add(timeout_ms).map(|_| timeout).ok_or(TIMEOUT_TOO_LARGE)
-}
-
 /// Starts one stream's part of the reply: a pair in RESP2, a key with its value in RESP3.
 fn open_one(reply: &mut Reply<'_>, key: &[u8]) {
     if reply.proto() == Proto::Resp2 {
@@ -141,7 +133,7 @@ fn open_one(reply: &mut Reply<'_>, key: &[u8]) {
 }
 
 pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line = Line::parse(args, false, ctx.now.unix_ms)?;
+    let line = Line::parse(args, false, timeouts_from_ms(ctx))?;
     let Ctx { server, reply, db, at, .. } = &mut *ctx;
     let (db, at) = (&mut server.dbs[*db], *at);
     let mut from = Vec::with_capacity(line.streams);
@@ -201,7 +193,7 @@ struct Reader<'a> {
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line = Line::parse(args, true, ctx.now.unix_ms)?;
+    let line = Line::parse(args, true, timeouts_from_ms(ctx))?;
     let (group, consumer) = line.group.ok_or(NO_GROUP_OPTION)?;
     let mut wanted = Vec::with_capacity(line.streams);
     for (key, id) in line.keys(args).zip(line.ids(args)) {

@@ -12,7 +12,6 @@ use crate::store::types::stream::{References, StreamId};
 
 const IDS_NOT_POSITIVE: ReplyError = ReplyError::new("ERR Number of IDs must be a positive integer");
 const IDS_MISMATCH: ReplyError = ReplyError::new("ERR The `numids` parameter must match the number of arguments");
-const NO_STRATEGY: ReplyError = ReplyError::new("ERR syntax error, XTRIM must be called with a trimming strategy");
 
 /// What XDELEX and XACKDEL answer for each id.
 pub(super) mod outcome {
@@ -24,12 +23,14 @@ pub(super) mod outcome {
     pub const REFERENCED: i64 = 2;
 }
 
-/// Tells of entries that were deleted from a key.
-pub(super) fn deleted(ctx: &mut Ctx<'_>, event: &str, key: &[u8], removed: usize) {
+/// Tells of entries that were deleted from a key. `forgotten` are those that had gone before, of which some group still
+/// had a reference: a change too, but not one that has an event.
+pub(super) fn deleted(ctx: &mut Ctx<'_>, event: &str, key: &[u8], removed: usize, forgotten: usize) {
     if removed > 0 {
         ctx.changed_in_place(EventClass::Stream, event, key);
         ctx.count_changes(removed - 1);
     }
+    ctx.count_changes(forgotten);
 }
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -41,7 +42,7 @@ pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         None => 0,
     };
-    deleted(ctx, "xdel", key, removed);
+    deleted(ctx, "xdel", key, removed, 0);
     ctx.reply.integer(removed as i64);
     Ok(Next::Done)
 }
@@ -76,36 +77,54 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Deletes an entry as XDELEX and XACKDEL do; what is answered for it.
-pub(super) fn delete_one(stream: &mut Stream, id: StreamId, references: References) -> i64 {
-    match references {
-        References::Keep => {}
-        References::Delete => stream.forget(id),
-        References::Acknowledged => {
-            // COMPAT: Redis does not look first whether there is such an entry.
-            if stream.is_referenced(id) {
-                return outcome::REFERENCED;
+/// What XDELEX and XACKDEL have done so far.
+#[derive(Default)]
+pub(super) struct Deletions {
+    /// Entries that went.
+    pub removed: usize,
+    /// Ids without an entry of which some group had a reference until now.
+    pub forgotten: usize,
+}
+
+impl Deletions {
+    /// Deletes an entry as both commands do; what is answered for it.
+    pub fn delete(&mut self, stream: &mut Stream, id: StreamId, references: References) -> i64 {
+        let mut forgotten = false;
+        match references {
+            References::Keep => {}
+            References::Delete => forgotten = stream.forget(id),
+            References::Acknowledged => {
+                // COMPAT: Redis does not look first whether there is such an entry.
+                if stream.is_referenced(id) {
+                    return outcome::REFERENCED;
+                }
             }
         }
+        if stream.remove(id) {
+            self.removed += 1;
+            outcome::GONE
+        } else {
+            self.forgotten += usize::from(forgotten);
+            outcome::NONE
+        }
     }
-    if stream.remove(id) { outcome::GONE } else { outcome::NONE }
 }
 
 pub(super) fn xdelex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
+    let mut deletions = Deletions::default();
     let outcomes: Vec<i64> = {
         let stream = ctx.db().write::<Stream>(key, at)?;
         let chosen = Chosen::parse(args, 2)?;
         match stream {
             Some(mut stream) => {
                 let ids = ids::all(chosen.ids.iter_from(0).take(chosen.count))?;
-                ids.into_iter().map(|id| delete_one(&mut stream, id, chosen.references)).collect()
+                ids.into_iter().map(|id| deletions.delete(&mut stream, id, chosen.references)).collect()
             }
             None => vec![outcome::NONE; chosen.count],
         }
     };
-    let removed = outcomes.iter().filter(|&&outcome| outcome == outcome::GONE).count();
-    deleted(ctx, "xdel", key, removed);
+    deleted(ctx, "xdel", key, deletions.removed, deletions.forgotten);
     ctx.reply.array(outcomes.len());
     outcomes.into_iter().for_each(|outcome| ctx.reply.integer(outcome));
     Ok(Next::Done)
@@ -117,10 +136,7 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     while index < args.len() {
         index = trimming.option(args, index)?.ok_or(ReplyError::SYNTAX)?;
     }
-    trimming.finish(&ctx.server.config)?;
-    if trimming.trim.is_none() {
-        return Err(NO_STRATEGY);
-    }
+    trimming.finish(&ctx.server.config, true)?;
     let (key, at) = (args.at(1), ctx.at);
     let Some(mut stream) = ctx.db().write::<Stream>(key, at)? else {
         ctx.reply.integer(0);
@@ -128,7 +144,7 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let trimmed = trimming.run(&mut stream);
     drop(stream);
-    deleted(ctx, "xtrim", key, trimmed.removed);
+    deleted(ctx, "xtrim", key, trimmed.removed, trimmed.forgotten);
     trimming::discard(ctx.server, trimmed.nodes);
     ctx.reply.integer(trimmed.removed as i64);
     Ok(Next::Done)

@@ -16,6 +16,7 @@ const NEGATIVE_LENGTH: ReplyError = ReplyError::new("ERR The MAXLEN argument mus
 const NEGATIVE_LIMIT: ReplyError = ReplyError::new("ERR The LIMIT argument must be >= 0.");
 const LIMIT_ALONE: ReplyError =
     ReplyError::new("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy");
+const NO_STRATEGY: ReplyError = ReplyError::new("ERR syntax error, XTRIM must be called with a trimming strategy");
 const LIMIT_EXACT: ReplyError = ReplyError::new("ERR syntax error, LIMIT cannot be used without the special ~ option");
 
 /// Nodes whose worth of entries an approximate trimming removes at most if it is not told.
@@ -69,12 +70,16 @@ impl Trimming {
         Ok(None)
     }
 
-    /// Refuses what does not go together, and works out the limit. To be called once all options are read.
-    pub fn finish(&mut self, config: &Config) -> Result<(), ReplyError> {
+    /// Refuses what does not go together, and works out the limit. To be called once all options are read. With
+    /// `required` a line that does not say what to remove is refused, too.
+    pub fn finish(&mut self, config: &Config, required: bool) -> Result<(), ReplyError> {
         if self.limit.is_some_and(|limit| limit > 0) && self.trim.is_none() {
             return Err(LIMIT_ALONE);
         }
-        if self.limit.is_some() && self.trim.is_some() && !self.whole_nodes {
+        if required && self.trim.is_none() {
+            return Err(NO_STRATEGY);
+        }
+        if self.limit.is_some() && !self.whole_nodes {
             return Err(LIMIT_EXACT);
         }
         if self.limit.is_none() && self.whole_nodes {

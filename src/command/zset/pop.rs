@@ -1,7 +1,7 @@
 //! What takes members from either end, and waits for something to take.
 
 use crate::base::num;
-use crate::command::blocking::parse_timeout;
+use crate::command::blocking::{parse_timeout, timeouts_from_ms};
 use crate::command::collection::remove_emptied;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
@@ -190,7 +190,7 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let many = Many::parse(args, 2)?;
-    let timeout_ms = parse_timeout(args.at(1), ctx.now)?;
+    let timeout_ms = parse_timeout(args.at(1), timeouts_from_ms(ctx))?;
     if many.take(ctx)? { Ok(Next::Done) } else { wait(ctx, many.keys(), timeout_ms) }
 }
 
@@ -204,7 +204,7 @@ pub(super) fn bzpopmax(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
     let last = args.len() - 1;
-    let timeout_ms = parse_timeout(args.at(last), ctx.now)?;
+    let timeout_ms = parse_timeout(args.at(last), timeouts_from_ms(ctx))?;
     let keys = || args.iter_from(1).take(last - 1);
     for key in keys() {
         if take(ctx, key, end, 1, |reply, taken| {

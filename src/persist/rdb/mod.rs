@@ -24,8 +24,11 @@ use std::borrow::Cow;
 use crate::store::entry::NewValue;
 use crate::store::types::{Object, hash, list, set, zset};
 
-/// The version of the format that is written, and the newest that is read.
+/// The version of the format that is written: that of Redis 8.0 and 8.2, which later servers read as well.
 pub const VERSION: u16 = 12;
+
+/// The newest version that is read: that of Redis 8.4 and 8.6, whose streams may say which of their entries came from whom.
+pub const VERSION_READ_MAX: u16 = 13;
 
 /// The bytes that say of what type a value is, and in which form.
 mod code {
@@ -52,6 +55,7 @@ mod code {
     pub const HASH_LISTPACK_EX_PRE_GA: u8 = 23;
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
+    pub const STREAM_LISTPACKS_4: u8 = 26;
 }
 
 /// The first two bits of a length, and the bytes that announce the longer ones and the special strings.

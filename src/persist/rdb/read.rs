@@ -1,4 +1,4 @@
-//! Reading values of any form that Redis 8.2 reads, from bytes that nobody vouches for.
+//! Reading values of any form that Redis 8.6 reads, from bytes that nobody vouches for.
 //!
 //! # What is refused
 //! Lengths beyond what is there, counts that could not be held by it, forms that are not known, packs that cannot be walked,
@@ -84,7 +84,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             | code::HASH_LISTPACK
             | code::HASH_LISTPACK_EX
             | code::HASH_LISTPACK_EX_PRE_GA => Object::Hash(self.packed_hash(form, shapes)?),
-            code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 => {
+            code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 | code::STREAM_LISTPACKS_4 => {
                 Object::Stream(self.stream(form)?)
             }
             _ => return Err(Broken),
@@ -395,7 +395,26 @@ impl<'p, 'b> Reader<'p, 'b> {
         for _ in 0..self.count(5)? {
             parts.groups.push(self.group(form)?);
         }
+        if form == code::STREAM_LISTPACKS_4 {
+            self.pass_producers()?;
+        }
         Stream::from_parts(parts).ok_or(Broken)
+    }
+
+    /// Passes what a stream of Redis 8.6 remembers for some minutes, so that XADD with IDMP adds nothing twice: how long and
+    /// how much, then of each producer the ids it gave and the entries they stand for, then two counters. There is no such
+    /// option here.
+    fn pass_producers(&mut self) -> Result<(), Broken> {
+        let (_duration_s, _ids_max) = (self.length()?, self.length()?);
+        for _ in 0..self.count(2)? {
+            self.string()?;
+            for _ in 0..self.count(3)? {
+                self.string()?;
+                self.id()?;
+            }
+        }
+        let (_added, _duplicates) = (self.length()?, self.length()?);
+        Ok(())
     }
 
     fn group(&mut self, form: u8) -> Result<GroupParts, Broken> {
@@ -412,7 +431,8 @@ impl<'p, 'b> Reader<'p, 'b> {
         for _ in 0..self.count(TIME_BYTES + 2)? {
             self.budget.spend(GROUP_BYTES)?;
             let (name, seen_ms) = (self.kept_string()?.into_owned(), self.time_ms()?);
-            let active_ms = if form == code::STREAM_LISTPACKS_3 { self.time_ms()? } else { seen_ms };
+            let is_told = matches!(form, code::STREAM_LISTPACKS_3 | code::STREAM_LISTPACKS_4);
+            let active_ms = if is_told { self.time_ms()? } else { seen_ms };
             let mut consumer = ConsumerParts { name, seen_ms, active_ms: Some(active_ms), ..ConsumerParts::default() };
             for _ in 0..self.count(ID_BYTES)? {
                 consumer.pending.push(self.raw_id()?);

@@ -149,12 +149,16 @@ impl Stream {
         }
     }
 
-    /// Sets what XSETID sets. The caller has seen to it that they fit the entries.
+    /// Sets what XSETID sets. The caller has seen to it that they fit the entries. No group has read more than was added.
+    /// O(groups).
     pub fn set_last_id(&mut self, last_id: StreamId, entries_added: Option<u64>, max_deleted_id: Option<StreamId>) {
         let stream = &mut *self.0;
         stream.last_id = last_id;
         stream.entries_added = entries_added.unwrap_or(stream.entries_added);
         stream.max_deleted_id = max_deleted_id.unwrap_or(stream.max_deleted_id);
+        for group in stream.groups.values_mut() {
+            group.entries_read = group.entries_read.map(|read| read.min(stream.entries_added));
+        }
     }
 }
 

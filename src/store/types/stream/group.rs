@@ -202,11 +202,13 @@ impl Stream {
         self.0.groups.values().any(|group| group.last_id < id || group.pending.contains_key(&id))
     }
 
-    /// Takes an entry off every group's pending ones.
-    pub fn forget(&mut self, id: StreamId) {
+    /// Takes an entry off every group's pending ones; false if it was nobody's. O(groups).
+    pub fn forget(&mut self, id: StreamId) -> bool {
+        let mut forgotten = false;
         for group in self.0.groups.values_mut() {
-            group.acknowledge(id);
+            forgotten |= group.acknowledge(id);
         }
+        forgotten
     }
 
     /// The sum of what a function says of every group, estimated from the first ones if there are many.

@@ -96,6 +96,8 @@ impl Stream {
         parts.first_id.is_none_or(|stated| stated == stream.0.first_id).then_some(())?;
         for group in parts.groups {
             let entries_read = group.entries_read.unwrap_or_else(|| stream.entries_up_to(group.last_id));
+            // Servers that let XSETID lower what was added dump counters above it, which would make the lag negative.
+            let entries_read = entries_read.map(|read| read.min(stream.0.entries_added));
             let (name, group) = checked_group(group, entries_read)?;
             stream.add_group(&name, group).then_some(())?;
         }

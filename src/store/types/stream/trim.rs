@@ -32,6 +32,8 @@ pub enum Trim {
 pub struct Trimmed {
     /// Entries that went.
     pub removed: usize,
+    /// Entries that had gone before, of which some group had a reference until now.
+    pub forgotten: usize,
     /// Nodes that went, to be dropped where it does no harm.
     pub nodes: Vec<Listpack>,
 }
@@ -75,9 +77,9 @@ impl Stream {
     }
 
     /// Removes entries from the beginning on. With `whole_nodes` only nodes go of which nothing would be left, so that some
-    /// entries too many may stay: all of them, as in Redis, if references are not simply kept. No more than `limit` entries
-    /// go (0 for no limit), counted by nodes. Linear in the nodes that go, and in one node's entries; with
-    /// [`References::Acknowledged`] or [`References::Delete`], in the entries that go.
+    /// entries too many may stay; unless references are simply kept, every entry is looked at anyway, and those go that
+    /// should. No more than `limit` entries go (0 for no limit), counted by nodes. Linear in the nodes that go, and in one
+    /// node's entries; with [`References::Acknowledged`] or [`References::Delete`], in the entries that go.
     pub fn trim(&mut self, trim: Trim, whole_nodes: bool, limit: usize, references: References) -> Trimmed {
         let mut trimmed = Trimmed::default();
         // Nodes that stay because of references are passed; no key is 0-0.
@@ -98,7 +100,7 @@ impl Stream {
                 self.drop_node(key, &mut trimmed);
                 continue;
             }
-            if whole_nodes {
+            if whole_nodes && references == References::Keep {
                 break;
             }
             self.trim_node(key, trim, references, whole, &mut trimmed);
@@ -122,7 +124,7 @@ impl Stream {
 
     /// Removes entries of one node, as long as there are too many, and with the last one the node if `whole`.
     fn trim_node(&mut self, key: StreamId, trim: Trim, references: References, whole: bool, trimmed: &mut Trimmed) {
-        let mut goners: Vec<(StreamId, Pos)> = Vec::new();
+        let (mut goners, mut gone): (Vec<(StreamId, Pos)>, Vec<StreamId>) = (Vec::new(), Vec::new());
         for found in Node::new(key, &self.0.nodes[&key]).forward() {
             let id = found.entry.id;
             let enough = match trim {
@@ -132,15 +134,18 @@ impl Stream {
             if enough {
                 break;
             }
-            if !found.deleted && (references != References::Acknowledged || !self.is_referenced(id)) {
+            if found.deleted {
+                gone.push(id);
+            } else if references != References::Acknowledged || !self.is_referenced(id) {
                 goners.push((id, found.at));
             }
         }
+        if references == References::Delete {
+            trimmed.forgotten += gone.into_iter().filter(|&id| self.forget(id)).count();
+            goners.iter().for_each(|&(id, _)| _ = self.forget(id));
+        }
         if goners.is_empty() {
             return;
-        }
-        if references == References::Delete {
-            goners.iter().for_each(|&(id, _)| self.forget(id));
         }
         let at: Vec<Pos> = goners.into_iter().map(|(_, at)| at).collect();
         trimmed.removed += at.len();

@@ -1,0 +1,265 @@
+//! Every difference from Redis that the tests let pass, each with its reason: what Redis has and is not built, what two
+//! servers cannot answer alike, and where a later Redis has mended what the oracles still do. What is not listed must be
+//! equal.
+
+use crate::generate::Line;
+use crate::pair::Version;
+
+/// How far apart two clocks readings may be, in milliseconds: a pipeline of slow commands on a busy machine.
+const APART_MS: i64 = 10_000;
+
+/// In what the replies to a command may differ.
+#[derive(Clone, Copy)]
+pub enum Rule {
+    /// The elements may come in any order.
+    Unordered,
+    /// Keys with their values may come in any order; in version 2 they are one flat array.
+    UnorderedPairs,
+    /// Only the structure counts: kinds, lengths, which parts are null.
+    Shape,
+    /// Positive numbers may be this far apart.
+    Near(i64),
+    /// A cursor and elements. Compared as a set when the whole collection was asked for, by structure otherwise.
+    Scan { pairs: bool },
+    /// A set sorted without an order comes in any order.
+    Sort,
+    /// `embstr` and `raw` are the same.
+    TextEncoding,
+    /// These names and the values after them are left out.
+    Without(&'static [&'static str]),
+    /// Lists of lines that begin and end alike.
+    Help,
+    /// This column of each row is left out.
+    WithoutColumn(usize),
+}
+
+const RANDOM: &str = "elements are chosen at random";
+const HASHED: &str = "hash tables are seeded anew by every process, so their order is its own";
+const CLOCK: &str = "the two servers run the line at different moments";
+
+/// Replies that may differ: the commands, the rule, the reason.
+pub const RULES: &[(&[&str], Rule, &str)] = &[
+    (
+        &["keys", "smembers", "sunion", "sinter", "sdiff", "hkeys", "hvals", "pubsub|channels", "pubsub|shardchannels"],
+        Rule::Unordered,
+        HASHED,
+    ),
+    (&["hgetall"], Rule::UnorderedPairs, HASHED),
+    (&["scan", "sscan"], Rule::Scan { pairs: false }, HASHED),
+    (&["hscan", "zscan"], Rule::Scan { pairs: true }, HASHED),
+    (&["sort", "sort_ro"], Rule::Sort, HASHED),
+    (&["randomkey", "srandmember", "hrandfield", "zrandmember", "spop"], Rule::Shape, RANDOM),
+    (&["object|idletime"], Rule::Shape, CLOCK),
+    (&["object|refcount"], Rule::Shape, "which small values are shared is a matter of memory, not of data"),
+    (
+        &["object|encoding"],
+        Rule::TextEncoding,
+        "Redis 8.2 says embstr when key and value together fit into one small block, so the word depends on the length of the \
+         key: a matter of memory, not of data",
+    ),
+    (
+        &["client|help"],
+        Rule::Help,
+        "the text is our own: it says what the options do here, where keys are not tracked and only one user exists",
+    ),
+    (&["object|freq"], Rule::Shape, "the counter grows by chance"),
+    (&["ttl", "expiretime", "httl", "hexpiretime"], Rule::Near(APART_MS / 1000), CLOCK),
+    (&["pttl", "pexpiretime", "hpttl", "hpexpiretime"], Rule::Near(APART_MS), CLOCK),
+    (&["xpending"], Rule::WithoutColumn(2), CLOCK),
+    (
+        &["xinfo|stream", "xinfo|groups", "xinfo|consumers"],
+        Rule::Without(&[
+            "idle",
+            "inactive",
+            "seen-time",
+            "active-time",
+            "pel",
+            "pending",
+            "radix-tree-keys",
+            "radix-tree-nodes",
+            "idmp-duration",
+            "idmp-maxsize",
+            "pids-tracked",
+            "iids-tracked",
+            "iids-added",
+            "iids-duplicates",
+        ]),
+        "ages depend on the clock and the tree's node count on its build; pending entries carry their delivery time and are \
+         compared by XPENDING; the ids of IDMP are of Redis 8.6 and not built",
+    ),
+];
+
+const OPTIONS_OF_8_4: &str = "options of Redis 8.4 are not built";
+const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
+
+/// Differences between the rows and documents of our commands and those of Redis: full name, field, reason.
+pub const ROWS: &[(&str, &str, &str)] = &[
+    ("set", "history", OPTIONS_OF_8_4),
+    ("set", "arguments", OPTIONS_OF_8_4),
+    ("xreadgroup", "arguments", OPTIONS_OF_8_4),
+    ("xadd", "arguments", OPTIONS_OF_8_6),
+    ("xinfo|stream", "history", OPTIONS_OF_8_6),
+    ("unwatch", "arity", "with a fingerprint it ends the watch of a query"),
+    ("unwatch", "arguments", "with a fingerprint it ends the watch of a query"),
+];
+
+/// Sections and fields of INFO that are not there, each with its reason.
+pub const INFO_NOT_BUILT: &[(&str, &str)] = &[
+    ("Keysizes", "the sizes of keys are not counted"),
+    ("module", "vector sets are a module to Redis"),
+    ("lazyfreed_objects", "not counted"),
+    ("expired_subkeys_active", "not told apart from what is found on access"),
+    ("expired_keys_active", "not told apart from what is found on access"),
+    ("expire_cycle_cpu_milliseconds", "not measured"),
+];
+
+/// Fields of INFO that only our server has, or has more of.
+pub const INFO_OF_OURS: &[&str] = &[
+    "aleadb_version",
+    "turn_us_max",
+    "live_query_clients",
+    "live_query_watches",
+    "live_queries",
+    "live_query_keys",
+    "live_query_frames",
+    "live_query_frames_superseded",
+];
+
+/// Commands of the newest oracle that are not built, by the reason. A container stands for its subcommands.
+pub const NOT_BUILT: &[(&str, &[&str])] = &[
+    ("commands of Redis 8.4 and 8.6", &["delex", "digest", "msetex", "hotkeys", "trimslots", "xcfgset", "xidmprecord"]),
+    (
+        "vector sets, which are a module to Redis",
+        &[
+            "vadd",
+            "vcard",
+            "vdim",
+            "vemb",
+            "vgetattr",
+            "vinfo",
+            "vismember",
+            "vlinks",
+            "vrandmember",
+            "vrange",
+            "vrem",
+            "vsetattr",
+            "vsim",
+        ],
+    ),
+    ("users other than the default one", &["acl"]),
+    ("scripts and functions", &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"]),
+    ("what is on disk", &["save", "bgsave", "bgrewriteaof"]),
+    ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
+    ("watching the commands of others", &["monitor", "slowlog"]),
+    ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
+];
+
+/// Whether a server without cluster, replicas and modules refuses the command whatever its line.
+pub fn is_always_refused(full_name: &str) -> bool {
+    let container = full_name.split('|').next().unwrap_or(full_name);
+    let refused = ["cluster", "asking", "readonly", "readwrite", "failover", "latency|graph"];
+    refused.contains(&container)
+        || refused.contains(&full_name)
+        || full_name.starts_with("module|") && full_name != "module|help"
+}
+
+/// Why a command of Redis is not built, if it is listed.
+pub fn not_built(full_name: &str) -> Option<&'static str> {
+    let container = full_name.split('|').next().unwrap_or(full_name);
+    let names_it = |name: &&str| name.eq_ignore_ascii_case(container) || name.eq_ignore_ascii_case(full_name);
+    NOT_BUILT.iter().find(|(_, names)| names.iter().any(names_it)).map(|(why, _)| *why)
+}
+
+/// Commands that some lines are answered otherwise since a version, which we follow: an older oracle does without them.
+const CHANGED: &[(Version, &[&str])] = &[
+    (
+        (8, 2, 0),
+        &[
+            "bitcount",
+            "bitop",
+            "bitpos",
+            "pfdebug",
+            "command|getkeys",
+            "command|getkeysandflags",
+            "client|setname",
+            "scan",
+        ],
+    ),
+    ((8, 6, 0), &["hexpire", "hpexpire", "hexpireat", "hpexpireat", "hgetex", "hsetex", "xadd", "xtrim"]),
+];
+
+/// Whether an oracle of this version answers some lines of the command otherwise than the version that we follow.
+pub fn changed_since(oracle: Version, full_name: &str) -> bool {
+    let newer = CHANGED.iter().filter(|(version, _)| *version > oracle);
+    let help = oracle < (8, 2, 0) && full_name.ends_with("|help");
+    help || newer.into_iter().any(|(_, names)| names.contains(&full_name))
+}
+
+/// Lines that no generated stream may have: the commands, which of their lines, why.
+type Barred = (&'static [&'static str], fn(&Line) -> bool, &'static str);
+
+/// Lines where we follow a Redis that is newer than the newest oracle, which hand-written tests check; such as do an oracle
+/// harm; and such as are answered by the clock.
+const BARRED: &[Barred] = &[
+    (&["xadd"], |line| line.iter().skip(2).any(|word| word == b"*"), "the id comes from the clock"),
+    (
+        &["xautoclaim", "xclaim"],
+        |line| whole(line, 4).is_some_and(|idle_ms| (1..1_000_000).contains(&idle_ms)),
+        "an entry may have waited so many milliseconds in one server only",
+    ),
+    (
+        &["lset"],
+        |line| whole(line, 2).is_some_and(|index| i32::try_from(index).is_err()),
+        "up to 8.8 the low 32 bits count",
+    ),
+    (
+        &["restore"],
+        |line| whole(line, 2).is_some_and(|ttl| ttl > i64::MAX / 2) && !has(line, "ABSTTL"),
+        "up to 8.10 a time to live that overflows deletes the key",
+    ),
+    (
+        &["xsetid"],
+        |line| has(line, "ENTRIESADDED"),
+        "up to 8.8 groups keep counters above the number of entries added, and have a negative lag",
+    ),
+    (&["xadd", "xtrim"], |line| has(line, "DELREF"), "up to 8.8 the references of entries that XDEL took before stay"),
+    (
+        &["hsetex"],
+        |line| ["EX", "PX", "EXAT", "PXAT"].iter().any(|word| has(line, word)),
+        "8.6.2 may end with an assertion about its index of deadlines, where the hash is no listpack",
+    ),
+    (
+        &["hexpire", "hpexpire", "hexpireat", "hpexpireat", "hgetex", "hsetex"],
+        |line| {
+            line.iter().any(|word| number(word).is_some_and(|n| n > i64::from(i32::MAX) - 1024)) && has(line, "FIELDS")
+        },
+        "up to 8.6.3 a number of fields close to 2^31 ends the server",
+    ),
+];
+
+/// Why no stream may have a line, if it may not.
+pub fn barred(full_name: &str, line: &Line) -> Option<&'static str> {
+    BARRED.iter().find(|(names, is_it, _)| names.contains(&full_name) && is_it(line)).map(|(_, _, why)| *why)
+}
+
+/// Lines whose events differ: up to 8.10 BITFIELD tells nothing of a string that grew if every write was refused.
+pub fn events_differ(full_name: &str, line: &Line) -> bool {
+    full_name == "bitfield" && has(line, "FAIL")
+}
+
+/// Lines whose keys COMMAND GETKEYS tells since 8.6.4 only.
+pub fn keys_differ(full_name: &str, line: &Line) -> bool {
+    full_name == "pfmerge" && line.len() == 2
+}
+
+fn number(word: &[u8]) -> Option<i64> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+fn whole(line: &Line, index: usize) -> Option<i64> {
+    line.get(index).and_then(|word| number(word))
+}
+
+fn has(line: &Line, word: &str) -> bool {
+    line.iter().any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+}

@@ -1,0 +1,95 @@
+//! Replication as a server without replicas sees it: the replies are those of Redis 8.6.2.
+
+use crate::memory::Memory;
+
+#[test]
+fn wait_ends_with_its_time_as_no_replica_comes() {
+    let mut m = Memory::new();
+    m.expect(&[
+        ("WAIT 0 0", r":0\r\n"),
+        ("WAIT -1 10", r":0\r\n"),
+        ("WAITAOF 0 0 0", r"*2\r\n:0\r\n:0\r\n"),
+        ("MULTI", r"+OK\r\n"),
+        ("WAIT 1 0", r"+QUEUED\r\n"),
+        ("WAITAOF 0 1 0", r"+QUEUED\r\n"),
+        ("EXEC", r"*2\r\n:0\r\n*2\r\n:0\r\n:0\r\n"),
+    ]);
+    for (line, reply) in [("WAIT 1 10", r":0\r\n"), ("WAITAOF 0 1 10", r"*2\r\n:0\r\n:0\r\n")] {
+        assert_eq!(m.run(line), "", "{line}");
+        assert!(m.is_waiting(), "{line}");
+        m.clock.advance_ms(9);
+        assert_eq!(m.wake(), [], "{line}");
+        m.clock.advance_ms(1);
+        assert_eq!(m.wake(), [(m.client, reply.to_owned())], "{line}");
+        assert!(!m.is_waiting(), "{line}");
+    }
+}
+
+#[test]
+fn wait_without_an_end_is_ended_by_unblock_and_by_going() {
+    let mut m = Memory::new();
+    let (first, second) = (m.client, m.connect());
+    for (how, reply) in [("TIMEOUT", r":0\r\n"), ("ERROR", r"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n")] {
+        m.client = first;
+        assert_eq!(m.run("WAIT 1 0"), "");
+        m.clock.advance_ms(1_000_000);
+        m.client = second;
+        m.expect(&[(&format!("CLIENT UNBLOCK {} {how}", first + 1), r":1\r\n")]);
+        assert_eq!(m.wake(), [(first, reply.to_owned())]);
+    }
+    m.client = first;
+    m.run("WAIT 1 0");
+    m.server.forget(first);
+    let third = m.connect();
+    m.client = third;
+    assert_eq!(m.run("BLPOP k 0"), "", "the next client in the same place waits for a key");
+    m.client = second;
+    m.run("RPUSH k v");
+    m.advance_ms(0);
+    assert_eq!(m.take_sent(third), r"*2\r\n$1\r\nk\r\n$1\r\nv\r\n");
+}
+
+#[test]
+fn waits_for_replicas_are_refused_as_by_redis() {
+    let (no_int, timeout) =
+        (r"-ERR value is not an integer or out of range\r\n", r"-ERR timeout is not an integer or out of range\r\n");
+    Memory::new().expect(&[
+        ("WAIT x 0", no_int),
+        ("WAIT 1 x", timeout),
+        ("WAIT 0 -1", r"-ERR timeout is negative\r\n"),
+        ("WAIT 1 9223372036854775807", r"-ERR timeout is out of range\r\n"),
+        ("WAITAOF x 0 0", no_int),
+        ("WAITAOF 2 0 10", r"-ERR value is out of range, value must between 0 and 1\r\n"),
+        ("WAITAOF 0 -1 0", r"-ERR value is out of range, must be positive\r\n"),
+        ("WAITAOF 0 0 x", timeout),
+        ("WAITAOF 1 0 x", timeout),
+        ("WAITAOF 1 0 10", r"-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"),
+    ]);
+}
+
+#[test]
+fn a_primary_stays_one() {
+    let (syntax, no_replicas) = (r"-ERR syntax error\r\n", r"-ERR FAILOVER requires connected replicas.\r\n");
+    Memory::new().expect(&[
+        ("ROLE", r"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
+        ("ROLE x", r"-ERR wrong number of arguments for \'role\' command\r\n"),
+        ("REPLICAOF NO ONE", r"+OK\r\n"),
+        ("slaveof no one", r"+OK\r\n"),
+        ("REPLICAOF 127.0.0.1 x", r"-ERR Invalid master port\r\n"),
+        ("REPLICAOF 127.0.0.1 65536", r"-ERR Invalid master port\r\n"),
+        (
+            "REPLICAOF 127.0.0.1 6379",
+            r"-ERR AleaDB cannot be a replica of another server yet: replication is not built\r\n",
+        ),
+        ("ROLE", r"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
+        ("FAILOVER", no_replicas),
+        ("FAILOVER TO h 80 FORCE TIMEOUT 10", no_replicas),
+        ("FAILOVER FORCE", no_replicas),
+        ("FAILOVER ABORT", r"-ERR No failover in progress.\r\n"),
+        ("FAILOVER ABORT FORCE", syntax),
+        ("FAILOVER TIMEOUT 1 TIMEOUT 1", syntax),
+        ("FAILOVER TO h", syntax),
+        ("FAILOVER TIMEOUT 0", r"-ERR FAILOVER timeout must be greater than 0\r\n"),
+        ("FAILOVER TO h x", r"-ERR value is not an integer or out of range\r\n"),
+    ]);
+}
