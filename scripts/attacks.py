@@ -3,6 +3,7 @@
 A line is given an `abuse.Run` and returns its outcome in words. It sends what the protocol allows, or a corrupt payload, over
 loopback connections of its own; with `smoke` all sizes are small. Payloads are built here, so that no file is needed.
 """
+import random
 import resource
 import select
 import shlex
@@ -624,23 +625,36 @@ def same_fingerprint(count):
     return keys
 
 
-@line("floods", "fingerprints", only="aleadb")
-def fingerprints(run):
-    """64,000 live queries whose fingerprint is the same; then the client goes."""
-    keys = same_fingerprint(run.size(64_000, 500))
-    client, seen = run.connect(), set()
+def watch_and_go(run, keys):
+    """A client watches GET of every key, some of which then change, and goes. Returns the fingerprints seen and the seconds of
+    the server's time that it took."""
+    before, seen, client = run.server.cpu_s(), set(), run.connect()
     for first in range(0, len(keys), 500):
         batch = keys[first:first + 500]
         client.socket.sendall(b"".join(encode("GET.WATCH", key) for key in batch))
         seen.update(client.reply()[1] for _ in batch)
-    if len(seen) != 1:
-        run.fault(f"{len(seen)} fingerprints")
-    watching = run.information("all")
     for key in keys[:100]:
         run.control.ask("SET", key, "v")
     client.close()
     run.until(lambda: run.attackers() <= 0, 40)
-    return f"{len(keys)} queries"
+    # What is done a piece a turn is done after so many turns.
+    for _ in range(200):
+        run.control.ask("PING")
+    return seen, run.server.cpu_s() - before
+
+
+@line("floods", "fingerprints", only="aleadb")
+def fingerprints(run):
+    """32,000 live queries whose fingerprint is the same; then the client goes. Beside as many with a fingerprint each."""
+    keys = same_fingerprint(run.size(32_000, 500))
+    _, ordinary_s = watch_and_go(run, [b"key%05d" % number for number in range(len(keys))])
+    run.begin()
+    seen, alike_s = watch_and_go(run, keys)
+    if len(seen) != 1:
+        run.fault(f"{len(seen)} fingerprints")
+    if alike_s > 3 * ordinary_s and not run.smoke:
+        run.fault("the server's time is not that of ordinary queries")
+    return f"{len(keys)} queries in {alike_s:.2f} s of CPU, ordinary ones in {ordinary_s:.2f} s"
 
 
 # --- Churn --------------------------------------------------------------------------------------------------------------------
@@ -649,13 +663,11 @@ def fingerprints(run):
 def churn(run):
     """200 MB of values of 16 to 64 KB, loaded and deleted in turns; resident must stay near what is used."""
     rounds, total, value = run.size(12, 3), run.size(200 * 10**6, 2 * 10**6), b"v" * (64 * KB)
-    # A sequence that repeats from run to run and has no period that a size class could like.
-    seed, previous, worst = 1, [], 0.0
+    draw, previous, worst = random.Random(1), [], 0.0
     for turn in range(rounds):
         keys, pending, loaded = [], [], 0
         while loaded < total:
-            seed = (seed * 1103515245 + 12345) % (1 << 31)
-            size = 16 * KB + (seed >> 8) % (48 * KB)
+            size = draw.randint(16 * KB, 64 * KB)
             keys.append(f"churn:{turn}:{len(keys)}")
             pending.append(encode("SET", keys[-1], value[:size]))
             loaded += size
@@ -690,7 +702,7 @@ def cut_off(run, *commands):
 @line("in-one-command", "srandmember")
 def srandmember(run):
     """SRANDMEMBER of five million members, ten megabytes being the limit."""
-    run.control.ask("SADD", "s", *range(100))
+    run.control.ask("SADD", "s", *[f"{number:0200}" for number in range(100)])
     return cut_off(run, ("SRANDMEMBER", "s", run.size(-5_000_000, -500_000)))
 
 
@@ -698,13 +710,13 @@ def srandmember(run):
 def hrandfield(run):
     """HRANDFIELD of two million fields with values, ten megabytes being the limit."""
     run.control.ask("HSET", "h", *[word for number in range(100) for word in (number, "v" * 50)])
-    return cut_off(run, ("HRANDFIELD", "h", run.size(-2_000_000, -50_000), "WITHVALUES"))
+    return cut_off(run, ("HRANDFIELD", "h", run.size(-2_000_000, -200_000), "WITHVALUES"))
 
 
 @line("in-one-command", "zrandmember")
 def zrandmember(run):
     """ZRANDMEMBER of three million members, ten megabytes being the limit."""
-    run.control.ask("ZADD", "z", *[word for number in range(100) for word in (number, number)])
+    run.control.ask("ZADD", "z", *[word for number in range(100) for word in (number, f"{number:0200}")])
     return cut_off(run, ("ZRANDMEMBER", "z", run.size(-3_000_000, -300_000), "WITHSCORES"))
 
 
@@ -717,17 +729,20 @@ def multi(run):
 
 @line("in-one-command", "bitcount")
 def bitcount(run):
-    """BITCOUNT of 512 MB."""
-    run.control.ask("SETBIT", "bits", run.size(2**32 - 1, 2**20 - 1), 1)
+    """BITCOUNT of 512 MB, and of a range of bits of it."""
+    run.control.ask("SETBIT", "bits", run.size(2**32 - 1, 2**20 - 1), 0)
+    # What was never written is the kernel's page of zeros.
+    run.control.ask("BITOP", "NOT", "bits", "bits")
     run.begin()
-    return f"{run.control.ask('BITCOUNT', 'bits')} counted"
+    return f"{run.control.ask('BITCOUNT', 'bits')} counted, {run.control.ask('BITCOUNT', 'bits', 3, -5, 'BIT')} of a range"
 
 
 @line("in-one-command", "dump")
 def dump(run):
     """DUMP of a list of 6 MB, four times."""
+    draw = random.Random(1)
     for _ in range(60):
-        run.control.ask("RPUSH", "list", *[f"element {number}:{'e' * 80}" for number in range(run.size(1000, 20))])
+        run.control.ask("RPUSH", "list", *[draw.randbytes(100) for _ in range(run.size(1000, 20))])
     run.begin()
     sizes = {len(run.control.ask("DUMP", "list")) for _ in range(4)}
     return f"{max(sizes) / 1e6:.1f} MB answered"

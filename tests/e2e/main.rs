@@ -8,6 +8,7 @@ mod resp;
 #[path = "../support/server.rs"]
 mod server;
 
+mod abuse;
 mod clients;
 mod connections;
 mod examples;
