@@ -35,7 +35,7 @@ STALL_MS_MAX, MEMORY_MB_MAX, RATIO_MAX = 100, 50, 1.3
 # A stall beyond so many times what is allowed is not measured again.
 AGAIN_MAX = 3
 # Bytes of addresses that a server may use: what a fault would take must not take the machine down.
-ADDRESS_BYTES_MAX = 10 << 30
+ADDRESS_BYTES_MAX = 6 << 30
 NOISE_S = 1
 OPTIONS = {"aleadb": "", "redis": " --save '' --appendonly no --daemonize no"}
 

@@ -2,7 +2,7 @@
 # Replays attacks on a server, AleaDB and redis-server side by side, and tells who stalls, swells, loses an element or dies;
 # `abuse.sh --help` lists the options, abuse.py says what each line does and what counts as failed. Without --server it is a
 # release build of this tree, without --redis the redis-server 8.2 of peers.sh, or Debian's. Arguments without a dash choose
-# lines: `abuse.sh dead-waiters`. A run takes about five minutes and up to 8 GB of memory.
+# lines: `abuse.sh dead-waiters`. A run takes about five minutes and up to 6 GB of memory.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tree=$(cd "$here/.." && pwd)
