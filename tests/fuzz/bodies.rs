@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aleadb::base::quote;
+use aleadb::base::{glob, quote};
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
 use aleadb::persist::payload;
@@ -162,6 +162,119 @@ pub fn restore(data: &[u8]) {
         assert_eq!(again.as_ref().map(described).ok(), Some(before), "{}", dumped.escape_ascii());
     }
     work_on(&sealed, before.0);
+}
+
+/// Bytes from here on stand for a run of the next one.
+const RUN_FIRST: u8 = 0xf8;
+
+/// Writes runs out: `0xf8` and a byte stand for 16 of it, `0xf9` for 32, up to `0xff` for 2048. So a short input has long
+/// classes, many stars, and texts that nearly match everywhere.
+fn with_runs(data: &[u8]) -> Vec<u8> {
+    let (mut written, mut rest) = (Vec::new(), data.iter());
+    while let Some(&byte) = rest.next() {
+        match (byte.checked_sub(RUN_FIRST), rest.as_slice().first()) {
+            (Some(power), Some(&next)) => {
+                rest.next();
+                written.resize(written.len() + (16 << power), next);
+            }
+            _ => written.push(byte),
+        }
+    }
+    written
+}
+
+/// Most bytes of a pattern times bytes of a text that the naive matcher is given.
+const MATCH_STEPS_MAX: usize = 1 << 20;
+/// More runs of stars than this are refused on purpose, as Redis refuses them.
+const STAR_RUNS_MAX: usize = 1_000;
+
+/// A pattern matches what the naive matcher says. The first byte of the input decides whether case counts, the pattern goes
+/// up to the line's end, and the rest is the text; runs are written short in both.
+pub fn glob(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else { return };
+    let nocase = first & 1 == 1;
+    let at = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    let (pattern, text) = (with_runs(&rest[..at]), with_runs(rest.get(at + 1..).unwrap_or_default()));
+    let matches = glob::matches(&pattern, &text, nocase);
+    let star_runs = pattern.windows(2).filter(|pair| pair[1] == b'*' && pair[0] != b'*').count() + 1;
+    if pattern.len() * text.len() <= MATCH_STEPS_MAX && star_runs <= STAR_RUNS_MAX {
+        assert_eq!(
+            matches,
+            matches_naively(&pattern, &text, nocase),
+            "{} {}",
+            pattern.escape_ascii(),
+            text.escape_ascii()
+        );
+    }
+}
+
+/// What one element of a pattern matches; `None` for a star.
+type Element = Option<[bool; 256]>;
+
+/// Compares every element with every byte of the text. O(pattern * text).
+fn matches_naively(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
+    // For each beginning of the text whether the elements so far match it.
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    let mut rest = pattern;
+    while let Some(element) = next_element(&mut rest, nocase) {
+        let mut before = false;
+        for end in 0..reached.len() {
+            let here = reached[end];
+            reached[end] = match &element {
+                None => here || (end > 0 && reached[end - 1]),
+                Some(set) => end > 0 && before && set[usize::from(text[end - 1])],
+            };
+            before = here;
+        }
+    }
+    reached[text.len()]
+}
+
+/// Takes the first element off a pattern, as Redis's documentation and its matcher have them.
+fn next_element(rest: &mut &[u8], nocase: bool) -> Option<Element> {
+    let (&first, after) = rest.split_first()?;
+    let fold = |byte: u8| if nocase { byte.to_ascii_lowercase() } else { byte };
+    let one = |wanted: u8| Some(Some(std::array::from_fn(|byte| fold(byte as u8) == fold(wanted))));
+    *rest = after;
+    match first {
+        b'*' => Some(None),
+        b'?' => Some(Some([true; 256])),
+        b'\\' if !after.is_empty() => {
+            *rest = &after[1..];
+            one(after[0])
+        }
+        b'[' => {
+            let negated = after.first() == Some(&b'^');
+            *rest = &after[usize::from(negated)..];
+            let mut set = [false; 256];
+            loop {
+                let (taken, wanted): (usize, Box<dyn Fn(u8) -> bool>) = match **rest {
+                    [] => break,
+                    [b']', ..] => {
+                        *rest = &rest[1..];
+                        break;
+                    }
+                    // An escaped byte is itself alone, whatever the case.
+                    [b'\\', literal, ..] => (2, Box::new(move |byte| byte == literal)),
+                    [one, b'-', other, ..] => {
+                        // Redis compares signed characters, and folds them once they are in order.
+                        let (low, high) = if one as i8 > other as i8 { (other, one) } else { (one, other) };
+                        let (low, high) = (fold(low) as i8, fold(high) as i8);
+                        (3, Box::new(move |byte| (low..=high).contains(&(fold(byte) as i8))))
+                    }
+                    [literal, ..] => (1, Box::new(move |byte| fold(byte) == fold(literal))),
+                };
+                *rest = &rest[taken..];
+                (0..=255u8).filter(|byte| wanted(*byte)).for_each(|byte| set[usize::from(byte)] = true);
+            }
+            Some(Some(set.map(|is_in| is_in != negated)))
+        }
+        literal => one(literal),
+    }
 }
 
 /// Lines that look at a value of each type and change it, of the key `k`; what they answer depends on the value.
