@@ -51,6 +51,11 @@ fn glob_corpus() {
     replay("glob", bodies::glob);
 }
 
+#[test]
+fn commands_corpus() {
+    replay("commands", bodies::commands);
+}
+
 /// `scripts/fuzz.sh` builds with `--locked`, and nothing else ever does.
 #[test]
 fn the_fuzzers_lock_file_knows_every_dependency() {

@@ -315,6 +315,65 @@ const LINES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What the server of `commands` holds before the first line: a value of each type, small ones and ones beyond the limits of
+/// packed forms.
+const FILLED: &[&str] = &[
+    "SET string 12345",
+    "RPUSH list a b c 1 2 3",
+    "SADD set a b c",
+    "SADD numbers 1 2 3",
+    "HSET hash f v g w",
+    "ZADD zset 1 a 2 b",
+    "XADD stream 1-1 f v",
+    "XGROUP CREATE stream g 0",
+];
+/// The long values: how they begin, and what is repeated with a number for `#`.
+const FILLED_LONG: &[(&str, &str)] = &[
+    ("RPUSH LIST", "element#"),
+    ("SADD SET", "member#"),
+    ("HSET HASH", "field# value#"),
+    ("ZADD ZSET", "# member#"),
+];
+const LONG_LEN: usize = 600;
+
+/// Commands that are left out: they stop the server, wait for real time, or reach for files.
+const OUTSIDE: &[&str] = &["abort", "config", "debug", "shutdown", "sleep"];
+
+/// Bytes that an output over its limit keeps beyond it: one chunk.
+const BEYOND_LIMIT_MAX: usize = 32 * 1024;
+
+/// Any commands, of several clients, run without harm, and a reply never takes more memory than the client's limit leaves it.
+/// The first byte of the input decides on the limit; the rest are lines, with runs written short. A client that waits stays
+/// behind, and one that is over its limit has gone; the next line is another client's.
+pub fn commands(data: &[u8]) {
+    let Some((&first, lines)) = data.split_first() else { return };
+    // What one command may build is bounded, so that an input costs no gigabytes.
+    let config = Config { proto_max_bulk_len: 1 << 20, maxmemory: 64 << 20, ..Config::default() };
+    let mut server = Memory::with_config(config);
+    FILLED.iter().for_each(|line| _ = server.run(line));
+    for (command, repeated) in FILLED_LONG {
+        let words = (0..LONG_LEN).map(|n| format!(" {}", repeated.replace('#', &n.to_string())));
+        server.run(&format!("{command}{}", words.collect::<String>()));
+    }
+    server.reply_bytes_max = 1 << (8 + first % 12);
+    for line in lines.split(|&byte| byte == b'\n') {
+        let Some(words) = quote::split_args(&with_runs(line)).filter(|words| !words.is_empty()) else { continue };
+        if OUTSIDE.iter().any(|name| words[0].eq_ignore_ascii_case(name.as_bytes())) {
+            continue;
+        }
+        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let reply = server.raw(&args);
+        let limit = server.reply_bytes_max as usize;
+        assert!(reply.len() <= limit + BEYOND_LIMIT_MAX, "{} bytes for {}", reply.len(), line.escape_ascii());
+        let is_cut = server.written_bytes > reply.len();
+        assert!(is_cut || reply.is_empty() || reply.ends_with(b"\r\n"), "{}", reply.escape_ascii());
+        if is_cut || server.is_waiting() {
+            server.connect();
+        }
+        server.wake();
+    }
+}
+
 /// Restores a payload into a server and runs what there is for its type; after every line what is left can be written and
 /// read again.
 fn work_on(payload: &[u8], kind: &str) {
