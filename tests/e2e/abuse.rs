@@ -43,7 +43,8 @@ fn abuse_sh_explains_itself_without_building_anything() {
     for option in ["--server", "--redis", "--no-redis", "--smoke", "--list"] {
         assert!(help.contains(option), "{option}: {help}");
     }
-    let unknown = Command::new("python3").arg(scripts().join("abuse.py")).args(["--server", "x", "no-such-line"]).output();
+    let unknown =
+        Command::new("python3").arg(scripts().join("abuse.py")).args(["--server", "x", "no-such-line"]).output();
     let unknown = unknown.expect("it runs");
     assert!(!unknown.status.success() && text(&unknown).contains("no such line: no-such-line"), "{}", text(&unknown));
 }

@@ -328,12 +328,8 @@ const FILLED: &[&str] = &[
     "XGROUP CREATE stream g 0",
 ];
 /// The long values: how they begin, and what is repeated with a number for `#`.
-const FILLED_LONG: &[(&str, &str)] = &[
-    ("RPUSH LIST", "element#"),
-    ("SADD SET", "member#"),
-    ("HSET HASH", "field# value#"),
-    ("ZADD ZSET", "# member#"),
-];
+const FILLED_LONG: &[(&str, &str)] =
+    &[("RPUSH LIST", "element#"), ("SADD SET", "member#"), ("HSET HASH", "field# value#"), ("ZADD ZSET", "# member#")];
 const LONG_LEN: usize = 600;
 
 /// Commands that are left out: they stop the server, wait for real time, or reach for files.
