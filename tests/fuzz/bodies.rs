@@ -164,6 +164,61 @@ pub fn restore(data: &[u8]) {
     work_on(&sealed, before.0);
 }
 
+/// Lines that look at a value of each type and change it, of the key `k`; what they answer depends on the value.
+const LINES: &[(&str, &str)] = &[
+    (
+        "string",
+        "GET k|STRLEN k|INCR k|GETRANGE k -5 -1|BITCOUNT k|BITPOS k 1|BITFIELD k GET u8 0 INCRBY i5 3 1|LCS k k|PFCOUNT k|PFADD k a b c\
+         |PFMERGE d k k|PFCOUNT d k|PFDEBUG GETREG k|SETRANGE k 3 x|APPEND k y|GETEX k PERSIST",
+    ),
+    (
+        "list",
+        "LRANGE k 0 -1|LINDEX k -1|LINDEX k 1|LPOS k a RANK -1|LINSERT k BEFORE a b|LSET k 0 12|LSET k -1 x|LREM k -1 a\
+         |SORT k ALPHA|RPUSH k 1 abc|LPUSH k -1|LMOVE k k LEFT RIGHT|LTRIM k 1 -2|LPOP k 2|RPOP k|LRANGE k -3 -1",
+    ),
+    (
+        "set",
+        "SMEMBERS k|SMISMEMBER k 1 a|SRANDMEMBER k -5|SRANDMEMBER k 3|SINTER k k|SUNIONSTORE d k k|SDIFF k d|SORT k ALPHA\
+         |SSCAN k 0|SADD k 1 -7 99999999999|SADD k text|SREM k 1 a|SPOP k|SPOP k 2|SMEMBERS k",
+    ),
+    (
+        "zset",
+        "ZRANGE k 0 -1 WITHSCORES|ZRANGE k (0 +inf BYSCORE|ZRANGEBYLEX k - +|ZRANK k a|ZCOUNT k -inf 1|ZRANDMEMBER k -5 WITHSCORES\
+         |ZUNIONSTORE d 2 k k|ZINTER 2 k d WITHSCORES|ZDIFF 2 k d|ZSCAN k 0|ZADD k 1.5 a -inf 7|ZINCRBY k 2 a|ZADD k GT 3 a\
+         |ZREMRANGEBYSCORE k 1 2|ZREM k 7|ZPOPMIN k|ZPOPMAX k|ZREMRANGEBYRANK k 0 0|ZRANGE k 0 -1 REV",
+    ),
+    (
+        "hash",
+        "HGETALL k|HGET k a|HMGET k 1 a|HLEN k|HRANDFIELD k -5 WITHVALUES|HSCAN k 0|HTTL k FIELDS 1 a|HSET k a b 1 2|HINCRBY k 1 3\
+         |HPEXPIRE k 5000 FIELDS 2 a 1|HSET k 1 5|HSETEX k EX 9 FIELDS 1 new value|HPERSIST k FIELDS 1 a|HDEL k a|HGETDEL k FIELDS 1 1\
+         |HKEYS k|HVALS k",
+    ),
+    (
+        "stream",
+        "XRANGE k - +|XREVRANGE k + -|XINFO STREAM k FULL|XINFO GROUPS k|XREAD STREAMS k 0|XADD k * f v|XADD k * other v f w\
+         |XGROUP CREATE k fresh 0|XREADGROUP GROUP fresh c COUNT 2 STREAMS k >|XREADGROUP GROUP g c STREAMS k 0\
+         |XPENDING k fresh - + 5|XAUTOCLAIM k fresh d 0 0|XCLAIM k g d 0 1-1 FORCE|XACK k fresh 1-1|XDEL k 1-1 5-1|XTRIM k MAXLEN 2\
+         |XGROUP DELCONSUMER k fresh d|XGROUP DESTROY k g|XSETID k 99999999999999-0|XRANGE k - + COUNT 3",
+    ),
+];
+
+/// Restores a payload into a server and runs what there is for its type; after every line what is left can be written and
+/// read again.
+fn work_on(payload: &[u8], kind: &str) {
+    let mut server = Memory::new();
+    assert_eq!(server.raw(&[b"RESTORE", b"k", b"0", payload]), b"+OK\r\n", "{}", payload.escape_ascii());
+    let (_, lines) = LINES.iter().find(|(name, _)| *name == kind).expect("every type has lines");
+    for line in ["OBJECT ENCODING k", "MEMORY USAGE k", "COPY k copy"].into_iter().chain(lines.split('|')) {
+        server.run(line.trim());
+        let dumped = server.raw(&[b"DUMP", b"k"]);
+        let Some(start) = dumped.iter().position(|&byte| byte == b'\n').filter(|_| dumped != b"$-1\r\n") else {
+            return;
+        };
+        let again = server.raw(&[b"RESTORE", b"again", b"0", &dumped[start + 1..dumped.len() - 2], b"REPLACE"]);
+        assert_eq!(again, b"+OK\r\n", "{line}: {} of {}", dumped.escape_ascii(), payload.escape_ascii());
+    }
+}
+
 /// Bytes from here on stand for a run of the next one.
 const RUN_FIRST: u8 = 0xf8;
 
@@ -277,44 +332,6 @@ fn next_element(rest: &mut &[u8], nocase: bool) -> Option<Element> {
     }
 }
 
-/// Lines that look at a value of each type and change it, of the key `k`; what they answer depends on the value.
-const LINES: &[(&str, &str)] = &[
-    (
-        "string",
-        "GET k|STRLEN k|INCR k|GETRANGE k -5 -1|BITCOUNT k|BITPOS k 1|BITFIELD k GET u8 0 INCRBY i5 3 1|LCS k k|PFCOUNT k|PFADD k a b c\
-         |PFMERGE d k k|PFCOUNT d k|PFDEBUG GETREG k|SETRANGE k 3 x|APPEND k y|GETEX k PERSIST",
-    ),
-    (
-        "list",
-        "LRANGE k 0 -1|LINDEX k -1|LINDEX k 1|LPOS k a RANK -1|LINSERT k BEFORE a b|LSET k 0 12|LSET k -1 x|LREM k -1 a\
-         |SORT k ALPHA|RPUSH k 1 abc|LPUSH k -1|LMOVE k k LEFT RIGHT|LTRIM k 1 -2|LPOP k 2|RPOP k|LRANGE k -3 -1",
-    ),
-    (
-        "set",
-        "SMEMBERS k|SMISMEMBER k 1 a|SRANDMEMBER k -5|SRANDMEMBER k 3|SINTER k k|SUNIONSTORE d k k|SDIFF k d|SORT k ALPHA\
-         |SSCAN k 0|SADD k 1 -7 99999999999|SADD k text|SREM k 1 a|SPOP k|SPOP k 2|SMEMBERS k",
-    ),
-    (
-        "zset",
-        "ZRANGE k 0 -1 WITHSCORES|ZRANGE k (0 +inf BYSCORE|ZRANGEBYLEX k - +|ZRANK k a|ZCOUNT k -inf 1|ZRANDMEMBER k -5 WITHSCORES\
-         |ZUNIONSTORE d 2 k k|ZINTER 2 k d WITHSCORES|ZDIFF 2 k d|ZSCAN k 0|ZADD k 1.5 a -inf 7|ZINCRBY k 2 a|ZADD k GT 3 a\
-         |ZREMRANGEBYSCORE k 1 2|ZREM k 7|ZPOPMIN k|ZPOPMAX k|ZREMRANGEBYRANK k 0 0|ZRANGE k 0 -1 REV",
-    ),
-    (
-        "hash",
-        "HGETALL k|HGET k a|HMGET k 1 a|HLEN k|HRANDFIELD k -5 WITHVALUES|HSCAN k 0|HTTL k FIELDS 1 a|HSET k a b 1 2|HINCRBY k 1 3\
-         |HPEXPIRE k 5000 FIELDS 2 a 1|HSET k 1 5|HSETEX k EX 9 FIELDS 1 new value|HPERSIST k FIELDS 1 a|HDEL k a|HGETDEL k FIELDS 1 1\
-         |HKEYS k|HVALS k",
-    ),
-    (
-        "stream",
-        "XRANGE k - +|XREVRANGE k + -|XINFO STREAM k FULL|XINFO GROUPS k|XREAD STREAMS k 0|XADD k * f v|XADD k * other v f w\
-         |XGROUP CREATE k fresh 0|XREADGROUP GROUP fresh c COUNT 2 STREAMS k >|XREADGROUP GROUP g c STREAMS k 0\
-         |XPENDING k fresh - + 5|XAUTOCLAIM k fresh d 0 0|XCLAIM k g d 0 1-1 FORCE|XACK k fresh 1-1|XDEL k 1-1 5-1|XTRIM k MAXLEN 2\
-         |XGROUP DELCONSUMER k fresh d|XGROUP DESTROY k g|XSETID k 99999999999999-0|XRANGE k - + COUNT 3",
-    ),
-];
-
 /// What the server of `commands` holds before the first line: a value of each type, small ones and ones beyond the limits of
 /// packed forms.
 const FILLED: &[&str] = &[
@@ -367,22 +384,5 @@ pub fn commands(data: &[u8]) {
             server.connect();
         }
         server.wake();
-    }
-}
-
-/// Restores a payload into a server and runs what there is for its type; after every line what is left can be written and
-/// read again.
-fn work_on(payload: &[u8], kind: &str) {
-    let mut server = Memory::new();
-    assert_eq!(server.raw(&[b"RESTORE", b"k", b"0", payload]), b"+OK\r\n", "{}", payload.escape_ascii());
-    let (_, lines) = LINES.iter().find(|(name, _)| *name == kind).expect("every type has lines");
-    for line in ["OBJECT ENCODING k", "MEMORY USAGE k", "COPY k copy"].into_iter().chain(lines.split('|')) {
-        server.run(line.trim());
-        let dumped = server.raw(&[b"DUMP", b"k"]);
-        let Some(start) = dumped.iter().position(|&byte| byte == b'\n').filter(|_| dumped != b"$-1\r\n") else {
-            return;
-        };
-        let again = server.raw(&[b"RESTORE", b"again", b"0", &dumped[start + 1..dumped.len() - 2], b"REPLACE"]);
-        assert_eq!(again, b"+OK\r\n", "{line}: {} of {}", dumped.escape_ascii(), payload.escape_ascii());
     }
 }
