@@ -145,9 +145,11 @@ class Run:
         return smoke if self.smoke else full
 
     def connect(self):
-        """A client whose connection is kept until the end unless the line closes it."""
+        """A client whose connection is kept until the end unless the line closes it. It has been served once: before that the
+        server may not know of it, and would not count it."""
         client = Client(self.server)
         self.kept.append(client)
+        client.ask("PING")
         return client
 
     def begin(self):

@@ -374,7 +374,7 @@ def idle(run):
     """10,000 clients that have sent a command and then nothing; then all go at once."""
     count = connections(run, run.size(10_000, 200))
     for _ in range(count):
-        run.connect().ask("PING")
+        run.connect()
     there = run.attackers()
     if there != count:
         run.fault(f"{there} of {count} are there")
