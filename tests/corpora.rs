@@ -46,6 +46,16 @@ fn restore_corpus() {
     replay("restore", bodies::restore);
 }
 
+#[test]
+fn glob_corpus() {
+    replay("glob", bodies::glob);
+}
+
+#[test]
+fn commands_corpus() {
+    replay("commands", bodies::commands);
+}
+
 /// `scripts/fuzz.sh` builds with `--locked`, and nothing else ever does.
 #[test]
 fn the_fuzzers_lock_file_knows_every_dependency() {

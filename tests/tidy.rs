@@ -58,6 +58,8 @@ const CONFINED: &[Confined] = &[
             "src/command/connection.rs",
             // A Python client's script has no such helper, and a benchmark or an example paces its load.
             "tests/clients/redis_py.py",
+            "scripts/abuse.py",
+            "scripts/attacks.py",
             "scripts/bench.py",
             "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",

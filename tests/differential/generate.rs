@@ -421,9 +421,25 @@ impl Generator {
     }
 
     fn pattern(&mut self) -> String {
+        if self.rng.chance(5) {
+            return self.long_pattern();
+        }
         let choices =
             ["*", "k*", "k[0-3]", "k?", "m?", "f*", "w_*", "k*->f1", "#", "nosort", "\\k1", "[^k]*", "", "*1", "ch*"];
         (*self.rng.pick(&choices)).to_owned()
+    }
+
+    /// Long classes, and runs of stars, which matchers are slow at.
+    fn long_pattern(&mut self) -> String {
+        let count = *self.rng.pick(&[10, 100, 2_000]);
+        match self.rng.below(5) {
+            0 => format!("*[{}k]{}", "xyz".repeat(count), self.rng.below(3)),
+            1 => format!("k[^{}]*", "a-f".repeat(count)),
+            2 => format!("{}*", "*[k-m]".repeat(count.min(3))),
+            3 => "*k".repeat(count.min(500)),
+            // Left open.
+            _ => format!("k[{}0-5", "\\]".repeat(count)),
+        }
     }
 
     fn point_in_time(&mut self, command: &Command, name: &str) -> String {

@@ -1,5 +1,6 @@
 //! Several clients at once, whose commands are interleaved by chance: transactions that others' changes stop, and, where
-//! both servers have them, commands that wait for what others do.
+//! both servers have them, commands that wait for what others do. Some go in the midst of it, leaving much unread behind, and
+//! some ask for more than they may be sent.
 //!
 //! Each step sends one line to the same client of both servers and compares the raw replies. A client that waits gets its
 //! reply by another one's step: after each step both servers are asked who still waits, and must agree.
@@ -7,9 +8,10 @@
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, encode};
 use crate::rng::Rng;
-use crate::server::Server;
+use crate::server::{Server, wait_until};
 use crate::{number, state, tables};
 use std::collections::HashSet;
+use std::time::Duration;
 
 const CLIENTS: usize = 8;
 const KEYS: &[&str] = &["a", "b", "c"];
@@ -117,6 +119,22 @@ const WAITING: &[&str] = &[
     "XGROUP DESTROY K g",
 ];
 
+/// What a client's replies may come to before it is cut off.
+const OUTPUT_LIMIT: &[&str] = &["--client-output-buffer-limit", "normal", "1mb", "0", "0"];
+
+/// Lines whose replies exceed the limit by far, and what they need.
+const GREEDY: &[(&str, &str)] = &[
+    ("SADD greedy:set a b c", "SRANDMEMBER greedy:set -100000000"),
+    ("HSET greedy:hash a 1 b 2", "HRANDFIELD greedy:hash -100000000 WITHVALUES"),
+    ("ZADD greedy:zset 1 a 2 b", "ZRANDMEMBER greedy:zset -100000000 WITHSCORES"),
+];
+
+/// Bytes that a client sends before it goes, which it does not wait for.
+const UNREAD_BYTES: &[usize] = &[0, 1_000, 20_000, 300_000, 3_000_000];
+
+/// How long a server may take to notice that a client has gone.
+const GONE_S_MAX: u64 = 20;
+
 /// One server and its clients.
 struct Side {
     admin: Client,
@@ -133,6 +151,19 @@ impl Side {
         let ids =
             clients.iter_mut().map(|client| ask(client, &["CLIENT", "ID"]).integer().expect("a number")).collect();
         Side { admin, clients, ids }
+    }
+
+    /// Puts a new client in the place of one, which `leave` sees off; waits until the server knows that it has gone.
+    fn replace(&mut self, server: &Server, client: usize, leave: impl FnOnce(Client)) -> Result<(), String> {
+        let new = server.connect().map_err(|error| error.to_string())?;
+        leave(std::mem::replace(&mut self.clients[client], new));
+        let id = self.ids[client].to_string();
+        let gone = || ask(&mut self.admin, &["CLIENT", "LIST", "ID", &id]).text().is_empty();
+        if !wait_until(Duration::from_secs(GONE_S_MAX), gone) {
+            return Err(format!("client {client} has gone, and the server at {} keeps it", server.addr()));
+        }
+        self.ids[client] = ask(&mut self.clients[client], &["CLIENT", "ID"]).integer().expect("a number");
+        Ok(())
     }
 
     /// Whether a client waits for a key.
@@ -163,7 +194,18 @@ fn check(pair: &Pair, seed: u64, steps: usize, waiting: bool) -> Result<(), Stri
     for _ in 0..steps {
         let free: Vec<usize> = (0..CLIENTS).filter(|client| !blocked[*client]).collect();
         let stuck = free.len() < 2;
-        if stuck || rng.chance(2) {
+        if rng.chance(1) {
+            let client = rng.below(CLIENTS);
+            log.push(format!("  {client}: goes"));
+            go(pair, &mut sides, &mut rng, client).map_err(|error| format!("{}\n    {error}", tail(&log)))?;
+            (blocked[client], queues[client]) = (false, false);
+        } else if rng.below(1_000) < 3 {
+            let (prepare, line) = *rng.pick(GREEDY);
+            // In a transaction it would be queued.
+            let Some(client) = free.iter().copied().find(|client| !queues[*client]) else { continue };
+            log.push(format!("  {client}: {line}"));
+            greedy(pair, &mut sides, client, prepare, line).map_err(|error| format!("{}\n    {error}", tail(&log)))?;
+        } else if stuck || rng.chance(2) {
             // A word from outside: somebody's wait ends, or memory is short for a while.
             let client = rng.below(CLIENTS);
             let (kind, reason) = (rng.below(4), *rng.pick(&["TIMEOUT", "ERROR"]));
@@ -221,6 +263,42 @@ fn check(pair: &Pair, seed: u64, steps: usize, waiting: bool) -> Result<(), Stri
     }
 }
 
+/// A client sends a line for whose reply it is cut off, unless the line is refused or finds nothing.
+fn greedy(pair: &Pair, sides: &mut [Side; 2], client: usize, prepare: &str, line: &str) -> Result<(), String> {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut outcomes = Vec::new();
+    for (side, server) in sides.iter_mut().zip([&pair.subject, &pair.oracle]) {
+        ask(&mut side.admin, &words(prepare));
+        let reply = side.clients[client].call(&words(line)).map(|reply| reply.raw.escape_ascii().to_string());
+        if reply.is_err() {
+            side.replace(server, client, drop)?;
+        }
+        outcomes.push(reply.map_err(|error| error.kind()));
+    }
+    match outcomes[0] == outcomes[1] {
+        true => Ok(()),
+        false => Err(format!("client {client}\n    subject {:.200?}\n    oracle  {:.200?}", outcomes[0], outcomes[1])),
+    }
+}
+
+/// A client sends more, reads nothing, and goes, or half-closes first; a new one takes its place.
+fn go(pair: &Pair, sides: &mut [Side; 2], rng: &mut Rng, client: usize) -> Result<(), String> {
+    let (unread, half) = (*rng.pick(UNREAD_BYTES), rng.chance(50));
+    let ping = encode(&["PING"]);
+    let bytes = ping.repeat(unread / ping.len());
+    for (side, server) in sides.iter_mut().zip([&pair.subject, &pair.oracle]) {
+        side.replace(server, client, |mut leaver| {
+            // It may be cut off in the midst of this, for what it does not read.
+            let _ = leaver.send_raw(&bytes);
+            if half && leaver.finish_sending().is_ok() {
+                // Who has commands that can run is given time to take their replies; who waits is not.
+                while leaver.fill().is_ok_and(|count| count > 0) {}
+            }
+        })?;
+    }
+    Ok(())
+}
+
 /// Reads the reply of a client from both servers.
 fn compare(sides: &mut [Side; 2], client: usize, blocked: &mut [bool; CLIENTS], log: &[String]) -> Result<(), String> {
     let [ours, theirs] = sides.each_mut().map(|side| side.clients[client].read_reply());
@@ -239,7 +317,7 @@ fn tail(log: &[String]) -> String {
 
 #[test]
 fn interleaved_clients_get_what_redis_gives_them() {
-    let Some(pair) = Pair::start(&[]) else { return };
+    let Some(pair) = Pair::start(OUTPUT_LIMIT) else { return };
     if !pair.is_target_version() {
         return;
     }

@@ -8,6 +8,7 @@ mod resp;
 #[path = "../support/server.rs"]
 mod server;
 
+mod abuse;
 mod background;
 mod clients;
 mod connections;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aleadb::base::quote;
+use aleadb::base::{glob, quote};
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
 use aleadb::persist::payload;
@@ -247,5 +247,173 @@ fn work_on(payload: &[u8], kind: &str, full: bool) {
         };
         let again = server.raw(&[b"RESTORE", b"again", b"0", &dumped[start + 1..dumped.len() - 2], b"REPLACE"]);
         assert_eq!(again, b"+OK\r\n", "{line}: {} of {}", dumped.escape_ascii(), payload.escape_ascii());
+    }
+}
+
+/// Bytes from here on stand for a run of the next one.
+const RUN_FIRST: u8 = 0xf8;
+
+/// Writes runs out: `0xf8` and a byte stand for 16 of it, `0xf9` for 32, up to `0xff` for 2048. So a short input has long
+/// classes, many stars, and texts that nearly match everywhere.
+fn with_runs(data: &[u8]) -> Vec<u8> {
+    let (mut written, mut rest) = (Vec::new(), data.iter());
+    while let Some(&byte) = rest.next() {
+        match (byte.checked_sub(RUN_FIRST), rest.as_slice().first()) {
+            (Some(power), Some(&next)) => {
+                rest.next();
+                written.resize(written.len() + (16 << power), next);
+            }
+            _ => written.push(byte),
+        }
+    }
+    written
+}
+
+/// Most bytes of a pattern times bytes of a text that the naive matcher is given.
+const MATCH_STEPS_MAX: usize = 1 << 20;
+/// More runs of stars than this are refused on purpose, as Redis refuses them.
+const STAR_RUNS_MAX: usize = 1_000;
+
+/// A pattern matches what the naive matcher says. The first byte of the input decides whether case counts, the pattern goes
+/// up to the line's end, and the rest is the text; runs are written short in both.
+pub fn glob(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else { return };
+    let nocase = first & 1 == 1;
+    let at = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    let (pattern, text) = (with_runs(&rest[..at]), with_runs(rest.get(at + 1..).unwrap_or_default()));
+    let matches = glob::matches(&pattern, &text, nocase);
+    let star_runs = pattern.windows(2).filter(|pair| pair[1] == b'*' && pair[0] != b'*').count() + 1;
+    if pattern.len() * text.len() <= MATCH_STEPS_MAX && star_runs <= STAR_RUNS_MAX {
+        assert_eq!(
+            matches,
+            matches_naively(&pattern, &text, nocase),
+            "{} {}",
+            pattern.escape_ascii(),
+            text.escape_ascii()
+        );
+    }
+}
+
+/// What one element of a pattern matches; `None` for a star.
+type Element = Option<[bool; 256]>;
+
+/// Compares every element with every byte of the text. O(pattern * text).
+fn matches_naively(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
+    // For each beginning of the text whether the elements so far match it.
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    let mut rest = pattern;
+    while let Some(element) = next_element(&mut rest, nocase) {
+        let mut before = false;
+        for end in 0..reached.len() {
+            let here = reached[end];
+            reached[end] = match &element {
+                None => here || (end > 0 && reached[end - 1]),
+                Some(set) => end > 0 && before && set[usize::from(text[end - 1])],
+            };
+            before = here;
+        }
+    }
+    reached[text.len()]
+}
+
+/// Takes the first element off a pattern, as Redis's documentation and its matcher have them.
+fn next_element(rest: &mut &[u8], nocase: bool) -> Option<Element> {
+    let (&first, after) = rest.split_first()?;
+    let fold = |byte: u8| if nocase { byte.to_ascii_lowercase() } else { byte };
+    let one = |wanted: u8| Some(Some(std::array::from_fn(|byte| fold(byte as u8) == fold(wanted))));
+    *rest = after;
+    match first {
+        b'*' => Some(None),
+        b'?' => Some(Some([true; 256])),
+        b'\\' if !after.is_empty() => {
+            *rest = &after[1..];
+            one(after[0])
+        }
+        b'[' => {
+            let negated = after.first() == Some(&b'^');
+            *rest = &after[usize::from(negated)..];
+            let mut set = [false; 256];
+            loop {
+                let (taken, wanted): (usize, Box<dyn Fn(u8) -> bool>) = match **rest {
+                    [] => break,
+                    [b']', ..] => {
+                        *rest = &rest[1..];
+                        break;
+                    }
+                    // An escaped byte is itself alone, whatever the case.
+                    [b'\\', literal, ..] => (2, Box::new(move |byte| byte == literal)),
+                    [one, b'-', other, ..] => {
+                        // Redis compares signed characters, and folds them once they are in order.
+                        let (low, high) = if one as i8 > other as i8 { (other, one) } else { (one, other) };
+                        let (low, high) = (fold(low) as i8, fold(high) as i8);
+                        (3, Box::new(move |byte| (low..=high).contains(&(fold(byte) as i8))))
+                    }
+                    [literal, ..] => (1, Box::new(move |byte| fold(byte) == fold(literal))),
+                };
+                *rest = &rest[taken..];
+                (0..=255u8).filter(|byte| wanted(*byte)).for_each(|byte| set[usize::from(byte)] = true);
+            }
+            Some(Some(set.map(|is_in| is_in != negated)))
+        }
+        literal => one(literal),
+    }
+}
+
+/// What the server of `commands` holds before the first line: a value of each type, small ones and ones beyond the limits of
+/// packed forms.
+const FILLED: &[&str] = &[
+    "SET string 12345",
+    "RPUSH list a b c 1 2 3",
+    "SADD set a b c",
+    "SADD numbers 1 2 3",
+    "HSET hash f v g w",
+    "ZADD zset 1 a 2 b",
+    "XADD stream 1-1 f v",
+    "XGROUP CREATE stream g 0",
+];
+/// The long values: how they begin, and what is repeated with a number for `#`.
+const FILLED_LONG: &[(&str, &str)] =
+    &[("RPUSH LIST", "element#"), ("SADD SET", "member#"), ("HSET HASH", "field# value#"), ("ZADD ZSET", "# member#")];
+const LONG_LEN: usize = 600;
+
+/// Commands that are left out: they stop the server, wait for real time, or reach for files.
+const OUTSIDE: &[&str] = &["abort", "config", "debug", "shutdown", "sleep"];
+
+/// Bytes that an output over its limit keeps beyond it: one chunk.
+const BEYOND_LIMIT_MAX: usize = 32 * 1024;
+
+/// Any commands, of several clients, run without harm, and a reply never takes more memory than the client's limit leaves it.
+/// The first byte of the input decides on the limit; the rest are lines, with runs written short. A client that waits stays
+/// behind, and one that is over its limit has gone; the next line is another client's.
+pub fn commands(data: &[u8]) {
+    let Some((&first, lines)) = data.split_first() else { return };
+    // What one command may build is bounded, so that an input costs no gigabytes.
+    let config = Config { proto_max_bulk_len: 1 << 20, maxmemory: 64 << 20, ..Config::default() };
+    let mut server = Memory::with_config(config);
+    FILLED.iter().for_each(|line| _ = server.run(line));
+    for (command, repeated) in FILLED_LONG {
+        let words = (0..LONG_LEN).map(|n| format!(" {}", repeated.replace('#', &n.to_string())));
+        server.run(&format!("{command}{}", words.collect::<String>()));
+    }
+    server.reply_bytes_max = 1 << (8 + first % 12);
+    for line in lines.split(|&byte| byte == b'\n') {
+        let Some(words) = quote::split_args(&with_runs(line)).filter(|words| !words.is_empty()) else { continue };
+        if OUTSIDE.iter().any(|name| words[0].eq_ignore_ascii_case(name.as_bytes())) {
+            continue;
+        }
+        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let reply = server.raw(&args);
+        let limit = server.reply_bytes_max as usize;
+        assert!(reply.len() <= limit + BEYOND_LIMIT_MAX, "{} bytes for {}", reply.len(), line.escape_ascii());
+        let is_cut = server.written_bytes > reply.len();
+        assert!(is_cut || reply.is_empty() || reply.ends_with(b"\r\n"), "{}", reply.escape_ascii());
+        if is_cut || server.is_waiting() {
+            server.connect();
+        }
+        server.wake();
     }
 }

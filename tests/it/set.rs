@@ -244,3 +244,20 @@ fn popped_members_are_distinct_and_gone_however_many() {
         }
     }
 }
+
+/// A count may ask for more than there is time for; what goes beyond the limit is written to nobody.
+#[test]
+fn draws_with_repetitions_end_when_the_client_is_over_its_limit() {
+    let mut server = Memory::new();
+    let small = ["SADD s a b c", "HSET h a 1 b 2", "ZADD z 1 a 2 b"].map(str::to_owned);
+    let numbers = |word: &str| (0..600).map(|n| format!(" {word}{n}")).collect::<String>();
+    let pairs = |word: &str| (0..600).map(|n| format!(" {n} {word}{n}")).collect::<String>();
+    let large = [format!("SADD S{}", numbers("m")), format!("HSET H{}", pairs("v")), format!("ZADD Z{}", pairs("m"))];
+    small.iter().chain(&large).for_each(|line| _ = server.run(line));
+    server.reply_bytes_max = 100_000;
+    for line in ["SRANDMEMBER s", "HRANDFIELD h", "ZRANDMEMBER z", "SRANDMEMBER S", "HRANDFIELD H", "ZRANDMEMBER Z"] {
+        server.run(&format!("{line} -3000000"));
+        let written = server.written_bytes;
+        assert!((100_000..300_000).contains(&written), "{line}: {written} bytes written");
+    }
+}

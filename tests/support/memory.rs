@@ -25,6 +25,10 @@ pub struct Memory {
     pub client: usize,
     /// What the last command asked to happen next.
     pub next: Next,
+    /// Bytes that a reply may have, 0 for any number.
+    pub reply_bytes_max: u64,
+    /// Bytes of the last reply, those included that went beyond the limit and were dropped.
+    pub written_bytes: usize,
     cron: Cron,
 }
 
@@ -41,7 +45,7 @@ impl Memory {
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
         let client = connect(&mut server);
-        Memory { server, clock, client, next: Next::Done, cron: Cron::default() }
+        Memory { server, clock, client, next: Next::Done, reply_bytes_max: 0, written_bytes: 0, cron: Cron::default() }
     }
 
     /// Adds a client and makes it the one that `raw` and `run` send for. Returns its index.
@@ -53,13 +57,15 @@ impl Memory {
     /// Sends one command; the reply's bytes.
     pub fn raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let owned = OwnedArgs::new(args.iter().copied());
-        let (mut out, now, mut started_ns) = (Out::default(), self.clock.now(), self.clock.mono_ns());
+        let mut out = Out::with_limit(self.reply_bytes_max);
+        let (now, mut started_ns) = (self.clock.now(), self.clock.mono_ns());
         let named = command::lookup(args[0]);
         let line = Line { args: owned.as_args(), named, hash: None, timed_with_next: false };
         match execute(&mut self.server, self.client, line, &mut out, now, &mut started_ns) {
             Ran::Now(next) => self.next = next,
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
         }
+        self.written_bytes = out.written_bytes();
         out.slices().iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
