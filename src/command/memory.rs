@@ -9,7 +9,8 @@ use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::session::Session;
-use crate::sys::{alloc, limits};
+use crate::sys::alloc::{self, Arena};
+use crate::sys::limits;
 
 const PER_SHARD: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
@@ -343,8 +344,13 @@ fn malloc_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
+/// The helper thread does the work, which takes a second for some gigabytes, soon after the reply.
 fn purge(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    alloc::purge().map_err(|_| ReplyError::new("ERR Error purging dirty pages"))?;
+    alloc::flush_thread_cache().map_err(|_| ReplyError::new("ERR Error purging dirty pages"))?;
+    let background = &mut ctx.server.background;
+    if ![Arena::Main, Arena::Huge].into_iter().all(|arena| background.purge(arena, None)) {
+        return Err(ReplyError::new("ERR Error purging dirty pages"));
+    }
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -12,6 +12,7 @@
 //! The loop sleeps until the next tick of any database's wheel: the deadline of a key that is due in this revolution (17.5
 //! minutes), or the end of a stretch of 128 ms in which keys of later ones are looked at.
 
+use super::purge::{self, Purging};
 use crate::base::clock::Now;
 use crate::server::Server;
 use crate::store::db::Db;
@@ -28,12 +29,8 @@ const SLICE_NS_MAX: u64 = 450_000;
 const LAG_MS_MAX: u64 = 100;
 /// Keys removed in one turn at most, should the clock stand still.
 const KEYS_PER_TURN_MAX: usize = 8192;
-/// Milliseconds between two samples of the rates.
-const SAMPLE_MS: u64 = 100;
-/// Milliseconds between two looks at the memory that the allocator holds without use.
-const PURGE_LOOK_MS: u64 = 5000;
-/// Unused memory that is not worth returning to the system: this much, or an eighth of what is in use.
-const UNUSED_BYTES_MAX: usize = 32 << 20;
+/// Milliseconds between two samples of the rates, and between two looks at unused memory.
+const SAMPLE_MS: u64 = purge::LOOK_MS;
 /// The wall clock has jumped when it strays further than this from the monotonic clock between two turns.
 const JUMP_MS: i64 = 1000;
 
@@ -63,11 +60,9 @@ impl Quiet {
 #[derive(Debug)]
 pub struct Cron {
     sampled_ms: u64,
-    looked_ms: u64,
     /// What is known of the time ahead, so that most turns need not ask every database.
     quiet: Option<Quiet>,
-    /// Much memory was unused at the last look.
-    was_wasteful: bool,
+    purging: Purging,
     keys_per_turn_max: usize,
     /// The database that comes first: the one where the last turn stopped.
     first_db: usize,
@@ -88,9 +83,8 @@ impl Cron {
     pub fn with_keys_per_turn(keys: usize) -> Cron {
         Cron {
             sampled_ms: 0,
-            looked_ms: 0,
             quiet: None,
-            was_wasteful: false,
+            purging: Purging::default(),
             keys_per_turn_max: keys,
             first_db: 0,
             wall_ahead_ms: None,
@@ -220,24 +214,9 @@ impl Cron {
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
             stats.note_allocated(alloc::allocated_bytes(), now.unix_s());
             server.forget_left_queries(now);
-        }
-        if now_ms >= self.looked_ms + PURGE_LOOK_MS {
-            self.looked_ms = now_ms;
-            self.purge(server);
+            self.purging.look(&mut server.background, now_ms);
         }
         self.sampled_ms + SAMPLE_MS
-    }
-
-    /// Has the helper thread return unused memory to the system, once there has been much of it at two looks in a row:
-    /// memory that was just freed is soon used again.
-    fn purge(&mut self, server: &mut Server) {
-        let memory = alloc::Stats::read();
-        let unused = memory.resident.saturating_sub(memory.active + memory.metadata);
-        let wasteful = unused > UNUSED_BYTES_MAX.max(memory.active / 8);
-        if wasteful && self.was_wasteful {
-            server.background.free(Box::new(alloc::PurgeOnDrop));
-        }
-        self.was_wasteful = wasteful && !self.was_wasteful;
     }
 
     /// The monotonic millisecond of the next timer of any kind: a key's deadline, a client's timeout, or the end of the time
