@@ -17,7 +17,7 @@ use aleadb::net::reactor::Reactor;
 use aleadb::server::{Identity, Seeds, Server};
 use aleadb::sys::listen::{self, BoundSocket, Listening};
 use aleadb::sys::notify::{Notifier, listen_fds};
-use aleadb::sys::{bg::Background, error_text, limits, log as logging, signal::Signals};
+use aleadb::sys::{alloc, bg::Background, error_text, limits, log as logging, signal::Signals};
 
 /// Why the server ended other than by request.
 pub struct Failure {
@@ -64,6 +64,9 @@ fn serve(
     let signals = Signals::install().map_err(|error| format!("Can't install the signal handlers: {error}"))?;
     config.maxclients = make_room(config.maxclients)?;
     quiet_huge_pages(config.disable_thp);
+    if let Err(error) = alloc::purge_in_slices() {
+        log::warn!("Freeing much memory at once may hold the loop for milliseconds: {error}");
+    }
     log_mode(&config);
     limits::startup_warnings(config.tcp_backlog).iter().for_each(|warning| log::warn!("{warning}"));
 
