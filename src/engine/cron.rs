@@ -15,7 +15,6 @@
 use super::purge::{self, Purging};
 use crate::base::clock::Now;
 use crate::server::Server;
-use crate::store::db::Db;
 use crate::sys::alloc;
 use crate::timer::Progress;
 
@@ -64,7 +63,7 @@ pub struct Cron {
     quiet: Option<Quiet>,
     purging: Purging,
     keys_per_turn_max: usize,
-    /// The database that comes first: the one where the last turn stopped.
+    /// Which of the databases with deadlines comes first: the one where the last turn stopped.
     first_db: usize,
     /// Milliseconds from the monotonic clock to the wall clock in the last turn.
     wall_ahead_ms: Option<i64>,
@@ -101,24 +100,20 @@ impl Cron {
         if self.quiet.is_some_and(|quiet| quiet.covers(server, now)) {
             return false;
         }
-        if !server.dbs.iter().any(Db::has_timers) {
+        if server.dbs.timed().is_empty() {
             self.quiet = Some(Quiet { changes: server.stats.dirty, since_ms: now.unix_ms, until_ms: i64::MAX });
             server.stats.expire_behind_ms = 0;
             return false;
         }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
         let slice_ns = slice_ns(server.stats.expire_behind_ms);
-        let count = server.dbs.len();
+        let count = server.dbs.timed().len();
         // Round by round, a chunk of each database that has any.
-        let (mut turn, mut idle, mut behind_ms) = (self.first_db, 0, 0);
+        let (mut turn, mut idle, mut behind_ms) = (if self.first_db < count { self.first_db } else { 0 }, 0, 0);
         while idle < count {
+            let index = server.dbs.timed()[turn] as usize;
             // Not by division: this runs in every turn in which anything was written.
-            let index = turn;
             turn = if turn + 1 == count { 0 } else { turn + 1 };
-            if !server.dbs[index].has_timers() {
-                idle += 1;
-                continue;
-            }
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
@@ -143,7 +138,7 @@ impl Cron {
         self.quiet = (!behind).then(|| Quiet {
             changes: server.stats.dirty,
             since_ms: now.unix_ms,
-            until_ms: server.dbs.iter().filter_map(|db| db.next_tick_ms()).min().unwrap_or(i64::MAX),
+            until_ms: server.dbs.next_tick_ms().unwrap_or(i64::MAX),
         });
         server.stats.expire_behind_ms = if behind { behind_ms } else { 0 };
         server.stats.expire_budgets_spent += u64::from(behind);
@@ -204,7 +199,8 @@ impl Cron {
         let now_ms = now.mono_ms();
         if now_ms >= self.sampled_ms + SAMPLE_MS {
             self.sampled_ms = now_ms;
-            let expired = server.dbs.iter().map(|db| db.stats().expired).sum();
+            server.dbs.forget_untimed();
+            let expired = server.dbs.expired();
             let stats = &mut server.stats;
             stats.expired_rate.sample(expired, now_ms);
             stats.commands_rate.sample(stats.commands, now_ms);
@@ -225,7 +221,7 @@ impl Cron {
         let keys = match self.quiet.filter(|quiet| quiet.covers(server, now)) {
             _ if !may_expire(server, now) => None,
             Some(quiet) => (quiet.until_ms < i64::MAX).then_some(quiet.until_ms),
-            None => server.dbs.iter().filter_map(|db| db.next_tick_ms()).min(),
+            None => server.dbs.next_tick_ms(),
         };
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
         let clients = server.client_timers.next_tick().map(|tick| tick.max(0) as u64);

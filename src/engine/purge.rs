@@ -6,9 +6,9 @@
 //! locks for one extent at a time.
 //!
 //! # What it bounds
-//! Unused memory above [`unused_bytes_max`] stays for [`KEEP_MS`] if it comes of ordinary allocations: whoever frees much
-//! soon fills it again, and pages that were returned have to be faulted in. That of huge allocations, each of which is one
-//! call to the system, goes at the next look.
+//! Unused memory of ordinary allocations above [`unused_bytes_max`] stays for [`KEEP_MS`]: whoever frees much soon fills it
+//! again, and pages that were returned have to be faulted in. That of huge allocations above [`unused_huge_bytes_max`] goes
+//! at the next look: a single one may be as much as all else.
 
 use std::sync::Arc;
 
@@ -19,12 +19,15 @@ use crate::sys::bg::Background;
 pub const LOOK_MS: u64 = 100;
 /// Milliseconds for which ordinary unused memory is kept: the part of it that was not needed in all that time goes.
 const KEEP_MS: u64 = 5000;
-/// Unused memory that is not worth returning.
-const UNUSED_BYTES_MIN: usize = 32 << 20;
 
-/// Unused memory that is not worth returning while so much is in use: an eighth of it, or [`UNUSED_BYTES_MIN`].
+/// Unused memory of ordinary allocations that is not worth returning while so much is in use.
 fn unused_bytes_max(active: usize) -> usize {
-    UNUSED_BYTES_MIN.max(active / 8)
+    (32 << 20).max(active / 8)
+}
+
+/// The same of huge allocations.
+fn unused_huge_bytes_max(active: usize) -> usize {
+    (8 << 20).max(active / 32)
 }
 
 /// Remembers what earlier looks have found.
@@ -49,11 +52,10 @@ impl Purging {
 
     /// The arena whose unused pages are to be returned, going by these numbers.
     fn due(&mut self, pages: Pages, now_ms: u64) -> Option<Arena> {
-        let most = unused_bytes_max(pages.active);
-        if pages.unused_huge > most {
+        if pages.unused_huge > unused_huge_bytes_max(pages.active) {
             return Some(Arena::Huge);
         }
-        if pages.unused_main <= most {
+        if pages.unused_main <= unused_bytes_max(pages.active) {
             self.much_since_ms = None;
             return None;
         }
@@ -99,9 +101,9 @@ mod tests {
     #[test]
     fn unused_memory_of_huge_allocations_goes_at_once() {
         let mut purging = Purging::default();
-        assert_eq!(purging.due(pages(538, 0, 60), 0), None, "below an eighth");
-        assert_eq!(purging.due(pages(538, 0, 100), 0), Some(Arena::Huge));
-        assert_eq!(purging.due(pages(1, 0, 31), 0), None, "below the least");
-        assert_eq!(purging.due(pages(1, 100, 33), 0), Some(Arena::Huge));
+        assert_eq!(purging.due(pages(538, 0, 16), 0), None, "below a part of what is in use");
+        assert_eq!(purging.due(pages(538, 0, 17), 0), Some(Arena::Huge));
+        assert_eq!(purging.due(pages(1, 0, 8), 0), None, "below the least");
+        assert_eq!(purging.due(pages(1, 100, 9), 0), Some(Arena::Huge));
     }
 }
