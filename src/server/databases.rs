@@ -186,3 +186,75 @@ impl IndexMut<usize> for Databases {
         &mut self.made[place].db
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Now;
+    use crate::base::prng::Prng;
+    use crate::store::db::{Moment, Ttl};
+    use crate::store::entry::NewValue;
+
+    const COUNT: u32 = 12;
+
+    /// Numbers, places and counters under random use, against a list of what each number holds.
+    #[test]
+    fn numbers_and_counters_stay_right_under_random_use() {
+        for seed in 0..30 {
+            let mut prng = Prng::seeded(seed);
+            let mut dbs = Databases::new(COUNT, KeyHasher::new([3; 16]));
+            // Keys that are live, and keys with a deadline of one millisecond, by number.
+            let mut twin = [(0_usize, 0_usize); COUNT as usize];
+            let (mut expired, mut unix_ms, mut key) = (0, 1_000, 0_u64);
+            for _ in 0..400 {
+                let number = prng.below(u64::from(COUNT)) as usize;
+                let place = dbs.make(number, Noting::default()).expect("there is such a number");
+                assert_eq!((dbs.number(place), dbs.find(number)), (number, Some(place)));
+                let at = Moment::new(Now { mono_ns: 0, unix_ms }, true);
+                key += 1;
+                match prng.below(6) {
+                    0 | 1 => {
+                        dbs[place].set(&key.to_le_bytes(), NewValue::Int(1), Ttl::Clear, at);
+                        twin[number].0 += 1;
+                    }
+                    2 => {
+                        dbs[place].set(&key.to_le_bytes(), NewValue::Int(1), Ttl::At(unix_ms + 1), at);
+                        dbs.note_timers(place);
+                        twin[number].1 += 1;
+                    }
+                    3 => {
+                        let other = prng.below(u64::from(COUNT)) as usize;
+                        let other_place = dbs.make(other, Noting::default()).expect("there is such a number");
+                        dbs.swap(place, other_place);
+                        twin.swap(number, other);
+                    }
+                    4 => {
+                        dbs.empty(place);
+                        twin[number] = (0, 0);
+                    }
+                    _ => {
+                        unix_ms += 2;
+                        for timed in dbs.timed().to_vec() {
+                            dbs[timed as usize].expire(unix_ms, &mut usize::MAX.clone(), |_| expired += 1);
+                        }
+                        twin.iter_mut().for_each(|(_, due)| *due = 0);
+                        dbs.forget_untimed();
+                    }
+                }
+                assert_eq!(dbs.expired(), expired, "seed {seed}");
+                let held = twin.iter().enumerate().filter(|(_, (live, due))| live + due > 0);
+                let held: Vec<_> = held.map(|(number, (live, due))| (number, live + due)).collect();
+                let found: Vec<_> = dbs.with_keys().into_iter().map(|(number, db)| (number, db.len())).collect();
+                assert_eq!(found, held, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn there_are_only_so_many_numbers() {
+        let mut dbs = Databases::new(COUNT, KeyHasher::new([3; 16]));
+        assert_eq!((dbs.count(), dbs.iter().count()), (COUNT as usize, 1));
+        assert_eq!((dbs.make(COUNT as usize, Noting::default()), dbs.find(5)), (None, None));
+        assert_eq!(dbs.make(11, Noting::default()), Some(1));
+    }
+}

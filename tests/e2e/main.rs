@@ -15,6 +15,7 @@ mod leaving;
 mod lifecycle;
 mod limits;
 mod manager;
+mod memory;
 mod process;
 mod reactive;
 mod readme;
