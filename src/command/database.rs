@@ -36,7 +36,11 @@ pub const ROWS: &[Spec] = &[
         .tips(EVERYWHERE),
     Spec::write("FLUSHALL", -1, flushall)
         .group(Group::Server, KEYSPACE_DANGEROUS, "1.0.0")
-        .doc("Deletes all keys of all databases.", "O(D) for D databases in use; a helper thread frees the keys.", FLUSH_MODES)
+        .doc(
+            "Deletes all keys of all databases.",
+            "O(D) for D databases in use; a helper thread frees the keys.",
+            FLUSH_MODES,
+        )
         .history(FLUSH_HISTORY)
         .tips(EVERYWHERE),
 ];

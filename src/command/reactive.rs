@@ -549,7 +549,8 @@ fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let watcher = server.sessions[*client].watcher;
     let mut queries: Vec<_> = watcher.into_iter().flat_map(|watcher| server.reactive.of(watcher)).collect();
     let number = |query: &Query| server.dbs.number(query.db());
-    queries.sort_by_cached_key(|(query, _)| (number(query), query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
+    let words = |query: &Query| query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+    queries.sort_by_cached_key(|(query, _)| (number(query), words(query)));
     reply.array(queries.len());
     for (query, every) in queries {
         reply.map(7);

@@ -2,8 +2,8 @@
 //!
 //! # What it costs a turn
 //! A look every [`LOOK_MS`] that asks the allocator for three numbers, and a task for the helper thread's queue. The loop
-//! itself returns no page: the allocator's own decay is off (see [`alloc::MALLOC_CONF`]), and the helper holds the arena's
-//! locks for one extent at a time.
+//! itself returns no page: the allocator's own decay is off, as [`crate::sys::alloc::MALLOC_CONF`] says, and the helper holds
+//! the arena's locks for one extent at a time.
 //!
 //! # What it bounds
 //! Unused memory of ordinary allocations above [`unused_bytes_max`] stays for [`KEEP_MS`]: whoever frees much soon fills it

@@ -239,8 +239,9 @@ impl Drop for HashMut<'_> {
         let fields_ms = hash.next_due_ms();
         self.slot.attach(hash);
         if fields_ms != self.before.fields_ms {
-            let exact = self.slot.timer_exact();
-            reschedule(self.wheel, self.timed, self.notebook, &mut self.slot, self.key_hash, self.before, exact, self.at);
+            let HashMut { slot, before, wheel, timed, notebook, key_hash, at, .. } = self;
+            let exact = slot.timer_exact();
+            reschedule(wheel, timed, notebook, slot, *key_hash, *before, exact, *at);
         }
     }
 }

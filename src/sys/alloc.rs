@@ -224,7 +224,7 @@ pub enum Arena {
 }
 
 impl Arena {
-    /// Returns the unused pages of this arena to the system. Takes time in proportion to them, about 0.1 ms a MiB; holds the
+    /// Returns the unused pages of this arena to the system. Takes time in proportion to them, about 0.2 ms a MiB; holds the
     /// arena's locks for one extent at a time, so other threads go on allocating.
     ///
     /// # Errors

@@ -76,5 +76,9 @@ fn memory_purge_returns_what_ordinary_values_left() {
     let full = process.resident_bytes();
     client.call(&["FLUSHALL"]).expect("a reply");
     assert_eq!(client.call(&["MEMORY", "PURGE"]).expect("a reply").value.text(), "OK");
-    assert!(wait_until(DEADLINE, || process.resident_bytes() + 20 * MIB < full), "{} of {full}", process.resident_bytes());
+    assert!(
+        wait_until(DEADLINE, || process.resident_bytes() + 20 * MIB < full),
+        "{} of {full}",
+        process.resident_bytes()
+    );
 }
