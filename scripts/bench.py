@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+import churn
+
 SERVER_CPU, CLIENT_CPU = 0, 1
 VALUE = "abcdefgh" * 4
 # The name under which redis-benchmark's own random keys go, so that reads hit what was filled in.
@@ -42,8 +44,8 @@ TESTS = {
     "zadd": ["ZADD", "zset", "__rand_int__", "member:__rand_int__"],
 }
 # These are of one run of the server each, not of rounds of requests.
-FRESH = ("memory", "idle", "start")
-DEFAULT_TESTS = "ping,get,set,setex,memory,idle,start"
+FRESH = ("memory", "idle", "start", "churn")
+DEFAULT_TESTS = "ping,get,set,setex,memory,idle,start,churn"
 
 
 def encode(*args):
@@ -283,6 +285,12 @@ def measure_fresh(peers, args, raw, results):
                 print(f"{what:36} {name:10} {values[what]:10.1f} {ratio:6.2f}x", flush=True)
 
 
+def measure_churn(peers, args, raw, results):
+    """What is resident of what is used while values come and go: see churn.py."""
+    if "churn" in args.tests:
+        results["churn"] = churn.measure(peers, args.churn_rounds, lambda command: Server(command, raw), encode)
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="bench.sh", usage="%(prog)s [options]",
                                      description="Measures Redis-compatible servers side by side.")
@@ -298,6 +306,7 @@ def arguments():
     parser.add_argument("--clients", type=int, default=50, help="connections under load (%(default)s)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys filled in and hit at random (%(default)s)")
     parser.add_argument("--connections", type=int, default=8000, help="idle connections (%(default)s)")
+    parser.add_argument("--churn-rounds", type=int, default=12, help="rounds of load and delete of churn (%(default)s)")
     parser.add_argument("--output", required=True, help="directory for raw output and results.json (target/bench/DATE-TIME)")
     args = parser.parse_args()
     args.tests = args.tests.split(",")
@@ -305,7 +314,7 @@ def arguments():
     unknown = [test for test in args.tests if test not in TESTS and test not in FRESH]
     if unknown:
         parser.error(f"no such test: {', '.join(unknown)}")
-    if min(args.rounds, args.requests, args.clients, args.keys, args.connections, *args.depths) < 1:
+    if min(args.rounds, args.requests, args.clients, args.keys, args.connections, args.churn_rounds, *args.depths) < 1:
         parser.error("numbers must be at least 1")
     if any("=" not in peer for peer in args.peer):
         parser.error("--peer takes NAME=COMMAND")
@@ -324,6 +333,7 @@ def main():
         try:
             measure_load(peers, args, raw, results)
             measure_fresh(peers, args, raw, results)
+            measure_churn(peers, args, raw, results)
         finally:
             with open(os.path.join(args.output, "results.json"), "w") as out:
                 json.dump({"peers": peers, "arguments": vars(args), "results": results}, out, indent=1)

@@ -123,7 +123,7 @@ fn serve(
     let signals = Signals::install().map_err(|error| format!("Can't install the signal handlers: {error}"))?;
     config.maxclients = make_room(config.maxclients)?;
     quiet_huge_pages(config.disable_thp);
-    if let Err(error) = alloc::keep_unused_pages() {
+    if let Err(error) = alloc::purge_in_slices() {
         log::warn!("Freeing much memory at once may hold the loop for milliseconds: {error}");
     }
     log_mode(&config);

@@ -292,7 +292,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv
         seconds_since(session.connected_ms),
         seconds_since(session.active_ms),
         flags(session),
-        session.db,
+        server.dbs.number(session.db),
         subscriptions(Kind::Channel),
         subscriptions(Kind::Pattern),
         subscriptions(Kind::Shard),

@@ -166,7 +166,7 @@ fn resume(socket: &BoundSocket, backlog: u32) {
 
 fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     ctx.server.stats.reset();
-    ctx.server.dbs.iter_mut().for_each(|db| db.reset_stats());
+    ctx.server.dbs.reset_stats();
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -4,6 +4,7 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 
 const EVERYWHERE: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
@@ -35,7 +36,11 @@ pub const ROWS: &[Spec] = &[
         .tips(EVERYWHERE),
     Spec::write("FLUSHALL", -1, flushall)
         .group(Group::Server, KEYSPACE_DANGEROUS, "1.0.0")
-        .doc("Deletes all keys of all databases.", "O(D) for D databases; a helper thread frees the keys.", FLUSH_MODES)
+        .doc(
+            "Deletes all keys of all databases.",
+            "O(D) for D databases in use; a helper thread frees the keys.",
+            FLUSH_MODES,
+        )
         .history(FLUSH_HISTORY)
         .tips(EVERYWHERE),
 ];
@@ -50,14 +55,15 @@ pub(super) fn parse_i32(text: &[u8]) -> Result<i32, ReplyError> {
     i32::try_from(wide).map_err(|_| ReplyError::NOT_AN_I32)
 }
 
-/// The index of a database that exists.
-pub(super) fn db_index(ctx: &Ctx<'_>, index: i32) -> Result<usize, ReplyError> {
-    usize::try_from(index).ok().filter(|&index| index < ctx.server.dbs.len()).ok_or(ReplyError::DB_INDEX)
+/// The place of the database of a number, if there is such a number.
+pub(super) fn db_place(ctx: &mut Ctx<'_>, number: i32) -> Result<usize, ReplyError> {
+    let Server { dbs, noting, .. } = &mut *ctx.server;
+    usize::try_from(number).ok().and_then(|number| dbs.make(number, *noting)).ok_or(ReplyError::DB_INDEX)
 }
 
 fn select(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let index = db_index(ctx, parse_i32(args.at(1))?)?;
-    ctx.session().db = index;
+    let place = db_place(ctx, parse_i32(args.at(1))?)?;
+    ctx.session().db = place;
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -71,7 +77,7 @@ fn dbsize(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let first = parse_i32(args.at(1)).map_err(|_| ReplyError::new("ERR invalid first DB index"))?;
     let second = parse_i32(args.at(2)).map_err(|_| ReplyError::new("ERR invalid second DB index"))?;
-    let (first, second) = (db_index(ctx, first)?, db_index(ctx, second)?);
+    let (first, second) = (db_place(ctx, first)?, db_place(ctx, second)?);
     ctx.server.swap_dbs(first, second, ctx.now);
     ctx.changed_databases(1);
     ctx.reply.ok();
@@ -88,7 +94,7 @@ fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
-    let keys = (0..ctx.server.dbs.len()).map(|index| ctx.server.flush_db(index, ctx.now)).sum();
+    let keys = ctx.server.dbs.places().map(|place| ctx.server.flush_db(place, ctx.now)).sum();
     ctx.changed_databases(keys);
     ctx.reply.ok();
     Ok(Next::Done)

@@ -13,7 +13,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::ctx::{Ctx, Next};
-use crate::store::db::Ttl;
+use crate::store::db::{Db, Ttl};
 use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue};
 
 const FLAGS: Flags = Flags::ADMIN
@@ -232,8 +232,10 @@ fn write_attribute(reply: &mut Reply<'_>) {
 
 fn htstats(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let index = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-    let db = usize::try_from(index).ok().and_then(|index| ctx.server.dbs.get(index));
-    let db = db.ok_or(ReplyError::new("ERR Out of range database"))?;
+    let number = usize::try_from(index).ok().filter(|&number| number < ctx.server.dbs.count());
+    let number = number.ok_or(ReplyError::new("ERR Out of range database"))?;
+    let unmade = Db::new(ctx.server.hasher);
+    let db = ctx.server.dbs.find(number).map_or(&unmade, |place| &ctx.server.dbs[place]);
     let table = db.table();
     let (slots, keys) = (table.slots(), table.len());
     let filled = if slots == 0 { 0.0 } else { 100.0 * keys as f64 / slots as f64 };

@@ -1,6 +1,6 @@
 //! Keys of any type: deleting, asking after, renaming, copying and moving them: the rows and the handlers below.
 
-use super::database::{db_index, parse_i32};
+use super::database::{db_place, parse_i32};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -183,6 +183,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (type_of, replaced) = (entry.type_of(), db.remove(to, at));
     db.insert(entry, at);
     ctx.changed_in(target, EventClass::Generic, "copy_to", to);
+    ctx.server.report(target);
     if let Some(entry) = replaced {
         discard_replaced(ctx, target, to, entry, type_of);
     }
@@ -191,14 +192,14 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// The database copied to, and whether a key there is replaced.
-fn copy_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(usize, bool), ReplyError> {
+fn copy_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(usize, bool), ReplyError> {
     let (mut target, mut replace, mut i) = (ctx.db, false, 3);
     while i < args.len() {
         if args.is(i, "REPLACE") {
             replace = true;
         } else if args.is(i, "DB") && i + 1 < args.len() {
             i += 1;
-            target = db_index(ctx, parse_i32(args.at(i))?)?;
+            target = db_place(ctx, parse_i32(args.at(i))?)?;
         } else {
             return Err(ReplyError::SYNTAX);
         }
@@ -209,7 +210,7 @@ fn copy_options(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(usize, bool), ReplyErr
 
 fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, source, at) = (args.at(1), ctx.db, ctx.at);
-    let target = db_index(ctx, parse_i32(args.at(2))?)?;
+    let target = db_place(ctx, parse_i32(args.at(2))?)?;
     if target == source {
         return Err(ReplyError::SAME_OBJECT);
     }

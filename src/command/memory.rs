@@ -9,7 +9,8 @@ use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::session::Session;
-use crate::sys::{alloc, limits};
+use crate::sys::alloc::{self, Arena};
+use crate::sys::limits;
 
 const PER_SHARD: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
@@ -59,8 +60,8 @@ const NODE_BYTES: usize = 8;
 /// The memory of one database that is not keys and values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DbMemory {
-    /// Its index.
-    pub index: usize,
+    /// Its number.
+    pub number: usize,
     /// Bytes of the key table.
     pub table: usize,
     /// Bytes of the wheel of deadlines.
@@ -101,9 +102,9 @@ impl Account {
         let used = allocator.allocated;
         server.stats.note_allocated(used, now.unix_s());
         let clients = server.sessions.iter().map(|(_, session)| session_bytes(session)).sum();
-        let dbs = server.dbs.iter().enumerate().filter(|(_, db)| !db.is_empty());
+        let dbs = server.dbs.with_keys().into_iter();
         let dbs: Vec<DbMemory> =
-            dbs.map(|(index, db)| DbMemory { index, table: db.table().bytes(), wheel: db.wheel_bytes() }).collect();
+            dbs.map(|(number, db)| DbMemory { number, table: db.table().bytes(), wheel: db.wheel_bytes() }).collect();
         let tables: usize = dbs.iter().map(|db| db.table + db.wheel).sum();
         let startup = server.startup_bytes;
         let overhead = startup + clients + tables;
@@ -248,7 +249,7 @@ fn figures(account: &Account) -> Vec<(String, Figure)> {
         bytes("functions.caches", 0),
         bytes("script.VMs", 0),
     ];
-    figures.extend(account.dbs.iter().map(|db| (format!("db.{}", db.index), Figure::Db(*db))));
+    figures.extend(account.dbs.iter().map(|db| (format!("db.{}", db.number), Figure::Db(*db))));
     figures.extend([
         bytes("overhead.db.hashtable.lut", account.tables()),
         bytes("overhead.db.hashtable.rehashing", 0),
@@ -343,8 +344,13 @@ fn malloc_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
+/// The helper thread does the work, which takes a second for some gigabytes, soon after the reply.
 fn purge(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    alloc::purge().map_err(|_| ReplyError::new("ERR Error purging dirty pages"))?;
+    alloc::flush_thread_cache().map_err(|_| ReplyError::new("ERR Error purging dirty pages"))?;
+    let background = &mut ctx.server.background;
+    if ![Arena::Main, Arena::Huge].into_iter().all(|arena| background.purge(arena, None)) {
+        return Err(ReplyError::new("ERR Error purging dirty pages"));
+    }
     ctx.reply.ok();
     Ok(Next::Done)
 }

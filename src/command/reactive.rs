@@ -548,7 +548,9 @@ fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Ctx { server, client, reply, .. } = ctx;
     let watcher = server.sessions[*client].watcher;
     let mut queries: Vec<_> = watcher.into_iter().flat_map(|watcher| server.reactive.of(watcher)).collect();
-    queries.sort_by_cached_key(|(query, _)| (query.db(), query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>()));
+    let number = |query: &Query| server.dbs.number(query.db());
+    let words = |query: &Query| query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+    queries.sort_by_cached_key(|(query, _)| (number(query), words(query)));
     reply.array(queries.len());
     for (query, every) in queries {
         reply.map(7);
@@ -558,7 +560,7 @@ fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
         reply.array(query.line().iter().count());
         query.line().iter().for_each(|arg| reply.bulk(arg));
         reply.bulk_str("db");
-        reply.integer(query.db() as i64);
+        reply.integer(number(query) as i64);
         reply.bulk_str("watchers");
         reply.integer(query.watchers() as i64);
         reply.bulk_str("every");

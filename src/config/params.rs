@@ -12,6 +12,10 @@ use super::inert::{self, Inert, Kept};
 use super::title;
 use super::value::{self, *};
 
+/// What `databases` may be at most: a table of this many numbers takes 4 MB once all are looked up, the databases themselves
+/// some 300 MB once clients have chosen every one.
+pub const DATABASES_MAX: i32 = 1_000_000;
+
 /// When a directive may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -211,9 +215,9 @@ directives! {
     set_max_listpack_value: usize = 64,
     "set-max-listpack-value", Runtime, int(0, i64::MAX);
 
-    /// How many databases SELECT can choose from.
+    /// How many databases SELECT can choose from. They are made on first use.
     databases: u32 = 16,
-    "databases", Startup, int(1, i32::MAX);
+    "databases", Startup, int(1, DATABASES_MAX);
 
     /// The password of the default user; empty means none.
     requirepass: Vec<u8> = Vec::new(),

@@ -12,9 +12,9 @@
 //! The loop sleeps until the next tick of any database's wheel: the deadline of a key that is due in this revolution (17.5
 //! minutes), or the end of a stretch of 128 ms in which keys of later ones are looked at.
 
+use super::purge::{self, Purging};
 use crate::base::clock::Now;
 use crate::server::Server;
-use crate::store::db::Db;
 use crate::sys::alloc;
 use crate::timer::Progress;
 
@@ -28,12 +28,8 @@ const SLICE_NS_MAX: u64 = 450_000;
 const LAG_MS_MAX: u64 = 100;
 /// Keys removed in one turn at most, should the clock stand still.
 const KEYS_PER_TURN_MAX: usize = 8192;
-/// Milliseconds between two samples of the rates.
-const SAMPLE_MS: u64 = 100;
-/// Milliseconds between two looks at the memory that the allocator holds without use.
-const PURGE_LOOK_MS: u64 = 5000;
-/// Unused memory that is not worth returning to the system: this much, or an eighth of what is in use.
-const UNUSED_BYTES_MAX: usize = 32 << 20;
+/// Milliseconds between two samples of the rates, and between two looks at unused memory.
+const SAMPLE_MS: u64 = purge::LOOK_MS;
 /// The wall clock has jumped when it strays further than this from the monotonic clock between two turns.
 const JUMP_MS: i64 = 1000;
 
@@ -63,13 +59,11 @@ impl Quiet {
 #[derive(Debug)]
 pub struct Cron {
     sampled_ms: u64,
-    looked_ms: u64,
     /// What is known of the time ahead, so that most turns need not ask every database.
     quiet: Option<Quiet>,
-    /// Much memory was unused at the last look.
-    was_wasteful: bool,
+    purging: Purging,
     keys_per_turn_max: usize,
-    /// The database that comes first: the one where the last turn stopped.
+    /// Which of the databases with deadlines comes first: the one where the last turn stopped.
     first_db: usize,
     /// Milliseconds from the monotonic clock to the wall clock in the last turn.
     wall_ahead_ms: Option<i64>,
@@ -88,9 +82,8 @@ impl Cron {
     pub fn with_keys_per_turn(keys: usize) -> Cron {
         Cron {
             sampled_ms: 0,
-            looked_ms: 0,
             quiet: None,
-            was_wasteful: false,
+            purging: Purging::default(),
             keys_per_turn_max: keys,
             first_db: 0,
             wall_ahead_ms: None,
@@ -107,24 +100,20 @@ impl Cron {
         if self.quiet.is_some_and(|quiet| quiet.covers(server, now)) {
             return false;
         }
-        if !server.dbs.iter().any(Db::has_timers) {
+        if server.dbs.timed().is_empty() {
             self.quiet = Some(Quiet { changes: server.stats.dirty, since_ms: now.unix_ms, until_ms: i64::MAX });
             server.stats.expire_behind_ms = 0;
             return false;
         }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
         let slice_ns = slice_ns(server.stats.expire_behind_ms);
-        let count = server.dbs.len();
+        let count = server.dbs.timed().len();
         // Round by round, a chunk of each database that has any.
-        let (mut turn, mut idle, mut behind_ms) = (self.first_db, 0, 0);
+        let (mut turn, mut idle, mut behind_ms) = (if self.first_db < count { self.first_db } else { 0 }, 0, 0);
         while idle < count {
+            let index = server.dbs.timed()[turn] as usize;
             // Not by division: this runs in every turn in which anything was written.
-            let index = turn;
             turn = if turn + 1 == count { 0 } else { turn + 1 };
-            if !server.dbs[index].has_timers() {
-                idle += 1;
-                continue;
-            }
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
@@ -149,7 +138,7 @@ impl Cron {
         self.quiet = (!behind).then(|| Quiet {
             changes: server.stats.dirty,
             since_ms: now.unix_ms,
-            until_ms: server.dbs.iter().filter_map(|db| db.next_tick_ms()).min().unwrap_or(i64::MAX),
+            until_ms: server.dbs.next_tick_ms().unwrap_or(i64::MAX),
         });
         server.stats.expire_behind_ms = if behind { behind_ms } else { 0 };
         server.stats.expire_budgets_spent += u64::from(behind);
@@ -210,7 +199,8 @@ impl Cron {
         let now_ms = now.mono_ms();
         if now_ms >= self.sampled_ms + SAMPLE_MS {
             self.sampled_ms = now_ms;
-            let expired = server.dbs.iter().map(|db| db.stats().expired).sum();
+            server.dbs.forget_untimed();
+            let expired = server.dbs.expired();
             let stats = &mut server.stats;
             stats.expired_rate.sample(expired, now_ms);
             stats.commands_rate.sample(stats.commands, now_ms);
@@ -220,24 +210,9 @@ impl Cron {
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
             stats.note_allocated(alloc::allocated_bytes(), now.unix_s());
             server.forget_left_queries(now);
-        }
-        if now_ms >= self.looked_ms + PURGE_LOOK_MS {
-            self.looked_ms = now_ms;
-            self.purge(server);
+            self.purging.look(&mut server.background, now_ms);
         }
         self.sampled_ms + SAMPLE_MS
-    }
-
-    /// Has the helper thread return unused memory to the system, once there has been much of it at two looks in a row:
-    /// memory that was just freed is soon used again.
-    fn purge(&mut self, server: &mut Server) {
-        let memory = alloc::Stats::read();
-        let unused = memory.resident.saturating_sub(memory.active + memory.metadata);
-        let wasteful = unused > UNUSED_BYTES_MAX.max(memory.active / 8);
-        if wasteful && self.was_wasteful {
-            server.background.free(Box::new(alloc::PurgeOnDrop));
-        }
-        self.was_wasteful = wasteful && !self.was_wasteful;
     }
 
     /// The monotonic millisecond of the next timer of any kind: a key's deadline, a client's timeout, or the end of the time
@@ -246,7 +221,7 @@ impl Cron {
         let keys = match self.quiet.filter(|quiet| quiet.covers(server, now)) {
             _ if !may_expire(server, now) => None,
             Some(quiet) => (quiet.until_ms < i64::MAX).then_some(quiet.until_ms),
-            None => server.dbs.iter().filter_map(|db| db.next_tick_ms()).min(),
+            None => server.dbs.next_tick_ms(),
         };
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
         let clients = server.client_timers.next_tick().map(|tick| tick.max(0) as u64);

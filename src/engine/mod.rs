@@ -5,6 +5,7 @@
 mod call;
 pub mod cron;
 pub mod dispatch;
+mod purge;
 pub mod reactive;
 pub mod settle;
 mod transaction;

@@ -59,7 +59,7 @@ pub struct Ctx<'a> {
     pub reply: Reply<'a>,
     /// The time of this turn.
     pub now: Now,
-    /// Index of the database selected.
+    /// Place of the database selected.
     pub db: usize,
     /// The time as lookups need it.
     pub at: Moment,

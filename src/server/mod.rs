@@ -1,6 +1,7 @@
 //! The server's data, in a dozen owned parts. No sockets: connections belong to `net`, which owns a `Server` beside them.
 
 pub mod ctx;
+pub mod databases;
 pub mod lag;
 pub mod outbox;
 pub mod reactive;
@@ -24,7 +25,7 @@ use crate::feature::members::Members;
 use crate::feature::pubsub::Hub;
 use crate::feature::reactive::Reactive;
 use crate::feature::transaction::Watches;
-use crate::store::db::{Db, Noting};
+use crate::store::db::Noting;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
@@ -32,6 +33,7 @@ use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
 use crate::timer::{Verdict, Wheel};
 
+use databases::Databases;
 use outbox::Outbox;
 use reactive::{Before, Replaced};
 use session::{Blocked, ClientRef, Session};
@@ -86,8 +88,8 @@ pub struct Server {
     pub identity: Identity,
     /// Unix seconds at start: what LASTSAVE answers until something is saved.
     pub started_unix_s: i64,
-    /// The databases.
-    pub dbs: Vec<Db>,
+    /// The databases, by place.
+    pub dbs: Databases,
     /// The clients.
     pub sessions: Slab<Session>,
     /// The clients' indices among the sessions by their ids, the oldest first.
@@ -141,7 +143,7 @@ pub struct Server {
     pub active_expire: bool,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
-    /// The hasher of new databases.
+    /// The hasher of the databases.
     pub hasher: KeyHasher,
     /// The helper thread that frees big values.
     pub background: Background,
@@ -171,7 +173,7 @@ impl Server {
         let hasher = KeyHasher::new(seeds.hash);
         let now = clock.now();
         let mut server = Server {
-            dbs: (0..config.databases).map(|_| Db::new(hasher)).collect(),
+            dbs: Databases::new(config.databases, hasher),
             config,
             config_sources,
             identity,
@@ -213,18 +215,19 @@ impl Server {
     /// Empties a database. O(1), but for the keys that somebody watches or waits for, and some that queries name: the helper
     /// thread frees what was in it.
     pub fn flush_db(&mut self, index: usize, now: Now) -> usize {
-        self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
-        let old = std::mem::replace(&mut self.dbs[index], Db::new(self.hasher));
-        self.dbs[index].inherit(&old);
-        let keys = old.len();
+        let keys = self.dbs[index].len();
         if keys > 0 {
+            self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
+            let old = self.dbs.empty(index);
             self.touch_awaited_of(index);
             self.touch_queries_of(index, Before::Flushed(Box::new(old)));
+        } else if self.dbs[index].has_timers() {
+            self.dbs.empty(index);
         }
         keys
     }
 
-    /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the number. O(1), but for
+    /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the place. O(1), but for
     /// them.
     pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
         let before = [first, second].map(|db| self.live_watched(db, now));

@@ -217,17 +217,18 @@ impl Server {
         if !self.hub.has_listeners() {
             return;
         }
-        let events = self.config.notify_keyspace_events;
+        let (events, number) = (self.config.notify_keyspace_events, self.dbs.number(db));
         if events.has(EventClass::Keyspace) {
-            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+            let channel = [format!("__keyspace@{number}__:").as_bytes(), key].concat();
             self.publish(&channel, event.as_bytes());
         }
         if events.has(EventClass::Keyevent) {
-            self.publish(format!("__keyevent@{db}__:{event}").as_bytes(), key);
+            self.publish(format!("__keyevent@{number}__:{event}").as_bytes(), key);
         }
     }
 
-    /// Publishes what a database has noted on its own: keys that came, expired, were overwritten or missed.
+    /// Publishes what a database has noted on its own: keys that came, expired, were overwritten or missed. To be called for
+    /// every database that a command may have changed.
     #[inline]
     pub fn report(&mut self, db: usize) {
         if self.dbs[db].has_notes() {
@@ -239,6 +240,10 @@ impl Server {
     fn report_notes(&mut self, db: usize) {
         for note in self.dbs[db].take_notes() {
             let (class, event) = match note.happened {
+                Happened::Timed => {
+                    self.dbs.note_timers(db);
+                    continue;
+                }
                 Happened::Created => (EventClass::New, "new"),
                 Happened::Expired => (EventClass::Expired, "expired"),
                 Happened::Overwritten => (EventClass::Overwritten, "overwritten"),
@@ -262,7 +267,8 @@ impl Server {
     }
 
     /// Tells the databases what to note, after `notify-keyspace-events` has been set, or after the first client began to
-    /// wait for a key to go away, or to watch one or a query, or the last one stopped. O(databases) if that makes a difference.
+    /// wait for a key to go away, or to watch one or a query, or the last one stopped. O(databases
+    /// made) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
         let (live, going) = (!self.reactive.is_empty(), self.waits.keys_until_deleted() > 0);

@@ -118,7 +118,7 @@ pub struct Session {
     pub connected_ms: u64,
     /// Monotonic milliseconds of its last bytes.
     pub active_ms: u64,
-    /// Database selected.
+    /// Place of the database selected; see `server::databases`.
     pub db: usize,
     /// Protocol version.
     pub proto: Proto,

@@ -163,6 +163,8 @@ pub enum Happened {
     FieldsExpired,
     /// The deadlines of all its fields had passed, and with them it went.
     Emptied,
+    /// It is the first of the database with a deadline. Always noted.
+    Timed,
 }
 
 /// What is to be noted; nothing, until somebody wants to know.
@@ -212,6 +214,7 @@ impl Notebook {
             Happened::Missed => self.wanted.missed,
             Happened::FieldsExpired => self.wanted.fields_expired,
             Happened::Emptied => self.wanted.emptied,
+            Happened::Timed => true,
         };
         if wanted {
             self.notes.push(Note { happened, key: key.into() });
@@ -300,12 +303,9 @@ impl Db {
         self.notebook.wanted = other.notebook.wanted;
     }
 
-    /// Says what is to be noted from now on. Notes that were made stay, unless none are wanted any more.
+    /// Says what is to be noted from now on. Notes that were made stay.
     pub fn set_noting(&mut self, wanted: Noting) {
         self.notebook.wanted = wanted;
-        if wanted == Noting::default() {
-            self.notebook.notes = Vec::new();
-        }
     }
 
     /// True if something has been noted since the last time.
@@ -465,7 +465,7 @@ impl Db {
         }
         if new.is_some() || old.next_ms().is_some() {
             let (wheel, timed) = (&mut self.wheel, &mut self.timed);
-            reschedule(wheel, timed, &mut slot, hash, old, was_exact, at);
+            reschedule(wheel, timed, &mut self.notebook, &mut slot, hash, old, was_exact, at);
             self.relieve();
         }
         true
@@ -492,7 +492,8 @@ impl Db {
     fn insert_hashed(&mut self, hash: u64, mut entry: Entry, at: Moment) {
         self.notebook.note(Happened::Created, entry.key());
         entry.set_timer_exact(false);
-        reschedule(&mut self.wheel, &mut self.timed, &mut entry, hash, Due::default(), false, at);
+        let Db { wheel, timed, notebook, .. } = self;
+        reschedule(wheel, timed, notebook, &mut entry, hash, Due::default(), false, at);
         self.table.insert(hash, entry);
         self.relieve();
     }
@@ -541,7 +542,7 @@ impl Db {
             (None, None) => return DeadlineChange::Done,
             _ => slot.map(|entry| entry.with_deadline(deadline_ms)),
         }
-        reschedule(&mut self.wheel, &mut self.timed, &mut slot, hash, old, was_exact, at);
+        reschedule(&mut self.wheel, &mut self.timed, &mut self.notebook, &mut slot, hash, old, was_exact, at);
         self.relieve();
         DeadlineChange::Done
     }
@@ -765,9 +766,11 @@ fn sweep_verdict(table: &mut Table<Entry>, prefix: u32, tick: i64, last: i64) ->
 }
 
 /// Keeps the wheel in step with an entry whose deadlines were `old` and are now the entry's own.
+#[allow(clippy::too_many_arguments, reason = "three parts of a database, of which a fourth holds the entry")]
 pub(super) fn reschedule(
     wheel: &mut Option<Box<Wheel>>,
     timed: &mut Timed,
+    notebook: &mut Notebook,
     entry: &mut Entry,
     hash: u64,
     old: Due,
@@ -782,7 +785,10 @@ pub(super) fn reschedule(
         // The present node comes first: its visit will move it to the new deadline.
         (Some(old), Some(new)) if new >= old => entry.set_timer_exact(was_exact && new == old),
         (_, Some(new)) => {
-            let wheel = wheel.get_or_insert_with(|| Box::new(Wheel::new(KEY_SLOTS, at.unix_ms)));
+            let wheel = wheel.get_or_insert_with(|| {
+                notebook.note(Happened::Timed, entry.key());
+                Box::new(Wheel::new(KEY_SLOTS, at.unix_ms))
+            });
             entry.set_timer_exact(wheel.insert((hash >> 32) as u32, new));
         }
     }

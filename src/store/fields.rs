@@ -196,6 +196,7 @@ pub struct HashMut<'d> {
     before: Due,
     wheel: &'d mut Option<Box<Wheel>>,
     timed: &'d mut Timed,
+    notebook: &'d mut Notebook,
     key_hash: u64,
     at: Moment,
 }
@@ -206,12 +207,13 @@ impl<'d> HashMut<'d> {
         mut slot: Occupied<'d, Entry>,
         wheel: &'d mut Option<Box<Wheel>>,
         timed: &'d mut Timed,
+        notebook: &'d mut Notebook,
         key_hash: u64,
         at: Moment,
     ) -> Result<HashMut<'d>, WrongType> {
         let before = Due::of(&slot);
         let hash = slot.detach().ok_or(WrongType)?;
-        Ok(HashMut { slot, hash: Some(hash), before, wheel, timed, key_hash, at })
+        Ok(HashMut { slot, hash: Some(hash), before, wheel, timed, notebook, key_hash, at })
     }
 }
 
@@ -237,8 +239,9 @@ impl Drop for HashMut<'_> {
         let fields_ms = hash.next_due_ms();
         self.slot.attach(hash);
         if fields_ms != self.before.fields_ms {
-            let exact = self.slot.timer_exact();
-            reschedule(self.wheel, self.timed, &mut self.slot, self.key_hash, self.before, exact, self.at);
+            let HashMut { slot, before, wheel, timed, notebook, key_hash, at, .. } = self;
+            let exact = slot.timer_exact();
+            reschedule(wheel, timed, notebook, slot, *key_hash, *before, exact, *at);
         }
     }
 }
@@ -271,7 +274,7 @@ impl Db {
                 return Ok(None);
             }
         }
-        HashMut::new(slot, wheel, timed, key_hash, at).map(Some)
+        HashMut::new(slot, wheel, timed, notebook, key_hash, at).map(Some)
     }
 
     /// The hash of a live key, to be changed, or a new one: to which something has to be added before the command ends. O(1).
@@ -283,9 +286,9 @@ impl Db {
             self.insert(entry, at);
         }
         let key_hash = at.hash(self.table.hasher(), key);
-        let Db { table, wheel, timed, .. } = self;
+        let Db { table, wheel, timed, notebook, .. } = self;
         let slot = table.occupied(key_hash, key).expect("it was there or has just been inserted");
-        HashMut::new(slot, wheel, timed, key_hash, at)
+        HashMut::new(slot, wheel, timed, notebook, key_hash, at)
     }
 }
 

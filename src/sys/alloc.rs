@@ -128,42 +128,153 @@ impl Stats {
     }
 }
 
-/// Returns unused pages of all arenas to the system, after emptying the calling thread's cache into them. Takes time in
-/// proportion to the memory returned.
-pub fn purge() -> io::Result<()> {
-    command(c"thread.tcache.flush")?;
-    // 4096 is MALLCTL_ARENAS_ALL.
-    command(c"arena.4096.purge")
+/// Options jemalloc reads before it makes its first allocation, under the name it looks for when it is built with the prefix
+/// `_rjem_`. The environment variable `_RJEM_MALLOC_CONF` comes after it and wins.
+///
+/// - `lg_extent_max_active_fit:20`: a request may split any unused extent of up to 2^20 times its size. By default it is 2^6
+///   times: small requests pass over large unused extents and take fresh pages, so what is resident grows without end while
+///   values of many pages come and go.
+/// - `dirty_decay_ms:-1`, `muzzy_decay_ms:0`: the allocator returns no pages to the system in passing, inside some unlucky
+///   `free` of the loop, where after a mass expiry it takes milliseconds. [`Arena::purge`] on the helper thread does it, and
+///   what it returns is gone at once rather than when the system is short of memory.
+/// - `narenas:1`: one thread allocates, so one arena serves; the helper thread frees what lies in it. The other arena is
+///   that of huge allocations, see [`Arena`].
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: Options =
+    Options(c"lg_extent_max_active_fit:20,dirty_decay_ms:-1,muzzy_decay_ms:0,narenas:1".as_ptr());
+
+/// A pointer to text that jemalloc reads.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Options(*const std::ffi::c_char);
+
+// SAFETY: the text is constant and never freed.
+unsafe impl Sync for Options {}
+
+/// Bytes returned to the system by one call: while it lasts, the process maps no other memory. Some 0.2 ms.
+#[cfg(target_os = "linux")]
+const PURGED_AT_ONCE: usize = 1 << 20;
+
+/// Has the allocator return pages in slices of [`PURGED_AT_ONCE`] bytes. In one piece, the half gigabyte of one value takes a
+/// tenth of a second, and a loop that needs another mapping waits as long. Called once, at the start, by the loop's thread.
+/// Where the system has no such call as Linux's, it does nothing.
+///
+/// # Errors
+/// The allocator is not jemalloc.
+pub fn purge_in_slices() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        // The arena of huge allocations comes with the first one. No page of this is touched.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(HUGE_BYTES)));
+        for name in [c"arena.0.extent_hooks", c"arena.1.extent_hooks"] {
+            slice_purges(name).map_err(|error| io::Error::other(format!("{}: {error}", name.to_string_lossy())))?;
+        }
+    }
+    Ok(())
 }
 
-/// Returns unused pages to the system when dropped: handed to the helper thread, whose work is dropping.
-#[derive(Debug)]
-pub struct PurgeOnDrop;
+/// The least of what jemalloc's `oversize_threshold` calls huge, by default.
+#[cfg(target_os = "linux")]
+const HUGE_BYTES: usize = 8 << 20;
 
-impl Drop for PurgeOnDrop {
-    fn drop(&mut self) {
-        if let Err(error) = purge() {
-            log::warn!("The allocator cannot return unused memory: {error}");
+/// Replaces an arena's call that returns pages, and keeps its others.
+#[cfg(target_os = "linux")]
+fn slice_purges(name: &std::ffi::CStr) -> Result<(), tikv_jemalloc_ctl::Error> {
+    use tikv_jemalloc_sys::extent_hooks_t;
+    let name = name.to_bytes_with_nul();
+    // SAFETY: the name ends in a zero byte, and this setting is of the type `extent_hooks_t *`.
+    let old: *const extent_hooks_t = unsafe { tikv_jemalloc_ctl::raw::read(name) }?;
+    // SAFETY: jemalloc's own hooks are constant. Without the one that unmaps, an extent's pages are returned and its addresses
+    // kept, as `opt.retain` has it by default.
+    let hooks = unsafe { extent_hooks_t { dalloc: None, purge_forced: Some(purge_forced), ..std::ptr::read(old) } };
+    // The arena uses them for ever.
+    let hooks: *const extent_hooks_t = Box::leak(Box::new(hooks));
+    // SAFETY: as above.
+    unsafe { tikv_jemalloc_ctl::raw::write(name, hooks) }
+}
+
+/// jemalloc's hook that returns the pages of part of an extent to the system, which reads as zeros from then on. False means
+/// that it was done.
+#[cfg(target_os = "linux")]
+unsafe extern "C" fn purge_forced(
+    _hooks: *mut tikv_jemalloc_sys::extent_hooks_t,
+    extent: *mut std::ffi::c_void,
+    _size: usize,
+    offset: usize,
+    length: usize,
+    _arena: std::ffi::c_uint,
+) -> bool {
+    for done in (0..length).step_by(PURGED_AT_ONCE) {
+        let bytes = PURGED_AT_ONCE.min(length - done);
+        // SAFETY: the allocator asks for these pages of its own, which hold nothing that is in use.
+        if unsafe { libc::madvise(extent.byte_add(offset + done), bytes, libc::MADV_DONTNEED) } != 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Where allocations lie, by size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arena {
+    /// Allocations below 8 MiB (jemalloc's `oversize_threshold`).
+    Main = 0,
+    /// Those above. jemalloc reserves the first index after the ordinary arenas for it.
+    Huge = 1,
+}
+
+impl Arena {
+    /// Returns the unused pages of this arena to the system. Takes time in proportion to them, about 0.2 ms a MiB; holds the
+    /// arena's locks for one extent at a time, so other threads go on allocating.
+    ///
+    /// # Errors
+    /// The allocator is not jemalloc.
+    pub fn purge(self) -> io::Result<()> {
+        flush_thread_cache()?;
+        match self {
+            Arena::Main => command(c"arena.0.purge"),
+            Arena::Huge => command(c"arena.1.purge"),
         }
     }
 }
 
-/// Stops the allocator from returning pages to the system in passing, inside some unlucky `free` of the loop: after a mass
-/// expiry that takes milliseconds. [`PurgeOnDrop`] on the helper thread does it instead. Called once, at the start, by the
-/// loop's thread, whose arena is the first.
+/// Empties the calling thread's cache of freed allocations into the arenas: what lies in it keeps pages in use. Some tens of
+/// microseconds.
 ///
 /// # Errors
-/// The allocator is not jemalloc, or lacks the settings.
-pub fn keep_unused_pages() -> io::Result<()> {
-    let settings =
-        [c"arenas.dirty_decay_ms", c"arenas.muzzy_decay_ms", c"arena.0.dirty_decay_ms", c"arena.0.muzzy_decay_ms"];
-    for name in settings {
-        let never: isize = -1;
-        // SAFETY: the name ends in a zero byte, and these settings are of type `ssize_t`.
-        unsafe { tikv_jemalloc_ctl::raw::write(name.to_bytes_with_nul(), never) }
-            .map_err(|error| io::Error::other(format!("{}: {error}", name.to_string_lossy())))?;
+/// The allocator is not jemalloc.
+pub fn flush_thread_cache() -> io::Result<()> {
+    command(c"thread.tcache.flush")
+}
+
+/// Pages in use, and those kept for later use that are resident all the same, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    /// Hold at least one allocation.
+    pub active: usize,
+    /// Unused, in [`Arena::Main`].
+    pub unused_main: usize,
+    /// Unused, in [`Arena::Huge`].
+    pub unused_huge: usize,
+}
+
+impl Pages {
+    /// Asks for fresh numbers: some ten microseconds. A number that cannot be read is 0.
+    pub fn read() -> Pages {
+        let _ = epoch::advance();
+        let page = number(c"arenas.page");
+        Pages {
+            active: stats::active::read().unwrap_or(0),
+            unused_main: number(c"stats.arenas.0.pdirty") * page,
+            unused_huge: number(c"stats.arenas.1.pdirty") * page,
+        }
     }
-    Ok(())
+}
+
+/// Reads a number of type `size_t`; 0 if there is none, such as that of an arena nothing has been allocated in.
+fn number(name: &std::ffi::CStr) -> usize {
+    // SAFETY: the name ends in a zero byte, and the callers ask for numbers of type `size_t`.
+    unsafe { tikv_jemalloc_ctl::raw::read(name.to_bytes_with_nul()) }.unwrap_or(0)
 }
 
 /// Runs one of jemalloc's controls that neither takes nor returns a value.
@@ -253,7 +364,8 @@ mod tests {
         let stats = Stats::read();
         assert!(stats.allocated <= stats.active && stats.active <= stats.resident && stats.metadata > 0, "{stats:?}");
         drop(block);
-        purge().expect("purging is always possible");
+        Arena::Main.purge().expect("purging is always possible");
+        Arena::Huge.purge().expect("even where nothing has been allocated");
         assert!(stats_text().expect("a report").contains("jemalloc statistics"));
     }
 }

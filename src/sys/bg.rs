@@ -1,4 +1,5 @@
-//! One helper thread for work that must not block the event loop, which is above all the freeing of big values.
+//! One helper thread for work that must not block the event loop: the freeing of big values, and the return of unused memory
+//! to the system.
 //!
 //! Owns the thread and a bounded queue. Values handed over are dropped there, in order. When the queue is full the value
 //! is dropped by the caller instead, so memory waiting to be freed is bounded by [`QUEUE_VALUES_MAX`] values.
@@ -11,10 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::alloc::Ledger;
+use super::alloc::{Arena, Ledger};
 
-/// Values that may wait to be freed. A queue slot is two words, so the queue itself takes 16 KiB.
+/// Values that may wait to be freed. A queue slot is four words, so the queue itself takes 32 KiB.
 pub const QUEUE_VALUES_MAX: usize = 1024;
+
+/// What the helper thread does.
+enum Task {
+    /// Drops a value.
+    Free(Box<dyn Send>),
+    /// Returns an arena's unused pages, then drops the token.
+    Purge { arena: Arena, _token: Option<Arc<()>> },
+}
 
 /// The helper thread. Dropping it waits until everything handed over has been freed.
 ///
@@ -28,7 +37,7 @@ pub struct Background {
 
 #[derive(Debug)]
 struct Worker {
-    queue: SyncSender<Box<dyn Send>>,
+    queue: SyncSender<Task>,
     thread: JoinHandle<()>,
 }
 
@@ -45,19 +54,29 @@ impl Background {
     /// Hands over a value to be dropped on the helper thread; drops it here when the queue is full or no thread can be
     /// started. Never blocks on the helper.
     pub fn free(&mut self, value: Box<dyn Send>) {
+        // Counted before it is sent, so the helper cannot count it down first.
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        if !self.send(Task::Free(value)) {
+            // `send` has dropped it: freed inline.
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the helper thread return the unused pages of an arena to the system, after what it was given before. The token is
+    /// dropped when that is done. Returns false, and nothing is done, when the queue is full or no thread can be started.
+    pub fn purge(&mut self, arena: Arena, token: Option<Arc<()>>) -> bool {
+        self.send(Task::Purge { arena, _token: token })
+    }
+
+    /// Puts a task into the queue; false, and the task is dropped, if that is not possible.
+    fn send(&mut self, task: Task) -> bool {
         if self.worker.is_none() {
             match Worker::start(&self.pending) {
                 Ok(worker) => self.worker = Some(worker),
-                Err(error) => return log::warn!("Cannot start the thread that frees big values: {error}"),
+                Err(error) => log::warn!("Cannot start the thread that frees big values: {error}"),
             }
         }
-        // Counted before it is sent, so the helper cannot count it down first.
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        let sent = self.worker.as_ref().is_some_and(|worker| worker.queue.try_send(value).is_ok());
-        if !sent {
-            // `try_send` gave the value back inside its error, which has been dropped by now: freed inline.
-            self.pending.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.worker.as_ref().is_some_and(|worker| worker.queue.try_send(task).is_ok())
     }
 
     /// Values handed over and not yet freed.
@@ -76,16 +95,25 @@ impl Drop for Background {
     }
 }
 
-fn run(received: &Receiver<Box<dyn Send>>, pending: &AtomicUsize) {
+fn run(received: &Receiver<Task>, pending: &AtomicUsize) {
     super::signal::leave_to_other_threads();
     super::limits::lower_thread_priority();
     super::limits::leave_descriptors();
     let mut ledger = Ledger::new();
-    for value in received {
-        drop(value);
-        // The books first: whoever sees `pending` fall also sees the memory gone.
-        ledger.publish();
-        pending.fetch_sub(1, Ordering::Release);
+    for task in received {
+        match task {
+            Task::Free(value) => {
+                drop(value);
+                // The books first: whoever sees `pending` fall also sees the memory gone.
+                ledger.publish();
+                pending.fetch_sub(1, Ordering::Release);
+            }
+            Task::Purge { arena, .. } => {
+                if let Err(error) = arena.purge() {
+                    log::warn!("The allocator cannot return unused memory: {error}");
+                }
+            }
+        }
     }
 }
 

@@ -324,13 +324,18 @@ pub fn set_permission(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-/// Gives the calling thread the lowest priority, so that its work never takes the processor from the loop for long.
+/// The niceness of [`lower_thread_priority`]. Not the lowest priority there is: the thread holds locks of the allocator and of
+/// the process's memory, and with 19, where other programs keep all processors busy, it is seconds before it goes on.
+#[cfg(target_os = "linux")]
+const HELPER_NICENESS: libc::c_int = 5;
+
+/// Gives the calling thread a lower priority, so that its work does not take the processor from the loop for long.
 /// Elsewhere than on Linux, where priorities belong to processes, it does nothing.
 pub fn lower_thread_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: a call without pointers; on Linux 0 names the calling thread. Failing leaves the priority as it was.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        libc::setpriority(libc::PRIO_PROCESS, 0, HELPER_NICENESS);
     }
 }
 

@@ -17,6 +17,7 @@ mod leaving;
 mod lifecycle;
 mod limits;
 mod manager;
+mod memory;
 mod process;
 mod reactive;
 mod readme;

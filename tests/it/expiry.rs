@@ -269,7 +269,7 @@ fn every_database_gets_its_turn() {
     for _ in 0..3 {
         assert!(cron.expire(&mut m.server, now));
     }
-    let left: Vec<usize> = m.server.dbs[..3].iter().map(|db| db.len()).collect();
+    let left: Vec<usize> = m.server.dbs.iter().take(3).map(|db| db.len()).collect();
     assert_eq!(left, [136, 136, 136]);
 }
 

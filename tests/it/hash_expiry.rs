@@ -157,7 +157,8 @@ fn deadlines_go_where_their_hash_goes() {
     m.run("COPY copied c");
     m.run("MOVE moved 2");
     m.run("SET overwritten v");
-    assert_eq!((m.server.dbs[0].timed_hashes(), m.server.dbs[2].timed_hashes()), (4, 1));
+    let moved_to = m.server.dbs.find(2).expect("MOVE has made it");
+    assert_eq!((m.server.dbs[0].timed_hashes(), m.server.dbs[moved_to].timed_hashes()), (4, 1));
     m.run("SWAPDB 0 3");
     let places: [(i64, usize, &[&str]); 4] =
         [(100, 3, &["r"]), (200, 3, &["c", "copied"]), (300, 2, &["moved"]), (500, 3, &["swapped"])];

@@ -10,6 +10,7 @@ mod client;
 mod clock;
 mod config;
 mod connection;
+mod databases;
 mod debug;
 mod dispatch;
 mod dump;

@@ -121,6 +121,7 @@ impl Memory {
         self.clock.advance_ms(ms);
         let now = self.clock.now();
         while self.cron.expire(&mut self.server, now) {}
+        self.server.dbs.forget_untimed();
         reactive::evaluate_due(&mut self.server, now);
         self.server.forget_left_queries(now);
         loop {

@@ -423,18 +423,13 @@ fn cluster(r: &mut Report<'_>) {
 
 fn keyspace(r: &mut Report<'_>) {
     let unix_ms = r.now.unix_ms;
-    for index in 0..r.server.dbs.len() {
-        let db = &r.server.dbs[index];
-        if !db.is_empty() {
-            let line = format!(
-                "keys={},expires={},avg_ttl={},subexpiry={}",
-                db.len(),
-                db.timed(),
-                TtlSample::take(db, unix_ms).mean_ms(),
-                db.timed_hashes(),
-            );
-            r.field(format_args!("db{index}"), line);
-        }
+    let line = |db: &Db| {
+        let mean_ms = TtlSample::take(db, unix_ms).mean_ms();
+        format!("keys={},expires={},avg_ttl={mean_ms},subexpiry={}", db.len(), db.timed(), db.timed_hashes())
+    };
+    let lines = r.server.dbs.with_keys().into_iter().map(|(number, db)| (number, line(db)));
+    for (number, line) in lines.collect::<Vec<_>>() {
+        r.field(format_args!("db{number}"), line);
     }
 }
 
