@@ -242,6 +242,42 @@ impl Pattern {
     }
 }
 
+/// A pattern that is kept for long beside its text: what of it has to be compiled. Most patterns in use have one star and
+/// otherwise literal bytes, and their text says it all.
+#[derive(Debug)]
+pub enum KeptPattern {
+    /// The only byte that is not literal is a star, here.
+    OneStar(u32),
+    /// Any other.
+    Compiled(Box<Pattern>),
+}
+
+impl KeptPattern {
+    /// Looks at a pattern, case counting. O(pattern).
+    pub fn new(pattern: &[u8]) -> KeptPattern {
+        let star = literal_prefix(pattern).len();
+        match pattern.get(star..) {
+            Some([b'*', rest @ ..]) if literal_prefix(rest).len() == rest.len() && u32::try_from(star).is_ok() => {
+                KeptPattern::OneStar(star as u32)
+            }
+            _ => KeptPattern::Compiled(Box::new(Pattern::new(pattern, false))),
+        }
+    }
+
+    /// Whether the whole `text` matches the pattern, whose text is given again.
+    #[inline]
+    pub fn matches(&self, pattern: &[u8], text: &[u8]) -> bool {
+        match self {
+            KeptPattern::Compiled(compiled) => compiled.matches(text),
+            KeptPattern::OneStar(star) => {
+                let (head, tail) = (&pattern[..*star as usize], &pattern[*star as usize + 1..]);
+                // No text at all matches an empty pattern only.
+                text.len() >= (head.len() + tail.len()).max(1) && text.starts_with(head) && text.ends_with(tail)
+            }
+        }
+    }
+}
+
 /// Whether the whole `text` matches `pattern`, for patterns that are needed once; see [`Pattern::new`].
 pub fn matches(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     Pattern::new(pattern, nocase).matches(text)

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::base::glob::{self, Pattern};
+use crate::base::glob::{self, KeptPattern};
 
 /// Bytes of a pattern's literal prefix by which it is found: as many lookups a message takes at most.
 const PREFIX_BYTES_MAX: usize = 64;
@@ -148,7 +148,7 @@ impl Topics {
 #[derive(Debug)]
 struct Member {
     id: u32,
-    pattern: Pattern,
+    pattern: KeptPattern,
 }
 
 /// Patterns by the first [`PREFIX_BYTES_MAX`] bytes of their literal prefixes.
@@ -179,7 +179,7 @@ impl Prefixes {
             self.places.resize(id as usize + 1, 0);
         }
         self.places[id as usize] = group.len() as u32;
-        group.push(Member { id, pattern: Pattern::new(name, false) });
+        group.push(Member { id, pattern: KeptPattern::new(name) });
     }
 
     /// O(1).
@@ -285,8 +285,8 @@ impl Hub {
     /// Visits the patterns that match a channel, each with its subscribers; none twice.
     pub fn matching(&self, channel: &[u8], mut visit: impl FnMut(&[u8], &[u32])) {
         for Member { id, pattern } in self.prefixes.candidates(channel) {
-            if pattern.matches(channel) {
-                let topic = &self.patterns.topics[*id as usize];
+            let topic = &self.patterns.topics[*id as usize];
+            if pattern.matches(&topic.name, channel) {
                 visit(&topic.name, &topic.subscribers);
             }
         }

@@ -180,15 +180,15 @@ pub fn decompress(data: &[u8], length: usize) -> Option<Vec<u8>> {
             let (&low, after) = rest.split_first()?;
             rest = after;
             let back = (usize::from(control & 0x1F) << 8 | usize::from(low)) + 1;
-            let mut from = out.len().checked_sub(back)?;
+            let from = out.len().checked_sub(back)?;
             if count > length - out.len() {
                 return None;
             }
-            // What overlaps is there as soon as it is wanted.
+            // What overlaps repeats: each step doubles what there is to copy, a whole number of repetitions.
             while count > 0 {
                 let step = count.min(out.len() - from);
                 out.extend_from_within(from..from + step);
-                (from, count) = (from + step, count - step);
+                count -= step;
             }
         }
         if out.len() > length {

@@ -38,9 +38,6 @@ use crate::base::num;
 /// send them. A copy of 1 KiB into the output buffer costs less than counting references and a vectored write.
 pub const INLINE_BYTES_MAX: usize = 1024;
 
-/// Values from this size on are freed by the helper thread: giving back their pages takes the kernel longer than a hand-over.
-const COSTLY_BYTES_MIN: usize = 256 * 1024;
-
 /// Collections of this many heap blocks are freed by the helper thread: some five microseconds of work.
 const COSTLY_BLOCKS_MIN: usize = 64;
 
@@ -622,14 +619,13 @@ impl Entry {
         self.header_mut().access = [a, b, c];
     }
 
-    /// True if freeing the entry may take longer than handing it to another thread: it has many blocks, or many pages.
+    /// True if freeing the entry may take longer than handing it to another thread: it has many blocks. A string, however long,
+    /// is one: the allocator keeps its pages for the next one (see `sys::alloc`), and while it waited to be freed elsewhere
+    /// they would be taken twice.
     #[inline]
     pub fn is_costly_to_free(&self) -> bool {
         match self.header().kind {
-            KIND_INLINE | KIND_INT => false,
-            KIND_SHARED => {
-                matches!(self.string(), Some(Value::Shared(shared)) if shared.capacity() >= COSTLY_BYTES_MIN)
-            }
+            KIND_INLINE | KIND_INT | KIND_SHARED => false,
             _ => self.object().is_some_and(|object| object.blocks() >= COSTLY_BLOCKS_MIN),
         }
     }

@@ -267,3 +267,18 @@ fn every_match_begins_with_the_literal_prefix() {
         }
     }
 }
+
+#[test]
+fn patterns_that_are_kept_match_as_compiled_ones_do() {
+    let (mut prng, mut one_star) = (Prng::seeded(71), 0);
+    for _ in 0..60_000 {
+        let pattern: Vec<u8> = (0..prng.below(7)).map(|_| *prng.pick(b"aab*b?[\\]").expect("not empty")).collect();
+        let text: Vec<u8> = (0..prng.below(7)).map(|_| *prng.pick(b"aab*").expect("not empty")).collect();
+        let kept = KeptPattern::new(&pattern);
+        one_star += u32::from(matches!(kept, KeptPattern::OneStar(_)));
+        let expected = matches(&pattern, &text, false);
+        assert_eq!(kept.matches(&pattern, &text), expected, "{} {}", pattern.escape_ascii(), text.escape_ascii());
+    }
+    assert!(one_star > 5_000, "{one_star}");
+    assert!(!KeptPattern::new(b"*").matches(b"*", b"") && KeptPattern::new(b"").matches(b"", b""));
+}

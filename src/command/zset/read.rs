@@ -128,6 +128,9 @@ fn random_options(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
     }
 }
 
+/// Members of which a list is made to draw from with repetitions: 32 KiB.
+const LISTED_MAX: usize = 1024;
+
 fn random_members(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (count, scores) = random_options(args)?;
     let Ctx { server, reply, db, at, .. } = ctx;
@@ -139,11 +142,18 @@ fn random_members(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if count < 0 {
         open_entries(reply, wanted, scores);
+        // To find a rank is a walk or a descent each time: a few members are listed first.
+        let is_listed = wanted > zset.len() && zset.len() <= LISTED_MAX;
+        let listed: Vec<_> = if is_listed { zset.iter(0..usize::MAX).collect() } else { Vec::new() };
         for _ in 0..wanted {
             if reply.is_cut() {
                 break;
             }
-            write_ranked(reply, &zset, prng.below(zset.len() as u64) as usize, scores);
+            let rank = prng.below(zset.len() as u64) as usize;
+            match listed.get(rank) {
+                Some(entry) => write_entry(reply, *entry, scores),
+                None => write_ranked(reply, &zset, rank, scores),
+            }
         }
     } else if wanted >= zset.len() {
         super::write_entries(reply, zset.iter(0..usize::MAX).rev(), scores);
