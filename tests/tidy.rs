@@ -59,6 +59,7 @@ const CONFINED: &[Confined] = &[
             // A Python client's script has no such helper, and a benchmark or an example paces its load.
             "tests/clients/redis_py.py",
             "scripts/bench.py",
+            "scripts/churn.py",
             "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",
             "scripts/bench.sh",
