@@ -61,6 +61,7 @@ const CONFINED: &[Confined] = &[
             "scripts/abuse.py",
             "scripts/attacks.py",
             "scripts/bench.py",
+            "scripts/churn.py",
             "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",
             "scripts/bench.sh",

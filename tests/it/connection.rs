@@ -142,7 +142,7 @@ fn reset_forgets_everything_but_the_library() {
     for line in ["HELLO 3 SETNAME x", "CLIENT NO-TOUCH ON", "CLIENT NO-EVICT ON", "CLIENT SETINFO LIB-NAME lib"] {
         m.run(line);
     }
-    m.server.sessions[m.client].db = 3;
+    m.run("SELECT 3");
     m.expect(&[
         ("CLIENT REPLY OFF", ""),
         ("PING", ""),
