@@ -358,8 +358,8 @@ def small(run):
 @line("slow-readers", "errors")
 def errors(run):
     """A million pipelined errors, unread."""
-    text = b"-ERR unknown command 'nonsense', with args beginning with: \r\n"
-    return owe(run, encode("nonsense"), run.size(1_000_000, 2000), len(text))
+    text = b"-ERR unknown command 'nonsense', with args beginning with: 'x' \r\n"
+    return owe(run, encode("nonsense", "x"), run.size(1_000_000, 2000), len(text))
 
 
 # --- Connections --------------------------------------------------------------------------------------------------------------

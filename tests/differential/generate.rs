@@ -300,7 +300,9 @@ impl Generator {
             }
             if arg.name.starts_with("num") && arg.kind == ArgKind::Integer {
                 count_at = Some(line.len());
-                line.push(b"1".to_vec());
+                // Copies and replicas to wait for, of which there are none, are no counts of what follows.
+                let waits = matches!(arg.name.as_str(), "numlocal" | "numreplicas") && self.rng.chance(60);
+                line.push(if waits { b"0".to_vec() } else { b"1".to_vec() });
                 continue;
             }
             let mut count = if arg.multiple { self.repetitions() } else { 1 };
