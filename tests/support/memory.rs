@@ -66,14 +66,14 @@ impl Memory {
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
         }
         self.written_bytes = out.written_bytes();
-        out.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+        out.into_bytes()
     }
 
     /// The messages published to a client since the last time, escaped; the loop would have sent them.
     pub fn take_sent(&mut self, client: usize) -> String {
         let mut out = Out::default();
         self.server.deliver_own(client, 0, &mut out);
-        out.slices().iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>().escape_ascii().to_string()
+        out.into_bytes().escape_ascii().to_string()
     }
 
     /// True while the client that `raw` and `run` send for waits; a loop would give its next command later.
