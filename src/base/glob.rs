@@ -12,11 +12,11 @@
 //!
 //! # Costs
 //! To compile is O(pattern), with two bytes for each of its bytes at most and 32 for each class. To match is O(text) for
-//! patterns whose runs between stars are plain bytes, or short; see [`find_mixed`] for the others. However hostile the
+//! patterns whose runs between stars are plain bytes, or short; see `find_mixed` for the others. However hostile the
 //! pattern is, no byte of the text costs more than `RUN_LEN_MAX / 64` steps and a constant.
 //!
 //! # Limits
-//! Patterns beyond [`STARS_MAX`], [`CLASSES_MAX`] and [`RUN_LEN_MAX`] match nothing.
+//! Patterns beyond `STARS_MAX`, `CLASSES_MAX` and `RUN_LEN_MAX` match nothing.
 //!
 //! Refuses to know what is being matched. KEYS and SCAN treat a pattern of exactly `*` as "all", the empty name
 //! included, before they ask here.

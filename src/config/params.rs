@@ -256,7 +256,7 @@ directives! {
     set_proc_title: bool = true,
     "set-proc-title", Startup, yes_no;
 
-    /// What the list of processes shows; see [`title`](super::title) for what may stand in braces.
+    /// What the list of processes shows; see [`title`] for what may stand in braces.
     proc_title_template: Vec<u8> = b"{title} {listen-addr} {server-mode}".to_vec(),
     "proc-title-template", Runtime, template;
 

@@ -155,7 +155,7 @@ unsafe impl Sync for Options {}
 #[cfg(target_os = "linux")]
 const PURGED_AT_ONCE: usize = 1 << 20;
 
-/// Has the allocator return pages in slices of [`PURGED_AT_ONCE`] bytes. In one piece, the half gigabyte of one value takes a
+/// Has the allocator return pages in slices of `PURGED_AT_ONCE` bytes. In one piece, the half gigabyte of one value takes a
 /// tenth of a second, and a loop that needs another mapping waits as long. Called once, at the start, by the loop's thread.
 /// Where the system has no such call as Linux's, it does nothing.
 ///

@@ -10,7 +10,7 @@
 //!
 //! A [`DequePack`] has `| room u16 | room bytes |` before this, so that elements come and go at the front as cheaply as at
 //! the end: the header moves, the entries stay. The room is what the allocator's size class leaves over anyway, and no
-//! more than a sixteenth beyond it ([`room_for`]).
+//! more than a sixteenth beyond it (`room_for`).
 //!
 //! # Invariants
 //! - The block was allocated with `layout_for(start + total)`, where `start` is where the header lies; the room and the
