@@ -176,9 +176,11 @@ fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Some(path) = &identity.config_file else {
         return Err(ReplyError::new("ERR The server is running without a config file"));
     };
-    let old = match std::fs::read(path) {
+    let old = match std::fs::metadata(path) {
+        // Were it replaced, as `/dev/null` would be for the administrator, nobody would find it again; and a pipe has no end.
+        Ok(found) if !found.is_file() => Err(io::Error::other(format!("{} is not a regular file", path.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => read,
+        _ => std::fs::read(path),
     };
     let written = old.and_then(|old| file::write_atomically(path, &file::rewrite(&old, config, config_sources)));
     if let Err(error) = written {

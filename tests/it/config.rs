@@ -218,6 +218,21 @@ fn a_rewrite_that_is_not_permitted_names_the_directory_it_needs() {
 }
 
 #[test]
+fn a_rewrite_leaves_alone_what_is_no_file() {
+    let directory = std::env::temp_dir().join(format!("aleadb-rewrite-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("the temporary directory is writable");
+    let socket = directory.join("no-file");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket can be made there");
+    let mut m = Memory::new();
+    m.server.identity.config_file = Some(socket.clone());
+    let reply = m.run("CONFIG REWRITE");
+    assert_eq!(reply, format!(r"-ERR Rewriting config file: {} is not a regular file\r\n", socket.display()));
+    assert!(!std::fs::metadata(&socket).expect("it is still there").is_file());
+    drop(listener);
+    std::fs::remove_dir_all(&directory).expect("it is ours");
+}
+
+#[test]
 fn true_values_are_set_and_shown_and_others_refused() {
     const FAILED: &str = "-ERR CONFIG SET failed (possibly related to argument";
     let mut m = Memory::new();
