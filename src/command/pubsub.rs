@@ -114,6 +114,7 @@ fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
     ctx.renew_output_limit();
     let member = ctx.server.member_of(ctx.client);
     for name in args.iter_from(1) {
+        ctx.server.pay_for_gone(1);
         ctx.server.hub.subscribe(member, way.kind, name);
         confirm(ctx, way.subscribed, way.kind, Some(name));
     }

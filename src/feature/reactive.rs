@@ -228,14 +228,14 @@ impl Reactive {
         let count = self.subscriptions.leave(watcher, until_ms);
         // Who comes behind another does not add to a turn's work.
         if was_idle {
-            self.clear_gone();
+            self.clear_gone(GONE_PER_TURN_MAX);
         }
         count
     }
 
-    /// Takes watches apart of clients that have gone: as many as one turn may. True if some are left.
-    pub fn clear_gone(&mut self) -> bool {
-        for _ in 0..GONE_PER_TURN_MAX {
+    /// Takes watches apart of clients that have gone: so many at most, and no more than one turn may. True if some are left.
+    pub fn clear_gone(&mut self, most: usize) -> bool {
+        for _ in 0..most.min(GONE_PER_TURN_MAX) {
             let Some((watcher, id, until_ms)) = self.subscriptions.take_gone() else { return false };
             self.unsubscribe(watcher, id, until_ms);
         }

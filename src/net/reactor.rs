@@ -45,8 +45,6 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 const COMMANDS_PER_TURN_MAX: usize = 1024;
 /// Once a turn has worked this long, the connections not served yet wait for the next one.
 const TURN_BUDGET_NS: u64 = 500_000;
-/// Bytes sent in one turn, and one write: some three milliseconds of copying.
-const SENT_PER_TURN_MAX: u64 = 4 << 20;
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
 /// Milliseconds between two walks over the clients for timeouts and soft limits.
@@ -764,20 +762,10 @@ impl Reactor {
         Ok(())
     }
 
-    /// One write for every client that has replies. Where that is very much, the last ones have to wait for the next turn, and
-    /// come first in it.
+    /// One write for every client that has replies.
     fn send(&mut self, now: Now) {
         let Reactor { server, conns, pool, flush, .. } = self;
-        let (before, mut unfinished, mut waiting) = (server.stats.net_out_bytes, 0, false);
-        flush.retain(|&index| {
-            waiting |= server.stats.net_out_bytes - before > SENT_PER_TURN_MAX;
-            let kept = waiting || conns.get_mut(index).is_some_and(|conn| send_replies(server, index, conn, pool, now));
-            unfinished += usize::from(kept && !waiting);
-            kept
-        });
-        if waiting {
-            flush.rotate_left(unfinished);
-        }
+        flush.retain(|&index| conns.get_mut(index).is_some_and(|conn| send_replies(server, index, conn, pool, now)));
         self.timers_behind |= !self.flush.is_empty();
     }
 

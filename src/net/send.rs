@@ -80,7 +80,10 @@ pub(super) fn send_replies(
     }
     let session = &server.sessions[index];
     let left = conn.out.len();
-    if left == 0 {
+    if conn.out.is_cut() {
+        // Bytes are missing: what is left is no reply.
+        server.cut_off(index);
+    } else if left == 0 {
         pool.take_back(&mut conn.out);
         if session.closing {
             server.kills.push(ClientRef { index, id: conn.id });

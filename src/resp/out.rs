@@ -22,8 +22,9 @@ const SHARE_BYTES_MIN: usize = 8 * 1024;
 const UNUSED_BYTES_MAX: usize = 1024;
 /// Most slices handed to one vectored write; the kernel's own limit is 1,024.
 const SLICES_MAX: usize = 64;
-/// Most bytes handed to one write: the kernel copies them while everybody else waits, some 0.3 ms.
-const WRITE_BYTES_MAX: usize = 512 * 1024;
+/// Most bytes handed to one write: the kernel copies them while everybody else waits, about a millisecond. More than is read
+/// of a client in one turn, or the output of a reader who keeps up would grow.
+const WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 #[derive(Debug)]
 enum Chunk {
@@ -149,6 +150,11 @@ impl Out {
             self.lost_bytes += self.tail.len();
             return self.tail.clear();
         }
+        self.keep_tail(room);
+    }
+
+    /// The same, whatever the limit says.
+    fn keep_tail(&mut self, room: usize) {
         if self.tail.is_empty() {
             return;
         }
@@ -194,6 +200,13 @@ impl Out {
             return self.push(value);
         }
         self.push_chunk(value.len(), || Chunk::Shared(Arc::clone(value)));
+    }
+
+    /// The same for what nobody is to be disconnected for: it does not count as going beyond the limit.
+    pub fn push_shared_beyond_limit(&mut self, value: &Arc<Vec<u8>>) {
+        let limit_bytes = std::mem::replace(&mut self.limit_bytes, usize::MAX);
+        self.push_shared(value);
+        self.limit_bytes = limit_bytes;
     }
 
     /// Where the next byte goes, for [`Out::replace`], once up to so many more have been appended in one piece.
@@ -251,8 +264,8 @@ impl Out {
     /// A mark to cut back to in any case, even if what is appended until then goes beyond the limit: for bytes that are
     /// written only to be dropped.
     pub fn mark_before_dropped(&mut self) -> Mark {
-        if !self.tail.is_empty() {
-            self.seal(0);
+        if !self.is_cut() {
+            self.keep_tail(0);
         }
         self.mark()
     }
@@ -290,7 +303,7 @@ impl Out {
         self.chunks.is_empty().then(|| &self.tail[self.sent..])
     }
 
-    /// The next bytes to send, as many as one write is to take: up to 512 KiB in up to 64 pieces.
+    /// The next bytes to send, as many as one write is to take: up to 2 MiB in up to 64 pieces.
     pub fn slices(&self) -> Vec<IoSlice<'_>> {
         let (mut sent, mut room) = (self.sent, WRITE_BYTES_MAX);
         let chunks = self.chunks.iter().map(Chunk::bytes);
@@ -434,8 +447,8 @@ mod tests {
     #[test]
     fn one_write_is_offered_a_bounded_part_of_a_long_value() {
         let mut out = Out::default();
-        out.push(b"$3000000\r\n");
-        out.push_shared(&Arc::new((0..3_000_000u32).map(|at| at as u8).collect()));
+        out.push(b"$9000000\r\n");
+        out.push_shared(&Arc::new((0..9_000_000u32).map(|at| at as u8).collect()));
         let (whole, mut taken) = (bytes_of(&out), Vec::new());
         while !out.is_empty() {
             let offered: Vec<u8> = out.slices().iter().flat_map(|slice| slice.to_vec()).collect();

@@ -50,6 +50,10 @@ const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
 /// millisecond's work.
 const CLEARED_PER_TURN_MAX: usize = 1024;
 
+/// Those that are cleared away for each that is added meanwhile: so what clients leave behind cannot grow beyond what they have
+/// had at one time, however fast they come and go.
+const CLEARED_PER_ADDED: usize = 4;
+
 /// Commands in a transaction whose client has gone from which the helper thread frees them.
 const COSTLY_TRANSACTION_MIN: usize = 1024;
 
@@ -230,6 +234,9 @@ impl Server {
     /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the place. O(1), but for
     /// them.
     pub fn swap_dbs(&mut self, first: usize, second: usize, now: Now) {
+        if first == second {
+            return;
+        }
         let before = [first, second].map(|db| self.live_watched(db, now));
         self.dbs.swap(first, second);
         if self.dbs[first].len() + self.dbs[second].len() > 0 {
@@ -385,13 +392,20 @@ impl Server {
         self.members.leave(member as usize);
         // Who comes behind another does not add to a turn's work.
         if was_idle {
-            self.clear_gone_members();
+            self.clear_gone_members(CLEARED_PER_TURN_MAX);
         }
     }
 
-    /// Clears away what members have left behind that have gone: as much as one turn may. True if some is left.
-    fn clear_gone_members(&mut self) -> bool {
-        let mut budget = CLEARED_PER_TURN_MAX;
+    /// To be called when so many subscriptions, watches or waits are added.
+    #[inline]
+    pub fn pay_for_gone(&mut self, added: usize) {
+        if self.members.has_gone() {
+            self.clear_gone_members(CLEARED_PER_ADDED * added);
+        }
+    }
+
+    /// Clears away what members have left behind that have gone: as much as the budget allows. True if some is left.
+    fn clear_gone_members(&mut self, mut budget: usize) -> bool {
         while let Some(member) = self.members.first_gone() {
             let done = self.hub.forget(member, &mut budget)
                 && self.watches.forget_some(member, &mut budget)
@@ -410,7 +424,7 @@ impl Server {
     /// Does a turn's part of what takes several: clearing up after clients that have gone, and what concerns very many
     /// queries. True if there is more to do.
     pub fn go_on(&mut self) -> bool {
-        let members = self.members.has_gone() && self.clear_gone_members();
+        let members = self.members.has_gone() && self.clear_gone_members(CLEARED_PER_TURN_MAX);
         members | self.go_on_with_queries()
     }
 

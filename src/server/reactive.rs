@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use super::Server;
 use super::session::ReplyMode;
+use super::{CLEARED_PER_ADDED, Server};
 use crate::base::clock::Now;
 use crate::feature::reactive::{Bounds, Line, QueryId, Reactive, Wish};
 use crate::resp::error::ReplyError;
@@ -68,6 +68,9 @@ impl Server {
     /// Makes a client watch a query of a database.
     pub fn watch_query(&mut self, client: usize, db: usize, line: Line, wish: Wish) -> QueryId {
         let (first, until_ms) = (self.reactive.is_empty(), self.lingers_until_ms());
+        if self.reactive.has_gone() {
+            self.reactive.clear_gone(CLEARED_PER_ADDED);
+        }
         let session = &mut self.sessions[client];
         let watcher = *session.watcher.get_or_insert_with(|| self.reactive.join(client));
         let id = self.reactive.watch(watcher, db, line, wish, until_ms);
@@ -114,7 +117,7 @@ impl Server {
         if !self.reactive.has_gone() {
             return false;
         }
-        let left = self.reactive.clear_gone();
+        let left = self.reactive.clear_gone(usize::MAX);
         if self.reactive.is_empty() {
             self.note_wanted_events();
         }
@@ -209,7 +212,7 @@ impl Server {
         let watcher = self.sessions[client].watcher.filter(|_| !room);
         let Some(watcher) = watcher.filter(|watcher| !self.reactive.wants_every(*watcher, query)) else {
             self.stats.watch_frames += 1;
-            return out.push_shared(frame);
+            return if room { out.push_shared_beyond_limit(frame) } else { out.push_shared(frame) };
         };
         self.stats.watch_frames_superseded += u64::from(self.reactive.hold(watcher, query, frame));
         self.sessions[client].held_back = self.reactive.holds(watcher);
@@ -223,7 +226,7 @@ impl Server {
         while out.len() <= most {
             let Some(frame) = self.reactive.take_held(watcher) else { break };
             self.stats.watch_frames += 1;
-            out.push_shared(&frame);
+            out.push_shared_beyond_limit(&frame);
         }
         self.sessions[client].held_back = self.reactive.holds(watcher);
     }

@@ -66,6 +66,7 @@ impl Server {
     pub fn watch(&mut self, client: usize, key: &[u8], now: Now) {
         let db = self.sessions[client].db;
         let existed = self.is_live(db, key, now);
+        self.pay_for_gone(1);
         let member = self.member_of(client);
         self.watches.watch(member, db, key, existed);
         self.note_wanted_events();

@@ -94,6 +94,7 @@ impl Server {
         let (db, args) = (session.db, wait.args.unwrap_or_else(args));
         session.waiting = Some(Box::new(Waiting { command, args, until_ms, on_timeout: wait.on_timeout, muted }));
         if !wait.keys.is_empty() {
+            self.pay_for_gone(wait.keys.len());
             let member = self.member_of(client);
             self.waits.begin(member, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
             self.note_wanted_events();

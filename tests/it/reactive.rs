@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aleadb::base::prng::Prng;
 use aleadb::config::Config;
+use aleadb::resp::out::Out;
 
 use crate::memory::Memory;
 
@@ -1105,4 +1106,29 @@ fn results_of_very_many_queries_of_one_key_do_not_wait_all_together() {
     }
     assert_eq!(frames, QUERIES);
     assert!(rounds > 2, "{rounds}");
+}
+
+#[test]
+fn a_result_that_was_held_back_and_is_longer_than_what_is_left_of_the_limit_loses_nothing() {
+    let mut config = Config::default();
+    config.client_output_buffer_limit.normal.hard_bytes = 1_000_000;
+    config.watch_output_threshold = 1 << 20;
+    let mut m = Memory::with_config(config);
+    let watcher = m.client;
+    m.run("GET.WATCH big");
+    m.connect();
+    m.raw(&[&b"SET"[..], b"big", &vec![b'x'; 907_000]]);
+    let post = m.server.outbox.posts().next().map(|(client, frame, query)| (client, frame.clone(), query));
+    m.server.outbox.clear();
+    let Some((client, frame, Some(query))) = post else { panic!("a result was posted") };
+    assert_eq!(client, watcher);
+    let mut out = Out::with_limit(1_000_000);
+    out.push(&[b'x'; 600_000]);
+    m.server.hand_over(watcher, query, &frame, &mut out);
+    assert!(m.server.sessions[watcher].held_back && out.len() == 600_000);
+    out.advance(400_000);
+    out.push(b"+PONG\r\n");
+    m.server.release_held(watcher, &mut out);
+    assert_eq!((out.is_cut(), out.len()), (false, 200_007 + frame.len()));
+    assert!(!m.server.sessions[watcher].held_back);
 }

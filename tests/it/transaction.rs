@@ -370,3 +370,27 @@ fn statistics_count_what_ran() {
     [("ping", 1), ("echo", 1), ("multi", 2), ("exec", 2)].into_iter().for_each(|(name, count)| calls(name, count));
     assert!(m.run("INFO errorstats").contains("errorstat_EXECABORT:count=1"));
 }
+
+#[test]
+fn a_database_swapped_with_itself_has_not_changed() {
+    let mut m = Memory::new();
+    m.expect(&[("SET k 1", OK), ("WATCH k", OK), ("SWAPDB 0 0", OK), ("MULTI", OK), ("SET z 1", QUEUED)]);
+    m.expect(&[("EXEC", r"*1\r\n+OK\r\n")]);
+}
+
+/// What is left behind is cleared away over several turns, of which none comes between the commands of a pipeline.
+#[test]
+fn a_client_that_watches_and_resets_again_and_again_leaves_no_more_behind_than_it_had() {
+    let mut m = Memory::new();
+    let keys: String = (0..3000).map(|i| format!(" k{i}")).collect();
+    let channels = keys.clone();
+    for _ in 0..20 {
+        m.run(&format!("WATCH{keys}"));
+        m.run(&format!("SUBSCRIBE{channels}"));
+        assert_eq!(m.run("RESET"), r"+RESET\r\n");
+        let (left, members) = (m.server.watches.keys(), m.server.watches.clients());
+        assert!(left <= 2 * 3000 && members <= 3, "{left} keys of {members} clients");
+    }
+    while m.server.go_on() {}
+    assert!(m.server.watches.is_empty() && !m.server.hub.has_listeners());
+}
