@@ -419,7 +419,7 @@ mod tests {
     use crate::base::prng::Prng;
 
     #[test]
-    fn what_was_read_ahead_comes_out_in_order_and_is_copied_once() {
+    fn what_was_read_ahead_comes_out_in_order_and_lies_in_bounded_chunks() {
         let (mut ahead, mut prng) = (ReadAhead::default(), Prng::seeded(7));
         let (mut pushed, mut taken) = (Vec::new(), Vec::new());
         for _ in 0..2000 {

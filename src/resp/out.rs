@@ -459,6 +459,18 @@ mod tests {
         assert!(taken == whole);
     }
 
+    /// It may have gone a little over before anybody looked; what nobody wants is not what disconnects its reader.
+    #[test]
+    fn what_is_written_to_be_dropped_cuts_off_nothing_that_was_kept_over_the_limit() {
+        let mut out = Out::with_limit(1000);
+        out.push(&[b'x'; 1500]);
+        assert!(out.is_over_limit() && !out.is_cut());
+        let mark = out.mark_before_dropped();
+        out.push(&[b'y'; 100_000]);
+        out.truncate(mark);
+        assert!(!out.is_cut() && bytes_of(&out) == [b'x'; 1500]);
+    }
+
     #[test]
     fn what_is_written_to_be_dropped_does_not_count() {
         for (before, dropped) in [(0, 3 << 20), (100, 3 << 20), (100, 100), (500_000, 2 << 20)] {
