@@ -55,7 +55,7 @@ fn time(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 // COMPAT: nothing can be saved yet, and before the first save Redis answers the time of its start.
 fn lastsave(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.reply.integer(ctx.server.started_unix_s);
+    ctx.reply.integer(ctx.server.process.started_unix_s);
     Ok(Next::Done)
 }
 

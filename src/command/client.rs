@@ -6,6 +6,7 @@ use super::connection::{DEFAULT_USER, is_plain, shown, valid_name};
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::clock::Now;
 use crate::base::num;
+use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Kind;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -147,7 +148,7 @@ fn id(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 fn getname(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Ctx { server, client, reply, .. } = ctx;
-    match server.sessions[*client].name.as_slice() {
+    match server.clients[*client].name.as_slice() {
         [] => reply.null(),
         name => reply.bulk(name),
     }
@@ -233,16 +234,21 @@ impl ClientType {
     }
 }
 
-/// The index of the client whose id a number is, if there is one.
-fn find(server: &Server, id: i64) -> Option<usize> {
-    server.find_client(u64::try_from(id).ok()?)
+/// The client of the client whose id a number is, if there is one.
+fn find(server: &Server, id: i64) -> Option<ClientId> {
+    server.clients.find(u64::try_from(id).ok()?)
 }
 
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let server = &ctx.server;
-    let indices: Vec<usize> = if args.len() == 4 && args.is(2, "TYPE") {
+    let indices: Vec<ClientId> = if args.len() == 4 && args.is(2, "TYPE") {
         let kind = ClientType::parse(args.at(3))?;
-        server.clients().filter(|(_, session)| ClientType::of(session) == kind).map(|(index, _)| index).collect()
+        server
+            .clients
+            .present()
+            .filter(|(_, session)| ClientType::of(session) == kind)
+            .map(|(client, _)| client)
+            .collect()
     } else if args.len() > 3 && args.is(2, "ID") {
         let mut chosen = Vec::new();
         for id in args.iter_from(3) {
@@ -250,22 +256,22 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         chosen
     } else if args.len() == 2 {
-        server.clients().map(|(index, _)| index).collect()
+        server.clients.present().map(|(client, _)| client).collect()
     } else {
         return Err(ReplyError::SYNTAX);
     };
     let mut text = Vec::new();
-    for index in indices {
-        let argv_bytes = if index == ctx.client { args.total_bytes() } else { 0 };
-        write_line(&mut text, ctx.server, index, ctx.now, argv_bytes);
+    for client in indices {
+        let argv_bytes = if client == ctx.client { args.total_bytes() } else { 0 };
+        write_line(&mut text, ctx.server, client, ctx.now, argv_bytes);
     }
     ctx.reply.verbatim("txt", &text);
     Ok(Next::Done)
 }
 
 /// A client's line, its fields in Redis's order. There are no threads, so theirs is what Redis shows for a server without.
-fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv_bytes: usize) {
-    let session = &server.sessions[client];
+fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, argv_bytes: usize) {
+    let session = &server.clients[client];
     let subscriptions = |kind: Kind| server.subscriptions(client, kind);
     let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
     let buffers = session.buffers;
@@ -297,7 +303,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: usize, now: Now, argv
         subscriptions(Kind::Pattern),
         subscriptions(Kind::Shard),
         session.transaction.as_ref().map_or(-1, |transaction| transaction.count as i64),
-        server.known_member(client).map_or(0, |member| server.watches.count_of(member)),
+        server.clients.known_member(client).map_or(0, |member| server.watchers.watches.count_of(member)),
         buffers.query_bytes,
         buffers.query_free_bytes,
         argv_bytes,
@@ -406,15 +412,15 @@ impl<'a> Filter<'a> {
 fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let old_form = args.len() == 3;
     let filter = if old_form { Filter { addr: Some(args.at(2)), ..Filter::default() } } else { Filter::parse(args)? };
-    let matching = ctx.server.clients().filter(|(_, session)| filter.matches(session, ctx.now));
-    let mut victims: Vec<usize> = matching.map(|(index, _)| index).collect();
-    victims.retain(|index| !(filter.skip_me && *index == ctx.client));
+    let matching = ctx.server.clients.present().filter(|(_, session)| filter.matches(session, ctx.now));
+    let mut victims: Vec<ClientId> = matching.map(|(client, _)| client).collect();
+    victims.retain(|client| !(filter.skip_me && *client == ctx.client));
     if old_form && victims.is_empty() {
         return Err(NO_SUCH_CLIENT);
     }
     // The caller itself gets its reply first.
     let suicide = victims.contains(&ctx.client);
-    victims.iter().filter(|index| **index != ctx.client).for_each(|index| ctx.server.kill(*index));
+    victims.iter().filter(|client| **client != ctx.client).for_each(|client| ctx.server.kill(*client));
     if old_form {
         ctx.reply.ok();
     } else {

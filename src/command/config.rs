@@ -109,7 +109,7 @@ fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result
 /// Shows what the list of processes is to show now: the template, the addresses and the port may have changed.
 fn show_title(server: &Server) {
     if server.config.set_proc_title {
-        let text = title::title(&server.config, shown::program(), server.identity.config_file.as_deref());
+        let text = title::title(&server.config, shown::program(), server.process.identity.config_file.as_deref());
         shown::set(&text);
     }
 }
@@ -129,8 +129,8 @@ fn raise_open_files(clients: u32) -> Result<(), SetError> {
 /// anything fails.
 fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
     // An earlier change of the same turn has not reached the loop yet.
-    let pending = server.new_listeners.take();
-    let current = pending.as_deref().unwrap_or(&server.listening);
+    let pending = server.process.new_listeners.take();
+    let current = pending.as_deref().unwrap_or(&server.process.listening);
     let wanted = next.bind.iter().filter(|_| next.port != 0);
     // A name that does not resolve is reported when it is bound.
     let addresses: Vec<Option<String>> = wanted
@@ -147,12 +147,12 @@ fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
     match opened {
         Ok((new, mut sockets)) => {
             sockets.extend(new);
-            server.new_listeners = Some(sockets);
+            server.process.new_listeners = Some(sockets);
             Ok(())
         }
         Err(error) => {
             leaving.iter().for_each(|open| resume(open, server.config.tcp_backlog));
-            server.new_listeners = pending;
+            server.process.new_listeners = pending;
             Err(error)
         }
     }
@@ -172,7 +172,8 @@ fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    let Server { config, config_sources, identity, .. } = &*ctx.server;
+    let Server { config, config_sources, process, .. } = &*ctx.server;
+    let identity = &process.identity;
     let Some(path) = &identity.config_file else {
         return Err(ReplyError::new("ERR The server is running without a config file"));
     };

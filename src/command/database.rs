@@ -4,7 +4,6 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 
 const EVERYWHERE: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
@@ -57,8 +56,8 @@ pub(super) fn parse_i32(text: &[u8]) -> Result<i32, ReplyError> {
 
 /// The place of the database of a number, if there is such a number.
 pub(super) fn db_place(ctx: &mut Ctx<'_>, number: i32) -> Result<usize, ReplyError> {
-    let Server { dbs, noting, .. } = &mut *ctx.server;
-    usize::try_from(number).ok().and_then(|number| dbs.make(number, *noting)).ok_or(ReplyError::DB_INDEX)
+    let dbs = &mut ctx.server.dbs;
+    usize::try_from(number).ok().and_then(|number| dbs.make(number)).ok_or(ReplyError::DB_INDEX)
 }
 
 fn select(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

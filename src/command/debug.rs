@@ -234,7 +234,7 @@ fn htstats(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let index = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
     let number = usize::try_from(index).ok().filter(|&number| number < ctx.server.dbs.count());
     let number = number.ok_or(ReplyError::new("ERR Out of range database"))?;
-    let unmade = Db::new(ctx.server.hasher);
+    let unmade = Db::new(ctx.server.dbs.hasher);
     let db = ctx.server.dbs.find(number).map_or(&unmade, |place| &ctx.server.dbs[place]);
     let table = db.table();
     let (slots, keys) = (table.slots(), table.len());

@@ -64,16 +64,16 @@ pub(super) fn shapes(server: &Server) -> Shapes {
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Shapes {
         list: list::Fill::new(config.list_max_listpack_size),
-        set: super::set::policy(config, server.hasher),
+        set: super::set::policy(config, server.dbs.hasher),
         hash: hash::Limits {
             entries: limit(config.hash_max_listpack_entries),
             value: limit(config.hash_max_listpack_value),
-            hasher: server.hasher,
+            hasher: server.dbs.hasher,
         },
         zset: zset::Limits {
             entries: limit(config.zset_max_listpack_entries),
             value: limit(config.zset_max_listpack_value),
-            hasher: server.hasher,
+            hasher: server.dbs.hasher,
         },
     }
 }

@@ -216,7 +216,7 @@ fn limits(server: &Server) -> Limits {
     Limits {
         entries: server.config.hash_max_listpack_entries as usize,
         value: server.config.hash_max_listpack_value as usize,
-        hasher: server.hasher,
+        hasher: server.dbs.hasher,
     }
 }
 

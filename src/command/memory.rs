@@ -101,12 +101,12 @@ impl Account {
         let allocator = alloc::Stats::read();
         let used = allocator.allocated;
         server.stats.note_allocated(used, now.unix_s());
-        let clients = server.sessions.iter().map(|(_, session)| session_bytes(session)).sum();
+        let clients = server.clients.iter().map(|(_, session)| session_bytes(session)).sum();
         let dbs = server.dbs.with_keys().into_iter();
         let dbs: Vec<DbMemory> =
             dbs.map(|(number, db)| DbMemory { number, table: db.table().bytes(), wheel: db.wheel_bytes() }).collect();
         let tables: usize = dbs.iter().map(|db| db.table + db.wheel).sum();
-        let startup = server.startup_bytes;
+        let startup = server.process.startup_bytes;
         let overhead = startup + clients + tables;
         Account {
             used,
@@ -278,7 +278,7 @@ fn figures(account: &Account) -> Vec<(String, Figure)> {
 
 fn doctor(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let account = Account::take(ctx.server, ctx.now);
-    let report = diagnose(&account, ctx.server.sessions.len());
+    let report = diagnose(&account, ctx.server.clients.len());
     ctx.reply.verbatim("txt", report.as_bytes());
     Ok(Next::Done)
 }

@@ -97,25 +97,25 @@ const fn row(name: &'static str, arity: i32, flags: Flags, since: &'static str, 
 }
 
 /// A way to subscribe, with the words its messages begin with.
-struct Way {
+struct CallOrigin {
     kind: Kind,
     subscribed: &'static str,
     unsubscribed: &'static str,
 }
 
-const CHANNEL: Way = Way { kind: Kind::Channel, subscribed: "subscribe", unsubscribed: "unsubscribe" };
-const PATTERN: Way = Way { kind: Kind::Pattern, subscribed: "psubscribe", unsubscribed: "punsubscribe" };
-const SHARD: Way = Way { kind: Kind::Shard, subscribed: "ssubscribe", unsubscribed: "sunsubscribe" };
+const CHANNEL: CallOrigin = CallOrigin { kind: Kind::Channel, subscribed: "subscribe", unsubscribed: "unsubscribe" };
+const PATTERN: CallOrigin = CallOrigin { kind: Kind::Pattern, subscribed: "psubscribe", unsubscribed: "punsubscribe" };
+const SHARD: CallOrigin = CallOrigin { kind: Kind::Shard, subscribed: "ssubscribe", unsubscribed: "sunsubscribe" };
 
 /// One confirmation for each channel.
-fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
+fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &CallOrigin) -> Outcome {
     ctx.out_of_band = true;
     ctx.session().subscribed = true;
     ctx.renew_output_limit();
-    let member = ctx.server.member_of(ctx.client);
+    let member = ctx.server.clients.member_of(ctx.client);
     for name in args.iter_from(1) {
         ctx.server.pay_for_gone(1);
-        ctx.server.hub.subscribe(member, way.kind, name);
+        ctx.server.watchers.hub.subscribe(member, way.kind, name);
         confirm(ctx, way.subscribed, way.kind, Some(name));
     }
     Ok(Next::Done)
@@ -123,14 +123,14 @@ fn subscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
 
 /// One confirmation for each channel that was named, subscribed to or not; without names, for each that was subscribed
 /// to, or one of nothing.
-fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
+fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &CallOrigin) -> Outcome {
     ctx.out_of_band = true;
     for name in args.iter_from(1) {
         leave(ctx, way, name);
     }
     if args.len() == 1 {
-        let member = ctx.server.known_member(ctx.client);
-        let names = member.map(|member| ctx.server.hub.topics(way.kind).names_of(member)).unwrap_or_default();
+        let member = ctx.server.clients.known_member(ctx.client);
+        let names = member.map(|member| ctx.server.watchers.hub.topics(way.kind).names_of(member)).unwrap_or_default();
         names.iter().for_each(|name| leave(ctx, way, name));
         if names.is_empty() {
             confirm(ctx, way.unsubscribed, way.kind, None);
@@ -142,9 +142,9 @@ fn unsubscribe(ctx: &mut Ctx<'_>, args: Args<'_>, way: &Way) -> Outcome {
     Ok(Next::Done)
 }
 
-fn leave(ctx: &mut Ctx<'_>, way: &Way, name: &[u8]) {
-    if let Some(member) = ctx.server.known_member(ctx.client) {
-        ctx.server.hub.unsubscribe(member, way.kind, name);
+fn leave(ctx: &mut Ctx<'_>, way: &CallOrigin, name: &[u8]) {
+    if let Some(member) = ctx.server.clients.known_member(ctx.client) {
+        ctx.server.watchers.hub.unsubscribe(member, way.kind, name);
     }
     confirm(ctx, way.unsubscribed, way.kind, Some(name));
 }
@@ -191,7 +191,7 @@ fn channels(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Outcome {
     }
     let pattern = args.get(2).map(|text| Pattern::new(text, false));
     let Ctx { server, reply, .. } = ctx;
-    let topics = server.hub.topics(kind);
+    let topics = server.watchers.hub.topics(kind);
     let array = reply.open_array(topics.len());
     let mut found = 0;
     let live = topics.iter().filter(|(_, subscribers)| server.count_present(subscribers) > 0).map(|(name, _)| name);
@@ -208,14 +208,14 @@ fn numsub(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Kind) -> Outcome {
     reply.array(2 * (args.len() - 2));
     for name in args.iter_from(2) {
         reply.bulk(name);
-        let subscribers = server.hub.topics(kind).subscribers(name);
+        let subscribers = server.watchers.hub.topics(kind).subscribers(name);
         reply.integer(server.count_present(subscribers) as i64);
     }
     Ok(Next::Done)
 }
 
 fn numpat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    let patterns = ctx.server.hub.topics(Kind::Pattern).len();
+    let patterns = ctx.server.watchers.hub.topics(Kind::Pattern).len();
     ctx.reply.integer(patterns as i64);
     Ok(Next::Done)
 }

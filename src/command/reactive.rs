@@ -23,13 +23,14 @@ use super::spec::{Access, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec
 use super::{Command, lookup, lookup_subcommand};
 use crate::base::clock::Now;
 use crate::base::num;
-use crate::feature::reactive::{Line, Query, QueryId, Wish, is_label, parse_fingerprint};
+use crate::feature::client_id::ClientId;
+use crate::feature::reactive::{Line, Query, QueryId, WatchOptions, is_label, parse_fingerprint};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
-use crate::server::ctx::{Ctx, Next, Way};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
 use crate::store::db::Moment;
 
 const WATCH: &str = ".WATCH";
@@ -38,8 +39,6 @@ const UNWATCH: &str = ".UNWATCH";
 const SINCE: &str = "0.1.0";
 /// The longest time for which changes are gathered: an hour.
 const DEBOUNCE_MS_MAX: i64 = 3_600_000;
-/// The session of a query that nobody watches, but somebody may come back to. Commands that only read keys ask for none.
-const NOBODY: usize = usize::MAX;
 
 // COMPAT: DiceDB's text, which has no code word.
 const BAD_FINGERPRINT: ReplyError = ReplyError::new("invalid fingerprint");
@@ -199,7 +198,7 @@ struct Asked<'a> {
 /// How a query is to be watched.
 #[derive(Clone, Copy, Debug, Default)]
 struct Options<'a> {
-    wish: Wish,
+    options: WatchOptions,
     since: Option<u64>,
     label: Option<&'a [u8]>,
     /// Where the command begins.
@@ -218,10 +217,10 @@ impl<'a> Options<'a> {
             let number = || num::parse_i64(value);
             let mut taken = 2;
             if line.is(at, "EVERY") {
-                (options.wish.every, taken) = (true, 1);
+                (options.options.every, taken) = (true, 1);
             } else if line.is(at, "DEBOUNCE") {
                 let ms = number().filter(|ms| (1..=DEBOUNCE_MS_MAX).contains(ms)).ok_or(BAD_DEBOUNCE)?;
-                options.wish.debounce_ms = ms as u32;
+                options.options.debounce_ms = ms as u32;
             } else if line.is(at, "SINCE") {
                 options.since = Some(number().and_then(|n| u64::try_from(n).ok()).ok_or(BAD_REVISION)?);
             } else if line.is(at, "LABEL") {
@@ -231,7 +230,7 @@ impl<'a> Options<'a> {
             }
             options.from += taken;
         }
-        if options.wish.every && options.wish.debounce_ms > 0 { Err(CONTRADICTION) } else { Ok(options) }
+        if options.options.every && options.options.debounce_ms > 0 { Err(CONTRADICTION) } else { Ok(options) }
     }
 }
 
@@ -293,7 +292,7 @@ fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
     reply.bulk(options.label.unwrap_or(name.as_bytes()));
     reply.bulk_integer(i64::from(line.fingerprint()));
     reply.out().push(&result);
-    let id = ctx.server.watch_query(ctx.client, ctx.db, line, options.wish);
+    let id = ctx.server.watch_query(ctx.client, ctx.db, line, options.options);
     ctx.renew_output_limit();
     if numbered {
         let revision = number_present(ctx, id, &result);
@@ -310,7 +309,7 @@ fn number_present(ctx: &mut Ctx<'_>, id: QueryId, result: &[u8]) -> u64 {
     let proto = ctx.reply.proto();
     let bounds = ctx.server.history_bounds();
     let now_us = u64::try_from(ctx.server.clock.unix_us()).unwrap_or_default();
-    let reactive = &mut ctx.server.reactive;
+    let reactive = &mut ctx.server.watchers.reactive;
     let revision = reactive.begin_history(id, now_us);
     if !reactive.has_present(id, proto) {
         let frame = frame(proto, reactive.query(id), result, Some(revision));
@@ -323,13 +322,13 @@ fn number_present(ctx: &mut Ctx<'_>, id: QueryId, result: &[u8]) -> u64 {
 /// after it follow; or else the present one. False if that is not kept.
 fn answer_from_kept(ctx: &mut Ctx<'_>, line: &Line, asked: &Asked<'_>) -> bool {
     let Asked { name, options, .. } = *asked;
-    let Some(id) = ctx.server.reactive.find(ctx.db, line, options.wish.debounce_ms) else { return false };
-    if ctx.server.reactive.is_pending(id) {
+    let Some(id) = ctx.server.watchers.reactive.find(ctx.db, line, options.options.debounce_ms) else { return false };
+    if ctx.server.watchers.reactive.is_pending(id) {
         // What was put off is told to all first: the newest version is what is there now.
         push_result(ctx.server, id, ctx.now);
     }
     let proto = ctx.reply.proto();
-    let missed = options.since.and_then(|since| ctx.server.reactive.since(id, proto, since));
+    let missed = options.since.and_then(|since| ctx.server.watchers.reactive.since(id, proto, since));
     let continued = missed.is_some();
     let Some(frames) = missed.or_else(|| present_version(ctx, id, asked)) else { return false };
     let reply = &mut ctx.reply;
@@ -340,7 +339,7 @@ fn answer_from_kept(ctx: &mut Ctx<'_>, line: &Line, asked: &Asked<'_>) -> bool {
         end_resumption(ctx, continued);
     }
     frames[1..].iter().for_each(|frame| ctx.reply.out().push_shared(frame));
-    ctx.server.watch_query(ctx.client, ctx.db, line.clone(), options.wish);
+    ctx.server.watch_query(ctx.client, ctx.db, line.clone(), options.options);
     ctx.renew_output_limit();
     true
 }
@@ -350,10 +349,11 @@ fn answer_from_kept(ctx: &mut Ctx<'_>, line: &Line, asked: &Asked<'_>) -> bool {
 fn present_version(ctx: &mut Ctx<'_>, id: QueryId, asked: &Asked<'_>) -> Option<Vec<Arc<Vec<u8>>>> {
     let Asked { command, name, args, .. } = *asked;
     let proto = ctx.reply.proto();
-    let kept = |server: &Server| server.reactive.since(id, proto, server.reactive.query(id).revision()?);
+    let kept =
+        |server: &Server| server.watchers.reactive.since(id, proto, server.watchers.reactive.query(id).revision()?);
     let newest = kept(ctx.server)?;
     let result = answer(ctx, command, name, args);
-    let query = ctx.server.reactive.query(id);
+    let query = ctx.server.watchers.reactive.query(id);
     if *newest[0] == frame(proto, query, &result, query.revision()) {
         return Some(newest);
     }
@@ -394,31 +394,32 @@ fn frame(proto: Proto, query: &Query, result: &[u8], revision: Option<u64>) -> V
 /// Evaluates a query, once for each protocol that its watchers speak, and posts the result to all of them. Somebody who may
 /// come back counts as a watcher.
 pub fn push_result(server: &mut Server, id: QueryId, now: Now) {
-    server.reactive.settle(id);
-    let receivers = server.reactive.receivers(id);
-    if receivers.iter().any(|client| server.sessions[*client].revisions) {
+    server.watchers.reactive.settle(id);
+    let receivers = server.watchers.reactive.receivers(id);
+    if receivers.iter().any(|client| server.clients[*client].revisions) {
         let now_us = u64::try_from(server.clock.unix_us()).unwrap_or_default();
-        server.reactive.begin_history(id, now_us);
+        server.watchers.reactive.begin_history(id, now_us);
     }
-    let mut pushed = Pushed { id, revision: server.reactive.advance_history(id), results: [None, None] };
+    let mut pushed = Pushed { id, revision: server.watchers.reactive.advance_history(id), results: [None, None] };
     // The numbers of the frames' texts: without and with the version's number, in each protocol.
     let mut texts = [[None; 2]; 2];
     for client in receivers {
-        let session = &server.sessions[client];
+        let session = &server.clients[client];
         let (proto, numbered) = (session.proto, session.revisions);
         let text = *texts[usize::from(numbered)][proto as usize].get_or_insert_with(|| {
             let frame = pushed.write(server, client, proto, numbered, now);
             server.outbox.add_text(frame)
         });
-        server.outbox.post_result(client as u32, text, id);
+        server.outbox.post_result(client, text, id);
     }
     let [_, numbered] = texts;
-    for (proto, kept) in [Proto::Resp2, Proto::Resp3].into_iter().zip(server.reactive.kept_protos(id)) {
+    for (proto, kept) in [Proto::Resp2, Proto::Resp3].into_iter().zip(server.watchers.reactive.kept_protos(id)) {
         if kept && numbered[proto as usize].is_none() {
-            pushed.write(server, NOBODY, proto, true, now);
+            let nobody = server.clients.internal();
+            pushed.write(server, nobody, proto, true, now);
         }
     }
-    server.reactive.untouch(id);
+    server.watchers.reactive.untouch(id);
 }
 
 /// What has been written of one new result.
@@ -431,23 +432,23 @@ struct Pushed {
 
 impl Pushed {
     /// Writes a frame. A numbered one is kept for those who come back.
-    fn write(&mut self, server: &mut Server, client: usize, proto: Proto, numbered: bool, now: Now) -> Arc<Vec<u8>> {
+    fn write(&mut self, server: &mut Server, client: ClientId, proto: Proto, numbered: bool, now: Now) -> Arc<Vec<u8>> {
         let id = self.id;
         let result = self.results[proto as usize].get_or_insert_with(|| evaluate(server, id, client, proto, now));
         let revision = self.revision.filter(|_| numbered);
-        let frame = Arc::new(frame(proto, server.reactive.query(id), result, revision));
+        let frame = Arc::new(frame(proto, server.watchers.reactive.query(id), result, revision));
         if numbered {
             let bounds = server.history_bounds();
-            server.reactive.keep(id, proto, Arc::clone(&frame), bounds);
+            server.watchers.reactive.keep(id, proto, Arc::clone(&frame), bounds);
         }
         frame
     }
 }
 
 /// A query's present result.
-fn evaluate(server: &mut Server, id: QueryId, client: usize, proto: Proto, now: Now) -> Vec<u8> {
+fn evaluate(server: &mut Server, id: QueryId, client: ClientId, proto: Proto, now: Now) -> Vec<u8> {
     server.stats.watch_evaluations += 1;
-    let query = server.reactive.query(id);
+    let query = server.watchers.reactive.query(id);
     let (db, line) = (query.db(), query.line().unpack());
     let args = line.as_args();
     let (command, named) = (row_of(args), lookup(args.at(0)));
@@ -457,7 +458,7 @@ fn evaluate(server: &mut Server, id: QueryId, client: usize, proto: Proto, now: 
     }
     let mut out = Out::default();
     let reply = Reply::new(&mut out, proto);
-    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way: Way::Watched };
+    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, origin: CallOrigin::Watched };
     let result = answer(&mut ctx, command, named.map_or("", |named| named.spec.name), args);
     server.report(db);
     server.clear_garbage(db);
@@ -475,8 +476,8 @@ fn apart<R>(
     let mut out = Out::with_limit(limit_bytes);
     let reply = Reply::new(&mut out, ctx.reply.proto());
     let Ctx { client, now, db, at, .. } = *ctx;
-    let way = Way::Watched;
-    let mut inner = Ctx { server: ctx.server, client, command, reply, now, db, at, out_of_band: false, way };
+    let origin = CallOrigin::Watched;
+    let mut inner = Ctx { server: ctx.server, client, command, reply, now, db, at, out_of_band: false, origin };
     let done = run(&mut inner);
     (done, out)
 }
@@ -537,7 +538,7 @@ fn mode(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn count(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     ctx.reply.map(args.len() - 1);
     for key in args.iter_from(1) {
-        let watchers = ctx.server.reactive.watchers_of(ctx.db, key);
+        let watchers = ctx.server.watchers.reactive.watchers_of(ctx.db, key);
         ctx.reply.bulk(key);
         ctx.reply.integer(watchers as i64);
     }
@@ -546,8 +547,8 @@ fn count(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Ctx { server, client, reply, .. } = ctx;
-    let watcher = server.sessions[*client].watcher;
-    let mut queries: Vec<_> = watcher.into_iter().flat_map(|watcher| server.reactive.of(watcher)).collect();
+    let watcher = server.clients[*client].watcher;
+    let mut queries: Vec<_> = watcher.into_iter().flat_map(|watcher| server.watchers.reactive.of(watcher)).collect();
     let number = |query: &Query| server.dbs.number(query.db());
     let words = |query: &Query| query.line().iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
     queries.sort_by_cached_key(|(query, _)| (number(query), words(query)));
@@ -578,7 +579,7 @@ fn list(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let Ctx { server, reply, .. } = ctx;
-    let (reactive, stats) = (&server.reactive, &server.stats);
+    let (reactive, stats) = (&server.watchers.reactive, &server.stats);
     let rows = [
         ("clients", reactive.clients() as u64),
         ("watches", reactive.watches() as u64),

@@ -174,7 +174,7 @@ fn write_item(reply: &mut Reply<'_>, item: Item<'_>) {
 fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, first, expected) = (args.at(1), args.at(2), args.len() - 2);
     let Ctx { server, db, at, .. } = ctx;
-    let policy = policy(&server.config, server.hasher);
+    let policy = policy(&server.config, server.dbs.hasher);
     let mut set = server.dbs[*db].write_or_create(key, *at, || Set::for_members(first, expected, &policy))?;
     set.prepare(expected, &policy);
     let added = args.iter_from(2).filter(|member| set.insert(member, &policy)).count();
@@ -210,7 +210,7 @@ fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (from, to, member, at) = (args.at(1), args.at(2), args.at(3), ctx.at);
-    let policy = policy(&ctx.server.config, ctx.server.hasher);
+    let policy = policy(&ctx.server.config, ctx.server.dbs.hasher);
     if ctx.db().lookup_write(from, at).is_none() {
         ctx.reply.integer(0);
         return Ok(Next::Done);
@@ -334,7 +334,7 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
     let count = num::parse_i64(count).and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(ReplyError::new("ERR value is out of range, must be positive"))?;
     let Ctx { server, reply, db, at, .. } = ctx;
-    let policy = policy(&server.config, server.hasher);
+    let policy = policy(&server.config, server.dbs.hasher);
     let Server { dbs, prng, background, .. } = &mut **server;
     let Some(mut set) = dbs[*db].write::<Set>(key, *at)?.filter(|_| count > 0) else {
         reply.set(0);

@@ -292,7 +292,7 @@ pub(super) fn limits(server: &Server) -> Limits {
     Limits {
         entries: usize::try_from(server.config.zset_max_listpack_entries).unwrap_or(usize::MAX),
         value: usize::try_from(server.config.zset_max_listpack_value).unwrap_or(usize::MAX),
-        hasher: server.hasher,
+        hasher: server.dbs.hasher,
     }
 }
 

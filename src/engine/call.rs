@@ -3,11 +3,12 @@
 
 use crate::base::clock::Now;
 use crate::command::Command;
+use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::ctx::{Ctx, Next, Way};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
 use crate::store::db::Moment;
 
 /// What a handler has left to be done.
@@ -24,14 +25,14 @@ pub(super) struct Called {
 #[inline(never)]
 pub(super) fn call_apart(
     server: &mut Server,
-    client: usize,
+    client: ClientId,
     command: &'static Command,
     args: Args<'_>,
-    way: Way,
+    origin: CallOrigin,
     out: &mut Out,
     now: Now,
 ) -> Called {
-    call(server, client, command, args, None, way, out, now)
+    call(server, client, command, args, None, origin, out, now)
 }
 
 /// Calls a command's handler; its reply, or its error, is appended to `out`.
@@ -39,15 +40,15 @@ pub(super) fn call_apart(
 #[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 pub(super) fn call(
     server: &mut Server,
-    client: usize,
+    client: ClientId,
     command: &'static Command,
     args: Args<'_>,
     hash: Option<u64>,
-    way: Way,
+    origin: CallOrigin,
     out: &mut Out,
     now: Now,
 ) -> Called {
-    let session = &server.sessions[client];
+    let session = &server.clients[client];
     let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
     let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
     let mut at = Moment::new(now, touch);
@@ -58,7 +59,7 @@ pub(super) fn call(
         at = at.keeping_due();
     }
     let reply = Reply::new(out, proto);
-    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, way };
+    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, origin };
     let outcome = handler(&mut ctx, args);
     let out_of_band = ctx.out_of_band;
     let next = match outcome {
@@ -77,7 +78,7 @@ pub(super) fn call(
 
 /// Counts a command that has been answered. `started_ns` is moved to the time at which it ended.
 #[inline]
-pub(super) fn count(server: &mut Server, client: usize, command: &'static Command, started_ns: &mut u64) {
+pub(super) fn count(server: &mut Server, client: ClientId, command: &'static Command, started_ns: &mut u64) {
     let ended_ns = server.clock.mono_ns();
     let took_ns = ended_ns.saturating_sub(*started_ns);
     *started_ns = ended_ns;
@@ -86,7 +87,7 @@ pub(super) fn count(server: &mut Server, client: usize, command: &'static Comman
 }
 
 /// The same for a command of a transaction, whose time is also that of EXEC.
-pub(super) fn count_queued(server: &mut Server, client: usize, command: &'static Command, started_ns: &mut u64) {
+pub(super) fn count_queued(server: &mut Server, client: ClientId, command: &'static Command, started_ns: &mut u64) {
     let ended_ns = server.clock.mono_ns();
     let took_ns = ended_ns.saturating_sub(*started_ns);
     *started_ns = ended_ns;
@@ -95,8 +96,8 @@ pub(super) fn count_queued(server: &mut Server, client: usize, command: &'static
 
 /// Counts a command that took so long.
 #[inline]
-pub(super) fn tally(server: &mut Server, client: usize, command: &'static Command, took_ns: u64) {
-    server.sessions[client].commands += 1;
+pub(super) fn tally(server: &mut Server, client: ClientId, command: &'static Command, took_ns: u64) {
+    server.clients[client].commands += 1;
     server.stats.commands += 1;
     let counts = &mut server.stats.by_command[command.id];
     counts.calls += 1;

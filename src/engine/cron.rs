@@ -117,7 +117,7 @@ impl Cron {
             let mut budget = CHUNK_KEYS.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
-            if server.noting.leaving() {
+            if server.dbs.noting().leaving() {
                 server.report(index);
             }
             keys_left -= chunk - budget;
@@ -224,8 +224,8 @@ impl Cron {
             None => server.dbs.next_tick_ms(),
         };
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
-        let clients = server.client_timers.next_tick().map(|tick| tick.max(0) as u64);
-        let queries = server.reactive.next_due_ms();
+        let clients = server.clients.timers.next_tick().map(|tick| tick.max(0) as u64);
+        let queries = server.watchers.reactive.next_due_ms();
         keys.into_iter().chain(clients).chain(queries).min()
     }
 }

@@ -3,12 +3,13 @@
 use crate::base::clock::Now;
 use crate::command::{self, Command};
 use crate::config::Access;
+use crate::feature::client_id::ClientId;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::out::{Mark, Out};
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
-use crate::server::ctx::{Next, Way};
+use crate::server::ctx::{CallOrigin, Next};
 use crate::server::session::{Blocked, Origin, ReplyMode};
 use crate::sys::alloc;
 
@@ -58,7 +59,7 @@ pub struct Line<'a> {
 #[inline]
 pub fn execute(
     server: &mut Server,
-    client: usize,
+    client: ClientId,
     line: Line<'_>,
     out: &mut Out,
     now: Now,
@@ -73,12 +74,12 @@ pub fn execute(
             return Ran::Now(Next::Close);
         }
         Err(error) => {
-            server.sessions[client].last_command = None;
+            server.clients[client].last_command = None;
             refuse(server, client, out, error, None);
             return Ran::Now(Next::Done);
         }
     };
-    let session = &mut server.sessions[client];
+    let session = &mut server.clients[client];
     session.last_command = Some(command);
     let in_transaction = session.transaction.is_some();
     if let Some(error) = gate(server, client, command, args) {
@@ -86,7 +87,7 @@ pub fn execute(
         return Ran::Now(Next::Done);
     }
     if server.pause.is_some() && holds_back(server, transaction::flags(server, client, command), now) {
-        server.block(client, Blocked::Paused);
+        server.clients.block(client, Blocked::Paused);
         return Ran::Held;
     }
     if in_transaction && !command.spec.flags.has(Flags::UNQUEUED) {
@@ -110,7 +111,7 @@ pub fn execute(
 /// Does what a client's command has made necessary. What that sends to the client itself comes before the reply to its next
 /// command.
 #[cold]
-fn settle_for(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: &mut u64) {
+fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, started_ns: &mut u64) {
     let posted = server.outbox.len();
     settle::serve(server, now, started_ns);
     if server.outbox.len() > posted && server.is_listening(client) {
@@ -122,7 +123,7 @@ fn settle_for(server: &mut Server, client: usize, out: &mut Out, now: Now, start
 #[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
 fn run(
     server: &mut Server,
-    client: usize,
+    client: ClientId,
     command: &'static Command,
     args: Args<'_>,
     hash: Option<u64>,
@@ -130,7 +131,7 @@ fn run(
     now: Now,
     started_ns: u64,
 ) -> Next {
-    let session = &mut server.sessions[client];
+    let session = &mut server.clients[client];
     let mute = match session.reply_mode {
         ReplyMode::On => false,
         ReplyMode::Off => true,
@@ -142,10 +143,10 @@ fn run(
     };
     let mark = if mute { out.mark_before_dropped() } else { out.mark() };
     let posted = server.outbox.len();
-    let called = call::call(server, client, command, args, hash, Way::Sent, out, now);
+    let called = call::call(server, client, command, args, hash, CallOrigin::Sent, out, now);
     let Called { mut next, mut out_of_band } = called;
     match next {
-        Next::Sleep { until_ms } => server.block(client, Blocked::Sleep { until_ms, muted: mute }),
+        Next::Sleep { until_ms } => server.clients.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {
             let wait = *server.asked_wait.take().expect("a handler that blocks has said what for");
             server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
@@ -167,8 +168,8 @@ fn run(
 }
 
 /// Drops a reply that the client does not want, unless the command itself has just asked for replies again.
-fn settle_muted(server: &mut Server, client: usize, out: &mut Out, mark: Mark, out_of_band: bool) {
-    let session = &mut server.sessions[client];
+fn settle_muted(server: &mut Server, client: ClientId, out: &mut Out, mark: Mark, out_of_band: bool) {
+    let session = &mut server.clients[client];
     match session.reply_mode {
         ReplyMode::On => {}
         ReplyMode::Skipping => {
@@ -189,15 +190,15 @@ fn is_of_another_protocol(name: &[u8]) -> bool {
 
 /// Says, once a minute at most, that somebody sends web requests.
 #[cold]
-fn log_attack(server: &mut Server, client: usize, now: Now) {
-    if server.attack_logged_ms.is_some_and(|then_ms| now.mono_ms() < then_ms + ATTACK_LOG_MS) {
+fn log_attack(server: &mut Server, client: ClientId, now: Now) {
+    if server.process.attack_logged_ms.is_some_and(|then_ms| now.mono_ms() < then_ms + ATTACK_LOG_MS) {
         return;
     }
-    server.attack_logged_ms = Some(now.mono_ms());
+    server.process.attack_logged_ms = Some(now.mono_ms());
     log::warn!(
         "Possible SECURITY ATTACK detected: {} sends POST or Host: lines, as a web page does that makes a browser send \
          commands here. The connection is closed.",
-        server.sessions[client].peer
+        server.clients[client].peer
     );
 }
 
@@ -207,7 +208,7 @@ fn log_attack(server: &mut Server, client: usize, now: Now) {
 #[inline(never)]
 pub(super) fn gate_again(
     server: &mut Server,
-    client: usize,
+    client: ClientId,
     command: &'static Command,
     args: Args<'_>,
 ) -> Option<ReplyError> {
@@ -216,7 +217,7 @@ pub(super) fn gate_again(
 
 /// The gates, in Redis's order. `Some` is a refusal.
 #[inline(always)]
-fn gate(server: &mut Server, client: usize, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
     let flags = command.spec.flags;
     if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
         return Some(ReplyError::arity(&command.full_name));
@@ -226,11 +227,11 @@ fn gate(server: &mut Server, client: usize, command: &'static Command, args: Arg
     {
         return Some(refused);
     }
-    let session = &server.sessions[client];
+    let session = &server.clients[client];
     if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
         return Some(ReplyError::new("NOAUTH Authentication required."));
     }
-    if flags.has(Flags::NO_MULTI) && server.sessions[client].transaction.is_some() {
+    if flags.has(Flags::NO_MULTI) && server.clients[client].transaction.is_some() {
         return Some(ReplyError::new("ERR Command not allowed inside a transaction"));
     }
     if server.config.maxmemory != 0
@@ -254,18 +255,18 @@ fn not_while_subscribed(command: &Command) -> ReplyError {
 
 /// Why a protected command is refused, if it is.
 #[cold]
-fn protection(server: &Server, client: usize, flags: Flags) -> Option<ReplyError> {
+fn protection(server: &Server, client: ClientId, flags: Flags) -> Option<ReplyError> {
     if flags.has(Flags::MODULES) {
         return Some(MODULES_REFUSED);
     }
     if may_debug(server, client) { None } else { Some(DEBUG_REFUSED) }
 }
 
-fn may_debug(server: &Server, client: usize) -> bool {
+fn may_debug(server: &Server, client: ClientId) -> bool {
     match server.config.enable_debug_command {
         Access::No => false,
         Access::Yes => true,
-        Access::Local => server.sessions[client].origin != Origin::Remote,
+        Access::Local => server.clients[client].origin != Origin::Remote,
     }
 }
 
@@ -273,7 +274,7 @@ fn is_over_memory(server: &Server) -> bool {
     alloc::allocated_bytes() as u64 > server.config.maxmemory
 }
 
-fn refuse(server: &mut Server, client: usize, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
+fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
     let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());
     if let Some(command) = command {
@@ -283,8 +284,8 @@ fn refuse(server: &mut Server, client: usize, out: &mut Out, error: ReplyError, 
 }
 
 /// Answers a command that does not run, if the client wants an answer.
-fn answer(server: &mut Server, client: usize, out: &mut Out, write: impl FnOnce(&mut Reply<'_>)) {
-    let session = &mut server.sessions[client];
+fn answer(server: &mut Server, client: ClientId, out: &mut Out, write: impl FnOnce(&mut Reply<'_>)) {
+    let session = &mut server.clients[client];
     match session.reply_mode {
         ReplyMode::On => write(&mut Reply::new(out, session.proto)),
         ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,

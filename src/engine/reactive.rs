@@ -26,8 +26,8 @@ pub(super) fn evaluate(server: &mut Server, now: Now) {
         if server.outbox.text_bytes() > UNDELIVERED_BYTES_MAX {
             break;
         }
-        let Some(id) = server.reactive.take_touched() else { break };
-        if !server.reactive.put_off(id, now.mono_ms()) {
+        let Some(id) = server.watchers.reactive.take_touched() else { break };
+        if !server.watchers.reactive.put_off(id, now.mono_ms()) {
             push_result(server, id, now);
         }
     }
@@ -39,7 +39,7 @@ pub fn evaluate_due(server: &mut Server, now: Now) -> bool {
     while left > 0 && server.outbox.text_bytes() <= UNDELIVERED_BYTES_MAX {
         let mut budget = DUE_AT_ONCE_MAX.min(left);
         left -= budget;
-        let all = server.reactive.take_due(now.mono_ms(), &mut budget, &mut due);
+        let all = server.watchers.reactive.take_due(now.mono_ms(), &mut budget, &mut due);
         due.drain(..).for_each(|id| push_result(server, id, now));
         if all {
             return true;

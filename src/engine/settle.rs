@@ -13,8 +13,8 @@ use crate::feature::blocking::{KeyId, WaitFor};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::ctx::{Next, Way};
-use crate::server::session::{Blocked, ClientRef};
+use crate::server::ctx::{CallOrigin, Next};
+use crate::server::session::Blocked;
 
 /// Evaluates the queries that were touched, and serves the clients whose keys have become ready. The replies are posted to
 /// the outbox, and those clients are noted as resumed.
@@ -22,12 +22,12 @@ use crate::server::session::{Blocked, ClientRef};
 /// Keys for which CLIENT PAUSE holds a client back are put aside until it is over.
 pub fn serve(server: &mut Server, now: Now, started_ns: &mut u64) {
     reactive::evaluate(server, now);
-    if server.pause.is_none() && server.waits.has_held() {
-        server.waits.release_held();
+    if server.pause.is_none() && server.watchers.waits.has_held() {
+        server.watchers.waits.release_held();
     }
-    while let Some(key) = server.waits.take_ready() {
+    while let Some(key) = server.watchers.waits.take_ready() {
         if serve_key(server, key, now, started_ns) {
-            server.waits.hold(key);
+            server.watchers.waits.hold(key);
         }
     }
 }
@@ -38,8 +38,8 @@ fn serve_key(server: &mut Server, key: KeyId, now: Now, started_ns: &mut u64) ->
     let is = server.awaited_type_now(key, now);
     let mut held = is.is_some_and(|on| serve_queue(server, key, on, now, started_ns));
     if is != Some(WaitFor::Stream) {
-        let mut at = server.waits.first(key, WaitFor::Stream);
-        while let Some(turn) = server.waits.turn(at) {
+        let mut at = server.watchers.waits.first(key, WaitFor::Stream);
+        while let Some(turn) = server.watchers.waits.turn(at) {
             at = turn.after;
             held |= turn.until_deleted && run_again(server, turn.client, now, started_ns) == Again::Held;
         }
@@ -49,14 +49,14 @@ fn serve_key(server: &mut Server, key: KeyId, now: Now, started_ns: &mut u64) ->
 
 /// Serves one queue of a key, as long as the key is what it waits for. True if a client is held back.
 fn serve_queue(server: &mut Server, key: KeyId, on: WaitFor, now: Now, started_ns: &mut u64) -> bool {
-    let (mut at, mut held) = (server.waits.first(key, on), false);
-    while let Some(turn) = server.waits.turn(at) {
+    let (mut at, mut held) = (server.watchers.waits.first(key, on), false);
+    while let Some(turn) = server.watchers.waits.turn(at) {
         at = turn.after;
         match run_again(server, turn.client, now, started_ns) {
             Again::Held => held = true,
             Again::Waits => {}
             // With the last client that waits for it, a key is forgotten.
-            Again::Answered if server.waits.turn(at).is_none() => break,
+            Again::Answered if server.watchers.waits.turn(at).is_none() => break,
             Again::Answered if server.awaited_type_now(key, now) != Some(on) => break,
             Again::Answered => {}
         }
@@ -78,25 +78,25 @@ enum Again {
 /// Runs the command of a waiting client again.
 fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64) -> Again {
     // One that has gone may not have been taken out of the queues yet.
-    let Some(client) = server.members.session(member) else { return Again::Waits };
-    let Some(waiting) = server.sessions[client].waiting.take() else { return Again::Waits };
+    let Some(client) = server.clients.members.client(member) else { return Again::Waits };
+    let Some(waiting) = server.clients[client].waiting.take() else { return Again::Waits };
     let (command, args) = (waiting.command, waiting.args.as_args());
     if server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now) {
-        server.sessions[client].waiting = Some(waiting);
+        server.clients[client].waiting = Some(waiting);
         return Again::Held;
     }
-    let blocked = server.sessions[client].blocked.take();
-    let limit = server.config.client_output_buffer_limit.of(server.sessions[client].is_sent_messages());
+    let blocked = server.clients[client].blocked.take();
+    let limit = server.config.client_output_buffer_limit.of(server.clients[client].is_sent_messages());
     let (mut out, posted) = (Out::with_limit(limit.hard_bytes), server.outbox.len());
     if let Some(error) = dispatch::gate_again(server, client, command, args) {
         server.stats.count_error(error.code());
         server.stats.by_command[command.id].rejected += 1;
-        Reply::new(&mut out, server.sessions[client].proto).error(&error);
+        Reply::new(&mut out, server.clients[client].proto).error(&error);
     } else {
-        let Called { next, .. } = call::call_apart(server, client, command, args, Way::Again, &mut out, now);
+        let Called { next, .. } = call::call_apart(server, client, command, args, CallOrigin::Again, &mut out, now);
         if next == Next::Block {
             server.asked_wait = None;
-            let session = &mut server.sessions[client];
+            let session = &mut server.clients[client];
             (session.waiting, session.blocked) = (Some(waiting), blocked);
             return Again::Waits;
         }
@@ -115,8 +115,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64)
     } else {
         server.outbox.reply(client, out);
     }
-    let id = server.sessions[client].id;
-    server.resumed.push(ClientRef { index: client, id });
+    server.clients.resumed.push(client);
     reactive::evaluate(server, now);
     Again::Answered
 }

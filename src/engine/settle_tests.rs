@@ -9,9 +9,10 @@ use crate::config::Config;
 use crate::engine::cron::Cron;
 use crate::engine::dispatch::{Line, Ran, execute};
 use crate::engine::{settle, wake};
+use crate::feature::client_id::ClientId;
 use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
-use crate::server::session::{Origin, Session};
+use crate::server::session::Origin;
 use crate::server::{Identity, Seeds, Server};
 use crate::sys::bg::Background;
 
@@ -20,6 +21,7 @@ struct Bench {
     server: Server,
     clock: Rc<ManualClock>,
     cron: Cron,
+    ids: Vec<ClientId>,
 }
 
 impl Bench {
@@ -28,11 +30,8 @@ impl Bench {
         let seeds = Seeds { hash: [1; 16], prng: 1 };
         let (config, identity, background) = (Config::default(), Identity::default(), Background::default());
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
-        for id in 1..=clients {
-            let index = server.admit(Session::new(id as u64, Origin::Loopback, 0));
-            server.sessions[index].authenticated = true;
-        }
-        Bench { server, clock, cron: Cron::default() }
+        let ids = (0..clients).map(|_| server.admit(Origin::Loopback, clock.now())).collect();
+        Bench { server, clock, cron: Cron::default(), ids }
     }
 
     /// Sends a command; its own reply, escaped. A client that waits sends nothing.
@@ -42,7 +41,7 @@ impl Bench {
         let (mut out, now, mut started_ns) = (Out::default(), self.clock.now(), self.clock.mono_ns());
         let named = command::lookup(args.as_args().at(0));
         let line = Line { args: args.as_args(), named, hash: None, timed_with_next: false };
-        if execute(&mut self.server, client, line, &mut out, now, &mut started_ns) == Ran::Held {
+        if execute(&mut self.server, self.ids[client], line, &mut out, now, &mut started_ns) == Ran::Held {
             return String::from("held");
         }
         escaped(&out)
@@ -54,20 +53,25 @@ impl Bench {
         }
     }
 
+    fn number(&self, client: ClientId) -> usize {
+        self.ids.iter().position(|id| *id == client).expect("a client of ours")
+    }
+
     fn waits(&self, client: usize) -> bool {
-        self.server.sessions[client].blocked.is_some()
+        self.server.clients[self.ids[client]].blocked.is_some()
     }
 
     /// The clients that were served since the last time, in order, each with its reply.
     fn served(&mut self) -> Vec<(usize, String)> {
-        let resumed = std::mem::take(&mut self.server.resumed);
+        let resumed = std::mem::take(&mut self.server.clients.resumed);
         resumed
             .iter()
             .map(|client| {
-                assert!(!self.waits(client.index));
+                let number = self.number(*client);
+                assert!(!self.waits(number));
                 let mut out = Out::default();
-                self.server.deliver_own(client.index, 0, &mut out);
-                (client.index, escaped(&out))
+                self.server.deliver_own(*client, 0, &mut out);
+                (number, escaped(&out))
             })
             .collect()
     }
@@ -82,7 +86,7 @@ impl Bench {
         for client in due {
             let mut out = Out::default();
             wake::wake(&mut self.server, client, &mut out);
-            ended.push((client, escaped(&out)));
+            ended.push((self.number(client), escaped(&out)));
         }
         settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
         ended
@@ -90,9 +94,9 @@ impl Bench {
 
     /// Nobody waits, and nothing is left of those who did.
     fn is_clean(&self) -> bool {
-        self.server.waits.is_empty()
-            && self.server.waits.clients() == 0
-            && self.server.sessions.iter().all(|(_, session)| session.waiting.is_none())
+        self.server.watchers.waits.is_empty()
+            && self.server.watchers.waits.clients() == 0
+            && self.server.clients.iter().all(|(_, session)| session.waiting.is_none())
     }
 }
 
@@ -271,7 +275,7 @@ fn the_end_of_a_key_is_noticed_however_it_comes() {
     let gone = [gone(0)];
     for line in ["DEL k", "FLUSHDB", "FLUSHALL", "SWAPDB 0 1", "RENAME k j", "MOVE k 1", "UNLINK k", "PEXPIRE k -1"] {
         b.runs(&[(1, "FLUSHALL", OK), (1, MAKE, OK), (0, AWAIT_GONE, "")]);
-        assert_eq!(b.server.waits.keys_until_deleted(), 1);
+        assert_eq!(b.server.watchers.waits.keys_until_deleted(), 1);
         b.run(1, line);
         assert_eq!(b.served(), gone, "{line}");
     }
@@ -284,7 +288,7 @@ fn the_end_of_a_key_is_noticed_however_it_comes() {
     b.runs(&[(1, "XLEN k", r":0\r\n")]);
     assert_eq!(b.served(), gone);
     assert!(b.is_clean());
-    assert_eq!(b.server.noting, Default::default(), "nothing is noted when nobody wants to know");
+    assert_eq!(b.server.dbs.noting(), Default::default(), "nothing is noted when nobody wants to know");
 }
 
 #[test]
@@ -308,10 +312,10 @@ fn nothing_is_taken_for_a_client_that_goes() {
     let mut b = Bench::new(4);
     b.runs(&[(0, "BLPOP k 0", ""), (1, "BLPOP k 0", ""), (2, "BLPOP j k 0", "")]);
     b.runs(&[(3, "CLIENT KILL ID 1", r":1\r\n")]);
-    b.server.forget(1);
+    b.server.forget(b.ids[1]);
     b.runs(&[(3, "RPUSH k 1", ONE)]);
     assert_eq!(b.served(), [took(2, "k")]);
-    b.server.forget(0);
+    b.server.forget(b.ids[0]);
     assert!(b.is_clean());
 }
 

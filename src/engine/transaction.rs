@@ -5,17 +5,18 @@ use super::call::{self, Called};
 use crate::base::clock::Now;
 use crate::command::Command;
 use crate::command::spec::Flags;
+use crate::feature::client_id::ClientId;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::ctx::{Next, Way};
+use crate::server::ctx::{CallOrigin, Next};
 use crate::server::session::ReplyMode;
 
 /// What gates look at: a command's flags, and for EXEC also those of the commands it would run.
 #[inline]
-pub(super) fn flags(server: &Server, client: usize, command: &Command) -> Flags {
-    let (own, transaction) = (command.spec.flags, &server.sessions[client].transaction);
+pub(super) fn flags(server: &Server, client: ClientId, command: &Command) -> Flags {
+    let (own, transaction) = (command.spec.flags, &server.clients[client].transaction);
     match transaction {
         Some(transaction) if is_exec(command) => {
             let run = transaction.flags;
@@ -33,8 +34,13 @@ fn is_exec(command: &Command) -> bool {
 /// What becomes of a transaction when a command is refused: it will not run. If that command is EXEC it ends here, and the
 /// error says so.
 #[cold]
-pub(super) fn refused(server: &mut Server, client: usize, command: Option<&Command>, error: ReplyError) -> ReplyError {
-    if let Some(transaction) = &mut server.sessions[client].transaction {
+pub(super) fn refused(
+    server: &mut Server,
+    client: ClientId,
+    command: Option<&Command>,
+    error: ReplyError,
+) -> ReplyError {
+    if let Some(transaction) = &mut server.clients[client].transaction {
         transaction.broken = true;
     }
     if !command.is_some_and(is_exec) {
@@ -49,8 +55,8 @@ pub(super) fn refused(server: &mut Server, client: usize, command: Option<&Comma
 ///
 /// Each command's reply is kept or dropped as CLIENT REPLY says when it has run, and nothing follows the reply of a CLIENT
 /// KILL that met the client itself.
-pub(super) fn run_queue(server: &mut Server, client: usize, out: &mut Out, now: Now, started_ns: u64) -> Next {
-    let session = &mut server.sessions[client];
+pub(super) fn run_queue(server: &mut Server, client: ClientId, out: &mut Out, now: Now, started_ns: u64) -> Next {
+    let session = &mut server.clients[client];
     let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
     let queue = queue.unwrap_or_default();
     if !is_muted(session.reply_mode) {
@@ -59,16 +65,16 @@ pub(super) fn run_queue(server: &mut Server, client: usize, out: &mut Out, now: 
     let (mut next, mut time_ns) = (Next::Done, started_ns);
     for queued in &queue {
         let (command, args) = (queued.command, queued.args.as_args());
-        let mute = next == Next::Close || is_muted(server.sessions[client].reply_mode);
+        let mute = next == Next::Close || is_muted(server.clients[client].reply_mode);
         let mark = if mute { out.mark_before_dropped() } else { out.mark() };
         if out.is_cut() && command.spec.flags.has(Flags::READONLY) {
             // Its client is being disconnected, and will never see what it reads.
             continue;
         }
-        let called = call::call_apart(server, client, command, args, Way::Queued, out, now);
+        let called = call::call_apart(server, client, command, args, CallOrigin::Queued, out, now);
         let Called { next: asked, out_of_band } = called;
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
-        if next == Next::Close || (is_muted(server.sessions[client].reply_mode) && !out_of_band) {
+        if next == Next::Close || (is_muted(server.clients[client].reply_mode) && !out_of_band) {
             out.truncate(mark);
         }
         if asked == Next::Close {
@@ -76,7 +82,7 @@ pub(super) fn run_queue(server: &mut Server, client: usize, out: &mut Out, now: 
         }
         call::count_queued(server, client, command, &mut time_ns);
     }
-    server.sessions[client].transaction = None;
+    server.clients[client].transaction = None;
     next
 }
 

@@ -5,6 +5,7 @@
 
 use super::call;
 use crate::base::clock::Now;
+use crate::feature::client_id::ClientId;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
@@ -18,34 +19,38 @@ const UNBLOCKED: ReplyError = ReplyError::new("UNBLOCKED client unblocked via CL
 
 /// Collects in `clients` those whose wait is over. Returns true if more are due than one turn handles. A client may come
 /// twice; the second [`wake`] does nothing. O(due clients); O(clients) in the turn in which a pause ends.
-pub fn due(server: &mut Server, now: Now, clients: &mut Vec<usize>) -> bool {
+pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
     // Nobody waits in nearly all turns.
-    if server.client_timers.is_empty() && server.unblocked.is_empty() && server.pause.is_none() && server.held == 0 {
+    if server.clients.timers.is_empty()
+        && server.clients.unblocked.is_empty()
+        && server.pause.is_none()
+        && server.clients.paused == 0
+    {
         return false;
     }
     let mut budget = SLEEPERS_PER_TURN_MAX;
-    let all = server.sleepers_due(now, &mut budget, clients);
-    for client in std::mem::take(&mut server.unblocked) {
-        let session = server.sessions.get(client.index).filter(|session| session.id == client.id);
-        if session.is_some_and(|session| matches!(session.blocked, Some(Blocked::Unblocked { .. }))) {
-            clients.push(client.index);
+    let all = server.clients.take_due(now, &mut budget, clients);
+    for client in std::mem::take(&mut server.clients.unblocked) {
+        if server.clients.get(client).is_some_and(|session| matches!(session.blocked, Some(Blocked::Unblocked { .. })))
+        {
+            clients.push(client);
         }
     }
     if server.pause.is_some_and(|pause| now.mono_ms() >= pause.until_ms) {
         server.pause = None;
     }
-    if server.pause.is_none() && server.held > 0 {
-        let held = server.sessions.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused));
+    if server.pause.is_none() && server.clients.paused > 0 {
+        let held = server.clients.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused));
         clients.extend(held.map(|(index, _)| index));
     }
     !all
 }
 
 /// Ends a client's wait and writes the reply that was due for it.
-pub fn wake(server: &mut Server, client: usize, out: &mut Out) {
-    let session = &mut server.sessions[client];
+pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
+    let session = &mut server.clients[client];
     let (muted, error) = match session.blocked.take() {
-        Some(Blocked::Paused) => return server.held -= 1,
+        Some(Blocked::Paused) => return server.clients.paused -= 1,
         None => return,
         Some(Blocked::Sleep { muted, .. }) => (muted, false),
         Some(Blocked::Unblocked { error, muted }) => (muted, error),
@@ -65,7 +70,7 @@ pub fn wake(server: &mut Server, client: usize, out: &mut Out) {
     if muted || waiting.as_ref().is_some_and(|waiting| waiting.muted) {
         return;
     }
-    let mut reply = Reply::new(out, server.sessions[client].proto);
+    let mut reply = Reply::new(out, server.clients[client].proto);
     match waiting {
         _ if error => reply.error(&UNBLOCKED),
         Some(waiting) => waiting.on_timeout.write(&mut reply),

@@ -1,7 +1,7 @@
 //! Numbers for the clients that take part in something: subscribe, watch keys, or wait for some.
 //!
 //! A client that has gone may have left very much behind, which is cleared away over several turns. Until then its number is
-//! nobody else's, whatever becomes of its session's index: so what is left behind is never taken for another client's.
+//! nobody else's, whatever becomes of its session's slot: so what is left behind is never taken for another client's.
 //!
 //! # Invariant
 //! Those that have gone are cleared away one after the other: the first must be done before the next begins.
@@ -12,29 +12,31 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
+use super::client_id::ClientId;
+
 /// All members.
 #[derive(Debug, Default)]
 pub struct Members {
-    /// The index of each member's session; none for those that have gone.
-    sessions: Slab<Option<u32>>,
+    /// Each member's client; none for those that have gone.
+    clients: Slab<Option<ClientId>>,
     gone: VecDeque<u32>,
 }
 
 impl Members {
     /// A number for a client.
-    pub fn join(&mut self, session: usize) -> usize {
-        self.sessions.insert(Some(session as u32))
+    pub fn join(&mut self, client: ClientId) -> usize {
+        self.clients.insert(Some(client))
     }
 
-    /// The index of a member's session, unless it has gone.
+    /// A member's client, unless it has gone.
     #[inline]
-    pub fn session(&self, member: usize) -> Option<usize> {
-        self.sessions.get(member)?.map(|session| session as usize)
+    pub fn client(&self, member: usize) -> Option<ClientId> {
+        *self.clients.get(member)?
     }
 
     /// Notes that a member has gone.
     pub fn leave(&mut self, member: usize) {
-        self.sessions[member] = None;
+        self.clients[member] = None;
         self.gone.push_back(member as u32);
     }
 
@@ -52,7 +54,7 @@ impl Members {
     /// Gives the number of the member that has gone first free: it has left nothing behind.
     pub fn release_first(&mut self) {
         if let Some(member) = self.gone.pop_front() {
-            self.sessions.remove(member as usize);
+            self.clients.remove(member as usize);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! State machines behind whole families of commands: no sockets, no clients' sessions, no clock.
 
 pub mod blocking;
+pub mod client_id;
 pub mod members;
 pub mod pubsub;
 pub mod reactive;

@@ -29,6 +29,7 @@ use index::Index;
 use keys::Keys;
 use subscription::Subscriptions;
 
+use super::client_id::ClientId;
 use crate::resp::reply::Proto;
 use crate::store::hash::KeyHasher;
 use crate::store::table::prefetch;
@@ -46,7 +47,7 @@ const GONE_PER_TURN_MAX: usize = 512;
 
 /// How a query is to be watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct WatchOptions {
     /// Every result is sent, however slowly the client reads.
     pub every: bool,
     /// Milliseconds for which changes are gathered before the result is sent; 0 to send each. Not with `every`.
@@ -116,9 +117,9 @@ impl Reactive {
         self.subscriptions.count_of(watcher)
     }
 
-    /// The sessions of those who watch a query, by their indices.
-    pub fn receivers(&self, id: QueryId) -> Vec<usize> {
-        self.index.query(id).subscribers.iter().filter_map(|watcher| self.subscriptions.session(watcher)).collect()
+    /// Those who watch a query.
+    pub fn receivers(&self, id: QueryId) -> Vec<ClientId> {
+        self.index.query(id).subscribers.iter().filter_map(|watcher| self.subscriptions.client(watcher)).collect()
     }
 
     /// A query by its number; panics if it is not known.
@@ -178,27 +179,34 @@ impl Reactive {
     }
 
     /// A number for a client that watches nothing yet.
-    pub fn join(&mut self, session: usize) -> WatcherId {
-        self.subscriptions.join(session)
+    pub fn join(&mut self, client: ClientId) -> WatcherId {
+        self.subscriptions.join(client)
     }
 
-    /// Makes a client watch a query of a database. Once is as good as twice, and the last wish counts: if there was another
+    /// Makes a client watch a query of a database. Once is as good as twice, and the last options counts: if there was another
     /// debounce, that watch ends as [`Reactive::leave`] says.
-    pub fn watch(&mut self, watcher: WatcherId, db: usize, line: Line, wish: Wish, until_ms: u64) -> QueryId {
+    pub fn watch(
+        &mut self,
+        watcher: WatcherId,
+        db: usize,
+        line: Line,
+        options: WatchOptions,
+        until_ms: u64,
+    ) -> QueryId {
         let mut others = self.index.of_line(db, &line);
         let other = others.find(|id| {
             let query = self.index.query(*id);
-            query.debounce_ms() != wish.debounce_ms && query.subscribers.contains(watcher)
+            query.debounce_ms() != options.debounce_ms && query.subscribers.contains(watcher)
         });
         drop(others);
-        let known = self.index.find(db, &line, wish.debounce_ms);
-        let id = known.unwrap_or_else(|| self.index.insert(db, line, wish.debounce_ms));
+        let known = self.index.find(db, &line, options.debounce_ms);
+        let id = known.unwrap_or_else(|| self.index.insert(db, line, options.debounce_ms));
         let query = self.index.query_mut(id);
         if query.subscribers.insert(watcher) {
             self.histories.resume(query);
             self.subscriptions.add(&self.index, watcher, id);
         }
-        self.subscriptions.set_every(watcher, id, wish.every);
+        self.subscriptions.set_every(watcher, id, options.every);
         if let Some(other) = other {
             self.leave(watcher, other, until_ms);
         }

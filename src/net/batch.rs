@@ -7,6 +7,7 @@ use crate::base::clock::Now;
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
 use crate::engine::dispatch::{Line, Ran, execute};
+use crate::feature::client_id::ClientId;
 use crate::resp::args::{Args, OwnedArgs, Span};
 use crate::resp::error::ProtocolError;
 use crate::resp::out::Out;
@@ -14,7 +15,7 @@ use crate::resp::parse::{Limits, Parsed};
 use crate::server::Server;
 use crate::server::ctx::Next;
 use crate::store::db::Db;
-use crate::store::foresight::Lookup;
+use crate::store::prefetch::Lookup;
 
 use super::conn::Conn;
 
@@ -100,7 +101,7 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Segment {
     /// Index of the connection.
-    pub(super) index: usize,
+    pub(super) client: ClientId,
     /// Its bytes.
     pub(super) source: Source,
     /// Its commands in the batch.
@@ -143,16 +144,16 @@ pub(super) fn parse_batch(
     conn: &mut Conn,
     batch: &mut Batch,
     server: &Server,
-    index: usize,
+    client: ClientId,
     bytes: &[u8],
     mut at: usize,
     most: usize,
 ) -> BatchEnd {
-    let session = &server.sessions[index];
+    let session = &server.clients[client];
     let db = &server.dbs[session.db];
     let limits = Limits {
         bulk_bytes_max: server.config.proto_max_bulk_len as i64,
-        authenticated: session.authenticated || !server.needs_auth(index),
+        authenticated: session.authenticated || !server.needs_auth(client),
     };
     // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
     let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
@@ -180,7 +181,7 @@ pub(super) fn parse_batch(
                 if let (Some(hash), Some(command)) = (hash, command) {
                     batch.looks_up |= command.spec.looks_up();
                     if command.spec.flags.has(Flags::WRITE) {
-                        server.reactive.prefetch(hash);
+                        server.watchers.reactive.prefetch(hash);
                     }
                 }
                 first_span = spans.end;
@@ -224,7 +225,7 @@ fn lookup<'b>(parse: &Parse, spans: &'b [Span], bytes: &'b [u8]) -> Option<Looku
 #[allow(clippy::too_many_arguments)] // The parts of the loop that a handler may touch, borrowed one by one.
 pub(super) fn run_batch(
     server: &mut Server,
-    index: usize,
+    client: ClientId,
     spans: &[Span],
     commands: &[Parse],
     bytes: &[u8],
@@ -239,7 +240,7 @@ pub(super) fn run_batch(
         };
         let (named, hash, timed_with_next) = (parse.command, parse.hash, parse.timed_with_next);
         let line = Line { args, named, hash, timed_with_next };
-        let ran = execute(server, index, line, out, now, time_ns);
+        let ran = execute(server, client, line, out, now, time_ns);
         if out.is_cut() {
             // Its client is disconnected: nothing more runs for it.
             return Some(parse.end);
@@ -249,12 +250,12 @@ pub(super) fn run_batch(
             // A queue has run when EXEC returns.
             Ran::Now(Next::Done | Next::RunQueue) => {}
             Ran::Now(Next::Close) => {
-                server.sessions[index].closing = true;
+                server.clients[client].closing = true;
                 return Some(bytes.len());
             }
             Ran::Now(Next::Sleep { .. } | Next::Block) => return Some(parse.end),
             Ran::Now(Next::Shutdown) => {
-                server.stop_requested = true;
+                server.process.stop_requested = true;
                 return Some(parse.end);
             }
             Ran::Held => return Some(parse.start),

@@ -15,6 +15,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use crate::feature::client_id::ClientId;
 use crate::resp::args::Span;
 use crate::resp::out::Out;
 use crate::resp::parse::Parser;
@@ -165,8 +166,8 @@ pub enum Filled {
 #[derive(Debug)]
 pub struct Conn {
     stream: Stream,
-    /// The client's id, which tells this connection from an earlier one in the same slot.
-    pub id: u64,
+    /// Whose it is.
+    pub client: ClientId,
     /// Bytes of a command that is not complete, or of commands held back.
     pub input: Vec<u8>,
     /// State of the partial command at the start of `input`.
@@ -203,11 +204,11 @@ impl Conn {
     ///
     /// # Errors
     /// When the poll cannot take it.
-    pub fn register(mut stream: Stream, id: u64, registry: &Registry, token: Token) -> io::Result<Conn> {
+    pub fn register(mut stream: Stream, client: ClientId, registry: &Registry, token: Token) -> io::Result<Conn> {
         registry.register(stream.source(), token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Conn {
             stream,
-            id,
+            client,
             input: Vec::new(),
             parser: Parser::default(),
             partial: false,

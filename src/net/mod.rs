@@ -2,6 +2,7 @@
 
 mod batch;
 pub mod conn;
+mod conns;
 pub mod listener;
 pub mod reactor;
 mod send;

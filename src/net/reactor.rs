@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use slab::Slab;
 
 use crate::base::clock::{Now, TurnClock};
 use crate::engine::cron::Cron;
 use crate::engine::{reactive, settle, wake};
+use crate::feature::client_id::ClientId;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::session::{ClientRef, Origin, Session};
+use crate::server::session::{Origin, Session};
 use crate::server::stats::Stats;
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
@@ -34,6 +34,7 @@ use crate::sys::watchdog::Watchdog;
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, RESUME_SPANS_MAX, Segment, Source, parse_batch, run_batch};
 use super::conn::{Conn, Filled, Looked};
+use super::conns::Conns;
 use super::listener::{Accepted, Listener};
 use super::send::{BufferPool, limit_of, send_replies};
 
@@ -87,11 +88,11 @@ pub struct Reactor {
     server: Server,
     cron: Cron,
     listeners: Vec<Listener>,
-    conns: Slab<Conn>,
+    conns: Conns,
     /// Connections with bytes to read or commands to run.
-    ready: VecDeque<usize>,
+    ready: VecDeque<ClientId>,
     /// Connections with replies to send.
-    flush: Vec<usize>,
+    flush: Vec<ClientId>,
     scratch: Box<[u8]>,
     /// Bytes of `scratch` that gathered segments use.
     scratch_used: usize,
@@ -113,7 +114,7 @@ pub struct Reactor {
     /// When the last turn ended.
     ended: Now,
     /// Timers left over from this turn.
-    timers_behind: bool,
+    work_left: bool,
     stopping: bool,
 }
 
@@ -137,7 +138,7 @@ impl Reactor {
             server,
             cron: Cron::default(),
             listeners: Vec::new(),
-            conns: Slab::new(),
+            conns: Conns::default(),
             ready: VecDeque::new(),
             flush: Vec::new(),
             scratch: vec![0; READ_BYTES_MAX].into_boxed_slice(),
@@ -153,7 +154,7 @@ impl Reactor {
             accept_failed: false,
             accepting: true,
             ended: Now::default(),
-            timers_behind: true,
+            work_left: true,
             stopping: false,
         };
         reactor.listen(sockets)?;
@@ -199,13 +200,13 @@ impl Reactor {
         self.send(now);
         self.close_killed();
         self.count_turn(now);
-        self.stopping |= self.server.stop_requested;
+        self.stopping |= self.server.process.stop_requested;
         Ok(())
     }
 
     /// How long to wait for events; without end if the alarm ends the wait.
     fn wait_time(&mut self) -> Option<Duration> {
-        if self.timers_behind || self.accepting || !self.ready.is_empty() {
+        if self.work_left || self.accepting || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         // The last turn has just ended, so its end is now.
@@ -232,15 +233,14 @@ impl Reactor {
                     self.accepting = true;
                 }
             } else {
-                let index = token & u32::MAX as usize;
-                let Some(conn) = self.conns.get_mut(index).filter(|conn| token == token_of(index, conn.id).0) else {
-                    continue;
-                };
+                let conn = self.conns.at_slot_mut(token & u32::MAX as usize);
+                let Some(conn) = conn.filter(|conn| token == token_of(conn.client).0) else { continue };
+                let client = conn.client;
                 if event.is_writable() && !conn.writable {
                     conn.writable = true;
                     if !conn.flushing && !conn.out.is_empty() {
                         conn.flushing = true;
-                        self.flush.push(index);
+                        self.flush.push(client);
                     }
                 }
                 if event.is_read_closed() || event.is_error() {
@@ -249,15 +249,15 @@ impl Reactor {
                 if event.is_write_closed() || event.is_error() {
                     conn.broken = true;
                 }
-                if conn.hung_up && self.server.sessions[index].blocked.is_some() {
+                if conn.hung_up && self.server.clients[client].blocked.is_some() {
                     // Nobody would take what it waits for.
-                    self.server.kill(index);
+                    self.server.kill(client);
                 }
                 if event.is_readable() || conn.hung_up {
                     conn.readable = true;
                     if !conn.queued {
                         conn.queued = true;
-                        self.ready.push_back(index);
+                        self.ready.push_back(client);
                     }
                 }
             }
@@ -323,7 +323,7 @@ impl Reactor {
     fn admit(&mut self, accepted: Accepted, now: Now) {
         let Accepted { mut stream, origin, peer, local } = accepted;
         let server = &mut self.server;
-        let refusal = if server.sessions.len() >= server.config.maxclients as usize {
+        let refusal = if server.clients.len() >= server.config.maxclients as usize {
             Some(MAX_CLIENTS_TEXT)
         } else if server.config.protected_mode && server.config.requirepass.is_empty() && origin == Origin::Remote {
             Some(DENIED_TEXT)
@@ -336,26 +336,21 @@ impl Reactor {
             server.stats.rejected_connections += 1;
             return;
         }
-        let id = server.next_client_id;
-        let entry = self.conns.vacant_entry();
-        let index = entry.key();
-        let fd = stream.fd();
-        match Conn::register(stream, id, self.poll.registry(), token_of(index, id)) {
+        let client = server.admit(origin, now);
+        let session = &mut server.clients[client];
+        (session.peer, session.local, session.fd) = (peer, local, stream.fd());
+        match Conn::register(stream, client, self.poll.registry(), token_of(client)) {
             Ok(mut conn) => {
                 conn.queued = true;
-                entry.insert(conn);
+                self.conns.insert(conn);
             }
-            Err(error) => return log::warn!("Registering a client's connection: {error}"),
+            Err(error) => {
+                log::warn!("Registering a client's connection: {error}");
+                return server.forget(client);
+            }
         }
-        server.next_client_id += 1;
-        server.stats.connections += 1;
-        let mut session = Session::new(id, origin, now.mono_ms());
-        session.authenticated = server.config.requirepass.is_empty();
-        (session.peer, session.local, session.fd) = (peer, local, fd);
-        let session_index = server.admit(session);
-        assert_eq!(index, session_index, "connections and sessions come and go together");
-        log::debug!("Accepted {}", server.sessions[index].peer);
-        self.ready.push_back(index);
+        log::debug!("Accepted {}", server.clients[client].peer);
+        self.ready.push_back(client);
     }
 
     /// Serves the ready connections, several at a time: their commands are gathered first, so that one's keys load while
@@ -366,24 +361,24 @@ impl Reactor {
             if time_ns - now.mono_ns > TURN_BUDGET_NS {
                 break;
             }
-            let Some(index) = self.ready.pop_front() else { break };
-            let Some(conn) = self.conns.get_mut(index) else { continue };
+            let Some(client) = self.ready.pop_front() else { break };
+            let Some(conn) = self.conns.get_mut(client) else { continue };
             conn.queued = false;
-            self.gather(index, now, &mut time_ns);
+            self.gather(client, now, &mut time_ns);
         }
         self.run_gathered(now, &mut time_ns);
     }
 
     /// Reads from one connection and parses the first commands of what has arrived.
-    fn gather(&mut self, index: usize, now: Now, time_ns: &mut u64) {
+    fn gather(&mut self, client: ClientId, now: Now, time_ns: &mut u64) {
         let room = READ_BYTES_MAX - self.scratch_used;
-        let long_resume = self.conns[index].spans.len() > RESUME_SPANS_MAX;
+        let long_resume = self.conns[client].spans.len() > RESUME_SPANS_MAX;
         if room < READ_BYTES_MIN || self.gathered.commands.len() >= BATCH_MAX || long_resume {
             self.run_gathered(now, time_ns);
         }
-        let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
+        let (conn, session) = (&mut self.conns[client], &mut self.server.clients[client]);
         if session.blocked.is_some() || session.closing {
-            return self.look_after(index, now, time_ns);
+            return self.look_after(client, now, time_ns);
         }
         // Commands left over from an earlier turn come before anything new.
         let source = if !conn.input.is_empty() && !conn.partial {
@@ -391,8 +386,8 @@ impl Reactor {
         } else if conn.readable || conn.is_ahead() {
             let is_counted = conn.is_ahead();
             match conn.fill(&mut self.scratch[self.scratch_used..]) {
-                Ok(Filled::Nothing) => return self.requeue(index),
-                Ok(Filled::End) => return self.finish_input(index),
+                Ok(Filled::Nothing) => return self.requeue(client),
+                Ok(Filled::End) => return self.finish_input(client),
                 Ok(Filled::Scratch { kept, count }) => {
                     let start = self.scratch_used;
                     self.scratch_used += kept + count;
@@ -411,40 +406,43 @@ impl Reactor {
                 }
                 Err(error) => {
                     log::debug!("Reading from client: {error}");
-                    return self.kill(index);
+                    return self.kill(client);
                 }
             }
         } else {
             return;
         };
-        debug_assert!(self.segments.iter().all(|segment| segment.index != index), "read twice before it was processed");
+        debug_assert!(
+            self.segments.iter().all(|segment| segment.client != client),
+            "read twice before it was processed"
+        );
         let first = self.gathered.commands.len();
         let bytes = source.bytes(&self.scratch);
-        let end = parse_batch(conn, &mut self.gathered, &self.server, index, bytes, 0, BATCH_MAX);
-        self.segments.push(Segment { index, source, commands: first..self.gathered.commands.len(), end });
+        let end = parse_batch(conn, &mut self.gathered, &self.server, client, bytes, 0, BATCH_MAX);
+        self.segments.push(Segment { client, source, commands: first..self.gathered.commands.len(), end });
     }
 
     /// Runs the gathered commands, connection by connection in the order they came.
     fn run_gathered(&mut self, now: Now, time_ns: &mut u64) {
         if self.gathered.commands.len() > 1 {
-            let db = |index: usize| &self.server.dbs[self.server.sessions[index].db];
+            let db = |client: ClientId| &self.server.dbs[self.server.clients[client].db];
             for segment in &self.segments {
-                let (db, commands) = (db(segment.index), &self.gathered.commands[segment.commands.clone()]);
+                let (db, commands) = (db(segment.client), &self.gathered.commands[segment.commands.clone()]);
                 commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
             }
             for segment in &self.segments {
                 let (commands, bytes) = (segment.commands.clone(), segment.source.bytes(&self.scratch));
-                self.gathered.prefetch_members(db(segment.index), commands, bytes);
+                self.gathered.prefetch_members(db(segment.client), commands, bytes);
             }
         }
         let mut segments = std::mem::take(&mut self.segments);
         for segment in segments.drain(..) {
-            let index = segment.index;
+            let client = segment.client;
             self.process(segment, now, time_ns);
             // Before anybody else's next reply: what happened first is seen first.
             self.deliver();
             self.resume();
-            self.requeue(index);
+            self.requeue(client);
         }
         self.segments = segments;
         self.gathered.clear();
@@ -453,24 +451,24 @@ impl Reactor {
 
     /// Puts a connection back into the ready list if it has more to read or to run.
     #[inline]
-    fn requeue(&mut self, index: usize) {
-        let Some(conn) = self.conns.get_mut(index) else { return };
-        let session = &self.server.sessions[index];
+    fn requeue(&mut self, client: ClientId) {
+        let Some(conn) = self.conns.get_mut(client) else { return };
+        let session = &self.server.clients[client];
         let waits = session.blocked.is_some() || session.closing;
         let more = if waits { conn.readable && !session.killed } else { conn.has_more() };
         if more && !conn.queued {
             conn.queued = true;
-            self.ready.push_back(index);
+            self.ready.push_back(client);
         }
     }
 
     /// Reads from a client that waits or is about to be closed: behind all it has sent may come its end. What a waiting
     /// client sends is kept for later, what a closing one sends is dropped.
     #[cold]
-    fn look_after(&mut self, index: usize, now: Now, time_ns: &mut u64) {
-        let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
+    fn look_after(&mut self, client: ClientId, now: Now, time_ns: &mut u64) {
+        let (conn, session) = (&mut self.conns[client], &mut self.server.clients[client]);
         if conn.broken {
-            return self.kill(index);
+            return self.kill(client);
         }
         if !conn.readable || session.killed {
             return;
@@ -481,41 +479,41 @@ impl Reactor {
             Ok(Looked::Read(count)) if !session.closing => {
                 note_input(session, &mut self.server.stats, count, now);
                 session.buffers.query_bytes = conn.unparsed_bytes();
-                self.check_query_limit(index);
+                self.check_query_limit(client);
             }
             Ok(Looked::Read(_) | Looked::Nothing) => {}
             // It may still be taking its last replies.
             Ok(Looked::End) if session.closing => (conn.readable, conn.hung_up) = (false, true),
-            Ok(Looked::End) => self.kill(index),
+            Ok(Looked::End) => self.kill(client),
             Err(error) => {
                 log::debug!("Reading from client: {error}");
-                self.kill(index);
+                self.kill(client);
             }
         }
         *time_ns = self.clock.mono_ns();
-        self.requeue(index);
+        self.requeue(client);
     }
 
     /// Disconnects a client that has sent more than it may before its commands have run.
-    fn check_query_limit(&mut self, index: usize) {
+    fn check_query_limit(&mut self, client: ClientId) {
         let Reactor { server, conns, .. } = self;
-        let session = &server.sessions[index];
+        let session = &server.clients[client];
         // What MULTI has queued has not run either.
         let queued_bytes = session.transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
-        if (conns[index].unparsed_bytes() + queued_bytes) as u64 > server.config.client_query_buffer_limit {
+        if (conns[client].unparsed_bytes() + queued_bytes) as u64 > server.config.client_query_buffer_limit {
             log::warn!("Closing client that reached max query buffer length: {}", session.peer);
             server.stats.query_limit_disconnections += 1;
-            self.kill(index);
+            self.kill(client);
         }
     }
 
     /// The client will send no more: it is closed once its replies are out.
-    fn finish_input(&mut self, index: usize) {
-        log::debug!("Client closed connection {}", self.server.sessions[index].peer);
-        self.server.sessions[index].closing = true;
-        let conn = &mut self.conns[index];
+    fn finish_input(&mut self, client: ClientId) {
+        log::debug!("Client closed connection {}", self.server.clients[client].peer);
+        self.server.clients[client].closing = true;
+        let conn = &mut self.conns[client];
         (conn.readable, conn.hung_up) = (false, true);
-        self.queue_flush(index);
+        self.queue_flush(client);
     }
 
     /// Hands published messages, and replies to clients that waited, to the outputs of their receivers.
@@ -531,10 +529,10 @@ impl Reactor {
         let mut outbox = std::mem::take(&mut self.server.outbox);
         let limits = self.server.config.client_output_buffer_limit;
         for client in outbox.take_over_limit() {
-            self.server.cut_off(client as usize);
+            self.server.cut_off(client);
         }
-        for (index, text, query) in outbox.posts() {
-            let (conn, session) = (&mut self.conns[index], &mut self.server.sessions[index]);
+        for (client, text, query) in outbox.posts() {
+            let (conn, session) = (&mut self.conns[client], &mut self.server.clients[client]);
             session.posted_bytes = 0;
             // A result that may be held back is nothing to be disconnected for.
             let held_back = query.is_some() && !session.is_sent_messages();
@@ -545,15 +543,15 @@ impl Reactor {
             self.pool.lend(&mut conn.out);
             if !conn.flushing {
                 conn.flushing = true;
-                self.flush.push(index);
+                self.flush.push(client);
             }
             conn.out.set_limit(hard_bytes);
             match query {
-                Some(query) => self.server.hand_over(index, query, text, &mut conn.out),
+                Some(query) => self.server.hand_over(client, query, text, &mut conn.out),
                 None => conn.out.push_shared(text),
             }
             if conn.out.is_over_limit() {
-                self.server.cut_off(index);
+                self.server.cut_off(client);
             }
         }
         outbox.clear();
@@ -563,48 +561,56 @@ impl Reactor {
     /// Lets clients go on that waited for keys and have been served.
     #[inline]
     fn resume(&mut self) {
-        if !self.server.resumed.is_empty() {
+        if !self.server.clients.resumed.is_empty() {
             self.requeue_resumed();
         }
     }
 
     #[cold]
     fn requeue_resumed(&mut self) {
-        for client in std::mem::take(&mut self.server.resumed) {
-            if self.conns.get(client.index).is_some_and(|conn| conn.id == client.id) {
-                self.requeue(client.index);
+        for client in std::mem::take(&mut self.server.clients.resumed) {
+            if self.conns.get(client).is_some() {
+                self.requeue(client);
             }
         }
     }
 
-    fn queue_flush(&mut self, index: usize) {
-        let conn = &mut self.conns[index];
+    fn queue_flush(&mut self, client: ClientId) {
+        let conn = &mut self.conns[client];
         if !conn.flushing {
             conn.flushing = true;
-            self.flush.push(index);
+            self.flush.push(client);
         }
     }
 
     /// Closes a connection at the end of the turn; until then nothing is done for its client.
-    fn kill(&mut self, index: usize) {
-        self.server.kill(index);
+    fn kill(&mut self, client: ClientId) {
+        self.server.kill(client);
     }
 
     /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
     fn process(&mut self, segment: Segment, now: Now, time_ns: &mut u64) {
         let Reactor { server, conns, scratch, gathered, batch, pool, flush, .. } = self;
-        let Segment { index, source, commands, mut end } = segment;
-        let conn = &mut conns[index];
-        if server.sessions[index].closing {
+        let Segment { client, source, commands, mut end } = segment;
+        let conn = &mut conns[client];
+        if server.clients[client].closing {
             // Another client has killed it after its commands were gathered.
             return;
         }
         pool.lend(&mut conn.out);
         let bytes = source.bytes(scratch);
-        conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.sessions[index]).hard_bytes);
+        conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.clients[client]).hard_bytes);
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
-        let mut stopped =
-            run_batch(server, index, &gathered.spans, &gathered.commands[commands], bytes, &mut conn.out, now, time_ns);
+        let mut stopped = run_batch(
+            server,
+            client,
+            &gathered.spans,
+            &gathered.commands[commands],
+            bytes,
+            &mut conn.out,
+            now,
+            time_ns,
+        );
         conn.partial = false;
         // Where the bytes begin that have to be kept.
         let keep = loop {
@@ -621,7 +627,7 @@ impl Reactor {
                 BatchEnd::Error(error) => {
                     let text = error.text();
                     log::debug!("Protocol error from client: {}", String::from_utf8_lossy(&text));
-                    let session = &mut server.sessions[index];
+                    let session = &mut server.clients[client];
                     session.closing = true;
                     server.stats.count_error(b"ERR");
                     Reply::new(&mut conn.out, session.proto).error_text(&text);
@@ -637,12 +643,12 @@ impl Reactor {
                 break from;
             }
             batch.clear();
-            end = parse_batch(conn, batch, server, index, bytes, from, BATCH_MAX.min(left));
-            let db = &server.dbs[server.sessions[index].db];
+            end = parse_batch(conn, batch, server, client, bytes, from, BATCH_MAX.min(left));
+            let db = &server.dbs[server.clients[client].db];
             batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
             batch.prefetch_members(db, 0..batch.commands.len(), bytes);
             left -= batch.commands.len();
-            stopped = run_batch(server, index, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
+            stopped = run_batch(server, client, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
         };
         if keep < bytes.len() {
             match source {
@@ -650,32 +656,32 @@ impl Reactor {
                 Source::Input(input) => conn.keep_input(input, keep),
             }
         }
-        let session = &server.sessions[index];
+        let session = &server.clients[client];
         if conn.out.is_cut() {
-            server.cut_off(index);
+            server.cut_off(client);
         } else if conn.hung_up && session.blocked.is_some() {
-            self.kill(index);
+            self.kill(client);
         } else {
             if !conn.flushing {
                 conn.flushing = true;
-                flush.push(index);
+                flush.push(client);
             }
             // An ordinary client, whose commands have all run, has nothing that would count.
             if !conn.input.is_empty() || session.transaction.is_some() {
-                self.check_query_limit(index);
+                self.check_query_limit(client);
             }
         }
     }
 
     fn run_timers(&mut self, now: Now) {
-        self.timers_behind = self.cron.expire(&mut self.server, now);
+        self.work_left = self.cron.expire(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
-        self.timers_behind |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on();
+        self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on();
         if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);
-            self.timers_behind |= self.server.reactive.has_touched();
+            self.work_left |= self.server.watchers.reactive.has_touched();
         }
         self.deliver();
         self.resume();
@@ -694,11 +700,11 @@ impl Reactor {
     /// Lets clients go on whose wait is over.
     fn wake_clients(&mut self, now: Now) {
         let mut due = Vec::new();
-        self.timers_behind |= wake::due(&mut self.server, now, &mut due);
-        for index in due {
-            wake::wake(&mut self.server, index, &mut self.conns[index].out);
-            self.queue_flush(index);
-            self.requeue(index);
+        self.work_left |= wake::due(&mut self.server, now, &mut due);
+        for client in due {
+            wake::wake(&mut self.server, client, &mut self.conns[client].out);
+            self.queue_flush(client);
+            self.requeue(client);
         }
     }
 
@@ -706,11 +712,12 @@ impl Reactor {
     fn walk_clients(&mut self, now_ms: u64) {
         let timeout_ms = u64::from(self.server.config.timeout) * 1000;
         let limits = self.server.config.client_output_buffer_limit;
-        for (index, conn) in &mut self.conns {
-            let session = &self.server.sessions[index];
+        for conn in self.conns.iter_mut() {
+            let client = conn.client;
+            let session = &self.server.clients[client];
             let limit = limit_of(limits, session);
             let idle = timeout_ms > 0
-                && !self.server.is_listening(index)
+                && !self.server.is_listening(client)
                 && session.blocked.is_none()
                 && now_ms - session.active_ms > timeout_ms;
             let soft = limit.soft_bytes > 0 && conn.out.len() as u64 > limit.soft_bytes;
@@ -728,20 +735,20 @@ impl Reactor {
                 log::debug!("Closing client that does not take its last replies");
             }
             if over {
-                self.server.note_cut_off(index);
+                self.server.note_cut_off(client);
             }
             if idle || over || stuck {
-                self.server.kills.push(ClientRef { index, id: conn.id });
+                self.server.clients.kills.push(client);
             }
         }
     }
 
     /// Settings that CONFIG SET changed and that concern the loop.
     fn act_on_config(&mut self) {
-        let Some(sockets) = self.server.new_listeners.take() else { return };
+        let Some(sockets) = self.server.process.new_listeners.take() else { return };
         let Err(error) = self.listen(sockets) else { return };
         log::error!("Listening on the new addresses: {error}; the old ones stay");
-        for socket in &self.server.listening {
+        for socket in &self.server.process.listening {
             if let Err(error) = socket.resume(self.server.config.tcp_backlog) {
                 log::error!("Listening on {} again: {error}", socket.address);
             }
@@ -757,7 +764,7 @@ impl Reactor {
             sockets.into_iter().enumerate().map(|(i, socket)| Listener::register(socket, registry, token(i)));
         let listeners = listeners.collect::<io::Result<_>>()?;
         self.listeners.iter_mut().for_each(|listener| listener.deregister(registry));
-        (self.listeners, self.server.listening) = (listeners, handles);
+        (self.listeners, self.server.process.listening) = (listeners, handles);
         self.accepting = true;
         Ok(())
     }
@@ -765,33 +772,22 @@ impl Reactor {
     /// One write for every client that has replies.
     fn send(&mut self, now: Now) {
         let Reactor { server, conns, pool, flush, .. } = self;
-        flush.retain(|&index| conns.get_mut(index).is_some_and(|conn| send_replies(server, index, conn, pool, now)));
-        self.timers_behind |= !self.flush.is_empty();
+        flush.retain(|&client| conns.get_mut(client).is_some_and(|conn| send_replies(server, client, conn, pool, now)));
+        self.work_left |= !self.flush.is_empty();
     }
 
     fn close_killed(&mut self) {
-        if self.server.kills.is_empty() {
+        if self.server.clients.kills.is_empty() {
             return;
         }
-        let mut was_queued = false;
-        for client in std::mem::take(&mut self.server.kills) {
-            if self.conns.get(client.index).is_none_or(|conn| conn.id != client.id) {
-                continue;
-            }
-            let mut conn = self.conns.remove(client.index);
-            was_queued |= conn.queued;
+        for client in std::mem::take(&mut self.server.clients.kills) {
+            let Some(mut conn) = self.conns.remove(client) else { continue };
             conn.deregister(self.poll.registry());
             let (bytes, buffers) = conn.take_buffers();
             if bytes >= FREED_APART_BYTES_MIN {
                 self.server.background.free(Box::new(buffers));
             }
-            self.server.forget(client.index);
-        }
-        if was_queued {
-            // The slot's next connection must not find itself in the list twice: it would be read a second time before
-            // the first part of its input has been dealt with.
-            let conns = &self.conns;
-            self.ready.retain(|&index| conns.contains(index));
+            self.server.forget(client);
         }
         self.retry_accept();
     }
@@ -814,9 +810,9 @@ fn note_input(session: &mut Session, stats: &mut Stats, count: usize, now: Now) 
     stats.reads += 1;
 }
 
-fn token_of(index: usize, id: u64) -> Token {
-    // 31 bits of the id keep the token below those of listeners and signals.
-    Token(index | ((id & 0x7fff_ffff) as usize) << 32)
+fn token_of(client: ClientId) -> Token {
+    // 31 bits of the serial number keep the token below those of listeners and signals.
+    Token(client.slot() | ((client.serial() & 0x7fff_ffff) as usize) << 32)
 }
 
 #[cfg(test)]

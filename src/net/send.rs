@@ -3,9 +3,10 @@
 
 use crate::base::clock::Now;
 use crate::config::{OutputLimit, OutputLimits};
+use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
-use crate::server::session::{Buffers, ClientRef, Session};
+use crate::server::session::{Buffers, Session};
 
 use super::conn::Conn;
 
@@ -45,13 +46,13 @@ pub(super) fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
 /// Sends what a client has been answered. True if the kernel takes more at once.
 pub(super) fn send_replies(
     server: &mut Server,
-    index: usize,
+    client: ClientId,
     conn: &mut Conn,
     pool: &mut BufferPool,
     now: Now,
 ) -> bool {
-    let Server { sessions, stats, kills, .. } = server;
-    let session = &mut sessions[index];
+    let Server { clients, stats, .. } = server;
+    let session = &mut clients[client];
     conn.flushing = false;
     if session.killed {
         // It is closed at the end of this turn, and gets nothing more.
@@ -70,34 +71,34 @@ pub(super) fn send_replies(
             }
             Err(error) => {
                 log::debug!("Writing to client: {error}");
-                kills.push(ClientRef { index, id: conn.id });
+                clients.kills.push(client);
                 return false;
             }
         }
     }
     if session.held_back {
-        server.release_held(index, &mut conn.out);
+        server.release_held(client, &mut conn.out);
     }
-    let session = &server.sessions[index];
+    let session = &server.clients[client];
     let left = conn.out.len();
     if conn.out.is_cut() {
         // Bytes are missing: what is left is no reply.
-        server.cut_off(index);
+        server.cut_off(client);
     } else if left == 0 {
         pool.take_back(&mut conn.out);
         if session.closing {
-            server.kills.push(ClientRef { index, id: conn.id });
+            server.clients.kills.push(client);
         }
     } else {
         let limit = limit_of(server.config.client_output_buffer_limit, session);
         if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
-            server.cut_off(index);
+            server.cut_off(client);
         } else {
             // A short write: the kernel will tell when there is room again, unless it has been told already.
             conn.flushing = conn.writable;
         }
     }
-    let session = &mut server.sessions[index];
+    let session = &mut server.clients[client];
     session.buffers = Buffers {
         query_bytes: conn.unparsed_bytes(),
         query_free_bytes: conn.input.capacity() - conn.input.len(),

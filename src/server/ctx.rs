@@ -4,6 +4,7 @@ use crate::base::clock::Now;
 use crate::command::Command;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
+use crate::feature::client_id::ClientId;
 use crate::resp::reply::Reply;
 use crate::store::db::{Db, Moment};
 
@@ -35,7 +36,7 @@ pub enum Next {
 
 /// How a command came to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum CallOrigin {
     /// Its client sent it.
     Sent,
     /// EXEC runs it.
@@ -52,7 +53,7 @@ pub struct Ctx<'a> {
     /// The server's parts.
     pub server: &'a mut Server,
     /// Index of the client's session.
-    pub client: usize,
+    pub client: ClientId,
     /// The command being run.
     pub command: &'static Command,
     /// Where the reply goes.
@@ -66,13 +67,13 @@ pub struct Ctx<'a> {
     /// The reply consists of out-of-band messages, which CLIENT REPLY does not keep back.
     pub out_of_band: bool,
     /// How the command came to run.
-    pub way: Way,
+    pub origin: CallOrigin,
 }
 
 impl<'a> Ctx<'a> {
     /// The client's session.
     pub fn session(&mut self) -> &mut Session {
-        &mut self.server.sessions[self.client]
+        &mut self.server.clients[self.client]
     }
 
     /// The database selected.
@@ -109,7 +110,7 @@ impl<'a> Ctx<'a> {
 
     /// Applies the output limit of the class that the client belongs to from now on.
     pub fn renew_output_limit(&mut self) {
-        let is_sent_messages = self.server.sessions[self.client].is_sent_messages();
+        let is_sent_messages = self.server.clients[self.client].is_sent_messages();
         let limit = self.server.config.client_output_buffer_limit.of(is_sent_messages);
         self.reply.out().set_limit(limit.hard_bytes);
     }
@@ -121,7 +122,7 @@ impl<'a> Ctx<'a> {
 
     /// Lets the clients that wait for a key look at it again, though it does not count as modified.
     pub fn look_again(&mut self, key: &[u8]) {
-        if !self.server.waits.is_empty() {
+        if !self.server.watchers.waits.is_empty() {
             self.server.touch_awaited(self.db, key);
         }
     }
@@ -168,12 +169,12 @@ impl<'a> Ctx<'a> {
     /// False inside a transaction and for a watched query, where a command that would wait answers at once as if it had
     /// waited in vain.
     pub fn may_block(&self) -> bool {
-        matches!(self.way, Way::Sent | Way::Again)
+        matches!(self.origin, CallOrigin::Sent | CallOrigin::Again)
     }
 
     /// True when a command that waited runs again because one of its keys has changed.
     pub fn is_rerun(&self) -> bool {
-        self.way == Way::Again
+        self.origin == CallOrigin::Again
     }
 
     /// Makes the client wait, to be what the handler returns; it has written nothing. The command is run again, whole, each

@@ -24,7 +24,10 @@ pub struct Databases {
     /// Places of databases whose keys have deadlines.
     timed: Vec<u32>,
     expired_untimed: u64,
-    hasher: KeyHasher,
+    /// The hasher of the keys.
+    pub hasher: KeyHasher,
+    /// What the databases note on their own.
+    noting: Noting,
 }
 
 #[derive(Debug)]
@@ -43,8 +46,9 @@ impl Databases {
             timed: Vec::new(),
             expired_untimed: 0,
             hasher,
+            noting: Noting::default(),
         };
-        dbs.make(0, Noting::default());
+        dbs.make(0);
         dbs
     }
 
@@ -53,17 +57,28 @@ impl Databases {
         self.places.get(number)?.checked_sub(1).map(|place| place as usize)
     }
 
-    /// The place of the database of a number, which is made if need be and told what to note. `None` if there is no such
-    /// number. O(1).
-    pub fn make(&mut self, number: usize, noting: Noting) -> Option<usize> {
+    /// The place of the database of a number, which is made if need be. `None` if there is no such number. O(1).
+    pub fn make(&mut self, number: usize) -> Option<usize> {
         let place = self.places.get_mut(number)?;
         if *place == 0 {
             let mut db = Db::new(self.hasher);
-            db.set_noting(noting);
+            db.set_noting(self.noting);
             self.made.push(Made { db, number: number as u32, is_timed: false });
             *place = self.made.len() as u32;
         }
         Some(*place as usize - 1)
+    }
+
+    /// What the databases note on their own.
+    pub fn noting(&self) -> Noting {
+        self.noting
+    }
+
+    /// Says what the databases are to note from now on. O(databases made) if that makes a difference.
+    pub fn set_noting(&mut self, noting: Noting) {
+        if std::mem::replace(&mut self.noting, noting) != noting {
+            self.iter_mut().for_each(|db| db.set_noting(noting));
+        }
     }
 
     /// The number of the database at a place.
@@ -208,7 +223,7 @@ mod tests {
             let (mut expired, mut unix_ms, mut key) = (0, 1_000, 0_u64);
             for _ in 0..400 {
                 let number = prng.below(u64::from(COUNT)) as usize;
-                let place = dbs.make(number, Noting::default()).expect("there is such a number");
+                let place = dbs.make(number).expect("there is such a number");
                 assert_eq!((dbs.number(place), dbs.find(number)), (number, Some(place)));
                 let at = Moment::new(Now { mono_ns: 0, unix_ms }, true);
                 key += 1;
@@ -224,7 +239,7 @@ mod tests {
                     }
                     3 => {
                         let other = prng.below(u64::from(COUNT)) as usize;
-                        let other_place = dbs.make(other, Noting::default()).expect("there is such a number");
+                        let other_place = dbs.make(other).expect("there is such a number");
                         dbs.swap(place, other_place);
                         twin.swap(number, other);
                     }
@@ -254,7 +269,7 @@ mod tests {
     fn there_are_only_so_many_numbers() {
         let mut dbs = Databases::new(COUNT, KeyHasher::new([3; 16]));
         assert_eq!((dbs.count(), dbs.iter().count()), (COUNT as usize, 1));
-        assert_eq!((dbs.make(COUNT as usize, Noting::default()), dbs.find(5)), (None, None));
-        assert_eq!(dbs.make(11, Noting::default()), Some(1));
+        assert_eq!((dbs.make(COUNT as usize), dbs.find(5)), (None, None));
+        assert_eq!(dbs.make(11), Some(1));
     }
 }

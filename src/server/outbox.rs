@@ -1,7 +1,7 @@
 //! Messages on their way: published, but not yet among their receivers' replies. Replies to clients that waited for keys
 //! go the same way, as it is another client's command that brings them about.
 //!
-//! A message is put into words once for each protocol version and pattern; a receiver costs eight bytes here. The
+//! A message is put into words once for each protocol version and pattern; a receiver costs sixteen bytes here. The
 //! command that publishes cannot reach other clients' outputs, which belong to the connections: the loop takes the posts
 //! from here before any other client's command runs, so a client sees messages and its own replies in the order in which
 //! things happened. What a client publishes to itself follows the reply of the command that did it, as in Redis.
@@ -11,12 +11,10 @@
 
 use std::sync::Arc;
 
-use slab::Slab;
-
-use super::Server;
-use super::session::Session;
+use super::clients::Clients;
+use super::{Server, Watchers};
 use crate::config::EventClass;
-use crate::feature::members::Members;
+use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Kind;
 use crate::feature::reactive::QueryId;
 use crate::resp::out::Out;
@@ -26,7 +24,7 @@ use crate::store::db::{Happened, Noting};
 /// A message for one client.
 #[derive(Clone, Copy, Debug)]
 struct Post {
-    client: u32,
+    client: ClientId,
     text: u32,
     /// The query whose result it is; [`NO_QUERY`] for what is no result.
     query: QueryId,
@@ -34,7 +32,7 @@ struct Post {
 
 const NO_QUERY: QueryId = QueryId::MAX;
 
-/// Messages whose room is kept for the next ones: 12 bytes each.
+/// Messages whose room is kept for the next ones: 16 bytes each.
 const POSTS_KEPT_MAX: usize = 16 * 1024;
 
 impl Post {
@@ -51,7 +49,7 @@ pub struct Outbox {
     text_bytes: usize,
     posts: Vec<Post>,
     /// Subscribers for whom more was published than their limit allows, to be disconnected.
-    over_limit: Vec<u32>,
+    over_limit: Vec<ClientId>,
 }
 
 impl Outbox {
@@ -72,13 +70,13 @@ impl Outbox {
     }
 
     /// Subscribers to be disconnected because more was published to them than their limit allows.
-    pub fn take_over_limit(&mut self) -> Vec<u32> {
+    pub fn take_over_limit(&mut self) -> Vec<ClientId> {
         std::mem::take(&mut self.over_limit)
     }
 
-    /// Session index and text of each message, and the query whose result it is.
-    pub fn posts(&self) -> impl Iterator<Item = (usize, &Arc<Vec<u8>>, Option<QueryId>)> {
-        self.posts.iter().map(|post| (post.client as usize, &self.texts[post.text as usize], post.query()))
+    /// Receiver and text of each message, and the query whose result it is.
+    pub fn posts(&self) -> impl Iterator<Item = (ClientId, &Arc<Vec<u8>>, Option<QueryId>)> {
+        self.posts.iter().map(|post| (post.client, &self.texts[post.text as usize], post.query()))
     }
 
     /// Forgets all messages, and keeps a bounded room for the next ones.
@@ -94,12 +92,12 @@ impl Outbox {
 
     /// Takes out one client's messages: those posted since there were `from` of them, with the query if it is one's result.
     /// O(messages since).
-    pub fn take_of(&mut self, client: usize, from: usize) -> Vec<(Arc<Vec<u8>>, Option<QueryId>)> {
+    pub fn take_of(&mut self, client: ClientId, from: usize) -> Vec<(Arc<Vec<u8>>, Option<QueryId>)> {
         let Outbox { texts, posts, .. } = self;
         let (mut kept, mut taken) = (from, Vec::new());
         for at in from..posts.len() {
             let post = posts[at];
-            if post.client as usize == client {
+            if post.client == client {
                 taken.push((Arc::clone(&texts[post.text as usize]), post.query()));
             } else {
                 posts[kept] = post;
@@ -122,43 +120,37 @@ impl Outbox {
     }
 
     /// Posts a query's result, of a text added before.
-    pub fn post_result(&mut self, client: u32, text: u32, query: QueryId) {
+    pub fn post_result(&mut self, client: ClientId, text: u32, query: QueryId) {
         self.posts.push(Post { client, text, query });
     }
 
     /// Posts what a client that waited is answered.
-    pub fn reply(&mut self, client: usize, reply: Out) {
+    pub fn reply(&mut self, client: ClientId, reply: Out) {
         for text in reply.into_chunks() {
             let text = self.add_text(text);
-            self.posts.push(Post { client: client as u32, text, query: NO_QUERY });
+            self.posts.push(Post { client, text, query: NO_QUERY });
         }
     }
 
     /// Posts a message to some members that have not gone, each in its own protocol; how many these are. More than
     /// `limit_bytes` (0 for no limit) are not kept for any of them.
-    fn post(
-        &mut self,
-        sessions: &mut Slab<Session>,
-        members: &Members,
-        limit_bytes: u64,
-        receivers: &[u32],
-        parts: &[&[u8]],
-    ) -> usize {
+    fn post(&mut self, clients: &mut Clients, limit_bytes: u64, receivers: &[u32], parts: &[&[u8]]) -> usize {
         let (mut resp2, mut resp3) = (None, None);
         let mut count = 0;
         self.posts.reserve(receivers.len());
-        for client in receivers.iter().filter_map(|member| members.session(*member as usize)) {
+        for member in receivers {
+            let Some(client) = clients.members.client(*member as usize) else { continue };
             count += 1;
-            let session = &mut sessions[client];
+            let session = &mut clients[client];
             if limit_bytes > 0 && session.posted_bytes > limit_bytes {
                 continue;
             }
             let known = if session.proto == Proto::Resp2 { &mut resp2 } else { &mut resp3 };
             let text = *known.get_or_insert_with(|| self.add_text(Arc::new(push_text(session.proto, parts))));
             session.posted_bytes += self.texts[text as usize].len() as u64;
-            self.posts.push(Post { client: client as u32, text, query: NO_QUERY });
+            self.posts.push(Post { client, text, query: NO_QUERY });
             if limit_bytes > 0 && session.posted_bytes > limit_bytes {
-                self.over_limit.push(client as u32);
+                self.over_limit.push(client);
             }
         }
         count
@@ -169,11 +161,11 @@ impl Server {
     /// Sends a message to the subscribers of a channel and of the patterns it matches. Returns how many they are.
     pub fn publish(&mut self, channel: &[u8], message: &[u8]) -> usize {
         let limit_bytes = self.subscriber_limit_bytes();
-        let Server { hub, outbox, sessions, members, .. } = self;
+        let Server { watchers: Watchers { hub, .. }, outbox, clients, .. } = self;
         let direct = hub.topics(Kind::Channel).subscribers(channel);
-        let mut count = outbox.post(sessions, members, limit_bytes, direct, &[b"message", channel, message]);
+        let mut count = outbox.post(clients, limit_bytes, direct, &[b"message", channel, message]);
         hub.matching(channel, |pattern, receivers| {
-            count += outbox.post(sessions, members, limit_bytes, receivers, &[b"pmessage", pattern, channel, message]);
+            count += outbox.post(clients, limit_bytes, receivers, &[b"pmessage", pattern, channel, message]);
         });
         count
     }
@@ -181,9 +173,9 @@ impl Server {
     /// Sends a message to the subscribers of a shard channel. Returns how many they are.
     pub fn publish_shard(&mut self, channel: &[u8], message: &[u8]) -> usize {
         let limit_bytes = self.subscriber_limit_bytes();
-        let Server { hub, outbox, sessions, members, .. } = self;
+        let Server { watchers: Watchers { hub, .. }, outbox, clients, .. } = self;
         let receivers = hub.topics(Kind::Shard).subscribers(channel);
-        outbox.post(sessions, members, limit_bytes, receivers, &[b"smessage", channel, message])
+        outbox.post(clients, limit_bytes, receivers, &[b"smessage", channel, message])
     }
 
     fn subscriber_limit_bytes(&self) -> u64 {
@@ -192,15 +184,15 @@ impl Server {
 
     /// How many of some members have not gone. O(1), unless some have that are not cleared away yet.
     pub fn count_present(&self, members: &[u32]) -> usize {
-        if !self.members.has_gone() {
+        if !self.clients.members.has_gone() {
             return members.len();
         }
-        members.iter().filter(|member| self.members.session(**member as usize).is_some()).count()
+        members.iter().filter(|member| self.clients.members.client(**member as usize).is_some()).count()
     }
 
     /// How many topics of a kind a client has subscribed to. O(1).
-    pub fn subscriptions(&self, client: usize, kind: Kind) -> usize {
-        self.known_member(client).map_or(0, |member| self.hub.topics(kind).count_of(member))
+    pub fn subscriptions(&self, client: ClientId, kind: Kind) -> usize {
+        self.clients.known_member(client).map_or(0, |member| self.watchers.hub.topics(kind).count_of(member))
     }
 
     /// Tells the subscribers of keyspace events that something happened to a key. Costs one test of a flag when nobody
@@ -214,7 +206,7 @@ impl Server {
     }
 
     fn publish_event(&mut self, event: &str, db: usize, key: &[u8]) {
-        if !self.hub.has_listeners() {
+        if !self.watchers.hub.has_listeners() {
             return;
         }
         let (events, number) = (self.config.notify_keyspace_events, self.dbs.number(db));
@@ -258,7 +250,7 @@ impl Server {
                 _ => {}
             }
             if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
-                self.reactive.touch(db, &note.key, self.hasher.hash(&note.key));
+                self.watchers.reactive.touch(db, &note.key, self.dbs.hasher.hash(&note.key));
             }
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);
@@ -271,18 +263,16 @@ impl Server {
     /// made) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
-        let (live, going) = (!self.reactive.is_empty(), self.waits.keys_until_deleted() > 0);
+        let (live, going) = (!self.watchers.reactive.is_empty(), self.watchers.waits.keys_until_deleted() > 0);
         let wanted = Noting {
             created: events.has(EventClass::New),
             expired: events.has(EventClass::Expired) || going || live,
             overwritten: events.has(EventClass::Overwritten),
             type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
-            fields_expired: events.has(EventClass::Hash) || !self.watches.is_empty() || live,
+            fields_expired: events.has(EventClass::Hash) || !self.watchers.watches.is_empty() || live,
             emptied: events.has(EventClass::Generic) || going || live,
         };
-        if std::mem::replace(&mut self.noting, wanted) != wanted {
-            self.dbs.iter_mut().for_each(|db| db.set_noting(wanted));
-        }
+        self.dbs.set_noting(wanted);
     }
 }

@@ -9,9 +9,10 @@
 use std::sync::Arc;
 
 use super::session::ReplyMode;
-use super::{CLEARED_PER_ADDED, Server};
+use super::{CLEARED_PER_ADDED, Server, Watchers};
 use crate::base::clock::Now;
-use crate::feature::reactive::{Bounds, Line, QueryId, Reactive, Wish};
+use crate::feature::client_id::ClientId;
+use crate::feature::reactive::{Bounds, Line, QueryId, Reactive, WatchOptions};
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::store::db::Db;
@@ -51,9 +52,9 @@ impl Server {
     ///
     /// # Errors
     /// The client, or all of them together, watch as much as they may.
-    pub fn admit_watch(&self, client: usize, db: usize, line: &Line) -> Result<(), ReplyError> {
+    pub fn admit_watch(&self, client: ClientId, db: usize, line: &Line) -> Result<(), ReplyError> {
         let over = |count: usize, max: u64| max > 0 && count as u64 >= max;
-        let (watcher, reactive) = (self.sessions[client].watcher, &self.reactive);
+        let (watcher, reactive) = (self.clients[client].watcher, &self.watchers.reactive);
         let is_known = || watcher.is_some_and(|watcher| reactive.is_watched_by(watcher, db, line));
         if over(reactive.watches(), self.config.watch_max_total) && !is_known() {
             return Err(TOO_MANY);
@@ -66,18 +67,18 @@ impl Server {
     }
 
     /// Makes a client watch a query of a database.
-    pub fn watch_query(&mut self, client: usize, db: usize, line: Line, wish: Wish) -> QueryId {
-        let (first, until_ms) = (self.reactive.is_empty(), self.lingers_until_ms());
-        if self.reactive.has_gone() {
-            self.reactive.clear_gone(CLEARED_PER_ADDED);
+    pub fn watch_query(&mut self, client: ClientId, db: usize, line: Line, options: WatchOptions) -> QueryId {
+        let (first, until_ms) = (self.watchers.reactive.is_empty(), self.lingers_until_ms());
+        if self.watchers.reactive.has_gone() {
+            self.watchers.reactive.clear_gone(CLEARED_PER_ADDED);
         }
-        let session = &mut self.sessions[client];
-        let watcher = *session.watcher.get_or_insert_with(|| self.reactive.join(client));
-        let id = self.reactive.watch(watcher, db, line, wish, until_ms);
-        session.wants_every = self.reactive.wants_every_of_any(watcher);
+        let session = &mut self.clients[client];
+        let watcher = *session.watcher.get_or_insert_with(|| self.watchers.reactive.join(client));
+        let id = self.watchers.reactive.watch(watcher, db, line, options, until_ms);
+        session.wants_every = self.watchers.reactive.wants_every_of_any(watcher);
         if session.held_back && session.reply_mode == ReplyMode::On {
-            self.reactive.forget_held(watcher, id);
-            session.held_back = self.reactive.holds(watcher);
+            self.watchers.reactive.forget_held(watcher, id);
+            session.held_back = self.watchers.reactive.holds(watcher);
         }
         if first {
             self.note_wanted_events();
@@ -86,39 +87,39 @@ impl Server {
     }
 
     /// Ends a client's watches of the queries with a fingerprint.
-    pub fn unwatch_query(&mut self, client: usize, fingerprint: u32) {
-        let Some(watcher) = self.sessions[client].watcher else { return };
+    pub fn unwatch_query(&mut self, client: ClientId, fingerprint: u32) {
+        let Some(watcher) = self.clients[client].watcher else { return };
         let until_ms = self.lingers_until_ms();
-        if self.reactive.unwatch(watcher, fingerprint, until_ms) == 0 {
+        if self.watchers.reactive.unwatch(watcher, fingerprint, until_ms) == 0 {
             return;
         }
-        if self.reactive.count_of(watcher) == 0 {
+        if self.watchers.reactive.count_of(watcher) == 0 {
             return self.forget_queries(client);
         }
-        let session = &mut self.sessions[client];
-        session.wants_every = self.reactive.wants_every_of_any(watcher);
-        session.held_back = self.reactive.holds(watcher);
+        let session = &mut self.clients[client];
+        session.wants_every = self.watchers.reactive.wants_every_of_any(watcher);
+        session.held_back = self.watchers.reactive.holds(watcher);
     }
 
     /// Ends all of a client's watches of queries.
-    pub fn forget_queries(&mut self, client: usize) {
-        let session = &mut self.sessions[client];
+    pub fn forget_queries(&mut self, client: ClientId) {
+        let session = &mut self.clients[client];
         let Some(watcher) = session.watcher.take() else { return };
         (session.wants_every, session.held_back) = (false, false);
         let until_ms = self.lingers_until_ms();
-        self.reactive.forget(watcher, until_ms);
-        if self.reactive.is_empty() {
+        self.watchers.reactive.forget(watcher, until_ms);
+        if self.watchers.reactive.is_empty() {
             self.note_wanted_events();
         }
     }
 
     /// Goes on taking apart the watches of clients that have gone. True if some are left for the next turn.
     fn clear_gone_watches(&mut self) -> bool {
-        if !self.reactive.has_gone() {
+        if !self.watchers.reactive.has_gone() {
             return false;
         }
-        let left = self.reactive.clear_gone(usize::MAX);
-        if self.reactive.is_empty() {
+        let left = self.watchers.reactive.clear_gone(usize::MAX);
+        if self.watchers.reactive.is_empty() {
             self.note_wanted_events();
         }
         left
@@ -134,7 +135,10 @@ impl Server {
 
     /// Forgets the queries that nobody has come back to.
     pub fn forget_left_queries(&mut self, now: Now) {
-        if self.reactive.resumable() > 0 && self.reactive.forget_left(now.mono_ms()) > 0 && self.reactive.is_empty() {
+        if self.watchers.reactive.resumable() > 0
+            && self.watchers.reactive.forget_left(now.mono_ms()) > 0
+            && self.watchers.reactive.is_empty()
+        {
             self.note_wanted_events();
         }
     }
@@ -146,8 +150,8 @@ impl Server {
 
     /// True if messages may be under way to a client.
     #[inline]
-    pub fn is_listening(&self, client: usize) -> bool {
-        let session = &self.sessions[client];
+    pub fn is_listening(&self, client: ClientId) -> bool {
+        let session = &self.clients[client];
         session.subscribed || session.watcher.is_some()
     }
 
@@ -156,23 +160,23 @@ impl Server {
     pub(super) fn touch_queries_of(&mut self, db: usize, before: Before) {
         let swapped = |other: &&mut Replaced| other.db == db && matches!(other.before, Before::SwappedWith(_));
         if matches!(before, Before::SwappedWith(_))
-            && let Some(again) = self.replaced.iter_mut().find(swapped)
+            && let Some(again) = self.watchers.replaced.iter_mut().find(swapped)
         {
             again.left = Reactive::PARTS;
             return;
         }
-        self.replaced.push_back(Replaced { db, before, part: 0, left: Reactive::PARTS });
-        while self.replaced.len() > REPLACED_MAX {
+        self.watchers.replaced.push_back(Replaced { db, before, part: 0, left: Reactive::PARTS });
+        while self.watchers.replaced.len() > REPLACED_MAX {
             self.look_at_replaced(false);
         }
         // What a database was swapped with is known only now, and only if this is the first to be looked at.
-        self.look_at_replaced(self.replaced.len() == 1);
+        self.look_at_replaced(self.watchers.replaced.len() == 1);
     }
 
     /// Looks at some of the keys of a database that was replaced, whether they changed. Where the database was swapped, they
     /// all count as changed unless this happens `at_once`.
     fn look_at_replaced(&mut self, at_once: bool) {
-        let Server { reactive, dbs, replaced, .. } = self;
+        let Server { watchers: Watchers { reactive, replaced, .. }, dbs, .. } = self;
         let Some(Replaced { db, before, part, left }) = replaced.front_mut() else { return };
         let (before, mut looked) = (&*before, 0);
         while *left > 0 && looked < LOOKED_AT_ONCE_MAX && !reactive.is_empty() {
@@ -195,55 +199,55 @@ impl Server {
     /// Does a turn's part of what concerns very many queries. True if there is more to do.
     pub(super) fn go_on_with_queries(&mut self) -> bool {
         self.look_at_replaced(false);
-        self.clear_gone_watches() | !self.replaced.is_empty()
+        self.clear_gone_watches() | !self.watchers.replaced.is_empty()
     }
 
     /// Bytes of unsent output beyond which results are held back.
-    fn hold_bytes(&self, client: usize) -> usize {
-        let limit = self.config.client_output_buffer_limit.of(self.sessions[client].is_sent_messages());
+    fn hold_bytes(&self, client: ClientId) -> usize {
+        let limit = self.config.client_output_buffer_limit.of(self.clients[client].is_sent_messages());
         // Nobody is disconnected for a result that may be held back: limits that are lower count as well.
         let lower = [limit.hard_bytes, limit.soft_bytes].into_iter().filter(|bytes| *bytes > 0).map(|bytes| bytes / 2);
         lower.fold(self.config.watch_output_threshold, u64::min) as usize
     }
 
     /// Appends a result to its watcher's output, or holds it back if the output is long or others wait already.
-    pub fn hand_over(&mut self, client: usize, query: QueryId, frame: &Arc<Vec<u8>>, out: &mut Out) {
-        let room = !self.sessions[client].held_back && out.len() <= self.hold_bytes(client);
-        let watcher = self.sessions[client].watcher.filter(|_| !room);
-        let Some(watcher) = watcher.filter(|watcher| !self.reactive.wants_every(*watcher, query)) else {
+    pub fn hand_over(&mut self, client: ClientId, query: QueryId, frame: &Arc<Vec<u8>>, out: &mut Out) {
+        let room = !self.clients[client].held_back && out.len() <= self.hold_bytes(client);
+        let watcher = self.clients[client].watcher.filter(|_| !room);
+        let Some(watcher) = watcher.filter(|watcher| !self.watchers.reactive.wants_every(*watcher, query)) else {
             self.stats.watch_frames += 1;
             return if room { out.push_shared_beyond_limit(frame) } else { out.push_shared(frame) };
         };
-        self.stats.watch_frames_superseded += u64::from(self.reactive.hold(watcher, query, frame));
-        self.sessions[client].held_back = self.reactive.holds(watcher);
+        self.stats.watch_frames_superseded += u64::from(self.watchers.reactive.hold(watcher, query, frame));
+        self.clients[client].held_back = self.watchers.reactive.holds(watcher);
     }
 
     /// Appends the results held back for a client whose output has been sent, as far as there is room again.
     #[cold]
-    pub fn release_held(&mut self, client: usize, out: &mut Out) {
+    pub fn release_held(&mut self, client: ClientId, out: &mut Out) {
         let most = self.hold_bytes(client);
-        let Some(watcher) = self.sessions[client].watcher.filter(|_| out.len() <= most / 2) else { return };
+        let Some(watcher) = self.clients[client].watcher.filter(|_| out.len() <= most / 2) else { return };
         while out.len() <= most {
-            let Some(frame) = self.reactive.take_held(watcher) else { break };
+            let Some(frame) = self.watchers.reactive.take_held(watcher) else { break };
             self.stats.watch_frames += 1;
             out.push_shared_beyond_limit(&frame);
         }
-        self.sessions[client].held_back = self.reactive.holds(watcher);
+        self.clients[client].held_back = self.watchers.reactive.holds(watcher);
     }
 
     /// Drops the results held back for a client whose frames have another form from now on, and has them made anew.
-    pub fn renew_held(&mut self, client: usize) {
-        let session = &mut self.sessions[client];
+    pub fn renew_held(&mut self, client: ClientId) {
+        let session = &mut self.clients[client];
         if std::mem::take(&mut session.held_back)
             && let Some(watcher) = session.watcher
         {
-            self.reactive.renew_held(watcher);
+            self.watchers.reactive.renew_held(watcher);
         }
     }
 
     /// Moves one client's messages to its output: those posted since there were `from` of them. O(messages since).
-    pub fn deliver_own(&mut self, client: usize, from: usize, out: &mut Out) {
-        self.sessions[client].posted_bytes = 0;
+    pub fn deliver_own(&mut self, client: ClientId, from: usize, out: &mut Out) {
+        self.clients[client].posted_bytes = 0;
         for (text, query) in self.outbox.take_of(client, from) {
             match query {
                 Some(query) => self.hand_over(client, query, &text, out),

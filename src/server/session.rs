@@ -8,15 +8,6 @@ use crate::resp::reply::Proto;
 use super::transaction::Transaction;
 use super::waiting::Waiting;
 
-/// Names a client for as long as it lives: a slot that may be reused, and an id that never is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientRef {
-    /// Index among the sessions.
-    pub index: usize,
-    /// The client's id, as CLIENT ID answers it.
-    pub id: u64,
-}
-
 /// How a client is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -26,6 +17,8 @@ pub enum Origin {
     Remote,
     /// A Unix socket.
     Unix,
+    /// It is not: the server itself runs commands.
+    Internal,
 }
 
 /// Whether a client wants its replies.

@@ -7,6 +7,7 @@ use super::Server;
 use crate::base::clock::Now;
 use crate::command::Command;
 use crate::command::spec::Flags;
+use crate::feature::client_id::ClientId;
 use crate::resp::args::{Args, OwnedArgs, Span};
 
 /// A command that waits for EXEC.
@@ -44,8 +45,8 @@ impl Transaction {
 
 impl Server {
     /// Queues a command. When EXEC is bound to fail nothing is kept, as nothing will be run.
-    pub fn queue(&mut self, client: usize, command: &'static Command, args: Args<'_>) {
-        let session = &mut self.sessions[client];
+    pub fn queue(&mut self, client: ClientId, command: &'static Command, args: Args<'_>) {
+        let session = &mut self.clients[client];
         let Some(transaction) = session.transaction.as_mut() else { return };
         if transaction.broken || session.watch_broken {
             return;
@@ -57,54 +58,55 @@ impl Server {
     }
 
     /// Ends a client's transaction, if there is one, and its watches.
-    pub fn discard_transaction(&mut self, client: usize) {
-        self.sessions[client].transaction = None;
+    pub fn discard_transaction(&mut self, client: ClientId) {
+        self.clients[client].transaction = None;
         self.unwatch(client);
     }
 
     /// Watches a key of the client's database.
-    pub fn watch(&mut self, client: usize, key: &[u8], now: Now) {
-        let db = self.sessions[client].db;
+    pub fn watch(&mut self, client: ClientId, key: &[u8], now: Now) {
+        let db = self.clients[client].db;
         let existed = self.is_live(db, key, now);
         self.pay_for_gone(1);
-        let member = self.member_of(client);
-        self.watches.watch(member, db, key, existed);
+        let member = self.clients.member_of(client);
+        self.watchers.watches.watch(member, db, key, existed);
         self.note_wanted_events();
     }
 
     /// Ends the watches of a client, and forgets what has become of them.
-    pub fn unwatch(&mut self, client: usize) {
-        if let Some(member) = self.known_member(client) {
-            self.watches.forget(member);
+    pub fn unwatch(&mut self, client: ClientId) {
+        if let Some(member) = self.clients.known_member(client) {
+            self.watchers.watches.forget(member);
         }
         self.note_wanted_events();
-        self.sessions[client].watch_broken = false;
+        self.clients[client].watch_broken = false;
     }
 
     /// True if a watched key has changed or expired since.
     // COMPAT: a key that had expired before it was watched may go, in whichever way, and nothing has changed.
-    pub fn has_broken_watch(&self, client: usize, now: Now) -> bool {
-        let watched = || self.known_member(client).into_iter().flat_map(|member| self.watches.of(member));
+    pub fn has_broken_watch(&self, client: ClientId, now: Now) -> bool {
+        let watched =
+            || self.clients.known_member(client).into_iter().flat_map(|member| self.watchers.watches.of(member));
         let expired = || watched().any(|key| key.existed && !self.is_live(key.db, key.name, now));
-        self.sessions[client].watch_broken || expired()
+        self.clients[client].watch_broken || expired()
     }
 
     /// Spoils the transactions of those who watch a key.
     pub(super) fn break_watches(&mut self, db: usize, key: &[u8]) {
-        for member in self.watches.watchers(db, key).to_vec() {
-            if let Some(client) = self.members.session(member as usize) {
-                self.watches.forget(member as usize);
-                self.sessions[client].watch_broken = true;
+        for member in self.watchers.watches.watchers(db, key).to_vec() {
+            if let Some(client) = self.clients.members.client(member as usize) {
+                self.watchers.watches.forget(member as usize);
+                self.clients[client].watch_broken = true;
             }
         }
     }
 
     /// The watched keys of a database that are there.
     pub(super) fn live_watched(&self, db: usize, now: Now) -> Vec<std::sync::Arc<[u8]>> {
-        if self.watches.is_empty() {
+        if self.watchers.watches.is_empty() {
             return Vec::new();
         }
-        self.watches.names_in(db).filter(|name| self.is_live(db, name, now)).cloned().collect()
+        self.watchers.watches.names_in(db).filter(|name| self.is_live(db, name, now)).cloned().collect()
     }
 
     fn is_live(&self, db: usize, key: &[u8], now: Now) -> bool {

@@ -8,6 +8,7 @@ use super::session::Blocked;
 use crate::base::clock::Now;
 use crate::command::Command;
 use crate::feature::blocking::{KeyId, WaitFor};
+use crate::feature::client_id::ClientId;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
 use crate::store::db::Moment;
@@ -79,7 +80,7 @@ impl Server {
     /// Makes a client wait for keys. `args` is its command line, which is copied unless the wait brings another.
     pub fn wait_for_keys(
         &mut self,
-        client: usize,
+        client: ClientId,
         command: &'static Command,
         wait: Wait,
         args: impl FnOnce() -> OwnedArgs,
@@ -90,22 +91,22 @@ impl Server {
             0 => u64::MAX,
             timeout_ms => now.mono_ms().saturating_add(timeout_ms),
         };
-        let session = &mut self.sessions[client];
+        let session = &mut self.clients[client];
         let (db, args) = (session.db, wait.args.unwrap_or_else(args));
         session.waiting = Some(Box::new(Waiting { command, args, until_ms, on_timeout: wait.on_timeout, muted }));
         if !wait.keys.is_empty() {
             self.pay_for_gone(wait.keys.len());
-            let member = self.member_of(client);
-            self.waits.begin(member, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
+            let member = self.clients.member_of(client);
+            self.watchers.waits.begin(member, db, wait.keys.iter().map(|key| &**key), wait.on, wait.until_deleted);
             self.note_wanted_events();
         }
-        self.block(client, Blocked::Keys { until_ms });
+        self.clients.block(client, Blocked::Keys { until_ms });
     }
 
     /// Takes a client out of the queues, if it is in any: nothing is done for it any more.
-    pub fn stop_waiting(&mut self, client: usize) {
-        if let Some(member) = self.known_member(client)
-            && self.waits.end(member)
+    pub fn stop_waiting(&mut self, client: ClientId) {
+        if let Some(member) = self.clients.known_member(client)
+            && self.watchers.waits.end(member)
         {
             self.note_wanted_events();
         }
@@ -115,7 +116,7 @@ impl Server {
     /// have their turn, and queries that name it will be evaluated. Costs a test of three numbers when nobody does any of it.
     #[inline]
     pub fn touch(&mut self, db: usize, key: &[u8], at: &Moment) {
-        if !self.waits.is_empty() {
+        if !self.watchers.waits.is_empty() {
             self.touch_awaited(db, key);
         }
         self.touch_watched(db, key, at);
@@ -124,48 +125,48 @@ impl Server {
     /// The same, but not for those who wait.
     #[inline]
     pub(super) fn touch_watched(&mut self, db: usize, key: &[u8], at: &Moment) {
-        if !self.watches.is_empty() {
+        if !self.watchers.watches.is_empty() {
             self.break_watches(db, key);
         }
-        if !self.reactive.is_empty() {
-            self.reactive.touch(db, key, at.hash(self.hasher, key));
+        if !self.watchers.reactive.is_empty() {
+            self.watchers.reactive.touch(db, key, at.hash(self.dbs.hasher, key));
         }
     }
 
     /// True if a change has made work for the engine: clients to be served, or queries to be evaluated.
     #[inline]
     pub fn is_unsettled(&self) -> bool {
-        let released = self.waits.has_held() && self.pause.is_none();
-        self.waits.has_ready() || self.reactive.has_touched() || released
+        let released = self.watchers.waits.has_held() && self.pause.is_none();
+        self.watchers.waits.has_ready() || self.watchers.reactive.has_touched() || released
     }
 
     /// The same, for those who wait alone.
     #[cold]
     pub(super) fn touch_awaited(&mut self, db: usize, key: &[u8]) {
-        if let Some(key) = self.waits.find(db, key) {
+        if let Some(key) = self.watchers.waits.find(db, key) {
             self.consider_ready(key);
         }
     }
 
     /// Notes a key as ready if its present value concerns somebody who waits for it.
     fn consider_ready(&mut self, key: KeyId) {
-        let (db, name) = self.waits.name(key);
+        let (db, name) = self.watchers.waits.name(key);
         let now = self.dbs[db].peek(name).and_then(|entry| awaited_type(&entry));
-        if self.waits.concerns(key, now) {
-            self.waits.note_ready(key);
+        if self.watchers.waits.concerns(key, now) {
+            self.watchers.waits.note_ready(key);
         }
     }
 
     /// Looks at all keys of a database that somebody waits for, after they changed together. O(keys waited for).
     pub fn touch_awaited_of(&mut self, db: usize) {
-        if !self.waits.is_empty() {
-            self.waits.keys_of(db).into_iter().for_each(|key| self.consider_ready(key));
+        if !self.watchers.waits.is_empty() {
+            self.watchers.waits.keys_of(db).into_iter().for_each(|key| self.consider_ready(key));
         }
     }
 
     /// The type of a key's value, if it is live and clients can wait for it.
     pub fn awaited_type_now(&self, key: KeyId, now: Now) -> Option<WaitFor> {
-        let (db, name) = self.waits.name(key);
+        let (db, name) = self.watchers.waits.name(key);
         let entry = self.dbs[db].peek(name)?;
         let due = entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.unix_ms);
         if due { None } else { awaited_type(&entry) }

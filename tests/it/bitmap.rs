@@ -190,7 +190,7 @@ fn bitfield_reads_writes_and_increments_in_order() {
 #[test]
 fn bitfield_answers_refused_writes_with_the_null_of_the_protocol() {
     let mut m = Memory::new();
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     m.expect(&[("BITFIELD k OVERFLOW FAIL INCRBY u1 0 2 GET u1 0", r"*2\r\n_\r\n:0\r\n")]);
 }
 

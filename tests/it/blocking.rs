@@ -18,7 +18,7 @@ fn play(rows: &[Row<'_>]) {
             "PASS" => {
                 m.clock.advance_ms(command.parse().expect("milliseconds"));
             }
-            "GONE" => m.server.forget(command.parse().expect("a client")),
+            "GONE" => m.leave(command.parse().expect("a client")),
             who => {
                 m.client = who.parse().expect("a client");
                 assert!(!m.is_waiting(), "{line}: a client that waits sends nothing");
@@ -34,7 +34,7 @@ fn play(rows: &[Row<'_>]) {
         let mut sent = m.wake();
         m.advance_ms(0);
         for client in clients {
-            let bytes = if m.server.sessions.contains(client) { m.take_sent(client) } else { String::new() };
+            let bytes = if m.is_connected(client) { m.take_sent(client) } else { String::new() };
             if !bytes.is_empty() {
                 sent.push((client, bytes));
             }
@@ -586,15 +586,16 @@ fn nothing_is_served_to_a_client_that_waited_for_very_many_keys_and_has_gone() {
     m.run(&format!("BLPOP {} 0", (0..5000).map(|i| format!("k{i} ")).collect::<String>()));
     m.client = other;
     m.run("BLPOP k4 0");
-    m.server.forget(waiter);
+    m.leave(waiter);
     assert!(m.server.go_on(), "there is work left");
-    assert_eq!(m.connect(), waiter, "the index is free");
+    let newcomer = m.connect();
+    assert_eq!(m.id(newcomer).slot(), m.id(waiter).slot(), "the slot is free");
     m.client = pusher;
     m.expect(&[("RPUSH k4 a b", r":2\r\n"), ("RPUSH k5 c", r":1\r\n"), ("LRANGE k4 0 -1", r"*1\r\n$1\r\nb\r\n")]);
     assert_eq!(m.take_sent(other), r"*2\r\n$2\r\nk4\r\n$1\r\na\r\n");
     assert_eq!(m.take_sent(waiter), "");
     while m.server.go_on() {}
-    assert!(m.server.waits.is_empty() && !m.server.is_unsettled());
+    assert!(m.server.watchers.waits.is_empty() && !m.server.is_unsettled());
 }
 
 /// Each command would else look at all of them again.
@@ -612,14 +613,14 @@ fn keys_that_a_pause_holds_back_are_put_aside_until_it_is_over() {
         m.run(line);
     }
     m.run("EXEC");
-    assert!(m.server.waits.has_held() && !m.server.is_unsettled());
+    assert!(m.server.watchers.waits.has_held() && !m.server.is_unsettled());
     m.run("PING");
     assert_eq!((m.take_sent(waiter), m.take_sent(other)), Default::default());
     m.run("CLIENT UNPAUSE");
     // Its command runs again whole, and names this key first.
     assert_eq!(m.take_sent(waiter), r"*2\r\n$1\r\na\r\n$1\r\n3\r\n");
     assert_eq!(m.take_sent(other), r"*2\r\n$1\r\nb\r\n$1\r\n1\r\n");
-    assert!(m.server.waits.is_empty() && !m.server.waits.has_held());
+    assert!(m.server.watchers.waits.is_empty() && !m.server.watchers.waits.has_held());
     m.expect(&[("LRANGE b 0 -1", r"*1\r\n$1\r\n2\r\n"), ("EXISTS a", r":0\r\n")]);
 }
 

@@ -150,7 +150,7 @@ fn flags_say_what_is_special() {
     m.expect(&[("CLIENT NO-EVICT off", OK), ("CLIENT NO-TOUCH OFF", OK)]);
     m.expect(&[("CLIENT NO-EVICT x", SYNTAX), ("CLIENT NO-TOUCH x", SYNTAX)]);
     assert_eq!(field(&text(&mut m, "CLIENT INFO"), "flags"), "N");
-    (m.server.sessions[1].closing, m.server.sessions[2].buffers.out_bytes) = (true, 5);
+    (m.session(1).closing, m.session(2).buffers.out_bytes) = (true, 5);
     m.client = 3;
     m.run("SLEEP 5");
     m.client = 0;
@@ -165,8 +165,9 @@ fn flags_say_what_is_special() {
 fn lists_can_be_narrowed() {
     let mut m = four();
     // The slot of client 2 goes to client 5, which still comes last.
-    m.server.forget(1);
-    assert_eq!(m.connect(), 1);
+    m.leave(1);
+    let newcomer = m.connect();
+    assert_eq!(m.id(newcomer).slot(), m.id(1).slot());
     m.client = 0;
     for (line, expected) in [
         ("CLIENT LIST", vec![1, 3, 4, 5]),
@@ -197,9 +198,9 @@ fn killed_clients_are_gone_at_once() {
     let mut m = four();
     m.expect(&[("CLIENT KILL ID 2", r":1\r\n"), ("CLIENT KILL ID 2", r":0\r\n")]);
     assert_eq!(ids(&text(&mut m, "CLIENT LIST")), [1, 3, 4]);
-    let killed: Vec<u64> = m.server.kills.iter().map(|client| client.id).collect();
+    let killed: Vec<u64> = m.server.clients.kills.iter().map(|client| u64::from(client.serial())).collect();
     assert_eq!(killed, [2]);
-    assert!(m.server.sessions[1].closing);
+    assert!(m.session(1).closing);
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn kill_takes_filters_that_all_must_be_met() {
         let mut m = four();
         m.advance_ms(60_999);
         m.expect(&[(&format!("CLIENT KILL {filters} SKIPME yes"), &format!(r":{count}\r\n"))]);
-        assert_eq!((m.server.kills.len(), m.next), (count, Next::Done), "{filters}");
+        assert_eq!((m.server.clients.kills.len(), m.next), (count, Next::Done), "{filters}");
     }
 }
 
@@ -238,7 +239,7 @@ fn a_client_that_kills_itself_still_gets_the_reply() {
     ] {
         let mut m = four();
         m.expect(&[(line, reply)]);
-        assert_eq!((m.next, m.server.kills.len()), (Next::Close, others), "{line}");
+        assert_eq!((m.next, m.server.clients.kills.len()), (Next::Close, others), "{line}");
     }
 }
 
@@ -263,7 +264,7 @@ fn kill_refuses_what_it_does_not_understand() {
         ("CLIENT KILL MAXAGE 0", r"-ERR maxage should be greater than 0\r\n"),
         ("CLIENT KILL MAXAGE -1", r"-ERR maxage should be greater than 0\r\n"),
     ]);
-    assert!(m.server.kills.is_empty());
+    assert!(m.server.clients.kills.is_empty());
 }
 
 #[test]
@@ -317,7 +318,7 @@ fn unblock_ends_a_sleep() {
     ]);
     let error = r"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
     assert_eq!(m.wake(), [(1, OK.to_string()), (2, error.to_string())]);
-    assert!(m.server.sessions.iter().all(|(_, session)| session.blocked.is_none()));
+    assert!(m.server.clients.iter().all(|(_, session)| session.blocked.is_none()));
 }
 
 #[test]
@@ -337,7 +338,7 @@ fn a_pause_of_writes_lets_reads_pass() {
     assert_eq!(m.wake(), [(1, String::new())]);
     m.client = 1;
     m.expect(&[("SET k w", OK)]);
-    assert_eq!(m.server.held, 0);
+    assert_eq!(m.server.clients.paused, 0);
 }
 
 #[test]
@@ -386,10 +387,10 @@ fn a_client_killed_while_held_back_is_no_longer_counted() {
     m.client = 1;
     m.run("SET k v");
     m.client = 0;
-    assert_eq!(m.server.held, 1);
+    assert_eq!(m.server.clients.paused, 1);
     m.expect(&[("CLIENT KILL ID 2", r":1\r\n")]);
-    m.server.forget(1);
-    assert_eq!(m.server.held, 0);
+    m.leave(1);
+    assert_eq!(m.server.clients.paused, 0);
     m.run("CLIENT UNPAUSE");
     assert_eq!(m.wake(), []);
 }

@@ -20,7 +20,7 @@ fn get_matches_names_and_globs() {
         ("CONFIG GET nosuch", r"*0\r\n"),
         ("CONFIG GET", r"-ERR wrong number of arguments for \'config|get\' command\r\n"),
     ]);
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     m.expect(&[("CONFIG GET hz", r"%1\r\n$2\r\nhz\r\n$2\r\n10\r\n"), ("CONFIG GET nosuch", r"%0\r\n")]);
 }
 
@@ -90,10 +90,10 @@ fn free_port() -> u16 {
 fn another_port_is_opened_at_once_or_refused() {
     let mut m = Memory::new();
     m.expect(&[("CONFIG SET bind 127.0.0.1 port 0", r"+OK\r\n")]);
-    assert!(m.server.new_listeners.take().expect("bind changed").is_empty(), "port 0 is no TCP");
+    assert!(m.server.process.new_listeners.take().expect("bind changed").is_empty(), "port 0 is no TCP");
     let port = free_port();
     m.expect(&[(&format!("CONFIG SET port {port}"), r"+OK\r\n")]);
-    let opened = m.server.new_listeners.take().expect("the port changed");
+    let opened = m.server.process.new_listeners.take().expect("the port changed");
     let addresses: Vec<&str> = opened.iter().map(|socket| socket.address.as_str()).collect();
     assert_eq!(addresses, [format!("127.0.0.1:{port}")]);
 
@@ -109,14 +109,14 @@ fn another_port_is_opened_at_once_or_refused() {
             r"-ERR CONFIG SET failed (possibly related to argument \'bind\') - Failed to bind to specified addresses.\r\n",
         ),
     ]);
-    assert!(m.server.new_listeners.is_none());
+    assert!(m.server.process.new_listeners.is_none());
     assert_eq!(m.server.config.port, port);
 }
 
 /// What the loop does at the end of a turn: the new sockets replace the old ones.
 fn take_over(m: &mut Memory) -> Vec<String> {
-    m.server.listening = m.server.new_listeners.take().expect("the addresses changed");
-    m.server.listening.iter().map(|socket| socket.address.clone()).collect()
+    m.server.process.listening = m.server.process.new_listeners.take().expect("the addresses changed");
+    m.server.process.listening.iter().map(|socket| socket.address.clone()).collect()
 }
 
 #[test]
@@ -136,7 +136,8 @@ fn a_wider_address_takes_over_and_a_failure_leaves_the_old_one_open() {
     let waiting = connect().expect("the kernel accepts");
     m.expect(&[("CONFIG SET bind \"* -::1\"", r"+OK\r\n")]);
     take_over(&mut m);
-    let mine = m.server.listening.iter().find(|socket| socket.address == format!("0.0.0.0:{port}")).expect("it stays");
+    let mine =
+        m.server.process.listening.iter().find(|socket| socket.address == format!("0.0.0.0:{port}")).expect("it stays");
     let aleadb::sys::listen::Listening::Tcp(listener) = &mine.socket else { panic!("a TCP socket") };
     let accepted = std::iter::from_fn(|| listener.accept().ok()).any(|(_, peer)| peer == waiting.local_addr().unwrap());
     assert!(accepted);
@@ -194,13 +195,13 @@ fn rewrite_writes_the_file_the_server_was_started_with() {
     m.expect(&[("CONFIG REWRITE", r"-ERR The server is running without a config file\r\n")]);
     let file = TempFile(std::env::temp_dir().join(format!("aleadb-rewrite-{}.conf", std::process::id())));
     fs::write(&file.0, "# mine\nhz 20\ntimeout 3\n").expect("the temporary directory is writable");
-    m.server.identity.config_file = Some(file.0.clone());
+    m.server.process.identity.config_file = Some(file.0.clone());
     m.expect(&[("CONFIG SET hz 50 maxmemory 100mb", r"+OK\r\n"), ("CONFIG REWRITE", r"+OK\r\n")]);
     let text = fs::read_to_string(&file.0).expect("the file is still there");
     assert!(text.starts_with("# mine\nhz 50\ntimeout 0\n"), "{text}");
     assert!(text.contains("\nmaxmemory 100mb\n"), "{text}");
     // A directory that does not exist cannot take the file.
-    m.server.identity.config_file = Some(PathBuf::from("/nonexistent/aleadb.conf"));
+    m.server.process.identity.config_file = Some(PathBuf::from("/nonexistent/aleadb.conf"));
     m.expect(&[("CONFIG REWRITE", r"-ERR Rewriting config file: No such file or directory\r\n")]);
 }
 
@@ -209,7 +210,7 @@ fn rewrite_writes_the_file_the_server_was_started_with() {
 fn a_rewrite_that_is_not_permitted_names_the_directory_it_needs() {
     let mut m = Memory::new();
     // Nobody may make a file there, not even the administrator.
-    m.server.identity.config_file = Some(PathBuf::from("/sys/aleadb.conf"));
+    m.server.process.identity.config_file = Some(PathBuf::from("/sys/aleadb.conf"));
     let reply = m.run("CONFIG REWRITE");
     assert!(reply.starts_with("-ERR Rewriting config file: "), "{reply}");
     let advice =
@@ -224,7 +225,7 @@ fn a_rewrite_leaves_alone_what_is_no_file() {
     let socket = directory.join("no-file");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket can be made there");
     let mut m = Memory::new();
-    m.server.identity.config_file = Some(socket.clone());
+    m.server.process.identity.config_file = Some(socket.clone());
     let reply = m.run("CONFIG REWRITE");
     assert_eq!(reply, format!(r"-ERR Rewriting config file: {} is not a regular file\r\n", socket.display()));
     assert!(!std::fs::metadata(&socket).expect("it is still there").is_file());

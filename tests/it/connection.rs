@@ -150,7 +150,7 @@ fn reset_forgets_everything_but_the_library() {
         ("CLIENT GETNAME", r"$-1\r\n"),
         ("RESET x", r"-ERR wrong number of arguments for \'reset\' command\r\n"),
     ]);
-    let session = &m.server.sessions[m.client];
+    let session = &m.session(m.client);
     assert_eq!((session.db, session.proto, session.no_touch, session.no_evict), (0, Proto::Resp2, false, false));
     assert_eq!(session.lib_name, b"lib");
 }
@@ -186,7 +186,7 @@ fn sleeps_over_more_than_a_revolution_of_the_wheel_end_in_order() {
         woken.append(&mut now);
     }
     assert_eq!(woken, sleepers);
-    assert_eq!(m.server.client_timers.len(), 0);
+    assert_eq!(m.server.clients.timers.len(), 0);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn timers_of_sleeps_cut_short_do_not_pile_up() {
     m.run("SLEEP 1000000");
     m.advance_ms(10_000);
     assert_eq!(m.wake(), []);
-    assert_eq!(m.server.client_timers.len(), 1);
+    assert_eq!(m.server.clients.timers.len(), 1);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn sleep_takes_whole_seconds_that_are_not_negative() {
         ("SLEEP 2147483647", ""),
     ]);
     let until_ms = 2_147_483_647_000;
-    assert_eq!(m.server.sessions[m.client].blocked, Some(Blocked::Sleep { until_ms, muted: false }));
+    assert_eq!(m.session(m.client).blocked, Some(Blocked::Sleep { until_ms, muted: false }));
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn it_is_closed_unless_the_configuration_opens_it() {
     let rejected = "calls=0,usec=0,usec_per_call=0.00,rejected_calls=3,failed_calls=0";
     assert!(m.run("INFO commandstats").contains(&format!("cmdstat_debug:{rejected}")));
     // It comes even before the password.
-    m.server.sessions[m.client].authenticated = false;
+    m.session(m.client).authenticated = false;
     m.expect(&[("DEBUG SLEEP 0", REFUSED)]);
 }
 
@@ -37,7 +37,7 @@ fn it_is_closed_unless_the_configuration_opens_it() {
 fn local_means_this_machine() {
     let mut m = with_access(Access::Local);
     for (origin, reply) in [(Origin::Loopback, r"+OK\r\n"), (Origin::Unix, r"+OK\r\n"), (Origin::Remote, REFUSED)] {
-        m.server.sessions[m.client].origin = origin;
+        m.session(m.client).origin = origin;
         assert_eq!(m.run("DEBUG SLEEP 0"), reply, "{origin:?}");
     }
 }
@@ -68,7 +68,7 @@ fn protocol_answers_every_type_in_both_protocols() {
         ("false", r":0\r\n", r"#f\r\n"),
     ];
     let (mut old, mut new) = (debug(), debug());
-    new.server.sessions[new.client].proto = Proto::Resp3;
+    new.session(new.client).proto = Proto::Resp3;
     for (kind, resp2, resp3) in rows {
         let line = format!("DEBUG PROTOCOL {kind}");
         assert_eq!((old.run(&line).as_str(), new.run(&line).as_str()), (resp2, resp3), "{kind}");
@@ -161,7 +161,7 @@ fn table_figures_are_our_own() {
         ),
         ("DEBUG HTSTATS-KEY nosuch", r"-ERR no such key\r\n"),
     ]);
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     assert!(m.run("DEBUG HTSTATS 1").starts_with('='));
 }
 

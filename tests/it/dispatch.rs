@@ -43,7 +43,7 @@ fn web_requests_cost_the_connection_and_get_no_reply() {
         let mut m = Memory::new();
         assert_eq!(m.run(line), "", "{line}");
         assert_eq!(m.next, Next::Close, "{line}");
-        assert!(m.server.sessions[m.client].killed, "{line}");
+        assert!(m.session(m.client).killed, "{line}");
     }
     // Only the first word of a line says so.
     Memory::new().expect(&[("ECHO POST", r"$4\r\nPOST\r\n")]);

@@ -76,7 +76,7 @@ fn small_sections_match_to_the_byte() {
         ("NOSUCH", r"-ERR unknown command \'NOSUCH\'\r\n"),
         ("INFO errorstats", r"$37\r\n# Errorstats\r\nerrorstat_ERR:count=1\r\n\r\n"),
     ]);
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     m.expect(&[
         ("INFO nosuch", r"=4\r\ntxt:\r\n"),
         ("INFO cluster", r"=34\r\ntxt:# Cluster\r\ncluster_enabled:0\r\n\r\n"),
@@ -104,7 +104,7 @@ fn server_facts_are_those_of_the_process() {
     }
     assert_eq!(server["process_id"], std::process::id().to_string());
     assert_eq!(server["server_time_usec"], ((START_MS + 86_401_500) * 1000).to_string());
-    assert_eq!(server["run_id"], m.server.identity.run_id);
+    assert_eq!(server["run_id"], m.server.process.identity.run_id);
 }
 
 #[test]

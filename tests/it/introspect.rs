@@ -7,7 +7,7 @@ use crate::memory::Memory;
 
 fn resp3() -> Memory {
     let mut m = Memory::new();
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     m
 }
 

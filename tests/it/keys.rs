@@ -25,7 +25,7 @@ pub fn expect_each(rows: &[(&str, &str, &str)]) {
     for proto in [Proto::Resp2, Proto::Resp3] {
         let mut m = Memory::new();
         let client = m.client;
-        m.server.sessions[client].proto = proto;
+        m.session(client).proto = proto;
         for (line, resp2, resp3) in rows {
             let reply = if proto == Proto::Resp3 && !resp3.is_empty() { resp3 } else { resp2 };
             assert_eq!(m.run(line), *reply, "{line} ({proto:?})");
@@ -35,7 +35,7 @@ pub fn expect_each(rows: &[(&str, &str, &str)]) {
 
 fn speak_resp3(m: &mut Memory) {
     let client = m.client;
-    m.server.sessions[client].proto = Proto::Resp3;
+    m.session(client).proto = Proto::Resp3;
 }
 
 fn select(m: &mut Memory, db: usize) {
@@ -549,7 +549,7 @@ fn idle_time_runs_from_the_last_access() {
     }
     // A client that asked not to touch keys still creates them anew.
     let client = m.client;
-    m.server.sessions[client].no_touch = true;
+    m.session(client).no_touch = true;
     m.advance_ms(3_000);
     m.expect(&[("GET a", r"$1\r\n1\r\n"), ("OBJECT IDLETIME a", r":3\r\n")]);
     m.expect(&[("RENAME a b", r"+OK\r\n"), ("OBJECT IDLETIME b", r":0\r\n")]);

@@ -35,7 +35,7 @@ fn usage_takes_samples_and_refuses_anything_else() {
         ("MEMORY USAGE foo FOO 1", r"-ERR syntax error\r\n"),
         ("MEMORY USAGE foo SAMPLES 1 x", r"-ERR syntax error\r\n"),
     ]);
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     m.expect(&[("MEMORY USAGE nosuch", r"_\r\n")]);
 }
 
@@ -89,7 +89,7 @@ fn stats_have_redis_s_fields_in_its_order() {
     }
     assert!(reply.contains(r"$4\r\ndb.0\r\n*4\r\n$23\r\noverhead.hashtable.main\r\n:"), "{reply}");
     assert!(reply.contains(r"$10\r\nkeys.count\r\n:1\r\n"), "{reply}");
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     let reply = m.run("MEMORY STATS");
     assert!(reply.starts_with(r"%34\r\n"), "{reply}");
     assert!(reply.contains(r"$13\r\nfragmentation\r\n,"), "{reply}");
@@ -102,7 +102,7 @@ fn the_allocator_reports_and_purges() {
     m.expect(&[("MEMORY PURGE", r"+OK\r\n")]);
     assert!(m.run("MEMORY MALLOC-STATS").contains("jemalloc statistics"));
     assert!(m.run("MEMORY DOCTOR").contains("Hi Sam, this instance is empty"), "test servers are small");
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     assert!(m.run("MEMORY DOCTOR").starts_with(r"=272\r\ntxt:Hi Sam"));
 }
 

@@ -138,7 +138,7 @@ fn every_command_that_only_reads_keys_can_be_watched() {
         ("GET.WATCH.WATCH k", r"-ERR \'get.watch\' watches already\r\n"),
         ("SINTERCARD.WATCH x k", r"-ERR numkeys should be greater than 0\r\n"),
     ]);
-    assert!(it.memory.server.reactive.is_empty());
+    assert!(it.memory.server.watchers.reactive.is_empty());
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn a_query_is_evaluated_once_for_all_its_watchers() {
         it.memory.run("GET.WATCH k");
         it.memory.run("GET.WATCH k");
     }
-    assert_eq!((it.memory.server.reactive.queries(), it.memory.server.reactive.watches()), (1, 50));
+    assert_eq!((it.memory.server.watchers.reactive.queries(), it.memory.server.watchers.reactive.watches()), (1, 50));
     it.write("SET k v");
     assert_eq!(it.memory.server.stats.watch_evaluations, 1);
     for client in watchers {
@@ -308,7 +308,7 @@ fn a_watch_stays_with_the_database_it_began_in() {
     assert_eq!(it.watch("GET.WATCH k"), frame("GET", 2894570460, &bulk("1")));
     assert_eq!(it.write("SET k 2"), frame("GET", 2894570460, &bulk("2")));
     it.watch("UNWATCH 2894570460");
-    assert!(it.memory.server.reactive.is_empty(), "the fingerprint is the same in all databases");
+    assert!(it.memory.server.watchers.reactive.is_empty(), "the fingerprint is the same in all databases");
 }
 
 #[test]
@@ -318,9 +318,9 @@ fn reset_and_kill_end_watches_at_once() {
     it.watch("RESET");
     assert_eq!(it.write("SET k v"), "");
     it.watch("GET.WATCH k");
-    let id = it.memory.server.sessions[it.watcher].id;
+    let id = it.memory.session(it.watcher).id;
     it.write(&format!("CLIENT KILL ID {id}"));
-    assert!(it.memory.server.reactive.is_empty());
+    assert!(it.memory.server.watchers.reactive.is_empty());
     assert_eq!(it.write("SET k w"), "");
 }
 
@@ -442,7 +442,7 @@ fn observe_is_watch_under_another_name() {
         ("WATCH.MODE x", r"-ERR syntax error\r\n"),
         ("WATCH.MODE PLAIN x", r"-ERR syntax error\r\n"),
     ]);
-    assert!(it.memory.server.reactive.is_empty());
+    assert!(it.memory.server.watchers.reactive.is_empty());
 }
 
 /// No key, argument or label is taken for an option, and no command is called like one.
@@ -503,7 +503,7 @@ fn changes_are_gathered_and_the_last_result_sent_when_the_time_is_over() {
     assert_eq!(it.memory.take_sent(it.watcher), "");
     it.write("SET k 4");
     assert!(it.watch("GET.WATCH k").contains(&bulk("4")), "the last wish counts");
-    assert_eq!(it.memory.server.reactive.watches(), 1);
+    assert_eq!(it.memory.server.watchers.reactive.watches(), 1);
     assert_eq!(it.write("SET k 5"), frame("GET", 2894570460, &bulk("5")));
     it.memory.advance_ms(1000);
     assert_eq!(it.memory.take_sent(it.watcher), "");
@@ -522,10 +522,10 @@ fn a_client_that_comes_back_goes_on_without_a_gap_or_is_told_of_it() {
     it.watch("WATCH.MODE REVISIONS");
     assert_eq!(it.watch("WATCH.MODE"), bulk("revisions"));
     it.watch("GET.WATCH k");
-    let first = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
+    let first = it.memory.server.watchers.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
     assert_eq!(it.watch("GET.WATCH k"), numbered(r"$-1\r\n", first, ""));
     assert_eq!(it.write("SET k 1"), numbered(&bulk("1"), first + 1, ""));
-    it.memory.server.forget(it.watcher);
+    it.memory.leave(it.watcher);
     for value in 2..=4 {
         it.write_unseen(&format!("SET k {value}"));
     }
@@ -548,11 +548,11 @@ fn a_client_that_comes_back_goes_on_without_a_gap_or_is_told_of_it() {
     assert_eq!(it.watch(&present), numbered(&bulk("unkept"), first + 206, &continued), "nothing was missed");
     it.watch("UNWATCH 2894570460");
     it.memory.advance_ms(60_001);
-    assert!(it.memory.server.reactive.is_empty());
+    assert!(it.memory.server.watchers.reactive.is_empty());
     it.write("SET k last");
     let again = it.watch(&format!("OBSERVE SINCE {} GET k", first + 206));
     assert!(again.ends_with(&missed), "it was forgotten: {again}");
-    let now = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
+    let now = it.memory.server.watchers.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
     assert!(now > first + 206, "no revision stands for two results");
     assert_eq!(it.watch("WATCH.MODE PLAIN"), OK);
     assert_eq!(it.write("SET k plain"), frame("GET", 2894570460, &bulk("plain")));
@@ -565,7 +565,7 @@ fn what_is_put_off_is_told_before_a_client_goes_on() {
     let mut it = Watched::new();
     it.watch("WATCH.MODE REVISIONS");
     it.watch("OBSERVE DEBOUNCE 100 GET k");
-    let first = it.memory.server.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
+    let first = it.memory.server.watchers.reactive.all().next().and_then(|query| query.revision()).expect("a revision");
     assert_eq!(it.write("SET k 1"), "");
     let other = it.memory.connect();
     it.memory.run("WATCH.MODE REVISIONS");
@@ -606,7 +606,7 @@ fn every_kind_of_query_lives_on_without_a_watcher() {
         aleadb::command::derived().iter().map(|command| command.spec.name).filter(|name| name.ends_with(".WATCH"));
     let left: Vec<&str> = all.filter(|name| !names.iter().any(|own| own == name)).collect();
     assert_eq!(left, [] as [&str; 0], "not in the list above");
-    it.memory.server.forget(it.watcher);
+    it.memory.leave(it.watcher);
     let before = it.memory.server.stats.watch_evaluations;
     for line in [
         "SET k v",
@@ -708,7 +708,7 @@ fn a_watch_is_no_query_itself() {
             assert!(refused.starts_with("-ERR"), "{name}: {refused}");
         }
     }
-    assert!(it.memory.server.reactive.is_empty());
+    assert!(it.memory.server.watchers.reactive.is_empty());
     assert_eq!(it.watch("OBSERVE GET.WATCH k"), r"-ERR \'get.watch\' watches already\r\n");
 }
 
@@ -743,7 +743,7 @@ fn a_client_at_its_limit_may_change_how_it_watches() {
     it.watch("GET.WATCH k");
     assert!(it.watch("OBSERVE DEBOUNCE 5 GET k").starts_with("*3"));
     assert!(it.watch("OBSERVE GET j").starts_with("-ERR too many watches"));
-    assert_eq!(it.memory.server.reactive.watches(), 1);
+    assert_eq!(it.memory.server.watchers.reactive.watches(), 1);
 }
 
 /// Frames that are posted to nobody but the writer, or to nobody at all, leave nothing behind.
@@ -760,12 +760,12 @@ fn delivered_frames_are_forgotten() {
     }
     it.watch("WATCH.MODE REVISIONS");
     it.watch("GET.WATCH k");
-    it.memory.server.forget(it.watcher);
+    it.memory.leave(it.watcher);
     for value in 0..10 {
         it.write_unseen(&format!("SET k {value}"));
         assert_eq!(left(&it), empty, "it is kept, but not posted");
     }
-    assert!(it.memory.server.reactive.history_bytes() > 0);
+    assert!(it.memory.server.watchers.reactive.history_bytes() > 0);
 }
 
 /// DiceDB's defects of record, none of which may come back.
@@ -778,10 +778,10 @@ mod regressions {
         it.watch("GET.WATCH k");
         let other = it.memory.connect();
         it.memory.run("GET.WATCH k");
-        it.memory.server.forget(other);
+        it.memory.leave(other);
         assert_eq!(it.write("SET k v"), frame("GET", 2894570460, &bulk("v")));
-        it.memory.server.forget(it.watcher);
-        assert!(it.memory.server.reactive.is_empty());
+        it.memory.leave(it.watcher);
+        assert!(it.memory.server.watchers.reactive.is_empty());
     }
 
     #[test]
@@ -952,7 +952,7 @@ fn the_last_result_is_always_the_present_one() {
                     );
                 }
             }
-            memory.server.forget(asker);
+            memory.leave(asker);
         }
     }
 }
@@ -978,7 +978,7 @@ fn versions_are_seen_one_after_the_other_or_missed_knowingly() {
             match below(10) {
                 0 => {
                     if let Some(session) = readers[reader].0.take() {
-                        memory.server.forget(session);
+                        memory.leave(session);
                     }
                 }
                 1..=3 => {
@@ -1099,7 +1099,7 @@ fn results_of_very_many_queries_of_one_key_do_not_wait_all_together() {
         frames += m.server.outbox.len();
         m.take_sent(watcher);
         rounds += 1;
-        if !m.server.reactive.has_touched() {
+        if !m.server.watchers.reactive.has_touched() {
             break;
         }
         m.run("PING");
@@ -1121,14 +1121,14 @@ fn a_result_that_was_held_back_and_is_longer_than_what_is_left_of_the_limit_lose
     let post = m.server.outbox.posts().next().map(|(client, frame, query)| (client, frame.clone(), query));
     m.server.outbox.clear();
     let Some((client, frame, Some(query))) = post else { panic!("a result was posted") };
-    assert_eq!(client, watcher);
+    assert_eq!(client, m.id(watcher));
     let mut out = Out::with_limit(1_000_000);
     out.push(&[b'x'; 600_000]);
-    m.server.hand_over(watcher, query, &frame, &mut out);
-    assert!(m.server.sessions[watcher].held_back && out.len() == 600_000);
+    m.server.hand_over(m.id(watcher), query, &frame, &mut out);
+    assert!(m.session(watcher).held_back && out.len() == 600_000);
     out.advance(400_000);
     out.push(b"+PONG\r\n");
-    m.server.release_held(watcher, &mut out);
+    m.server.release_held(m.id(watcher), &mut out);
     assert_eq!((out.is_cut(), out.len()), (false, 200_007 + frame.len()));
-    assert!(!m.server.sessions[watcher].held_back);
+    assert!(!m.session(watcher).held_back);
 }

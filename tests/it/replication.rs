@@ -39,7 +39,7 @@ fn wait_without_an_end_is_ended_by_unblock_and_by_going() {
     }
     m.client = first;
     m.run("WAIT 1 0");
-    m.server.forget(first);
+    m.leave(first);
     let third = m.connect();
     m.client = third;
     assert_eq!(m.run("BLPOP k 0"), "", "the next client in the same place waits for a key");

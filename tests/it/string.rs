@@ -21,7 +21,7 @@ const TOO_LONG: &str = r"-ERR string exceeds maximum allowed size (proto-max-bul
 
 fn resp3() -> Memory {
     let mut m = Memory::new();
-    m.server.sessions[m.client].proto = Proto::Resp3;
+    m.session(m.client).proto = Proto::Resp3;
     m
 }
 

@@ -224,9 +224,9 @@ fn a_transaction_ends_with_its_client() {
     let other = m.client;
     let own = m.connect();
     m.expect_of(&[(own, "WATCH k", OK), (own, "MULTI", OK), (own, "SET k 1", QUEUED)]);
-    m.server.forget(own);
+    m.leave(own);
     m.expect_of(&[(other, "SET k 1", OK)]);
-    assert!(m.server.watches.is_empty());
+    assert!(m.server.watchers.watches.is_empty());
     m.expect(&[("MULTI", OK), ("SET k 2", QUEUED), ("RESET", r"+RESET\r\n"), ("EXEC", NO_MULTI)]);
     m.expect(&[("MULTI", OK), ("SET k 2", QUEUED), ("QUIT", OK)]);
     assert_eq!(m.next, Next::Close);
@@ -388,9 +388,9 @@ fn a_client_that_watches_and_resets_again_and_again_leaves_no_more_behind_than_i
         m.run(&format!("WATCH{keys}"));
         m.run(&format!("SUBSCRIBE{channels}"));
         assert_eq!(m.run("RESET"), r"+RESET\r\n");
-        let (left, members) = (m.server.watches.keys(), m.server.watches.clients());
+        let (left, members) = (m.server.watchers.watches.keys(), m.server.watchers.watches.clients());
         assert!(left <= 2 * 3000 && members <= 3, "{left} keys of {members} clients");
     }
     while m.server.go_on() {}
-    assert!(m.server.watches.is_empty() && !m.server.hub.has_listeners());
+    assert!(m.server.watchers.watches.is_empty() && !m.server.watchers.hub.has_listeners());
 }

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use aleadb::base::clock::{Clock, ManualClock};
+use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
 use aleadb::engine::{reactive, settle, wake};
+use aleadb::feature::client_id::ClientId;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::ctx::Next;
@@ -22,7 +23,9 @@ pub const START_MS: i64 = 1_700_000_000_000;
 pub struct Memory {
     pub server: Server,
     pub clock: Rc<ManualClock>,
+    /// Number of the client that `raw` and `run` send for, in the order in which they connected, from 0.
     pub client: usize,
+    ids: Vec<ClientId>,
     /// What the last command asked to happen next.
     pub next: Next,
     /// Bytes that a reply may have, 0 for any number.
@@ -44,14 +47,44 @@ impl Memory {
         let seeds = Seeds { hash: [1; 16], prng: 1 };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
-        let client = connect(&mut server);
-        Memory { server, clock, client, next: Next::Done, reply_bytes_max: 0, written_bytes: 0, cron: Cron::default() }
+        let ids = vec![connect(&mut server)];
+        Memory {
+            server,
+            clock,
+            client: 0,
+            ids,
+            next: Next::Done,
+            reply_bytes_max: 0,
+            written_bytes: 0,
+            cron: Cron::default(),
+        }
     }
 
-    /// Adds a client and makes it the one that `raw` and `run` send for. Returns its index.
+    /// Adds a client and makes it the one that `raw` and `run` send for. Returns its number.
     pub fn connect(&mut self) -> usize {
-        self.client = connect(&mut self.server);
+        self.ids.push(connect(&mut self.server));
+        self.client = self.ids.len() - 1;
         self.client
+    }
+
+    /// What the server knows a client by.
+    pub fn id(&self, client: usize) -> ClientId {
+        self.ids[client]
+    }
+
+    /// A client goes.
+    pub fn leave(&mut self, client: usize) {
+        self.server.forget(self.ids[client]);
+    }
+
+    /// True until a client goes.
+    pub fn is_connected(&self, client: usize) -> bool {
+        self.server.clients.get(self.ids[client]).is_some()
+    }
+
+    /// A client's session.
+    pub fn session(&mut self, client: usize) -> &mut Session {
+        &mut self.server.clients[self.ids[client]]
     }
 
     /// Sends one command; the reply's bytes.
@@ -61,7 +94,7 @@ impl Memory {
         let (now, mut started_ns) = (self.clock.now(), self.clock.mono_ns());
         let named = command::lookup(args[0]);
         let line = Line { args: owned.as_args(), named, hash: None, timed_with_next: false };
-        match execute(&mut self.server, self.client, line, &mut out, now, &mut started_ns) {
+        match execute(&mut self.server, self.ids[self.client], line, &mut out, now, &mut started_ns) {
             Ran::Now(next) => self.next = next,
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
         }
@@ -72,13 +105,13 @@ impl Memory {
     /// The messages published to a client since the last time, escaped; the loop would have sent them.
     pub fn take_sent(&mut self, client: usize) -> String {
         let mut out = Out::default();
-        self.server.deliver_own(client, 0, &mut out);
+        self.server.deliver_own(self.ids[client], 0, &mut out);
         out.into_bytes().escape_ascii().to_string()
     }
 
     /// True while the client that `raw` and `run` send for waits; a loop would give its next command later.
     pub fn is_waiting(&self) -> bool {
-        self.server.sessions[self.client].blocked.is_some()
+        self.server.clients[self.ids[self.client]].blocked.is_some()
     }
 
     /// Ends the waits that are over, as the loop does once a turn: each client with its reply, escaped.
@@ -89,6 +122,7 @@ impl Memory {
             .map(|client| {
                 let mut out = Out::default();
                 wake::wake(&mut self.server, client, &mut out);
+                let client = self.ids.iter().position(|id| *id == client).expect("a client of ours");
                 (client, out.as_slice().expect("short").escape_ascii().to_string())
             })
             .collect()
@@ -127,19 +161,17 @@ impl Memory {
         loop {
             let more = self.server.go_on();
             settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
-            if !more && !self.server.reactive.has_touched() {
+            if !more && !self.server.watchers.reactive.has_touched() {
                 break;
             }
         }
     }
 }
 
-fn connect(server: &mut Server) -> usize {
-    let id = server.next_client_id;
-    server.next_client_id += 1;
-    let mut session = Session::new(id, Origin::Loopback, 0);
-    session.authenticated = server.config.requirepass.is_empty();
-    session.peer = format!("127.0.0.1:{}", 40_000 + id);
+fn connect(server: &mut Server) -> ClientId {
+    let client = server.admit(Origin::Loopback, Now { mono_ns: 0, unix_ms: START_MS });
+    let session = &mut server.clients[client];
+    session.peer = format!("127.0.0.1:{}", 40_000 + session.id);
     session.local = String::from("127.0.0.1:7379");
-    server.admit(session)
+    client
 }

@@ -81,7 +81,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     // A key of another type is complained of first.
     let parsed = Options::parse(Line::Get, ctx.command, args, at);
     let Ctx { server, reply, db, .. } = ctx;
-    let hasher = server.hasher;
+    let hasher = server.dbs.hasher;
     let mut hash = open(server, *db, key, at)?;
     let Options { lifetime, fields, .. } = parsed?;
     if let Some(hash) = hash.as_mut().filter(|_| lifetime != Lifetime::Unsaid) {

@@ -164,7 +164,7 @@ fn set_deadlines(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) 
     // A key of another type is complained of first.
     let setting = Setting::parse(ctx.command, args, unit_ms, base_ms);
     let Ctx { server, reply, db, .. } = ctx;
-    let hasher = server.hasher;
+    let hasher = server.dbs.hasher;
     let hash = open(server, *db, key, at)?;
     let Setting { deadline_ms, condition, fields } = setting?;
     reply.array(fields.len());

@@ -127,14 +127,14 @@ fn nothing(_: &mut Report<'_>) {}
 
 fn server(r: &mut Report<'_>) {
     let now = r.now;
-    let uptime_s = now.mono_ms().saturating_sub(r.server.identity.started_ms) / 1000;
+    let uptime_s = now.mono_ms().saturating_sub(r.server.process.identity.started_ms) / 1000;
     r.field("redis_version", REDIS_VERSION);
     r.field("aleadb_version", env!("CARGO_PKG_VERSION"));
     r.field("redis_git_sha1", "00000000");
     r.field("redis_git_dirty", 0);
     r.field("redis_build_id", 0);
     r.field("redis_mode", "standalone");
-    let os = r.server.identity.os.clone();
+    let os = r.server.process.identity.os.clone();
     r.field("os", os);
     r.field("arch_bits", usize::BITS);
     r.field("monotonic_clock", "POSIX clock_gettime");
@@ -143,7 +143,7 @@ fn server(r: &mut Report<'_>) {
     r.field("gcc_version", "0.0.0");
     r.field("process_id", std::process::id());
     r.field("process_supervised", supervised(r.server.config.supervised));
-    let run_id = r.server.identity.run_id.clone();
+    let run_id = r.server.process.identity.run_id.clone();
     r.field("run_id", run_id);
     r.field("tcp_port", r.server.config.port);
     r.field("server_time_usec", now.unix_ms * 1000);
@@ -152,9 +152,9 @@ fn server(r: &mut Report<'_>) {
     r.field("hz", r.server.config.hz);
     r.field("configured_hz", r.server.config.hz);
     r.field("lru_clock", now.unix_s() & 0xff_ffff);
-    let executable = r.server.identity.executable.clone();
+    let executable = r.server.process.identity.executable.clone();
     r.field("executable", executable);
-    let config_file = r.server.identity.config_file.as_ref().map(|path| path.display().to_string());
+    let config_file = r.server.process.identity.config_file.as_ref().map(|path| path.display().to_string());
     r.field("config_file", config_file.unwrap_or_default());
     r.field("io_threads_active", 0);
     listeners(r);
@@ -186,7 +186,7 @@ fn listeners(r: &mut Report<'_>) {
 }
 
 fn clients(r: &mut Report<'_>) {
-    let sessions = || r.server.sessions.iter().map(|(_, session)| session);
+    let sessions = || r.server.clients.iter().map(|(_, session)| session);
     let connected = sessions().count();
     let input = sessions().map(|session| session.buffers.query_bytes + session.buffers.query_free_bytes).max();
     let output = sessions().map(|session| session.buffers.out_heap_bytes).max();
@@ -201,17 +201,17 @@ fn clients(r: &mut Report<'_>) {
     r.field("blocked_clients", blocked);
     r.field("tracking_clients", 0);
     r.field("pubsub_clients", subscribed);
-    r.field("watching_clients", r.server.watches.clients());
+    r.field("watching_clients", r.server.watchers.watches.clients());
     r.field("clients_in_timeout_table", timed);
-    r.field("total_watched_keys", r.server.watches.keys());
-    r.field("live_query_clients", r.server.reactive.clients());
-    r.field("live_query_watches", r.server.reactive.watches());
-    r.field("live_queries", r.server.reactive.queries());
-    r.field("live_query_keys", r.server.reactive.keys());
+    r.field("total_watched_keys", r.server.watchers.watches.keys());
+    r.field("live_query_clients", r.server.watchers.reactive.clients());
+    r.field("live_query_watches", r.server.watchers.reactive.watches());
+    r.field("live_queries", r.server.watchers.reactive.queries());
+    r.field("live_query_keys", r.server.watchers.reactive.keys());
     r.field("live_query_frames", r.server.stats.watch_frames);
     r.field("live_query_frames_superseded", r.server.stats.watch_frames_superseded);
-    r.field("total_blocking_keys", r.server.waits.keys());
-    r.field("total_blocking_keys_on_nokey", r.server.waits.keys_until_deleted());
+    r.field("total_blocking_keys", r.server.watchers.waits.keys());
+    r.field("total_blocking_keys_on_nokey", r.server.watchers.waits.keys_until_deleted());
 }
 
 fn memory(r: &mut Report<'_>) {
@@ -267,7 +267,7 @@ fn ratios(r: &mut Report<'_>, account: &Account) {
 
 fn persistence(r: &mut Report<'_>) {
     let now = r.now;
-    let started_s = now.unix_s() - (now.mono_ms().saturating_sub(r.server.identity.started_ms) / 1000) as i64;
+    let started_s = now.unix_s() - (now.mono_ms().saturating_sub(r.server.process.identity.started_ms) / 1000) as i64;
     r.zeroes(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
     r.field("current_fork_perc", "0.00");
     r.zeroes(&["current_save_keys_processed", "current_save_keys_total"]);
@@ -291,7 +291,7 @@ fn persistence(r: &mut Report<'_>) {
 
 fn threads(r: &mut Report<'_>) {
     let stats = &r.server.stats;
-    let line = format!("clients={},reads={},writes={}", r.server.sessions.len(), stats.reads, stats.writes);
+    let line = format!("clients={},reads={},writes={}", r.server.clients.len(), stats.reads, stats.writes);
     r.field("io_thread_0", line);
 }
 
@@ -325,7 +325,7 @@ fn stats(r: &mut Report<'_>) {
     for (name, kind) in
         [("pubsub_channels", Kind::Channel), ("pubsub_patterns", Kind::Pattern), ("pubsubshard_channels", Kind::Shard)]
     {
-        r.field(name, r.server.hub.topics(kind).len());
+        r.field(name, r.server.watchers.hub.topics(kind).len());
     }
     r.zeroes(&["latest_fork_usec", "total_forks"]);
     r.zeroes(&["migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
@@ -365,7 +365,7 @@ fn replication(r: &mut Report<'_>) {
     r.field("connected_slaves", 0);
     r.field("master_failover_state", "no-failover");
     // There is no replication, so no history that could outlive the process: its own id names it.
-    let id = r.server.identity.run_id.clone();
+    let id = r.server.process.identity.run_id.clone();
     r.field("master_replid", id);
     r.field("master_replid2", "0".repeat(40));
     r.field("master_repl_offset", 0);

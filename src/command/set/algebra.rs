@@ -81,7 +81,7 @@ pub(super) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
-    let policy = policy(&server.config, server.hasher);
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(1), *at)?;
     let all = unite(&sets, &policy);
     reply.set(all.len());
@@ -103,7 +103,7 @@ pub(super) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, db, at, .. } = ctx;
-    let policy = policy(&server.config, server.hasher);
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
     let smallest = sets.iter().flatten().min_by_key(|set| set.len());
     let of_ints = smallest.is_some_and(|set| set.as_intset().is_some());
@@ -115,7 +115,7 @@ pub(super) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, db, at, .. } = ctx;
-    let policy = policy(&server.config, server.hasher);
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
     let result = unite(&sets, &policy);
     store(ctx, args.at(1), result, "sunionstore")
@@ -123,7 +123,7 @@ pub(super) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, db, at, .. } = ctx;
-    let policy = policy(&server.config, server.hasher);
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
     let mut result = Set::ints();
     subtract(&sets, |item| _ = result.insert_item(item, &policy));

@@ -207,7 +207,7 @@ fn combine(inputs: &[Input<'_>], operation: Operation, options: &Options, hasher
 }
 
 fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Outcome {
-    let hasher = ctx.server.hasher;
+    let hasher = ctx.server.dbs.hasher;
     let (inputs, options) = inputs(ctx, args, 1, operation, Purpose::Answer)?;
     let mut result = combine(&inputs, operation, &options, hasher);
     drop(inputs);

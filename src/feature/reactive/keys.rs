@@ -1,14 +1,14 @@
 //! From the keys that queries name to the queries.
 //!
 //! A key that one query names, and no other, takes an entry of four bytes: most do when there are many. The others, and all
-//! keys of queries that name several, are crowds of their own.
+//! keys of queries that name several, are shared keys of their own.
 //!
 //! # Costs
 //! A key of no query is told from the others by one word of a filter, in some 98 of 100 cases. The caller hashes keys, which it
 //! has done anyway for the lookup.
 //!
 //! # Invariants
-//! - A crowd has at least one query, and a query with one key stands either in an entry or in a crowd.
+//! - A shared key has at least one query, and a query with one key stands either in an entry or in a shared key.
 //! - The filter knows every entry.
 
 use super::filter::Filter;
@@ -22,19 +22,19 @@ use super::slots::Slots;
 enum Entry {
     /// The one key of the one query that names it.
     Single(QueryId),
-    /// The number of a crowd.
-    Crowd(u32),
+    /// The number of a shared key.
+    SharedKey(u32),
 }
 
 /// An entry in four bytes: the top bit tells the two kinds apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Packed(u32);
 
-const CROWD: u32 = 1 << 31;
+const SHARED: u32 = 1 << 31;
 
 impl Packed {
     fn entry(self) -> Entry {
-        if self.0 & CROWD == 0 { Entry::Single(self.0) } else { Entry::Crowd(self.0 ^ CROWD) }
+        if self.0 & SHARED == 0 { Entry::Single(self.0) } else { Entry::SharedKey(self.0 ^ SHARED) }
     }
 }
 
@@ -42,29 +42,29 @@ impl From<Entry> for Packed {
     fn from(entry: Entry) -> Packed {
         Packed(match entry {
             Entry::Single(query) => query,
-            Entry::Crowd(crowd) => crowd | CROWD,
+            Entry::SharedKey(shared_key) => shared_key | SHARED,
         })
     }
 }
 
 /// A key with the queries that name it.
 #[derive(Debug)]
-struct Crowd {
+struct SharedKey {
     name: Box<[u8]>,
     db: u32,
     queries: Ids,
 }
 
 /// Database and name of an entry's key.
-fn name_of<'a>(entry: Packed, queries: &'a Slots<Query>, crowds: &'a Slots<Crowd>) -> (u32, &'a [u8]) {
+fn name_of<'a>(entry: Packed, queries: &'a Slots<Query>, shared_keys: &'a Slots<SharedKey>) -> (u32, &'a [u8]) {
     match entry.entry() {
         Entry::Single(id) => {
             let query = queries.get(id).expect("an entry's query is known");
             (query.db, query.line().keys().next().expect("it has a key"))
         }
-        Entry::Crowd(id) => {
-            let crowd = crowds.get(id).expect("an entry's crowd is known");
-            (crowd.db, &crowd.name)
+        Entry::SharedKey(id) => {
+            let shared_key = shared_keys.get(id).expect("an entry's shared key is known");
+            (shared_key.db, &shared_key.name)
         }
     }
 }
@@ -74,7 +74,7 @@ fn name_of<'a>(entry: Packed, queries: &'a Slots<Query>, crowds: &'a Slots<Crowd
 pub(super) struct Keys {
     shards: Shards<Packed>,
     filter: Filter,
-    crowds: Slots<Crowd>,
+    shared_keys: Slots<SharedKey>,
     len: usize,
 }
 
@@ -104,7 +104,7 @@ impl Keys {
 
     fn find(&self, queries: &Slots<Query>, db: u32, name: &[u8], hash: u64) -> Option<Entry> {
         let shard = self.shards.of(hash)?;
-        shard.find(hash, |entry| name_of(*entry, queries, &self.crowds) == (db, name)).map(|entry| entry.entry())
+        shard.find(hash, |entry| name_of(*entry, queries, &self.shared_keys) == (db, name)).map(|entry| entry.entry())
     }
 
     /// The queries that name a key, in no particular order.
@@ -114,12 +114,12 @@ impl Keys {
     }
 
     fn those_of(&self, entry: Option<Entry>) -> impl Iterator<Item = QueryId> {
-        let (single, crowd) = match entry {
+        let (single, shared_key) = match entry {
             None => (None, None),
             Some(Entry::Single(id)) => (Some(id), None),
-            Some(Entry::Crowd(id)) => (None, self.crowds.get(id)),
+            Some(Entry::SharedKey(id)) => (None, self.shared_keys.get(id)),
         };
-        single.into_iter().chain(crowd.into_iter().flat_map(|crowd| crowd.queries.iter()))
+        single.into_iter().chain(shared_key.into_iter().flat_map(|shared_key| shared_key.queries.iter()))
     }
 
     /// Every key: its database, its name and its queries.
@@ -144,7 +144,7 @@ impl Keys {
         entry: Packed,
         queries: &'a Slots<Query>,
     ) -> (u32, &'a [u8], impl Iterator<Item = QueryId> + 'a) {
-        let (db, name) = name_of(entry, queries, &self.crowds);
+        let (db, name) = name_of(entry, queries, &self.shared_keys);
         (db, name, self.those_of(Some(entry.entry())))
     }
 
@@ -157,28 +157,29 @@ impl Keys {
             match self.find(queries, query.db, name, hashed) {
                 None if is_single => self.insert(queries, hashed, Entry::Single(id), &hash),
                 None => {
-                    let crowd = Crowd { name: name.into(), db: query.db, queries: Ids::one(id) };
-                    let crowd = self.crowds.insert(crowd);
-                    self.insert(queries, hashed, Entry::Crowd(crowd), &hash);
+                    let shared_key = SharedKey { name: name.into(), db: query.db, queries: Ids::one(id) };
+                    let shared_key = self.shared_keys.insert(shared_key);
+                    self.insert(queries, hashed, Entry::SharedKey(shared_key), &hash);
                 }
-                Some(Entry::Crowd(crowd)) => {
-                    let crowd = self.crowds.get_mut(crowd).expect("an entry's crowd is known");
-                    crowd.queries.insert(id);
+                Some(Entry::SharedKey(shared_key)) => {
+                    let shared_key = self.shared_keys.get_mut(shared_key).expect("an entry's shared key is known");
+                    shared_key.queries.insert(id);
                 }
                 Some(entry @ Entry::Single(other)) => {
                     let mut both = Ids::one(other);
                     both.insert(id);
-                    let crowd = self.crowds.insert(Crowd { name: name.into(), db: query.db, queries: both });
+                    let shared_key =
+                        self.shared_keys.insert(SharedKey { name: name.into(), db: query.db, queries: both });
                     let place = self.shards.of_mut(hashed).find_mut(hashed, |own| *own == entry.into());
-                    *place.expect("it was just found") = Entry::Crowd(crowd).into();
+                    *place.expect("it was just found") = Entry::SharedKey(shared_key).into();
                 }
             }
         }
     }
 
     fn insert(&mut self, queries: &Slots<Query>, hashed: u64, entry: Entry, hash: &impl Hash) {
-        let Keys { shards, crowds, filter, .. } = self;
-        let again = |entry: &Packed| hash(name_of(*entry, queries, crowds).1);
+        let Keys { shards, shared_keys, filter, .. } = self;
+        let again = |entry: &Packed| hash(name_of(*entry, queries, shared_keys).1);
         let shard = shards.of_mut(hashed);
         shard.insert_unique(hashed, entry.into(), again);
         filter.add(hashed, shard.capacity(), shard.iter().map(again));
@@ -192,10 +193,10 @@ impl Keys {
             let hashed = hash(name);
             // A key that the line names twice may be gone already.
             let Some(entry) = self.find(queries, query.db, name, hashed) else { continue };
-            if let Entry::Crowd(number) = entry {
-                let crowd = self.crowds.get_mut(number).expect("an entry's crowd is known");
-                crowd.queries.remove(id);
-                if !crowd.queries.is_empty() {
+            if let Entry::SharedKey(number) = entry {
+                let shared_key = self.shared_keys.get_mut(number).expect("an entry's shared key is known");
+                shared_key.queries.remove(id);
+                if !shared_key.queries.is_empty() {
                     continue;
                 }
             }
@@ -204,11 +205,11 @@ impl Keys {
     }
 
     fn remove_entry(&mut self, queries: &Slots<Query>, hashed: u64, entry: Entry, hash: &impl Hash) {
-        let Keys { shards, crowds, filter, .. } = self;
-        if let Entry::Crowd(number) = entry {
-            crowds.remove(number);
+        let Keys { shards, shared_keys, filter, .. } = self;
+        if let Entry::SharedKey(number) = entry {
+            shared_keys.remove(number);
         }
-        let again = |entry: &Packed| hash(name_of(*entry, queries, crowds).1);
+        let again = |entry: &Packed| hash(name_of(*entry, queries, shared_keys).1);
         let shard = shards.of_mut(hashed);
         if let Ok(found) = shard.find_entry(hashed, |own| *own == entry.into()) {
             found.remove();

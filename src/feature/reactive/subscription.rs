@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::ids::{Ids, Numbers};
 use super::index::{Index, QueryId};
 use super::slots::Slots;
+use crate::feature::client_id::ClientId;
 
 /// Results held back for one client: at most one for each query, the one that began to wait first in front.
 #[derive(Debug, Default)]
@@ -121,8 +122,8 @@ fn fingerprint_of(number: u32, index: &Index, groups: &Slots<Group>) -> u32 {
 /// One client that watches.
 #[derive(Debug)]
 struct Client {
-    /// The index of its session; `None` for one that has gone.
-    session: Option<u32>,
+    /// Who it is; `None` for one that has gone.
+    client: Option<ClientId>,
     /// Its queries by fingerprint: an [`Own`] for each that they have, under the keyed hash of it.
     own: Numbers,
     /// How many queries these are.
@@ -167,9 +168,9 @@ impl Subscriptions {
         self.clients.len() - self.gone.len()
     }
 
-    /// A client's session, unless it has gone.
-    pub fn session(&self, watcher: WatcherId) -> Option<usize> {
-        self.clients.get(watcher)?.session.map(|session| session as usize)
+    /// The client of a number, unless it has gone.
+    pub fn client(&self, watcher: WatcherId) -> Option<ClientId> {
+        self.clients.get(watcher)?.client
     }
 
     pub fn count_of(&self, watcher: WatcherId) -> usize {
@@ -217,8 +218,8 @@ impl Subscriptions {
     }
 
     /// A number for a client that watches nothing yet.
-    pub fn join(&mut self, session: usize) -> WatcherId {
-        self.clients.insert(Client { session: Some(session as u32), own: Numbers::None, count: 0, extra: None })
+    pub fn join(&mut self, client: ClientId) -> WatcherId {
+        self.clients.insert(Client { client: Some(client), own: Numbers::None, count: 0, extra: None })
     }
 
     /// Records a subscription that there was not. O(1).
@@ -303,7 +304,7 @@ impl Subscriptions {
     /// have gone, with [`Subscriptions::take_gone`].
     pub fn leave(&mut self, watcher: WatcherId, until_ms: u64) -> usize {
         let Some(own) = self.clients.get_mut(watcher) else { return 0 };
-        own.session = None;
+        own.client = None;
         own.extra = None;
         let count = std::mem::take(&mut own.count) as usize;
         self.count -= count;

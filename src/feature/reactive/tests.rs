@@ -12,6 +12,11 @@ fn line(keys: &[&[u8]]) -> Line {
     Line::new("MGET", args.as_args(), &(1..=keys.len()).collect::<Vec<_>>())
 }
 
+/// The client of a number.
+fn client_id(number: usize) -> ClientId {
+    ClientId::new(number, number as u64)
+}
+
 /// The line of a GET.
 pub(super) fn get(key: &[u8]) -> Line {
     Line::new("GET", OwnedArgs::new([b"GET".as_slice(), key]).as_args(), &[1])
@@ -49,8 +54,8 @@ fn empty() -> Reactive {
     Reactive::new(hasher(), 0)
 }
 
-fn wish(debounce_ms: u32) -> Wish {
-    Wish { every: false, debounce_ms }
+fn options(debounce_ms: u32) -> WatchOptions {
+    WatchOptions { every: false, debounce_ms }
 }
 
 const NAMES: [&[u8]; 4] = [b"", b"a", b"b", b"abc"];
@@ -72,7 +77,7 @@ fn check(reactive: &Reactive, twin: &Twin, seed: u64) {
     for query in reactive.all() {
         let names: Vec<&[u8]> = query.line().iter().skip(1).collect();
         let id = reactive.find(query.db(), query.line(), query.debounce_ms()).expect("it is known");
-        let mut subscribers = reactive.receivers(id);
+        let mut subscribers = reactive.receivers(id).into_iter().map(ClientId::slot).collect::<Vec<_>>();
         subscribers.sort_unstable();
         assert_eq!(query.watchers(), subscribers.len());
         let own = |((_, db, keys), debounce): &(&(_, usize, Vec<&[u8]>), &u32)| {
@@ -89,7 +94,7 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: usize| prng.below(n as u64) as usize;
         let (mut reactive, mut twin) = (empty(), Twin::new());
-        let mut watchers: Vec<WatcherId> = (0..5).map(|session| reactive.join(session)).collect();
+        let mut watchers: Vec<WatcherId> = (0..5).map(|session| reactive.join(client_id(session))).collect();
         for _ in 0..300 {
             let (client, db) = (below(5), below(2));
             let keys: Vec<&[u8]> = (0..=below(3)).map(|_| NAMES[below(4)]).collect();
@@ -97,7 +102,7 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
                 0 => {
                     let own = twin.keys().filter(|watch| watch.0 == client).count();
                     assert_eq!(reactive.forget(watchers[client], 0), own);
-                    watchers[client] = reactive.join(client);
+                    watchers[client] = reactive.join(client_id(client));
                     twin.retain(|watch, _| watch.0 != client);
                 }
                 1 | 2 => {
@@ -107,7 +112,7 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
                 }
                 _ => {
                     let debounce = below(2) as u32;
-                    reactive.watch(watchers[client], db, line(&keys), wish(debounce), 0);
+                    reactive.watch(watchers[client], db, line(&keys), options(debounce), 0);
                     twin.insert((client, db, keys.clone()), debounce);
                 }
             }
@@ -136,8 +141,8 @@ fn any_history_leaves_what_a_set_of_pairs_would_hold() {
 fn only_the_newest_result_of_each_query_is_held_and_the_first_to_wait_comes_first() {
     let mut reactive = empty();
     let frame = |text: &str| Arc::new(text.as_bytes().to_vec());
-    let (me, other) = (reactive.join(7), reactive.join(8));
-    let [a, b, c] = [b"a", b"b", b"c"].map(|name| reactive.watch(me, 0, line(&[name]), wish(0), 0));
+    let (me, other) = (reactive.join(client_id(7)), reactive.join(client_id(8)));
+    let [a, b, c] = [b"a", b"b", b"c"].map(|name| reactive.watch(me, 0, line(&[name]), options(0), 0));
     assert!(!reactive.hold(me, b, &frame("b1")));
     assert!(!reactive.hold(me, a, &frame("a1")));
     assert!(!reactive.hold(me, c, &frame("c1")));
@@ -151,10 +156,10 @@ fn only_the_newest_result_of_each_query_is_held_and_the_first_to_wait_comes_firs
     reactive.renew_held(me);
     assert_eq!((reactive.holds(me), reactive.take_touched()), (false, Some(c)));
     reactive.hold(me, b, &frame("b3"));
-    reactive.watch(me, 0, line(&[b"b"]), Wish { every: true, debounce_ms: 0 }, 0);
+    reactive.watch(me, 0, line(&[b"b"]), WatchOptions { every: true, debounce_ms: 0 }, 0);
     assert_eq!(reactive.take_held(me), None, "who wants every result is not sent an old one later");
     assert!(reactive.wants_every(me, b) && !reactive.wants_every(me, c) && reactive.wants_every_of_any(me));
-    reactive.watch(me, 0, line(&[b"b"]), wish(0), 0);
+    reactive.watch(me, 0, line(&[b"b"]), options(0), 0);
     assert!(!reactive.wants_every_of_any(me));
 }
 
@@ -164,7 +169,7 @@ fn gathered_changes_are_due_once_when_their_time_is_over() {
         let mut prng = Prng::seeded(seed);
         let mut reactive = empty();
         let ids: Vec<QueryId> =
-            (0..20u32).map(|n| reactive.watch(0, 0, line(&[&n.to_be_bytes()]), wish(n * 200), 0)).collect();
+            (0..20u32).map(|n| reactive.watch(0, 0, line(&[&n.to_be_bytes()]), options(n * 200), 0)).collect();
         let mut twin = BTreeMap::new();
         for now_ms in 1..20_000 {
             if prng.below(20) == 0 {
@@ -195,19 +200,19 @@ fn very_many_queries_of_one_fingerprint_come_and_go() {
     let mut reactive = empty();
     let keys: Vec<_> = colliding_keys().take(64_000).collect();
     let fingerprint = get(&keys[0]).fingerprint();
-    let (me, other) = (reactive.join(0), reactive.join(1));
-    let own = reactive.watch(other, 0, get(&keys[0]), wish(0), 0);
+    let (me, other) = (reactive.join(client_id(0)), reactive.join(client_id(1)));
+    let own = reactive.watch(other, 0, get(&keys[0]), options(0), 0);
     for key in &keys {
-        reactive.watch(me, 0, get(key), wish(0), 0);
+        reactive.watch(me, 0, get(key), options(0), 0);
         assert!(reactive.is_watched_by(me, 0, &get(key)));
     }
     assert_eq!((reactive.queries(), reactive.watches()), (keys.len(), keys.len() + 1));
     for _ in 0..20_000 {
         assert_eq!(reactive.unwatch(other, fingerprint, 0), 1);
-        assert_eq!(reactive.watch(other, 0, get(&keys[0]), wish(0), 0), own);
+        assert_eq!(reactive.watch(other, 0, get(&keys[0]), options(0), 0), own);
     }
     for key in &keys[..20_000] {
-        let another = reactive.watch(me, 0, get(key), wish(7), 0);
+        let another = reactive.watch(me, 0, get(key), options(7), 0);
         assert_eq!(reactive.query(another).debounce_ms(), 7);
     }
     assert_eq!(reactive.watches(), keys.len() + 1, "the debounce of a watch was changed");
@@ -224,14 +229,14 @@ fn unwatch_ends_all_watches_of_a_fingerprint_and_no_others() {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: usize| prng.below(n as u64) as usize;
         let (mut reactive, mut twin) = (empty(), BTreeSet::<(usize, usize, usize)>::new());
-        let mut watchers: Vec<WatcherId> = (0..3).map(|session| reactive.join(session)).collect();
+        let mut watchers: Vec<WatcherId> = (0..3).map(|session| reactive.join(client_id(session))).collect();
         for _ in 0..300 {
             let (client, db, key) = (below(3), below(2), below(keys.len()));
             let line = get(&keys[key]);
             match below(12) {
                 0 => {
                     reactive.forget(watchers[client], 0);
-                    watchers[client] = reactive.join(client);
+                    watchers[client] = reactive.join(client_id(client));
                     twin.retain(|(other, ..)| *other != client);
                 }
                 1 | 2 => {
@@ -246,7 +251,7 @@ fn unwatch_ends_all_watches_of_a_fingerprint_and_no_others() {
                     id.into_iter().for_each(|id| reactive.leave(watchers[client], id, 0));
                 }
                 _ => {
-                    reactive.watch(watchers[client], db, line, wish(0), 0);
+                    reactive.watch(watchers[client], db, line, options(0), 0);
                     twin.insert((client, db, key));
                 }
             }
@@ -273,7 +278,7 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
         let mut prng = Prng::seeded(seed);
         let mut below = |n: u64| prng.below(n);
         let mut reactive = empty();
-        let mut me = reactive.join(0);
+        let mut me = reactive.join(client_id(0));
         let mut all: BTreeMap<(QueryId, u64), Arc<Vec<u8>>> = BTreeMap::new();
         let mut now_ms = 1;
         for _ in 0..2_000 {
@@ -282,14 +287,14 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
             let id = match below(40) {
                 0 => {
                     reactive.forget(me, now_ms + 30);
-                    me = reactive.join(0);
+                    me = reactive.join(client_id(0));
                     continue;
                 }
                 1 => {
                     reactive.forget_left(now_ms);
                     continue;
                 }
-                _ => reactive.watch(me, 0, line(&[&name]), wish(0), 0),
+                _ => reactive.watch(me, 0, line(&[&name]), options(0), 0),
             };
             let first = reactive.begin_history(id, 1_000_000);
             let new = reactive.query(id).history().is_none_or(|_| !reactive.has_present(id, Proto::Resp3));
@@ -318,21 +323,21 @@ fn kept_versions_are_the_newest_ones_without_a_gap() {
 #[test]
 fn queries_that_linger_are_bounded_and_keep_their_numbers() {
     let mut reactive = empty();
-    let (me, other) = (reactive.join(0), reactive.join(1));
-    let id = reactive.watch(me, 0, line(&[b"k"]), wish(0), 0);
+    let (me, other) = (reactive.join(client_id(0)), reactive.join(client_id(1)));
+    let id = reactive.watch(me, 0, line(&[b"k"]), options(0), 0);
     let first = reactive.begin_history(id, 500);
     assert_eq!((first, reactive.advance_history(id)), (500, Some(501)));
     reactive.leave(me, id, 100);
     assert_eq!((reactive.queries(), reactive.watches(), reactive.forget_left(99)), (1, 0, 0));
-    assert_eq!(reactive.watch(other, 0, line(&[b"k"]), wish(0), 0), id);
+    assert_eq!(reactive.watch(other, 0, line(&[b"k"]), options(0), 0), id);
     assert_eq!((reactive.forget_left(1000), reactive.begin_history(id, 900)), (0, 501));
     reactive.leave(other, id, 2000);
     assert_eq!((reactive.forget_left(2000), reactive.is_empty()), (1, true));
-    let id = reactive.watch(other, 0, line(&[b"k"]), wish(0), 0);
+    let id = reactive.watch(other, 0, line(&[b"k"]), options(0), 0);
     assert_eq!(reactive.begin_history(id, 400), 502, "no number is given twice");
     reactive.leave(other, id, 5000);
     for n in 0..LINGERING_MAX as u32 {
-        let id = reactive.watch(other, 0, line(&[&n.to_be_bytes()]), wish(0), 0);
+        let id = reactive.watch(other, 0, line(&[&n.to_be_bytes()]), options(0), 0);
         reactive.begin_history(id, 0);
         reactive.leave(other, id, 5000);
     }
@@ -342,32 +347,32 @@ fn queries_that_linger_are_bounded_and_keep_their_numbers() {
 #[test]
 fn a_client_with_very_many_watches_is_gone_at_once_and_taken_apart_bit_by_bit() {
     let mut reactive = empty();
-    let (me, other) = (reactive.join(0), reactive.join(1));
+    let (me, other) = (reactive.join(client_id(0)), reactive.join(client_id(1)));
     let count = 5 * GONE_PER_TURN_MAX as u32;
-    let ids: Vec<_> = (0..count).map(|n| reactive.watch(me, 0, line(&[&n.to_be_bytes()]), wish(0), 0)).collect();
-    reactive.watch(other, 0, line(&[&0u32.to_be_bytes()]), wish(0), 0);
+    let ids: Vec<_> = (0..count).map(|n| reactive.watch(me, 0, line(&[&n.to_be_bytes()]), options(0), 0)).collect();
+    reactive.watch(other, 0, line(&[&0u32.to_be_bytes()]), options(0), 0);
     assert_eq!(reactive.forget(me, 0), count as usize);
     assert_eq!((reactive.watches(), reactive.clients()), (1, 1));
     let left = ids.iter().filter(|id| reactive.index.get(**id).is_some());
     assert!(left.clone().count() > 1, "not all at once");
-    assert_eq!(left.flat_map(|id| reactive.receivers(*id)).collect::<Vec<_>>(), [1], "nobody is told");
-    let again = reactive.join(0);
+    assert_eq!(left.flat_map(|id| reactive.receivers(*id)).collect::<Vec<_>>(), [client_id(1)], "nobody is told");
+    let again = reactive.join(client_id(0));
     assert_ne!(again, me, "the number is still in use");
-    reactive.watch(again, 0, line(&[&1u32.to_be_bytes()]), wish(0), 0);
+    reactive.watch(again, 0, line(&[&1u32.to_be_bytes()]), options(0), 0);
     let turns = (0..).take_while(|_| reactive.clear_gone(usize::MAX)).count();
     assert!((3..=5).contains(&turns), "{turns}");
     assert_eq!((reactive.queries(), reactive.watches(), reactive.has_gone()), (2, 2, false));
-    assert_eq!(reactive.join(2), me, "and now it is free");
+    assert_eq!(reactive.join(client_id(2)), me, "and now it is free");
 }
 
 #[test]
 fn keys_that_no_query_names_are_told_by_the_filter() {
     let mut reactive = empty();
-    let me = reactive.join(0);
+    let me = reactive.join(client_id(0));
     let hash = |n: u32| hasher().hash(&n.to_be_bytes());
     let mut ids = Vec::new();
     for n in 0..200_000u32 {
-        ids.push(reactive.watch(me, 0, line(&[&n.to_be_bytes()]), wish(0), 0));
+        ids.push(reactive.watch(me, 0, line(&[&n.to_be_bytes()]), options(0), 0));
     }
     assert!((0..200_000).all(|n| reactive.may_name(hash(n))));
     let wrong = (200_000..400_000).filter(|n| reactive.may_name(hash(*n))).count();
@@ -381,12 +386,12 @@ fn keys_that_no_query_names_are_told_by_the_filter() {
 #[test]
 fn a_query_that_is_left_again_and_again_takes_nobody_s_place() {
     let mut reactive = empty();
-    let (me, other) = (reactive.join(0), reactive.join(1));
-    let kept = reactive.watch(me, 0, line(&[b"kept"]), wish(0), 0);
+    let (me, other) = (reactive.join(client_id(0)), reactive.join(client_id(1)));
+    let kept = reactive.watch(me, 0, line(&[b"kept"]), options(0), 0);
     reactive.begin_history(kept, 0);
     reactive.leave(me, kept, 100);
     for until_ms in 0..2 * LINGERING_MAX as u64 {
-        let id = reactive.watch(other, 0, line(&[b"again"]), wish(0), 0);
+        let id = reactive.watch(other, 0, line(&[b"again"]), options(0), 0);
         reactive.begin_history(id, 0);
         reactive.leave(other, id, 1_000 + until_ms);
     }
@@ -398,8 +403,8 @@ fn a_query_that_is_left_again_and_again_takes_nobody_s_place() {
 #[test]
 fn a_held_result_is_dropped_when_the_client_has_a_newer_answer() {
     let mut reactive = empty();
-    let me = reactive.join(0);
-    let [a, b] = [b"a", b"b"].map(|name| reactive.watch(me, 0, line(&[name]), wish(0), 0));
+    let me = reactive.join(client_id(0));
+    let [a, b] = [b"a", b"b"].map(|name| reactive.watch(me, 0, line(&[name]), options(0), 0));
     let frame = Arc::new(vec![b'x']);
     [a, b].into_iter().for_each(|id| _ = reactive.hold(me, id, &frame));
     reactive.forget_held(me, a);

@@ -81,7 +81,7 @@ const GROUP_BYTES: usize = GROUP_LANES * LANES_BYTES;
 /// Bytes that a prefetch brings.
 const LINE_BYTES: usize = 64;
 
-/// Groups by which loading is ahead of counting: where the bytes are in main memory, the processor's own foresight ends with
+/// Groups by which loading is ahead of counting: where the bytes are in main memory, the processor's own prefetch ends with
 /// each page.
 const AHEAD: usize = 4;
 

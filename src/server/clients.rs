@@ -1,0 +1,261 @@
+//! The clients: their sessions, who is to be disconnected, who waits and until when.
+//!
+//! # Invariants
+//! - Every session but that of [`Clients::internal`] is in `by_number`.
+//! - `paused` counts the sessions whose [`Blocked`] is `Paused`.
+//! - Whoever waits until some time has a timer in `timers`; a timer may have outlived its wait, so every one that comes due is
+//!   compared with the session.
+//!
+//! A session need not have a connection: [`Clients::internal`] has none. Connections belong to `net`, which keeps them by the slots
+//! of their sessions.
+
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::session::{Blocked, Origin, Session};
+use super::{COSTLY_TRANSACTION_MIN, Server};
+use crate::base::clock::Now;
+use crate::feature::client_id::ClientId;
+use crate::feature::members::Members;
+use crate::timer::{Verdict, Wheel};
+
+/// Slots of the wheel for clients' timeouts: 2^12 ticks of 1 ms, a revolution of 4 s.
+const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
+
+/// All clients.
+#[derive(Debug)]
+pub struct Clients {
+    sessions: Slab<Session>,
+    /// The clients by the numbers that CLIENT ID answers, the oldest first.
+    by_number: BTreeMap<u64, ClientId>,
+    /// The number the next client gets.
+    next_number: u64,
+    /// The session of commands that no client has sent.
+    internal: ClientId,
+    /// Clients to be disconnected at the end of the turn.
+    pub kills: Vec<ClientId>,
+    /// Clients whose next command CLIENT PAUSE holds back.
+    pub paused: usize,
+    /// Clients whose wait CLIENT UNBLOCK has ended, and whose reply is due this turn.
+    pub unblocked: Vec<ClientId>,
+    /// Clients that were served while they waited for keys, and may go on with their input.
+    pub resumed: Vec<ClientId>,
+    /// When blocked clients have to be looked at; payload: a session's slot. On monotonic milliseconds.
+    pub timers: Wheel,
+    /// The numbers of clients that subscribe, watch keys or wait for some.
+    pub members: Members,
+}
+
+impl Clients {
+    /// No client but the internal one.
+    pub fn new(now: Now) -> Clients {
+        let mut sessions = Slab::new();
+        let mut internal = Session::new(0, Origin::Internal, now.mono_ms());
+        internal.authenticated = true;
+        let internal = ClientId::new(sessions.insert(internal), 0);
+        Clients {
+            sessions,
+            by_number: BTreeMap::new(),
+            next_number: 1,
+            internal,
+            kills: Vec::new(),
+            paused: 0,
+            unblocked: Vec::new(),
+            resumed: Vec::new(),
+            timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
+            members: Members::default(),
+        }
+    }
+
+    /// The session of commands that no client has sent, such as the queries of those who may come back. No list shows it, and
+    /// nothing is ever delivered to it.
+    pub fn internal(&self) -> ClientId {
+        self.internal
+    }
+
+    /// How many clients there are, those included that are about to be disconnected.
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
+    /// Takes in a client: `connect` makes its session from its number. O(log n) for n clients.
+    pub fn admit(&mut self, connect: impl FnOnce(u64) -> Session) -> ClientId {
+        let number = self.next_number;
+        self.next_number += 1;
+        let client = ClientId::new(self.sessions.insert(connect(number)), number);
+        self.by_number.insert(number, client);
+        client
+    }
+
+    /// A client's session, unless it has gone. O(1).
+    #[inline]
+    pub fn get(&self, client: ClientId) -> Option<&Session> {
+        self.sessions.get(client.slot()).filter(|session| session.id as u32 == client.serial())
+    }
+
+    /// The client of a slot, unless there is none. O(1).
+    #[inline]
+    pub fn at_slot(&self, slot: usize) -> Option<ClientId> {
+        self.sessions.get(slot).map(|session| ClientId::new(slot, session.id))
+    }
+
+    /// The client of a number, if it is there and has not been killed. O(log n) for n clients.
+    pub fn find(&self, number: u64) -> Option<ClientId> {
+        self.by_number.get(&number).copied().filter(|client| !self[*client].killed)
+    }
+
+    /// All clients with their sessions, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientId, &Session)> {
+        self.by_number.values().map(|client| (*client, &self[*client]))
+    }
+
+    /// Those that have not been killed, the oldest first.
+    pub fn present(&self) -> impl Iterator<Item = (ClientId, &Session)> {
+        self.iter().filter(|(_, session)| !session.killed)
+    }
+
+    /// Takes out a client that has been disconnected.
+    fn remove(&mut self, client: ClientId) -> Session {
+        debug_assert!(self.get(client).is_some() && client != self.internal, "{client:?} is no client that can go");
+        let session = self.sessions.remove(client.slot());
+        self.by_number.remove(&session.id);
+        self.paused -= usize::from(session.blocked == Some(Blocked::Paused));
+        session
+    }
+
+    /// Makes a client wait: the reason it waits, the wheel and the count of those held back stay in step.
+    pub fn block(&mut self, client: ClientId, blocked: Blocked) {
+        self[client].blocked = Some(blocked);
+        match blocked {
+            Blocked::Keys { until_ms: u64::MAX } => {}
+            Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => {
+                // A wheel's ticks are signed, and a date beyond them is as good as the last.
+                let tick = i64::try_from(until_ms).unwrap_or(i64::MAX);
+                self.timers.insert(client.slot() as u32, tick);
+            }
+            Blocked::Unblocked { .. } => self.unblocked.push(client),
+            Blocked::Paused => self.paused += 1,
+        }
+    }
+
+    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than
+    /// the budget allowed.
+    pub fn take_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<ClientId>) -> bool {
+        let sessions = &self.sessions;
+        let progress = self.timers.advance(now.mono_ms() as i64, budget, |slot, tick| {
+            let slot = slot as usize;
+            let waiting = sessions.get(slot).and_then(|session| Some((session.id, session.blocked?.until_ms()?)));
+            let Some((number, until_ms)) = waiting else { return Verdict::Drop };
+            let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
+            if until_ms <= tick {
+                due.push(ClientId::new(slot, number));
+                Verdict::Drop
+            } else if Wheel::same_slot(CLIENT_WHEEL_SLOTS, until_ms, tick) {
+                Verdict::Again(until_ms)
+            } else {
+                // Left behind by an earlier sleep: this one has a node in its own slot.
+                Verdict::Drop
+            }
+        });
+        progress.done
+    }
+
+    /// A client's number among the members, which it gets now if it has none.
+    #[inline]
+    pub fn member_of(&mut self, client: ClientId) -> usize {
+        let Clients { sessions, members, .. } = self;
+        *sessions[client.slot()].member.get_or_insert_with(|| members.join(client) as u32) as usize
+    }
+
+    /// A client's number among the members, if it has one.
+    #[inline]
+    pub fn known_member(&self, client: ClientId) -> Option<usize> {
+        self[client].member.map(|member| member as usize)
+    }
+}
+
+impl Index<ClientId> for Clients {
+    type Output = Session;
+    #[inline]
+    fn index(&self, client: ClientId) -> &Session {
+        let session = &self.sessions[client.slot()];
+        debug_assert_eq!(session.id as u32, client.serial(), "this client has gone");
+        session
+    }
+}
+
+impl IndexMut<ClientId> for Clients {
+    #[inline]
+    fn index_mut(&mut self, client: ClientId) -> &mut Session {
+        let session = &mut self.sessions[client.slot()];
+        debug_assert_eq!(session.id as u32, client.serial(), "this client has gone");
+        session
+    }
+}
+
+impl Server {
+    /// Takes in a client that has connected; it need not send a password if none is set. O(log n) for n clients.
+    pub fn admit(&mut self, origin: Origin, now: Now) -> ClientId {
+        let authenticated = self.config.requirepass.is_empty();
+        self.stats.connections += 1;
+        self.clients.admit(|number| Session { authenticated, ..Session::new(number, origin, now.mono_ms()) })
+    }
+
+    /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
+    /// CLIENT PAUSE.
+    pub fn unblock(&mut self, client: ClientId, error: bool) -> bool {
+        let muted = match self.clients[client].blocked {
+            Some(Blocked::Sleep { muted, .. }) => muted,
+            Some(Blocked::Keys { .. }) => false,
+            Some(Blocked::Unblocked { .. } | Blocked::Paused) | None => return false,
+        };
+        self.stop_waiting(client);
+        self.clients.block(client, Blocked::Unblocked { error, muted });
+        true
+    }
+
+    /// Disconnects a client at the end of the turn. Until then it runs nothing more and no list shows it.
+    pub fn kill(&mut self, client: ClientId) {
+        let session = &mut self.clients[client];
+        (session.killed, session.closing) = (true, true);
+        self.clients.kills.push(client);
+        self.leave(client);
+        self.forget_queries(client);
+    }
+
+    /// Disconnects a client whose output has grown beyond its limit.
+    #[cold]
+    pub fn cut_off(&mut self, client: ClientId) {
+        self.note_cut_off(client);
+        self.kill(client);
+    }
+
+    /// Logs and counts a client that is disconnected for its output.
+    pub fn note_cut_off(&mut self, client: ClientId) {
+        log::warn!("Client {} closed for overcoming of output buffer limits", self.clients[client].peer);
+        self.stats.output_limit_disconnections += 1;
+    }
+
+    /// Forgets a client that has been disconnected.
+    pub fn forget(&mut self, client: ClientId) {
+        self.leave(client);
+        self.forget_queries(client);
+        let session = self.clients.remove(client);
+        if let Some(transaction) = session.transaction.filter(|queued| queued.count > COSTLY_TRANSACTION_MIN) {
+            self.background.free(transaction);
+        }
+    }
+
+    /// True while a client still has to send the password.
+    #[inline]
+    pub fn needs_auth(&self, client: ClientId) -> bool {
+        !self.clients[client].authenticated && !self.config.requirepass.is_empty()
+    }
+}
