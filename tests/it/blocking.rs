@@ -593,7 +593,7 @@ fn nothing_is_served_to_a_client_that_waited_for_very_many_keys_and_has_gone() {
     m.client = pusher;
     m.expect(&[("RPUSH k4 a b", r":2\r\n"), ("RPUSH k5 c", r":1\r\n"), ("LRANGE k4 0 -1", r"*1\r\n$1\r\nb\r\n")]);
     assert_eq!(m.take_sent(other), r"*2\r\n$2\r\nk4\r\n$1\r\na\r\n");
-    assert_eq!(m.take_sent(waiter), "");
+    assert_eq!(m.take_sent(newcomer), "");
     while m.server.go_on() {}
     assert!(m.server.watchers.waits.is_empty() && !m.server.is_unsettled());
 }
