@@ -186,6 +186,21 @@ fn check_layers(source: &Source) -> Vec<String> {
     complaints
 }
 
+/// What rows are made of names no family of commands: it is there for all of them.
+fn check_spec(source: &Source) -> Vec<String> {
+    if !source.path.starts_with("src/command/spec") {
+        return Vec::new();
+    }
+    let depth = source.path.trim_start_matches("src/command/").matches('/').count();
+    let out_of_spec = "super::".repeat(depth + 1);
+    let is_family = |rest: &str| !rest.starts_with("spec");
+    let names_family = |line: &str| {
+        line.split("crate::command::").skip(1).any(is_family) || line.split(&out_of_spec).skip(1).any(is_family)
+    };
+    let lines = source.code().filter(|(_, line)| names_family(line));
+    lines.map(|(number, _)| source.complaint(number, "what rows are made of may not name a family")).collect()
+}
+
 fn check_confined(source: &Source) -> Vec<String> {
     let mut complaints = Vec::new();
     for rule in CONFINED {
@@ -256,6 +271,7 @@ fn check(source: &Source) -> Vec<String> {
     let mut complaints = [check_size(source), check_paths(source), check_confined(source)].concat();
     if source.is_rust() {
         complaints.extend(check_layers(source));
+        complaints.extend(check_spec(source));
         complaints.extend(check_attributes(source));
     }
     complaints
@@ -325,6 +341,8 @@ fn every_rule_catches_what_it_is_for() {
         ("src/startup.rs", "eprintln!(\"hello\");"),
         ("src/server/a.rs", "    todo!()"),
         ("src/engine/a.rs", "use mio::Poll;"),
+        ("src/command/spec/a.rs", "use crate::command::string;"),
+        ("src/command/spec/a.rs", "use super::super::string;"),
         ("src/resp/a.rs", "unsafe { x() }"),
         ("tests/it/a.rs", "#![allow(unsafe_code)]"),
         ("tests/it/a.rs", "    #[ignore]"),
@@ -339,6 +357,7 @@ fn every_rule_catches_what_it_is_for() {
         ("src/server/a.rs", "use crate::command::Command; use crate::server::ctx::Ctx;"),
         ("src/net/a.rs", "use crate::base::clock::Now;\n    // Never Instant::now."),
         ("src/net/a.rs", "//! Not println!."),
+        ("src/command/spec/a.rs", "use crate::command::spec::Spec; use super::Flags;"),
         ("src/base/clock.rs", "Instant::now()"),
         ("tests/it/a.rs", "let deadline = Instant::now() + LIMIT;"),
         ("tests/it/a.rs", "#[ignore = \"takes an hour\"]"),

@@ -6,8 +6,7 @@ mod bitfield;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::keyfind;
-use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec, keyfind};
 use super::string::range::{self, NO_MEMORY};
 use super::string::string_in;
 use crate::base::num;

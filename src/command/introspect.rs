@@ -1,8 +1,9 @@
 //! COMMAND: what clients and people can ask about the commands. Everything is read off the rows.
 
+use super::spec::syntax::{Arg, ArgKind};
 use super::spec::{Begin, Category, Find, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
-use super::syntax::{self, Arg, ArgKind};
-use super::{Command, all, help, keyspec, lookup, lookup_subcommand};
+use super::spec::{keyspec, syntax};
+use super::{Command, all, help, lookup};
 use crate::base::glob::Pattern;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -72,7 +73,7 @@ fn named(name: &[u8]) -> Option<&'static Command> {
     let command = lookup(parts.next()?)?;
     match (parts.next(), parts.next()) {
         (None, _) => Some(command),
-        (Some(sub), None) => lookup_subcommand(command, sub),
+        (Some(sub), None) => command.subcommand(sub),
         (Some(_), Some(_)) => None,
     }
 }
@@ -371,7 +372,7 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn keys_of(line: Args<'_>) -> Result<Vec<KeyUse>, ReplyError> {
     let command = lookup(line.at(0)).ok_or(INVALID_COMMAND)?;
     let command = match line.get(1) {
-        Some(name) if !command.subcommands.is_empty() => lookup_subcommand(command, name).ok_or(INVALID_COMMAND)?,
+        Some(name) if !command.subcommands.is_empty() => command.subcommand(name).ok_or(INVALID_COMMAND)?,
         _ => command,
     };
     let spec = command.spec;

@@ -17,10 +17,8 @@
 
 use std::sync::Arc;
 
-use super::keyspec::Begin;
-use super::resolve::resolve;
-use super::spec::{Access, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
-use super::{Command, lookup, lookup_subcommand};
+use super::spec::{Access, Begin, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
+use super::{Command, lookup, resolve};
 use crate::base::clock::Now;
 use crate::base::num;
 use crate::feature::client_id::ClientId;
@@ -163,13 +161,13 @@ pub fn refusal(name: &[u8]) -> Option<ReplyError> {
 /// The row of a watched line: that of its subcommand, where it has one.
 fn row_of(args: Args<'_>) -> &'static Command {
     let command = lookup(args.at(0)).expect("a query is a line of a command");
-    let sub = || lookup_subcommand(command, args.at(1)).expect("the subcommand was found before");
+    let sub = || command.subcommand(args.at(1)).expect("the subcommand was found before");
     if command.subcommands.is_empty() { command } else { sub() }
 }
 
 /// The keys of a `.WATCH` of a command with subcommands.
 fn keys_of_subcommand(line: Args<'_>, found: &mut Vec<KeyUse>) {
-    let command = watched_command(line.at(0)).and_then(|command| lookup_subcommand(command, line.at(1)));
+    let command = watched_command(line.at(0)).and_then(|command| command.subcommand(line.at(1)));
     found.extend(command.into_iter().flat_map(|command| command.spec.keys_of(line)));
 }
 

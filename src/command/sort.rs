@@ -4,8 +4,7 @@
 use std::cmp::Ordering;
 
 use super::dump::shapes;
-use super::keyfind;
-use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec, keyfind};
 use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::args::Args;

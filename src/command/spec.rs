@@ -1,8 +1,23 @@
 //! What a command is: one row of facts, beside its handler in the family's file. COMMAND, ACL categories, key extraction,
 //! arity checks, the README's table and the differential test's grammar all read the row, so there is no second place.
+//!
+//! - `flags`: sets of named bits. `keyspec`: where keys stand on a line; `keyfind`: the lines that takes more for.
+//! - `syntax`: the notation of the arguments. `readme`: the table in the README.
+//! - `registry`: from a name to its row. `resolve`: from a line to the row of its subcommand, and the errors for names without one.
+//!
+//! Used by the families, which stand beside this module. Names none of them, and nothing of what a handler does.
 
-use super::keyspec;
-pub use super::keyspec::{Begin, Find, FindKeys, KeySpec, KeyUse};
+pub mod flags;
+pub mod keyfind;
+pub mod keyspec;
+pub mod readme;
+pub mod registry;
+pub mod resolve;
+pub mod syntax;
+
+pub use flags::{Access, Category, Flags, Group};
+pub use keyspec::{Begin, Find, FindKeys, KeySpec, KeyUse};
+
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -12,248 +27,6 @@ pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Outcome;
 
 /// What a handler returns.
 pub type Outcome = Result<Next, ReplyError>;
-
-/// Declares named bits with their wire names.
-macro_rules! bits {
-    ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $bit_doc:literal])+ $bit:ident = $index:literal, $wire:literal;)+ }) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name(u32);
-
-        impl $name {
-            $($(#[doc = $bit_doc])+ pub const $bit: $name = $name(1 << $index);)+
-            /// No bit.
-            pub const NONE: $name = $name(0);
-            const NAMES: &[($name, &'static str)] = &[$(($name::$bit, $wire)),+];
-
-            /// Both sets together.
-            pub const fn with(self, other: $name) -> $name {
-                $name(self.0 | other.0)
-            }
-
-            /// True if any bit of the other set is in this one.
-            #[inline]
-            pub const fn has(self, other: $name) -> bool {
-                self.0 & other.0 != 0
-            }
-
-            /// The wire names of the bits, in Redis's order.
-            pub fn names(self) -> impl Iterator<Item = &'static str> {
-                Self::NAMES.iter().filter(move |(bit, _)| self.has(*bit)).map(|(_, name)| *name)
-            }
-
-            /// The bit of a wire name, in any case.
-            pub fn named(name: &[u8]) -> Option<$name> {
-                Self::NAMES.iter().find(|(_, wire)| wire.as_bytes().eq_ignore_ascii_case(name)).map(|(bit, _)| *bit)
-            }
-
-            /// Every wire name.
-            pub fn all_names() -> impl Iterator<Item = &'static str> {
-                Self::NAMES.iter().map(|(_, name)| *name)
-            }
-        }
-    };
-}
-
-bits! {
-    /// What COMMAND calls flags.
-    Flags {
-        /// May change data.
-        WRITE = 0, "write";
-        /// Only reads data.
-        READONLY = 1, "readonly";
-        /// Refused when memory is short.
-        DENYOOM = 2, "denyoom";
-        /// Refused inside a module's load.
-        MODULE = 3, "module";
-        /// For administrators.
-        ADMIN = 4, "admin";
-        /// Part of publish and subscribe.
-        PUBSUB = 5, "pubsub";
-        /// Not for scripts.
-        NOSCRIPT = 6, "noscript";
-        /// May wait.
-        BLOCKING = 7, "blocking";
-        /// Allowed while data is being loaded.
-        LOADING = 8, "loading";
-        /// Allowed on a replica that lost its primary.
-        STALE = 9, "stale";
-        /// Kept out of MONITOR.
-        SKIP_MONITOR = 10, "skip_monitor";
-        /// Kept out of SLOWLOG.
-        SKIP_SLOWLOG = 11, "skip_slowlog";
-        /// Allowed after ASKING.
-        ASKING = 12, "asking";
-        /// Constant or logarithmic time.
-        FAST = 13, "fast";
-        /// Allowed before authentication.
-        NO_AUTH = 14, "no_auth";
-        /// May name no key though it has places for keys.
-        NO_MANDATORY_KEYS = 23, "no_mandatory_keys";
-        /// Not allowed while data is loaded in the background.
-        NO_ASYNC_LOADING = 16, "no_async_loading";
-        /// Not allowed inside MULTI.
-        NO_MULTI = 17, "no_multi";
-        /// Keys are found by looking at the arguments, not by position alone. Follows from the key specifications.
-        MOVABLE_KEYS = 18, "movablekeys";
-        /// Allowed while a script holds the server.
-        ALLOW_BUSY = 19, "allow_busy";
-    }
-}
-
-impl Flags {
-    /// Closed unless `enable-debug-command` opens it. COMMAND does not list this bit.
-    pub const PROTECTED: Flags = Flags(1 << 20);
-    /// Loads and unloads modules, which nothing opens. COMMAND does not list this bit.
-    pub const MODULES: Flags = Flags(1 << 26);
-    /// Documented as a system command. COMMAND does not list this bit.
-    pub const SYSTEM: Flags = Flags(1 << 21);
-    /// May be sent on to replicas though it is no write. COMMAND does not list this bit.
-    pub const MAY_REPLICATE: Flags = Flags(1 << 15);
-    /// Runs at once where MULTI queues commands. COMMAND does not list this bit.
-    pub const UNQUEUED: Flags = Flags(1 << 24);
-    /// As quick as those flagged as fast, though Redis does not flag it. COMMAND does not list this bit.
-    pub const BRIEF: Flags = Flags(1 << 25);
-    /// Allowed to RESP2 clients that have subscribed to something. COMMAND does not list this bit.
-    pub const SUBSCRIBED: Flags = Flags(1 << 22);
-}
-
-bits! {
-    /// ACL categories.
-    Category {
-        /// Touches keys whatever their type.
-        KEYSPACE = 0, "keyspace";
-        /// Reads data.
-        READ = 1, "read";
-        /// Changes data.
-        WRITE = 2, "write";
-        /// Sets.
-        SET = 3, "set";
-        /// Sorted sets.
-        SORTEDSET = 4, "sortedset";
-        /// Lists.
-        LIST = 5, "list";
-        /// Hashes.
-        HASH = 6, "hash";
-        /// Strings.
-        STRING = 7, "string";
-        /// Bitmaps.
-        BITMAP = 8, "bitmap";
-        /// HyperLogLogs.
-        HYPERLOGLOG = 9, "hyperloglog";
-        /// Geo indexes.
-        GEO = 10, "geo";
-        /// Streams.
-        STREAM = 11, "stream";
-        /// Publish and subscribe.
-        PUBSUB = 12, "pubsub";
-        /// For administrators.
-        ADMIN = 13, "admin";
-        /// Constant or logarithmic time.
-        FAST = 14, "fast";
-        /// Not fast.
-        SLOW = 15, "slow";
-        /// May wait.
-        BLOCKING = 16, "blocking";
-        /// Can do harm in careless hands.
-        DANGEROUS = 17, "dangerous";
-        /// About the connection.
-        CONNECTION = 18, "connection";
-        /// Transactions.
-        TRANSACTION = 19, "transaction";
-        /// Scripts.
-        SCRIPTING = 20, "scripting";
-    }
-}
-
-bits! {
-    /// How a command uses the keys of a key specification.
-    Access {
-        /// Reads the value's data, or nothing of it.
-        RO = 0, "RO";
-        /// Reads and changes.
-        RW = 1, "RW";
-        /// Overwrites without reading.
-        OW = 2, "OW";
-        /// Deletes.
-        RM = 3, "RM";
-        /// Returns or copies the value's content.
-        ACCESS = 4, "access";
-        /// Changes content.
-        UPDATE = 5, "update";
-        /// Adds content without changing what is there.
-        INSERT = 6, "insert";
-        /// Deletes content.
-        DELETE = 7, "delete";
-        /// Names something that is not a key.
-        NOT_KEY = 8, "not_key";
-        /// Other keys may be named elsewhere.
-        INCOMPLETE = 9, "incomplete";
-        /// Options change how the key is used.
-        VARIABLE = 10, "variable_flags";
-    }
-}
-
-/// What COMMAND DOCS calls the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Keys of any type.
-    Generic,
-    /// Strings.
-    String,
-    /// Lists.
-    List,
-    /// Hashes.
-    Hash,
-    /// Sets.
-    Set,
-    /// Sorted sets.
-    SortedSet,
-    /// Streams.
-    Stream,
-    /// Bitmaps.
-    Bitmap,
-    /// HyperLogLogs.
-    Hyperloglog,
-    /// Geo indexes.
-    Geo,
-    /// Transactions.
-    Transactions,
-    /// Scripts and functions.
-    Scripting,
-    /// The connection.
-    Connection,
-    /// The server.
-    Server,
-    /// Publish and subscribe.
-    Pubsub,
-    /// Several servers that share the keys.
-    Cluster,
-}
-
-impl Group {
-    /// The wire name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Group::Generic => "generic",
-            Group::String => "string",
-            Group::List => "list",
-            Group::Hash => "hash",
-            Group::Set => "set",
-            Group::SortedSet => "sorted-set",
-            Group::Stream => "stream",
-            Group::Bitmap => "bitmap",
-            Group::Hyperloglog => "hyperloglog",
-            Group::Geo => "geo",
-            Group::Transactions => "transactions",
-            Group::Scripting => "scripting",
-            Group::Connection => "connection",
-            Group::Server => "server",
-            Group::Pubsub => "pubsub",
-            Group::Cluster => "cluster",
-        }
-    }
-}
 
 /// The row of a command or subcommand.
 #[derive(Clone, Copy, Debug)]
@@ -282,7 +55,7 @@ pub struct Spec {
     pub summary: &'static str,
     /// Cost.
     pub complexity: &'static str,
-    /// Arguments in the notation of `command::syntax`.
+    /// Arguments in the notation of [`syntax`](mod@syntax).
     pub syntax: &'static str,
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],

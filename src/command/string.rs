@@ -13,8 +13,7 @@ mod number;
 pub(super) mod range;
 mod set;
 
-use super::keyfind;
-use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec, keyfind};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;

@@ -66,7 +66,7 @@ pub fn execute(
     started_ns: &mut u64,
 ) -> Ran {
     let Line { args, named, hash, timed_with_next } = line;
-    let command = match command::resolve::resolve(named, args) {
+    let command = match command::resolve(named, args) {
         Ok(command) => command,
         Err(_) if is_of_another_protocol(args.at(0)) => {
             log_attack(server, client, now);

@@ -12,7 +12,7 @@ use crate::compare::full_name;
 use crate::differences;
 use crate::rng::{Rng, mix_text};
 use crate::rows::{self, Row};
-use aleadb::command::syntax::{Arg, ArgKind, parse_command};
+use aleadb::command::spec::syntax::{Arg, ArgKind, parse_command};
 
 /// The words of one command.
 pub type Line = Vec<Vec<u8>>;

@@ -9,7 +9,7 @@ use crate::rows;
 use crate::server::Server;
 use crate::stream::quoted;
 use crate::wanted;
-use aleadb::command::syntax::{Arg, ArgKind, parse_command};
+use aleadb::command::spec::syntax::{Arg, ArgKind, parse_command};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One command as `COMMAND INFO` describes it, parts in a comparable order. Tips are left out where one side has none.

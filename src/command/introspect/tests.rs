@@ -1,8 +1,7 @@
 //! Shapes of COMMAND INFO and COMMAND DOCS, against the bytes of a Redis 8.2.3, for rows made up here.
 
 use super::*;
-use crate::command::keyfind;
-use crate::command::spec::Access;
+use crate::command::spec::{Access, keyfind};
 use crate::resp::out::Out;
 use crate::resp::reply::Proto;
 

@@ -1,31 +1,27 @@
 //! From a command line to its row, or to what is said of a name that has none.
 
-use super::{Command, lookup_subcommand, reactive};
+use super::registry::Command;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 
 /// Bytes of an unknown command's name and arguments that its error repeats, as in Redis.
 const ECHO_BYTES_MAX: usize = 128;
 
-/// The row of a command line, of which the row of its first word may be known already.
+/// The row of a line whose first word is a command's name: its subcommand's if it has one.
 ///
 /// # Errors
-/// Redis's texts for names that have no row.
-pub fn resolve(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Command, ReplyError> {
-    let Some(command) = named else {
-        return Err(reactive::refusal(args.at(0)).unwrap_or_else(|| unknown_command(args)));
-    };
-    let command = match args.get(1) {
-        Some(name) if !command.subcommands.is_empty() => match lookup_subcommand(command, name) {
-            Some(sub) => sub,
-            None => return Err(unknown_subcommand(command, name)),
-        },
-        _ => command,
-    };
-    Ok(command)
+/// Redis's text for subcommands that have no row.
+pub fn row_of(command: &'static Command, args: Args<'_>) -> Result<&'static Command, ReplyError> {
+    match args.get(1) {
+        Some(name) if !command.subcommands.is_empty() => {
+            command.subcommand(name).ok_or_else(|| unknown_subcommand(command, name))
+        }
+        _ => Ok(command),
+    }
 }
 
-fn unknown_command(args: Args<'_>) -> ReplyError {
+/// Redis's error for a line whose first word has no row.
+pub fn unknown_command(args: Args<'_>) -> ReplyError {
     let cut = |bytes: &[u8], max: usize| -> Vec<u8> {
         // Redis prints with `%.*s`, which stops at a NUL byte.
         bytes.iter().copied().take(max).take_while(|&b| b != 0).collect()

@@ -7,7 +7,7 @@
 //! Called by the rows (which it makes), by COMMAND, and by whoever has to know a line's keys before its handler does. Knows
 //! nothing of single commands, and does not judge whether a line is well formed beyond its keys.
 
-use super::spec::Access;
+use super::Access;
 use crate::base::num;
 use crate::resp::args::Args;
 
@@ -246,7 +246,7 @@ fn leading_int(text: &[u8]) -> i32 {
 
 /// What clients of before key specifications read of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Legacy {
+pub(in crate::command) struct Legacy {
     /// Index of the first key; 0 without keys at fixed places.
     pub first: usize,
     /// Index of the last key; negative counts from the end.
@@ -258,7 +258,7 @@ pub(super) struct Legacy {
 }
 
 /// The one range, or the ranges that follow each other with step 1.
-pub(super) const fn legacy(specs: &[KeySpec]) -> Legacy {
+pub(in crate::command) const fn legacy(specs: &[KeySpec]) -> Legacy {
     let mut all = Legacy { first: 0, last: 0, step: 0, movable: false };
     if let [only] = specs
         && let Some((first, last, step)) = only.fixed()

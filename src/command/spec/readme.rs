@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::{Command, all};
+use super::registry::Command;
 
 /// The Markdown table of every command and subcommand: group, command, arity, since, what.
-pub fn compatibility_table() -> String {
+pub fn compatibility_table(commands: &[Command]) -> String {
     let mut table = String::from("| group | command | arity | since | what |\n| --- | --- | --- | --- | --- |\n");
-    for command in all() {
+    for command in commands {
         add(&mut table, command);
         command.subcommands.iter().for_each(|sub| add(&mut table, sub));
     }

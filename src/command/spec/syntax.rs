@@ -17,10 +17,12 @@
 //! [`ArgKind::Block`]; a pure token always has its `token`; `multiple_token` implies `multiple` and a `token`.
 //!
 //! Names of choices and blocks, and the types of a few arguments whose name is used in two ways, cannot be read off the
-//! notation; small tables at the end of this file hold them, and [`parse_command`] applies those that depend on the command.
+//! notation; the tables of `names` hold them, and [`parse_command`] applies those that depend on the command.
 //!
 //! Called by `COMMAND DOCS` and by the generator of the differential test. Knows nothing of handlers, key positions or
 //! replies, and does not judge whether a given command line fits the tree.
+
+mod names;
 
 use std::fmt;
 
@@ -119,7 +121,7 @@ impl std::error::Error for SyntaxError {}
 /// Unbalanced brackets, an empty alternative, a `...` that follows nothing, parentheses, or nesting beyond 16.
 ///
 /// ```
-/// use aleadb::command::syntax::{ArgKind, parse};
+/// use aleadb::command::spec::syntax::{ArgKind, parse};
 /// let args = parse("key seconds [NX | XX | GT | LT]").unwrap();
 /// assert_eq!(args[1].kind, ArgKind::Integer);
 /// assert_eq!(args[2].name, "condition");
@@ -135,7 +137,7 @@ pub fn parse(syntax: &str) -> Result<Vec<Arg>, SyntaxError> {
         return Ok(vec![group(&lexemes, end, 0)?]);
     }
     let mut args = sequence(&lexemes, end, 0)?;
-    tell_ends_apart(&mut args);
+    names::tell_ends_apart(&mut args);
     Ok(args)
 }
 
@@ -147,11 +149,7 @@ pub fn parse(syntax: &str) -> Result<Vec<Arg>, SyntaxError> {
 /// Those of [`parse`].
 pub fn parse_command(command: &str, syntax: &str) -> Result<Vec<Arg>, SyntaxError> {
     let mut args = parse(syntax)?;
-    for &(of, argument, correction) in CORRECTIONS {
-        if of.eq_ignore_ascii_case(command) {
-            correct(&mut args, argument, correction);
-        }
-    }
+    names::correct_for(command, &mut args);
     Ok(args)
 }
 
@@ -275,14 +273,14 @@ fn group(lexemes: &[Lexeme<'_>], end: usize, depth: usize) -> Result<Arg, Syntax
     let mut children = Vec::new();
     for alternative in alternatives(lexemes) {
         let mut args = sequence(alternative, end, depth)?;
-        tell_ends_apart(&mut args);
+        names::tell_ends_apart(&mut args);
         children.push(joined(args).ok_or(SyntaxError { offset: at, what: "nothing between brackets or bars" })?);
     }
     if children.len() == 1 {
         return Ok(children.swap_remove(0));
     }
     let mut choice = composite(ArgKind::OneOf, children);
-    choice.name = name_of_choice(&choice);
+    choice.name = names::name_of_choice(&choice);
     Ok(choice)
 }
 
@@ -397,9 +395,9 @@ fn with_token(token: Arg, mut taken: Vec<Arg>) -> Arg {
     };
     arg.token = token.token;
     match arg.kind {
-        ArgKind::Block => arg.name = name_of_block(&arg),
-        ArgKind::OneOf => arg.name = name_of_choice(&arg),
-        _ => rename_after_token(&mut arg),
+        ArgKind::Block => arg.name = names::name_of_block(&arg),
+        ArgKind::OneOf => arg.name = names::name_of_choice(&arg),
+        _ => names::rename_after_token(&mut arg),
     }
     arg
 }
@@ -425,7 +423,7 @@ fn joined(mut args: Vec<Arg>) -> Option<Arg> {
     if block.children[0].token.as_deref() == Some("ORDERBY") {
         block.token = block.children[0].token.take();
     }
-    block.name = name_of_block(&block);
+    block.name = names::name_of_block(&block);
     Some(block)
 }
 
@@ -435,7 +433,7 @@ fn repeat(args: Vec<Arg>) -> Arg {
         _ => {
             let mut block = composite(ArgKind::Block, args);
             block.multiple = true;
-            block.name = name_of_block(&block);
+            block.name = names::name_of_block(&block);
             block
         }
     };
@@ -460,314 +458,17 @@ fn composite(kind: ArgKind, children: Vec<Arg>) -> Arg {
 fn leaf(word: &str) -> Arg {
     let mut arg = composite(ArgKind::PureToken, Vec::new());
     if word.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        arg.name = lookup(NAMES, word).unwrap_or(word).to_owned();
-        arg.kind = kind_of_name(word);
+        arg.name = names::name_of_arg(word).to_owned();
+        arg.kind = names::kind_of_name(word);
         arg.display_text = Some(word.to_owned());
         return arg;
     }
-    arg.name = lookup(TOKEN_NAMES, word).map_or_else(|| word.to_ascii_lowercase(), str::to_owned);
+    arg.name = names::name_of_token(word);
     arg.display_text = Some(arg.name.clone());
     // A pair of quotes is how the notation writes the empty word.
     arg.token = Some(if word == "\"\"" { String::new() } else { word.to_owned() });
     arg
 }
-
-fn lookup(table: &[(&str, &'static str)], key: &str) -> Option<&'static str> {
-    table.iter().find(|(k, _)| *k == key).map(|(_, value)| *value)
-}
-
-fn kind_of_name(name: &str) -> ArgKind {
-    KINDS.iter().find(|(_, names)| names.contains(&name)).map_or(ArgKind::String, |(kind, _)| *kind)
-}
-
-/// What an alternative is known by in [`CHOICE_NAMES`]: its token, else its first part's token, else its name.
-fn label(arg: &Arg) -> &str {
-    let first = || arg.children.first().filter(|_| arg.kind == ArgKind::Block).and_then(|child| child.token.as_deref());
-    arg.token.as_deref().or_else(first).unwrap_or(&arg.name)
-}
-
-fn name_of_choice(choice: &Arg) -> String {
-    if let Some(name) = choice.token.as_deref().and_then(|token| lookup(CHOICE_TOKEN_NAMES, token)) {
-        return name.to_owned();
-    }
-    let holds = |wanted: &&str| choice.children.iter().any(|child| label(child) == *wanted);
-    let named = CHOICE_NAMES.iter().find(|(labels, _)| labels.iter().all(holds));
-    match (named, &choice.token) {
-        (Some((_, name)), _) => (*name).to_owned(),
-        (None, Some(token)) => token.to_ascii_lowercase(),
-        (None, None) => "choice".to_owned(),
-    }
-}
-
-fn name_of_block(block: &Arg) -> String {
-    let first = &block.children[0];
-    let token = block.token.as_deref().or(first.token.as_deref());
-    if let Some(name) = token.and_then(|token| lookup(BLOCK_TOKEN_NAMES, token)) {
-        return name.to_owned();
-    }
-    let names = BLOCK_NAMES.iter().find(|(names, _)| names.iter().zip(&block.children).all(|(n, c)| *n == c.name));
-    match (names, token) {
-        (Some((_, name)), _) if block.token.is_none() => (*name).to_owned(),
-        (_, Some(token)) => token.to_ascii_lowercase(),
-        _ if block.multiple => "data".to_owned(),
-        _ => format!("{}-block", first.name),
-    }
-}
-
-fn rename_after_token(arg: &mut Arg) {
-    let token = arg.token.as_deref().unwrap_or_default();
-    if let Some((_, _, name)) =
-        TOKEN_ARG_NAMES.iter().find(|(t, shown, _)| *t == token && arg.display_text.as_deref() == Some(*shown))
-    {
-        arg.name = (*name).to_owned();
-    }
-}
-
-/// Two equal choices of an end in one row are where an element leaves and where it goes: `LMOVE`.
-fn tell_ends_apart(args: &mut [Arg]) {
-    let mut ends = args.iter_mut().filter(|arg| arg.name == "where");
-    if let (Some(from), Some(to)) = (ends.next(), ends.next()) {
-        from.name = "wherefrom".to_owned();
-        to.name = "whereto".to_owned();
-    }
-}
-
-/// Types of arguments by name; a name not listed is a string.
-const KINDS: &[(ArgKind, &[&str])] = &[
-    (ArgKind::Key, &["key", "destination", "destkey", "dst", "newkey", "source", "sourcekey", "src", "key1", "key2"]),
-    (
-        ArgKind::Integer,
-        &[
-            "bit",
-            "bits",
-            "client-id",
-            "cluster-bus-port",
-            "config-epoch",
-            "count",
-            "cursor",
-            "db",
-            "decrement",
-            "destination-db",
-            "end",
-            "end-slot",
-            "entries-added",
-            "entries-read",
-            "frequency",
-            "increment",
-            "index",
-            "index1",
-            "index2",
-            "len",
-            "limit",
-            "maxage",
-            "milliseconds",
-            "min-match-len",
-            "ms",
-            "num-matches",
-            "numfields",
-            "numids",
-            "numkeys",
-            "numlocal",
-            "numreplicas",
-            "offset",
-            "port",
-            "protover",
-            "rank",
-            "seconds",
-            "slot",
-            "start",
-            "start-slot",
-            "stop",
-            "ttl",
-            "version",
-            "weight",
-        ],
-    ),
-    (ArgKind::Double, &["height", "latitude", "longitude", "radius", "score", "timeout", "width"]),
-    (ArgKind::Pattern, &["pattern"]),
-    (ArgKind::UnixTime, &["unix-time-seconds", "unix-time-milliseconds"]),
-];
-
-/// Arguments known by another name than the one shown.
-const NAMES: &[(&str, &str)] = &[("entries-read", "entriesread"), ("ip:port", "old-format")];
-
-/// Arguments known by another name after a token: the token, what is shown, the name.
-const TOKEN_ARG_NAMES: &[(&str, &str, &str)] = &[
-    ("BY", "pattern", "by-pattern"),
-    ("GET", "pattern", "get-pattern"),
-    ("STORE", "key", "storekey"),
-    ("STOREDIST", "key", "storedistkey"),
-    ("AUTH", "password", "auth"),
-    ("KEYS", "key", "keys"),
-    ("ADDR", "ip:port", "addr"),
-    ("LADDR", "ip:port", "laddr"),
-    ("IMPORTING", "node-id", "importing"),
-    ("MIGRATING", "node-id", "migrating"),
-    ("NODE", "node-id", "node"),
-];
-
-/// Tokens whose name is not their own text in lower case.
-const TOKEN_NAMES: &[(&str, &str)] = &[
-    ("ALPHA", "sorting"),
-    ("CH", "change"),
-    ("$", "new-id"),
-    ("=", "equal"),
-    ("~", "approximately"),
-    ("*", "auto-id"),
-    ("\"\"", "empty-string"),
-];
-
-/// Names of choices by the token before them.
-const CHOICE_TOKEN_NAMES: &[(&str, &str)] =
-    &[("OVERFLOW", "overflow-block"), ("SKIPME", "skipme"), ("TYPE", "client-type")];
-
-/// Names of choices by some of their alternatives; the first row that holds wins.
-const CHOICE_NAMES: &[(&[&str], &str)] = &[
-    (&["EX", "PX"], "expiration"),
-    (&["NX", "XX"], "condition"),
-    (&["FNX", "FXX"], "condition"),
-    (&["KEEPREF", "DELREF"], "condition"),
-    (&["GT", "LT"], "comparison"),
-    (&["SUM", "MIN", "MAX"], "aggregate"),
-    (&["MIN", "MAX"], "where"),
-    (&["LEFT", "RIGHT"], "where"),
-    (&["BEFORE", "AFTER"], "where"),
-    (&["M", "KM"], "unit"),
-    (&["BYTE", "BIT"], "unit"),
-    (&["ASC", "DESC"], "order"),
-    (&["BYSCORE", "BYLEX"], "sortby"),
-    (&["FROMMEMBER", "FROMLONLAT"], "from"),
-    (&["BYRADIUS", "BYBOX"], "by"),
-    (&["STORE", "STOREDIST"], "store"),
-    (&["MAXLEN", "MINID"], "strategy"),
-    (&["=", "~"], "operator"),
-    (&["id", "*"], "id-selector"),
-    (&["id", "$"], "id-selector"),
-    (&["ASYNC", "SYNC"], "flush-type"),
-    (&["NOSAVE", "SAVE"], "save-selector"),
-    (&["key", ""], "key-selector"),
-    (&["AUTH", "AUTH2"], "authentication"),
-    (&["TIMEOUT", "ERROR"], "unblock-type"),
-    (&["ON", "OFF", "SKIP"], "action"),
-    (&["ON", "OFF"], "status"),
-    (&["old-format"], "filter"),
-    (&["SLOTSRANGE", "ORDERBY"], "filter"),
-    (&["ID", "USER"], "new-format"),
-    (&["YES", "NO"], "mode"),
-    (&["LIB-NAME", "LIB-VER"], "attr"),
-    (&["AND", "OR"], "operation"),
-    (&["count", "RESET"], "operation"),
-    (&["GET", "OVERFLOW"], "operation"),
-    (&["SET", "INCRBY"], "write-operation"),
-    (&["FLUSH", "APPEND"], "policy"),
-    (&["FORCE", "TAKEOVER"], "options"),
-    (&["HARD", "SOFT"], "reset-type"),
-    (&["IMPORTING", "MIGRATING"], "subcommand"),
-    (&["host", "NO"], "args"),
-    (&["host-port", "NO"], "args"),
-    (&["WRITE", "ALL"], "mode"),
-];
-
-/// Names of blocks by their token, or by that of their first part.
-const BLOCK_TOKEN_NAMES: &[(&str, &str)] = &[
-    ("BYBOX", "box"),
-    ("BYRADIUS", "circle"),
-    ("CONFIG", "configs"),
-    ("COUNT", "count-block"),
-    ("FULL", "full-block"),
-    ("GET", "get-block"),
-    ("GROUP", "group-block"),
-    ("IDLE", "filters"),
-    ("INCRBY", "incrby-block"),
-    ("NO", "no-one"),
-    ("OVERFLOW", "write"),
-    ("SET", "set-block"),
-    ("TO", "target"),
-];
-
-/// Names of blocks without a token by the names of their first parts.
-const BLOCK_NAMES: &[(&[&str], &str)] = &[
-    (&["count", "withvalues"], "options"),
-    (&["count", "withscores"], "options"),
-    (&["end", "unit"], "end-unit-block"),
-    (&["host", "port"], "host-port"),
-    (&["overflow-block"], "write"),
-    (&["protover"], "arguments"),
-    (&["start", "end"], "range"),
-    (&["start", "end-unit-block"], "range"),
-    (&["start-slot", "end-slot"], "range"),
-    (&["strategy"], "trim"),
-];
-
-#[derive(Clone, Copy)]
-enum Correction {
-    /// Another type.
-    Kind(ArgKind),
-    /// Another name.
-    Name(&'static str),
-    /// A block of this name holds the argument and all that follow it.
-    WrapRest(&'static str),
-}
-
-fn correct(args: &mut Vec<Arg>, name: &str, correction: Correction) {
-    for arg in args.iter_mut() {
-        correct(&mut arg.children, name, correction);
-    }
-    let Some(index) = args.iter().position(|arg| arg.name == name) else { return };
-    match correction {
-        Correction::Kind(kind) => args[index].kind = kind,
-        Correction::Name(new) => {
-            args[index].name = new.to_owned();
-            if args[index].kind == ArgKind::PureToken {
-                args[index].display_text = Some(new.to_owned());
-            }
-        }
-        Correction::WrapRest(block) => {
-            let mut block_arg = composite(ArgKind::Block, args.split_off(index));
-            block_arg.name = block.to_owned();
-            args.push(block_arg);
-        }
-    }
-}
-
-const TEXT: Correction = Correction::Kind(ArgKind::String);
-const WHOLE: Correction = Correction::Kind(ArgKind::Integer);
-const REAL: Correction = Correction::Kind(ArgKind::Double);
-
-/// What only the command tells: the command, the argument, what is different there.
-const CORRECTIONS: &[(&str, &str, Correction)] = &[
-    ("bitfield", "value", WHOLE),
-    ("client|no-evict", "status", Correction::Name("enabled")),
-    ("client|no-touch", "status", Correction::Name("enabled")),
-    ("client|pause", "timeout", WHOLE),
-    ("cluster|keyslot", "key", TEXT),
-    ("hincrbyfloat", "increment", REAL),
-    ("incrbyfloat", "increment", REAL),
-    ("migrate", "timeout", WHOLE),
-    ("setbit", "value", WHOLE),
-    ("wait", "timeout", WHOLE),
-    ("waitaof", "timeout", WHOLE),
-    ("xautoclaim", "start", TEXT),
-    ("xpending", "min-idle-time", WHOLE),
-    ("xpending", "start", TEXT),
-    ("xpending", "end", TEXT),
-    ("xrange", "start", TEXT),
-    ("xrange", "end", TEXT),
-    ("xrevrange", "start", TEXT),
-    ("xrevrange", "end", TEXT),
-    ("xtrim", "strategy", Correction::WrapRest("trim")),
-    ("zadd", "incr", Correction::Name("increment")),
-    ("zcount", "min", REAL),
-    ("zcount", "max", REAL),
-    ("zrange", "start", TEXT),
-    ("zrange", "stop", TEXT),
-    ("zrangebyscore", "min", REAL),
-    ("zrangebyscore", "max", REAL),
-    ("zremrangebyscore", "min", REAL),
-    ("zremrangebyscore", "max", REAL),
-    ("zrevrangebyscore", "min", REAL),
-    ("zrevrangebyscore", "max", REAL),
-];
 
 #[cfg(test)]
 mod tests;

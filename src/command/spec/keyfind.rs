@@ -5,7 +5,7 @@
 //!
 //! Called through the rows. Knows nothing of handlers or data.
 
-use super::spec::{Access, KeyUse};
+use super::{Access, KeyUse};
 use crate::resp::args::Args;
 
 const READ: Access = Access::RO.with(Access::ACCESS);

@@ -1,8 +1,7 @@
 //! Keys of lines, written down from what `COMMAND GETKEYSANDFLAGS` of a Redis 8.2.3 answers, found by rows of the same shapes.
 
 use super::*;
-use crate::command::keyfind;
-use crate::command::spec::{Flags, Spec};
+use crate::command::spec::{Flags, Spec, keyfind};
 use crate::resp::args::OwnedArgs;
 use crate::server::ctx::Next;
 
