@@ -13,6 +13,7 @@ use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Ttl;
 use crate::store::entry::{NewValue, Value};
@@ -140,7 +141,7 @@ fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     };
     if changes {
-        ctx.changed(EventClass::String, "setbit", key);
+        ctx.change(Change::new(EventClass::String, "setbit", key));
     }
     ctx.reply.integer(i64::from(old));
     Ok(Next::Done)
@@ -313,10 +314,10 @@ fn store(ctx: &mut Ctx<'_>, key: &[u8], result: &mut Vec<u8>) {
         if let Some(mut slot) = db.lookup_write(key, at) {
             slot.set_raw();
         }
-        ctx.changed(EventClass::String, "set", key);
+        ctx.change(Change::new(EventClass::String, "set", key));
     } else if let Some(entry) = ctx.db().remove(key, at) {
         ctx.server.discard(entry);
-        ctx.changed(EventClass::Generic, "del", key);
+        ctx.change(Change::new(EventClass::Generic, "del", key));
     }
 }
 

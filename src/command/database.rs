@@ -4,6 +4,7 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 
 const EVERYWHERE: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
@@ -78,7 +79,7 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let second = parse_i32(args.at(2)).map_err(|_| ReplyError::new("ERR invalid second DB index"))?;
     let (first, second) = (db_place(ctx, first)?, db_place(ctx, second)?);
     ctx.server.swap_dbs(first, second, ctx.now);
-    ctx.changed_databases(1);
+    ctx.change(Change::of_databases(1));
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -86,7 +87,7 @@ fn swapdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
     let keys = ctx.server.flush_db(ctx.db, ctx.now);
-    ctx.changed_databases(keys);
+    ctx.change(Change::of_databases(keys));
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -94,7 +95,7 @@ fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
     let keys = ctx.server.dbs.places().map(|place| ctx.server.flush_db(place, ctx.now)).sum();
-    ctx.changed_databases(keys);
+    ctx.change(Change::of_databases(keys));
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -11,6 +11,7 @@ use crate::persist::rdb::{Budget, Shapes};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
 use crate::store::types::{hash, list, zset};
@@ -154,7 +155,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= at.unix_ms) {
         if let Some(entry) = replaced {
             ctx.server.discard(entry);
-            ctx.changed_by_past_deadline(key);
+            ctx.change_past_deadline(key);
         }
         ctx.reply.ok();
         return Ok(Next::Done);
@@ -167,7 +168,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     {
         slot.set_access(at.access_clock().wrapping_sub(seconds as u32) & ACCESS_CLOCK_MASK);
     }
-    ctx.changed(EventClass::Generic, "restore", key);
+    ctx.change(Change::new(EventClass::Generic, "restore", key));
     if let Some(entry) = replaced {
         keys::discard_replaced(ctx, ctx.db, key, entry, type_of);
     }

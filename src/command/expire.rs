@@ -5,6 +5,7 @@ use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::DeadlineChange;
 
@@ -103,12 +104,12 @@ fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -
     let changed = match change {
         DeadlineChange::NoKey | DeadlineChange::Refused => false,
         DeadlineChange::Done => {
-            ctx.changed_in_place(EventClass::Generic, "expire", key);
+            ctx.change(Change::new(EventClass::Generic, "expire", key).in_place());
             true
         }
         DeadlineChange::Removed(entry) => {
             ctx.server.discard(entry);
-            ctx.changed_by_past_deadline(key);
+            ctx.change_past_deadline(key);
             true
         }
     };
@@ -196,7 +197,7 @@ fn persist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let change = ctx.db().set_deadline_if(key, None, at, |old| old.is_some());
     let persisted = matches!(change, DeadlineChange::Done);
     if persisted {
-        ctx.changed_in_place(EventClass::Generic, "persist", key);
+        ctx.change(Change::new(EventClass::Generic, "persist", key).in_place());
     }
     ctx.reply.integer(i64::from(persisted));
     Ok(Next::Done)

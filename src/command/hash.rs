@@ -13,6 +13,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::Server;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::collections::WrongType;
 use crate::store::db::Moment;
@@ -267,7 +268,7 @@ fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<usize, ReplyError> {
         added += usize::from(!hash.set(args.at(i), args.at(i + 1), false, at.unix_ms, &limits));
     }
     drop(hash);
-    ctx.changed(EventClass::Hash, "hset", key);
+    ctx.change(Change::new(EventClass::Hash, "hset", key));
     Ok(added)
 }
 
@@ -292,7 +293,7 @@ fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     drop(hash);
     if is_new {
-        ctx.changed(EventClass::Hash, "hset", key);
+        ctx.change(Change::new(EventClass::Hash, "hset", key));
     }
     ctx.reply.integer(i64::from(is_new));
     Ok(Next::Done)
@@ -379,7 +380,7 @@ fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         emptied = is_emptied(&hash);
     }
     if deleted > 0 {
-        ctx.changed(EventClass::Hash, "hdel", key);
+        ctx.change(Change::new(EventClass::Hash, "hdel", key));
     }
     if emptied {
         remove_emptied(ctx, key);

@@ -10,6 +10,7 @@ use super::string::string_in;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
 use crate::store::entry::{Entry, NewValue};
@@ -102,8 +103,7 @@ fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     };
     if changes > 0 {
-        ctx.changed(EventClass::String, "pfadd", key);
-        ctx.count_changes(changes - 1);
+        ctx.change(Change::new(EventClass::String, "pfadd", key).times(changes));
     }
     ctx.reply.integer(i64::from(changes > 0));
     Ok(Next::Done)
@@ -166,7 +166,7 @@ fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, ReplyError> {
         }
     }
     if is_new {
-        ctx.changed_quietly(key);
+        ctx.change(Change::without_event(key));
     }
     Ok(count)
 }
@@ -190,7 +190,7 @@ fn pfmerge(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, bytes_max) = (args.at(1), ctx.at, sparse_bytes_max(ctx));
     let (union, any_dense) = union_of(ctx, args)?;
     merge_into(ctx.db(), key, &union, any_dense, bytes_max, at)?;
-    ctx.changed(EventClass::String, "pfadd", key);
+    ctx.change(Change::new(EventClass::String, "pfadd", key));
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -293,6 +293,6 @@ fn make_dense(slot: &mut Occupied<'_, Entry>) -> Result<bool, ReplyError> {
 
 fn report_conversion(ctx: &mut Ctx<'_>, key: &[u8], converted: bool) {
     if converted {
-        ctx.changed_quietly(key);
+        ctx.change(Change::without_event(key));
     }
 }

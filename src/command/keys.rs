@@ -5,6 +5,7 @@ use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::entry::Entry;
 use crate::store::types::Type;
@@ -94,7 +95,7 @@ fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     for key in args.iter_from(1) {
         if let Some(entry) = ctx.db().remove(key, at) {
             ctx.server.discard(entry);
-            ctx.changed(EventClass::Generic, "del", key);
+            ctx.change(Change::new(EventClass::Generic, "del", key));
             deleted += 1;
         }
     }
@@ -148,8 +149,7 @@ fn rename_key(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], replace: bool) -> Resul
     let Some(source) = db.remove(from, at) else { return Err(ReplyError::NO_SUCH_KEY) };
     let (type_of, replaced) = (source.type_of(), db.remove(to, at));
     db.insert(source.renamed(to), at);
-    ctx.changed(EventClass::Generic, "rename_from", from);
-    ctx.touched(ctx.db, to);
+    ctx.change(Change::new(EventClass::Generic, "rename_from", from).and_key(to));
     ctx.notify(EventClass::Generic, "rename_to", to);
     if let Some(entry) = replaced {
         discard_replaced(ctx, ctx.db, to, entry, type_of);
@@ -182,7 +182,7 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let (type_of, replaced) = (entry.type_of(), db.remove(to, at));
     db.insert(entry, at);
-    ctx.changed_in(target, EventClass::Generic, "copy_to", to);
+    ctx.change(Change::new(EventClass::Generic, "copy_to", to).in_db(target));
     ctx.server.report(target);
     if let Some(entry) = replaced {
         discard_replaced(ctx, target, to, entry, type_of);
@@ -222,8 +222,7 @@ fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         dbs[target].insert(entry, at);
         // The new key there comes before the events of the move.
         ctx.server.report(target);
-        ctx.changed(EventClass::Generic, "move_from", key);
-        ctx.touched(target, key);
+        ctx.change(Change::new(EventClass::Generic, "move_from", key).and_key_in(target, key));
         ctx.notify_in(target, EventClass::Generic, "move_to", key);
     }
     ctx.reply.integer(i64::from(moved));

@@ -23,6 +23,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::Server;
+use crate::server::change::Change;
 use crate::server::ctx::Ctx;
 use crate::store::pack::Item;
 use crate::store::types::list::{Element, End, Fill, Removed};
@@ -259,9 +260,7 @@ fn parse_negatable(args: Args<'_>, index: usize) -> Result<i64, ReplyError> {
 
 /// Records a change of so many elements of a key, and removes the key if it has none left.
 fn changed(ctx: &mut Ctx<'_>, event: &str, key: &[u8], elements: usize, is_emptied: bool) {
-    ctx.changed(EventClass::List, event, key);
-    // One has been counted. Of none, nothing is to be.
-    ctx.server.stats.dirty = ctx.server.stats.dirty + elements as u64 - 1;
+    ctx.change(Change::new(EventClass::List, event, key).times(elements));
     if is_emptied {
         remove_emptied(ctx, key);
     }

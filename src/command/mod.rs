@@ -32,6 +32,7 @@ pub mod object;
 pub mod pubsub;
 pub mod reactive;
 pub mod replication;
+pub mod run;
 pub mod scan;
 pub mod set;
 pub mod sort;

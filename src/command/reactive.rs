@@ -17,6 +17,7 @@
 
 use std::sync::Arc;
 
+use super::run::{Call, run};
 use super::spec::{Access, Begin, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
 use super::{Command, lookup, resolve};
 use crate::base::clock::Now;
@@ -29,7 +30,6 @@ use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
-use crate::store::db::Moment;
 
 const WATCH: &str = ".WATCH";
 const UNWATCH: &str = ".UNWATCH";
@@ -284,7 +284,8 @@ fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
     if numbered && answer_from_kept(ctx, &line, &asked) {
         return Ok(Next::Done);
     }
-    let result = answer(ctx, command, name, args);
+    let call = query_of(ctx, command, args);
+    let result = answer(ctx.server, call, name, ctx.now);
     let reply = &mut ctx.reply;
     reply.array(3 + usize::from(numbered) + usize::from(options.since.is_some()));
     reply.bulk(options.label.unwrap_or(name.as_bytes()));
@@ -350,7 +351,8 @@ fn present_version(ctx: &mut Ctx<'_>, id: QueryId, asked: &Asked<'_>) -> Option<
     let kept =
         |server: &Server| server.watchers.reactive.since(id, proto, server.watchers.reactive.query(id).revision()?);
     let newest = kept(ctx.server)?;
-    let result = answer(ctx, command, name, args);
+    let call = query_of(ctx, command, args);
+    let result = answer(ctx.server, call, name, ctx.now);
     let query = ctx.server.watchers.reactive.query(id);
     if *newest[0] == frame(proto, query, &result, query.revision()) {
         return Some(newest);
@@ -450,60 +452,37 @@ fn evaluate(server: &mut Server, id: QueryId, client: ClientId, proto: Proto, no
     let (db, line) = (query.db(), query.line().unpack());
     let args = line.as_args();
     let (command, named) = (row_of(args), lookup(args.at(0)));
-    let mut at = Moment::new(now, false).quietly();
-    if server.is_paused(true, now) {
-        at = at.keeping_due();
-    }
-    let mut out = Out::default();
-    let reply = Reply::new(&mut out, proto);
-    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, origin: CallOrigin::Watched };
-    let result = answer(&mut ctx, command, named.map_or("", |named| named.spec.name), args);
-    server.report(db);
-    server.clear_garbage(db);
-    result
+    let call = Call { db, proto, ..Call::of(server, client, command, args, CallOrigin::Watched) };
+    answer(server, call, named.map_or("", |named| named.spec.name), now)
 }
 
-/// Does something as a query's command, beside the one that is running; what that wrote, into an output that is cut off beyond
-/// so many bytes (0 for no limit).
-fn apart<R>(
-    ctx: &mut Ctx<'_>,
-    command: &'static Command,
-    limit_bytes: u64,
-    run: impl FnOnce(&mut Ctx<'_>) -> R,
-) -> (R, Out) {
-    let mut out = Out::with_limit(limit_bytes);
-    let reply = Reply::new(&mut out, ctx.reply.proto());
-    let Ctx { client, now, db, at, .. } = *ctx;
-    let origin = CallOrigin::Watched;
-    let mut inner = Ctx { server: ctx.server, client, command, reply, now, db, at, out_of_band: false, origin };
-    let done = run(&mut inner);
-    (done, out)
+/// A query of the client that runs a command, in the database and the protocol of that.
+fn query_of<'a>(ctx: &Ctx<'_>, command: &'static Command, args: Args<'a>) -> Call<'a> {
+    let (db, proto) = (ctx.db, ctx.reply.proto());
+    Call { db, proto, ..Call::of(ctx.server, ctx.client, command, args, CallOrigin::Observed) }
 }
 
 /// Runs a query's command; what it answers, be it an error. An answer that is longer than `watch-result-bytes-max`, of which no
 /// more than that is ever held, is replaced by an error which says how long it is, and what was asked.
-fn answer(ctx: &mut Ctx<'_>, command: &'static Command, name: &str, args: Args<'_>) -> Vec<u8> {
-    let handler = command.spec.handler.expect("a container cannot be watched");
-    let ((), mut out) = apart(ctx, command, ctx.server.config.watch_result_bytes_max, |inner| {
-        if let Err(error) = handler(inner, args) {
-            inner.reply.error(&error);
-        }
-    });
+fn answer(server: &mut Server, call: Call<'_>, name: &str, now: Now) -> Vec<u8> {
+    let mut out = Out::with_limit(server.config.watch_result_bytes_max);
+    run(server, call, &mut out, now);
     if out.is_over_limit() {
+        let Call { command, args, proto, .. } = call;
         let key = command.spec.keys_of(args).first().map_or(&b""[..], |key| args.at(key.index));
         let bytes = out.written_bytes();
         let before = format!("TOOLONG {bytes} bytes are more than watch-result-bytes-max allows: {name} ");
         out = Out::default();
-        Reply::new(&mut out, ctx.reply.proto()).error(&ReplyError::about(&before, key, ""));
+        Reply::new(&mut out, proto).error(&ReplyError::about(&before, key, ""));
     }
     out.into_bytes()
 }
 
 /// The error that a query's command answers, if it does.
 fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
-    let handler = command.spec.handler?;
     // Nobody is sent what else it writes.
-    apart(ctx, command, 1, |inner| handler(inner, args).err()).0
+    let call = query_of(ctx, command, args);
+    run(ctx.server, call, &mut Out::with_limit(1), ctx.now).outcome.err()
 }
 
 /// Ends the client's watches of a query, by its fingerprint: the second argument.

@@ -11,6 +11,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::Server;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::hash::KeyHasher;
 use crate::store::pack::Item;
@@ -180,7 +181,7 @@ fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let added = args.iter_from(2).filter(|member| set.insert(member, &policy)).count();
     drop(set);
     if added > 0 {
-        ctx.changed(EventClass::Set, "sadd", key);
+        ctx.change(Change::new(EventClass::Set, "sadd", key));
     }
     ctx.reply.integer(added as i64);
     Ok(Next::Done)
@@ -199,7 +200,7 @@ fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     }
     if removed > 0 {
-        ctx.changed(EventClass::Set, "srem", key);
+        ctx.change(Change::new(EventClass::Set, "srem", key));
     }
     if emptied {
         remove_emptied(ctx, key);
@@ -224,7 +225,7 @@ fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         emptied = source.is_empty();
     }
     if found && from != to {
-        ctx.changed(EventClass::Set, "srem", from);
+        ctx.change(Change::new(EventClass::Set, "srem", from));
         if emptied {
             remove_emptied(ctx, from);
         }
@@ -232,7 +233,7 @@ fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         let added = target.insert(member, &policy);
         drop(target);
         if added {
-            ctx.changed(EventClass::Set, "sadd", to);
+            ctx.change(Change::new(EventClass::Set, "sadd", to));
         }
     }
     ctx.reply.integer(i64::from(found));
@@ -323,7 +324,7 @@ fn spop_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Outcome {
     let emptied = set.is_empty();
     drop(set);
     reply.bulk(&member);
-    ctx.changed(EventClass::Set, "spop", key);
+    ctx.change(Change::new(EventClass::Set, "spop", key));
     if emptied {
         remove_emptied(ctx, key);
     }
@@ -363,7 +364,7 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
         background.free(Box::new(std::mem::replace(&mut *set, rest)));
     }
     drop(set);
-    ctx.changed(EventClass::Set, "spop", key);
+    ctx.change(Change::new(EventClass::Set, "spop", key));
     if count == len {
         remove_emptied(ctx, key);
     }

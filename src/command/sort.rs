@@ -9,6 +9,7 @@ use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
 use crate::store::types::list::{End, Fill};
@@ -328,11 +329,10 @@ fn store(ctx: &mut Ctx<'_>, target: &[u8], elements: &Elements, chosen: &[usize]
     let stored = list.len();
     if stored > 0 {
         ctx.db().set_object(target, Object::List(list), at);
-        ctx.changed(EventClass::List, "sortstore", target);
-        ctx.count_changes(stored - 1);
+        ctx.change(Change::new(EventClass::List, "sortstore", target).times(stored));
     } else if let Some(entry) = ctx.db().remove(target, at) {
         ctx.server.discard(entry);
-        ctx.changed(EventClass::Generic, "del", target);
+        ctx.change(Change::new(EventClass::Generic, "del", target));
     }
     ctx.reply.integer(stored as i64);
 }

@@ -16,6 +16,7 @@ use super::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::Ctx;
 use crate::store::pack::Item;
 use crate::store::types::Stream;
@@ -85,6 +86,5 @@ fn consumer_of(stream: &mut Stream, group: &[u8], name: &[u8], now_ms: i64) -> (
 
 /// Tells that a command has made a consumer by naming it.
 fn tell_of_consumer(ctx: &mut Ctx<'_>, key: &[u8]) {
-    ctx.count_changes(1);
-    ctx.notify(EventClass::Stream, "xgroup-createconsumer", key);
+    ctx.change(Change::new(EventClass::Stream, "xgroup-createconsumer", key).beside_the_value());
 }

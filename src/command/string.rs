@@ -18,6 +18,7 @@ use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Db;
 use crate::store::entry::{Entry, Value};
@@ -240,7 +241,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     write_value(reply, &string_in(&entry)?);
     delete(ctx, args.at(1));
-    ctx.changed(EventClass::Generic, "del", args.at(1));
+    ctx.change(Change::new(EventClass::Generic, "del", args.at(1)));
     Ok(Next::Done)
 }
 

@@ -22,6 +22,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
+use crate::server::change::Change;
 use crate::server::ctx::Ctx;
 use crate::store::collections::Mut;
 use crate::store::pack::Item;
@@ -352,15 +353,16 @@ fn write_entries<'z>(reply: &mut Reply<'_>, entries: impl ExactSizeIterator<Item
 }
 
 /// Replies with the size of a result and stores it under a key over whatever is there; an empty result removes the key.
-pub(super) fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: ZSet, event: &str) {
+/// It counts as so many changes.
+pub(super) fn store_result(ctx: &mut Ctx<'_>, key: &[u8], result: ZSet, event: &str, changes: usize) {
     use crate::store::types::Collection as _;
     let (at, len) = (ctx.at, result.len());
     if len > 0 {
         ctx.db().set_object(key, Object::ZSet(result), at);
-        ctx.changed(EventClass::SortedSet, event, key);
+        ctx.change(Change::new(EventClass::SortedSet, event, key).times(changes));
     } else if let Some(entry) = ctx.db().remove(key, at) {
         ctx.server.discard(entry);
-        ctx.changed(EventClass::Generic, "del", key);
+        ctx.change(Change::new(EventClass::Generic, "del", key));
     }
     ctx.reply.integer(len as i64);
 }

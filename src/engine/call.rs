@@ -1,79 +1,41 @@
-//! The call of a handler: what it sees, what becomes of its error, and how it is counted. Everything that runs commands ends
-//! here: what a client sends, what EXEC runs, and the commands of clients that waited.
+//! The commands that count: their errors, their number and their time, for whoever sent them.
 
 use crate::base::clock::Now;
 use crate::command::Command;
+use crate::command::run::{Call, Called, run};
 use crate::feature::client_id::ClientId;
-use crate::resp::args::Args;
 use crate::resp::out::Out;
-use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::ctx::{CallOrigin, Ctx, Next};
-use crate::store::db::Moment;
+use crate::server::ctx::Next;
 
-/// What a handler has left to be done.
+/// What a handler has left to be done, its error counted.
 #[derive(Debug)]
-pub(super) struct Called {
+pub(super) struct Ended {
     /// What it asks to happen.
     pub next: Next,
     /// Its reply is not one that CLIENT REPLY keeps back.
     pub out_of_band: bool,
 }
 
-/// The same as [`call`], for all who run commands but do not carry the load: a copy of its own, so that the one that does
-/// is compiled into its caller.
+/// The same as [`call`], for callers off the hot path: a copy of its own, so that the one on it is compiled into its caller.
 #[inline(never)]
-pub(super) fn call_apart(
-    server: &mut Server,
-    client: ClientId,
-    command: &'static Command,
-    args: Args<'_>,
-    origin: CallOrigin,
-    out: &mut Out,
-    now: Now,
-) -> Called {
-    call(server, client, command, args, None, origin, out, now)
+pub(super) fn call_apart(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ended {
+    self::call(server, call, out, now)
 }
 
-/// Calls a command's handler; its reply, or its error, is appended to `out`.
+/// Runs a command, and counts its error if it answers one.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
-pub(super) fn call(
-    server: &mut Server,
-    client: ClientId,
-    command: &'static Command,
-    args: Args<'_>,
-    hash: Option<u64>,
-    origin: CallOrigin,
-    out: &mut Out,
-    now: Now,
-) -> Called {
-    let session = &server.clients[client];
-    let (db, proto, touch) = (session.db, session.proto, !session.no_touch);
-    let handler = command.spec.handler.expect("a container without a handler does not get past `gate`");
-    let mut at = Moment::new(now, touch);
-    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
-        at = at.with_hash(key, hash);
-    }
-    if server.pause.is_some() && server.is_paused(true, now) {
-        at = at.keeping_due();
-    }
-    let reply = Reply::new(out, proto);
-    let mut ctx = Ctx { server, client, command, reply, now, db, at, out_of_band: false, origin };
-    let outcome = handler(&mut ctx, args);
-    let out_of_band = ctx.out_of_band;
+pub(super) fn call(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ended {
+    let Called { outcome, out_of_band } = run(server, call, out, now);
     let next = match outcome {
         Ok(next) => next,
         Err(error) => {
-            ctx.reply.error(&error);
             server.stats.count_error(error.code());
-            server.stats.by_command[command.id].failed += 1;
+            server.stats.by_command[call.command.id].failed += 1;
             Next::Done
         }
     };
-    server.report(db);
-    server.clear_garbage(db);
-    Called { next, out_of_band }
+    Ended { next, out_of_band }
 }
 
 /// Counts a command that has been answered. `started_ns` is moved to the time at which it ended.

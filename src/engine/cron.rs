@@ -119,6 +119,7 @@ impl Cron {
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
             if server.dbs.noting().leaving() {
                 server.report(index);
+                server.propagation.end_unit();
             }
             keys_left -= chunk - budget;
             if progress.done {

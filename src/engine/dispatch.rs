@@ -13,8 +13,9 @@ use crate::server::ctx::{CallOrigin, Next};
 use crate::server::session::{Blocked, Origin, ReplyMode};
 use crate::sys::alloc;
 
-use super::call::{self, Called};
+use super::call::{self, Ended};
 use super::{settle, transaction};
+use crate::command::run::Call;
 use crate::command::spec::Flags;
 
 /// Milliseconds between two log lines about web requests.
@@ -95,7 +96,9 @@ pub fn execute(
         answer(server, client, out, |reply| reply.simple("QUEUED"));
         return Ran::Now(Next::Done);
     }
-    let next = run(server, client, command, args, hash, out, now, *started_ns);
+    let call = Call { hash, ..Call::of(server, client, command, args, CallOrigin::Sent) };
+    let next = run(server, call, out, now, *started_ns);
+    server.propagation.end_unit();
     let unsettled = server.is_unsettled();
     if timed_with_next && !unsettled && next == Next::Done {
         call::tally(server, client, command, 0);
@@ -120,17 +123,8 @@ fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, st
 }
 
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
-#[allow(clippy::too_many_arguments, reason = "the parts of a call, each from another owner")]
-fn run(
-    server: &mut Server,
-    client: ClientId,
-    command: &'static Command,
-    args: Args<'_>,
-    hash: Option<u64>,
-    out: &mut Out,
-    now: Now,
-    started_ns: u64,
-) -> Next {
+fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, started_ns: u64) -> Next {
+    let Call { client, command, args, .. } = call;
     let session = &mut server.clients[client];
     let mute = match session.reply_mode {
         ReplyMode::On => false,
@@ -143,8 +137,7 @@ fn run(
     };
     let mark = if mute { out.mark_before_dropped() } else { out.mark() };
     let posted = server.outbox.len();
-    let called = call::call(server, client, command, args, hash, CallOrigin::Sent, out, now);
-    let Called { mut next, mut out_of_band } = called;
+    let Ended { mut next, mut out_of_band } = call::call(server, call, out, now);
     match next {
         Next::Sleep { until_ms } => server.clients.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {

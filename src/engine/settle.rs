@@ -6,9 +6,10 @@
 //! whole, at its place in the client's stream of commands; what that changes may make further keys ready, which come last.
 //! Nothing is run for a client that is about to be disconnected: it is in no queue any more.
 
-use super::call::{self, Called};
+use super::call::{self, Ended};
 use super::{dispatch, reactive};
 use crate::base::clock::Now;
+use crate::command::run::Call;
 use crate::feature::blocking::{KeyId, WaitFor};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
@@ -93,7 +94,9 @@ fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64)
         server.stats.by_command[command.id].rejected += 1;
         Reply::new(&mut out, server.clients[client].proto).error(&error);
     } else {
-        let Called { next, .. } = call::call_apart(server, client, command, args, CallOrigin::Again, &mut out, now);
+        let call = Call::of(server, client, command, args, CallOrigin::Again);
+        let Ended { next, .. } = call::call_apart(server, call, &mut out, now);
+        server.propagation.end_unit();
         if next == Next::Block {
             server.asked_wait = None;
             let session = &mut server.clients[client];

@@ -1,9 +1,10 @@
 //! Transactions on their way through the engine: what EXEC is judged by, what a refusal does to a queue, and the run of
 //! the queue as one unit.
 
-use super::call::{self, Called};
+use super::call::{self, Ended};
 use crate::base::clock::Now;
 use crate::command::Command;
+use crate::command::run::Call;
 use crate::command::spec::Flags;
 use crate::feature::client_id::ClientId;
 use crate::resp::error::ReplyError;
@@ -71,8 +72,8 @@ pub(super) fn run_queue(server: &mut Server, client: ClientId, out: &mut Out, no
             // Its client is being disconnected, and will never see what it reads.
             continue;
         }
-        let called = call::call_apart(server, client, command, args, CallOrigin::Queued, out, now);
-        let Called { next: asked, out_of_band } = called;
+        let call = Call::of(server, client, command, args, CallOrigin::Queued);
+        let Ended { next: asked, out_of_band } = call::call_apart(server, call, out, now);
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
         if next == Next::Close || (is_muted(server.clients[client].reply_mode) && !out_of_band) {
             out.truncate(mark);

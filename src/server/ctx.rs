@@ -5,10 +5,13 @@ use crate::command::Command;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::feature::client_id::ClientId;
+use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
 use crate::store::db::{Db, Moment};
 
 use super::Server;
+use super::change::Change;
+use super::propagation::Lines;
 use super::session::Session;
 
 pub use super::waiting::{NullReply, Wait};
@@ -43,7 +46,9 @@ pub enum CallOrigin {
     Queued,
     /// Its client waits for keys, and one of them has changed.
     Again,
-    /// It is a query, evaluated for those who watch it.
+    /// It is a query, whose first result its client asks for.
+    Observed,
+    /// It is a query, evaluated after a change for those who watch it.
     Watched,
 }
 
@@ -68,9 +73,63 @@ pub struct Ctx<'a> {
     pub out_of_band: bool,
     /// How the command came to run.
     pub origin: CallOrigin,
+    /// How often [`Ctx::change`] was called.
+    changes: u64,
+    /// What is passed on in place of the command; `None` for the command itself.
+    instead: Option<Vec<OwnedArgs>>,
 }
 
 impl<'a> Ctx<'a> {
+    /// The view of a command that is about to run.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "the parts of the view, put together in one place")]
+    pub(crate) fn new(
+        server: &'a mut Server,
+        client: ClientId,
+        command: &'static Command,
+        reply: Reply<'a>,
+        now: Now,
+        db: usize,
+        at: Moment,
+        origin: CallOrigin,
+    ) -> Ctx<'a> {
+        Ctx { server, client, command, reply, now, db, at, origin, out_of_band: false, changes: 0, instead: None }
+    }
+
+    /// Whether the reply is out of band, how many changes were made, and what is passed on in place of the command, if that is
+    /// something else.
+    #[inline(always)]
+    pub(crate) fn end(self) -> (bool, u64, Option<Vec<OwnedArgs>>) {
+        (self.out_of_band, self.changes, self.instead)
+    }
+
+    /// Records a change that the command has made, which will be passed on to the log and to replicas as it was given. Each
+    /// key that was modified is to be recorded. O(1) if nobody watches the key or waits for it.
+    #[inline]
+    pub fn change(&mut self, change: Change<'_>) {
+        self.changes += 1;
+        self.server.apply(&change, self.db, &self.at);
+    }
+
+    /// Has other commands passed on to the log and to replicas in place of the one that was given: those that `write` names,
+    /// after any that were named before; or none at all, if it names none. `write` is called only if somebody is told.
+    #[inline]
+    pub fn propagate_as(&mut self, write: impl FnOnce(&mut Lines<'_>)) {
+        if self.server.propagation.is_wanted() {
+            write(&mut Lines(self.instead.get_or_insert_default()));
+        }
+    }
+
+    /// The key is gone because the deadline given to it has passed already: to Redis it was deleted, and by choice it has
+    /// expired. It is passed on as deleted.
+    pub fn change_past_deadline(&mut self, key: &[u8]) {
+        self.change(match self.server.config.expired_event_for_past_deadlines {
+            true => Change::new(EventClass::Expired, "expired", key),
+            false => Change::new(EventClass::Generic, "del", key),
+        });
+        self.propagate_as(|lines| lines.push([b"DEL".as_slice(), key]));
+    }
+
     /// The client's session.
     pub fn session(&mut self) -> &mut Session {
         &mut self.server.clients[self.client]
@@ -82,32 +141,6 @@ impl<'a> Ctx<'a> {
         &mut self.server.dbs[self.db]
     }
 
-    /// Records that a key of the selected database was modified, and what the event is called. Every mutation of the key
-    /// space calls this once: it is the one hook that counts changes and notifies.
-    #[inline]
-    pub fn changed(&mut self, class: EventClass, event: &str, key: &[u8]) {
-        self.changed_in(self.db, class, event, key);
-    }
-
-    /// The same, of a key of another database.
-    #[inline]
-    pub fn changed_in(&mut self, db: usize, class: EventClass, event: &str, key: &[u8]) {
-        self.server.stats.dirty += 1;
-        self.server.touch(db, key, &self.at);
-        self.notify_in(db, class, event, key);
-    }
-
-    /// The same where nobody who waits for the key is to look at it again: it was there, stays what it is, and holds nothing
-    /// that is new.
-    ///
-    /// More than thrift: a command that waits for several streams is answered with an error when it is run again and one of
-    /// the others has become a key of another type, which Redis does not notice before an entry is added.
-    pub fn changed_in_place(&mut self, class: EventClass, event: &str, key: &[u8]) {
-        self.server.stats.dirty += 1;
-        self.server.touch_watched(self.db, key, &self.at);
-        self.notify(class, event, key);
-    }
-
     /// Applies the output limit of the class that the client belongs to from now on.
     pub fn renew_output_limit(&mut self) {
         let is_sent_messages = self.server.clients[self.client].is_sent_messages();
@@ -115,38 +148,10 @@ impl<'a> Ctx<'a> {
         self.reply.out().set_limit(limit.hard_bytes);
     }
 
-    /// Records that one more key of a database was modified by the same change: renamed to, or moved to.
-    pub fn touched(&mut self, db: usize, key: &[u8]) {
-        self.server.touch(db, key, &self.at);
-    }
-
     /// Lets the clients that wait for a key look at it again, though it does not count as modified.
     pub fn look_again(&mut self, key: &[u8]) {
         if !self.server.watchers.waits.is_empty() {
-            self.server.touch_awaited(self.db, key);
-        }
-    }
-
-    /// Records that a key of the selected database was modified in a way that has no event.
-    #[inline]
-    pub fn changed_quietly(&mut self, key: &[u8]) {
-        self.server.stats.dirty += 1;
-        self.server.touch(self.db, key, &self.at);
-    }
-
-    /// Counts the further changes that one command made to a key it has recorded as modified.
-    #[inline]
-    pub fn count_changes(&mut self, further: usize) {
-        self.server.stats.dirty += further as u64;
-    }
-
-    /// The same for a key that is gone because the deadline given to it has passed already: to Redis it was deleted, and by
-    /// choice it has expired.
-    pub fn changed_by_past_deadline(&mut self, key: &[u8]) {
-        if self.server.config.expired_event_for_past_deadlines {
-            self.changed(EventClass::Expired, "expired", key);
-        } else {
-            self.changed(EventClass::Generic, "del", key);
+            self.server.touch_waiters(self.db, key);
         }
     }
 
@@ -159,11 +164,6 @@ impl<'a> Ctx<'a> {
     /// Tells of a further event of the same change, in another database.
     pub fn notify_in(&mut self, db: usize, class: EventClass, event: &str, key: &[u8]) {
         self.server.notify(class, event, db, key);
-    }
-
-    /// Records that databases changed as a whole, by so many keys: flushed, or swapped.
-    pub fn changed_databases(&mut self, changes: usize) {
-        self.server.stats.dirty += changes as u64;
     }
 
     /// False inside a transaction and for a watched query, where a command that would wait answers at once as if it had

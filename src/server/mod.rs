@@ -1,11 +1,13 @@
 //! The server's data, in a dozen owned parts. No client's socket: connections belong to `net`, which owns a `Server` beside
 //! them.
 
+pub mod change;
 pub mod clients;
 pub mod ctx;
 pub mod databases;
 pub mod lag;
 pub mod outbox;
+pub mod propagation;
 pub mod reactive;
 pub mod session;
 pub mod stats;
@@ -34,6 +36,7 @@ use crate::sys::listen::BoundSocket;
 use clients::Clients;
 use databases::Databases;
 use outbox::Outbox;
+use propagation::Propagation;
 use reactive::{Before, Replaced};
 use stats::Stats;
 use waiting::Wait;
@@ -134,6 +137,8 @@ pub struct Server {
     pub asked_wait: Option<Box<Wait>>,
     /// Published messages, and replies to clients that waited, that have not reached their receivers' outputs yet.
     pub outbox: Outbox,
+    /// What is to be passed on to a log or to replicas.
+    pub propagation: Propagation,
     /// Counters.
     pub stats: Stats,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
@@ -190,6 +195,7 @@ impl Server {
             },
             asked_wait: None,
             outbox: Outbox::default(),
+            propagation: Propagation::default(),
             stats: Stats::new(crate::command::count()),
             prng: Prng::seeded(seeds.prng),
             background,
@@ -206,7 +212,7 @@ impl Server {
         if keys > 0 {
             self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
             let old = self.dbs.empty(index);
-            self.touch_awaited_of(index);
+            self.touch_all_waiters_of(index);
             self.touch_queries_of(index, Before::Flushed(Box::new(old)));
         } else if self.dbs[index].has_timers() {
             self.dbs.empty(index);
@@ -229,7 +235,7 @@ impl Server {
         for (db, before) in [first, second].into_iter().zip(before) {
             let after = self.live_watched(db, now);
             before.iter().chain(&after).for_each(|key| self.break_watches(db, key));
-            self.touch_awaited_of(db);
+            self.touch_all_waiters_of(db);
         }
     }
 

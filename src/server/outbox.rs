@@ -13,13 +13,11 @@ use std::sync::Arc;
 
 use super::clients::Clients;
 use super::{Server, Watchers};
-use crate::config::EventClass;
 use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Kind;
 use crate::feature::reactive::QueryId;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, push_text};
-use crate::store::db::{Happened, Noting};
 
 /// A message for one client.
 #[derive(Clone, Copy, Debug)]
@@ -193,86 +191,5 @@ impl Server {
     /// How many topics of a kind a client has subscribed to. O(1).
     pub fn subscriptions(&self, client: ClientId, kind: Kind) -> usize {
         self.clients.known_member(client).map_or(0, |member| self.watchers.hub.topics(kind).count_of(member))
-    }
-
-    /// Tells the subscribers of keyspace events that something happened to a key. Costs one test of a flag when nobody
-    /// asked for such events.
-    #[inline]
-    pub fn notify(&mut self, class: EventClass, event: &str, db: usize, key: &[u8]) {
-        if self.config.notify_keyspace_events.has(class) {
-            self.report(db);
-            self.publish_event(event, db, key);
-        }
-    }
-
-    fn publish_event(&mut self, event: &str, db: usize, key: &[u8]) {
-        if !self.watchers.hub.has_listeners() {
-            return;
-        }
-        let (events, number) = (self.config.notify_keyspace_events, self.dbs.number(db));
-        if events.has(EventClass::Keyspace) {
-            let channel = [format!("__keyspace@{number}__:").as_bytes(), key].concat();
-            self.publish(&channel, event.as_bytes());
-        }
-        if events.has(EventClass::Keyevent) {
-            self.publish(format!("__keyevent@{number}__:{event}").as_bytes(), key);
-        }
-    }
-
-    /// Publishes what a database has noted on its own: keys that came, expired, were overwritten or missed. To be called for
-    /// every database that a command may have changed.
-    #[inline]
-    pub fn report(&mut self, db: usize) {
-        if self.dbs[db].has_notes() {
-            self.report_notes(db);
-        }
-    }
-
-    #[cold]
-    fn report_notes(&mut self, db: usize) {
-        for note in self.dbs[db].take_notes() {
-            let (class, event) = match note.happened {
-                Happened::Timed => {
-                    self.dbs.note_timers(db);
-                    continue;
-                }
-                Happened::Created => (EventClass::New, "new"),
-                Happened::Expired => (EventClass::Expired, "expired"),
-                Happened::Overwritten => (EventClass::Overwritten, "overwritten"),
-                Happened::TypeChanged => (EventClass::TypeChanged, "type_changed"),
-                Happened::Missed => (EventClass::KeyMiss, "keymiss"),
-                Happened::FieldsExpired => (EventClass::Hash, "hexpired"),
-                Happened::Emptied => (EventClass::Generic, "del"),
-            };
-            match note.happened {
-                Happened::Expired | Happened::Emptied => self.touch_awaited(db, &note.key),
-                Happened::FieldsExpired => self.break_watches(db, &note.key),
-                _ => {}
-            }
-            if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
-                self.watchers.reactive.touch(db, &note.key, self.dbs.hasher.hash(&note.key));
-            }
-            if self.config.notify_keyspace_events.has(class) {
-                self.publish_event(event, db, &note.key);
-            }
-        }
-    }
-
-    /// Tells the databases what to note, after `notify-keyspace-events` has been set, or after the first client began to
-    /// wait for a key to go away, or to watch one or a query, or the last one stopped. O(databases
-    /// made) if that makes a difference.
-    pub fn note_wanted_events(&mut self) {
-        let events = self.config.notify_keyspace_events;
-        let (live, going) = (!self.watchers.reactive.is_empty(), self.watchers.waits.keys_until_deleted() > 0);
-        let wanted = Noting {
-            created: events.has(EventClass::New),
-            expired: events.has(EventClass::Expired) || going || live,
-            overwritten: events.has(EventClass::Overwritten),
-            type_changed: events.has(EventClass::TypeChanged),
-            missed: events.has(EventClass::KeyMiss),
-            fields_expired: events.has(EventClass::Hash) || !self.watchers.watches.is_empty() || live,
-            emptied: events.has(EventClass::Generic) || going || live,
-        };
-        self.dbs.set_noting(wanted);
     }
 }

@@ -11,7 +11,6 @@ use crate::feature::blocking::{KeyId, WaitFor};
 use crate::feature::client_id::ClientId;
 use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
-use crate::store::db::Moment;
 use crate::store::entry::Entry;
 
 /// What a client that has waited in vain is answered.
@@ -112,27 +111,6 @@ impl Server {
         }
     }
 
-    /// Notes that a key changed, or came or went: transactions that watch it will fail, and clients that wait for it may
-    /// have their turn, and queries that name it will be evaluated. Costs a test of three numbers when nobody does any of it.
-    #[inline]
-    pub fn touch(&mut self, db: usize, key: &[u8], at: &Moment) {
-        if !self.watchers.waits.is_empty() {
-            self.touch_awaited(db, key);
-        }
-        self.touch_watched(db, key, at);
-    }
-
-    /// The same, but not for those who wait.
-    #[inline]
-    pub(super) fn touch_watched(&mut self, db: usize, key: &[u8], at: &Moment) {
-        if !self.watchers.watches.is_empty() {
-            self.break_watches(db, key);
-        }
-        if !self.watchers.reactive.is_empty() {
-            self.watchers.reactive.touch(db, key, at.hash(self.dbs.hasher, key));
-        }
-    }
-
     /// True if a change has made work for the engine: clients to be served, or queries to be evaluated.
     #[inline]
     pub fn is_unsettled(&self) -> bool {
@@ -140,16 +118,8 @@ impl Server {
         self.watchers.waits.has_ready() || self.watchers.reactive.has_touched() || released
     }
 
-    /// The same, for those who wait alone.
-    #[cold]
-    pub(super) fn touch_awaited(&mut self, db: usize, key: &[u8]) {
-        if let Some(key) = self.watchers.waits.find(db, key) {
-            self.consider_ready(key);
-        }
-    }
-
     /// Notes a key as ready if its present value concerns somebody who waits for it.
-    fn consider_ready(&mut self, key: KeyId) {
+    pub(super) fn consider_ready(&mut self, key: KeyId) {
         let (db, name) = self.watchers.waits.name(key);
         let now = self.dbs[db].peek(name).and_then(|entry| awaited_type(&entry));
         if self.watchers.waits.concerns(key, now) {
@@ -158,7 +128,7 @@ impl Server {
     }
 
     /// Looks at all keys of a database that somebody waits for, after they changed together. O(keys waited for).
-    pub fn touch_awaited_of(&mut self, db: usize) {
+    pub fn touch_all_waiters_of(&mut self, db: usize) {
         if !self.watchers.waits.is_empty() {
             self.watchers.waits.keys_of(db).into_iter().for_each(|key| self.consider_ready(key));
         }

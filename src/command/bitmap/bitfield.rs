@@ -12,6 +12,7 @@ use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::bitmap::{Field, Overflow};
 
@@ -203,8 +204,7 @@ fn write(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step], length: usize) -> Outcom
     // A string that grew or came to be has changed, even if every write was refused.
     let changes = written.max(usize::from(grown));
     if changes > 0 {
-        ctx.changed(EventClass::String, "setbit", key);
-        ctx.count_changes(changes - 1);
+        ctx.change(Change::new(EventClass::String, "setbit", key).times(changes));
     }
     Ok(Next::Done)
 }

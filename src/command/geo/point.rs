@@ -6,6 +6,7 @@ use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::ZSet;
 use crate::store::types::geo::Point;
@@ -55,8 +56,7 @@ pub(super) fn geoadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     }
     if added + rescored > 0 {
-        ctx.changed(EventClass::SortedSet, "zadd", args.at(1));
-        ctx.count_changes(added + rescored - 1);
+        ctx.change(Change::new(EventClass::SortedSet, "zadd", args.at(1)).times(added + rescored));
     }
     ctx.reply.integer(if options.count_changed { added + rescored } else { added } as i64);
     Ok(Next::Done)

@@ -127,8 +127,7 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, form: Form) -> Outcome {
     let changes = found.len();
     drop(found);
     let event = if form == Form::SearchStore { "geosearchstore" } else { "georadiusstore" };
-    zset::store_result(ctx, target, result, event);
-    ctx.count_changes(changes.saturating_sub(1));
+    zset::store_result(ctx, target, result, event, changes);
     Ok(Next::Done)
 }
 

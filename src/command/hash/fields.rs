@@ -7,6 +7,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Moment;
 use crate::store::types::hash::Hash;
@@ -123,7 +124,7 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let emptied = hash.as_deref().is_some_and(is_emptied);
     drop(hash);
     if deleted {
-        ctx.changed(EventClass::Hash, "hdel", key);
+        ctx.change(Change::new(EventClass::Hash, "hdel", key));
     }
     if emptied {
         remove_emptied(ctx, key);
@@ -242,7 +243,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     changes.emptied = is_emptied(&hash);
     drop(hash);
-    ctx.changed(EventClass::Hash, "hset", key);
+    ctx.change(Change::new(EventClass::Hash, "hset", key));
     changes.tell(ctx, key);
     ctx.reply.integer(1);
     Ok(Next::Done)

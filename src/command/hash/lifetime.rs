@@ -7,6 +7,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::hash::KeyHasher;
 use crate::store::types::hash::{DEADLINE_END, Hash};
@@ -225,7 +226,7 @@ impl Changes {
         let Changes { set, dropped, removed, emptied } = self;
         for (happened, event) in [(set, "hexpire"), (removed, "hdel"), (dropped, "hpersist")] {
             if happened {
-                ctx.changed(EventClass::Hash, event, key);
+                ctx.change(Change::new(EventClass::Hash, event, key));
             }
         }
         if emptied {

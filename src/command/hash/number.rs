@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::pack::Item;
 
@@ -27,7 +28,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let sum = old.checked_add(increment).ok_or(OVERFLOW)?;
     hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, at.unix_ms, &limits);
     drop(hash);
-    ctx.changed(EventClass::Hash, "hincrby", key);
+    ctx.change(Change::new(EventClass::Hash, "hincrby", key));
     ctx.reply.integer(sum);
     Ok(Next::Done)
 }
@@ -47,7 +48,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let text = old.checked_add(increment).ok_or(NOT_FINITE)?.to_text();
     hash.set(field, &text, true, at.unix_ms, &limits);
     drop(hash);
-    ctx.changed(EventClass::Hash, "hincrbyfloat", key);
+    ctx.change(Change::new(EventClass::Hash, "hincrbyfloat", key));
     ctx.reply.bulk(&text);
     Ok(Next::Done)
 }

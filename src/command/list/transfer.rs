@@ -1,12 +1,13 @@
 //! Moving an element from one list to another, or to the other end of the same.
 
 use super::push::change_or_create;
-use super::{changed, fill, parse_end, pop_event, push_event};
+use super::{fill, parse_end, pop_event, push_event};
 use crate::command::collection::remove_emptied;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Collection;
 use crate::store::types::list::{Detached, End, List};
@@ -60,8 +61,7 @@ pub(super) fn transfer(
         list.settle(fill);
         list.is_empty()
     };
-    changed(ctx, push_event(to), destination, 1, false);
-    ctx.touched(ctx.db, source);
+    ctx.change(Change::new(EventClass::List, push_event(to), destination).and_key(source));
     ctx.notify(EventClass::List, pop_event(from), source);
     if is_emptied {
         remove_emptied(ctx, source);

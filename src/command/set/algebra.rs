@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
 use crate::store::pack::Item;
@@ -135,10 +136,10 @@ fn store(ctx: &mut Ctx<'_>, key: &[u8], result: Set, event: &str) -> Outcome {
     let (at, count) = (ctx.at, result.len());
     if count > 0 {
         ctx.db().set_object(key, Object::Set(result), at);
-        ctx.changed(EventClass::Set, event, key);
+        ctx.change(Change::new(EventClass::Set, event, key));
     } else if let Some(entry) = ctx.db().remove(key, at) {
         ctx.server.discard(entry);
-        ctx.changed(EventClass::Generic, "del", key);
+        ctx.change(Change::new(EventClass::Generic, "del", key));
     }
     ctx.reply.integer(count as i64);
     Ok(Next::Done)

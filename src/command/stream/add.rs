@@ -7,6 +7,7 @@ use crate::base::num;
 use crate::config::{Config, EventClass};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::stream::{NodeLimits, StreamId};
 use crate::store::types::{Collection, Stream};
@@ -96,7 +97,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     stream.append(id, flat, limits);
     let trimmed = line.trimming.run(&mut stream);
     drop(stream);
-    ctx.changed(EventClass::Stream, "xadd", key);
+    ctx.change(Change::new(EventClass::Stream, "xadd", key));
     if trimmed.removed > 0 {
         ctx.notify(EventClass::Stream, "xtrim", key);
         trimming::discard(ctx.server, trimmed.nodes);
@@ -149,8 +150,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     stream.set_last_id(last_id, added, max_deleted.filter(|&id| id != StreamId::MIN));
     drop(stream);
-    ctx.count_changes(1);
-    ctx.notify(EventClass::Stream, "xsetid", key);
+    ctx.change(Change::new(EventClass::Stream, "xsetid", key).beside_the_value());
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -5,6 +5,7 @@ use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Stream;
 use crate::store::types::stream::{ConsumerId, Pending, StreamId};
@@ -161,7 +162,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if made {
         tell_of_consumer(ctx, key);
     }
-    ctx.count_changes(changes + claimed);
+    tell_of_claims(ctx, key, changes + claimed);
     Ok(Next::Done)
 }
 
@@ -219,6 +220,13 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if made {
         tell_of_consumer(ctx, key);
     }
-    ctx.count_changes(claimed + deleted.len());
+    tell_of_claims(ctx, key, claimed + deleted.len());
     Ok(Next::Done)
+}
+
+/// Tells of changes of a group's pending entries, if there were any.
+fn tell_of_claims(ctx: &mut Ctx<'_>, key: &[u8], changes: usize) {
+    if changes > 0 {
+        ctx.change(Change::without_event(key).beside_the_value().times(changes));
+    }
 }

@@ -6,6 +6,7 @@ use crate::command::help;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::collections::Mut;
 use crate::store::types::Stream;
@@ -99,8 +100,7 @@ fn check_count(args: Args<'_>, most: usize) -> Result<(), ReplyError> {
 
 /// Tells of a change that transactions need not know of.
 fn told(ctx: &mut Ctx<'_>, event: &str, args: Args<'_>) {
-    ctx.count_changes(1);
-    ctx.notify(EventClass::Stream, event, args.at(2));
+    ctx.change(Change::new(EventClass::Stream, event, args.at(2)).beside_the_value());
 }
 
 pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -120,10 +120,8 @@ pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Err(NAME_TAKEN);
     }
     drop(stream);
-    if made {
-        ctx.touched(ctx.db, key);
-    }
-    told(ctx, "xgroup-create", args);
+    let change = Change::new(EventClass::Stream, "xgroup-create", key);
+    ctx.change(if made { change } else { change.beside_the_value() });
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -6,6 +6,7 @@ use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Stream;
 use crate::store::types::stream::{Group, StreamId};
@@ -26,7 +27,9 @@ pub(super) fn xack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             acknowledged = ids.into_iter().filter(|&id| group.acknowledge(id)).count();
         }
     }
-    ctx.count_changes(acknowledged);
+    if acknowledged > 0 {
+        ctx.change(Change::without_event(key).beside_the_value().times(acknowledged));
+    }
     ctx.reply.integer(acknowledged as i64);
     Ok(Next::Done)
 }

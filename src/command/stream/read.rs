@@ -6,6 +6,7 @@ use crate::command::blocking::{parse_timeout_ms, timeouts_from_ms};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
 use crate::store::types::stream::{ConsumerId, StreamId};
 use crate::store::types::{Collection, Stream};
@@ -234,7 +235,9 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             From::History(after) => reader.read_history(&mut stream, reply, after),
         };
         drop(stream);
-        ctx.count_changes(changes);
+        if changes > 0 {
+            ctx.change(Change::without_event(key).beside_the_value().times(changes));
+        }
     }
     ctx.reply.close_pairs(array, answered);
     Ok(Next::Done)

@@ -6,6 +6,7 @@ use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Stream;
 use crate::store::types::stream::{References, StreamId};
@@ -27,10 +28,11 @@ pub(super) mod outcome {
 /// had a reference: a change too, but not one that has an event.
 pub(super) fn deleted(ctx: &mut Ctx<'_>, event: &str, key: &[u8], removed: usize, forgotten: usize) {
     if removed > 0 {
-        ctx.changed_in_place(EventClass::Stream, event, key);
-        ctx.count_changes(removed - 1);
+        ctx.change(Change::new(EventClass::Stream, event, key).in_place().times(removed));
     }
-    ctx.count_changes(forgotten);
+    if forgotten > 0 {
+        ctx.change(Change::without_event(key).beside_the_value().times(forgotten));
+    }
 }
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Ttl;
 use crate::store::entry::{NewValue, Value};
@@ -50,7 +51,7 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Outcome {
             increment
         }
     };
-    ctx.changed(EventClass::String, "incrby", key);
+    ctx.change(Change::new(EventClass::String, "incrby", key));
     ctx.reply.integer(sum);
     Ok(Next::Done)
 }
@@ -70,7 +71,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             text
         }
     };
-    ctx.changed(EventClass::String, "incrbyfloat", key);
+    ctx.change(Change::new(EventClass::String, "incrbyfloat", key));
     ctx.reply.bulk(&text);
     Ok(Next::Done)
 }

@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment, Ttl};
 use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue, Value};
@@ -34,7 +35,7 @@ pub(super) fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             tail.len()
         }
     };
-    ctx.changed(EventClass::String, "append", key);
+    ctx.change(Change::new(EventClass::String, "append", key));
     ctx.reply.integer(length as i64);
     Ok(Next::Done)
 }
@@ -66,7 +67,7 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             length
         }
     };
-    ctx.changed(EventClass::String, "setrange", key);
+    ctx.change(Change::new(EventClass::String, "setrange", key));
     ctx.reply.integer(length as i64);
     Ok(Next::Done)
 }

@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Lookup, Ttl};
 use crate::store::entry::NewValue;
@@ -66,7 +67,7 @@ pub(super) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let at = ctx.at;
     ctx.db().set(args.at(1), NewValue::compact(args.at(2)), Ttl::Clear, at);
-    ctx.changed(EventClass::String, "set", args.at(1));
+    ctx.change(Change::new(EventClass::String, "set", args.at(1)));
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -124,7 +125,7 @@ fn store(
         return Err(refusal);
     }
     if stored {
-        ctx.changed(EventClass::String, "set", key);
+        ctx.change(Change::new(EventClass::String, "set", key));
         if matches!(ttl, Ttl::At(_)) {
             ctx.notify(EventClass::Generic, "expire", key);
         }
@@ -144,7 +145,7 @@ fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, unit: Unit) -> Outcome {
     let deadline_ms = lifetime::deadline_ms(ctx.command, ctx.at, unit, args.at(2))?;
     let at = ctx.at;
     ctx.db().set(args.at(1), NewValue::compact(args.at(3)), Ttl::At(deadline_ms), at);
-    ctx.changed(EventClass::String, "set", args.at(1));
+    ctx.change(Change::new(EventClass::String, "set", args.at(1)));
     ctx.notify(EventClass::Generic, "expire", args.at(1));
     ctx.reply.ok();
     Ok(Next::Done)
@@ -179,7 +180,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let event = match until {
         Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.unix_ms => {
             delete(ctx, key);
-            ctx.changed_by_past_deadline(key);
+            ctx.change_past_deadline(key);
             return Ok(Next::Done);
         }
         Some((_, deadline_ms)) => {
@@ -192,7 +193,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         None => return Ok(Next::Done),
     };
-    ctx.changed(EventClass::Generic, event, key);
+    ctx.change(Change::new(EventClass::Generic, event, key));
     Ok(Next::Done)
 }
 
@@ -243,7 +244,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
         for (hash, index) in hashes.into_iter().zip((first..args.len()).step_by(2)) {
             let key = args.at(index);
             ctx.db().set(key, NewValue::compact(args.at(index + 1)), Ttl::Clear, at.with_hash(key, hash));
-            ctx.changed(EventClass::String, "set", key);
+            ctx.change(Change::new(EventClass::String, "set", key));
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::zset::{Limits, Update, ZSet};
 
@@ -152,7 +153,7 @@ fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, scores: &[f64])
         }
     })?;
     if added + rescored > 0 {
-        ctx.changed(EventClass::SortedSet, "zadd", args.at(1));
+        ctx.change(Change::new(EventClass::SortedSet, "zadd", args.at(1)));
     }
     ctx.reply.integer(if options.count_changed { added + rescored } else { added });
     Ok(Next::Done)
@@ -164,7 +165,7 @@ fn increment_one(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, given: f6
     match done {
         Some((Decision::Set(score), update)) => {
             if update.added() || update.rescored() {
-                ctx.changed(EventClass::SortedSet, "zincr", args.at(1));
+                ctx.change(Change::new(EventClass::SortedSet, "zincr", args.at(1)));
             }
             ctx.reply.double(score);
         }

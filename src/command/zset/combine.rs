@@ -225,7 +225,7 @@ fn store(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation, event: &str) -
     let (inputs, options) = inputs(ctx, args, 2, operation, Purpose::Store)?;
     let result = combine(&inputs, operation, &options, limits.hasher);
     drop(inputs);
-    store_result(ctx, args.at(1), result.into_zset(&limits), event);
+    store_result(ctx, args.at(1), result.into_zset(&limits), event, 1);
     Ok(Next::Done)
 }
 

@@ -8,6 +8,7 @@ use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
 use crate::store::types::Collection;
 use crate::store::types::zset::{Iter, ZSet};
@@ -86,7 +87,7 @@ fn take(
         server.background.free(Box::new(old));
     }
     if taken > 0 {
-        ctx.changed(EventClass::SortedSet, end.event(), key);
+        ctx.change(Change::new(EventClass::SortedSet, end.event(), key));
     }
     if emptied {
         remove_emptied(ctx, key);

@@ -197,7 +197,7 @@ pub(super) fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         Some(zset) => ZSet::from_sorted(zset.iter(query.ranks(&zset)), &limits),
         None => ZSet::default(),
     };
-    store_result(ctx, args.at(1), result, "zrangestore");
+    store_result(ctx, args.at(1), result, "zrangestore", 1);
     Ok(Next::Done)
 }
 

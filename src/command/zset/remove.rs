@@ -6,6 +6,7 @@ use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Collection;
 use crate::store::types::zset::ZSet;
@@ -24,7 +25,7 @@ pub(super) fn zrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 /// Tells of members removed, removes the key if none is left, and answers.
 fn finish(ctx: &mut Ctx<'_>, key: &[u8], removed: usize, emptied: bool, event: &str) {
     if removed > 0 {
-        ctx.changed(EventClass::SortedSet, event, key);
+        ctx.change(Change::new(EventClass::SortedSet, event, key));
         if emptied {
             remove_emptied(ctx, key);
         }

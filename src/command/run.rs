@@ -1,0 +1,106 @@
+//! The one place a handler is called from. Whatever runs commands comes here: clients through the engine's gates, EXEC, clients
+//! that waited, live queries; and whoever else will, with a [`Call`] that says for whom and why.
+//!
+//! It is a part of `command` and not of `engine` so that handlers may run commands too: a live query's first result is the
+//! answer of another command.
+
+use super::Command;
+use super::spec::{Flags, Outcome};
+use crate::base::clock::Now;
+use crate::feature::client_id::ClientId;
+use crate::resp::args::Args;
+use crate::resp::out::Out;
+use crate::resp::reply::{Proto, Reply};
+use crate::server::Server;
+use crate::server::ctx::{CallOrigin, Ctx};
+use crate::store::db::Moment;
+
+/// What is to be run, for whom, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Whose session it runs in.
+    pub client: ClientId,
+    /// The command. It has a handler, and the arguments fit its arity.
+    pub command: &'static Command,
+    /// Its arguments, the name included.
+    pub args: Args<'a>,
+    /// The hash of the first key, if it was computed.
+    pub hash: Option<u64>,
+    /// How it came to run.
+    pub origin: CallOrigin,
+    /// Place of the database it runs in.
+    pub db: usize,
+    /// The protocol it is answered in.
+    pub proto: Proto,
+}
+
+impl<'a> Call<'a> {
+    /// A command in a client's own database and protocol.
+    #[inline]
+    pub fn of(
+        server: &Server,
+        client: ClientId,
+        command: &'static Command,
+        args: Args<'a>,
+        origin: CallOrigin,
+    ) -> Call<'a> {
+        let session = &server.clients[client];
+        Call { client, command, args, hash: None, origin, db: session.db, proto: session.proto }
+    }
+}
+
+/// What a handler has left to be done.
+#[derive(Debug)]
+pub struct Called {
+    /// What it asks to happen, or its error, which has been written.
+    pub outcome: Outcome,
+    /// Its reply is not one that CLIENT REPLY keeps back.
+    pub out_of_band: bool,
+}
+
+/// Calls a command's handler; its reply, or its error, is appended to `out`. What it changed is told to everybody it concerns.
+#[inline(always)]
+pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Called {
+    let Call { client, command, args, hash, origin, db, proto } = call;
+    let handler = command.spec.handler.expect("a container without a handler does not get past the gates");
+    let is_watched = origin == CallOrigin::Watched;
+    let mut at = Moment::new(now, !is_watched && !server.clients[client].no_touch);
+    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
+        at = at.with_hash(key, hash);
+    }
+    if is_watched {
+        at = at.quietly();
+    }
+    if server.pause.is_some() && server.is_paused(true, now) {
+        at = at.keeping_due();
+    }
+    #[cfg(debug_assertions)]
+    let mutations = server.dbs[db].mutations();
+    let mut ctx = Ctx::new(server, client, command, Reply::new(out, proto), now, db, at, origin);
+    let outcome = handler(&mut ctx, args);
+    if let Err(error) = &outcome {
+        ctx.reply.error(error);
+    }
+    let (out_of_band, changes, instead) = ctx.end();
+    #[cfg(debug_assertions)]
+    check(server, command, changes > 0, server.dbs[db].mutations() != mutations);
+    server.report(db);
+    server.clear_garbage(db);
+    if server.propagation.is_wanted() && (changes > 0 || instead.is_some()) {
+        server.propagate(db, args, instead);
+    }
+    Called { outcome, out_of_band }
+}
+
+/// Commands that may change data and tell nobody.
+#[cfg(debug_assertions)]
+const UNTOLD: &[&str] = &[];
+
+/// Whoever changes data says so, and only those do that are flagged: a log, a replica or a watcher would miss it.
+#[cfg(debug_assertions)]
+fn check(_server: &Server, command: &Command, told: bool, mutated: bool) {
+    let name = &command.full_name;
+    assert!(told || !mutated || UNTOLD.contains(&name.as_str()), "{name} changed data and told nobody");
+    let may_change = command.spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE).with(Flags::PROTECTED));
+    assert!(!told || may_change, "{name} changed data and is not flagged as a write");
+}

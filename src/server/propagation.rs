@@ -1,0 +1,87 @@
+//! What has to be told to a log or to replicas, so that they come to hold the same data: the commands that changed something.
+//!
+//! A command that changed data is passed on as it was given, unless it depends on the time, on chance or on what it waited for:
+//! then its handler says which others have the same effect ([`Ctx::propagate_as`](super::ctx::Ctx::propagate_as)), by Redis's own
+//! rules, so that a log can be read by Redis and a Redis can be a replica. Keys and fields that have expired are passed on
+//! as DEL and HDEL, before the command that met them: whoever is told expires nothing on its own.
+//!
+//! What one client's command brought about, a transaction with all of its commands included, is one unit: it has its effect as a
+//! whole or not at all. Nothing is kept while nobody is told.
+
+use super::Server;
+use crate::resp::args::{Args, OwnedArgs};
+
+/// A command to be passed on.
+#[derive(Clone, Debug)]
+pub struct Propagated {
+    /// The number of the database it is for.
+    pub db: usize,
+    /// Its line.
+    pub args: OwnedArgs,
+}
+
+/// The commands to be passed on.
+#[derive(Debug, Default)]
+pub struct Propagation {
+    wanted: bool,
+    /// Commands of the unit that is not over yet.
+    open: Vec<Propagated>,
+    /// Units that are.
+    units: Vec<Vec<Propagated>>,
+}
+
+impl Propagation {
+    /// True if somebody is told.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// The units since the last time, in order; each is one command, or several that belong together as between MULTI and EXEC.
+    pub fn take(&mut self) -> Vec<Vec<Propagated>> {
+        std::mem::take(&mut self.units)
+    }
+
+    /// Ends a unit: what comes next is another.
+    #[inline]
+    pub fn end_unit(&mut self) {
+        if !self.open.is_empty() {
+            self.units.push(std::mem::take(&mut self.open));
+        }
+    }
+}
+
+/// Writes the commands that are to be passed on in place of the one that was given.
+#[derive(Debug)]
+pub struct Lines<'l>(pub(super) &'l mut Vec<OwnedArgs>);
+
+impl Lines<'_> {
+    /// One more command.
+    pub fn push<'a>(&mut self, line: impl IntoIterator<Item = &'a [u8]>) {
+        self.0.push(OwnedArgs::new(line));
+    }
+}
+
+impl Server {
+    /// Has commands kept for [`Propagation::take`] from now on. O(databases made).
+    pub fn begin_propagation(&mut self) {
+        self.propagation.wanted = true;
+        self.note_wanted_events();
+    }
+
+    /// Passes on what a command has changed: itself, or others in its place.
+    #[cold]
+    pub fn propagate(&mut self, db: usize, given: Args<'_>, instead: Option<Vec<OwnedArgs>>) {
+        let db = self.dbs.number(db);
+        let lines = instead.unwrap_or_else(|| vec![OwnedArgs::copy(given)]);
+        self.propagation.open.extend(lines.into_iter().map(|args| Propagated { db, args }));
+    }
+
+    /// Passes on a command that nobody has sent, if somebody is told.
+    pub(super) fn propagate_own<'a>(&mut self, db: usize, line: impl IntoIterator<Item = &'a [u8]>) {
+        if self.propagation.wanted {
+            let db = self.dbs.number(db);
+            self.propagation.open.push(Propagated { db, args: OwnedArgs::new(line) });
+        }
+    }
+}
