@@ -19,7 +19,7 @@ use crate::feature::pubsub::Kind;
 use crate::feature::reactive::QueryId;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, push_text};
-use crate::store::db::{Happened, Noting};
+use crate::store::notes::{Happened, Noting};
 
 /// A message for one client.
 #[derive(Clone, Copy, Debug)]
@@ -272,6 +272,7 @@ impl Server {
             missed: events.has(EventClass::KeyMiss),
             fields_expired: events.has(EventClass::Hash) || !self.watchers.watches.is_empty() || live,
             emptied: events.has(EventClass::Generic) || going || live,
+            field_names: false,
         };
         self.dbs.set_noting(wanted);
     }
