@@ -7,6 +7,7 @@
 //! expiry, open, forecast          the wheel and what is due; entries open for change; what will be due when
 //! accounting, notes, moment       counters and the gate of changes; what happened; when, and for whom
 //! entry, table, members, types    one key with its value; how keys and members are found; what values are made of
+//! blob, pack, hash, size_class    blocks and packs of bytes; the hash of keys; what the allocator hands out
 //! ```
 
 mod accounting;

@@ -16,8 +16,8 @@ pub struct Moment {
     /// Address, length and hash of the key that was hashed when its bucket was prefetched. The key lies in the input of
     /// the command being run, which does not change before the command, and with it this moment, is over.
     hashed: (usize, usize, u64),
-    /// Due keys are absent to every lookup but stay where they are (`CLIENT PAUSE`), until the clock is let go on or another
-    /// value takes their place.
+    /// Due keys are absent to every lookup but stay where they are (`CLIENT PAUSE`): they are collected afterwards, unless
+    /// another value takes their place.
     pub keep_due: bool,
     /// A lookup that finds nothing is not noted.
     quiet: bool,
