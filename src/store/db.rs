@@ -5,12 +5,12 @@
 //! - `timers`: the wheel of their deadlines (`store::expiry`).
 //! - `accounting`: counters, notes, and the gate that changes pass (`store::accounting`, `store::notes`).
 //!
-//! Collections are opened by key in `store::collections`, hashes in `store::fields`; both begin with [`live_slot`], as every
+//! Collections are opened by key in `store::collections`, hashes in `store::fields`; both begin with `live_slot`, as every
 //! lookup does that touches, changes or collects a key.
 //!
 //! # Invariants
 //! - A key whose deadline has passed does not exist for anyone, whatever the wheel has done: every lookup checks.
-//! - Whatever changes entries tells [`Accounting::before_change`] first, and keeps timers and counts in step afterwards.
+//! - Whatever changes entries tells `Accounting::before_change` first, and keeps timers and counts in step afterwards.
 //!
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
@@ -113,7 +113,9 @@ impl Db {
     /// Takes all keys out and returns them as a database of their own. The counters stay, and so does what is to be noted:
     /// neither belongs to the keys. O(1).
     pub fn empty(&mut self) -> Db {
-        self.accounting.before_emptying();
+        if !self.is_empty() {
+            self.accounting.before_emptying();
+        }
         let mut empty = Db::new(self.table.hasher());
         empty.accounting.inherit(&self.accounting);
         std::mem::replace(self, empty)

@@ -1,7 +1,7 @@
 //! Entries that are open for change in place.
 //!
 //! # Invariants
-//! - Whoever can reach a value of the table to change it holds an [`Opened`], through which the accounting is told before
+//! - Whoever can reach a value of the table to change it holds an `Opened`, through which the accounting is told before
 //!   the first change. Debug builds compare the entry with what it was when it is closed: many a command opens one and
 //!   then finds nothing to do.
 //!
