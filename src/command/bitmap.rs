@@ -119,26 +119,23 @@ fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let length = bytes_up_to(offset)?;
     let db = ctx.db();
-    let (old, changes) = match db.lookup_write(key, at) {
-        Some(mut slot) => {
-            let (old, grows) = {
-                let value = string_in(&slot)?;
-                let mut digits = itoa::Buffer::new();
-                let text = value.text(&mut digits);
-                (bitmap::get(text, offset), length > text.len())
-            };
-            range::extend_with_zeros(&mut slot, length)?;
-            if old != on {
-                slot.edit_bytes(|bytes| bitmap::set(bytes, offset, on));
-            }
-            (old, grows || old != on)
+    let (old, changes) = if let Some(mut slot) = db.lookup_write(key, at) {
+        let (old, grows) = {
+            let value = string_in(&slot)?;
+            let mut digits = itoa::Buffer::new();
+            let text = value.text(&mut digits);
+            (bitmap::get(text, offset), length > text.len())
+        };
+        range::extend_with_zeros(&mut slot, length)?;
+        if old != on {
+            slot.edit_bytes(|bytes| bitmap::set(bytes, offset, on));
         }
-        None => {
-            let mut bytes = range::zeros(length)?;
-            bitmap::set(&mut bytes, offset, on);
-            range::insert_raw(db, key, bytes, at);
-            (false, true)
-        }
+        (old, grows || old != on)
+    } else {
+        let mut bytes = range::zeros(length)?;
+        bitmap::set(&mut bytes, offset, on);
+        range::insert_raw(db, key, bytes, at);
+        (false, true)
     };
     if changes {
         ctx.change(Change::new(EventClass::String, "setbit", key));

@@ -128,7 +128,7 @@ fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at.untouched();
     let (clock, compress) = (ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK, ctx.server.config.rdbcompression);
-    let entry = ctx.db().lookup_write(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
+    let entry = ctx.db().lookup_uncounted(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
     let address = entry.key().as_ptr() as usize;
     let (encoding, serialized, access) = (entry.encoding(), payload::value_bytes(&entry, compress), entry.access());
     let idle = clock.wrapping_sub(access) & ACCESS_CLOCK_MASK;

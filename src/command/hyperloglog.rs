@@ -14,7 +14,7 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
 use crate::store::entry::{Entry, NewValue};
-use crate::store::table::Occupied;
+use crate::store::open::EntryMut;
 use crate::store::types::hll::{self, Encoding, Hll, Mark, Registers};
 
 const READ_INSERT: Access = Access::RW.with(Access::ACCESS).with(Access::INSERT);
@@ -78,7 +78,7 @@ fn with_hll<R>(entry: &Entry, look: impl FnOnce(Hll<'_>) -> Result<R, ReplyError
 }
 
 /// Puts other bytes in the place of a string; Redis reports it as `raw` from then on.
-fn replace(slot: &mut Occupied<'_, Entry>, mut bytes: Vec<u8>) {
+fn replace(slot: &mut EntryMut<'_>, mut bytes: Vec<u8>) {
     slot.map(|entry| entry.with_value_only(NewValue::owned(&mut bytes)));
     slot.set_raw();
 }
@@ -92,15 +92,14 @@ fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, bytes_max) = (args.at(1), ctx.at, sparse_bytes_max(ctx));
     let marks = args.iter_from(2).map(Mark::of);
     let db = ctx.db();
-    let changes = match db.lookup_write(key, at) {
-        Some(mut slot) => raise_all(&mut slot, marks, bytes_max)?,
-        None => {
-            let mut bytes = hll::empty();
-            let raised = raise_in(&mut bytes, marks, bytes_max)?;
-            hll::forget_estimate(&mut bytes);
-            range::insert_raw(db, key, bytes, at);
-            1 + raised
-        }
+    let changes = if let Some(mut slot) = db.lookup_write(key, at) {
+        raise_all(&mut slot, marks, bytes_max)?
+    } else {
+        let mut bytes = hll::empty();
+        let raised = raise_in(&mut bytes, marks, bytes_max)?;
+        hll::forget_estimate(&mut bytes);
+        range::insert_raw(db, key, bytes, at);
+        1 + raised
     };
     if changes > 0 {
         ctx.change(Change::new(EventClass::String, "pfadd", key).times(changes));
@@ -111,7 +110,7 @@ fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// Raises registers of a key; how many were. What a reply in flight holds is copied only if one is raised.
 fn raise_all(
-    slot: &mut Occupied<'_, Entry>,
+    slot: &mut EntryMut<'_>,
     mut marks: impl Iterator<Item = Mark>,
     bytes_max: usize,
 ) -> Result<usize, ReplyError> {
@@ -247,13 +246,18 @@ fn pfdebug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let encoding = with_hll(&slot, |hll| Ok(hll.encoding()))?;
     slot.set_raw();
     match subcommand.as_slice() {
-        b"ENCODING" => ctx.reply.simple(if encoding == Encoding::Dense { "dense" } else { "sparse" }),
+        b"ENCODING" => {
+            drop(slot);
+            ctx.reply.simple(if encoding == Encoding::Dense { "dense" } else { "sparse" });
+        }
         b"DECODE" => {
             let text = with_hll(&slot, |hll| hll.decode().ok_or(ReplyError::new("ERR HLL encoding is not sparse")))?;
+            drop(slot);
             ctx.reply.bulk_str(&text);
         }
         b"TODENSE" => {
             let converted = make_dense(&mut slot)?;
+            drop(slot);
             report_conversion(ctx, key, converted);
             ctx.reply.integer(i64::from(converted));
         }
@@ -261,6 +265,7 @@ fn pfdebug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             let converted = make_dense(&mut slot)?;
             let mut all = Registers::default();
             with_hll(&slot, |hll| Ok(all.merge(hll)?))?;
+            drop(slot);
             report_conversion(ctx, key, converted);
             ctx.reply.array(hll::REGISTERS);
             all.iter().for_each(|value| ctx.reply.integer(i64::from(value)));
@@ -281,7 +286,7 @@ fn simd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// Makes a key's HyperLogLog dense; false if it is.
-fn make_dense(slot: &mut Occupied<'_, Entry>) -> Result<bool, ReplyError> {
+fn make_dense(slot: &mut EntryMut<'_>) -> Result<bool, ReplyError> {
     let dense = with_hll(slot, |hll| match hll.encoding() {
         Encoding::Dense => Ok(None),
         Encoding::Sparse => Ok(Some(hll.to_dense()?)),

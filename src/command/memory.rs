@@ -173,7 +173,7 @@ fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         let table = ctx.db().table();
         table.bytes().div_ceil(table.slots().max(1))
     };
-    match ctx.db().lookup_write(args.at(2), at) {
+    match ctx.db().lookup_uncounted(args.at(2), at) {
         Some(entry) => {
             let node_bytes = entry.deadline_ms().map_or(0, |_| NODE_BYTES);
             let bytes = entry.heap_bytes() + slot_bytes + node_bytes;

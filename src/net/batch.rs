@@ -15,7 +15,7 @@ use crate::resp::parse::{Limits, Parsed};
 use crate::server::Server;
 use crate::server::ctx::Next;
 use crate::store::db::Db;
-use crate::store::prefetch::Lookup;
+use crate::store::prefetch::MemberLookup;
 
 use super::conn::Conn;
 
@@ -214,7 +214,7 @@ pub(super) fn parse_batch(
 }
 
 /// What a command is about to look up in a collection, as far as its row tells.
-fn lookup<'b>(parse: &Parse, spans: &'b [Span], bytes: &'b [u8]) -> Option<Lookup<'b>> {
+fn lookup<'b>(parse: &Parse, spans: &'b [Span], bytes: &'b [u8]) -> Option<MemberLookup<'b>> {
     let (hash, spec) = (parse.hash?, &parse.command?.spec);
     let args = Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]);
     Some((hash, spec.first_key(args)?, spec.first_member(args)?))

@@ -13,7 +13,8 @@
 
 use super::Server;
 use crate::config::EventClass;
-use crate::store::db::{Happened, Moment, Noting};
+use crate::store::db::Moment;
+use crate::store::notes::{Happened, Noting};
 
 /// Who looks at a key after a change of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,11 +202,19 @@ impl Server {
                 Happened::Emptied => (EventClass::Generic, "del"),
             };
             match note.happened {
-                Happened::Expired | Happened::Emptied => {
+                Happened::Expired => {
                     self.propagate_own(db, [b"DEL", &*note.key]);
                     self.touch_waiters(db, &note.key);
                 }
-                Happened::FieldsExpired => self.break_watches(db, &note.key),
+                // The key goes with the last of its fields, which have been passed on.
+                Happened::Emptied => self.touch_waiters(db, &note.key),
+                Happened::FieldsExpired => {
+                    if !note.fields.is_empty() {
+                        let line = [b"HDEL".as_slice(), &note.key];
+                        self.propagate_own(db, line.into_iter().chain(note.fields.iter().map(|field| &**field)));
+                    }
+                    self.break_watches(db, &note.key);
+                }
                 _ => {}
             }
             if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
@@ -222,16 +231,17 @@ impl Server {
     /// made) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
-        let live = !self.watchers.reactive.is_empty() || self.propagation.is_wanted();
+        let live = !self.watchers.reactive.is_empty();
         let going = self.watchers.waits.keys_until_deleted() > 0;
         let wanted = Noting {
             created: events.has(EventClass::New),
-            expired: events.has(EventClass::Expired) || going || live,
+            expired: events.has(EventClass::Expired) || going || live || self.propagation.is_wanted(),
             overwritten: events.has(EventClass::Overwritten),
             type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
             fields_expired: events.has(EventClass::Hash) || !self.watchers.watches.is_empty() || live,
             emptied: events.has(EventClass::Generic) || going || live,
+            field_names: self.propagation.is_wanted(),
         };
         self.dbs.set_noting(wanted);
     }

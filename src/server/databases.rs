@@ -11,8 +11,9 @@
 
 use std::ops::{Index, IndexMut};
 
-use crate::store::db::{Db, Noting};
+use crate::store::db::Db;
 use crate::store::hash::KeyHasher;
+use crate::store::notes::Noting;
 
 /// The databases that have been chosen so far.
 #[derive(Debug)]
@@ -130,9 +131,7 @@ impl Databases {
 
     /// Replaces the database at a place with an empty one, which goes on with its counters; returns what it was.
     pub fn empty(&mut self, place: usize) -> Db {
-        let mut empty = Db::new(self.hasher);
-        empty.inherit(&self[place]);
-        std::mem::replace(&mut self[place], empty)
+        self[place].empty()
     }
 
     /// To be called when a database may have got its wheel of deadlines.

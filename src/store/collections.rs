@@ -9,8 +9,10 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::db::{Db, Moment, Ttl};
+use super::accounting::Accounting;
+use super::db::{Db, Moment, Ttl, live_slot};
 use super::entry::{Entry, NewValue};
+use super::open::Opened;
 use super::table::Occupied;
 use super::types::{Collection, Object, Ref};
 
@@ -25,12 +27,19 @@ pub struct Mut<'t, T: Collection> {
     slot: Occupied<'t, Entry>,
     /// `None` only while this is dropped.
     collection: Option<T>,
+    opened: Opened<'t>,
 }
 
 impl<'t, T: Collection> Mut<'t, T> {
-    fn new(mut slot: Occupied<'t, Entry>) -> Result<Mut<'t, T>, WrongType> {
+    #[inline]
+    fn new(mut slot: Occupied<'t, Entry>, accounting: &'t mut Accounting) -> Result<Mut<'t, T>, WrongType> {
+        let mut opened = Opened::new(accounting);
+        if slot.type_of() != T::TYPE {
+            return Err(WrongType);
+        }
+        opened.before_change(&slot);
         let collection = slot.detach().ok_or(WrongType)?;
-        Ok(Mut { slot, collection: Some(collection) })
+        Ok(Mut { slot, collection: Some(collection), opened })
     }
 }
 
@@ -54,6 +63,7 @@ impl<T: Collection> Drop for Mut<'_, T> {
     fn drop(&mut self) {
         if let Some(collection) = self.collection.take() {
             self.slot.attach(collection);
+            self.opened.close(&self.slot);
         }
     }
 }
@@ -76,7 +86,9 @@ impl Db {
     /// The collection of a live key, to be changed. O(1).
     #[inline]
     pub fn write<T: Collection>(&mut self, key: &[u8], at: Moment) -> Result<Option<Mut<'_, T>>, WrongType> {
-        self.lookup_write(key, at).map(Mut::new).transpose()
+        let hash = at.hash(self.table.hasher(), key);
+        let slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at);
+        slot.map(|slot| Mut::new(slot, &mut self.accounting)).transpose()
     }
 
     /// The collection of a live key, to be changed, or a new one: to which something has to be added before the command
@@ -93,8 +105,8 @@ impl Db {
             entry.attach(create());
             self.insert(entry, at);
         }
-        let slot = self.lookup_write(key, at).expect("it was there or has just been inserted, without a deadline");
-        Mut::new(slot)
+        let mutable = self.write(key, at)?;
+        Ok(mutable.expect("it was there or has just been inserted, without a deadline"))
     }
 
     /// Stores a collection under a key, over whatever was there, without a deadline. O(1).

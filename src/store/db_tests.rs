@@ -5,6 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::*;
 use crate::base::prng::Prng;
+use crate::store::accounting::Timed;
+use crate::store::expiry::nodes_wanted_max;
+use crate::store::types::List;
+use crate::timer::{KEY_SLOTS, SweepVerdict, Wheel};
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -13,11 +17,11 @@ fn new_db() -> Db {
 }
 
 fn moment(unix_ms: i64) -> Moment {
-    Moment { access: Some(1), ..Moment::new(Now { unix_ms, mono_ns: 0 }, true) }
+    Moment::new(Now { unix_ms, mono_ns: 0 }, true)
 }
 
 fn nodes(db: &Db) -> usize {
-    db.wheel.as_ref().map_or(0, |wheel| wheel.len())
+    db.timers.wheel.as_ref().map_or(0, |wheel| wheel.len())
 }
 
 /// The naive twin: a map from keys to deadlines, and nothing else.
@@ -25,12 +29,19 @@ struct Twins {
     db: Db,
     model: HashMap<Vec<u8>, Option<i64>>,
     now_ms: i64,
+    /// Due keys have to stay.
+    keep_due: bool,
     seed: u64,
 }
 
 impl Twins {
     fn new(seed: u64) -> Twins {
-        Twins { db: new_db(), model: HashMap::new(), now_ms: START_MS, seed }
+        Twins { db: new_db(), model: HashMap::new(), now_ms: START_MS, keep_due: false, seed }
+    }
+
+    fn at(&self) -> Moment {
+        let at = moment(self.now_ms);
+        if self.keep_due { at.keeping_due() } else { at }
     }
 
     fn live(&self, key: &[u8]) -> Option<Option<i64>> {
@@ -44,17 +55,18 @@ impl Twins {
             Ttl::At(deadline_ms) => Some(deadline_ms),
         };
         self.model.insert(key.to_vec(), deadline_ms);
-        self.db.set(key, NewValue::compact(key), ttl, moment(self.now_ms));
+        self.db.set(key, NewValue::compact(key), ttl, self.at());
     }
 
     fn set_deadline(&mut self, key: &[u8], deadline_ms: Option<i64>, only_if_timed: bool) {
-        let (present, at) = (self.live(key), moment(self.now_ms));
+        let (present, at) = (self.live(key), self.at());
         let change = self.db.set_deadline_if(key, deadline_ms, at, |old| {
             assert_eq!(Some(old), present);
             !only_if_timed || old.is_some()
         });
         let passed = deadline_ms.is_some_and(|deadline_ms| deadline_ms <= self.now_ms);
         match (present, change) {
+            (None, DeadlineChange::NoKey) if self.keep_due => {}
             (None, DeadlineChange::NoKey) => drop(self.model.remove(key)),
             (Some(None), DeadlineChange::Refused) if only_if_timed => {}
             (Some(_), DeadlineChange::Removed(entry)) if passed => {
@@ -67,9 +79,11 @@ impl Twins {
     }
 
     fn remove(&mut self, key: &[u8]) -> Option<Entry> {
-        let (present, removed) = (self.live(key), self.db.remove(key, moment(self.now_ms)));
+        let (present, removed) = (self.live(key), self.db.remove(key, self.at()));
         assert_eq!(removed.as_ref().map(Entry::deadline_ms), present, "seed {}", self.seed);
-        self.model.remove(key);
+        if present.is_some() || !self.keep_due {
+            self.model.remove(key);
+        }
         removed
     }
 
@@ -79,7 +93,7 @@ impl Twins {
         {
             self.remove(to);
             self.model.insert(to.to_vec(), entry.deadline_ms());
-            self.db.insert(entry.copy_as(to), moment(self.now_ms));
+            self.db.insert(entry.copy_as(to), self.at());
         }
     }
 
@@ -128,11 +142,13 @@ impl Twins {
         let expected: BTreeSet<_> = keys.iter().filter(|key| self.live(key).is_some()).cloned().collect();
         assert_eq!(walked, expected, "seed {}", self.seed);
         for key in keys {
-            let (present, at) = (self.live(key), moment(self.now_ms));
+            let (present, at) = (self.live(key), self.at());
             assert_eq!(self.db.lookup_read(key, at).map(|entry| entry.deadline_ms()), present, "seed {}", self.seed);
         }
-        // Looking collected what was due.
-        self.model.retain(|_, deadline| deadline.is_none_or(|deadline_ms| deadline_ms > self.now_ms));
+        if !self.keep_due {
+            // Looking collected what was due.
+            self.model.retain(|_, deadline| deadline.is_none_or(|deadline_ms| deadline_ms > self.now_ms));
+        }
         assert_eq!(self.db.timed(), self.model.values().flatten().count());
     }
 }
@@ -140,7 +156,9 @@ impl Twins {
 impl Db {
     /// Panics unless every key with a deadline that claims a node in the deadline's slot has it. O(keys + nodes).
     pub(in crate::store) fn check_timers(&mut self) {
-        let Some(wheel) = self.wheel.as_mut() else { return assert_eq!(self.timed, Timed::default()) };
+        let Some(wheel) = self.timers.wheel.as_mut() else {
+            return assert_eq!(self.accounting.timed, Timed::default());
+        };
         let mut placed: HashMap<u32, Vec<i64>> = HashMap::new();
         let mut all = usize::MAX;
         // The first pass goes on where the last sweep stopped; the second sees every slot.
@@ -181,7 +199,10 @@ fn random_histories_match_a_map_of_deadlines() {
         for _ in 0..3_000 {
             let key = &keys[prng.below(keys.len() as u64) as usize];
             let deadline_ms = some_deadline(&mut prng, twins.now_ms);
-            match prng.below(20) {
+            let choice = prng.below(20);
+            // Nothing expires by the wheel while due keys have to stay.
+            twins.keep_due = prng.chance(1, 4) && !(15..=16).contains(&choice);
+            match choice {
                 0..=4 => twins.set(key, Ttl::At(deadline_ms)),
                 5 => twins.set(key, Ttl::Keep),
                 6 => twins.set(key, Ttl::Clear),
@@ -200,6 +221,7 @@ fn random_histories_match_a_map_of_deadlines() {
                 },
             }
         }
+        twins.keep_due = false;
         twins.settle();
         twins.compare(&keys);
         twins.now_ms += 50_000_000;
@@ -242,7 +264,7 @@ fn a_refresh_keeps_the_node_and_the_block() {
 
 /// What the garbage is held to, however little time the turns have for it.
 fn nodes_max(db: &Db) -> usize {
-    3 * db.nodes_wanted_max()
+    3 * nodes_wanted_max(db.accounting.timed)
 }
 
 /// Keys set and deleted with far deadlines leave a node each: any number of them in one turn, with few turns or none to
@@ -267,14 +289,14 @@ fn garbage_of_deleted_keys_stays_bounded() {
             }
             twins.now_ms += prng.below(3) as i64;
             if turn % 4 == 3 {
-                let (mut left, before) = (budget, twins.db.wheel.as_ref().map_or(0, |wheel| wheel.len()));
+                let (mut left, before) = (budget, twins.db.timers.wheel.as_ref().map_or(0, |wheel| wheel.len()));
                 twins.db.expire(twins.now_ms, &mut left, |_| panic!("nothing is due"));
                 assert!(before - nodes(&twins.db) <= budget - left, "one unit a node");
             }
         }
         assert!(most < nodes_max(&twins.db), "seed {seed}: {most} nodes");
         twins.settle();
-        assert!(nodes(&twins.db) <= twins.db.nodes_wanted_max());
+        assert!(nodes(&twins.db) <= nodes_wanted_max(twins.db.accounting.timed));
         twins.now_ms = START_MS + 3_600_000 + kept;
         twins.settle();
         assert_eq!((twins.db.len(), twins.db.stats().expired), (0, kept as u64));
@@ -303,4 +325,57 @@ fn garbage_of_moved_deadlines_stays_bounded() {
     twins.now_ms = START_MS + 900_000;
     twins.settle();
     assert_eq!((twins.db.len(), twins.db.stats().expired), (0, 100));
+}
+
+/// A database with one key that has been due for a millisecond, and the moment at which it has to stay.
+fn with_due_key() -> (Db, Moment) {
+    let mut db = new_db();
+    db.set_noting(Noting { created: true, expired: true, overwritten: true, ..Noting::default() });
+    db.set(b"key", NewValue::Bytes(b"old"), Ttl::At(START_MS), moment(START_MS - 1));
+    db.take_notes();
+    (db, moment(START_MS + 1).keeping_due())
+}
+
+#[test]
+fn a_due_key_that_has_to_stay_is_absent_and_not_collected() {
+    let (mut db, at) = with_due_key();
+    assert!(db.lookup_read(b"key", at).is_none() && db.lookup_write(b"key", at).is_none());
+    assert!(db.lookup_uncounted(b"key", at).is_none() && db.remove(b"key", at).is_none());
+    assert!(matches!(db.write_hash(b"key", at), Ok(None)));
+    let stored = db.set_if(b"key", NewValue::Int(1), Ttl::Keep, at, Lookup::ReadWrite, |old| old.is_some());
+    let change = db.set_deadline_if(b"key", None, at, |_| panic!("there is no key to ask about"));
+    assert!(!stored && matches!(change, DeadlineChange::NoKey));
+    let old = db.peek(b"key").map(|entry| entry.deadline_ms());
+    assert_eq!((old, db.len(), db.timed()), (Some(Some(START_MS)), 1, 1));
+    assert_eq!((db.stats().expired, db.stats().misses, db.take_notes()), (0, 2, Vec::new()));
+    assert_eq!(db.expire(START_MS + 1, &mut 100, drop).lag_ms, 0);
+    assert_eq!((db.len(), db.stats().expired), (0, 1));
+}
+
+#[test]
+fn a_due_key_that_has_to_stay_is_replaced_by_what_is_stored() {
+    let stores: [fn(&mut Db, Moment); 4] = [
+        |db, at| db.set(b"key", NewValue::Bytes(b"new"), Ttl::Keep, at),
+        |db, at| db.insert(Entry::new(b"key", NewValue::Bytes(b"new"), None), at),
+        |db, at| drop(db.write_or_create(b"key", at, List::new)),
+        |db, at| drop(db.write_or_create_hash(b"key", at)),
+    ];
+    for store in stores {
+        let (mut db, at) = with_due_key();
+        store(&mut db, at);
+        assert_eq!(db.lookup_read(b"key", at).map(|entry| entry.deadline_ms()), Some(None));
+        assert_eq!((db.len(), db.timed(), db.stats().expired), (1, 0, 0));
+        let notes: Vec<_> = db.take_notes().into_iter().map(|note| note.happened).collect();
+        assert_eq!(notes, [Happened::Created]);
+        db.check_timers();
+    }
+}
+
+#[test]
+fn a_write_that_is_refused_is_an_access() {
+    let mut db = new_db();
+    db.set(b"key", NewValue::Int(1), Ttl::Clear, moment(START_MS));
+    let later = moment(START_MS + 7_000);
+    assert!(!db.set_if(b"key", NewValue::Int(2), Ttl::Clear, later, Lookup::Write, |old| old.is_none()));
+    assert_eq!(db.peek(b"key").map(|entry| entry.access()), later.access);
 }

@@ -14,11 +14,13 @@
 //! overwritten in place whenever the class stays the same.
 //!
 //! # Invariants
-//! - The block was allocated with `layout_for(needed(header))`.
+//! - The block was allocated with `layout_for` of what the header says: prefix, key and value (`Entry::block_bytes`).
 //! - A `Shared` value's pointer owns one count of its `Arc`; a collection's pointer owns the collection.
 //! - An integer's text is its canonical decimal form.
 //!
-//! Used by `store::db`. Knows nothing of the table, time or replies, nor of what collections are made of.
+//! Made and changed by `store::db` and, where a value is changed in place, by command handlers; read by whoever is lent one.
+//! The table holds it as one pointer. Asks no clock: deadlines and access times are numbers here. Knows nothing of replies,
+//! nor of what collections are made of.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -410,7 +412,7 @@ impl Entry {
         unsafe { self.at(HEADER_BYTES).cast::<i64>().write(deadline_ms) }
     }
 
-    /// The entry with another deadline. In place when the block's size class allows.
+    /// The entry with another deadline. In place if it has one and is to have one; else the value moves to another block.
     pub fn with_deadline(mut self, deadline_ms: Option<i64>) -> Entry {
         if let (Some(_), Some(deadline_ms)) = (self.deadline_ms(), deadline_ms) {
             self.overwrite_deadline(deadline_ms);

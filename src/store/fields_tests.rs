@@ -3,8 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::base::clock::Now;
 use crate::base::prng::Prng;
-use crate::store::db::{Note, Noting, Ttl};
+use crate::store::db::Ttl;
 use crate::store::hash::KeyHasher;
+use crate::store::notes::{Happened, Note, Noting};
 use crate::store::types::hash::Limits;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -243,6 +244,45 @@ fn fields_leave_on_time_and_their_leaving_is_noted() {
         }
         assert!(twins.db.is_empty() && twins.db.stats().expired_fields == fields && twins.db.stats().expired == 0);
     }
+}
+
+/// However fields leave, by the wheel or under a command, in a listpack or a table, each is named once.
+#[test]
+fn notes_name_the_fields_that_expired_when_names_are_wanted() {
+    for (entries, by_command) in [(1_000, false), (0, false), (1_000, true), (0, true)] {
+        let mut twins = Twins::new(5, entries);
+        twins.db.set_noting(Noting { field_names: true, emptied: true, ..Noting::default() });
+        let names: BTreeSet<Vec<u8>> = (0..40).map(|n| n.to_string().into_bytes()).collect();
+        for name in &names {
+            twins.set(b"hash", name, b"v", false);
+            twins.set_field_deadline(b"hash", name, Some(START_MS + 5));
+        }
+        twins.now_ms += 5;
+        if by_command {
+            assert!(matches!(twins.db.write_hash(b"hash", moment(twins.now_ms)), Ok(None)));
+        }
+        twins.settle();
+        let notes = twins.db.take_notes();
+        let fields = |note: &Note| note.fields.iter().map(|field| field.to_vec()).collect::<Vec<_>>();
+        let named: Vec<_> = notes.iter().flat_map(fields).collect();
+        assert_eq!((named.len(), named.into_iter().collect::<BTreeSet<_>>()), (names.len(), names));
+        let happened: Vec<_> = notes.iter().map(|note| note.happened).filter(|&what| what != Happened::Timed).collect();
+        let (last, others) = happened.split_last().expect("something was noted");
+        assert_eq!(*last, Happened::Emptied);
+        assert!(others.iter().all(|&what| what == Happened::FieldsExpired));
+    }
+}
+
+#[test]
+fn notes_name_no_fields_when_nobody_wants_their_names() {
+    let mut twins = Twins::new(5, 100);
+    twins.set(b"hash", b"field", b"v", false);
+    twins.set_field_deadline(b"hash", b"field", Some(START_MS + 5));
+    twins.now_ms += 5;
+    twins.settle();
+    let notes = twins.db.take_notes();
+    assert!(notes.iter().any(|note| note.happened == Happened::FieldsExpired));
+    assert!(notes.iter().all(|note| note.fields.is_empty()));
 }
 
 /// Many fields that are due at once leave in pieces, all at their own tick.

@@ -1,13 +1,32 @@
 //! The key space: table, entries, databases. Knows nothing of clients, replies or propagation.
+//!
+//! Each part uses those below it, and not those above:
+//! ```text
+//! collections, fields, prefetch   collections opened by key, hashes with their fields' deadlines, loading ahead
+//! db                              one database: lookups, storing, removing
+//! expiry, open, forecast          the wheel and what is due; entries open for change; what will be due when
+//! accounting, notes, moment       counters and the gate of changes; what happened; when, and for whom
+//! entry, table, members, types    one key with its value; how keys and members are found; what values are made of
+//! blob, pack, hash, size_class    blocks and packs of bytes; the hash of keys; what the allocator hands out
+//! ```
 
+mod accounting;
 pub mod blob;
 pub mod collections;
 pub mod db;
 pub mod entry;
+mod expiry;
 pub mod fields;
+#[cfg(debug_assertions)]
+mod fingerprint;
 pub mod forecast;
 pub mod hash;
 pub mod members;
+mod moment;
+#[cfg(all(test, debug_assertions))]
+mod mutation_tests;
+pub mod notes;
+pub mod open;
 pub mod pack;
 pub mod prefetch;
 mod size_class;

@@ -1,9 +1,10 @@
-//! Loading ahead: the members that commands are about to look up in large sets, hashes and sorted sets. A lookup waits for main
-//! memory twice, for the bucket and for the member; commands that run one after the other wait one after the other, and
-//! what is loaded for all of them together is waited for once.
+//! Prefetch: starts loading into the cache what commands are about to look up. Of a key first its bucket, then its entry; of
+//! large sets, hashes and sorted sets then the members. A lookup waits for main memory twice, for the bucket and for what
+//! is in it; commands that run one after the other wait one after the other, and what is loaded for all of them together
+//! is waited for once.
 //!
-//! Called by the loop for the commands of a batch, once their keys' entries are on their way. Changes nothing and counts
-//! nothing; what is loaded in vain does no harm.
+//! Called by the loop for the commands of a batch, and by commands of many keys. Changes nothing and counts nothing; what
+//! is loaded in vain does no harm.
 
 use super::db::Db;
 use super::types::{Hash, Set, Type, ZSet};
@@ -11,12 +12,26 @@ use super::types::{Hash, Set, Type, ZSet};
 /// Members whose buckets are on their way before the first of them is looked into.
 const GROUP: usize = 16;
 
-/// What a command is about to look up: the hash of its key, the key, and the member.
-pub type Lookup<'l> = (u64, &'l [u8], &'l [u8]);
+/// The member that a command is about to look up: the hash of its key, the key, and the member.
+pub type MemberLookup<'l> = (u64, &'l [u8], &'l [u8]);
 
 impl Db {
+    /// Starts loading a key's bucket into the cache; the key's hash for [`Db::prefetch_entry`].
+    #[inline]
+    pub fn prefetch_bucket(&self, key: &[u8]) -> u64 {
+        let hash = self.table.hasher().hash(key);
+        self.table.prefetch_bucket(hash);
+        hash
+    }
+
+    /// Starts loading the entry of a key of this hash.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        self.table.prefetch_entry(hash);
+    }
+
     /// Starts loading the members that commands are about to look up. Commands of the same key should come in a row. O(lookups).
-    pub fn prefetch_members(&self, mut lookups: &[Lookup<'_>]) {
+    pub fn prefetch_members(&self, mut lookups: &[MemberLookup<'_>]) {
         while let Some(&(hash, key, _)) = lookups.first() {
             let same = lookups.iter().take_while(|lookup| lookup.0 == hash).count();
             let (run, later) = lookups.split_at(same);
@@ -44,7 +59,7 @@ impl Db {
 }
 
 /// Loads buckets, then what is in them, some at a time.
-fn in_groups(run: &[Lookup<'_>], bucket: impl Fn(&[u8]) -> u64, entry: impl Fn(u64)) {
+fn in_groups(run: &[MemberLookup<'_>], bucket: impl Fn(&[u8]) -> u64, entry: impl Fn(u64)) {
     for group in run.chunks(GROUP) {
         let mut hashes = [0; GROUP];
         for (hash, (.., member)) in hashes.iter_mut().zip(group) {
@@ -63,7 +78,7 @@ mod tests {
     use crate::store::types::{Object, set};
 
     #[test]
-    fn loading_ahead_changes_nothing_whatever_is_named() {
+    fn prefetch_changes_nothing_whatever_is_named() {
         let (hasher, at) = (KeyHasher::new([4; 16]), Moment::new(Now { mono_ns: 0, unix_ms: 1 }, false));
         let policy = set::Policy { intset_entries: 4, listpack_entries: 4, listpack_value: 8, hasher };
         let mut db = Db::new(hasher);

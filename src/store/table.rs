@@ -1,4 +1,4 @@
-//! The hash table of the key space: 64-byte buckets with one-byte tags, in segments of 8 KiB, under a directory
+//! The hash table of keys, and of the members of big collections: 64-byte buckets with one-byte tags, in segments of 8 KiB, under a directory
 //! (extendible hashing: Fagin, Nievergelt, Pippenger, Strong 1979; bucket-with-tags layout as in Dash, Lu et al. 2020,
 //! and in Valkey 8.1).
 //!
@@ -18,20 +18,22 @@
 //! A lookup reads the directory (small, cached), one bucket line and one entry. A home bucket that is full spills into
 //! the stash, eight pairs of buckets that all homes share; the home's spill byte says which pairs to look into, so
 //! nearly all lookups still read one line. A segment splits in two when its stash is full, at about 88 % load: growth
-//! costs O(segment), some 1,000 keys, and the table never rehashes as a whole. Two half-empty buddies merge again.
-//! Directory doubling copies 8 bytes per 1,000 keys.
+//! costs O(segment), some 1,000 keys, and the table never rehashes as a whole. Two buddies merge again when together they
+//! would fill less than a third of a segment. Directory doubling copies 8 bytes for each segment at most.
 //!
 //! # Order
 //! Both the directory bits and the home bucket follow the hash from its top, so walking segments and home buckets in
-//! order walks the keys in order of their address, whatever has split or merged meanwhile. A scan's cursor is simply the
-//! address from which to go on: stateless, exact under growth and shrinking, and below 2^48.
+//! order walks the keys in order of their address, but for those of one home bucket among themselves. A scan's cursor is
+//! the address from which to go on: stateless, below 2^48, and missing nothing that stays while the table grows and
+//! shrinks. What has been merged meanwhile may come twice, as a home bucket is walked whole.
 //!
 //! # Invariants
 //! - Every entry lies in its home bucket or in the stash of the segment its address leads to.
 //! - A home's spill bit is set if and only if the pair holds an entry of that home.
 //! - `2^(directory bits - segment depth)` neighbouring directory cells name the same segment.
 //!
-//! Called by `store::db` alone. Knows nothing of types, time or clients: entries are owning pointers with a key.
+//! Used by the parts of `store` that hold keys (`db`, `expiry`, `forecast`) and by `store::members`. Knows nothing of types,
+//! time or clients: entries are owning pointers with a key.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -95,7 +97,7 @@ impl<E: Entry> Deref for Lent<'_, E> {
     }
 }
 
-/// Two SIMD-friendly views of a 64-byte line.
+/// A cache line: tags at its beginning, where one vector instruction compares them all, then pointers.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
@@ -649,7 +651,7 @@ impl<E: Entry> Table<E> {
         }
     }
 
-    /// Walks one home bucket: calls `visit` for every entry whose address is in its range, and returns the cursor to go
+    /// Walks the home bucket in whose range the cursor is: calls `visit` for every entry of it, and returns the cursor to go
     /// on from, 0 at the end. `cursor` 0 starts. Any number below 2^48 is a valid cursor; larger ones end the walk.
     ///
     /// Everything present from the first call to the last is visited at least once; what comes or goes meanwhile may or

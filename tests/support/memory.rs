@@ -12,6 +12,7 @@ use aleadb::feature::client_id::ClientId;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::ctx::Next;
+use aleadb::server::propagation::Propagated;
 use aleadb::server::session::{Origin, Session};
 use aleadb::server::{Identity, Seeds, Server};
 use aleadb::sys::bg::Background;
@@ -126,6 +127,14 @@ impl Memory {
                 (client, out.as_slice().expect("short").escape_ascii().to_string())
             })
             .collect()
+    }
+
+    /// What was passed on to a log or to replicas since the last time, once `server.begin_propagation` was called: units of
+    /// commands, each with the number of its database.
+    pub fn take_propagated(&mut self) -> Vec<Vec<(usize, Vec<Vec<u8>>)>> {
+        let words = |one: &Propagated| one.args.as_args().iter_from(0).map(<[u8]>::to_vec).collect();
+        let units = self.server.propagation.take();
+        units.iter().map(|unit| unit.iter().map(|one| (one.db, words(one))).collect()).collect()
     }
 
     /// Sends a command line split at spaces (`""` is an empty argument); the reply with `\r\n` and bytes escaped.

@@ -188,18 +188,15 @@ fn write(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step], length: usize) -> Outcom
         }
         changes
     };
-    let (grown, written) = match db.lookup_write(key, *at) {
-        Some(mut slot) => {
-            let grown = length > string_in(&slot)?.len();
-            range::extend_with_zeros(&mut slot, length)?;
-            (grown, slot.edit_bytes(|bytes| run(bytes, grown)).unwrap_or(0))
-        }
-        None => {
-            let mut bytes = range::zeros(length)?;
-            let changes = run(&mut bytes, true);
-            range::insert_raw(db, key, bytes, *at);
-            (true, changes)
-        }
+    let (grown, written) = if let Some(mut slot) = db.lookup_write(key, *at) {
+        let grown = length > string_in(&slot)?.len();
+        range::extend_with_zeros(&mut slot, length)?;
+        (grown, slot.edit_bytes(|bytes| run(bytes, grown)).unwrap_or(0))
+    } else {
+        let mut bytes = range::zeros(length)?;
+        let changes = run(&mut bytes, true);
+        range::insert_raw(db, key, bytes, *at);
+        (true, changes)
     };
     // A string that grew or came to be has changed, even if every write was refused.
     let changes = written.max(usize::from(grown));

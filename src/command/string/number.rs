@@ -37,19 +37,16 @@ pub(super) fn decrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Outcome {
     let at = ctx.at;
     let db = ctx.db();
-    let sum = match db.lookup_write(key, at) {
-        Some(mut slot) => {
-            let old = string_in(&slot)?.as_int().ok_or(ReplyError::NOT_AN_INTEGER)?;
-            let sum = old.checked_add(increment).ok_or(OVERFLOW)?;
-            if !slot.overwrite_int(sum) {
-                slot.map(|entry| entry.with_value_only(NewValue::Int(sum)));
-            }
-            sum
+    let sum = if let Some(mut slot) = db.lookup_write(key, at) {
+        let old = string_in(&slot)?.as_int().ok_or(ReplyError::NOT_AN_INTEGER)?;
+        let sum = old.checked_add(increment).ok_or(OVERFLOW)?;
+        if !slot.overwrite_int(sum) {
+            slot.map(|entry| entry.with_value_only(NewValue::Int(sum)));
         }
-        None => {
-            db.set(key, NewValue::Int(increment), Ttl::Clear, at);
-            increment
-        }
+        sum
+    } else {
+        db.set(key, NewValue::Int(increment), Ttl::Clear, at);
+        increment
     };
     ctx.change(Change::new(EventClass::String, "incrby", key));
     ctx.reply.integer(sum);
@@ -59,17 +56,14 @@ fn add(ctx: &mut Ctx<'_>, key: &[u8], increment: i64) -> Outcome {
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
     let db = ctx.db();
-    let text = match db.lookup_write(key, at) {
-        Some(mut slot) => {
-            let text = sum_text(decimal(&string_in(&slot)?)?, args.at(2))?;
-            slot.map(|entry| entry.with_value_only(NewValue::Bytes(&text)));
-            text
-        }
-        None => {
-            let text = sum_text(LongDouble::from(0i64), args.at(2))?;
-            db.set(key, NewValue::Bytes(&text), Ttl::Clear, at);
-            text
-        }
+    let text = if let Some(mut slot) = db.lookup_write(key, at) {
+        let text = sum_text(decimal(&string_in(&slot)?)?, args.at(2))?;
+        slot.map(|entry| entry.with_value_only(NewValue::Bytes(&text)));
+        text
+    } else {
+        let text = sum_text(LongDouble::from(0i64), args.at(2))?;
+        db.set(key, NewValue::Bytes(&text), Ttl::Clear, at);
+        text
     };
     ctx.change(Change::new(EventClass::String, "incrbyfloat", key));
     ctx.reply.bulk(&text);

@@ -10,7 +10,7 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment, Ttl};
 use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue, Value};
-use crate::store::table::Occupied;
+use crate::store::open::EntryMut;
 
 const OFFSET: ReplyError = ReplyError::new("ERR offset is out of range");
 pub(in crate::command) const NO_MEMORY: ReplyError =
@@ -23,17 +23,14 @@ pub(super) fn append(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, tail, at) = (args.at(1), args.at(2), ctx.at);
     let limit = ctx.server.config.proto_max_bulk_len;
     let db = ctx.db();
-    let length = match db.lookup_write(key, at) {
-        Some(mut slot) => {
-            let old = string_in(&slot)?.len();
-            let length = checked_length(old as u64, tail, limit)?;
-            splice(&mut slot, length, old, tail)?;
-            length
-        }
-        None => {
-            db.set(key, NewValue::compact(tail), Ttl::Clear, at);
-            tail.len()
-        }
+    let length = if let Some(mut slot) = db.lookup_write(key, at) {
+        let old = string_in(&slot)?.len();
+        let length = checked_length(old as u64, tail, limit)?;
+        splice(&mut slot, length, old, tail)?;
+        length
+    } else {
+        db.set(key, NewValue::compact(tail), Ttl::Clear, at);
+        tail.len()
     };
     ctx.change(Change::new(EventClass::String, "append", key));
     ctx.reply.integer(length as i64);
@@ -46,28 +43,23 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let offset = u64::try_from(offset).map_err(|_| OFFSET)?;
     let limit = ctx.server.config.proto_max_bulk_len;
     let db = ctx.db();
-    let length = match db.lookup_write(key, at) {
-        Some(mut slot) => {
-            let old = string_in(&slot)?.len();
-            if patch.is_empty() {
-                ctx.reply.integer(old as i64);
-                return Ok(Next::Done);
-            }
-            let length = checked_length(offset, patch, limit)?.max(old);
+    let length = if let Some(mut slot) = db.lookup_write(key, at) {
+        let mut length = string_in(&slot)?.len();
+        if !patch.is_empty() {
+            length = checked_length(offset, patch, limit)?.max(length);
             splice(&mut slot, length, offset as usize, patch)?;
-            length
         }
-        None if patch.is_empty() => {
-            ctx.reply.integer(0);
-            return Ok(Next::Done);
-        }
-        None => {
-            let length = checked_length(offset, patch, limit)?;
-            create(db, key, length, patch, at)?;
-            length
-        }
+        length
+    } else if patch.is_empty() {
+        0
+    } else {
+        let length = checked_length(offset, patch, limit)?;
+        create(db, key, length, patch, at)?;
+        length
     };
-    ctx.change(Change::new(EventClass::String, "setrange", key));
+    if !patch.is_empty() {
+        ctx.change(Change::new(EventClass::String, "setrange", key));
+    }
     ctx.reply.integer(length as i64);
     Ok(Next::Done)
 }
@@ -79,7 +71,7 @@ fn checked_length(offset: u64, patch: &[u8], limit: u64) -> Result<usize, ReplyE
 }
 
 /// Puts a patch into a string at an offset and makes it `length` bytes long; zeros fill the gap, if there is one.
-fn splice(slot: &mut Occupied<'_, Entry>, length: usize, offset: usize, patch: &[u8]) -> Result<(), ReplyError> {
+fn splice(slot: &mut EntryMut<'_>, length: usize, offset: usize, patch: &[u8]) -> Result<(), ReplyError> {
     if let Some(mut shared) = slot.shared_mut() {
         let bytes = shared.bytes();
         reserve(bytes, length)?;
@@ -105,7 +97,7 @@ fn splice(slot: &mut Occupied<'_, Entry>, length: usize, offset: usize, patch: &
 
 /// Makes a string at least so many bytes long, zeros at its end, and holds it as bytes even if it reads as an integer: it
 /// can be edited in place from then on.
-pub(in crate::command) fn extend_with_zeros(slot: &mut Occupied<'_, Entry>, length: usize) -> Result<(), ReplyError> {
+pub(in crate::command) fn extend_with_zeros(slot: &mut EntryMut<'_>, length: usize) -> Result<(), ReplyError> {
     if let Some(mut shared) = slot.shared_mut() {
         if length > shared.len() {
             let bytes = shared.bytes();

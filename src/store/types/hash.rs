@@ -437,12 +437,12 @@ impl Hash {
     }
 
     /// Takes out fields whose deadline has come, earliest first, some `max` of them at most: a few hundred more from a small
-    /// hash. Returns how many; [`Hash::next_due_ms`] says whether more are due. O(max).
-    pub fn expire(&mut self, now_ms: i64, max: usize) -> usize {
+    /// hash. Names each to `gone`, and returns how many; [`Hash::next_due_ms`] says whether more are due. O(max).
+    pub fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
         match self {
             Hash::Pairs(_) => 0,
-            Hash::Triples(triples) => pack::expire(triples, now_ms),
-            Hash::Fields(fields) => fields.expire(now_ms, max),
+            Hash::Triples(triples) => pack::expire(triples, now_ms, gone),
+            Hash::Fields(fields) => fields.expire(now_ms, max, gone),
         }
     }
 }

@@ -202,16 +202,17 @@ impl Fields {
     }
 
     /// Takes out fields whose deadline has come, earliest first, some `max` of them at most: a few more if they lie together.
-    /// Returns how many; [`Fields::next_due_ms`] says whether more are due. O(max), and O(log n) for each entry of the
-    /// queue that is of no use any more, `max` of which end the work as well.
-    pub fn expire(&mut self, now_ms: i64, max: usize) -> usize {
+    /// Names each to `gone`, and returns how many; [`Fields::next_due_ms`] says whether more are due. O(max), and O(log n)
+    /// for each entry of the queue that is of no use any more, `max` of which end the work as well.
+    pub fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
         if self.len() <= SMALL_MAX {
-            return if self.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms) { self.expire_all(now_ms) } else { 0 };
+            let is_due = self.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms);
+            return if is_due { self.expire_all(now_ms, gone) } else { 0 };
         }
         let (mut removed, mut looks) = (0, 0);
         while removed < max && looks < max {
             let Some(place) = self.queue.pop_due(now_ms) else { break };
-            removed += self.expire_place(place, now_ms);
+            removed += self.expire_place(place, now_ms, gone);
             looks += 1;
         }
         if self.timed == 0 {
@@ -221,7 +222,7 @@ impl Fields {
     }
 
     /// Takes out every due field, and queues the others anew. O(N).
-    fn expire_all(&mut self, now_ms: i64) -> usize {
+    fn expire_all(&mut self, now_ms: i64, gone: &mut dyn FnMut(&[u8])) -> usize {
         self.forget_deadlines();
         let (mut due, hasher) = (Vec::new(), self.members.hasher());
         self.members.for_each(|field| match field::deadline_ms(field) {
@@ -229,13 +230,20 @@ impl Fields {
             Some(deadline_ms) => self.queue.push(deadline_ms, queue::place(hasher.hash(field.key()))),
             None => {}
         });
-        due.iter().for_each(|name| drop(self.members.remove(name)));
-        self.timed -= due.len();
+        self.remove_due(&due, gone);
         due.len()
     }
 
+    fn remove_due(&mut self, due: &[Vec<u8>], gone: &mut dyn FnMut(&[u8])) {
+        for name in due {
+            self.members.remove(name);
+            gone(name);
+        }
+        self.timed -= due.len();
+    }
+
     /// Takes out the due fields of a place, and queues it again for the others. O(fields of the place and their neighbours).
-    fn expire_place(&mut self, place: u32, now_ms: i64) -> usize {
+    fn expire_place(&mut self, place: u32, now_ms: i64, gone: &mut dyn FnMut(&[u8])) -> usize {
         const SHIFT: u32 = CURSOR_BITS - PLACE_BITS;
         let (mut cursor, end) = (u64::from(place) << SHIFT, u64::from(place + 1) << SHIFT);
         let (mut due, mut next_ms, hasher) = (Vec::new(), i64::MAX, self.members.hasher());
@@ -251,8 +259,7 @@ impl Fields {
                 break;
             }
         }
-        due.iter().for_each(|name| drop(self.members.remove(name)));
-        self.timed -= due.len();
+        self.remove_due(&due, gone);
         if next_ms < i64::MAX {
             self.enqueue(next_ms, place);
         }

@@ -146,9 +146,13 @@ pub fn remove_triple(pack: &mut Listpack, name: &[u8], now_ms: i64) -> bool {
     true
 }
 
-/// Takes out every due field of a pack of triples. Returns how many.
-pub fn expire(pack: &mut Listpack, now_ms: i64) -> usize {
-    let due = triples(pack).take_while(|(_, _, deadline_ms)| deadline_ms.is_some_and(|ms| ms <= now_ms)).count();
+/// Takes out every due field of a pack of triples, and names each to `gone`. Returns how many.
+pub fn expire(pack: &mut Listpack, now_ms: i64, gone: &mut dyn FnMut(&[u8])) -> usize {
+    let (mut due, mut digits) = (0, itoa::Buffer::new());
+    for (name, ..) in triples(pack).take_while(|(.., deadline_ms)| deadline_ms.is_some_and(|ms| ms <= now_ms)) {
+        gone(name.text(&mut digits));
+        due += 1;
+    }
     if let Some(first) = pack.first().filter(|_| due > 0) {
         pack.remove_range(first, 3 * due);
     }

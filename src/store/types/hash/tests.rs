@@ -57,7 +57,7 @@ impl Twin {
         let before = self.hash.len();
         let mut removed = 0;
         while self.hash.next_due_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
-            removed += self.hash.expire(self.now_ms, 8);
+            removed += self.hash.expire(self.now_ms, 8, &mut |_| ());
         }
         self.model.retain(|_, (_, deadline_ms)| deadline_ms.is_none_or(|ms| ms > self.now_ms));
         assert_eq!((self.hash.len(), before - removed), (self.model.len(), self.model.len()));

@@ -1,0 +1,220 @@
+//! What a database keeps beside its entries: counters, notes, values to be freed elsewhere, and the one gate that every
+//! change of an entry passes.
+//!
+//! # Invariants
+//! - Nothing of a database changes before [`Accounting::before_change`] has been told: entries that come or leave, whoever
+//!   takes them out, other values and deadlines, fields that expire, and entries that are open for change in place.
+//! - `timed` counts the entries of the table that are due some time.
+//!
+//! Used by `store::db` and what changes its entries. Knows neither the table nor the wheel.
+
+use std::fmt;
+
+use super::entry::Entry;
+use super::notes::{Happened, Notebook};
+use super::types::{Collection, Hash, Type};
+
+/// When an entry needs to be looked at, in Unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    /// The key's own deadline.
+    pub key_ms: Option<i64>,
+    /// The first deadline of its hash's fields, or one before it.
+    pub fields_ms: Option<i64>,
+}
+
+impl Due {
+    /// When this entry is due. O(1).
+    #[inline]
+    pub fn of(entry: &Entry) -> Due {
+        let fields_ms = match entry.type_of() {
+            Type::Hash => entry.collection::<Hash>().and_then(|hash| hash.next_due_ms()),
+            _ => None,
+        };
+        Due { key_ms: entry.deadline_ms(), fields_ms }
+    }
+
+    /// What comes first.
+    #[inline]
+    pub fn next_ms(self) -> Option<i64> {
+        match (self.key_ms, self.fields_ms) {
+            (Some(key_ms), Some(fields_ms)) => Some(key_ms.min(fields_ms)),
+            (key_ms, fields_ms) => key_ms.or(fields_ms),
+        }
+    }
+}
+
+/// How many entries are due some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timed {
+    /// Keys with a deadline.
+    pub keys: usize,
+    /// Hashes with fields that have a deadline.
+    pub hashes: usize,
+}
+
+impl Timed {
+    /// An entry's deadlines changed.
+    #[inline]
+    pub fn change(&mut self, old: Due, new: Due) {
+        self.keys = self.keys + usize::from(new.key_ms.is_some()) - usize::from(old.key_ms.is_some());
+        self.hashes = self.hashes + usize::from(new.fields_ms.is_some()) - usize::from(old.fields_ms.is_some());
+    }
+
+    /// An entry left.
+    #[inline]
+    pub fn leave(&mut self, due: Due) {
+        self.change(due, Due::default());
+    }
+}
+
+/// Counts of what lookups met.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DbStats {
+    /// Reading lookups that found a key.
+    pub hits: u64,
+    /// Reading lookups that found none.
+    pub misses: u64,
+    /// Keys that left because their deadline had passed.
+    pub expired: u64,
+    /// Fields of hashes that left because their deadline had passed.
+    pub expired_fields: u64,
+}
+
+/// Values that have left the database and would take long to free here.
+#[derive(Default)]
+pub(super) struct Garbage(Vec<Box<dyn Send>>);
+
+impl fmt::Debug for Garbage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Garbage").field(&self.0.len()).finish()
+    }
+}
+
+impl Garbage {
+    /// Drops an entry, or keeps it for whoever takes the garbage.
+    #[inline]
+    pub fn discard(&mut self, entry: Entry) {
+        if entry.is_costly_to_free() {
+            self.0.push(Box::new(entry));
+        }
+    }
+
+    /// Keeps the value of an entry that is about to get another, if it takes long to free.
+    #[inline]
+    pub fn keep_value_of(&mut self, entry: &mut Entry) {
+        if entry.is_costly_to_free() {
+            self.0.extend(entry.detach_payload());
+        }
+    }
+
+    #[inline]
+    pub fn take(&mut self) -> Option<Box<dyn Send>> {
+        self.0.pop()
+    }
+}
+
+/// Why an entry is about to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A caller of the database changes it.
+    Asked,
+    /// A caller holds it open for change: whether it changes shows when it is closed.
+    Opened,
+    /// It is due, or fields of it are.
+    Expired,
+}
+
+/// What is kept beside a database's entries.
+#[derive(Debug, Default)]
+pub(super) struct Accounting {
+    pub timed: Timed,
+    pub stats: DbStats,
+    pub notebook: Notebook,
+    pub garbage: Garbage,
+    /// Changes that callers have made.
+    #[cfg(debug_assertions)]
+    pub mutations: u64,
+}
+
+impl Accounting {
+    /// Goes on with another's counters, and notes what that was to note.
+    pub fn inherit(&mut self, other: &Accounting) {
+        self.stats = other.stats;
+        self.notebook.wanted = other.notebook.wanted;
+        #[cfg(debug_assertions)]
+        {
+            self.mutations = other.mutations;
+        }
+    }
+
+    /// To be called before anything changes: the entry of a key, `None` if the key is to come. An entry that stays open may
+    /// be announced more than once. Access times and the state of timers are no changes.
+    #[inline]
+    pub fn before_change(&mut self, cause: Cause, key: &[u8], entry: Option<&Entry>) {
+        debug_assert!(entry.is_none_or(|entry| entry.key() == key), "this is the key's own entry");
+        debug_assert!(cause != Cause::Expired || entry.is_some(), "what expires is there");
+        #[cfg(debug_assertions)]
+        if cause == Cause::Asked {
+            self.mutations += 1;
+        }
+    }
+
+    /// To be called before all keys leave at once.
+    pub fn before_emptying(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.mutations += 1;
+        }
+    }
+
+    /// A lookup for reading found nothing.
+    #[inline]
+    pub fn missed(&mut self, key: &[u8], quiet: bool) {
+        self.stats.misses += 1;
+        if !quiet {
+            self.notebook.note(Happened::Missed, key);
+        }
+    }
+
+    /// Takes due fields out of a hash, some `max` at most. Returns how many. If its next deadline changes, its timer is no
+    /// longer exact.
+    pub fn expire_fields(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
+        let old = Due::of(entry);
+        self.before_change(Cause::Expired, entry.key(), Some(entry));
+        let Some(mut hash) = entry.detach::<Hash>() else { return 0 };
+        let (named, mut names) = (self.notebook.wanted.field_names, Vec::new());
+        let removed = hash.expire(now_ms, max, &mut |name| {
+            if named {
+                names.push(name.into());
+            }
+        });
+        entry.attach(hash);
+        let new = Due::of(entry);
+        if new != old {
+            entry.set_timer_exact(false);
+        }
+        self.timed.change(old, new);
+        self.stats.expired_fields += removed as u64;
+        if removed > 0 {
+            self.notebook.note_fields(entry.key(), names);
+        }
+        removed
+    }
+
+    /// Accounts for an entry that has left the table because it was due, or because its last field was.
+    pub fn expired(&mut self, entry: &Entry) {
+        self.timed.leave(Due::of(entry));
+        if is_emptied(entry) {
+            self.notebook.note(Happened::Emptied, entry.key());
+        } else {
+            self.stats.expired += 1;
+            self.notebook.note(Happened::Expired, entry.key());
+        }
+    }
+}
+
+/// True for a hash without fields.
+pub(super) fn is_emptied(entry: &Entry) -> bool {
+    entry.type_of() == Type::Hash && entry.collection::<Hash>().is_some_and(|hash| hash.is_empty())
+}

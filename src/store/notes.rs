@@ -1,0 +1,104 @@
+//! What happens to keys without a command having said so, noted for whoever publishes events, touches watches or
+//! propagates. A database notes only what somebody wants to know.
+//!
+//! Written by the store, taken by `server` after each command. Knows nothing of who wants to know.
+
+/// What can happen to a key without a command having said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// The key was not there before.
+    Created,
+    /// Its deadline had passed.
+    Expired,
+    /// A new value took the place of the old one.
+    Overwritten,
+    /// The new value is of another type.
+    TypeChanged,
+    /// Somebody wanted to read it, and it was not there.
+    Missed,
+    /// The deadlines of some of its fields had passed. Noted for the last of its fields as well, before `Emptied`.
+    FieldsExpired,
+    /// The deadlines of all its fields had passed, and with them it went.
+    Emptied,
+    /// It is the first of the database with a deadline. Always noted.
+    Timed,
+}
+
+/// What is to be noted; nothing, until somebody wants to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "one switch for each variant of `Happened`, and one of its own")]
+pub struct Noting {
+    pub created: bool,
+    pub expired: bool,
+    pub overwritten: bool,
+    pub type_changed: bool,
+    pub missed: bool,
+    pub fields_expired: bool,
+    pub emptied: bool,
+    /// `FieldsExpired` is noted in any case, and names the fields.
+    pub field_names: bool,
+}
+
+impl Noting {
+    /// True if it is to be noted that something leaves because it is due.
+    pub fn leaving(self) -> bool {
+        self.expired || self.fields_expired || self.emptied || self.field_names
+    }
+}
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What.
+    pub happened: Happened,
+    /// To which key.
+    pub key: Box<[u8]>,
+    /// The fields that expired, if [`Noting::field_names`] was set.
+    pub fields: Vec<Box<[u8]>>,
+}
+
+/// What a database has noted, and is to note.
+#[derive(Debug, Default)]
+pub(super) struct Notebook {
+    pub wanted: Noting,
+    notes: Vec<Note>,
+}
+
+impl Notebook {
+    /// Notes something, if it is wanted; costs a test of a flag if not.
+    #[inline]
+    pub fn note(&mut self, happened: Happened, key: &[u8]) {
+        let wanted = match happened {
+            Happened::Created => self.wanted.created,
+            Happened::Expired => self.wanted.expired,
+            Happened::Overwritten => self.wanted.overwritten,
+            Happened::TypeChanged => self.wanted.type_changed,
+            Happened::Missed => self.wanted.missed,
+            Happened::FieldsExpired => self.wanted.fields_expired || self.wanted.field_names,
+            Happened::Emptied => self.wanted.emptied,
+            Happened::Timed => true,
+        };
+        if wanted {
+            self.notes.push(Note { happened, key: key.into(), fields: Vec::new() });
+        }
+    }
+
+    /// Notes that fields of a key have expired: `fields` names them if their names are wanted.
+    pub fn note_fields(&mut self, key: &[u8], fields: Vec<Box<[u8]>>) {
+        self.note(Happened::FieldsExpired, key);
+        if let Some(note) = self.notes.last_mut().filter(|_| !fields.is_empty()) {
+            note.fields = fields;
+        }
+    }
+
+    /// True if something has been noted since the last time.
+    #[inline]
+    pub fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
+    /// What has been noted since the last time, in order.
+    pub fn take(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+}
