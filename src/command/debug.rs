@@ -12,6 +12,7 @@ use crate::persist::payload;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
+use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Ttl};
 use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue};
@@ -158,7 +159,10 @@ fn populate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             value.resize(size, 0);
         }
         ctx.db().set(&key, NewValue::compact(&value), Ttl::Clear, at);
+        ctx.change(Change::without_event(&key).times(0));
     }
+    // COMPAT: no log and no replica is told.
+    ctx.propagate_as(|_| {});
     ctx.reply.ok();
     Ok(Next::Done)
 }

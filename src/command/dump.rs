@@ -169,6 +169,13 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         slot.set_access(at.access_clock().wrapping_sub(seconds as u32) & ACCESS_CLOCK_MASK);
     }
     ctx.change(Change::new(EventClass::Generic, "restore", key));
+    if let Some(deadline_ms) = deadline_ms.filter(|_| !options.absolute) {
+        ctx.propagate_as(|lines| {
+            let mut digits = itoa::Buffer::new();
+            let line = [args.at(0), key, digits.format(deadline_ms).as_bytes()];
+            lines.push(line.into_iter().chain(args.iter_from(3)).chain([b"ABSTTL".as_slice()]));
+        });
+    }
     if let Some(entry) = replaced {
         keys::discard_replaced(ctx, ctx.db, key, entry, type_of);
     }

@@ -105,6 +105,13 @@ fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -
         DeadlineChange::NoKey | DeadlineChange::Refused => false,
         DeadlineChange::Done => {
             ctx.change(Change::new(EventClass::Generic, "expire", key).in_place());
+            if (unit_ms, base_ms) != (1, 0) {
+                ctx.propagate_as(|lines| {
+                    let mut digits = itoa::Buffer::new();
+                    let line = [b"PEXPIREAT", key, digits.format(deadline_ms).as_bytes()];
+                    lines.push(line.into_iter().chain(args.iter_from(3)));
+                });
+            }
             true
         }
         DeadlineChange::Removed(entry) => {

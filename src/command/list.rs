@@ -223,6 +223,14 @@ fn pop_event(end: End) -> &'static str {
     }
 }
 
+/// The command that takes from an end.
+fn pop_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LPOP",
+        End::Tail => b"RPOP",
+    }
+}
+
 /// The event of an element added at an end.
 fn push_event(end: End) -> &'static str {
     match end {

@@ -325,6 +325,7 @@ fn spop_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Outcome {
     drop(set);
     reply.bulk(&member);
     ctx.change(Change::new(EventClass::Set, "spop", key));
+    ctx.propagate_as(|lines| lines.push([b"SREM", key, &member]));
     if emptied {
         remove_emptied(ctx, key);
     }
@@ -336,12 +337,14 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
     let count = count.ok_or(ReplyError::new("ERR value is out of range, must be positive"))?;
     let Ctx { server, reply, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
-    let Server { dbs, prng, background, .. } = &mut **server;
+    let Server { dbs, prng, background, propagation, .. } = &mut **server;
     let Some(mut set) = dbs[*db].write::<Set>(key, *at)?.filter(|_| count > 0) else {
         reply.set(0);
         return Ok(Next::Done);
     };
     let (len, count) = (set.len(), count.min(set.len()));
+    // A command that draws by lot is passed on as what it drew.
+    let (mut drawn, is_propagated) = (Vec::new(), propagation.is_wanted() && count < len);
     reply.set(count);
     if count == len {
         set.for_each(|item| write_item(reply, item));
@@ -352,12 +355,18 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
             set.remove(member);
             reply.bulk(member);
         }
+        if is_propagated {
+            drawn = popped;
+        }
     } else {
         // What stays is so little that it moves to a set of its own, and the rest is gone by once.
         let mut rest = if set.as_intset().is_some() { Set::ints() } else { Set::packed() };
         set.sample(len - count, |n| prng.below(n), |item| _ = rest.insert_item(item, &policy));
         set.for_each(|item| {
             if !rest.contains_item(item) {
+                if is_propagated {
+                    drawn.push(item.to_vec());
+                }
                 write_item(reply, item);
             }
         });
@@ -365,6 +374,10 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
     }
     drop(set);
     ctx.change(Change::new(EventClass::Set, "spop", key));
+    ctx.propagate_as(|lines| match count == len {
+        true => lines.push([b"DEL".as_slice(), key]),
+        false => lines.push([b"SREM".as_slice(), key].into_iter().chain(drawn.iter().map(Vec::as_slice))),
+    });
     if count == len {
         remove_emptied(ctx, key);
     }

@@ -242,6 +242,7 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     write_value(reply, &string_in(&entry)?);
     delete(ctx, args.at(1));
     ctx.change(Change::new(EventClass::Generic, "del", args.at(1)));
+    ctx.propagate_as(|lines| lines.push([b"DEL".as_slice(), args.at(1)]));
     Ok(Next::Done)
 }
 

@@ -105,6 +105,20 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     changes.emptied = hash.as_deref().is_some_and(is_emptied);
     drop(hash);
+    if changes.any() {
+        ctx.propagate_as(|lines| match lifetime {
+            Lifetime::Until(deadline_ms) => {
+                let passed = deadline_ms <= at.unix_ms;
+                let fields: Vec<&[u8]> = fields.iter_from(0).collect();
+                lifetime::propagate_deadline(lines, b"HPEXPIREAT", key, deadline_ms, passed, None, &fields);
+            }
+            _ => {
+                let mut digits = itoa::Buffer::new();
+                let line = [b"HPERSIST", key, b"FIELDS", digits.format(fields.len()).as_bytes()];
+                lines.push(line.into_iter().chain(fields.iter_from(0)));
+            }
+        });
+    }
     changes.tell(ctx, key);
     Ok(Next::Done)
 }
@@ -125,6 +139,7 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     drop(hash);
     if deleted {
         ctx.change(Change::new(EventClass::Hash, "hdel", key));
+        ctx.propagate_as(|lines| lines.push([b"HDEL".as_slice(), key].into_iter().chain(fields.iter_from(0))));
     }
     if emptied {
         remove_emptied(ctx, key);
@@ -162,6 +177,8 @@ enum Line {
 struct Options<'a> {
     condition: Condition,
     lifetime: Lifetime,
+    /// Where the word stands that says it.
+    lifetime_at: usize,
     /// Fields; of HSETEX fields and values in turn.
     fields: Args<'a>,
 }
@@ -169,6 +186,7 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn parse(line: Line, command: &Command, args: Args<'a>, at: Moment) -> Result<Options<'a>, ReplyError> {
         let (mut condition, mut lifetime, mut fields, mut i) = (Condition::Always, Lifetime::Unsaid, None, 2);
+        let mut lifetime_at = 0;
         let (width, one_lifetime, no_lifetime) = match line {
             Line::Get => (1, ONE_LIFETIME_TO_GET, "KEEPTTL"),
             Line::Set => (2, ONE_LIFETIME_TO_SET, "PERSIST"),
@@ -189,6 +207,7 @@ impl<'a> Options<'a> {
                 if lifetime != Lifetime::Unsaid {
                     return Err(one_lifetime);
                 }
+                lifetime_at = i;
                 (lifetime, i) = given.read(command, args, i, at)?;
             } else if !args.is(i, "FIELDS") {
                 return Err(lifetime::unknown(args.at(i)));
@@ -202,7 +221,7 @@ impl<'a> Options<'a> {
                 fields = Some(counted);
             }
         }
-        Ok(Options { condition, lifetime, fields: fields.ok_or(lifetime::FIELDS_MISSING)? })
+        Ok(Options { condition, lifetime, lifetime_at, fields: fields.ok_or(lifetime::FIELDS_MISSING)? })
     }
 
     /// Whether the fields that are there let it be done.
@@ -227,7 +246,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     }
-    let Options { lifetime, fields: pairs, .. } = options;
+    let Options { lifetime, lifetime_at, fields: pairs, .. } = options;
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
     hash.expect_fields(pairs.len() / 2, &limits);
     // A deadline that is to be replaced stays until then.
@@ -244,6 +263,17 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     changes.emptied = is_emptied(&hash);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hset", key));
+    if let Lifetime::Until(deadline_ms) = lifetime {
+        ctx.propagate_as(|lines| {
+            if deadline_ms <= at.unix_ms {
+                return lines.push([b"HDEL".as_slice(), key].into_iter().chain(pairs.iter_from(0).step_by(2)));
+            }
+            let mut digits = itoa::Buffer::new();
+            let until = [b"PXAT".as_slice(), digits.format(deadline_ms).as_bytes()];
+            let before = args.up_to(lifetime_at).iter_from(0);
+            lines.push(before.chain(until).chain(args.iter_from(lifetime_at + 2)));
+        });
+    }
     changes.tell(ctx, key);
     ctx.reply.integer(1);
     Ok(Next::Done)

@@ -9,6 +9,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::propagation::Lines;
 use crate::store::hash::KeyHasher;
 use crate::store::types::hash::{DEADLINE_END, Hash};
 
@@ -92,6 +93,11 @@ impl Condition {
         Condition::NAMES.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, condition)| condition)
     }
 
+    /// The word for it, if there is one.
+    fn word(self) -> Option<&'static str> {
+        Condition::NAMES.into_iter().find(|(_, condition)| *condition == self).map(|(word, _)| word)
+    }
+
     /// No deadline counts as one that never comes.
     fn allows(self, old: Option<i64>, new: i64) -> bool {
         match self {
@@ -155,39 +161,66 @@ pub(super) fn hpexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// Sets the deadline that the second argument names, in units of `unit_ms` from `base_ms` on.
 fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -> Outcome {
-    let changes = set_deadlines(ctx, args, unit_ms, base_ms)?;
-    changes.tell(ctx, args.at(1));
-    Ok(Next::Done)
-}
-
-fn set_deadlines(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -> Result<Changes, ReplyError> {
     let (key, at) = (args.at(1), ctx.at);
     // A key of another type is complained of first.
     let setting = Setting::parse(ctx.command, args, unit_ms, base_ms);
     let Ctx { server, reply, db, .. } = ctx;
-    let hasher = server.dbs.hasher;
-    let hash = open(server, *db, key, at)?;
+    let (hasher, is_propagated) = (server.dbs.hasher, server.propagation.is_wanted());
+    let mut opened = open(server, *db, key, at)?;
     let Setting { deadline_ms, condition, fields } = setting?;
     reply.array(fields.len());
-    let Some(mut hash) = hash else {
+    let Some(hash) = &mut opened else {
         fields.iter_from(0).for_each(|_| reply.integer(NO_FIELD));
-        return Ok(Changes::default());
+        return Ok(Next::Done);
     };
     hash.make_timed(hasher);
     let (mut changes, passed) = (Changes::default(), deadline_ms <= at.unix_ms);
+    let mut changed = Vec::new();
     for field in fields.iter_from(0) {
         let old = hash.get(field, at.unix_ms).map(|found| found.deadline_ms());
         reply.integer(match old {
             None => NO_FIELD,
             Some(old) if !condition.allows(old, deadline_ms) => REFUSED,
             Some(_) => {
-                changes.set(&mut hash, field, deadline_ms, at.unix_ms, hasher);
+                changes.set(hash, field, deadline_ms, at.unix_ms, hasher);
+                if is_propagated {
+                    changed.push(field);
+                }
                 if passed { REMOVED } else { DONE }
             }
         });
     }
-    changes.emptied = is_emptied(&hash);
-    Ok(changes)
+    changes.emptied = is_emptied(hash);
+    drop(opened);
+    if changes.any() {
+        // A command that says nothing of the present time stays as it was sent.
+        let name = if (unit_ms, base_ms) == (1, 0) { args.at(0) } else { b"HPEXPIREAT" };
+        ctx.propagate_as(|lines| {
+            propagate_deadline(lines, name, key, deadline_ms, passed, condition.word(), &changed);
+        });
+    }
+    changes.tell(ctx, key);
+    Ok(Next::Done)
+}
+
+/// Passes on that fields got a deadline, on a condition which they met; or that they are gone, if it had passed.
+pub(super) fn propagate_deadline(
+    lines: &mut Lines<'_>,
+    name: &[u8],
+    key: &[u8],
+    deadline_ms: i64,
+    passed: bool,
+    condition: Option<&str>,
+    fields: &[&[u8]],
+) {
+    if passed {
+        return fields.iter().for_each(|field| lines.push([b"HDEL", key, *field]));
+    }
+    let (mut deadline, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let line = [name, key, deadline.format(deadline_ms).as_bytes()];
+    let named = [b"FIELDS", count.format(fields.len()).as_bytes()];
+    let condition = condition.map(str::as_bytes);
+    lines.push(line.into_iter().chain(condition).chain(named).chain(fields.iter().copied()));
 }
 
 /// What setting and dropping deadlines has come to.
@@ -219,6 +252,11 @@ impl Changes {
     pub fn drop_deadline(&mut self, hash: &mut Hash, field: &[u8]) {
         hash.drop_deadline(field);
         self.dropped = true;
+    }
+
+    /// True if there was one.
+    pub fn any(self) -> bool {
+        self.set || self.dropped || self.removed
     }
 
     /// Counts the change and tells of it, unless there was none.

@@ -49,6 +49,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     hash.set(field, &text, true, at.unix_ms, &limits);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hincrbyfloat", key));
+    ctx.propagate_as(|lines| lines.push([b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text]));
     ctx.reply.bulk(&text);
     Ok(Next::Done)
 }

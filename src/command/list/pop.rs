@@ -1,6 +1,6 @@
 //! Taking elements from an end.
 
-use super::{changed, fill, free, parse_end, pop_event, write_element};
+use super::{changed, fill, free, parse_end, pop_event, pop_name, write_element};
 use crate::base::num;
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
@@ -33,7 +33,7 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
     });
     let is_popped = match count.transpose()? {
         None => pop_one(ctx, key, end, |_| {})?,
-        Some(count) => pop_some(ctx, key, end, count, |_| {})?,
+        Some(count) => pop_some(ctx, key, end, count, |_| {})?.is_some(),
     };
     match is_popped {
         true => {}
@@ -64,23 +64,23 @@ pub(super) fn pop_one(
     Ok(true)
 }
 
-/// Removes up to so many elements at an end and writes them as an array, after what `before` writes. False, and nothing
-/// written, if there is no list.
+/// Removes up to so many elements at an end and writes them as an array, after what `before` writes. Returns how many; `None`,
+/// and nothing written, if there is no list.
 pub(super) fn pop_some(
     ctx: &mut Ctx<'_>,
     key: &[u8],
     end: End,
     count: usize,
     before: impl FnOnce(&mut Reply<'_>),
-) -> Result<bool, ReplyError> {
+) -> Result<Option<usize>, ReplyError> {
     let fill = fill(ctx.server);
     let Ctx { server, reply, db, at, .. } = ctx;
-    let Some(mut list) = server.dbs[*db].write::<List>(key, *at)? else { return Ok(false) };
+    let Some(mut list) = server.dbs[*db].write::<List>(key, *at)? else { return Ok(None) };
     let count = count.min(list.len());
     before(reply);
     reply.array(count);
     if count == 0 {
-        return Ok(true);
+        return Ok(Some(0));
     }
     let removed = take(&mut list, end, count, reply);
     list.settle(fill);
@@ -88,7 +88,7 @@ pub(super) fn pop_some(
     drop(list);
     free(ctx, removed);
     changed(ctx, pop_event(end), key, count, is_emptied);
-    Ok(true)
+    Ok(Some(count))
 }
 
 /// Writes and removes so many elements, which there are.
@@ -148,7 +148,10 @@ impl<'a> Wanted<'a> {
                 reply.array(2);
                 reply.bulk(key);
             };
-            if pop_some(ctx, key, self.end, self.count, name_first)? {
+            if let Some(count) = pop_some(ctx, key, self.end, self.count, name_first)? {
+                ctx.propagate_as(|lines| {
+                    lines.push([pop_name(self.end), key, itoa::Buffer::new().format(count).as_bytes()]);
+                });
                 return Ok(true);
             }
         }

@@ -3,9 +3,9 @@
 //! A command that waits is run again, whole, once a key has become a list; so each handler below is its command's first run
 //! and all later ones.
 
-use super::parse_end;
 use super::pop::{Wanted, pop_one};
 use super::transfer::transfer;
+use super::{parse_end, pop_name};
 use crate::command::blocking::{parse_timeout, timeouts_from_ms};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
@@ -30,6 +30,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
             reply.bulk(key);
         };
         if pop_one(ctx, key, end, name_first)? {
+            ctx.propagate_as(|lines| lines.push([pop_name(end), key]));
             return Ok(Next::Done);
         }
     }
@@ -47,16 +48,18 @@ pub(super) fn blmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn blmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (from, to) = (parse_end(args.at(3))?, parse_end(args.at(4))?);
-    transfer_or_wait(ctx, args, from, to, args.at(5))
+    transfer_or_wait(ctx, b"LMOVE", args.up_to(5), from, to, args.at(5))
 }
 
 pub(super) fn brpoplpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    transfer_or_wait(ctx, args, End::Tail, End::Head, args.at(3))
+    transfer_or_wait(ctx, b"RPOPLPUSH", args.up_to(3), End::Tail, End::Head, args.at(3))
 }
 
-fn transfer_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, from: End, to: End, timeout: &[u8]) -> Outcome {
+/// Moves an element or waits for one. `args` is the line without the timeout, and `name` the command that does not wait.
+fn transfer_or_wait(ctx: &mut Ctx<'_>, name: &[u8], args: Args<'_>, from: End, to: End, timeout: &[u8]) -> Outcome {
     let timeout_ms = parse_timeout(timeout, timeouts_from_ms(ctx))?;
     if transfer(ctx, args.at(1), args.at(2), from, to)? {
+        ctx.propagate_as(|lines| lines.push([name].into_iter().chain(args.iter_from(1))));
         return Ok(Next::Done);
     }
     if !ctx.may_block() {

@@ -66,6 +66,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         text
     };
     ctx.change(Change::new(EventClass::String, "incrbyfloat", key));
+    ctx.propagate_as(|lines| lines.push([b"SET", key, &text, b"KEEPTTL"]));
     ctx.reply.bulk(&text);
     Ok(Next::Done)
 }

@@ -80,12 +80,29 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         Lifetime::Unsaid | Lifetime::Persist => Ttl::Clear,
     };
     let stored = store(ctx, args.at(1), args.at(2), ttl, condition, get)?;
+    if stored && let Ttl::At(deadline_ms) = ttl {
+        propagate_with_deadline(ctx, [args.at(0), args.at(1), args.at(2)], deadline_ms);
+    } else if stored && get {
+        // What a key held before is of no use to whoever is told.
+        ctx.propagate_as(|lines| {
+            let is_value = |index: &usize| *index < 3 || !args.is(*index, "GET");
+            lines.push((0..args.len()).filter(is_value).map(|index| args.at(index)));
+        });
+    }
     match (get, stored) {
         (true, _) => {}
         (false, true) => ctx.reply.ok(),
         (false, false) => ctx.reply.null(),
     }
     Ok(Next::Done)
+}
+
+/// Passes on a SET whose deadline does not depend on when it is read: the name as it was sent, key and value.
+fn propagate_with_deadline(ctx: &mut Ctx<'_>, set: [&[u8]; 3], deadline_ms: i64) {
+    ctx.propagate_as(|lines| {
+        let mut digits = itoa::Buffer::new();
+        lines.push(set.into_iter().chain([b"PXAT".as_slice(), digits.format(deadline_ms).as_bytes()]));
+    });
 }
 
 /// Stores a value on a condition; true if it was stored. With `get`, writes what the key held before as the reply.
@@ -147,6 +164,7 @@ fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, unit: Unit) -> Outcome {
     ctx.db().set(args.at(1), NewValue::compact(args.at(3)), Ttl::At(deadline_ms), at);
     ctx.change(Change::new(EventClass::String, "set", args.at(1)));
     ctx.notify(EventClass::Generic, "expire", args.at(1));
+    propagate_with_deadline(ctx, [b"SET", args.at(1), args.at(3)], deadline_ms);
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -159,6 +177,7 @@ pub(super) fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     store(ctx, args.at(1), args.at(2), Ttl::Clear, Condition::Always, true)?;
+    ctx.propagate_as(|lines| lines.push([b"SET", args.at(1), args.at(2)]));
     Ok(Next::Done)
 }
 
@@ -185,10 +204,14 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         Some((_, deadline_ms)) => {
             ctx.db().set_deadline(key, Some(deadline_ms), at);
+            ctx.propagate_as(|lines| {
+                lines.push([b"PEXPIREAT", key, itoa::Buffer::new().format(deadline_ms).as_bytes()]);
+            });
             "expire"
         }
         None if lifetime == Lifetime::Persist && had_deadline => {
             ctx.db().set_deadline(key, None, at);
+            ctx.propagate_as(|lines| lines.push([b"PERSIST".as_slice(), key]));
             "persist"
         }
         None => return Ok(Next::Done),

@@ -27,6 +27,14 @@ impl End {
             End::Max => "zpopmax",
         }
     }
+
+    /// The command that takes from this end.
+    fn name(self) -> &'static [u8] {
+        match self {
+            End::Min => b"ZPOPMIN",
+            End::Max => b"ZPOPMAX",
+        }
+    }
 }
 
 /// Members about to be taken.
@@ -169,12 +177,17 @@ impl<'a> Many<'a> {
     /// Takes from the first key that holds something. False if none does.
     fn take(&self, ctx: &mut Ctx<'_>) -> Result<bool, ReplyError> {
         for key in self.keys() {
+            let mut count = 0;
             if take(ctx, key, self.end, self.count, |reply, taken| {
+                count = taken.len();
                 reply.array(2);
                 reply.bulk(key);
-                reply.array(taken.len());
+                reply.array(count);
                 taken.write(reply, true);
             })? {
+                ctx.propagate_as(|lines| {
+                    lines.push([self.end.name(), key, itoa::Buffer::new().format(count).as_bytes()]);
+                });
                 return Ok(true);
             }
         }
@@ -213,6 +226,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
             reply.bulk(key);
             taken.write(reply, false);
         })? {
+            ctx.propagate_as(|lines| lines.push([end.name(), key]));
             return Ok(Next::Done);
         }
     }
