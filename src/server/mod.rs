@@ -27,7 +27,6 @@ use crate::feature::reactive::Reactive;
 use crate::feature::transaction::Watches;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
-use crate::store::notes::Noting;
 use crate::sys::alloc;
 use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
