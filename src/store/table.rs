@@ -1,6 +1,6 @@
-//! The hash table of keys, and of the members of big collections: 64-byte buckets with one-byte tags, in segments of 8 KiB, under a directory
-//! (extendible hashing: Fagin, Nievergelt, Pippenger, Strong 1979; bucket-with-tags layout as in Dash, Lu et al. 2020,
-//! and in Valkey 8.1).
+//! The hash table of keys, and of the members of big collections: 64-byte buckets with one-byte tags, in segments of 8 KiB,
+//! under a directory (extendible hashing: Fagin, Nievergelt, Pippenger, Strong 1979; bucket-with-tags layout as in Dash, Lu
+//! et al. 2020, and in Valkey 8.1).
 //!
 //! # Layout
 //! A key's 64-bit hash is used from the top:
@@ -19,7 +19,7 @@
 //! the stash, eight pairs of buckets that all homes share; the home's spill byte says which pairs to look into, so
 //! nearly all lookups still read one line. A segment splits in two when its stash is full, at about 88 % load: growth
 //! costs O(segment), some 1,000 keys, and the table never rehashes as a whole. Two buddies merge again when together they
-//! would fill less than a third of a segment. Directory doubling copies 8 bytes for each segment at most.
+//! would fill less than a third of a segment. Directory doubling copies 8 bytes a cell, of which a segment has one or more.
 //!
 //! # Order
 //! Both the directory bits and the home bucket follow the hash from its top, so walking segments and home buckets in
