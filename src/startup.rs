@@ -18,10 +18,11 @@ use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::config::file::{LoadError, Sources};
 use aleadb::config::{Config, Supervised, title};
 use aleadb::net::reactor::Reactor;
+use aleadb::server::background::Background;
 use aleadb::server::{Identity, Seeds, Server};
 use aleadb::sys::listen::{self, BoundSocket, Listening};
 use aleadb::sys::notify::{ListenFd, Notifier, listen_fds};
-use aleadb::sys::{alloc, bg::Background, daemon, error_text, limits, log as logging, signal::Signals, title as shown};
+use aleadb::sys::{alloc, daemon, error_text, limits, log as logging, signal::Signals, title as shown};
 
 /// Where a process in the background writes its id unless the configuration says otherwise.
 const BACKGROUND_PID_FILE: &str = "/var/run/aleadb.pid";
@@ -142,7 +143,9 @@ fn serve(
 
     let identity = identity(config_file, &*clock);
     let seeds = Seeds { hash: limits::entropy(), prng: limits::entropy_u64() };
-    let background = Background::default();
+    let background = Background::new();
+    let background =
+        background.map_err(|error| format!("Can't prepare work in the background: {}", error_text(&error)))?;
     let server = Server::new(config, sources, identity, seeds, clock, background);
     let mut reactor = Reactor::new(server, sockets, signals, notifier)
         .map_err(|error| format!("Failed creating the event loop. Error message: '{}'", error_text(&error)))?;

@@ -7,6 +7,7 @@ use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
+use crate::server::background::Completion;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::session::Session;
 use crate::sys::alloc::{self, Arena};
@@ -348,7 +349,8 @@ fn malloc_stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 fn purge(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     alloc::flush_thread_cache().map_err(|_| ReplyError::new("ERR Error purging dirty pages"))?;
     let background = &mut ctx.server.background;
-    if ![Arena::Main, Arena::Huge].into_iter().all(|arena| background.purge(arena, None)) {
+    let mut purge = |arena: Arena| background.submit(move || Completion::Purged(arena.purge())).is_some();
+    if ![Arena::Main, Arena::Huge].into_iter().all(&mut purge) {
         return Err(ReplyError::new("ERR Error purging dirty pages"));
     }
     ctx.reply.ok();

@@ -15,6 +15,7 @@
 use super::purge::{self, Purging};
 use crate::base::clock::Now;
 use crate::server::Server;
+use crate::server::background::Completion;
 use crate::sys::alloc;
 use crate::timer::Progress;
 
@@ -195,8 +196,14 @@ impl Cron {
         }
     }
 
-    /// Periodic housekeeping. Returns the monotonic millisecond at which it wants to be called again.
+    /// Acts on what jobs in the background have done, and does the periodic housekeeping when it is time. Returns the monotonic
+    /// millisecond at which it wants to be called again.
     pub fn run(&mut self, server: &mut Server, now: Now) -> u64 {
+        while let Some((job, completion)) = server.background.next_completion() {
+            match completion {
+                Completion::Purged(outcome) => self.purging.completed(job, outcome),
+            }
+        }
         let now_ms = now.mono_ms();
         if now_ms >= self.sampled_ms + SAMPLE_MS {
             self.sampled_ms = now_ms;

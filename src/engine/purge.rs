@@ -10,10 +10,11 @@
 //! again, and pages that were returned have to be faulted in. That of huge allocations above [`unused_huge_bytes_max`] goes
 //! at the next look: a single one may be as much as all else.
 
-use std::sync::Arc;
+use std::io;
 
+use crate::server::background::{Background, Completion};
 use crate::sys::alloc::{Arena, Pages};
-use crate::sys::bg::Background;
+use crate::sys::bg::JobId;
 
 /// Milliseconds between two looks.
 pub const LOOK_MS: u64 = 100;
@@ -35,18 +36,32 @@ fn unused_huge_bytes_max(active: usize) -> usize {
 pub struct Purging {
     /// Monotonic milliseconds of the first look since which there has always been much unused memory in the main arena.
     much_since_ms: Option<u64>,
-    /// A second owner is a purge that the helper thread has not finished.
-    running: Arc<()>,
+    /// The purge that was asked for and has not been completed.
+    running: Option<JobId>,
 }
 
 impl Purging {
     /// Looks at what is unused, and has the helper thread return it if it is time.
     pub fn look(&mut self, background: &mut Background, now_ms: u64) {
-        if Arc::strong_count(&self.running) == 1
-            && let Some(arena) = self.due(Pages::read(), now_ms)
-        {
+        if self.running.is_none() {
+            self.purge_if_due(background, Pages::read(), now_ms);
+        }
+    }
+
+    fn purge_if_due(&mut self, background: &mut Background, pages: Pages, now_ms: u64) {
+        if let Some(arena) = self.due(pages, now_ms) {
             // Should the queue be full, the next look finds the same.
-            background.purge(arena, Some(Arc::clone(&self.running)));
+            self.running = background.submit(move || Completion::Purged(arena.purge()));
+        }
+    }
+
+    /// Takes note that a purge has been completed: one of those asked for here, or of those that clients ask for.
+    pub fn completed(&mut self, job: JobId, outcome: io::Result<()>) {
+        if let Err(error) = outcome {
+            log::warn!("The allocator cannot return unused memory: {error}");
+        }
+        if self.running == Some(job) {
+            self.running = None;
         }
     }
 
@@ -96,6 +111,23 @@ mod tests {
             let numbers = if loaded { pages(200, 20, 0) } else { pages(1, 219, 0) };
             assert_eq!(purging.due(numbers, ms), None, "{ms}");
         }
+    }
+
+    #[test]
+    fn a_purge_that_has_not_been_completed_is_not_asked_for_again() {
+        let (mut purging, mut background) = (Purging::default(), Background::inline());
+        // The completion of a client's own purge is none of those asked for here.
+        let others = background.submit(|| Completion::Purged(Ok(()))).expect("there is room");
+        purging.purge_if_due(&mut background, pages(1, 0, 9), 0);
+        let running = purging.running.expect("it was due");
+        purging.completed(others, Ok(()));
+        purging.look(&mut background, LOOK_MS);
+        assert_eq!(purging.running, Some(running));
+        let jobs = std::iter::from_fn(|| background.next_completion());
+        jobs.for_each(|(job, Completion::Purged(outcome))| purging.completed(job, outcome));
+        assert_eq!(purging.running, None);
+        purging.purge_if_due(&mut background, pages(1, 0, 9), 2 * LOOK_MS);
+        assert!(purging.running.is_some_and(|job| job > running));
     }
 
     #[test]

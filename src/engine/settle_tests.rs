@@ -12,9 +12,9 @@ use crate::engine::{settle, wake};
 use crate::feature::client_id::ClientId;
 use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
+use crate::server::background::Background;
 use crate::server::session::Origin;
 use crate::server::{Identity, Seeds, Server};
-use crate::sys::bg::Background;
 
 /// A server without sockets, and its clients by number.
 struct Bench {
@@ -28,7 +28,7 @@ impl Bench {
     fn new(clients: usize) -> Bench {
         let clock = Rc::new(ManualClock::at_unix_ms(1_700_000_000_000));
         let seeds = Seeds { hash: [1; 16], prng: 1 };
-        let (config, identity, background) = (Config::default(), Identity::default(), Background::default());
+        let (config, identity, background) = (Config::default(), Identity::default(), Background::inline());
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
         let ids = (0..clients).map(|_| server.admit(Origin::Loopback, clock.now())).collect();
         Bench { server, clock, cron: Cron::default(), ids }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::*;
 use crate::base::clock::SystemClock;
 use crate::config::Config;
+use crate::server::background::Background;
 use crate::server::{Identity, Seeds};
-use crate::sys::bg::Background;
 use crate::sys::listen;
 
 /// A client, whose reads fail rather than wait for ever.
@@ -62,7 +62,7 @@ fn with_loop(test: impl FnOnce(&dyn Fn() -> Client)) {
     let socket = listen::tcp("127.0.0.1", 0, 16).expect("a free port");
     let address: SocketAddr = socket.address.parse().expect("an address");
     let looping = std::thread::spawn(move || {
-        let (clock, background) = (Rc::new(SystemClock::start()), Background::default());
+        let (clock, background) = (Rc::new(SystemClock::start()), Background::new().expect("a pair of sockets"));
         let seeds = Seeds { hash: [1; 16], prng: 1 };
         let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, clock, background);
         let signals = Signals::none().expect("a pair of sockets");

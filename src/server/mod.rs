@@ -1,6 +1,7 @@
 //! The server's data, in a dozen owned parts. No client's socket: connections belong to `net`, which owns a `Server` beside
 //! them.
 
+pub mod background;
 pub mod change;
 pub mod clients;
 pub mod ctx;
@@ -30,9 +31,9 @@ use crate::feature::transaction::Watches;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
-use crate::sys::bg::Background;
 use crate::sys::listen::BoundSocket;
 
+use background::Background;
 use clients::Clients;
 use databases::Databases;
 use outbox::Outbox;
@@ -143,7 +144,7 @@ pub struct Server {
     pub stats: Stats,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
-    /// The helper thread that frees big values.
+    /// Frees big values and does what would keep the loop too long.
     pub background: Background,
     /// The clock, for what needs more than the turn's time.
     pub clock: Rc<dyn Clock>,

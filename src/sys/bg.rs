@@ -1,104 +1,235 @@
-//! One helper thread for work that must not block the event loop: the freeing of big values, and the return of unused memory
-//! to the system.
+//! One helper thread for work that must not block the event loop: the freeing of big values, and jobs whose completions come
+//! back to the loop.
 //!
-//! Owns the thread and a bounded queue. Values handed over are dropped there, in order. When the queue is full the value
-//! is dropped by the caller instead, so memory waiting to be freed is bounded by [`QUEUE_VALUES_MAX`] values.
+//! Owns the thread, a bounded queue to it, and the completions that come back. Values handed over are dropped there and jobs
+//! run there, all in one order. When the queue is full a value is dropped by the caller instead, and a job is refused, so what
+//! waits is bounded by [`QUEUE_MAX`]; so are the completions that nobody has taken.
 //!
-//! Invariant: `pending` counts exactly the values accepted and not yet dropped. Nothing here knows what a value is.
+//! A completion makes a descriptor readable, so that a loop that sleeps takes it at once. Freeing has no completion and wakes
+//! nobody. [`Background::inline`] has no thread: everything is done by the caller before the call returns, and completions
+//! wait to be taken as ever. That is for tests and simulations, which must not depend on when a thread runs.
+//!
+//! The thread has a table of descriptors of its own. A descriptor that a value or a job brings along means nothing there, so
+//! they must own none; a job opens what it needs, by name.
+//!
+//! Invariants: `pending` counts exactly the values accepted and not yet dropped, `outstanding` exactly the jobs accepted whose
+//! completion has not been taken. Nothing here knows what a value, a job or a completion is.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::alloc::{Arena, Ledger};
+use super::alloc::Ledger;
 
-/// Values that may wait to be freed. A queue slot is four words, so the queue itself takes 32 KiB.
-pub const QUEUE_VALUES_MAX: usize = 1024;
+/// Values and jobs that may wait, and jobs that may be under way. A queue slot is four words, so the queue takes 32 KiB.
+pub const QUEUE_MAX: usize = 1024;
+
+/// Names a job among all that one [`Background`] was given; counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(u64);
 
 /// What the helper thread does.
-enum Task {
+enum Task<C> {
     /// Drops a value.
     Free(Box<dyn Send>),
-    /// Returns an arena's unused pages, then drops the token.
-    Purge { arena: Arena, _token: Option<Arc<()>> },
+    /// Runs a job and sends back its completion.
+    Run(JobId, Box<dyn FnOnce() -> C + Send>),
 }
 
-/// The helper thread. Dropping it waits until everything handed over has been freed.
+/// The way to the helper thread, and the way back; `C` is what a job leaves behind. Dropping it waits until everything handed
+/// over has been freed and run.
 ///
-/// The thread starts with the first value handed over: most servers never need it. It uses no descriptor but the standard
-/// ones.
-#[derive(Debug, Default)]
-pub struct Background {
-    worker: Option<Worker>,
-    pending: Arc<AtomicUsize>,
+/// The thread starts with the first value or job: most servers never need it. It uses no descriptor but the standard ones and
+/// the one by which it wakes the loop.
+#[derive(Debug)]
+pub struct Background<C> {
+    place: Place<C>,
+    next_job: u64,
+    /// Jobs accepted whose completion has not been taken.
+    outstanding: usize,
+}
+
+/// Where values are dropped and jobs run.
+#[derive(Debug)]
+enum Place<C> {
+    /// On the thread that hands them over. Completions wait here.
+    Inline(VecDeque<(JobId, C)>),
+    /// On the helper thread.
+    Thread(Helper<C>),
 }
 
 #[derive(Debug)]
-struct Worker {
-    queue: SyncSender<Task>,
+struct Helper<C> {
+    worker: Option<Worker<C>>,
+    completions: Receiver<(JobId, C)>,
+    /// Readable from a completion on.
+    woken: UnixStream,
+    /// What the worker shares with the loop.
+    shared: Shared<C>,
+}
+
+#[derive(Debug)]
+struct Shared<C> {
+    pending: Arc<AtomicUsize>,
+    completed: Sender<(JobId, C)>,
+    /// The other end of `woken`. The helper thread's table keeps this descriptor, but the loop's owns it: the loop drops its
+    /// share last.
+    waker: Arc<UnixStream>,
+}
+
+impl<C> Clone for Shared<C> {
+    fn clone(&self) -> Shared<C> {
+        let Shared { pending, completed, waker } = self;
+        Shared { pending: Arc::clone(pending), completed: completed.clone(), waker: Arc::clone(waker) }
+    }
+}
+
+#[derive(Debug)]
+struct Worker<C> {
+    queue: SyncSender<Task<C>>,
     thread: JoinHandle<()>,
 }
 
-impl Worker {
-    fn start(pending: &Arc<AtomicUsize>) -> io::Result<Worker> {
-        let (queue, received) = sync_channel(QUEUE_VALUES_MAX);
-        let counter = Arc::clone(pending);
-        let thread = std::thread::Builder::new().name("aleadb-bg".into()).spawn(move || run(&received, &counter))?;
+impl<C: Send + 'static> Worker<C> {
+    fn start(shared: Shared<C>) -> io::Result<Worker<C>> {
+        let (queue, received) = sync_channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new().name("aleadb-bg".into()).spawn(move || run(&received, &shared))?;
         Ok(Worker { queue, thread })
     }
 }
 
-impl Background {
-    /// Hands over a value to be dropped on the helper thread; drops it here when the queue is full or no thread can be
-    /// started. Never blocks on the helper.
-    pub fn free(&mut self, value: Box<dyn Send>) {
-        // Counted before it is sent, so the helper cannot count it down first.
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        if !self.send(Task::Free(value)) {
-            // `send` has dropped it: freed inline.
-            self.pending.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Has the helper thread return the unused pages of an arena to the system, after what it was given before. The token is
-    /// dropped when that is done. Returns false, and nothing is done, when the queue is full or no thread can be started.
-    pub fn purge(&mut self, arena: Arena, token: Option<Arc<()>>) -> bool {
-        self.send(Task::Purge { arena, _token: token })
-    }
-
+impl<C: Send + 'static> Helper<C> {
     /// Puts a task into the queue; false, and the task is dropped, if that is not possible.
-    fn send(&mut self, task: Task) -> bool {
+    fn send(&mut self, task: Task<C>) -> bool {
         if self.worker.is_none() {
-            match Worker::start(&self.pending) {
+            match Worker::start(self.shared.clone()) {
                 Ok(worker) => self.worker = Some(worker),
-                Err(error) => log::warn!("Cannot start the thread that frees big values: {error}"),
+                Err(error) => log::warn!("Cannot start the thread for work in the background: {error}"),
             }
         }
         self.worker.as_ref().is_some_and(|worker| worker.queue.try_send(task).is_ok())
     }
+}
+
+impl<C: Send + 'static> Background<C> {
+    /// With a helper thread, which starts when it is needed.
+    ///
+    /// # Errors
+    /// The kernel refuses the pair of sockets by which the thread wakes the loop.
+    pub fn new() -> io::Result<Background<C>> {
+        let (woken, waker) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        waker.set_nonblocking(true)?;
+        let (completed, completions) = channel();
+        let shared = Shared { pending: Arc::default(), completed, waker: Arc::new(waker) };
+        Ok(Background::at(Place::Thread(Helper { worker: None, completions, woken, shared })))
+    }
+
+    /// Without a thread: values are dropped and jobs run by whoever hands them over, before the call returns.
+    pub fn inline() -> Background<C> {
+        Background::at(Place::Inline(VecDeque::new()))
+    }
+
+    fn at(place: Place<C>) -> Background<C> {
+        Background { place, next_job: 0, outstanding: 0 }
+    }
+
+    /// Hands over a value to be dropped on the helper thread; drops it here when the queue is full or no thread can be
+    /// started. Never blocks on the helper.
+    pub fn free(&mut self, value: Box<dyn Send>) {
+        let Place::Thread(helper) = &mut self.place else { return };
+        // Counted before it is sent, so the helper cannot count it down first.
+        helper.shared.pending.fetch_add(1, Ordering::Relaxed);
+        if !helper.send(Task::Free(value)) {
+            // `send` has dropped it: freed inline.
+            helper.shared.pending.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands over a job to be run after everything handed over before. Its completion wakes the loop and is to be taken with
+    /// [`Background::next_completion`]. Never blocks on the helper. `None`, and the job is dropped without having run, when the
+    /// queue is full, too many completions have not been taken, or no thread can be started.
+    pub fn submit(&mut self, job: impl FnOnce() -> C + Send + 'static) -> Option<JobId> {
+        if self.outstanding >= QUEUE_MAX {
+            return None;
+        }
+        let id = JobId(self.next_job);
+        let accepted = match &mut self.place {
+            Place::Inline(completions) => {
+                completions.push_back((id, job()));
+                true
+            }
+            Place::Thread(helper) => helper.send(Task::Run(id, Box::new(job))),
+        };
+        accepted.then(|| {
+            self.next_job += 1;
+            self.outstanding += 1;
+            id
+        })
+    }
+
+    /// Takes the completion of the oldest job that has finished and whose completion has not been taken. Call it until there is
+    /// none: only a completion that comes after that is certain to wake the loop. Costs a comparison while no job is under way.
+    #[inline]
+    pub fn next_completion(&mut self) -> Option<(JobId, C)> {
+        if self.outstanding == 0 { None } else { self.take_completion() }
+    }
+
+    #[cold]
+    fn take_completion(&mut self) -> Option<(JobId, C)> {
+        let completion = match &mut self.place {
+            Place::Inline(completions) => completions.pop_front(),
+            Place::Thread(helper) => {
+                let completion = helper.completions.try_recv().ok();
+                if completion.is_some() {
+                    // A completion is sent before its byte. Those whose byte goes here as well are found by the next calls.
+                    let mut bytes = [0; 64];
+                    let _ = helper.woken.read(&mut bytes);
+                }
+                completion
+            }
+        };
+        self.outstanding -= usize::from(completion.is_some());
+        completion
+    }
+
+    /// The descriptor that a completion makes readable, to be watched for edges: it stays readable until completions are
+    /// taken. `None` without a thread.
+    pub fn as_raw_fd(&self) -> Option<RawFd> {
+        match &self.place {
+            Place::Inline(_) => None,
+            Place::Thread(helper) => Some(helper.woken.as_raw_fd()),
+        }
+    }
 
     /// Values handed over and not yet freed.
     pub fn pending(&self) -> usize {
-        self.pending.load(Ordering::Acquire)
+        match &self.place {
+            Place::Inline(_) => 0,
+            Place::Thread(helper) => helper.shared.pending.load(Ordering::Acquire),
+        }
     }
 }
 
-impl Drop for Background {
+impl<C> Drop for Helper<C> {
     fn drop(&mut self) {
         if let Some(Worker { queue, thread }) = self.worker.take() {
             drop(queue);
-            // A panic in a value's destructor has been reported by the panic hook; there is nothing to add to it here.
+            // A panic in a value's destructor or a job has been reported by the panic hook; there is nothing to add to it here.
             let _ = thread.join();
         }
     }
 }
 
-fn run(received: &Receiver<Task>, pending: &AtomicUsize) {
+fn run<C>(received: &Receiver<Task<C>>, shared: &Shared<C>) {
     super::signal::leave_to_other_threads();
     super::limits::lower_thread_priority();
-    super::limits::leave_descriptors();
+    super::limits::leave_descriptors(Some(shared.waker.as_raw_fd()));
     let mut ledger = Ledger::new();
     for task in received {
         match task {
@@ -106,12 +237,15 @@ fn run(received: &Receiver<Task>, pending: &AtomicUsize) {
                 drop(value);
                 // The books first: whoever sees `pending` fall also sees the memory gone.
                 ledger.publish();
-                pending.fetch_sub(1, Ordering::Release);
+                shared.pending.fetch_sub(1, Ordering::Release);
             }
-            Task::Purge { arena, .. } => {
-                if let Err(error) = arena.purge() {
-                    log::warn!("The allocator cannot return unused memory: {error}");
-                }
+            Task::Run(id, job) => {
+                let completion = job();
+                ledger.publish();
+                // The loop may be gone, which only waits for this thread to end; and where the socket takes no byte, those
+                // that nobody has read wake the loop.
+                let _ = shared.completed.send((id, completion));
+                let _ = (&*shared.waker).write(&[1]);
             }
         }
     }
@@ -121,8 +255,32 @@ fn run(received: &Receiver<Task>, pending: &AtomicUsize) {
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use std::sync::mpsc::{Sender, channel};
     use std::thread::ThreadId;
+    use std::time::Duration;
+
+    fn threaded() -> Background<usize> {
+        Background::new().expect("a pair of sockets")
+    }
+
+    /// Sleeps until the helper thread wakes the loop, for so long at most; false if it does not.
+    fn is_woken(background: &Background<usize>, timeout: Option<Duration>) -> bool {
+        let Place::Thread(Helper { woken, .. }) = &background.place else { unreachable!("there is a thread") };
+        woken.set_nonblocking(timeout.is_none()).expect("it is a socket");
+        woken.set_read_timeout(timeout).expect("it is a socket");
+        let read = (&*woken).read(&mut [0]);
+        woken.set_nonblocking(true).expect("it is a socket");
+        read.is_ok_and(|count| count == 1)
+    }
+
+    /// The next completion, waited for as a loop does.
+    fn wait_for_completion(background: &mut Background<usize>) -> (JobId, usize) {
+        loop {
+            if let Some(completion) = background.next_completion() {
+                return completion;
+            }
+            assert!(is_woken(background, Some(Duration::from_secs(60))), "a completion wakes the loop");
+        }
+    }
 
     /// Reports the thread it was dropped on.
     struct Tattle(Mutex<Sender<(usize, ThreadId)>>, usize);
@@ -146,11 +304,12 @@ mod tests {
     #[test]
     fn values_are_freed_in_order_on_the_other_thread_and_drop_waits_for_them() {
         let (sender, dropped) = channel();
-        let mut background = Background::default();
+        let mut background = threaded();
         for index in 0..100 {
             background.free(Box::new(Tattle(Mutex::new(sender.clone()), index)));
         }
-        let pending = Arc::clone(&background.pending);
+        let Place::Thread(helper) = &background.place else { unreachable!("it has a thread") };
+        let pending = Arc::clone(&helper.shared.pending);
         drop(background);
         assert_eq!(pending.load(Ordering::Relaxed), 0);
         let dropped: Vec<_> = dropped.try_iter().collect();
@@ -162,28 +321,105 @@ mod tests {
     fn a_full_queue_frees_inline() {
         let (release, gate) = channel();
         let (sender, dropped) = channel();
-        let mut background = Background::default();
+        let mut background = threaded();
         background.free(Box::new(Gate(gate)));
         // At most one value is out of the queue (the gate), so one more than the queue's length must overflow.
-        for index in 0..=QUEUE_VALUES_MAX {
+        for index in 0..=QUEUE_MAX {
             background.free(Box::new(Tattle(Mutex::new(sender.clone()), index)));
         }
         let (_, thread) = dropped.recv().expect("one value was freed inline");
         assert_eq!(thread, std::thread::current().id());
-        assert!(background.pending() >= QUEUE_VALUES_MAX);
+        assert!(background.pending() >= QUEUE_MAX);
         release.send(()).expect("the gate waits");
         drop(background);
-        assert!(dropped.try_iter().count() >= QUEUE_VALUES_MAX);
+        assert!(dropped.try_iter().count() >= QUEUE_MAX);
     }
 
-    /// Reports whether the thread it was dropped on has descriptors at all, and whether it has a certain one.
-    struct Census(Sender<(bool, bool)>, i32);
+    #[test]
+    fn jobs_run_in_order_on_the_other_thread_and_their_completions_wake_the_loop() {
+        let mut background = threaded();
+        let here = std::thread::current().id();
+        let numbers = 0..100usize;
+        let job = |number| move || if std::thread::current().id() == here { usize::MAX } else { number };
+        let ids: Vec<_> =
+            numbers.clone().map(|number| background.submit(job(number)).expect("there is room")).collect();
+        let completions = numbers.clone().map(|_| wait_for_completion(&mut background));
+        assert!(completions.eq(ids.into_iter().zip(numbers)));
+        assert_eq!(background.next_completion(), None);
+    }
 
-    impl Drop for Census {
-        fn drop(&mut self) {
-            let has = |fd: i32| std::fs::symlink_metadata(format!("/proc/thread-self/fd/{fd}")).is_ok();
-            self.0.send((has(1), has(self.1))).expect("the test still listens");
+    #[test]
+    fn a_loop_that_has_taken_every_completion_is_woken_by_the_next() {
+        let mut background = threaded();
+        for number in 0..1000 {
+            let id = background.submit(move || number).expect("there is room");
+            assert_eq!(wait_for_completion(&mut background), (id, number));
         }
+    }
+
+    #[test]
+    fn freeing_wakes_nobody() {
+        let mut background = threaded();
+        let (sender, dropped) = channel();
+        for index in 0..100 {
+            background.free(Box::new(Tattle(Mutex::new(sender.clone()), index)));
+        }
+        assert_eq!(dropped.iter().take(100).count(), 100);
+        assert!(!is_woken(&background, None));
+        assert_eq!(background.next_completion(), None);
+    }
+
+    #[test]
+    fn jobs_are_refused_while_as_many_have_completions_that_nobody_took() {
+        for mut background in [threaded(), Background::inline()] {
+            // The thread takes tasks off its queue while they are handed over, so a full queue refuses some before.
+            let mut accepted = 0;
+            while accepted < QUEUE_MAX {
+                accepted += usize::from(background.submit(|| 1).is_some());
+            }
+            assert_eq!(background.submit(|| 1), None);
+            while accepted > 0 {
+                match background.next_completion() {
+                    Some(_) => accepted -= 1,
+                    None => std::thread::yield_now(),
+                }
+            }
+            assert!(background.submit(|| 1).is_some());
+        }
+    }
+
+    #[test]
+    fn a_full_queue_refuses_jobs_which_never_run() {
+        let (release, gate) = channel();
+        let (sender, ran) = channel();
+        let mut background = threaded();
+        background.free(Box::new(Gate(gate)));
+        let job = || {
+            let sender = sender.clone();
+            move || sender.send(()).map_or(0, |()| 1)
+        };
+        let accepted = (0..QUEUE_MAX + 10).filter(|_| background.submit(job()).is_some()).count();
+        assert!((QUEUE_MAX - 1..=QUEUE_MAX).contains(&accepted), "{accepted}");
+        release.send(()).expect("the gate waits");
+        drop(background);
+        assert_eq!(ran.try_iter().count(), accepted);
+    }
+
+    #[test]
+    fn inline_everything_is_done_before_the_call_returns_and_completions_wait() {
+        let (sender, dropped) = channel();
+        let mut background = Background::inline();
+        assert_eq!(background.next_completion(), None);
+        let first = background.submit(|| 1).expect("there is room");
+        background.free(Box::new(Tattle(Mutex::new(sender), 0)));
+        assert_eq!(dropped.try_recv(), Ok((0, std::thread::current().id())));
+        assert_eq!((background.pending(), background.as_raw_fd()), (0, None));
+        let here = std::thread::current().id();
+        let second =
+            background.submit(move || usize::from(std::thread::current().id() == here)).expect("there is room");
+        assert_eq!(background.next_completion(), Some((first, 1)));
+        assert_eq!(background.next_completion(), Some((second, 1)));
+        assert_eq!(background.next_completion(), None);
     }
 
     /// Reports the signals that the thread it was dropped on does not take, a bit each.
@@ -202,7 +438,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn the_helper_takes_no_signals() {
         let (sender, masks) = channel();
-        let mut background = Background::default();
+        let mut background = threaded();
         background.free(Box::new(Mask(sender)));
         let mask = masks.recv().expect("it was dropped");
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
@@ -212,15 +448,16 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_helper_has_the_standard_descriptors_alone() {
-        use std::os::fd::AsRawFd;
+    fn the_helper_has_the_standard_descriptors_and_the_one_that_wakes_the_loop() {
         let file = std::fs::File::open("/dev/null").expect("a file");
-        let (sender, counted) = channel();
-        drop(Census(sender.clone(), file.as_raw_fd()));
-        assert_eq!(counted.recv(), Ok((true, true)), "here it is open");
-        let mut background = Background::default();
-        background.free(Box::new(Census(sender, file.as_raw_fd())));
-        assert_eq!(counted.recv(), Ok((true, false)));
-        assert!(file.metadata().is_ok(), "and here it still is");
+        let mut background = threaded();
+        let Place::Thread(Helper { woken, shared, .. }) = &background.place else { unreachable!("there is a thread") };
+        let descriptors = [1, shared.waker.as_raw_fd(), woken.as_raw_fd(), file.as_raw_fd()];
+        let is_open = |fd: RawFd| std::fs::symlink_metadata(format!("/proc/thread-self/fd/{fd}")).is_ok();
+        let open = move || descriptors.into_iter().fold(0, |open, fd| 10 * open + usize::from(is_open(fd)));
+        assert_eq!(open(), 1111, "here they are open");
+        background.submit(open);
+        assert_eq!(wait_for_completion(&mut background).1, 1100);
+        assert_eq!(open(), 1111, "and here they still are");
     }
 }

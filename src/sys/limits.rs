@@ -11,6 +11,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -339,16 +340,29 @@ pub fn lower_thread_priority() {
     }
 }
 
-/// Gives the calling thread a table of descriptors of its own, with the standard ones alone: for a thread that uses no others,
-/// so that the other threads' system calls need not count who uses theirs. Where that cannot be, it does nothing.
-pub fn leave_descriptors() {
+/// Gives the calling thread a table of descriptors of its own, with the standard ones and one other at most: for a thread that
+/// uses no more, so that the other threads' system calls need not count who uses theirs. Where that cannot be, it does nothing.
+pub fn leave_descriptors(keep: Option<RawFd>) {
     #[cfg(target_os = "linux")]
-    // SAFETY: a call without pointers. What it closes are the calling thread's own references, which nothing in it uses; the
-    // other threads keep theirs.
-    unsafe {
+    {
+        let close = |first: libc::c_uint, last: libc::c_uint| {
+            // SAFETY: a call without pointers. What it closes are the calling thread's own references, for the flag gives it a
+            // table of its own first, and the thread uses none of them; the other threads keep theirs.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) };
+        };
         let first = libc::STDERR_FILENO as libc::c_uint + 1;
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE);
+        match keep.and_then(|fd| libc::c_uint::try_from(fd).ok()).filter(|keep| *keep >= first) {
+            None => close(first, libc::c_uint::MAX),
+            Some(keep) => {
+                close(keep + 1, libc::c_uint::MAX);
+                if keep > first {
+                    close(first, keep - 1);
+                }
+            }
+        }
     }
+    #[cfg(not(target_os = "linux"))]
+    let _ = keep;
 }
 
 #[cfg(test)]

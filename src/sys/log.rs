@@ -403,7 +403,7 @@ pub fn start(options: Options) -> io::Result<()> {
     let (opened, outcome) = mpsc::channel();
     std::thread::Builder::new().name("aleadb-log".into()).spawn(move || {
         super::signal::leave_to_other_threads();
-        super::limits::leave_descriptors();
+        super::limits::leave_descriptors(None);
         match Outlet::open(options) {
             Ok(outlet) => {
                 let _ = opened.send(Ok(()));

@@ -71,7 +71,7 @@ impl Watchdog {
         Notifier::to_address(Some(&address))?;
         std::thread::Builder::new().name("aleadb-watchdog".into()).spawn(move || {
             super::signal::leave_to_other_threads();
-            super::limits::leave_descriptors();
+            super::limits::leave_descriptors(None);
             // Opened here, in the thread's own table.
             if let Ok(manager) = Notifier::to_address(Some(&address)) {
                 answer(&manager, &watched, look, &ended);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aleadb::resp::reply::Proto;
+use aleadb::server::background::Background;
 
 use crate::memory::Memory;
 
@@ -79,6 +80,7 @@ fn del_and_unlink_count_the_keys_that_were_there() {
 #[test]
 fn big_values_are_freed_in_the_background() {
     let mut m = Memory::new();
+    m.server.background = Background::new().expect("a pair of sockets");
     let value = vec![b'x'; 1 << 20];
     for name in ["DEL", "UNLINK"] {
         m.raw(&[b"SET", b"k", &value]);

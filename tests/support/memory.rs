@@ -11,11 +11,11 @@ use aleadb::engine::{reactive, settle, wake};
 use aleadb::feature::client_id::ClientId;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
+use aleadb::server::background::Background;
 use aleadb::server::ctx::Next;
 use aleadb::server::propagation::Propagated;
 use aleadb::server::session::{Origin, Session};
 use aleadb::server::{Identity, Seeds, Server};
-use aleadb::sys::bg::Background;
 
 /// Where the clock stands at first: 2023-11-14 22:13:20 UTC.
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -44,7 +44,7 @@ impl Memory {
 
     pub fn with_config(config: Config) -> Memory {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-        let background = Background::default();
+        let background = Background::inline();
         let seeds = Seeds { hash: [1; 16], prng: 1 };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
