@@ -81,6 +81,12 @@ const CONFINED: &[Confined] = &[
         why: "unfinished code does not land",
     },
     Confined {
+        words: &["spec.handler"],
+        scope: "src/",
+        home: &["src/command/run.rs"],
+        why: "whatever runs commands enters through one function, so that what follows from a change cannot be forgotten",
+    },
+    Confined {
         words: &["mio::"],
         scope: "src/",
         home: &["src/net/"],
@@ -118,6 +124,9 @@ const FILE_LINES_MAX: usize = 900;
 /// Longer files: how long they may be, and why. The numbers only go down.
 const LONG_FILES: &[(&str, usize, &str)] =
     &[("src/base/num.rs", 950, "half of it is tables of hand-checked conversions")];
+
+/// Lines a function may have, tests aside. The number only goes down.
+const FUNCTION_LINES_MAX: usize = 84;
 
 /// Columns a line may have; rustfmt keeps code below 120, but leaves text alone. Wire bytes in tests may be longer: a
 /// reply that is broken into lines can no longer be compared with what a terminal shows.
@@ -259,6 +268,45 @@ fn check_size(source: &Source) -> Vec<String> {
     complaints
 }
 
+/// Functions as rustfmt lays them out: the closing brace stands where the line with `fn` begins.
+fn check_functions(source: &Source) -> Vec<String> {
+    let is_test = source.path.contains("tests");
+    let (mut complaints, mut open) = (Vec::new(), None::<(usize, &str)>);
+    for (number, line) in source.lines().filter(|_| source.path.starts_with("src/") && !is_test) {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        if indent.is_empty() && code == "mod tests {" {
+            break;
+        }
+        if open.is_none() && contains_word(code, "fn ") && !code.starts_with("//") && !code.ends_with(['}', ';']) {
+            open = Some((number, indent));
+        } else if let Some((from, of)) = open
+            && code == "}"
+            && indent == of
+        {
+            open = None;
+            if number - from >= FUNCTION_LINES_MAX {
+                complaints.push(source.complaint(from, &format!("a function of more than {FUNCTION_LINES_MAX} lines")));
+            }
+        }
+    }
+    complaints
+}
+
+/// A file that no other names is compiled by nobody.
+fn check_dead_files(sources: &[Source]) -> Vec<String> {
+    let is_module = |path: &str| {
+        path.starts_with("src/") && !["mod.rs", "lib.rs", "main.rs"].iter().any(|name| path.ends_with(name))
+    };
+    let is_named = |source: &Source| {
+        let file = source.path.rsplit('/').next().unwrap_or_default();
+        let (module, path) = (format!("mod {};", file.trim_end_matches(".rs")), format!("#[path = \"{file}\"]"));
+        sources.iter().any(|other| other.text.contains(&module) || other.text.contains(&path))
+    };
+    let dead = sources.iter().filter(|source| source.is_rust() && is_module(&source.path) && !is_named(source));
+    dead.map(|source| source.complaint(1, "no module names this file")).collect()
+}
+
 fn check_paths(source: &Source) -> Vec<String> {
     // Written in pieces, for this file is looked at as well.
     let places = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
@@ -273,6 +321,7 @@ fn check(source: &Source) -> Vec<String> {
         complaints.extend(check_layers(source));
         complaints.extend(check_spec(source));
         complaints.extend(check_attributes(source));
+        complaints.extend(check_functions(source));
     }
     complaints
 }
@@ -311,7 +360,8 @@ fn read_dir(dir: &Path, prefix: &str, found: &mut Vec<Source>) {
 fn the_tree_is_tidy() {
     let sources = sources();
     assert!(sources.iter().any(|source| source.path == "src/net/reactor.rs"), "the tree was not found");
-    let complaints: Vec<String> = sources.iter().flat_map(check).collect();
+    let mut complaints: Vec<String> = sources.iter().flat_map(check).collect();
+    complaints.extend(check_dead_files(&sources));
     assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }
 
@@ -328,6 +378,9 @@ fn exceptions_name_files_that_exist() {
 fn every_rule_catches_what_it_is_for() {
     let long_line = "x".repeat(LINE_COLUMNS_MAX + 1);
     let long_file = "\n".repeat(FILE_LINES_MAX + 1);
+    let long_function = format!("fn long() {{{}}}", "\n".repeat(FUNCTION_LINES_MAX));
+    let unnamed = Source::new("src/net/a.rs", "");
+    assert_eq!(check_dead_files(&[unnamed, Source::new("src/net/mod.rs", "mod b;")]).len(), 1);
     for (path, text) in [
         ("src/store/a.rs", "use crate::net::reactor::Reactor;"),
         ("src/sys/a.rs", "let x = crate::resp::parse();"),
@@ -341,6 +394,8 @@ fn every_rule_catches_what_it_is_for() {
         ("src/startup.rs", "eprintln!(\"hello\");"),
         ("src/server/a.rs", "    todo!()"),
         ("src/engine/a.rs", "use mio::Poll;"),
+        ("src/engine/a.rs", "let run = command.spec.handler;"),
+        ("src/engine/a.rs", &long_function),
         ("src/command/spec/a.rs", "use crate::command::string;"),
         ("src/command/spec/a.rs", "use super::super::string;"),
         ("src/resp/a.rs", "unsafe { x() }"),

@@ -178,6 +178,12 @@ impl Spec {
         Spec { subcommands, ..self }
     }
 
+    /// True for a container that does nothing without a subcommand.
+    #[inline]
+    pub fn is_container(&self) -> bool {
+        self.handler.is_none()
+    }
+
     /// True if this many arguments fit the arity.
     #[inline]
     pub fn takes(&self, count: usize) -> bool {

@@ -212,7 +212,7 @@ pub(super) fn gate_again(
 #[inline(always)]
 fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
     let flags = command.spec.flags;
-    if !command.spec.takes(args.len()) || command.spec.handler.is_none() {
+    if !command.spec.takes(args.len()) || command.spec.is_container() {
         return Some(ReplyError::arity(&command.full_name));
     }
     if flags.has(Flags::PROTECTED.with(Flags::MODULES))
