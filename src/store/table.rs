@@ -22,10 +22,9 @@
 //! would fill less than a third of a segment. Directory doubling copies 8 bytes a cell, of which a segment has one or more.
 //!
 //! # Order
-//! Both the directory bits and the home bucket follow the hash from its top, so walking segments and home buckets in
-//! order walks the keys in order of their address, but for those of one home bucket among themselves. A scan's cursor is
-//! the address from which to go on: stateless, below 2^48, and missing nothing that stays while the table grows and
-//! shrinks. What has been merged meanwhile may come twice, as a home bucket is walked whole.
+//! Both the directory bits and the home bucket follow the hash from its top, so walking segments and home buckets in order
+//! walks the keys in order of their address, but for those of one home bucket. A scan's cursor is the address to go on
+//! from: stateless, below 2^48, and missing nothing that stays. After a merge keys may come twice.
 //!
 //! # Invariants
 //! - Every entry lies in its home bucket or in the stash of the segment its address leads to.
