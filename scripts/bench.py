@@ -7,6 +7,8 @@ With pipelines the load generator is the bottleneck, so the number to compare is
 request, taken from the scheduler's count over all its threads, not requests per second. Absolute numbers say little on a
 shared machine; the ratios to the first peer do. Memory is what the kernel says is resident.
 
+At the end it prints the medians as a Markdown table: the one in README.md is made by `bench.sh --tests get,set,memory`.
+
 Python's standard library only. Raw output and every single number are kept in the output directory.
 """
 import argparse
@@ -118,6 +120,17 @@ class Server:
         client = socket.create_connection(("127.0.0.1", self.port), 60)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
+
+    def product(self):
+        """What it is, with the version unless it is AleaDB's."""
+        ask = ["redis-cli", "-p", str(self.port), "INFO", "server"]
+        info = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+        facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+        if "aleadb_version" in facts:
+            return "AleaDB"
+        # Valkey also reports the version of Redis that it is compatible with.
+        of_valkey = facts.get("valkey_version")
+        return f"Valkey {of_valkey}" if of_valkey else f"Redis {facts['redis_version']}"
 
     def cpu_s(self):
         """Seconds on a processor, all threads, user and system."""
@@ -291,12 +304,33 @@ def measure_churn(peers, args, raw, results):
         results["churn"] = churn.measure(peers, args.churn_rounds, lambda command: Server(command, raw), encode)
 
 
+def markdown(products, results):
+    """The medians as a Markdown table, each with its ratio to the first peer's. `products` are the peers' names for people."""
+    rows = []
+    for label, found in results.items():
+        test, _, depth = label.partition(" P")
+        if test in TESTS:
+            what = f"{test.upper()}, {'one at a time' if depth == '1' else f'pipelines of {depth}'}"
+            if depth == "1":
+                rows.append((f"{what}: requests a second", [median(runs, "rps") for runs in found.values()], "{:,.0f}"))
+            rows.append((f"{what}: server CPU a request, us", [median(runs, "cpu_us") for runs in found.values()], "{:.2f}"))
+        elif test in FRESH and test != "churn":
+            for key in next(iter(found.values())):
+                rows.append((key, [values[key] for values in found.values()], "{:,.0f}"))
+    lines = [f"| | {' | '.join(products)} |", "| --- |" + " --- |" * len(products)]
+    for what, values, form in rows:
+        first = values[0] or float("nan")
+        cells = [form.format(value) + (f" ({value / first:.2f}x)" if index else "") for index, value in enumerate(values)]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="bench.sh", usage="%(prog)s [options]",
                                      description="Measures Redis-compatible servers side by side.")
     parser.add_argument("--peer", action="append", required=True, metavar="NAME=COMMAND",
                         help="a server, started in the foreground; {port} is replaced; the first is what ratios are to (a release "
-                             "build of this tree, then the redis-servers that are found)")
+                             "build of this tree, then the servers that peers.sh finds or brings)")
     parser.add_argument("--rounds", type=int, default=5, help="runs per peer and test (%(default)s)")
     parser.add_argument("--requests", type=int, default=200_000,
                         help="requests a run at depth 1; 4 times as many at 16, 8 times at 64 (%(default)s)")
@@ -327,17 +361,20 @@ def main():
     if pin(SERVER_CPU) is None:
         print("bench: needs processors 0 and 1 to pin to; running unpinned, so expect noise", file=sys.stderr)
     os.makedirs(args.output, exist_ok=True)
-    results = {}
+    results, products = {}, []
     print(f"ratios are to {next(iter(peers))}; medians of {args.rounds} interleaved rounds; {args.keys} keys")
     with open(os.path.join(args.output, "raw.txt"), "w", buffering=1) as raw:
         try:
+            for command in peers.values():
+                with Server(command, raw) as server:
+                    products.append(server.product())
             measure_load(peers, args, raw, results)
             measure_fresh(peers, args, raw, results)
             measure_churn(peers, args, raw, results)
         finally:
             with open(os.path.join(args.output, "results.json"), "w") as out:
                 json.dump({"peers": peers, "arguments": vars(args), "results": results}, out, indent=1)
-    print(f"raw output: {args.output}")
+    print(f"\n{markdown(products, results)}\n\nraw output: {args.output}")
 
 
 if __name__ == "__main__":

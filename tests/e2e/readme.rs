@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::examples::{Example, script};
-use super::process::{DEADLINE, Dir, Process, has_program, python, skip};
+use super::process::{DEADLINE, Dir, Process, binary, has_program, python, skip};
 use super::server::wait_until;
 
 /// The README's part from the line `start` up to the next line that is `end`.
@@ -78,6 +78,35 @@ fn redis_cli_shows_frames_when_the_next_line_is_typed_and_without_resp3_as_its_r
     let once = once.args(["-p", &process.port.to_string(), "GET.WATCH", "k"]).stdin(Stdio::null()).output();
     let once = once.expect("redis-cli can be started");
     assert_eq!(String::from_utf8_lossy(&once.stdout), format!("GET\n{fingerprint}\nhello\n"));
+}
+
+/// What stands in the first column of the rows of a Markdown table, the ruler left out.
+fn first_column<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    lines
+        .filter_map(|line| line.strip_prefix('|')?.split('|').next())
+        .map(str::trim)
+        .filter(|cell| *cell != "---")
+        .collect()
+}
+
+#[test]
+fn the_table_of_performance_is_of_the_form_that_the_benchmark_prints() {
+    let test = "the_table_of_performance_is_of_the_form_that_the_benchmark_prints";
+    if !has_program("redis-benchmark") || !has_program("redis-cli") {
+        return skip(test, "there is no redis-benchmark or no redis-cli");
+    }
+    let Some(mut bench) = python(test) else { return };
+    let dir = Dir::new();
+    bench.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bench.py"));
+    let peer = format!("aleadb={} --port {{port}} --bind 127.0.0.1", binary().display());
+    bench.args(["--tests", "get,set,memory", "--rounds", "1", "--requests", "200", "--keys", "1000", "--peer", &peer]);
+    let output = bench.arg("--output").arg(&dir.0).stdin(Stdio::null()).output().expect("python can be started");
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}{errors}");
+    let table = printed.split_once("\n\n").expect("a table after the results").1;
+    assert!(table.starts_with("| | AleaDB |\n"), "{table}");
+    let shown = part("<!-- performance -->", "<!-- /performance -->");
+    assert_eq!(first_column(shown.iter().map(String::as_str)), first_column(table.lines()));
 }
 
 #[test]

@@ -4,13 +4,19 @@ use std::fmt::Write;
 
 use super::registry::Command;
 
-/// The Markdown table of every command and subcommand: group, command, arity, since, what.
+/// The Markdown table of every command and subcommand, folded: group, command, arity, since, what.
 pub fn compatibility_table(commands: &[Command]) -> String {
-    let mut table = String::from("| group | command | arity | since | what |\n| --- | --- | --- | --- | --- |\n");
+    let subcommands: usize = commands.iter().map(|command| command.subcommands.len()).sum();
+    let mut table = format!(
+        "<details>\n<summary>{} commands and {subcommands} subcommands</summary>\n\n\
+         | group | command | arity | since | what |\n| --- | --- | --- | --- | --- |\n",
+        commands.len()
+    );
     for command in commands {
         add(&mut table, command);
         command.subcommands.iter().for_each(|sub| add(&mut table, sub));
     }
+    table.push_str("\n</details>\n");
     table
 }
 
