@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use super::run::{Call, run};
+use super::run::{Call, run_apart};
 use super::spec::{Access, Begin, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
 use super::{Command, lookup, resolve};
 use crate::base::clock::Now;
@@ -466,7 +466,7 @@ fn query_of<'a>(ctx: &Ctx<'_>, command: &'static Command, args: Args<'a>) -> Cal
 /// more than that is ever held, is replaced by an error which says how long it is, and what was asked.
 fn answer(server: &mut Server, call: Call<'_>, name: &str, now: Now) -> Vec<u8> {
     let mut out = Out::with_limit(server.config.watch_result_bytes_max);
-    run(server, call, &mut out, now);
+    run_apart(server, call, &mut out, now);
     if out.is_over_limit() {
         let Call { command, args, proto, .. } = call;
         let key = command.spec.keys_of(args).first().map_or(&b""[..], |key| args.at(key.index));
@@ -482,7 +482,7 @@ fn answer(server: &mut Server, call: Call<'_>, name: &str, now: Now) -> Vec<u8> 
 fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
     // Nobody is sent what else it writes.
     let call = query_of(ctx, command, args);
-    run(ctx.server, call, &mut Out::with_limit(1), ctx.now).outcome.err()
+    run_apart(ctx.server, call, &mut Out::with_limit(1), ctx.now).error
 }
 
 /// Ends the client's watches of a query, by its fingerprint: the second argument.

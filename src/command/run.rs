@@ -5,14 +5,16 @@
 //! answer of another command.
 
 use super::Command;
-use super::spec::{Flags, Outcome};
+#[cfg(debug_assertions)]
+use super::spec::Flags;
 use crate::base::clock::Now;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
-use crate::server::ctx::{CallOrigin, Ctx};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
 use crate::store::db::Moment;
 
 /// What is to be run, for whom, and why.
@@ -51,16 +53,24 @@ impl<'a> Call<'a> {
 
 /// What a handler has left to be done.
 #[derive(Debug)]
-pub struct Called {
-    /// What it asks to happen, or its error, which has been written.
-    pub outcome: Outcome,
+pub struct Ended {
+    /// What it asks to happen: nothing after an error.
+    pub next: Next,
+    /// The error it answered, which has been written and counted.
+    pub error: Option<ReplyError>,
     /// Its reply is not one that CLIENT REPLY keeps back.
     pub out_of_band: bool,
 }
 
+/// The same as [`run`], for callers off the hot path: a copy of its own, so that the one on it is compiled into its caller.
+#[inline(never)]
+pub fn run_apart(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ended {
+    run(server, call, out, now)
+}
+
 /// Calls a command's handler; its reply, or its error, is appended to `out`. What it changed is told to everybody it concerns.
 #[inline(always)]
-pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Called {
+pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ended {
     let Call { client, command, args, hash, origin, db, proto } = call;
     let handler = command.spec.handler.expect("a container without a handler does not get past the gates");
     let is_watched = origin == CallOrigin::Watched;
@@ -77,10 +87,13 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Call
     #[cfg(debug_assertions)]
     server.dbs[db].reset_mutations();
     let mut ctx = Ctx::new(server, client, command, Reply::new(out, proto), now, db, at, origin);
-    let outcome = handler(&mut ctx, args);
-    if let Err(error) = &outcome {
-        ctx.reply.error(error);
-    }
+    let (next, error) = match handler(&mut ctx, args) {
+        Ok(next) => (next, None),
+        Err(error) => {
+            ctx.reply.error(&error);
+            (Next::Done, Some(error))
+        }
+    };
     let (out_of_band, changes, instead) = ctx.end();
     #[cfg(debug_assertions)]
     check(server, command, db, changes > 0);
@@ -89,7 +102,12 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Call
     if server.propagation.is_wanted() && (changes > 0 || instead.is_some()) {
         server.propagate(db, args, instead);
     }
-    Called { outcome, out_of_band }
+    // The error of a query belongs to whoever watches it.
+    if let Some(error) = error.as_ref().filter(|_| !matches!(origin, CallOrigin::Observed | CallOrigin::Watched)) {
+        server.stats.count_error(error.code());
+        server.stats.by_command[command.id].failed += 1;
+    }
+    Ended { next, error, out_of_band }
 }
 
 /// Whoever changes data says so, and only those do that are flagged: a log, a replica or a watcher would miss it.

@@ -13,9 +13,8 @@ use crate::server::ctx::{CallOrigin, Next};
 use crate::server::session::{Blocked, Origin, ReplyMode};
 use crate::sys::alloc;
 
-use super::call::{self, Ended};
 use super::{settle, transaction};
-use crate::command::run::Call;
+use crate::command::run::{self, Call, Ended};
 use crate::command::spec::Flags;
 
 /// Milliseconds between two log lines about web requests.
@@ -101,9 +100,9 @@ pub fn execute(
     server.propagation.end_unit();
     let unsettled = server.is_unsettled();
     if timed_with_next && !unsettled && next == Next::Done {
-        call::tally(server, client, command, 0);
+        tally(server, client, command, 0);
     } else if next != Next::Block {
-        call::count(server, client, command, started_ns);
+        count(server, client, command, started_ns);
     }
     if unsettled {
         settle_for(server, client, out, now, started_ns);
@@ -137,7 +136,7 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, started_ns:
     };
     let mark = if mute { out.mark_before_dropped() } else { out.mark() };
     let posted = server.outbox.len();
-    let Ended { mut next, mut out_of_band } = call::call(server, call, out, now);
+    let Ended { mut next, mut out_of_band, .. } = run::run(server, call, out, now);
     match next {
         Next::Sleep { until_ms } => server.clients.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {
@@ -158,6 +157,34 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, started_ns:
         server.deliver_own(client, posted, out);
     }
     next
+}
+
+/// Counts a command that has been answered. `started_ns` is moved to the time at which it ended.
+#[inline]
+pub(super) fn count(server: &mut Server, client: ClientId, command: &'static Command, started_ns: &mut u64) {
+    let ended_ns = server.clock.mono_ns();
+    let took_ns = ended_ns.saturating_sub(*started_ns);
+    *started_ns = ended_ns;
+    server.stats.command_ns += took_ns;
+    tally(server, client, command, took_ns);
+}
+
+/// The same for a command of a transaction, whose time is also that of EXEC.
+pub(super) fn count_queued(server: &mut Server, client: ClientId, command: &'static Command, started_ns: &mut u64) {
+    let ended_ns = server.clock.mono_ns();
+    let took_ns = ended_ns.saturating_sub(*started_ns);
+    *started_ns = ended_ns;
+    tally(server, client, command, took_ns);
+}
+
+/// Counts a command that took so long.
+#[inline]
+pub(super) fn tally(server: &mut Server, client: ClientId, command: &'static Command, took_ns: u64) {
+    server.clients[client].commands += 1;
+    server.stats.commands += 1;
+    let counts = &mut server.stats.by_command[command.id];
+    counts.calls += 1;
+    counts.ns += took_ns;
 }
 
 /// Drops a reply that the client does not want, unless the command itself has just asked for replies again.

@@ -1,8 +1,9 @@
-//! From arguments to a finished reply: the gates every command passes, the handler, and what follows it.
+//! From arguments to a finished reply, and what follows: the gates that a client's command passes, transactions, those who wait,
+//! live queries, and what happens by the clock.
 //!
-//! Clients enter here, and whatever else will run commands enters here too; there is no other way to a handler.
+//! Handlers are called by [`crate::command::run`], and by nothing else; a client's commands come there through
+//! [`dispatch`].
 
-mod call;
 pub mod cron;
 pub mod dispatch;
 mod purge;

@@ -6,10 +6,9 @@
 //! whole, at its place in the client's stream of commands; what that changes may make further keys ready, which come last.
 //! Nothing is run for a client that is about to be disconnected: it is in no queue any more.
 
-use super::call::{self, Ended};
 use super::{dispatch, reactive};
 use crate::base::clock::Now;
-use crate::command::run::Call;
+use crate::command::run::{Call, Ended, run_apart};
 use crate::feature::blocking::{KeyId, WaitFor};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
@@ -95,7 +94,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64)
         Reply::new(&mut out, server.clients[client].proto).error(&error);
     } else {
         let call = Call::of(server, client, command, args, CallOrigin::Again);
-        let Ended { next, .. } = call::call_apart(server, call, &mut out, now);
+        let Ended { next, .. } = run_apart(server, call, &mut out, now);
         server.propagation.end_unit();
         if next == Next::Block {
             server.asked_wait = None;
@@ -103,7 +102,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64)
             (session.waiting, session.blocked) = (Some(waiting), blocked);
             return Again::Waits;
         }
-        call::count(server, client, command, started_ns);
+        dispatch::count(server, client, command, started_ns);
     }
     debug_assert!(matches!(blocked, Some(Blocked::Keys { .. })), "only those who wait for keys have a command to run");
     if waiting.muted {

@@ -1,10 +1,10 @@
 //! Transactions on their way through the engine: what EXEC is judged by, what a refusal does to a queue, and the run of
 //! the queue as one unit.
 
-use super::call::{self, Ended};
+use super::dispatch::count_queued;
 use crate::base::clock::Now;
 use crate::command::Command;
-use crate::command::run::Call;
+use crate::command::run::{Call, Ended, run_apart};
 use crate::command::spec::Flags;
 use crate::feature::client_id::ClientId;
 use crate::resp::error::ReplyError;
@@ -73,7 +73,7 @@ pub(super) fn run_queue(server: &mut Server, client: ClientId, out: &mut Out, no
             continue;
         }
         let call = Call::of(server, client, command, args, CallOrigin::Queued);
-        let Ended { next: asked, out_of_band } = call::call_apart(server, call, out, now);
+        let Ended { next: asked, out_of_band, .. } = run_apart(server, call, out, now);
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
         if next == Next::Close || (is_muted(server.clients[client].reply_mode) && !out_of_band) {
             out.truncate(mark);
@@ -81,7 +81,7 @@ pub(super) fn run_queue(server: &mut Server, client: ClientId, out: &mut Out, no
         if asked == Next::Close {
             next = Next::Close;
         }
-        call::count_queued(server, client, command, &mut time_ns);
+        count_queued(server, client, command, &mut time_ns);
     }
     server.clients[client].transaction = None;
     next

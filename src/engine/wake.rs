@@ -3,7 +3,7 @@
 //! Owns nothing. The loop asks once a turn who is [`due`], then lets each of them [`wake`] and go on with its input. Knows
 //! nothing of sockets.
 
-use super::call;
+use super::dispatch::count;
 use crate::base::clock::Now;
 use crate::feature::client_id::ClientId;
 use crate::resp::error::ReplyError;
@@ -60,7 +60,7 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     if let Some(waiting) = &waiting {
         // It was not counted when it began to wait: a command that waits counts once, when it is over.
         let mut ended_ns = server.clock.mono_ns();
-        call::count(server, client, waiting.command, &mut ended_ns);
+        count(server, client, waiting.command, &mut ended_ns);
         server.stats.by_command[waiting.command.id].failed += u64::from(error);
         server.stop_waiting(client);
     }
