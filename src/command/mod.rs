@@ -1,7 +1,8 @@
 //! Every command: its row and its handler, by family. What rows are made of, and the way from a name to its row, is in [`spec`].
 //!
-//! To add a command, add a row and the handler under it in the family's file. Nothing else lists commands. The names of live
-//! queries, `GET.WATCH` and the like, are derived from the rows of what can be watched.
+//! To add a command, add a row and the handler under it in the family's file, and what the checklist in the crate's
+//! documentation asks for; no other source file lists commands. The names of live queries, `GET.WATCH` and the like, are
+//! derived from the rows of what can be watched. Handlers are called by [`run`] alone.
 
 pub mod admin;
 pub mod bitmap;

@@ -3,6 +3,7 @@
 //!
 //! Handlers are called by [`crate::command::run`], and by nothing else; a client's commands come there through
 //! [`dispatch`].
+#![doc = include_str!("DESIGN.md")]
 
 pub mod cron;
 pub mod dispatch;

@@ -4,8 +4,8 @@
 //! the service manager's watchdog.
 //!
 //! Everything here is mechanism. Nothing in this layer knows of keys, clients, commands or configuration; callers pass
-//! plain values in and get plain values (or text to log) back. Start-up (`main`, `engine`) is the usual caller, the
-//! event loop only sets its [`alarm::Alarm`], drains [`signal::Signals`], marks its [`watchdog::Watchdog`] and reads
+//! plain values in and get plain values (or text to log) back. Most of it is called once, at start-up; the event loop sets its
+//! [`alarm::Alarm`], drains [`signal::Signals`], marks its [`watchdog::Watchdog`], gives jobs to [`bg::Background`] and reads
 //! [`alloc::allocated_bytes`].
 
 pub mod alarm;
