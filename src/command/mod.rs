@@ -102,8 +102,10 @@ pub fn lookup(name: &[u8]) -> Option<&'static Command> {
 ///
 /// # Errors
 /// Redis's texts for names that have no row.
+#[inline]
 pub fn resolve(named: Option<&'static Command>, args: Args<'_>) -> Result<&'static Command, ReplyError> {
     match named {
+        Some(command) if command.subcommands.is_empty() => Ok(command),
         Some(command) => resolve::row_of(command, args),
         None => Err(reactive::refusal(args.at(0)).unwrap_or_else(|| resolve::unknown_command(args))),
     }

@@ -37,6 +37,8 @@ const UNWATCH: &str = ".UNWATCH";
 const SINCE: &str = "0.1.0";
 /// The longest time for which changes are gathered: an hour.
 const DEBOUNCE_MS_MAX: i64 = 3_600_000;
+/// More than any error of a command that reads takes.
+const ERROR_BYTES_MAX: u64 = 1 << 20;
 
 // COMPAT: DiceDB's text, which has no code word.
 const BAD_FINGERPRINT: ReplyError = ReplyError::new("invalid fingerprint");
@@ -480,9 +482,12 @@ fn answer(server: &mut Server, call: Call<'_>, name: &str, now: Now) -> Vec<u8> 
 
 /// The error that a query's command answers, if it does.
 fn error_of(ctx: &mut Ctx<'_>, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
-    // Nobody is sent what else it writes.
-    let call = query_of(ctx, command, args);
-    run_apart(ctx.server, call, &mut Out::with_limit(1), ctx.now).error
+    // A reply that is none is of no use to anybody.
+    let (call, mut out) = (query_of(ctx, command, args), Out::with_limit(ERROR_BYTES_MAX));
+    run_apart(ctx.server, call, &mut out, ctx.now);
+    let bytes = out.into_bytes();
+    let text = bytes.strip_prefix(b"-")?.strip_suffix(b"\r\n")?;
+    Some(ReplyError::owned(text.to_vec()))
 }
 
 /// Ends the client's watches of a query, by its fingerprint: the second argument.

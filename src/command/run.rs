@@ -56,8 +56,6 @@ impl<'a> Call<'a> {
 pub struct Ended {
     /// What it asks to happen: nothing after an error.
     pub next: Next,
-    /// The error it answered, which has been written and counted.
-    pub error: Option<ReplyError>,
     /// Its reply is not one that CLIENT REPLY keeps back.
     pub out_of_band: bool,
 }
@@ -87,27 +85,35 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     #[cfg(debug_assertions)]
     server.dbs[db].reset_mutations();
     let mut ctx = Ctx::new(server, client, command, Reply::new(out, proto), now, db, at, origin);
-    let (next, error) = match handler(&mut ctx, args) {
-        Ok(next) => (next, None),
+    let outcome = handler(&mut ctx, args);
+    if let Err(error) = &outcome {
+        ctx.reply.error(error);
+    }
+    let (out_of_band, changes) = (ctx.out_of_band, ctx.changes());
+    let next = match outcome {
+        Ok(next) => next,
         Err(error) => {
-            ctx.reply.error(&error);
-            (Next::Done, Some(error))
+            count_error(server, &call, &error);
+            Next::Done
         }
     };
-    let (out_of_band, changes, instead) = ctx.end();
     #[cfg(debug_assertions)]
     check(server, command, db, changes > 0);
     server.report(db);
     server.clear_garbage(db);
-    if server.propagation.is_wanted() && (changes > 0 || instead.is_some()) {
-        server.propagate(db, args, instead);
+    if server.propagation.is_wanted() {
+        server.propagate(db, args, changes > 0);
     }
-    // The error of a query belongs to whoever watches it.
-    if let Some(error) = error.as_ref().filter(|_| !matches!(origin, CallOrigin::Observed | CallOrigin::Watched)) {
+    Ended { next, out_of_band }
+}
+
+/// Counts an error; that of a query belongs to whoever watches it.
+#[cold]
+fn count_error(server: &mut Server, call: &Call<'_>, error: &ReplyError) {
+    if !matches!(call.origin, CallOrigin::Observed | CallOrigin::Watched) {
         server.stats.count_error(error.code());
-        server.stats.by_command[command.id].failed += 1;
+        server.stats.by_command[call.command.id].failed += 1;
     }
-    Ended { next, error, out_of_band }
 }
 
 /// Whoever changes data says so, and only those do that are flagged: a log, a replica or a watcher would miss it.

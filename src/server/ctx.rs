@@ -5,7 +5,6 @@ use crate::command::Command;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::feature::client_id::ClientId;
-use crate::resp::args::OwnedArgs;
 use crate::resp::reply::Reply;
 use crate::store::db::{Db, Moment};
 
@@ -73,10 +72,7 @@ pub struct Ctx<'a> {
     pub out_of_band: bool,
     /// How the command came to run.
     pub origin: CallOrigin,
-    /// How often [`Ctx::change`] was called.
-    changes: u64,
-    /// What is passed on in place of the command; `None` for the command itself.
-    instead: Option<Vec<OwnedArgs>>,
+    changes: u32,
 }
 
 impl<'a> Ctx<'a> {
@@ -93,14 +89,13 @@ impl<'a> Ctx<'a> {
         at: Moment,
         origin: CallOrigin,
     ) -> Ctx<'a> {
-        Ctx { server, client, command, reply, now, db, at, origin, out_of_band: false, changes: 0, instead: None }
+        Ctx { server, client, command, reply, now, db, at, origin, out_of_band: false, changes: 0 }
     }
 
-    /// Whether the reply is out of band, how many changes were made, and what is passed on in place of the command, if that is
-    /// something else.
-    #[inline(always)]
-    pub(crate) fn end(self) -> (bool, u64, Option<Vec<OwnedArgs>>) {
-        (self.out_of_band, self.changes, self.instead)
+    /// How often [`Ctx::change`] was called.
+    #[inline]
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes
     }
 
     /// Records a change that the command has made, which will be passed on to the log and to replicas as it was given. Each
@@ -116,7 +111,7 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn propagate_as(&mut self, write: impl FnOnce(&mut Lines<'_>)) {
         if self.server.propagation.is_wanted() {
-            write(&mut Lines(self.instead.get_or_insert_default()));
+            write(&mut self.server.propagation.instead());
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Propagated {
 #[derive(Debug, Default)]
 pub struct Propagation {
     wanted: bool,
+    /// What is passed on in place of the command that is running; `None` for the command itself.
+    instead: Option<Vec<OwnedArgs>>,
     /// Commands of the unit that is not over yet.
     open: Vec<Propagated>,
     /// Units that are.
@@ -42,6 +44,11 @@ impl Propagation {
         std::mem::take(&mut self.units)
     }
 
+    /// Where the running command names others that are passed on in its place.
+    pub(super) fn instead(&mut self) -> Lines<'_> {
+        Lines(self.instead.get_or_insert_default())
+    }
+
     /// Ends a unit: what comes next is another.
     #[inline]
     pub fn end_unit(&mut self) {
@@ -53,7 +60,7 @@ impl Propagation {
 
 /// Writes the commands that are to be passed on in place of the one that was given.
 #[derive(Debug)]
-pub struct Lines<'l>(pub(super) &'l mut Vec<OwnedArgs>);
+pub struct Lines<'l>(&'l mut Vec<OwnedArgs>);
 
 impl Lines<'_> {
     /// One more command.
@@ -69,11 +76,13 @@ impl Server {
         self.note_wanted_events();
     }
 
-    /// Passes on what a command has changed: itself, or others in its place.
+    /// Passes on the commands that a command has named in its own place, or itself if it has named none and has changed
+    /// something.
     #[cold]
-    pub fn propagate(&mut self, db: usize, given: Args<'_>, instead: Option<Vec<OwnedArgs>>) {
+    pub fn propagate(&mut self, db: usize, given: Args<'_>, changed: bool) {
         let db = self.dbs.number(db);
-        let lines = instead.unwrap_or_else(|| vec![OwnedArgs::copy(given)]);
+        let itself = || if changed { vec![OwnedArgs::copy(given)] } else { Vec::new() };
+        let lines = self.propagation.instead.take().unwrap_or_else(itself);
         self.propagation.open.extend(lines.into_iter().map(|args| Propagated { db, args }));
     }
 
