@@ -42,7 +42,7 @@ pub use subscription::WatcherId;
 
 /// Slots of the wheel for gathered changes: a revolution of a second.
 const WHEEL_SLOTS: usize = 1024;
-/// Watches of clients that have gone that are taken apart in one turn at most: less than half a millisecond's work.
+/// Watches of clients that have gone that are torn down in one turn at most: less than half a millisecond's work.
 const GONE_PER_TURN_MAX: usize = 512;
 
 /// How a query is to be watched.
@@ -82,7 +82,7 @@ impl Reactive {
     }
 
     /// Number of queries, each counted once however many watch it. Those count that nobody watches any more, but somebody may
-    /// come back to, or that have not been taken apart yet.
+    /// come back to, or that have not been torn down yet.
     pub fn queries(&self) -> usize {
         self.index.len()
     }
@@ -230,7 +230,7 @@ impl Reactive {
     }
 
     /// Ends all watches of a client; how many there were. Nobody is told of their queries from now on, but many watches are
-    /// taken apart later, by [`Reactive::clear_gone`], and the client's number is not given again before.
+    /// torn down later, by [`Reactive::clear_gone`], and the client's number is not given again before.
     pub fn forget(&mut self, watcher: WatcherId, until_ms: u64) -> usize {
         let was_idle = !self.has_gone();
         let count = self.subscriptions.leave(watcher, until_ms);
@@ -250,7 +250,7 @@ impl Reactive {
         true
     }
 
-    /// True if watches of clients that have gone are still to be taken apart.
+    /// True if watches of clients that have gone are still to be torn down.
     pub fn has_gone(&self) -> bool {
         self.subscriptions.has_gone()
     }

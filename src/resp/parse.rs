@@ -62,10 +62,10 @@ pub struct Parser {
 }
 
 /// The number of a protocol line that starts at `at`, and the offset after the line: the quick way, for lines of one or
-/// two digits that have arrived with their end, which is nearly every line. `None` sends the caller the thorough way.
+/// two digits that have arrived with their end, which is nearly every line. `None` sends the caller down the slow path.
 #[inline]
 fn quick_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    // The byte after the carriage return must be there; a leading zero is for the thorough way to refuse.
+    // The byte after the carriage return must be there; a leading zero is for the slow path to refuse.
     match *bytes.get(at..)? {
         [ones @ b'0'..=b'9', b'\r', _, ..] => Some((i64::from(ones - b'0'), at + 3)),
         [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
@@ -146,7 +146,7 @@ impl Parser {
     }
 }
 
-/// The length in the line that starts at `at`, the thorough way.
+/// The length in the line that starts at `at`: the slow path.
 #[inline(never)]
 fn length_line(bytes: &[u8], at: usize, max: i64, limits: Limits) -> Result<Option<(i64, usize)>, ProtocolError> {
     let found = number_line(bytes, at, max, ProtocolError::InvalidLength)?;

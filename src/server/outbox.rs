@@ -1,7 +1,7 @@
 //! Messages on their way: published, but not yet among their receivers' replies. Replies to clients that waited for keys
 //! go the same way, as it is another client's command that brings them about.
 //!
-//! A message is put into words once for each protocol version and pattern; a receiver costs sixteen bytes here. The
+//! A message is encoded once for each protocol version and pattern; a receiver costs sixteen bytes here. The
 //! command that publishes cannot reach other clients' outputs, which belong to the connections: the loop takes the posts
 //! from here before any other client's command runs, so a client sees messages and its own replies in the order in which
 //! things happened. What a client publishes to itself follows the reply of the command that did it, as in Redis.

@@ -113,7 +113,7 @@ impl Server {
         }
     }
 
-    /// Goes on taking apart the watches of clients that have gone. True if some are left for the next turn.
+    /// Goes on tearing down the watches of clients that have gone. True if some are left for the next turn.
     fn clear_gone_watches(&mut self) -> bool {
         if !self.watchers.reactive.has_gone() {
             return false;

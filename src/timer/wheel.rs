@@ -70,7 +70,7 @@
 //!
 //! # Near and far
 //!
-//! Of 10M nodes with far deadlines, ten are in every slot: an owner that got up for each slot would do so a thousand times
+//! Of 10M nodes with far deadlines, ten are in every slot: an owner that woke for each slot would do so a thousand times
 //! a second, to put everything back. So a second bitmap marks the slots that are *near*: those where a node was put whose
 //! deadline is the slot's next tick. [`Wheel::next_tick`] asks for these to the millisecond. For the others it asks once in
 //! `FAR_TICKS` ticks (or once a revolution, if that is shorter), at the end of that stretch; `advance` then visits them slot

@@ -3,7 +3,7 @@
 //! A client that has fallen behind is not sent every result: the newest one of each query waits here until it has caught up. A
 //! result is shared by all who wait for it, so what waits costs O(watches), not O(changes).
 //!
-//! A client that has gone is nobody at once; its watches are taken apart bit by bit, as there may be very many. Until then its
+//! A client that has gone is nobody at once; its watches are torn down some at a time, as there may be very many. Until then its
 //! number is not another's.
 //!
 //! Called by [`super::Reactive`] alone.
@@ -135,7 +135,7 @@ struct Client {
 struct Gone {
     watcher: WatcherId,
     own: Box<dyn Iterator<Item = u32>>,
-    /// What is left of the group that is being taken apart.
+    /// What is left of the group that is being torn down.
     group: Box<dyn Iterator<Item = QueryId>>,
     until_ms: u64,
 }
@@ -146,7 +146,7 @@ impl fmt::Debug for Gone {
     }
 }
 
-/// A client's number here, from its first watch until its last one has been taken apart.
+/// A client's number here, from its first watch until its last one has been torn down.
 pub type WatcherId = u32;
 
 /// All clients that watch.
@@ -300,7 +300,7 @@ impl Subscriptions {
         true
     }
 
-    /// Ends all subscriptions of a client; how many there were. They are to be taken apart, as are those of others that
+    /// Ends all subscriptions of a client; how many there were. They are to be torn down, as are those of others that
     /// have gone, with [`Subscriptions::take_gone`].
     pub fn leave(&mut self, watcher: WatcherId, until_ms: u64) -> usize {
         let Some(own) = self.clients.get_mut(watcher) else { return 0 };
@@ -313,12 +313,12 @@ impl Subscriptions {
         count
     }
 
-    /// True if there are subscriptions to be taken apart.
+    /// True if there are subscriptions to be torn down.
     pub fn has_gone(&self) -> bool {
         !self.gone.is_empty()
     }
 
-    /// The next subscription to be taken apart: the client, the query, and until when that lingers.
+    /// The next subscription to be torn down: the client, the query, and until when that lingers.
     pub fn take_gone(&mut self) -> Option<(WatcherId, QueryId, u64)> {
         while let Some(gone) = self.gone.front_mut() {
             if let Some(query) = gone.group.next() {
