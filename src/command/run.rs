@@ -84,7 +84,7 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     }
     #[cfg(debug_assertions)]
     server.dbs[db].reset_mutations();
-    let mut ctx = Ctx::new(server, client, command, Reply::new(out, proto), now, db, at, origin);
+    let mut ctx = Ctx::new(server, &call, Reply::new(out, proto), now, at);
     let outcome = handler(&mut ctx, args);
     if let Err(error) = &outcome {
         ctx.reply.error(error);

@@ -54,7 +54,7 @@ pub struct Line<'a> {
 
 /// Runs one command for a client. The reply is appended to `out`.
 ///
-/// `started_ns` is the monotonic time at which the command began, and is moved to the time at which it ended, so that
+/// `time_ns` is the monotonic time at which the command began, and is moved to the time at which it ended, so that
 /// consecutive commands share one clock reading. It stays where it is for a line that is timed with the next.
 #[inline]
 pub fn execute(
@@ -63,7 +63,7 @@ pub fn execute(
     line: Line<'_>,
     out: &mut Out,
     now: Now,
-    started_ns: &mut u64,
+    time_ns: &mut u64,
 ) -> Ran {
     let Line { args, named, hash, timed_with_next } = line;
     let command = match command::resolve(named, args) {
@@ -96,16 +96,16 @@ pub fn execute(
         return Ran::Now(Next::Done);
     }
     let call = Call { hash, ..Call::of(server, client, command, args, CallOrigin::Sent) };
-    let next = run(server, call, out, now, *started_ns);
+    let next = run(server, call, out, now, *time_ns);
     server.propagation.end_unit();
     let unsettled = server.is_unsettled();
     if timed_with_next && !unsettled && next == Next::Done {
         tally(server, client, command, 0);
     } else if next != Next::Block {
-        count(server, client, command, started_ns);
+        count(server, client, command, time_ns);
     }
     if unsettled {
-        settle_for(server, client, out, now, started_ns);
+        settle_for(server, client, out, now, time_ns);
     }
     Ran::Now(next)
 }
@@ -113,16 +113,16 @@ pub fn execute(
 /// Does what a client's command has made necessary. What that sends to the client itself comes before the reply to its next
 /// command.
 #[cold]
-fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, started_ns: &mut u64) {
+fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, time_ns: &mut u64) {
     let posted = server.outbox.len();
-    settle::serve(server, now, started_ns);
+    settle::serve(server, now, time_ns);
     if server.outbox.len() > posted && server.is_listening(client) {
         server.deliver_own(client, posted, out);
     }
 }
 
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
-fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, started_ns: u64) -> Next {
+fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u64) -> Next {
     let Call { client, command, args, .. } = call;
     let session = &mut server.clients[client];
     let mute = match session.reply_mode {
@@ -144,7 +144,7 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, started_ns:
             server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
         }
         Next::RunQueue => {
-            next = transaction::run_queue(server, client, out, now, started_ns);
+            next = transaction::run_queue(server, client, out, now, time_ns);
             // What its commands wrote has been kept or dropped one by one.
             out_of_band = true;
         }
@@ -159,21 +159,21 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, started_ns:
     next
 }
 
-/// Counts a command that has been answered. `started_ns` is moved to the time at which it ended.
+/// Counts a command that has been answered. `time_ns` is moved to the time at which it ended.
 #[inline]
-pub(super) fn count(server: &mut Server, client: ClientId, command: &'static Command, started_ns: &mut u64) {
+pub(super) fn count(server: &mut Server, client: ClientId, command: &'static Command, time_ns: &mut u64) {
     let ended_ns = server.clock.mono_ns();
-    let took_ns = ended_ns.saturating_sub(*started_ns);
-    *started_ns = ended_ns;
+    let took_ns = ended_ns.saturating_sub(*time_ns);
+    *time_ns = ended_ns;
     server.stats.command_ns += took_ns;
     tally(server, client, command, took_ns);
 }
 
 /// The same for a command of a transaction, whose time is also that of EXEC.
-pub(super) fn count_queued(server: &mut Server, client: ClientId, command: &'static Command, started_ns: &mut u64) {
+pub(super) fn count_queued(server: &mut Server, client: ClientId, command: &'static Command, time_ns: &mut u64) {
     let ended_ns = server.clock.mono_ns();
-    let took_ns = ended_ns.saturating_sub(*started_ns);
-    *started_ns = ended_ns;
+    let took_ns = ended_ns.saturating_sub(*time_ns);
+    *time_ns = ended_ns;
     tally(server, client, command, took_ns);
 }
 

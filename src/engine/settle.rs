@@ -20,13 +20,13 @@ use crate::server::session::Blocked;
 /// the outbox, and those clients are noted as resumed.
 ///
 /// Keys for which CLIENT PAUSE holds a client back are put aside until it is over.
-pub fn serve(server: &mut Server, now: Now, started_ns: &mut u64) {
+pub fn serve(server: &mut Server, now: Now, time_ns: &mut u64) {
     reactive::evaluate(server, now);
     if server.pause.is_none() && server.watchers.waits.has_held() {
         server.watchers.waits.release_held();
     }
     while let Some(key) = server.watchers.waits.take_ready() {
-        if serve_key(server, key, now, started_ns) {
+        if serve_key(server, key, now, time_ns) {
             server.watchers.waits.hold(key);
         }
     }
@@ -34,25 +34,25 @@ pub fn serve(server: &mut Server, now: Now, started_ns: &mut u64) {
 
 /// Serves the clients of one key: those who wait for what it now is, or those who want to know that it is a stream no
 /// more. True if a client is held back.
-fn serve_key(server: &mut Server, key: KeyId, now: Now, started_ns: &mut u64) -> bool {
+fn serve_key(server: &mut Server, key: KeyId, now: Now, time_ns: &mut u64) -> bool {
     let is = server.awaited_type_now(key, now);
-    let mut held = is.is_some_and(|on| serve_queue(server, key, on, now, started_ns));
+    let mut held = is.is_some_and(|on| serve_queue(server, key, on, now, time_ns));
     if is != Some(WaitFor::Stream) {
         let mut at = server.watchers.waits.first(key, WaitFor::Stream);
         while let Some(turn) = server.watchers.waits.turn(at) {
             at = turn.after;
-            held |= turn.until_deleted && run_again(server, turn.client, now, started_ns) == Again::Held;
+            held |= turn.until_deleted && run_again(server, turn.client, now, time_ns) == Again::Held;
         }
     }
     held
 }
 
 /// Serves one queue of a key, as long as the key is what it waits for. True if a client is held back.
-fn serve_queue(server: &mut Server, key: KeyId, on: WaitFor, now: Now, started_ns: &mut u64) -> bool {
+fn serve_queue(server: &mut Server, key: KeyId, on: WaitFor, now: Now, time_ns: &mut u64) -> bool {
     let (mut at, mut held) = (server.watchers.waits.first(key, on), false);
     while let Some(turn) = server.watchers.waits.turn(at) {
         at = turn.after;
-        match run_again(server, turn.client, now, started_ns) {
+        match run_again(server, turn.client, now, time_ns) {
             Again::Held => held = true,
             Again::Waits => {}
             // With the last client that waits for it, a key is forgotten.
@@ -76,7 +76,7 @@ enum Again {
 }
 
 /// Runs the command of a waiting client again.
-fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64) -> Again {
+fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) -> Again {
     // One that has gone may not have been taken out of the queues yet.
     let Some(client) = server.clients.members.client(member) else { return Again::Waits };
     let Some(waiting) = server.clients[client].waiting.take() else { return Again::Waits };
@@ -102,7 +102,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, started_ns: &mut u64)
             (session.waiting, session.blocked) = (Some(waiting), blocked);
             return Again::Waits;
         }
-        dispatch::count(server, client, command, started_ns);
+        dispatch::count(server, client, command, time_ns);
     }
     debug_assert!(matches!(blocked, Some(Blocked::Keys { .. })), "only those who wait for keys have a command to run");
     if waiting.muted {

@@ -2,6 +2,7 @@
 
 use crate::base::clock::Now;
 use crate::command::Command;
+use crate::command::run::Call;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::feature::client_id::ClientId;
@@ -78,17 +79,8 @@ pub struct Ctx<'a> {
 impl<'a> Ctx<'a> {
     /// The view of a command that is about to run.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments, reason = "the parts of the view, put together in one place")]
-    pub(crate) fn new(
-        server: &'a mut Server,
-        client: ClientId,
-        command: &'static Command,
-        reply: Reply<'a>,
-        now: Now,
-        db: usize,
-        at: Moment,
-        origin: CallOrigin,
-    ) -> Ctx<'a> {
+    pub(crate) fn new(server: &'a mut Server, call: &Call<'_>, reply: Reply<'a>, now: Now, at: Moment) -> Ctx<'a> {
+        let Call { client, command, db, origin, .. } = *call;
         Ctx { server, client, command, reply, now, db, at, origin, out_of_band: false, changes: 0 }
     }
 
