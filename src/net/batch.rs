@@ -17,7 +17,7 @@ use crate::server::ctx::Next;
 use crate::store::db::Db;
 use crate::store::prefetch::MemberLookup;
 
-use super::conn::Conn;
+use super::input::{Input, Source};
 
 /// Commands parsed together, so that their keys' cache lines load while the earlier ones run. Enough to cover the
 /// memory's latency, few enough to stay in the first-level cache.
@@ -30,9 +30,6 @@ const QUICK_ARGS_MAX: usize = 8;
 const SLOW_TURN_NS: u64 = 2_000_000;
 /// Arguments whose room is kept for the next batch: 128 KiB.
 const SPANS_KEPT_MAX: usize = 16 * 1024;
-/// A partial command with more arguments than this is resumed at the start of a batch, where that copies none of them.
-pub(super) const RESUME_SPANS_MAX: usize = 256;
-
 /// One parsed command of a batch.
 #[derive(Debug)]
 pub(super) struct Parse {
@@ -110,24 +107,6 @@ pub(super) struct Segment {
     pub(super) end: BatchEnd,
 }
 
-/// Where the bytes to be parsed are.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// A part of the loop's buffer.
-    Scratch(Range<usize>),
-    /// The connection's own input, taken out of it.
-    Input(Vec<u8>),
-}
-
-impl Source {
-    pub(super) fn bytes<'b>(&'b self, scratch: &'b [u8]) -> &'b [u8] {
-        match self {
-            Source::Scratch(range) => &scratch[range.clone()],
-            Source::Input(input) => input,
-        }
-    }
-}
-
 /// How a batch ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BatchEnd {
@@ -141,7 +120,7 @@ pub(super) enum BatchEnd {
 
 /// Parses up to `most` commands of a connection from `at` on, onto the batch, and starts loading their keys' buckets.
 pub(super) fn parse_batch(
-    conn: &mut Conn,
+    input: &mut Input,
     batch: &mut Batch,
     server: &Server,
     client: ClientId,
@@ -158,20 +137,13 @@ pub(super) fn parse_batch(
     // The limits end with authentication, so nothing after the command that may bring it is parsed before it has run.
     let full = batch.commands.len() + if limits.authenticated { most } else { 1 };
     let mut first_span = batch.spans.len();
-    // A command that was partial goes on with the arguments it already has. Many of them are moved, not copied, so that
-    // their number does not count for each piece that comes; neither way leaves the connection a buffer.
-    if conn.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
-        batch.spans = std::mem::take(&mut conn.spans);
-    } else if !conn.spans.is_empty() {
-        batch.spans.append(&mut std::mem::take(&mut conn.spans));
-    }
+    input.resume(&mut batch.spans);
     while batch.commands.len() < full {
         if at == bytes.len() {
             // What came ended with a command, as it does unless the client is sending more than fits one packet.
-            conn.needed = 0;
             return BatchEnd::Partial(at);
         }
-        match conn.parser.parse(&bytes[at..], limits, &mut batch.spans) {
+        match input.parse(&bytes[at..], limits, &mut batch.spans) {
             Ok(Parsed::Command(taken)) => {
                 let spans = first_span..batch.spans.len();
                 let args = Args::new(&bytes[at..], &batch.spans[spans.clone()]);
@@ -199,12 +171,7 @@ pub(super) fn parse_batch(
             }
             Ok(Parsed::Empty(taken)) => at += taken,
             Ok(Parsed::Incomplete(needed)) => {
-                conn.needed = needed;
-                if batch.spans.len() > RESUME_SPANS_MAX && first_span == 0 {
-                    conn.spans = std::mem::take(&mut batch.spans);
-                } else if batch.spans.len() > first_span {
-                    conn.spans = batch.spans.split_off(first_span);
-                }
+                input.suspend(needed, &mut batch.spans, first_span);
                 return BatchEnd::Partial(at);
             }
             Err(error) => return BatchEnd::Error(error),

@@ -1,8 +1,11 @@
-//! Sockets and the loop. The only part that knows mio; owns the connections and, beside them, the server.
+//! Connections and the loop; owns the connections and, beside them, the server. The only layer that knows mio, and in it only
+//! the shell does: [`reactor`] with [`listener`], and the kernel's sockets in [`transport`].
 
 mod batch;
-pub mod conn;
-mod conns;
+mod clients;
+mod conn;
+mod input;
 pub mod listener;
 pub mod reactor;
-mod send;
+pub mod transport;
+pub mod turn;

@@ -76,6 +76,11 @@ fn quick_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
 }
 
 impl Parser {
+    /// True if nothing is remembered of a command.
+    pub fn is_at_start(&self) -> bool {
+        self.state == State::Start
+    }
+
     /// Forgets a partial command.
     pub fn reset(&mut self) {
         self.state = State::Start;

@@ -1,0 +1,434 @@
+//! One turn of the loop, without sockets. A [`Turn`] owns the server and the connections, over whatever carries their bytes;
+//! whoever drives it admits clients, notes what has become readable, and runs one turn after another:
+//!
+//! 1. serve ready connections: read, parse a batch, prefetch its keys, run its commands;
+//! 2. timers: due keys, waiting clients, live queries, housekeeping, each within a budget;
+//! 3. what the driver has to do before the replies say that it was done;
+//! 4. send the replies, one write per client;
+//! 5. close what has to be closed.
+//!
+//! What a turn leaves undone (a long pipeline, more due keys) is remembered: [`Turn::has_work`] says that the next one should
+//! follow at once, [`Turn::next_due_ms`] when it should at the latest. Knows no poll, no descriptors, no listeners and no
+//! signals, and takes the time only from the server's clock, so that a test or a simulation drives it as the loop does.
+
+use crate::base::clock::{Now, TurnClock};
+use crate::engine::cron::Cron;
+use crate::engine::{reactive, settle, wake};
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+
+use super::batch::{BATCH_MAX, Batch, BatchEnd, Segment, parse_batch, run_batch};
+use super::clients;
+use super::conn::{BufferPool, Conns, limit_of};
+use super::input::{Filled, Source};
+use super::transport::{Readiness, Transport};
+
+pub use super::clients::Peer;
+pub use crate::feature::client_id::ClientId;
+
+/// The buffer all connections share: the most that is read from one of them in one turn.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// With less room than this left in it, the gathered commands run before the next connection is read.
+const READ_BYTES_MIN: usize = 16 * 1024;
+/// Commands one connection may run in one turn.
+const COMMANDS_PER_TURN_MAX: usize = 1024;
+/// Once a turn has worked this long, the connections not served yet wait for the next one.
+const TURN_BUDGET_NS: u64 = 500_000;
+/// Milliseconds between two walks over the clients for timeouts and soft limits.
+const CLIENTS_WALK_MS: u64 = 1000;
+/// Longest time without a turn, so that housekeeping never waits longer.
+const SLEEP_MS_MAX: u64 = 1000;
+
+/// The server with its connections.
+#[derive(Debug)]
+pub struct Turn<T> {
+    /// What the commands work on.
+    pub server: Server,
+    cron: Cron,
+    clock: TurnClock,
+    pub(super) conns: Conns<T>,
+    /// What connections are read into.
+    pub(super) scratch: Box<[u8]>,
+    /// Bytes of `scratch` that gathered segments use.
+    pub(super) scratch_used: usize,
+    /// Commands of the connections gathered so far, and who sent them.
+    gathered: Batch,
+    segments: Vec<Segment>,
+    /// Commands of a long pipeline, beyond its first batch.
+    batch: Batch,
+    pool: BufferPool,
+    /// Transports of connections that have been closed and that the driver has not taken yet.
+    pub(super) closed: Vec<T>,
+    clients_walked_ms: u64,
+    /// When the last turn ended.
+    ended: Now,
+    /// Something could go on at once.
+    work_left: bool,
+}
+
+impl<T: Transport> Turn<T> {
+    /// A server without connections, before its first turn.
+    pub fn new(server: Server) -> Turn<T> {
+        Turn {
+            cron: Cron::default(),
+            clock: TurnClock::new(std::rc::Rc::clone(&server.clock)),
+            server,
+            conns: Conns::default(),
+            scratch: vec![0; READ_BYTES_MAX].into_boxed_slice(),
+            scratch_used: 0,
+            gathered: Batch::default(),
+            segments: Vec::new(),
+            batch: Batch::default(),
+            pool: BufferPool::default(),
+            closed: Vec::new(),
+            clients_walked_ms: 0,
+            ended: Now::default(),
+            work_left: true,
+        }
+    }
+
+    /// The time, to be taken once for each turn.
+    #[inline]
+    pub fn take_time(&mut self) -> Now {
+        self.clock.now()
+    }
+
+    /// One turn, as the module header lists it. `before_replies` is the driver's part: a client that reads that a setting was
+    /// changed finds it changed.
+    pub fn run(&mut self, now: Now, before_replies: impl FnOnce(&mut Server)) {
+        self.serve(now);
+        self.run_timers(now);
+        before_replies(&mut self.server);
+        self.work_left |= self.conns.send(&mut self.server, &mut self.pool, now);
+        self.close_killed();
+        self.count_turn(now);
+        if cfg!(debug_assertions) {
+            self.conns.check();
+        }
+    }
+
+    /// True if the next turn should follow at once: there are commands to run, keys to expire or bytes to send.
+    #[inline]
+    pub fn has_work(&self) -> bool {
+        self.work_left || self.conns.ready_count() > 0
+    }
+
+    /// The monotonic millisecond at which the next turn should be run at the latest if no connection becomes ready: that of the
+    /// next timer of any kind, and no more than a second after the last turn.
+    pub fn next_due_ms(&self) -> u64 {
+        let due = self.cron.next_due_ms(&self.server, self.ended);
+        let pause = self.server.pause.map(|pause| pause.until_ms);
+        let latest = self.ended.mono_ms() + SLEEP_MS_MAX;
+        due.into_iter().chain(pause).fold(latest, u64::min)
+    }
+
+    /// When the last turn ended.
+    #[inline]
+    pub fn ended(&self) -> Now {
+        self.ended
+    }
+
+    /// The transports of connections that have been closed since this was last asked.
+    pub fn take_closed(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// The transport of a connection, if it is still there.
+    pub fn transport_mut(&mut self, client: ClientId) -> Option<&mut T> {
+        self.conns.get_mut(client).map(|conn| &mut conn.link.transport)
+    }
+
+    /// Notes what has become of a connection's transport. Nothing happens if the connection is gone.
+    #[inline]
+    pub fn note(&mut self, client: ClientId, readiness: Readiness) {
+        let Some(conn) = self.conns.get_mut(client) else { return };
+        let link = &mut conn.link;
+        let may_send = readiness.writable && !link.writable && !conn.out.is_empty();
+        link.writable |= readiness.writable;
+        link.hung_up |= readiness.read_closed;
+        link.broken |= readiness.write_closed;
+        let hung_up = link.hung_up;
+        if readiness.readable || hung_up {
+            link.readable = true;
+            self.conns.queue_ready(client);
+        }
+        if may_send {
+            self.conns.queue_flush(client);
+        }
+        if hung_up && self.server.clients[client].blocked.is_some() {
+            // Nobody would take what it waits for.
+            self.server.kill(client);
+        }
+    }
+
+    /// Serves the ready connections, several at a time: their commands are gathered first, so that one's keys load while
+    /// the next one's bytes are read.
+    fn serve(&mut self, now: Now) {
+        let mut time_ns = now.mono_ns;
+        for _ in 0..self.conns.ready_count() {
+            if time_ns - now.mono_ns > TURN_BUDGET_NS {
+                break;
+            }
+            let Some(client) = self.conns.next_ready() else { break };
+            self.gather(client, now, &mut time_ns);
+        }
+        self.run_gathered(now, &mut time_ns);
+    }
+
+    /// Reads from one connection and parses the first commands of what has arrived.
+    fn gather(&mut self, client: ClientId, now: Now, time_ns: &mut u64) {
+        let room = READ_BYTES_MAX - self.scratch_used;
+        let is_full = room < READ_BYTES_MIN || self.gathered.commands.len() >= BATCH_MAX;
+        if is_full || self.conns[client].input.is_long_resume() {
+            self.run_gathered(now, time_ns);
+        }
+        let (conn, session) = (&mut self.conns[client], &self.server.clients[client]);
+        if session.blocked.is_some() || session.closing {
+            self.look_after(client, now);
+            *time_ns = self.clock.mono_ns();
+            return;
+        }
+        let source = if conn.input.has_held() {
+            conn.input.take_held()
+        } else if conn.link.readable || conn.input.is_ahead() {
+            let is_counted = conn.input.is_ahead();
+            let (source, count) = match conn.input.fill(&mut conn.link, &mut self.scratch, self.scratch_used) {
+                Ok(Filled::Bytes(source, count)) => (source, count),
+                Ok(Filled::Nothing) => return self.requeue(client),
+                Ok(Filled::End) => return self.finish_input(client),
+                Err(error) => return self.fail(client, &error),
+            };
+            if !is_counted {
+                clients::note_input(&mut self.server, client, count, now);
+            }
+            match &source {
+                Source::Scratch(range) => self.scratch_used = range.end,
+                // Much may have been read, and perhaps no command runs yet that would look at the clock.
+                Source::Own(_) => *time_ns = self.clock.mono_ns(),
+            }
+            source
+        } else {
+            return;
+        };
+        debug_assert!(
+            self.segments.iter().all(|segment| segment.client != client),
+            "read twice before it was processed"
+        );
+        let first = self.gathered.commands.len();
+        let (bytes, input) = (source.bytes(&self.scratch), &mut self.conns[client].input);
+        let end = parse_batch(input, &mut self.gathered, &self.server, client, bytes, 0, BATCH_MAX);
+        self.segments.push(Segment { client, source, commands: first..self.gathered.commands.len(), end });
+    }
+
+    /// Runs the gathered commands, connection by connection in the order they came.
+    fn run_gathered(&mut self, now: Now, time_ns: &mut u64) {
+        if self.gathered.commands.len() > 1 {
+            let db = |client: ClientId| &self.server.dbs[self.server.clients[client].db];
+            for segment in &self.segments {
+                let (db, commands) = (db(segment.client), &self.gathered.commands[segment.commands.clone()]);
+                commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
+            }
+            for segment in &self.segments {
+                let (commands, bytes) = (segment.commands.clone(), segment.source.bytes(&self.scratch));
+                self.gathered.prefetch_members(db(segment.client), commands, bytes);
+            }
+        }
+        let mut segments = std::mem::take(&mut self.segments);
+        for segment in segments.drain(..) {
+            let client = segment.client;
+            self.process(segment, now, time_ns);
+            // Before anybody else's next reply: what happened first is seen first.
+            self.deliver();
+            self.resume();
+            self.requeue(client);
+        }
+        self.segments = segments;
+        self.gathered.clear();
+        self.scratch_used = 0;
+    }
+
+    /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
+    fn process(&mut self, segment: Segment, now: Now, time_ns: &mut u64) {
+        let Turn { server, conns, scratch, gathered, batch, pool, .. } = self;
+        let Segment { client, source, commands, mut end } = segment;
+        let conn = &mut conns[client];
+        if server.clients[client].closing {
+            // Another client has killed it after its commands were gathered.
+            return conn.input.clear();
+        }
+        pool.lend(&mut conn.out);
+        let bytes = source.bytes(scratch);
+        conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.clients[client]).hard_bytes);
+        let mut left = COMMANDS_PER_TURN_MAX - commands.len();
+        let mut stopped = run_batch(
+            server,
+            client,
+            &gathered.spans,
+            &gathered.commands[commands],
+            bytes,
+            &mut conn.out,
+            now,
+            time_ns,
+        );
+        // Where the bytes begin that have to be kept, and whether they are a partial command.
+        let (from, is_partial) = loop {
+            if let Some(from) = stopped {
+                break (from, false);
+            }
+            let from = match end {
+                BatchEnd::Partial(from) => break (from, true),
+                BatchEnd::More(from) => from,
+                BatchEnd::Error(error) => {
+                    let text = error.text();
+                    log::debug!("Protocol error from client: {}", String::from_utf8_lossy(&text));
+                    let session = &mut server.clients[client];
+                    session.closing = true;
+                    server.stats.count_error(b"ERR");
+                    Reply::new(&mut conn.out, session.proto).error_text(&text);
+                    break (bytes.len(), false);
+                }
+            };
+            // The client is closed if what the transport takes leaves it over its limit; until then nothing is added.
+            if left == 0 || conn.out.is_over_limit() {
+                break (from, false);
+            }
+            batch.clear();
+            end = parse_batch(&mut conn.input, batch, server, client, bytes, from, BATCH_MAX.min(left));
+            let db = &server.dbs[server.clients[client].db];
+            batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
+            batch.prefetch_members(db, 0..batch.commands.len(), bytes);
+            left -= batch.commands.len();
+            stopped = run_batch(server, client, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
+        };
+        conn.input.keep(source, scratch, from, is_partial);
+        let session = &server.clients[client];
+        if conn.out.is_cut() {
+            server.cut_off(client);
+        } else if conn.link.hung_up && session.blocked.is_some() {
+            server.kill(client);
+        } else {
+            // An ordinary client, whose commands have all run, has nothing that would count.
+            let has_input = !conn.input.is_empty() || session.transaction.is_some();
+            conns.queue_flush(client);
+            if has_input {
+                self.check_query_limit(client);
+            }
+        }
+    }
+
+    /// Puts a connection back into the ready list if it has more to read or to run.
+    #[inline]
+    pub(super) fn requeue(&mut self, client: ClientId) {
+        let Some(conn) = self.conns.get_mut(client) else { return };
+        let session = &self.server.clients[client];
+        let waits = session.blocked.is_some() || session.closing;
+        let more = if waits { conn.link.readable && !session.killed } else { conn.has_more() };
+        if more {
+            self.conns.queue_ready(client);
+        }
+    }
+
+    /// Hands published messages, and replies to clients that waited, to the outputs of their receivers.
+    #[inline]
+    fn deliver(&mut self) {
+        if !self.server.outbox.is_empty() {
+            self.deliver_posts();
+        }
+    }
+
+    #[cold]
+    fn deliver_posts(&mut self) {
+        let mut outbox = std::mem::take(&mut self.server.outbox);
+        let limits = self.server.config.client_output_buffer_limit;
+        for client in outbox.take_over_limit() {
+            self.server.cut_off(client);
+        }
+        for (client, text, query) in outbox.posts() {
+            let session = &mut self.server.clients[client];
+            session.posted_bytes = 0;
+            // A result that may be held back is nothing to be disconnected for.
+            let held_back = query.is_some() && !session.is_sent_messages();
+            let hard_bytes = if held_back { 0 } else { limit_of(limits, session).hard_bytes };
+            if session.closing {
+                continue;
+            }
+            let Some(conn) = self.conns.get_mut(client) else { continue };
+            self.pool.lend(&mut conn.out);
+            conn.out.set_limit(hard_bytes);
+            match query {
+                Some(query) => self.server.hand_over(client, query, text, &mut conn.out),
+                None => conn.out.push_shared(text),
+            }
+            if conn.out.is_over_limit() {
+                self.server.cut_off(client);
+            }
+            self.conns.queue_flush(client);
+        }
+        outbox.clear();
+        self.server.outbox = outbox;
+    }
+
+    /// Lets clients go on that waited for keys and have been served.
+    #[inline]
+    fn resume(&mut self) {
+        if !self.server.clients.resumed.is_empty() {
+            self.requeue_resumed();
+        }
+    }
+
+    #[cold]
+    fn requeue_resumed(&mut self) {
+        for client in std::mem::take(&mut self.server.clients.resumed) {
+            self.requeue(client);
+        }
+    }
+
+    fn run_timers(&mut self, now: Now) {
+        self.work_left = self.cron.expire(&mut self.server, now);
+        self.deliver();
+        self.wake_clients(now);
+        self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on();
+        if self.server.is_unsettled() {
+            let mut time_ns = self.clock.mono_ns();
+            settle::serve(&mut self.server, now, &mut time_ns);
+            self.work_left |= self.server.watchers.reactive.has_touched();
+        }
+        self.deliver();
+        self.resume();
+        self.cron.run(&mut self.server, now);
+        let now_ms = now.mono_ms();
+        if now_ms >= self.clients_walked_ms + CLIENTS_WALK_MS {
+            self.clients_walked_ms = now_ms;
+            self.walk_clients(now_ms);
+        }
+    }
+
+    /// Lets clients go on whose wait is over.
+    fn wake_clients(&mut self, now: Now) {
+        let mut due = Vec::new();
+        self.work_left |= wake::due(&mut self.server, now, &mut due);
+        for client in due {
+            // A session without a connection is sent nothing.
+            let mut nowhere = Out::default();
+            let out = self.conns.get_mut(client).map_or(&mut nowhere, |conn| &mut conn.out);
+            wake::wake(&mut self.server, client, out);
+            self.conns.queue_flush(client);
+            self.requeue(client);
+        }
+    }
+
+    fn count_turn(&mut self, now: Now) {
+        let ended_ns = self.clock.mono_ns();
+        let took_ns = ended_ns - now.mono_ns;
+        self.ended = self.clock.at(ended_ns);
+        let stats = &mut self.server.stats;
+        stats.turns += 1;
+        stats.turn_ns += took_ns;
+        stats.turn_ns_max = stats.turn_ns_max.max(took_ns);
+    }
+}
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;
