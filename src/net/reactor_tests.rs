@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::clock::SystemClock;
 use crate::config::Config;
-use crate::server::background::Background;
+use crate::server::background::{Background, Completion};
 use crate::server::{Identity, Seeds};
 use crate::sys::listen;
 
@@ -58,21 +58,35 @@ impl Client {
     }
 }
 
+/// A loop over an empty server.
+fn reactor(sockets: Vec<BoundSocket>) -> Reactor {
+    let (clock, background) = (Rc::new(SystemClock::start()), Background::new().expect("a pair of sockets"));
+    let seeds = Seeds { hash: [1; 16], prng: 1 };
+    let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, clock, background);
+    Reactor::new(server, sockets, Signals::none().expect("a pair of sockets"), Notifier::default()).expect("a poll")
+}
+
 /// Runs a loop beside a test, and ends it after.
 fn with_loop(test: impl FnOnce(&dyn Fn() -> Client)) {
     let socket = listen::tcp("127.0.0.1", 0, 16).expect("a free port");
     let address: SocketAddr = socket.address.parse().expect("an address");
-    let looping = std::thread::spawn(move || {
-        let (clock, background) = (Rc::new(SystemClock::start()), Background::new().expect("a pair of sockets"));
-        let seeds = Seeds { hash: [1; 16], prng: 1 };
-        let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, clock, background);
-        let signals = Signals::none().expect("a pair of sockets");
-        let mut reactor = Reactor::new(server, vec![socket], signals, Notifier::default()).expect("a poll");
-        reactor.run().expect("the poll works");
-    });
+    let looping = std::thread::spawn(move || reactor(vec![socket]).run().expect("the poll works"));
     test(&|| Client::connect(address));
     Client::connect(address).ask("ABORT\r\n", "+OK\r\n");
     looping.join().expect("the loop does not panic");
+}
+
+#[test]
+fn the_completion_of_a_job_wakes_a_loop_that_sleeps_and_is_taken_in_that_turn() {
+    let mut reactor = reactor(Vec::new());
+    reactor.turn.server.background.submit(|| Completion::Purged(Ok(()))).expect("there is room");
+    // No turn has set the alarm, so nothing else ends these waits for long.
+    while !reactor.events.iter().any(|event| event.token() == TOKEN_BACKGROUND) {
+        reactor.poll.poll(&mut reactor.events, Some(Duration::from_secs(20))).expect("the poll works");
+        assert!(!reactor.events.is_empty(), "nobody woke the loop");
+    }
+    reactor.turn().expect("the poll works");
+    assert!(reactor.turn.server.background.next_completion().is_none());
 }
 
 #[test]
