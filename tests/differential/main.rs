@@ -6,6 +6,7 @@
 //! - `events`: the events about keys that generated lines cause.
 //! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
+//! - `propagation`, `aof`: what lines append to the append-only file.
 //! - `scripts`: lines written by hand.
 //! - `differences`: every difference that is let pass, with its reason.
 //!
@@ -14,6 +15,7 @@
 //! A report that says it came `without` some commands is replayed with those in `ALEADB_DIFF_SKIP`. The programs compared are
 //! chosen in `pair`.
 
+mod aof;
 mod compare;
 mod differences;
 mod dumps;
@@ -22,6 +24,7 @@ mod generate;
 mod globs;
 mod interleaved;
 mod pair;
+mod propagation;
 mod protocol;
 #[path = "../support/resp.rs"]
 mod resp;

@@ -51,6 +51,16 @@ impl Pair {
         Some(Pair::of(&path, args))
     }
 
+    /// An oracle of the version that we follow and nothing beside it. None means that there is none.
+    pub fn start_oracle(args: &[&str]) -> Option<Server> {
+        let path = oracle_path().filter(|path| version(path) >= TARGET);
+        if path.is_none() {
+            assert!(std::env::var_os("CI").is_none(), "no redis-server of version 8.6, and CI is set");
+            say("SKIPPED: this test needs Redis 8.6; set ALEADB_REDIS_8_6 to the path of one");
+        }
+        path.map(|path| start(&path, args))
+    }
+
     fn of(oracle_path: &Path, args: &[&str]) -> Pair {
         let oracle_version = version(oracle_path);
         Pair { subject: start(&subject_path(), args), oracle: start(oracle_path, args), oracle_version }

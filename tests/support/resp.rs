@@ -241,6 +241,17 @@ pub fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
     out
 }
 
+/// The values that `bytes` consist of; an error when the last one is cut off.
+pub fn decode_all(bytes: &[u8]) -> io::Result<Vec<Value>> {
+    let (mut values, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let (value, end) = parse(bytes, at, 0)?.ok_or_else(|| invalid("the last value is cut off"))?;
+        values.push(value);
+        at = end;
+    }
+    Ok(values)
+}
+
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }

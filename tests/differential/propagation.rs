@@ -1,0 +1,218 @@
+//! What every write command propagates: the commands that go to the append-only file and to replicas in its place.
+//!
+//! `propagation.txt` holds the facts: lines, and what Redis 8.6 appends to its file for each. It describes its own form.
+
+use crate::aof::{self, Logged};
+use crate::generate::Line;
+use crate::pair::Pair;
+use crate::resp::Value;
+use crate::stream::quoted;
+use aleadb::base::quote::split_args;
+
+/// The facts, checked by hand.
+const FACTS: &str = include_str!("propagation.txt");
+
+/// The client of lines that name none, which never waits for others.
+pub const FIRST: char = 'A';
+
+/// A command that was propagated, or a `MULTI` or `EXEC` around several of one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sent {
+    /// The database it is meant for.
+    pub db: usize,
+    /// The command.
+    pub words: Line,
+}
+
+/// What a line led to.
+pub struct Outcome {
+    /// The reply; none while the client waits.
+    pub reply: Option<Value>,
+    /// What was propagated before the reply, also for clients that the line served.
+    pub sent: Vec<Sent>,
+}
+
+/// A server that tells what it propagates.
+pub trait Recorder {
+    /// Empties it, with no clients and the settings it began with. Due keys stay until something looks at them.
+    fn reset(&mut self);
+    /// Sends a line for the client of that letter and waits for the reply, or until the client waits.
+    fn run(&mut self, client: char, line: &Line) -> Outcome;
+    /// Lets time go by.
+    fn pass_ms(&mut self, ms: u64) -> Vec<Sent>;
+    /// Has due keys and fields collected.
+    fn collect_due(&mut self) -> Vec<Sent>;
+    /// The clock, in milliseconds since 1970.
+    fn now_ms(&self) -> i64;
+    /// By how much its clock may be off when a line runs.
+    fn apart_ms(&self) -> i64;
+}
+
+/// What happens in a step of a scene.
+enum Action {
+    /// A client sends a line.
+    Line(char, Line),
+    /// A client adds so many members to a set.
+    Members(Line),
+    /// So many milliseconds go by.
+    Pass(u64),
+    /// Due keys and fields are collected.
+    Collect,
+}
+
+struct Step {
+    /// As it stands in the file, without what it propagates.
+    text: &'static str,
+    action: Action,
+    /// None for a step that only prepares the next ones.
+    expected: Option<&'static str>,
+}
+
+struct Scene {
+    title: &'static str,
+    steps: Vec<Step>,
+}
+
+fn scenes() -> Vec<Scene> {
+    let mut scenes: Vec<Scene> = Vec::new();
+    for line in FACTS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(title) = line.strip_prefix("== ") {
+            scenes.push(Scene { title, steps: Vec::new() });
+            continue;
+        }
+        let (text, expected) =
+            line.split_once(" => ").map_or((line, None), |(text, expected)| (text, Some(expected)));
+        let scene = scenes.last_mut().expect("a title comes first");
+        scene.steps.push(Step { text, action: action(text), expected });
+    }
+    scenes
+}
+
+fn action(text: &'static str) -> Action {
+    let words = |text: &str| split_args(text.as_bytes()).unwrap_or_else(|| panic!("open quotes: {text}"));
+    let Some(what) = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) else {
+        let (client, text) = match text.split_once(": ") {
+            Some((client, text)) if client.len() == 1 => (client.chars().next().unwrap_or(FIRST), text),
+            _ => (FIRST, text),
+        };
+        return Action::Line(client, words(text));
+    };
+    match what.split(' ').collect::<Vec<_>>()[..] {
+        ["expire"] => Action::Collect,
+        ["pass", ms] => Action::Pass(ms.parse().expect("milliseconds")),
+        ["members", key, count] => {
+            let count: usize = count.parse().expect("a number");
+            let members = (0..count).map(|index| format!("m{index}").into_bytes());
+            Action::Members([b"SADD".to_vec(), key.into()].into_iter().chain(members).collect())
+        }
+        _ => panic!("no such step: {text}"),
+    }
+}
+
+impl Step {
+    /// Runs it; what was propagated as the file would have it, and whether that is what is expected.
+    fn run(&self, recorder: &mut impl Recorder) -> (String, bool) {
+        let mut reply = None;
+        let mut sent = match &self.action {
+            Action::Line(client, line) => {
+                let outcome = recorder.run(*client, line);
+                reply = outcome.reply;
+                outcome.sent
+            }
+            Action::Members(line) => recorder.run(FIRST, line).sent,
+            Action::Pass(ms) => recorder.pass_ms(*ms),
+            Action::Collect => recorder.collect_due(),
+        };
+        let (now_ms, apart_ms) = (recorder.now_ms(), recorder.apart_ms());
+        let mut expected: Vec<&str> = self.expected.unwrap_or_default().split(" | ").collect();
+        if matches!(self.action, Action::Collect) {
+            // In any order.
+            sent.sort();
+            expected.sort_unstable();
+        }
+        let shown = if sent.is_empty() { vec![NOTHING.to_owned()] } else { sent.iter().map(Sent::shown).collect() };
+        let mut members = Vec::new();
+        let same = shown.len() == expected.len()
+            && (expected.iter().zip(&shown)).all(|(expected, shown)| {
+                let (expected, shown) = (split_words(expected), split_words(shown));
+                let (fixed, any) = match expected.iter().position(|word| *word == MEMBERS) {
+                    Some(at) => (at, shown.len() > at),
+                    None => (expected.len(), shown.len() == expected.len()),
+                };
+                any && {
+                    members.extend(shown[fixed..].iter().map(|word| (*word).to_owned()));
+                    expected[..fixed].iter().zip(&shown).all(|(expected, shown)| word_fits(expected, shown, now_ms, apart_ms))
+                }
+            });
+        let popped = reply.map(|reply| texts(&reply)).unwrap_or_default();
+        members.sort();
+        (shown.join(" | "), same && (members.is_empty() || members == popped))
+    }
+}
+
+/// What stands for a line that propagates nothing.
+const NOTHING: &str = "(nothing)";
+
+/// What stands for the members that the line has popped.
+const MEMBERS: &str = "<members>";
+
+impl Sent {
+    /// As the facts have it.
+    fn shown(&self) -> String {
+        let db = if self.db == 0 { String::new() } else { format!("[{}] ", self.db) };
+        db + &quoted(&self.words)
+    }
+}
+
+/// Words in quotes have no spaces that matter here: both sides are written alike.
+fn split_words(text: &str) -> Vec<&str> {
+    text.split(' ').collect()
+}
+
+/// The strings of a reply, in order of their bytes.
+fn texts(reply: &Value) -> Vec<String> {
+    let mut texts: Vec<String> = match reply.items() {
+        Some(items) => items.iter().flat_map(texts).collect(),
+        None => reply.bytes().map(|bytes| quoted(&vec![bytes.to_vec()])).into_iter().collect(),
+    };
+    texts.sort();
+    texts
+}
+
+/// Whether a word is the expected one, or is of the kind that the expected one describes.
+fn word_fits(expected: &str, word: &str, now_ms: i64, apart_ms: i64) -> bool {
+    let near = |text: &str, offset_ms: i64| {
+        text.parse::<i64>().is_ok_and(|ms| (ms - now_ms - offset_ms).abs() <= apart_ms)
+    };
+    if expected == "<id>" {
+        return word.split_once('-').is_some_and(|(ms, count)| near(ms, 0) && count.parse::<u64>().is_ok());
+    }
+    match expected.strip_prefix("<ms").and_then(|rest| rest.strip_suffix('>')) {
+        Some("") => near(word, 0),
+        Some(offset_ms) => near(word, offset_ms.parse().expect("a number with its sign")),
+        None => expected == word,
+    }
+}
+
+/// Runs all scenes; the steps that do not propagate what the facts say, as the file would have them.
+fn wrong_facts(recorder: &mut impl Recorder, takes_part: impl Fn(&Scene) -> bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for scene in scenes().into_iter().filter(takes_part) {
+        recorder.reset();
+        for step in scene.steps {
+            let (shown, right) = step.run(recorder);
+            if step.expected.is_some() && !right {
+                wrong.push(format!("{}: {} => {shown}", scene.title, step.text));
+            }
+        }
+    }
+    wrong
+}
+
+/// The facts are Redis's.
+#[test]
+fn redis_appends_what_the_facts_say() {
+    let Some(server) = Pair::start_oracle(aof::SETTINGS) else { return };
+    let wrong = wrong_facts(&mut Logged::new(server), |_| true);
+    assert!(wrong.is_empty(), "{} facts are otherwise:\n{}", wrong.len(), wrong.join("\n"));
+}
