@@ -7,7 +7,9 @@ use crate::generate::Line;
 use crate::pair::Pair;
 use crate::resp::Value;
 use crate::stream::quoted;
+use crate::rows;
 use aleadb::base::quote::split_args;
+use aleadb::command::spec::syntax::{Arg, parse_command};
 
 /// The facts, checked by hand.
 const FACTS: &str = include_str!("propagation.txt");
@@ -215,4 +217,42 @@ fn redis_appends_what_the_facts_say() {
     let Some(server) = Pair::start_oracle(aof::SETTINGS) else { return };
     let wrong = wrong_facts(&mut Logged::new(server), |_| true);
     assert!(wrong.is_empty(), "{} facts are otherwise:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The words that a command's syntax knows.
+fn tokens(args: &[Arg]) -> Vec<String> {
+    args.iter().flat_map(|arg| arg.token.iter().cloned().chain(tokens(&arg.children))).collect()
+}
+
+/// Whoever adds a command that writes, or an option, says what it propagates.
+#[test]
+fn every_option_of_every_write_command_has_its_fact() {
+    let lines: Vec<Line> = scenes()
+        .into_iter()
+        .flat_map(|scene| scene.steps)
+        .filter(|step| step.expected.is_some())
+        .filter_map(|step| match step.action {
+            Action::Line(_, line) => Some(line.iter().map(|word| word.to_ascii_uppercase()).collect()),
+            _ => None,
+        })
+        .collect();
+    let mut missing = Vec::new();
+    for row in rows::all() {
+        let name = row.full_name();
+        if rows::is_ours(name) || !row.has_flag("write") {
+            continue;
+        }
+        let names: Line = name.split('|').map(|word| word.to_ascii_uppercase().into_bytes()).collect();
+        let own: Vec<&Line> = lines.iter().filter(|line| line.starts_with(&names)).collect();
+        if own.is_empty() {
+            missing.push(name.to_owned());
+        }
+        let args = parse_command(name, row.command.spec.syntax).expect("checked with the rows");
+        for token in tokens(&args) {
+            if !own.iter().any(|line| line.iter().any(|word| word == token.as_bytes())) {
+                missing.push(format!("{name} {token}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in propagation.txt: {missing:#?}");
 }
