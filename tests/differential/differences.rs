@@ -247,6 +247,14 @@ pub fn events_differ(full_name: &str, line: &Line) -> bool {
     full_name == "bitfield" && has(line, "FAIL")
 }
 
+/// Lines that propagate otherwise than in Redis: the commands, which of their lines, why.
+const PROPAGATION: &[Barred] = &[];
+
+/// Why a line propagates otherwise than in Redis, if it may.
+pub fn propagates_otherwise(full_name: &str, line: &Line) -> Option<&'static str> {
+    PROPAGATION.iter().find(|(names, is_it, _)| names.contains(&full_name) && is_it(line)).map(|(_, _, why)| *why)
+}
+
 /// Lines whose keys COMMAND GETKEYS tells since 8.6.4 only.
 pub fn keys_differ(full_name: &str, line: &Line) -> bool {
     full_name == "pfmerge" && line.len() == 2

@@ -3,13 +3,15 @@
 //! `propagation.txt` holds the facts: lines, and what Redis 8.6 appends to its file for each. It describes its own form.
 
 use crate::aof::{self, Logged};
-use crate::generate::Line;
+use crate::compare::full_name;
+use crate::generate::{Generator, Line};
 use crate::pair::Pair;
 use crate::resp::Value;
 use crate::stream::quoted;
-use crate::rows;
+use crate::{differences, number, rows, wanted};
 use aleadb::base::quote::split_args;
 use aleadb::command::spec::syntax::{Arg, parse_command};
+use std::collections::BTreeMap;
 
 /// The facts, checked by hand.
 const FACTS: &str = include_str!("propagation.txt");
@@ -82,8 +84,7 @@ fn scenes() -> Vec<Scene> {
             scenes.push(Scene { title, steps: Vec::new() });
             continue;
         }
-        let (text, expected) =
-            line.split_once(" => ").map_or((line, None), |(text, expected)| (text, Some(expected)));
+        let (text, expected) = line.split_once(" => ").map_or((line, None), |(text, expected)| (text, Some(expected)));
         let scene = scenes.last_mut().expect("a title comes first");
         scene.steps.push(Step { text, action: action(text), expected });
     }
@@ -143,7 +144,10 @@ impl Step {
                 };
                 any && {
                     members.extend(shown[fixed..].iter().map(|word| (*word).to_owned()));
-                    expected[..fixed].iter().zip(&shown).all(|(expected, shown)| word_fits(expected, shown, now_ms, apart_ms))
+                    expected[..fixed]
+                        .iter()
+                        .zip(&shown)
+                        .all(|(expected, shown)| word_fits(expected, shown, now_ms, apart_ms))
                 }
             });
         let popped = reply.map(|reply| texts(&reply)).unwrap_or_default();
@@ -183,9 +187,8 @@ fn texts(reply: &Value) -> Vec<String> {
 
 /// Whether a word is the expected one, or is of the kind that the expected one describes.
 fn word_fits(expected: &str, word: &str, now_ms: i64, apart_ms: i64) -> bool {
-    let near = |text: &str, offset_ms: i64| {
-        text.parse::<i64>().is_ok_and(|ms| (ms - now_ms - offset_ms).abs() <= apart_ms)
-    };
+    let near =
+        |text: &str, offset_ms: i64| text.parse::<i64>().is_ok_and(|ms| (ms - now_ms - offset_ms).abs() <= apart_ms);
     if expected == "<id>" {
         return word.split_once('-').is_some_and(|(ms, count)| near(ms, 0) && count.parse::<u64>().is_ok());
     }
@@ -255,4 +258,89 @@ fn every_option_of_every_write_command_has_its_fact() {
         }
     }
     assert!(missing.is_empty(), "not in propagation.txt: {missing:#?}");
+}
+
+/// Commands of which no generated stream has lines: whoever comes across due keys collects them, which no two servers do
+/// alike.
+const LEFT_OUT: &[&str] = &["randomkey", "scan"];
+
+/// How many lines one stream has, unless told otherwise.
+const STEPS: u64 = 2_000;
+
+/// How many differences are told of.
+const REPORTS_MAX: usize = 40;
+
+/// No number that is not a time in milliseconds is as large: the year 2000.
+const EARLIEST_MS: i64 = 946_684_800_000;
+
+/// Whether two servers propagate a line alike: the same times, or times as far from their clocks.
+fn alike(ours: &[Sent], theirs: &[Sent], clocks_ms: (i64, i64), apart_ms: i64) -> bool {
+    let time = |word: &[u8]| {
+        let ms: Option<i64> = std::str::from_utf8(word).ok().and_then(|text| text.parse().ok());
+        ms.filter(|ms| *ms > EARLIEST_MS)
+    };
+    let same_word = |ours: &Vec<u8>, theirs: &Vec<u8>| {
+        let near = |ours, theirs| i64::abs_diff(ours - clocks_ms.0, theirs - clocks_ms.1) <= apart_ms.unsigned_abs();
+        ours == theirs || time(ours).zip(time(theirs)).is_some_and(|(ours, theirs)| near(ours, theirs))
+    };
+    let same = |ours: &Sent, theirs: &Sent| {
+        // Who is popped is left to chance.
+        let fixed = if theirs.words[0] == b"SREM" { 2 } else { theirs.words.len() };
+        ours.db == theirs.db
+            && ours.words.len() == theirs.words.len()
+            && ours.words.iter().zip(&theirs.words).take(fixed).all(|(ours, theirs)| same_word(ours, theirs))
+    };
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(ours, theirs))
+}
+
+fn listed(sent: &[Sent]) -> String {
+    let shown: Vec<String> = sent.iter().map(Sent::shown).collect();
+    if shown.is_empty() { NOTHING.to_owned() } else { shown.join(" | ") }
+}
+
+/// Sends both recorders the streams of all seeds; what they propagate differently, once for each command, ours first.
+fn differences_in_streams(
+    ours: &mut impl Recorder,
+    theirs: &mut impl Recorder,
+    takes_part: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut reports = BTreeMap::new();
+    let (mut count, first) = (0, number("ALEADB_DIFF_SEED", 1));
+    for seed in first..first + number("ALEADB_DIFF_SEEDS", 4) {
+        let mut generator = Generator::new(seed, |name| takes_part(name) && wanted(name) && !LEFT_OUT.contains(&name));
+        ours.reset();
+        theirs.reset();
+        let mut queued: Vec<Line> = Vec::new();
+        for step in 0..number("ALEADB_DIFF_STEPS", STEPS) {
+            let line = generator.line();
+            let (our, their) = (ours.run(FIRST, &line), theirs.run(FIRST, &line));
+            let is_queued = their.reply == Some(Value::Simple(b"QUEUED".to_vec()));
+            queued.push(line);
+            if is_queued && our.sent.is_empty() {
+                continue;
+            }
+            count += their.sent.len();
+            let clocks_ms = (ours.now_ms(), theirs.now_ms());
+            let apart_ms = ours.apart_ms() + theirs.apart_ms();
+            let lines = std::mem::take(&mut queued);
+            let excused = lines.iter().any(|line| differences::propagates_otherwise(&full_name(line), line).is_some());
+            if !excused && !alike(&our.sent, &their.sent, clocks_ms, apart_ms) {
+                let name = lines.last().map(full_name).unwrap_or_default();
+                let lines: Vec<String> = lines.iter().map(quoted).collect();
+                let (ours, theirs) = (listed(&our.sent), listed(&their.sent));
+                let report = format!("seed {seed}, step {step}: {}\n    {ours}\n    {theirs}", lines.join("; "));
+                reports.entry(name).or_insert(report);
+            }
+        }
+    }
+    assert!(count > 0, "nothing was propagated");
+    reports.into_values().take(REPORTS_MAX).collect()
+}
+
+#[test]
+fn temp_two_redis() {
+    let Some(server) = Pair::start_oracle(aof::SETTINGS) else { return };
+    let Some(other) = Pair::start_oracle(aof::SETTINGS) else { return };
+    let wrong = differences_in_streams(&mut Logged::new(server), &mut Logged::new(other), |_| true);
+    assert!(wrong.is_empty(), "{} :\n{}", wrong.len(), wrong.join("\n"));
 }
