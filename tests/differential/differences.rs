@@ -248,7 +248,26 @@ pub fn events_differ(full_name: &str, line: &Line) -> bool {
 }
 
 /// Lines that propagate otherwise than in Redis: the commands, which of their lines, why.
-const PROPAGATION: &[Barred] = &[];
+const PROPAGATION: &[Barred] = &[
+    (
+        &["bitfield"],
+        |line| has(line, "FAIL"),
+        "up to 8.10 BITFIELD does not propagate that a string grew if every write was refused",
+    ),
+    (
+        &["xreadgroup"],
+        |line| {
+            let streams = line.iter().rev().take_while(|word| !word.eq_ignore_ascii_case(b"STREAMS")).count();
+            line.iter().rev().take(streams / 2).any(|id| id != b">")
+        },
+        "Redis does not propagate that entries of a consumer's history were delivered once more",
+    ),
+    (
+        &["xadd", "xtrim"],
+        |line| has(line, "LIMIT"),
+        "LIMIT stays although nothing is approximate any more, which only a loader accepts",
+    ),
+];
 
 /// Why a line propagates otherwise than in Redis, if it may.
 pub fn propagates_otherwise(full_name: &str, line: &Line) -> Option<&'static str> {

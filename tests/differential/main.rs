@@ -7,6 +7,7 @@
 //! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //! - `propagation`, `aof`: what lines append to the append-only file.
+//! - `replay`, `ours`: what is propagated, run by another server.
 //! - `scripts`: lines written by hand.
 //! - `differences`: every difference that is let pass, with its reason.
 //!
@@ -17,15 +18,21 @@
 
 mod aof;
 mod compare;
+#[path = "../support/contents.rs"]
+mod contents;
 mod differences;
 mod dumps;
 mod events;
 mod generate;
 mod globs;
 mod interleaved;
+#[path = "../support/memory.rs"]
+mod memory;
+mod ours;
 mod pair;
 mod propagation;
 mod protocol;
+mod replay;
 #[path = "../support/resp.rs"]
 mod resp;
 mod rng;

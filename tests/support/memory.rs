@@ -1,4 +1,5 @@
 //! A server in memory: commands go straight to the engine, time stands still until told otherwise, no sockets.
+#![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use std::rc::Rc;
 
