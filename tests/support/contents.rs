@@ -46,7 +46,12 @@ fn key_contents(memory: &mut Memory, key: &[u8]) -> Contents {
     match &*kind.text() {
         "string" => add("GET", ask(memory, &[b"GET", key])),
         "list" => add("LRANGE", ask(memory, &[b"LRANGE", key, b"0", b"-1"])),
-        "zset" => add("ZRANGE", ask(memory, &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])),
+        "zset" => {
+            let mut flat = bulk_strings(&ask(memory, &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]));
+            // The compact form of a sorted set has no sign for it, and SORT, which reads, leaves the other form behind.
+            flat.iter_mut().skip(1).step_by(2).filter(|score| *score == b"-0").for_each(|score| *score = b"0".to_vec());
+            add("ZRANGE", Value::Array(flat.into_iter().map(Value::Bulk).collect()));
+        }
         "set" => {
             let mut members = bulk_strings(&ask(memory, &[b"SMEMBERS", key]));
             members.sort();
