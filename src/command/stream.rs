@@ -5,6 +5,7 @@ mod claim;
 mod group;
 mod ids;
 mod info;
+mod passing;
 mod pending;
 mod range;
 mod read;

@@ -75,6 +75,8 @@ impl AppendOnlyFile {
             let words: Line = words.iter().map(|word| word.bytes().expect("a word").to_vec()).collect();
             if words[0].eq_ignore_ascii_case(b"SELECT") {
                 self.db = String::from_utf8_lossy(&words[1]).parse().expect("a number");
+            } else if words == [b"MULTI"] || words == [b"EXEC"] {
+                sent.push(Sent { db: 0, words });
             } else {
                 sent.push(Sent { db: self.db, words });
             }

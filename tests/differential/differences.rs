@@ -247,6 +247,14 @@ pub fn events_differ(full_name: &str, line: &Line) -> bool {
     full_name == "bitfield" && has(line, "FAIL")
 }
 
+/// Scenes about what commands propagate that show what is not built, each with its reason.
+pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
+    ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", OPTIONS_OF_8_4),
+    ("idempotent ids of streams", OPTIONS_OF_8_6),
+    ("scripts and functions", "scripts and functions are not built"),
+    ("evicted keys", "keys are not evicted"),
+];
+
 /// Lines that propagate otherwise than in Redis: the commands, which of their lines, why.
 const PROPAGATION: &[Barred] = &[
     (

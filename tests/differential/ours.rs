@@ -2,9 +2,10 @@
 
 use crate::generate::Line;
 use crate::memory::{Memory, START_MS};
-use crate::propagation::Sent;
+use crate::propagation::{FIRST, Outcome, Recorder, Sent};
 use crate::resp::{Value, decode_all};
 use crate::stream::quoted;
+use aleadb::base::clock::Clock;
 use std::collections::BTreeMap;
 
 /// The client that runs what was propagated.
@@ -23,9 +24,10 @@ pub struct Ours {
 }
 
 impl Ours {
-    /// An empty server whose clock says `now_ms` since 1970.
+    /// An empty server whose clock says `now_ms` since 1970, and which tells what it propagates.
     pub fn at_ms(now_ms: i64) -> Ours {
-        let memory = Memory::new();
+        let mut memory = Memory::new();
+        memory.server.begin_propagation();
         memory.clock.advance_ms((now_ms - START_MS).unsigned_abs());
         Ours { memory, clients: BTreeMap::new(), db: 0 }
     }
@@ -53,6 +55,13 @@ impl Ours {
         panic!("{} waits without an end", quoted(line));
     }
 
+    /// What was propagated since the last time.
+    pub fn take(&mut self) -> Vec<Sent> {
+        let sent = |(db, words)| Sent { db, words };
+        let units = self.memory.take_propagated().into_iter();
+        units.flat_map(|unit| Sent::unit(unit.into_iter().map(sent).collect())).collect()
+    }
+
     /// Runs what another server propagated; the commands that are refused, with their replies.
     pub fn replay(&mut self, sent: &[Sent]) -> Vec<String> {
         let mut refused = Vec::new();
@@ -66,5 +75,38 @@ impl Ours {
             }
         }
         refused
+    }
+}
+
+impl Recorder for Ours {
+    fn reset(&mut self) {
+        *self = Ours::at_ms(self.now_ms());
+    }
+
+    fn run(&mut self, client: char, line: &Line) -> Outcome {
+        let reply = match client {
+            FIRST => Some(self.send_and_wait(client, line)),
+            _ => self.send(client, line),
+        };
+        Outcome { reply, sent: self.take() }
+    }
+
+    fn pass_ms(&mut self, ms: u64) -> Vec<Sent> {
+        self.memory.clock.advance_ms(ms);
+        self.memory.wake();
+        self.take()
+    }
+
+    fn collect_due(&mut self) -> Vec<Sent> {
+        self.memory.advance_ms(0);
+        self.take()
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.memory.clock.now().unix_ms
+    }
+
+    fn apart_ms(&self) -> i64 {
+        0
     }
 }

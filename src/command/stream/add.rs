@@ -1,6 +1,7 @@
 //! XADD, and XSETID that sets what XADD goes on from.
 
 use super::ids::{self, Wanted};
+use super::passing::{self, Left};
 use super::trimming::{self, Trimming};
 use super::{Outcome, write_id};
 use crate::base::num;
@@ -96,8 +97,13 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let id = new_id(line.wanted, stream.last_id(), stream.next_id(now_ms))?;
     stream.append(id, flat, limits);
     let trimmed = line.trimming.run(&mut stream);
+    let left = Left::by(&line.trimming, &stream);
     drop(stream);
     ctx.change(Change::new(EventClass::Stream, "xadd", key));
+    let made = Some(id).filter(|_| !matches!(line.wanted, Wanted::Exactly(_)));
+    if made.is_some() || left.is_some() {
+        ctx.propagate_as(|lines| passing::as_it_turned_out(lines, args, line.fields - 1, made, left));
+    }
     if trimmed.removed > 0 {
         ctx.notify(EventClass::Stream, "xtrim", key);
         trimming::discard(ctx.server, trimmed.nodes);

@@ -1,5 +1,6 @@
 //! XCLAIM and XAUTOCLAIM: giving a consumer what another one has left pending.
 
+use super::passing::{Passed, Place};
 use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer, write_entry, write_id};
 use crate::base::num;
 use crate::resp::args::Args;
@@ -38,11 +39,11 @@ struct Claim<'a> {
 
 /// What became of one id.
 enum Claimed {
-    Yes,
+    Yes(Pending),
     /// It is not pending, or not for long enough.
     No,
     /// The entry is no more; it was taken off the pending ones.
-    Deleted,
+    Deleted(Pending),
     /// The entry is no more, and it was not pending.
     Unknown,
 }
@@ -54,7 +55,8 @@ impl Claim<'_> {
         let group = stream.group_mut(self.group).expect("the group is there");
         let pending = group.pending().get(&id).copied();
         if !exists {
-            return if group.acknowledge(id) { Claimed::Deleted } else { Claimed::Unknown };
+            group.acknowledge(id);
+            return pending.map_or(Claimed::Unknown, Claimed::Deleted);
         }
         let too_early =
             |pending: Pending| self.idle_ms > 0 && self.now_ms.saturating_sub(pending.delivered_ms) < self.idle_ms;
@@ -63,14 +65,15 @@ impl Claim<'_> {
         }
         let before = pending.map_or(u64::from(pending.is_none()), |pending| pending.deliveries);
         let deliveries = self.deliveries.unwrap_or(before.wrapping_add(u64::from(!self.just_id)));
-        group.assign(id, Pending { delivered_ms: self.delivered_ms, deliveries, consumer: self.consumer });
+        let pending = Pending { delivered_ms: self.delivered_ms, deliveries, consumer: self.consumer };
+        group.assign(id, pending);
         group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         if self.just_id {
             write_id(reply, id);
         } else {
             write_entry(reply, &stream.entry(id).expect("it exists"));
         }
-        Claimed::Yes
+        Claimed::Yes(pending)
     }
 }
 
@@ -139,30 +142,24 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
     let Ctx { server, reply, db, .. } = &mut *ctx;
     let mut stream = server.dbs[*db].write::<Stream>(key, at)?.expect("it has just been there");
-    let mut changes = 0;
     let found = stream.group_mut(group).expect("the group is there");
-    if options.last_id > found.last_id {
+    let moved_on = options.last_id > found.last_id;
+    if moved_on {
         found.last_id = options.last_id;
-        changes += 1;
     }
     let (consumer, made) = consumer_of(&mut stream, group, args.at(3), now_ms);
     let Options { deliveries, force, just_id, .. } = options;
     let claim = Claim { group, consumer, now_ms, idle_ms, delivered_ms, deliveries, force, just_id };
     let array = reply.open_array(ids.len());
-    let mut claimed = 0;
+    let mut claims = Claims { made, moved_on, ..Claims::default() };
     for id in ids {
-        match claim.claim(&mut stream, id, reply) {
-            Claimed::Yes => claimed += 1,
-            Claimed::Deleted => changes += 1,
-            Claimed::No | Claimed::Unknown => {}
-        }
+        let claimed = claim.claim(&mut stream, id, reply);
+        claims.add(&stream, group, id, claimed);
     }
-    reply.close_array(array, claimed);
+    reply.close_array(array, claims.claimed);
+    claims.group_after(&stream, group);
     drop(stream);
-    if made {
-        tell_of_consumer(ctx, key);
-    }
-    tell_of_claims(ctx, key, changes + claimed);
+    claims.tell(ctx, Place { key, group }, args.at(3));
     Ok(Next::Done)
 }
 
@@ -201,32 +198,82 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let claim =
         Claim { group, consumer, now_ms, idle_ms, delivered_ms: now_ms, deliveries: None, force: false, just_id };
     let mut candidates = candidates.into_iter();
-    let (mut claimed, mut deleted) = (0, Vec::new());
+    let (mut claims, mut deleted) = (Claims { made, ..Claims::default() }, Vec::new());
     // The cursor goes before the entries, and is known only after them.
     let array = reply.open_array(count.min(candidates.len()));
-    while claimed + deleted.len() < count {
+    while claims.claimed + deleted.len() < count {
         let Some(id) = candidates.next() else { break };
-        match claim.claim(&mut stream, id, reply) {
-            Claimed::Yes => claimed += 1,
-            Claimed::Deleted => deleted.push(id),
-            Claimed::No | Claimed::Unknown => {}
+        let claimed = claim.claim(&mut stream, id, reply);
+        if matches!(claimed, Claimed::Deleted(_)) {
+            deleted.push(id);
         }
+        claims.add(&stream, group, id, claimed);
     }
     let cursor = candidates.next().or(after).unwrap_or(StreamId::MIN);
-    reply.close_array_after(array, 3, cursor.text().as_bytes(), claimed);
+    reply.close_array_after(array, 3, cursor.text().as_bytes(), claims.claimed);
+    claims.group_after(&stream, group);
     drop(stream);
     ctx.reply.array(deleted.len());
     deleted.iter().for_each(|&id| write_id(&mut ctx.reply, id));
-    if made {
-        tell_of_consumer(ctx, key);
-    }
-    tell_of_claims(ctx, key, claimed + deleted.len());
+    claims.tell(ctx, Place { key, group }, args.at(3));
     Ok(Next::Done)
 }
 
-/// Tells of changes of a group's pending entries, if there were any.
-fn tell_of_claims(ctx: &mut Ctx<'_>, key: &[u8], changes: usize) {
-    if changes > 0 {
-        ctx.change(Change::without_event(key).beside_the_value().times(changes));
+/// What a command has done to the pending entries of a group.
+#[derive(Default)]
+struct Claims {
+    /// The consumer was made for it.
+    made: bool,
+    /// The group counts as given entries up to a later id.
+    moved_on: bool,
+    /// Entries that the consumer has now.
+    claimed: usize,
+    /// These, and those that were found deleted, as they are passed on.
+    passed: Vec<Passed>,
+    /// What the group was given last, and how many entries had been added by then, if known.
+    last_id: StreamId,
+    entries_read: Option<u64>,
+}
+
+impl Claims {
+    fn add(&mut self, stream: &Stream, group: &[u8], id: StreamId, claimed: Claimed) {
+        let (pending, owner) = match claimed {
+            Claimed::Yes(pending) => {
+                self.claimed += 1;
+                (pending, None)
+            }
+            Claimed::Deleted(pending) => {
+                let group = stream.group(group).expect("the group is there");
+                (pending, Some(group.consumer(pending.consumer).name().into()))
+            }
+            Claimed::No | Claimed::Unknown => return,
+        };
+        let Pending { delivered_ms, deliveries, .. } = pending;
+        self.passed.push(Passed { id, delivered_ms, deliveries, owner });
+    }
+
+    fn group_after(&mut self, stream: &Stream, group: &[u8]) {
+        let group = stream.group(group).expect("the group is there");
+        (self.last_id, self.entries_read) = (group.last_id, group.entries_read);
+    }
+
+    /// Tells of what was done, if anything was.
+    fn tell(self, ctx: &mut Ctx<'_>, place: Place<'_>, consumer: &[u8]) {
+        if self.made {
+            tell_of_consumer(ctx, place.key);
+        }
+        let changes = usize::from(self.moved_on) + self.passed.len();
+        if changes > 0 {
+            ctx.change(Change::without_event(place.key).beside_the_value().times(changes));
+        }
+        ctx.propagate_as(|lines| {
+            if self.made && self.claimed == 0 {
+                place.consumer(lines, consumer);
+            }
+            place.pending(lines, consumer, &self.passed, self.last_id);
+            if self.moved_on && self.passed.is_empty() {
+                place.position(lines, self.last_id, self.entries_read);
+            }
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! XREAD and XREADGROUP: entries of several streams at once, now or when there are some.
 
+use super::passing::{Passed, Place};
 use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer, write_entries, write_entry, write_id};
 use crate::base::num;
 use crate::command::blocking::{parse_timeout_ms, timeouts_from_ms};
@@ -8,7 +9,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
-use crate::store::types::stream::{ConsumerId, StreamId};
+use crate::store::types::stream::{ConsumerId, Pending, StreamId};
 use crate::store::types::{Collection, Stream};
 
 const UNBALANCED_XREAD: ReplyError = ReplyError::new(
@@ -181,8 +182,26 @@ enum From {
     History(StreamId),
 }
 
-/// A key whose stream has something, what is wanted of it, and its consumer.
-type Served<'a> = (&'a [u8], From, ConsumerId);
+/// A key of a stream, what is wanted of it, and its consumer.
+struct Found<'a> {
+    key: &'a [u8],
+    from: From,
+    consumer: ConsumerId,
+    /// The consumer was made for it.
+    made: bool,
+    /// There is something to answer.
+    ready: bool,
+}
+
+/// What a consumer was given, as it is passed on.
+#[derive(Default)]
+struct Given {
+    pending: Vec<Passed>,
+    /// What the group had been given last before.
+    before: StreamId,
+    /// What it has been given last now, and how many entries had been added by then, if known.
+    now: Option<(StreamId, Option<u64>)>,
+}
 
 /// A consumer of a group, and how it reads.
 struct Reader<'a> {
@@ -214,33 +233,51 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             },
         });
     }
-    let served = prepare(ctx, &line, args, &wanted, consumer)?;
-    if served.is_empty() {
-        return line.wait_or_null(ctx, args, &[]);
-    }
-    let array = ctx.reply.open_array(served.len());
+    let found = prepare(ctx, &line, args, &wanted, consumer)?;
+    let ready = found.iter().filter(|found| found.ready).count();
+    let array = (ready > 0).then(|| ctx.reply.open_array(ready));
     let mut answered = 0;
-    for (key, from, consumer) in served {
-        let reader = Reader { group, consumer, count: line.count, noack: line.noack, now_ms: ctx.now.unix_ms };
-        let Ctx { server, reply, db, at, .. } = &mut *ctx;
-        let mut stream = server.dbs[*db].write::<Stream>(key, *at)?.expect("it has just been there");
-        // A key that is named again may have nothing new any more.
-        if matches!(from, From::New) && !has_new(&stream, group) {
-            continue;
-        }
-        answered += 1;
-        open_one(reply, key);
-        let changes = match from {
-            From::New => reader.read_new(&mut stream, reply),
-            From::History(after) => reader.read_history(&mut stream, reply, after),
-        };
-        drop(stream);
-        if changes > 0 {
-            ctx.change(Change::without_event(key).beside_the_value().times(changes));
-        }
+    for Found { key, from, consumer: id, made, ready } in found {
+        let reader = Reader { group, consumer: id, count: line.count, noack: line.noack, now_ms: ctx.now.unix_ms };
+        let given = if ready { serve(ctx, &reader, key, from) } else { None };
+        answered += usize::from(given.is_some());
+        let (place, given) = (Place { key, group }, given.unwrap_or_default());
+        ctx.propagate_as(|lines| {
+            if made && given.pending.is_empty() {
+                place.consumer(lines, consumer);
+            }
+            place.pending(lines, consumer, &given.pending, given.before);
+            if let Some((last_id, entries_read)) = given.now {
+                place.position(lines, last_id, entries_read);
+            }
+        });
     }
-    ctx.reply.close_pairs(array, answered);
+    match array {
+        Some(array) => ctx.reply.close_pairs(array, answered),
+        None => return line.wait_or_null(ctx, args, &[]),
+    }
     Ok(Next::Done)
+}
+
+/// Answers for one stream, unless it has nothing new any more: its key may have been named before.
+fn serve(ctx: &mut Ctx<'_>, reader: &Reader<'_>, key: &[u8], from: From) -> Option<Given> {
+    let Ctx { server, reply, db, at, .. } = &mut *ctx;
+    let mut stream = server.dbs[*db].write::<Stream>(key, *at).ok().flatten().expect("it has just been there");
+    if matches!(from, From::New) && !has_new(&stream, reader.group) {
+        return None;
+    }
+    open_one(reply, key);
+    let given = match from {
+        From::New => reader.read_new(&mut stream, reply),
+        From::History(after) => reader.read_history(&mut stream, reply, after),
+    };
+    drop(stream);
+    // COMPAT: what is given once more does not count as a change.
+    let changes = usize::from(given.now.is_some());
+    if changes > 0 || !given.pending.is_empty() {
+        ctx.change(Change::without_event(key).beside_the_value().times(changes));
+    }
+    Some(given)
 }
 
 /// Whether a stream has an entry that a group was not given yet. A group that is not there was given all.
@@ -249,37 +286,35 @@ fn has_new(stream: &Stream, group: &[u8]) -> bool {
     last < stream.last_id() && stream.last().is_some_and(|entry| entry.id > last)
 }
 
-/// Makes the consumer in every group named, and finds the streams that have something for it.
+/// Makes the consumer in every group named, and finds out which streams have something for it.
 fn prepare<'a>(
     ctx: &mut Ctx<'_>,
     line: &Line<'a>,
     args: Args<'a>,
     wanted: &[From],
     consumer: &[u8],
-) -> Result<Vec<Served<'a>>, ReplyError> {
+) -> Result<Vec<Found<'a>>, ReplyError> {
     let (at, now_ms) = (ctx.at, ctx.now.unix_ms);
     let (group, _) = line.group.ok_or(NO_GROUP_OPTION)?;
-    let mut served = Vec::with_capacity(wanted.len());
+    let mut all = Vec::with_capacity(wanted.len());
     for (key, &from) in line.keys(args).zip(wanted) {
         // Counted as a lookup to read, for it stands for one in Redis.
         let found = ctx.db().read::<Stream>(key, at)?.is_some();
         let Some(mut stream) = ctx.db().write::<Stream>(key, at)?.filter(|_| found) else { continue };
-        let (id, made) = consumer_of(&mut stream, group, consumer, now_ms);
+        let (consumer, made) = consumer_of(&mut stream, group, consumer, now_ms);
         let ready = matches!(from, From::History(_)) || has_new(&stream, group);
         drop(stream);
         if made {
             tell_of_consumer(ctx, key);
         }
-        if ready {
-            served.push((key, from, id));
-        }
+        all.push(Found { key, from, consumer, made, ready });
     }
-    Ok(served)
+    Ok(all)
 }
 
 impl Reader<'_> {
-    /// Gives the consumer new entries; the number of changes to count.
-    fn read_new(&self, stream: &mut Stream, reply: &mut Reply<'_>) -> usize {
+    /// Gives the consumer new entries.
+    fn read_new(&self, stream: &mut Stream, reply: &mut Reply<'_>) -> Given {
         let last = stream.group(self.group).map_or(StreamId::MAX, |group| group.last_id);
         let start = last.next().expect("an entry lies behind");
         let count = if self.count == 0 { usize::MAX } else { self.count };
@@ -293,16 +328,19 @@ impl Reader<'_> {
         for &id in &given {
             stream.advance(self.group, id);
         }
-        if !self.noack {
-            let group = stream.group_mut(self.group).expect("the group is there");
-            group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
-            given.iter().for_each(|&id| group.deliver(id, self.consumer, self.now_ms));
+        let group = stream.group_mut(self.group).expect("the group is there");
+        let now = Some((group.last_id, group.entries_read));
+        if self.noack {
+            return Given { pending: Vec::new(), before: last, now };
         }
-        1
+        group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
+        given.iter().for_each(|&id| group.deliver(id, self.consumer, self.now_ms));
+        let passed = |id| Passed { id, delivered_ms: self.now_ms, deliveries: 1, owner: None };
+        Given { pending: given.into_iter().map(passed).collect(), before: last, now }
     }
 
     /// Gives the consumer once more what it has not acknowledged. What has been deleted is shown without fields.
-    fn read_history(&self, stream: &mut Stream, reply: &mut Reply<'_>, after: StreamId) -> usize {
+    fn read_history(&self, stream: &mut Stream, reply: &mut Reply<'_>, after: StreamId) -> Given {
         let group = stream.group(self.group).expect("the group is there");
         let pending = group.consumer(self.consumer).pending();
         let count = if self.count == 0 { usize::MAX } else { self.count };
@@ -324,7 +362,11 @@ impl Reader<'_> {
             }
         }
         let group = stream.group_mut(self.group).expect("the group is there");
-        given.into_iter().for_each(|id| group.deliver_again(id, self.now_ms));
-        0
+        let again = |id| {
+            let Pending { delivered_ms, deliveries, .. } = group.deliver_again(id, self.now_ms)?;
+            Some(Passed { id, delivered_ms, deliveries, owner: None })
+        };
+        let pending = given.into_iter().filter_map(again).collect();
+        Given { pending, before: group.last_id, now: None }
     }
 }

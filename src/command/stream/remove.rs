@@ -1,5 +1,6 @@
 //! XDEL, XDELEX and XTRIM.
 
+use super::passing::{self, Left};
 use super::trimming::{self, Trimming};
 use super::{Outcome, ids};
 use crate::base::num;
@@ -145,8 +146,12 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Ok(Next::Done);
     };
     let trimmed = trimming.run(&mut stream);
+    let left = Left::by(&trimming, &stream);
     drop(stream);
     deleted(ctx, "xtrim", key, trimmed.removed, trimmed.forgotten);
+    if left.is_some() && trimmed.removed + trimmed.forgotten > 0 {
+        ctx.propagate_as(|lines| passing::as_it_turned_out(lines, args, args.len(), None, left));
+    }
     trimming::discard(ctx.server, trimmed.nodes);
     ctx.reply.integer(trimmed.removed as i64);
     Ok(Next::Done)

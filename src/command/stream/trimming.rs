@@ -90,6 +90,11 @@ impl Trimming {
         Ok(())
     }
 
+    /// What to remove and what of the references, if it is to be done by whole nodes, and so depends on how they are packed.
+    pub fn approximate(&self) -> Option<(Trim, References)> {
+        self.trim.filter(|_| self.whole_nodes).map(|trim| (trim, self.references.unwrap_or_default()))
+    }
+
     /// Trims; returns what went. Nodes are to be given to [`discard`].
     pub fn run(&self, stream: &mut Stream) -> Trimmed {
         match self.trim {

@@ -117,12 +117,12 @@ impl Group {
         self.assign(id, Pending { delivered_ms: now_ms, deliveries: 1, consumer });
     }
 
-    /// Notes that a consumer was given one of its pending entries once more.
-    pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.delivered_ms = now_ms;
-            pending.deliveries = pending.deliveries.wrapping_add(1);
-        }
+    /// Notes that a consumer was given one of its pending entries once more; how it is pending now, if it is. O(log N).
+    pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) -> Option<Pending> {
+        let pending = self.pending.get_mut(&id)?;
+        pending.delivered_ms = now_ms;
+        pending.deliveries = pending.deliveries.wrapping_add(1);
+        Some(*pending)
     }
 
     /// Gives a pending entry, or one that was nobody's, to a consumer. O(log N).
