@@ -18,6 +18,9 @@ use crate::store::pack::Item;
 use crate::store::types::set::Policy;
 use crate::store::types::{Collection, Set};
 
+/// Members that one command names when what SPOP drew is passed on, as in Redis.
+const PASSED_ON_MAX: usize = 1024;
+
 /// SPOP takes what stays out of the set, not what goes, if more than this many times as many go.
 const STAY_FACTOR: usize = 5;
 
@@ -374,9 +377,13 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
     }
     drop(set);
     ctx.change(Change::new(EventClass::Set, "spop", key));
-    ctx.propagate_as(|lines| match count == len {
-        true => lines.push([b"DEL".as_slice(), key]),
-        false => lines.push([b"SREM".as_slice(), key].into_iter().chain(drawn.iter().map(Vec::as_slice))),
+    ctx.propagate_as(|lines| {
+        if count == len {
+            lines.push([b"DEL".as_slice(), key]);
+        }
+        for some in drawn.chunks(PASSED_ON_MAX) {
+            lines.push([b"SREM".as_slice(), key].into_iter().chain(some.iter().map(Vec::as_slice)));
+        }
     });
     if count == len {
         remove_emptied(ctx, key);

@@ -247,6 +247,21 @@ pub fn events_differ(full_name: &str, line: &Line) -> bool {
     full_name == "bitfield" && has(line, "FAIL")
 }
 
+/// Why we propagate lines otherwise than Redis does, by the words that the facts name each reason with.
+pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
+    ("freeing", "how values are freed is no setting: whatever goes is passed on as DEL"),
+    ("scan", "SCAN passes over due keys and leaves them to the timers"),
+    (
+        "fields",
+        "due fields leave when the hash is written or their timer fires, and not when they are read; those that leave together \
+         are passed on together, and a command that meets one finds it gone",
+    ),
+    ("geo", "GEOADD is passed on as given: what it stores depends on nothing else"),
+    ("limit", "an exact trimming needs no LIMIT, and only loaders would accept one"),
+    ("consumers", "Redis does not propagate that XREADGROUP, XCLAIM or XAUTOCLAIM made a consumer and gave it nothing"),
+    ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
+];
+
 /// Scenes about what commands propagate that show what is not built, each with its reason.
 pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
     ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", OPTIONS_OF_8_4),
@@ -257,6 +272,23 @@ pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
 
 /// Lines that propagate otherwise than in Redis: the commands, which of their lines, why.
 const PROPAGATION: &[Barred] = &[
+    (
+        &["hexpire", "hpexpire", "hexpireat", "hpexpireat"],
+        |line| {
+            line.iter()
+                .filter(|word| [b"NX", b"XX", b"GT", b"LT"].iter().any(|c| word.eq_ignore_ascii_case(*c)))
+                .count()
+                > 1
+        },
+        "a condition that is given twice is passed on once",
+    ),
+    (
+        &["xadd", "xtrim"],
+        |line| has(line, "MINID") && (has(line, "ACKED") || has(line, "DELREF")),
+        "Redis names the id that the stream begins with, be it that of an entry that was deleted or that stays for its \
+         references, where what has gone lies behind",
+    ),
+    (&["geoadd"], |_| true, "GEOADD is passed on as given: what it stores depends on nothing else"),
     (
         &["bitfield"],
         |line| has(line, "FAIL"),

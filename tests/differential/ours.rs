@@ -6,6 +6,8 @@ use crate::propagation::{FIRST, Outcome, Recorder, Sent};
 use crate::resp::{Value, decode_all};
 use crate::stream::quoted;
 use aleadb::base::clock::Clock;
+use aleadb::config::Config;
+use aleadb::server::Seeds;
 use std::collections::BTreeMap;
 
 /// The client that runs what was propagated.
@@ -26,7 +28,12 @@ pub struct Ours {
 impl Ours {
     /// An empty server whose clock says `now_ms` since 1970, and which tells what it propagates.
     pub fn at_ms(now_ms: i64) -> Ours {
-        let mut memory = Memory::new();
+        Ours::with_seeds(now_ms, Seeds { hash: [1; 16], prng: 1 })
+    }
+
+    /// The same for one that hashes and draws by lot in its own way.
+    pub fn with_seeds(now_ms: i64, seeds: Seeds) -> Ours {
+        let mut memory = Memory::with_seeds(Config::default(), seeds);
         memory.server.begin_propagation();
         memory.clock.advance_ms((now_ms - START_MS).unsigned_abs());
         Ours { memory, clients: BTreeMap::new(), db: 0 }
@@ -55,6 +62,13 @@ impl Ours {
         panic!("{} waits without an end", quoted(line));
     }
 
+    /// Whether a client waits for a key.
+    pub fn waits(&mut self, client: char) -> bool {
+        let Some(&number) = self.clients.get(&client) else { return false };
+        self.memory.client = number;
+        self.memory.is_waiting()
+    }
+
     /// What was propagated since the last time.
     pub fn take(&mut self) -> Vec<Sent> {
         let sent = |(db, words)| Sent { db, words };
@@ -69,9 +83,11 @@ impl Ours {
             if *db != std::mem::replace(&mut self.db, *db) {
                 self.send(READER, &vec![b"SELECT".to_vec(), db.to_string().into_bytes()]);
             }
-            match self.send(READER, words) {
-                Some(reply) if !reply.is_error() => {}
-                reply => refused.push(format!("{}: {reply:?}", quoted(words))),
+            let reply = self.send(READER, words);
+            let has_error =
+                |reply: &Value| reply.is_error() || reply.items().is_some_and(|all| all.iter().any(Value::is_error));
+            if reply.as_ref().is_none_or(has_error) {
+                refused.push(format!("{}: {reply:?}", quoted(words)));
             }
         }
         refused

@@ -44,9 +44,13 @@ impl Memory {
     }
 
     pub fn with_config(config: Config) -> Memory {
+        Memory::with_seeds(config, Seeds { hash: [1; 16], prng: 1 })
+    }
+
+    /// A server that hashes and draws by lot in its own way.
+    pub fn with_seeds(config: Config, seeds: Seeds) -> Memory {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
         let background = Background::inline();
-        let seeds = Seeds { hash: [1; 16], prng: 1 };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
         let ids = vec![connect(&mut server)];

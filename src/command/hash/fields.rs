@@ -88,11 +88,15 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if let Some(hash) = hash.as_mut().filter(|_| lifetime != Lifetime::Unsaid) {
         hash.make_timed(hasher);
     }
-    let mut changes = Changes::default();
+    let passed = matches!(lifetime, Lifetime::Until(deadline_ms) if deadline_ms <= at.unix_ms);
+    let (mut changes, mut gone) = (Changes::default(), Vec::new());
     reply.array(fields.len());
     for field in fields.iter_from(0) {
         let found = write_value(reply, hash.as_deref(), field, at.unix_ms);
         let Some(hash) = hash.as_mut().filter(|_| found) else { continue };
+        if passed {
+            gone.push(field);
+        }
         match lifetime {
             Lifetime::Unsaid | Lifetime::Keep => {}
             Lifetime::Until(deadline_ms) => changes.set(hash, field, deadline_ms, at.unix_ms, hasher),
@@ -108,8 +112,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if changes.any() {
         ctx.propagate_as(|lines| match lifetime {
             Lifetime::Until(deadline_ms) => {
-                let passed = deadline_ms <= at.unix_ms;
-                let fields: Vec<&[u8]> = fields.iter_from(0).collect();
+                let fields = if passed { gone } else { fields.iter_from(0).collect() };
                 lifetime::propagate_deadline(lines, b"HPEXPIREAT", key, deadline_ms, passed, None, &fields);
             }
             _ => {

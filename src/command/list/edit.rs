@@ -91,6 +91,9 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     free(ctx, head);
     // Of an event without a removal Redis counts no change, though it tells of one.
     changed(ctx, "ltrim", key, length - kept.len(), kept.is_empty());
+    if kept.len() == length {
+        ctx.propagate_as(|_| {});
+    }
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -76,18 +76,23 @@ impl Place<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Left {
     Entries(usize),
-    /// Nothing below this id.
+    /// Nothing below this id, which is that of the first entry, or of one before it that was deleted.
     From(StreamId),
 }
 
 impl Left {
     /// What a trimming has left of a stream, if it was approximate.
     pub fn by(trimming: &Trimming, stream: &Stream) -> Option<Left> {
-        Some(match trimming.approximate()? {
-            // Entries that stay for the sake of references do not tell where the trimming has come to; their number does.
-            (Trim::Below(_), References::Keep | References::Delete) => {
-                Left::From(stream.first().map_or(StreamId::MAX, |first| first.id))
+        let (trim, references) = trimming.approximate()?;
+        let first = stream.first().map_or(StreamId::MAX, |first| first.id);
+        Some(match (trim, references) {
+            // Whole nodes have gone.
+            (Trim::Below(_), References::Keep) => {
+                Left::From(stream.nodes().next().map_or(StreamId::MAX, |(first, _)| first))
             }
+            (Trim::Below(_), References::Delete) => Left::From(first),
+            (Trim::Below(bound), References::Acknowledged) if first >= bound => Left::From(first),
+            // Entries that stay for the sake of references do not tell where the trimming has come to; their number does.
             _ => Left::Entries(stream.len()),
         })
     }

@@ -81,7 +81,10 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let stored = store(ctx, args.at(1), args.at(2), ttl, condition, get)?;
     if stored && let Ttl::At(deadline_ms) = ttl {
-        propagate_with_deadline(ctx, [args.at(0), args.at(1), args.at(2)], deadline_ms);
+        // With PXAT the line says nothing of the present time, and is passed on as it was sent.
+        if !matches!(lifetime, Lifetime::Until(Unit::UnixMilliseconds, _)) {
+            propagate_with_deadline(ctx, [args.at(0), args.at(1), args.at(2)], deadline_ms);
+        }
     } else if stored && get {
         // What a key held before is of no use to whoever is told.
         ctx.propagate_as(|lines| {
