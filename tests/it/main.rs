@@ -6,6 +6,7 @@ mod memory;
 mod admin;
 mod bitmap;
 mod blocking;
+mod changes;
 mod client;
 mod clock;
 mod config;

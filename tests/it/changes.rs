@@ -1,0 +1,326 @@
+//! Every command that writes: the event it tells of, and what it passes on to a log and to replicas. A new one has to be named
+//! here, and in its family's own tests.
+//!
+//! Events are those of Redis 8.6.2; so is what is passed on, which `differential/propagation.txt` has in full, but for GEOADD.
+
+use crate::memory::{Memory, START_MS};
+use aleadb::command;
+use aleadb::command::spec::Flags;
+
+/// An example of a command.
+struct Row {
+    /// Lines before it, separated by `; `.
+    before: &'static str,
+    line: &'static str,
+    /// The events, `name=key` each.
+    events: &'static str,
+    /// What is passed on: commands separated by `; `, those of databases other than 0 with the number in front.
+    passed_on: &'static str,
+}
+
+/// A row whose command is passed on as it was given.
+const fn given(before: &'static str, line: &'static str, events: &'static str) -> Row {
+    Row { before, line, events, passed_on: line }
+}
+
+const fn row(before: &'static str, line: &'static str, events: &'static str, passed_on: &'static str) -> Row {
+    Row { before, line, events, passed_on }
+}
+
+/// `NOW+n` stands for the time at which the line runs, n milliseconds later.
+const ROWS: &[Row] = &[
+    // Strings.
+    given("", "SET k v", "set=k"),
+    row("", "SETEX k 5 v", "set=k expire=k", "SET k v PXAT NOW+5000"),
+    row("", "PSETEX k 5 v", "set=k expire=k", "SET k v PXAT NOW+5"),
+    given("", "SETNX k v", "set=k"),
+    row("", "GETSET k v", "set=k", "SET k v"),
+    row("SET k v", "GETDEL k", "del=k", "DEL k"),
+    row("SET k v", "GETEX k EX 5", "expire=k", "PEXPIREAT k NOW+5000"),
+    given("", "MSET k v l w", "set=k set=l"),
+    given("", "MSETNX k v l w", "set=k set=l"),
+    given("", "APPEND k v", "append=k"),
+    given("", "SETRANGE k 2 v", "setrange=k"),
+    given("", "INCR k", "incrby=k"),
+    given("", "DECR k", "incrby=k"),
+    given("", "INCRBY k 3", "incrby=k"),
+    given("", "DECRBY k 3", "incrby=k"),
+    row("SET k 1", "INCRBYFLOAT k 1.50", "incrbyfloat=k", "SET k 2.5 KEEPTTL"),
+    given("", "SETBIT k 7 1", "setbit=k"),
+    given("", "BITFIELD k SET u8 0 1", "setbit=k"),
+    given("SET k v", "BITOP NOT l k", "set=l"),
+    given("", "PFADD k a", "pfadd=k"),
+    given("PFADD k a", "PFMERGE l k", "pfadd=l"),
+    given("PFADD k a", "PFDEBUG TODENSE k", ""),
+    // Keys.
+    given("SET k v", "DEL k", "del=k"),
+    given("SET k v", "UNLINK k", "del=k"),
+    row("SET k v", "EXPIRE k 5", "expire=k", "PEXPIREAT k NOW+5000"),
+    row("SET k v", "PEXPIRE k 5", "expire=k", "PEXPIREAT k NOW+5"),
+    row("SET k v", "EXPIREAT k 4102444800", "expire=k", "PEXPIREAT k 4102444800000"),
+    given("SET k v", "PEXPIREAT k 4102444800000", "expire=k"),
+    given("SET k v EX 5", "PERSIST k", "persist=k"),
+    given("SET k v", "RENAME k l", "rename_from=k rename_to=l"),
+    given("SET k v", "RENAMENX k l", "rename_from=k rename_to=l"),
+    given("SET k v", "COPY k l", "copy_to=l"),
+    given("SET k v", "MOVE k 1", "move_from=k move_to=k"),
+    row(
+        "",
+        r#"RESTORE k 5 "\x00\x05hello\x0a\x00cr\xdfve4 \x0a""#,
+        "restore=k",
+        r#"RESTORE k NOW+5 "\x00\x05hello\x0a\x00cr\xdfve4 \x0a" ABSTTL"#,
+    ),
+    given("RPUSH k 2 1", "SORT k STORE l", "sortstore=l"),
+    given("SET k v", "FLUSHDB", ""),
+    given("SET k v", "FLUSHALL", ""),
+    given("SET k v", "SWAPDB 0 1", ""),
+    // Lists.
+    given("", "LPUSH k a", "lpush=k"),
+    given("", "RPUSH k a", "rpush=k"),
+    given("RPUSH k a", "LPUSHX k b", "lpush=k"),
+    given("RPUSH k a", "RPUSHX k b", "rpush=k"),
+    given("RPUSH k a b", "LPOP k", "lpop=k"),
+    given("RPUSH k a", "RPOP k", "rpop=k del=k"),
+    row("RPUSH k a b c", "LMPOP 2 l k RIGHT COUNT 2", "rpop=k", "RPOP k 2"),
+    given("RPUSH k a b", "LINSERT k AFTER a c", "linsert=k"),
+    given("RPUSH k a b", "LSET k 0 c", "lset=k"),
+    given("RPUSH k a b", "LREM k 0 a", "lrem=k"),
+    given("RPUSH k a b", "LTRIM k 1 1", "ltrim=k"),
+    given("RPUSH k a b", "LMOVE k l LEFT RIGHT", "rpush=l lpop=k"),
+    given("RPUSH k a b", "RPOPLPUSH k l", "lpush=l rpop=k"),
+    row("RPUSH k a b", "BLPOP k 0", "lpop=k", "LPOP k"),
+    row("RPUSH k a b", "BRPOP k 0", "rpop=k", "RPOP k"),
+    row("RPUSH k a b", "BLMPOP 0 1 k LEFT", "lpop=k", "LPOP k 1"),
+    row("RPUSH k a b", "BLMOVE k l LEFT RIGHT 0", "rpush=l lpop=k", "LMOVE k l LEFT RIGHT"),
+    row("RPUSH k a b", "BRPOPLPUSH k l 0", "lpush=l rpop=k", "RPOPLPUSH k l"),
+    // Sets.
+    given("", "SADD k a", "sadd=k"),
+    given("SADD k a b", "SREM k a", "srem=k"),
+    row("SADD k a", "SPOP k", "spop=k del=k", "SREM k a"),
+    given("SADD k a b", "SMOVE k l a", "srem=k sadd=l"),
+    given("SADD k a", "SINTERSTORE l k k", "sinterstore=l"),
+    given("SADD k a", "SUNIONSTORE l k", "sunionstore=l"),
+    given("SADD k a", "SDIFFSTORE l k", "sdiffstore=l"),
+    // Sorted sets.
+    given("", "ZADD k 1 a", "zadd=k"),
+    given("", "ZINCRBY k 1 a", "zincr=k"),
+    given("ZADD k 1 a 2 b", "ZREM k a", "zrem=k"),
+    given("ZADD k 1 a 2 b", "ZREMRANGEBYSCORE k 1 1", "zremrangebyscore=k"),
+    given("ZADD k 1 a 2 b", "ZREMRANGEBYRANK k 0 0", "zremrangebyrank=k"),
+    given("ZADD k 1 a 1 b", "ZREMRANGEBYLEX k [a [a", "zremrangebylex=k"),
+    given("ZADD k 1 a 2 b", "ZPOPMIN k", "zpopmin=k"),
+    given("ZADD k 1 a 2 b", "ZPOPMAX k", "zpopmax=k"),
+    row("ZADD k 1 a 2 b", "BZPOPMIN k 0", "zpopmin=k", "ZPOPMIN k"),
+    row("ZADD k 1 a 2 b", "BZPOPMAX k 0", "zpopmax=k", "ZPOPMAX k"),
+    row("ZADD k 1 a 2 b", "ZMPOP 1 k MIN", "zpopmin=k", "ZPOPMIN k 1"),
+    row("ZADD k 1 a 2 b", "BZMPOP 0 1 k MAX COUNT 9", "zpopmax=k del=k", "ZPOPMAX k 2"),
+    given("ZADD k 1 a", "ZRANGESTORE l k 0 -1", "zrangestore=l"),
+    given("ZADD k 1 a", "ZUNIONSTORE l 1 k", "zunionstore=l"),
+    given("ZADD k 1 a", "ZINTERSTORE l 1 k", "zinterstore=l"),
+    given("ZADD k 1 a", "ZDIFFSTORE l 1 k", "zdiffstore=l"),
+    given("", "GEOADD k 1 1 a", "zadd=k"),
+    given("GEOADD k 1 1 a", "GEORADIUS k 1 1 9 km STORE l", "georadiusstore=l"),
+    given("GEOADD k 1 1 a", "GEORADIUSBYMEMBER k a 9 km STORE l", "georadiusstore=l"),
+    given("GEOADD k 1 1 a", "GEOSEARCHSTORE l k FROMMEMBER a BYRADIUS 9 km", "geosearchstore=l"),
+    // Hashes.
+    given("", "HSET k f v", "hset=k"),
+    given("", "HMSET k f v", "hset=k"),
+    given("", "HSETNX k f v", "hset=k"),
+    given("", "HINCRBY k f 1", "hincrby=k"),
+    row("HSET k f 1", "HINCRBYFLOAT k f 1.50", "hincrbyfloat=k", "HSETEX k KEEPTTL FIELDS 1 f 2.5"),
+    given("HSET k f v g w", "HDEL k f", "hdel=k"),
+    row("HSET k f v", "HGETDEL k FIELDS 1 f", "hdel=k del=k", "HDEL k f"),
+    row("HSET k f v", "HGETEX k EX 5 FIELDS 1 f", "hexpire=k", "HPEXPIREAT k NOW+5000 FIELDS 1 f"),
+    row("", "HSETEX k EX 5 FIELDS 1 f v", "hset=k hexpire=k", "HSETEX k PXAT NOW+5000 FIELDS 1 f v"),
+    row("HSET k f v", "HEXPIRE k 5 FIELDS 1 f", "hexpire=k", "HPEXPIREAT k NOW+5000 FIELDS 1 f"),
+    row("HSET k f v", "HPEXPIRE k 5 FIELDS 1 f", "hexpire=k", "HPEXPIREAT k NOW+5 FIELDS 1 f"),
+    row("HSET k f v", "HEXPIREAT k 4102444800 FIELDS 1 f", "hexpire=k", "HPEXPIREAT k 4102444800000 FIELDS 1 f"),
+    given("HSET k f v", "HPEXPIREAT k 4102444800000 FIELDS 1 f", "hexpire=k"),
+    given("HSETEX k EX 5 FIELDS 1 f v", "HPERSIST k FIELDS 1 f", "hpersist=k"),
+    // Streams.
+    row("", "XADD k * f v", "xadd=k", "XADD k NOW+0-0 f v"),
+    given("XADD k 1-1 f v; XADD k 2-1 f v", "XTRIM k MAXLEN 1", "xtrim=k"),
+    given("XADD k 1-1 f v", "XDEL k 1-1", "xdel=k"),
+    given("XADD k 1-1 f v", "XDELEX k IDS 1 1-1", "xdel=k"),
+    given("XADD k 1-1 f v", "XSETID k 5-1", "xsetid=k"),
+    given("XADD k 1-1 f v", "XGROUP CREATE k g 0", "xgroup-create=k"),
+    given("XGROUP CREATE k g 0 MKSTREAM", "XGROUP CREATECONSUMER k g c", "xgroup-createconsumer=k"),
+    given(
+        "XGROUP CREATE k g 0 MKSTREAM; XGROUP CREATECONSUMER k g c",
+        "XGROUP DELCONSUMER k g c",
+        "xgroup-delconsumer=k",
+    ),
+    given("XGROUP CREATE k g 0 MKSTREAM", "XGROUP DESTROY k g", "xgroup-destroy=k"),
+    given("XGROUP CREATE k g 0 MKSTREAM", "XGROUP SETID k g 1-1", "xgroup-setid=k"),
+    row(
+        "XADD k 1-1 f v; XGROUP CREATE k g 0",
+        "XREADGROUP GROUP g c STREAMS k >",
+        "xgroup-createconsumer=k",
+        "XCLAIM k g c 0 1-1 TIME NOW+0 RETRYCOUNT 1 FORCE JUSTID LASTID 0-0; XGROUP SETID k g 1-1 ENTRIESREAD 1",
+    ),
+    row(
+        PENDING,
+        "XCLAIM k g d 0 1-1",
+        "xgroup-createconsumer=k",
+        "XCLAIM k g d 0 1-1 TIME NOW+0 RETRYCOUNT 2 FORCE JUSTID LASTID 1-1",
+    ),
+    row(PENDING, "XAUTOCLAIM k g c 0 0", "", "XCLAIM k g c 0 1-1 TIME NOW+0 RETRYCOUNT 2 FORCE JUSTID LASTID 1-1"),
+    given(PENDING, "XACK k g 1-1", ""),
+    given(PENDING, "XACKDEL k g IDS 1 1-1", "xdel=k"),
+];
+
+/// One entry, which a consumer was given and has not acknowledged.
+const PENDING: &str = "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >";
+
+/// Lines that change nothing, of commands that write.
+const NO_CHANGE: &[(&str, &str)] = &[
+    ("SET k v", "SET k w NX"),
+    ("SET k v", "SETNX k w"),
+    ("SET k v", "MSETNX k w l w"),
+    ("", "GETDEL k"),
+    ("SET k v", "GETEX k"),
+    ("SET k v", "GETEX k PERSIST"),
+    ("", "DEL k"),
+    ("SET k v", "EXPIRE k 5 XX"),
+    ("SET k v", "PERSIST k"),
+    ("SET k v", "RENAME k k"),
+    ("SET k v", "LPUSH k a"),
+    ("", "LPUSHX k a"),
+    ("RPUSH k a", "LTRIM k 0 -1"),
+    ("RPUSH k a", "LREM k 0 b"),
+    ("RPUSH k a", "LPOP k 0"),
+    ("SADD k a", "SADD k a"),
+    ("SADD k a", "SPOP k 0"),
+    ("SADD k a", "SMOVE k l b"),
+    ("ZADD k 1 a", "ZADD k 1 a"),
+    ("ZADD k 1 a", "ZPOPMIN k 0"),
+    ("HSET k f v", "HSETNX k f w"),
+    ("HSET k f v", "HDEL k g"),
+    ("HSET k f v", "HGETEX k FIELDS 1 f"),
+    ("HSET k f v", "HPERSIST k FIELDS 1 f"),
+    ("XADD k 1-1 f v", "XTRIM k MAXLEN 5"),
+    ("XADD k 1-1 f v", "XADD k 1-1 f v"),
+    ("XADD k 1-1 f v", "XDEL k 2-1"),
+    (PENDING, "XREADGROUP GROUP g c STREAMS k >"),
+    (PENDING, "XCLAIM k g c 5000 1-1"),
+    ("", "BLPOP k 1"),
+    ("SET k v", "SORT l"),
+];
+
+/// A server that tells what it passes on, and a client that hears of events.
+fn told(before: &str) -> (Memory, usize) {
+    let mut m = Memory::new();
+    m.run("HELLO 3");
+    m.run("PSUBSCRIBE __keyevent*");
+    let listener = m.client;
+    m.connect();
+    m.run("CONFIG SET notify-keyspace-events EA");
+    for line in before.split("; ").filter(|line| !line.is_empty()) {
+        let reply = m.run(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+    }
+    m.take_sent(listener);
+    m.server.begin_propagation();
+    (m, listener)
+}
+
+/// `name=key` of each event that a client was sent.
+fn events(m: &mut Memory, listener: usize) -> String {
+    let sent = m.take_sent(listener);
+    let events = sent.split(r">4\r\n").skip(1).map(|message| {
+        let words: Vec<&str> = message.split(r"\r\n").collect();
+        let (_, name) = words[5].split_once(':').expect("a channel of events");
+        format!("{name}={}", words[7])
+    });
+    events.collect::<Vec<_>>().join(" ")
+}
+
+/// What was passed on, as one unit at most.
+fn passed_on(m: &mut Memory) -> String {
+    let units = m.take_propagated();
+    assert!(units.len() <= 1, "one command is one unit: {units:?}");
+    let shown = |(db, words): (usize, Vec<Vec<u8>>)| {
+        let mut text = if db == 0 { Vec::new() } else { vec![db.to_string()] };
+        text.extend(words.iter().map(|word| quoted(word)));
+        text.join(" ")
+    };
+    units.into_iter().flatten().map(shown).collect::<Vec<_>>().join("; ")
+}
+
+fn quoted(word: &[u8]) -> String {
+    if word.iter().all(u8::is_ascii_graphic) {
+        return String::from_utf8_lossy(word).into_owned();
+    }
+    let byte = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    };
+    format!("\"{}\"", word.iter().map(byte).collect::<String>())
+}
+
+/// A text with the times that `NOW+n` stands for.
+fn with_times(text: &str) -> String {
+    let mut parts = text.split("NOW+");
+    let mut all = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let after_ms: i64 = part[..digits].parse().expect("milliseconds");
+        all += &(START_MS + after_ms).to_string();
+        all += &part[digits..];
+    }
+    all
+}
+
+#[test]
+fn every_change_has_its_event_and_is_passed_on() {
+    let mut wrong = Vec::new();
+    for Row { before, line, events: expected, passed_on: lines } in ROWS {
+        let (mut m, listener) = told(before);
+        let reply = m.run(line);
+        let found = (events(&mut m, listener), passed_on(&mut m));
+        let is_right = found == ((*expected).to_owned(), with_times(lines));
+        if !is_right || reply.starts_with('-') || m.is_waiting() {
+            wrong.push(format!("{line}: {reply}, events {}, passed on {}", found.0, found.1));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_changes_nothing_is_not_passed_on() {
+    for (before, line) in NO_CHANGE {
+        let (mut m, _) = told(before);
+        m.run(line);
+        assert_eq!(passed_on(&mut m), "", "{line}");
+    }
+}
+
+#[test]
+fn nothing_is_kept_while_nobody_is_told() {
+    let mut m = Memory::new();
+    for Row { before, line, .. } in ROWS {
+        before.split("; ").chain([*line]).filter(|line| !line.is_empty()).for_each(|line| drop(m.run(line)));
+        m.run("FLUSHALL");
+    }
+    assert!(m.take_propagated().is_empty());
+}
+
+/// The full names of all commands that are flagged as writes.
+fn writes() -> Vec<&'static str> {
+    let all = command::all().iter().flat_map(|command| [command].into_iter().chain(&command.subcommands));
+    let writes = all.filter(|command| command.spec.handler.is_some() && command.spec.flags.has(Flags::WRITE));
+    writes.map(|command| &*command.full_name).collect()
+}
+
+#[test]
+fn every_command_that_writes_has_its_row() {
+    let named = |name: &&str| {
+        let words: Vec<&str> = name.split('|').collect();
+        ROWS.iter().any(|row| {
+            let mut line = row.line.split(' ');
+            words.iter().all(|word| line.next().is_some_and(|own| own.eq_ignore_ascii_case(word)))
+        })
+    };
+    let missing: Vec<&str> = writes().into_iter().filter(|name| !named(name)).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+}
