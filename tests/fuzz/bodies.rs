@@ -17,7 +17,6 @@ use aleadb::store::hash::KeyHasher;
 use aleadb::store::types::{hash, list, set, zset};
 
 #[path = "../support/memory.rs"]
-#[allow(dead_code, reason = "the tests of commands use more of it")]
 mod memory;
 
 use memory::Memory;
