@@ -158,6 +158,40 @@ const ROWS: &[Row] = &[
         "xgroup-createconsumer=k",
         "XCLAIM k g c 0 1-1 TIME NOW+0 RETRYCOUNT 1 FORCE JUSTID LASTID 0-0; XGROUP SETID k g 1-1 ENTRIESREAD 1",
     ),
+    // What was given once more counts as delivered once more, which Redis does not pass on.
+    row(
+        PENDING,
+        "XREADGROUP GROUP g c STREAMS k 0",
+        "",
+        "XCLAIM k g c 0 1-1 TIME NOW+0 RETRYCOUNT 2 FORCE JUSTID LASTID 1-1",
+    ),
+    // Nor does it pass on a consumer that was given nothing.
+    row(PENDING, "XREADGROUP GROUP g d STREAMS k >", "xgroup-createconsumer=k", "XGROUP CREATECONSUMER k g d"),
+    row(PENDING, "XCLAIM k g d 0 9-9", "xgroup-createconsumer=k", "XGROUP CREATECONSUMER k g d"),
+    row(
+        "XADD k 1-1 f v; XGROUP CREATE k g 0",
+        "XREADGROUP GROUP g c NOACK STREAMS k >",
+        "xgroup-createconsumer=k",
+        "XGROUP CREATECONSUMER k g c; XGROUP SETID k g 1-1 ENTRIESREAD 1",
+    ),
+    // A deleted entry is taken off the one who had it, so that whoever is told does the same.
+    row(
+        DELETED,
+        "XCLAIM k g d 0 1-1",
+        "xgroup-createconsumer=k",
+        "XGROUP CREATECONSUMER k g d; XCLAIM k g c 0 1-1 TIME NOW+0 RETRYCOUNT 1 FORCE JUSTID LASTID 1-1",
+    ),
+    // How entries are packed is the server's own affair.
+    row(SMALL_NODES, "XTRIM k MAXLEN ~ 2 LIMIT 5", "xtrim=k", "XTRIM k MAXLEN = 3"),
+    row(SMALL_NODES, "XADD k MINID ~ 3 9-* f v", "xadd=k xtrim=k", "XADD k MINID = 3-1 9-0 f v"),
+    row(SMALL_NODES, "XADD k NOMKSTREAM MAXLEN ~ 9 9-9 f v", "xadd=k", "XADD k NOMKSTREAM MAXLEN = 6 9-9 f v"),
+    // An entry that stays for its references does not hide that later ones have gone.
+    row(
+        "XADD k 1-1 f v; XADD k 2-1 f v; XADD k 3-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XACK k g 2-1",
+        "XTRIM k MINID ~ 3-1 ACKED",
+        "xtrim=k",
+        "XTRIM k MAXLEN = 2 ACKED",
+    ),
     row(
         PENDING,
         "XCLAIM k g d 0 1-1",
@@ -171,6 +205,13 @@ const ROWS: &[Row] = &[
 
 /// One entry, which a consumer was given and has not acknowledged.
 const PENDING: &str = "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >";
+
+/// The same entry after it was deleted.
+const DELETED: &str = "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XDEL k 1-1";
+
+/// Five entries, two to a node.
+const SMALL_NODES: &str = "CONFIG SET stream-node-max-entries 2; XADD k 1-1 f v; XADD k 2-1 f v; XADD k 3-1 f v; \
+                           XADD k 4-1 f v; XADD k 5-1 f v";
 
 /// Lines that change nothing, of commands that write.
 const NO_CHANGE: &[(&str, &str)] = &[
