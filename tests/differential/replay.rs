@@ -15,7 +15,7 @@ use crate::{differences, number, wanted};
 use aleadb::server::Seeds;
 
 /// Commands of which no generated stream has lines: whoever comes across due keys collects them, which no two servers do
-/// alike; and Redis keeps the popped members of a set for itself.
+/// alike; and no two pop the same members of a set.
 const LEFT_OUT: &[&str] = &["randomkey", "scan", "spop"];
 
 /// How many lines one stream has, unless told otherwise.
