@@ -3,6 +3,7 @@
 #![doc = include_str!("DESIGN.md")]
 
 mod batch;
+mod busy;
 mod clients;
 mod conn;
 mod input;
