@@ -16,6 +16,9 @@ use super::value::{self, *};
 /// some 300 MB once clients have chosen every one.
 pub const DATABASES_MAX: i32 = 1_000_000;
 
+/// What `busy-poll-us` may be at most: a timer that falls due meanwhile is late by no more than its own millisecond.
+pub const BUSY_POLL_US_MAX: u32 = 1000;
+
 /// When a directive may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -202,6 +205,10 @@ directives! {
     /// How many connections are accepted before requests are served again.
     max_new_connections_per_cycle: u32 = 10,
     "max-new-connections-per-cycle", Runtime, int(1, 1000);
+
+    /// Microseconds for which the loop looks for further requests before it sleeps, as long as that is found to pay; 0 for never.
+    busy_poll_us: u32 = 10,
+    "busy-poll-us", Runtime, int(0, BUSY_POLL_US_MAX);
 
     /// Integers that a set keeps as an intset at most.
     set_max_intset_entries: usize = 512,

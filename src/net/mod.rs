@@ -1,7 +1,9 @@
-//! Connections and the loop; owns the connections and, beside them, the server. The only layer that knows mio, and in it only
-//! the shell does: [`reactor`] with [`listener`], and the kernel's sockets in [`transport`].
+//! Connections and the loop. This layer owns the connections and, beside them, the server. It is the only one that knows mio, and
+//! in it only the shell does: [`reactor`] with [`listener`], and the kernel's sockets in [`transport`].
+#![doc = include_str!("DESIGN.md")]
 
 mod batch;
+mod busy;
 mod clients;
 mod conn;
 mod input;

@@ -1,6 +1,6 @@
 //! The loop: what stands between the kernel and a [`Turn`]. One thread, one `Reactor::turn` after another:
 //!
-//! 1. wait for events, until the next timer at the latest;
+//! 1. wait for events, until the next timer at the latest; where it pays, without sleeping at first (see [`super::busy`]);
 //! 2. take the time, once;
 //! 3. note what has become ready, and take signals;
 //! 4. accept clients, in bounded batches;
@@ -25,6 +25,7 @@ use crate::sys::notify::{Notifier, READY_STATUS};
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::watchdog::Watchdog;
 
+use super::busy::BusyPoll;
 use super::listener::{Accepted, Listeners};
 use super::transport::{Readiness, Stream};
 use super::turn::{ClientId, Turn};
@@ -50,6 +51,9 @@ pub struct Reactor {
     events: Events,
     alarm: Alarm,
     turn: Turn<Stream>,
+    busy: BusyPoll,
+    /// Nanoseconds for which the last turn was waited for, if connections ended the wait.
+    waited_ns: Option<u64>,
     listeners: Listeners,
     accept_retried_ms: u64,
     signals: Signals,
@@ -86,6 +90,8 @@ impl Reactor {
             events: Events::with_capacity(EVENTS_MAX),
             alarm,
             turn: Turn::new(server),
+            busy: BusyPoll::default(),
+            waited_ns: None,
             listeners,
             accept_retried_ms: 0,
             signals,
@@ -120,13 +126,10 @@ impl Reactor {
 
     /// One turn, as the module header lists it.
     fn turn(&mut self) -> io::Result<()> {
-        let timeout = self.wait_time();
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
+        self.wait()?;
         let now = self.turn.take_time();
-        self.note_events();
+        let are_ready = self.note_events();
+        self.waited_ns = are_ready.then(|| now.mono_ns.saturating_sub(self.turn.ended().mono_ns));
         self.accept(now);
         let Reactor { turn, listeners, poll, .. } = self;
         turn.run(now, |server| act_on_config(listeners, server, poll.registry()));
@@ -138,24 +141,49 @@ impl Reactor {
         Ok(())
     }
 
-    /// How long to wait for events; without end if the alarm ends the wait.
-    fn wait_time(&mut self) -> Option<Duration> {
+    /// Waits for events, if there is nothing to do at once.
+    fn wait(&mut self) -> io::Result<()> {
         if self.turn.has_work() || self.listeners.is_accepting() {
-            return Some(Duration::ZERO);
+            return self.poll(Some(Duration::ZERO));
+        }
+        // The last turn has just ended, so its end is now.
+        let mut now_ns = self.turn.ended().mono_ns;
+        let busy_us = self.turn.server.config.busy_poll_us;
+        if busy_us > 0 && self.waited_ns.is_some_and(|waited_ns| self.busy.should_attempt(waited_ns)) {
+            let ends_ns = now_ns + u64::from(busy_us) * 1000;
+            while now_ns < ends_ns {
+                self.poll(Some(Duration::ZERO))?;
+                if !self.events.is_empty() {
+                    self.busy.attempted(true);
+                    return Ok(());
+                }
+                now_ns = self.turn.mono_ns();
+            }
+            self.busy.attempted(false);
         }
         let watchdog = self.watchdog.as_ref().map_or(u64::MAX, Watchdog::due_ms);
         let due_ms = self.turn.next_due_ms().min(watchdog);
-        // The last turn has just ended, so its end is now. Keys fall due on whole wall-clock milliseconds; what is waited are
-        // whole milliseconds as well.
-        self.alarm.wait_until(due_ms, self.turn.ended().mono_ms())
+        // Keys fall due on whole wall-clock milliseconds; what is waited are whole milliseconds as well. Without end if the alarm
+        // ends the wait.
+        let timeout = self.alarm.wait_until(due_ms, now_ns / 1_000_000);
+        self.poll(timeout)
     }
 
-    fn note_events(&mut self) {
-        let mut signalled = false;
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes what events say. True if any is about a connection.
+    fn note_events(&mut self) -> bool {
+        let (mut signalled, mut are_ready) = (false, false);
         for event in &self.events {
             let Token(token) = event.token();
             if token <= TOKEN_LISTENERS - LISTENERS_MAX {
                 self.turn.note(client_of(token), readiness(event));
+                are_ready = true;
             } else if token <= TOKEN_LISTENERS {
                 self.listeners.note(TOKEN_LISTENERS - token);
             } else {
@@ -166,6 +194,7 @@ impl Reactor {
         if signalled {
             self.take_signals();
         }
+        are_ready
     }
 
     fn take_signals(&mut self) {

@@ -154,6 +154,21 @@ fn a_client_held_back_by_a_pause_is_served_when_it_ends() {
 }
 
 #[test]
+fn a_loop_that_polls_for_long_serves_and_keeps_time_as_any_other() {
+    with_loop(|connect| {
+        let (mut client, mut other) = (connect(), connect());
+        client.ask("CONFIG SET busy-poll-us 1000\r\n", "+OK\r\n");
+        for _ in 0..2000 {
+            client.ask("ECHO one\r\n", "$3\r\none\r\n");
+        }
+        for _ in 0..20 {
+            client.ask("BLPOP k 0.003\r\n", "*-1\r\n");
+        }
+        other.ask("CONFIG SET busy-poll-us 0\r\nECHO two\r\n", "+OK\r\n$3\r\ntwo\r\n");
+    });
+}
+
+#[test]
 fn a_queue_counts_as_input() {
     with_loop(|connect| {
         let (mut client, mut other) = (connect(), connect());

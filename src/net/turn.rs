@@ -123,6 +123,12 @@ impl<T: Transport> Turn<T> {
         due.into_iter().chain(pause).fold(latest, u64::min)
     }
 
+    /// The monotonic clock, now; nanoseconds since the server started.
+    #[inline]
+    pub fn mono_ns(&self) -> u64 {
+        self.clock.mono_ns()
+    }
+
     /// When the last turn ended.
     #[inline]
     pub fn ended(&self) -> Now {

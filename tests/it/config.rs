@@ -37,6 +37,20 @@ fn set_takes_several_and_clamps_as_redis_does() {
 }
 
 #[test]
+fn the_time_to_poll_without_sleeping_is_bounded() {
+    const FAILED: &str = r"-ERR CONFIG SET failed (possibly related to argument \'busy-poll-us\')";
+    let bounds = format!(r"{FAILED} - argument must be between 0 and 1000 inclusive\r\n");
+    Memory::new().expect(&[
+        ("CONFIG GET busy-poll-us", r"*2\r\n$12\r\nbusy-poll-us\r\n$2\r\n10\r\n"),
+        ("CONFIG SET busy-poll-us 1001", &bounds),
+        ("CONFIG SET busy-poll-us -1", &bounds),
+        ("CONFIG SET busy-poll-us 1000", r"+OK\r\n"),
+        ("CONFIG SET busy-poll-us 0", r"+OK\r\n"),
+        ("CONFIG GET busy-poll-us", r"*2\r\n$12\r\nbusy-poll-us\r\n$1\r\n0\r\n"),
+    ]);
+}
+
+#[test]
 fn a_refused_set_changes_nothing() {
     const FAILED: &str = "-ERR CONFIG SET failed (possibly related to argument";
     let mut m = Memory::new();
@@ -196,10 +210,10 @@ fn rewrite_writes_the_file_the_server_was_started_with() {
     let file = TempFile(std::env::temp_dir().join(format!("aleadb-rewrite-{}.conf", std::process::id())));
     fs::write(&file.0, "# mine\nhz 20\ntimeout 3\n").expect("the temporary directory is writable");
     m.server.process.identity.config_file = Some(file.0.clone());
-    m.expect(&[("CONFIG SET hz 50 maxmemory 100mb", r"+OK\r\n"), ("CONFIG REWRITE", r"+OK\r\n")]);
+    m.expect(&[("CONFIG SET hz 50 maxmemory 100mb busy-poll-us 7", r"+OK\r\n"), ("CONFIG REWRITE", r"+OK\r\n")]);
     let text = fs::read_to_string(&file.0).expect("the file is still there");
     assert!(text.starts_with("# mine\nhz 50\ntimeout 0\n"), "{text}");
-    assert!(text.contains("\nmaxmemory 100mb\n"), "{text}");
+    assert!(text.contains("\nmaxmemory 100mb\n") && text.contains("\nbusy-poll-us 7\n"), "{text}");
     // A directory that does not exist cannot take the file.
     m.server.process.identity.config_file = Some(PathBuf::from("/nonexistent/aleadb.conf"));
     m.expect(&[("CONFIG REWRITE", r"-ERR Rewriting config file: No such file or directory\r\n")]);

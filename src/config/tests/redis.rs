@@ -24,6 +24,7 @@ const TARGET: (u32, u32) = (8, 6);
 
 /// Directives that no Redis has.
 const OWN: &[&str] = &[
+    "busy-poll-us",
     "expired-event-for-past-deadlines",
     "watch-max-per-client",
     "watch-max-total",
