@@ -102,9 +102,8 @@ impl Client {
         self.is_leaving |= name(0) == b"QUIT";
         let expected = match name(0).as_slice() {
             b"SUBSCRIBE" | b"PSUBSCRIBE" | b"UNSUBSCRIBE" => return,
-            b"ECHO" => Expected::Bulk(line[1].clone()),
-            b"UNWATCH.ONE" => Expected::Any,
-            b"UNOBSERVE" => Expected::Unwatch(String::from_utf8_lossy(&line[1]).parse().unwrap_or(0)),
+            b"ECHO" if line.len() == 2 => Expected::Bulk(line[1].clone()),
+            b"UNOBSERVE" if line.len() == 2 => Expected::Unwatch(String::from_utf8_lossy(&line[1]).parse().unwrap_or(0)),
             b"OBSERVE" => {
                 let options = line[1..].iter();
                 // Options come in front, and none of them is called like a command.
@@ -116,8 +115,8 @@ impl Client {
                 query[0].truncate(other.len() - b".WATCH".len());
                 Expected::Watch(query)
             }
-            b"SET" if line[1].starts_with(b"t:") => Expected::Timed(line.clone()),
-            b"RPUSH" | b"LPUSH" if line[1].starts_with(b"q") => Expected::Pushed(line[2..].to_vec()),
+            b"SET" if line.len() > 3 && line[1].starts_with(b"t:") => Expected::Timed(line.clone()),
+            b"RPUSH" | b"LPUSH" if line.len() > 2 && line[1].starts_with(b"q:") => Expected::Pushed(line[2..].to_vec()),
             _ => Expected::Any,
         };
         match self.replies {

@@ -100,7 +100,8 @@ impl Wire {
         if how != Close::Half {
             // What was under way to it comes back as an error.
             let came_back = !self.to_client.is_empty();
-            (self.event.writable, self.event.write_closed) = (came_back, self.event.write_closed | came_back);
+            self.event.writable |= came_back;
+            self.event.write_closed |= came_back;
             self.to_client.clear();
         }
         self.deliver(0);
