@@ -32,7 +32,7 @@ const CHANGES: &[&[&str]] = &[
     &["INCR", "w:n"],
     &["RPUSH", "w:l", "%n"],
     &["LTRIM", "w:l", "-3", "-1"],
-    &["HSET", "w:h", "f", "%n"],
+    &["HSET", "w:h", "f", "%n", "g", "x"],
     &["HPEXPIRE", "w:h", "30", "FIELDS", "1", "f"],
     &["SADD", "w:m", "%n"],
     &["SPOP", "w:m"],

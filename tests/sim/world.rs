@@ -23,7 +23,7 @@ const SETTLED_MS: u64 = 10_000;
 /// Bytes of output that an ordinary client may have.
 const OUTPUT_BYTES_MAX: &str = "normal 65536 0 0 pubsub 65536 0 0";
 /// Turns after which a server that says it has work left is thought never to be done.
-const TURNS_MAX: usize = 100_000;
+const TURNS_MAX: usize = 10_000;
 
 pub struct World {
     pub turn: Turn<Socket>,
