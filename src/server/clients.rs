@@ -137,9 +137,15 @@ impl Clients {
         assert_eq!(self.paused, paused, "clients that the pause holds back");
         for (client, session) in self.iter() {
             let until_ms = session.blocked.and_then(Blocked::until_ms);
-            assert!(until_ms.is_none() || !self.timers.is_empty(), "{client:?} waits for a time that nothing tells it of");
+            assert!(
+                until_ms.is_none() || !self.timers.is_empty(),
+                "{client:?} waits for a time that nothing tells it of"
+            );
             let waits = matches!(session.blocked, Some(Blocked::Keys { .. }));
-            assert!(!waits || session.waiting.is_some(), "{client:?} waits for keys, and nothing is known of its command");
+            assert!(
+                !waits || session.waiting.is_some(),
+                "{client:?} waits for keys, and nothing is known of its command"
+            );
             let member = session.member.map(|member| self.members.client(member as usize));
             assert!(member.is_none_or(|member| member == Some(client)), "{client:?} has another's number");
         }

@@ -103,7 +103,9 @@ impl Client {
         let expected = match name(0).as_slice() {
             b"SUBSCRIBE" | b"PSUBSCRIBE" | b"UNSUBSCRIBE" => return,
             b"ECHO" if line.len() == 2 => Expected::Bulk(line[1].clone()),
-            b"UNOBSERVE" if line.len() == 2 => Expected::Unwatch(String::from_utf8_lossy(&line[1]).parse().unwrap_or(0)),
+            b"UNOBSERVE" if line.len() == 2 => {
+                Expected::Unwatch(String::from_utf8_lossy(&line[1]).parse().unwrap_or(0))
+            }
             b"OBSERVE" => {
                 let options = line[1..].iter();
                 // Options come in front, and none of them is called like a command.

@@ -65,8 +65,8 @@ fn kind(failure: &str) -> &str {
 #[test]
 fn whatever_happens_the_properties_hold() {
     let first = number("ALEADB_SIM_SEED", 0);
-    let seeds = number("ALEADB_SIM_SEEDS", if std::env::var_os("ALEADB_SIM_SEED").is_some() { 1 } else { 200 });
-    let count = number("ALEADB_SIM_STEPS", 150) as usize;
+    let seeds = number("ALEADB_SIM_SEEDS", if std::env::var_os("ALEADB_SIM_SEED").is_some() { 1 } else { 500 });
+    let count = number("ALEADB_SIM_STEPS", 200) as usize;
     for seed in first..first + seeds {
         let steps = workload::steps(seed, count);
         let Some(failure) = run(seed, &steps) else { continue };

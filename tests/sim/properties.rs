@@ -108,7 +108,8 @@ impl Properties {
     fn all_is_answered(world: &World) -> Result<(), String> {
         for (number, client) in &world.clients {
             let session = world.turn.server.clients.get(client.id);
-            let waits = session.is_some_and(|session| matches!(session.blocked, Some(Blocked::Keys { until_ms: u64::MAX })));
+            let waits =
+                session.is_some_and(|session| matches!(session.blocked, Some(Blocked::Keys { until_ms: u64::MAX })));
             let finished = client.wire.borrow().closed().is_some();
             if client.unanswered() > 0 && !waits && !client.is_leaving && !finished {
                 return Err(format!("one reply a request: client {number} lacks {}", client.unanswered()));
@@ -127,7 +128,9 @@ impl Properties {
         for (number, line, last) in watched {
             let fresh = world.query(&line)?;
             if fresh != last && world.clients.contains_key(&number) {
-                return Err(format!("a watcher's last value is the present one: client {number}, {last:?} not {fresh:?}"));
+                return Err(format!(
+                    "a watcher's last value is the present one: client {number}, {last:?} not {fresh:?}"
+                ));
             }
         }
         Ok(())

@@ -109,8 +109,20 @@ enum Role {
 }
 
 /// Commands that are never drawn by chance: they have steps of their own, or answer something else than one reply.
-const OWN: &[&str] =
-    &["reset", "hello", "auth", "select", "swapdb", "flushall", "flushdb", "move", "abort", "sleep", "config|set", "client|unblock"];
+const OWN: &[&str] = &[
+    "reset",
+    "hello",
+    "auth",
+    "select",
+    "swapdb",
+    "flushall",
+    "flushdb",
+    "move",
+    "abort",
+    "sleep",
+    "config|set",
+    "client|unblock",
+];
 
 /// The words of a line.
 fn line(words: &[&str]) -> Line {
@@ -165,7 +177,11 @@ impl Workload {
             0..=7 => {
                 let count = 1 + self.rng.below(4);
                 let lines = (0..count).flat_map(|_| self.lines(client)).collect();
-                vec![Step::Connect(client), Step::Ask(client, lines), Step::Deliver(client, *self.rng.pick(&[1, 50, 10_000]))]
+                vec![
+                    Step::Connect(client),
+                    Step::Ask(client, lines),
+                    Step::Deliver(client, *self.rng.pick(&[1, 50, 10_000])),
+                ]
             }
             8 | 9 => vec![Step::Deliver(client, *self.rng.pick(&[1, 20, 100_000]))],
             10 | 11 => vec![Step::Read(client, *self.rng.pick(&[1, 100, 1_000_000]))],
@@ -208,7 +224,8 @@ impl Workload {
     }
 
     fn work(&mut self, client: usize, n: &str) -> Vec<Line> {
-        let fill = |words: &[&str]| line(&words.iter().map(|word| if *word == "%n" { n } else { word }).collect::<Vec<_>>());
+        let fill =
+            |words: &[&str]| line(&words.iter().map(|word| if *word == "%n" { n } else { word }).collect::<Vec<_>>());
         match self.rng.below(12) {
             0..=2 => {
                 let element = |k: usize| format!("<e{n}.{k}>");

@@ -109,7 +109,8 @@ impl World {
             return;
         }
         let (socket, now) = (Socket::default(), self.turn.take_time());
-        let peer = Peer { origin: Origin::Loopback, address: format!("client:{number}"), local: "sim:0".into(), fd: -1 };
+        let peer =
+            Peer { origin: Origin::Loopback, address: format!("client:{number}"), local: "sim:0".into(), fd: -1 };
         if let Some(id) = self.turn.admit(socket.clone(), peer, now) {
             self.clients.insert(number, Client::new(id, &socket));
             self.ask(number, &words("HELLO 3"));
