@@ -80,6 +80,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
     // One that has gone may not have been taken out of the queues yet.
     let Some(client) = server.clients.members.client(member) else { return Again::Waits };
     let Some(waiting) = server.clients[client].waiting.take() else { return Again::Waits };
+    debug_assert!(!server.clients[client].killed, "a client that is being disconnected waits for nothing");
     let (command, args) = (waiting.command, waiting.args.as_args());
     if server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now) {
         server.clients[client].waiting = Some(waiting);

@@ -34,6 +34,16 @@ impl Members {
         *self.clients.get(member)?
     }
 
+    /// How many numbers are taken, those included that are to be cleared away.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// True if none is.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
     /// Notes that a member has gone.
     pub fn leave(&mut self, member: usize) {
         self.clients[member] = None;

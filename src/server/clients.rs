@@ -130,6 +130,27 @@ impl Clients {
         session
     }
 
+    /// Panics if the books do not agree. O(clients).
+    pub fn check(&self) {
+        assert_eq!(self.sessions.len(), self.by_number.len() + 1, "every session but one has a number");
+        let paused = self.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused)).count();
+        assert_eq!(self.paused, paused, "clients that the pause holds back");
+        for (client, session) in self.iter() {
+            let until_ms = session.blocked.and_then(Blocked::until_ms);
+            assert!(
+                until_ms.is_none() || !self.timers.is_empty(),
+                "{client:?} waits for a time that nothing tells it of"
+            );
+            let waits = matches!(session.blocked, Some(Blocked::Keys { .. }));
+            assert!(
+                !waits || session.waiting.is_some(),
+                "{client:?} waits for keys, and nothing is known of its command"
+            );
+            let member = session.member.map(|member| self.members.client(member as usize));
+            assert!(member.is_none_or(|member| member == Some(client)), "{client:?} has another's number");
+        }
+    }
+
     /// Makes a client wait: the reason it waits, the wheel and the count of those held back stay in step.
     pub fn block(&mut self, client: ClientId, blocked: Blocked) {
         self[client].blocked = Some(blocked);

@@ -180,7 +180,7 @@ impl Databases {
     }
 
     /// Debug builds make sure that the invariants hold.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         debug_assert!(self.made.iter().all(|made| made.is_timed || !made.db.has_timers()), "keys would not expire");
         debug_assert_eq!(self.expired(), self.iter().map(|db| db.stats().expired).sum::<u64>());
     }

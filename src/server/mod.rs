@@ -206,6 +206,13 @@ impl Server {
         server
     }
 
+    /// Panics if what the server knows in two places does not agree. O(clients + databases made); for tests.
+    pub fn check(&self) {
+        self.clients.check();
+        self.dbs.check();
+        assert!(self.asked_wait.is_none(), "a wait that was asked for has been seen to");
+    }
+
     /// Empties a database. O(1), but for the keys that somebody watches or waits for, and some that queries name: the helper
     /// thread frees what was in it.
     pub fn flush_db(&mut self, index: usize, now: Now) -> usize {

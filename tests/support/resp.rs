@@ -252,6 +252,11 @@ pub fn decode_all(bytes: &[u8]) -> io::Result<Vec<Value>> {
     Ok(values)
 }
 
+/// The first value of some bytes and how long it is; none when more bytes are needed.
+pub fn parse_first(bytes: &[u8]) -> io::Result<Option<(Value, usize)>> {
+    if bytes.is_empty() { Ok(None) } else { parse(bytes, 0, 0) }
+}
+
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
