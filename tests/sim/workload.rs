@@ -80,7 +80,7 @@ pub enum Step {
     /// Both clocks go on by so many milliseconds.
     Pass(u64),
     /// The wall clock is set.
-    StepClock(i64),
+    SetClock(i64),
     /// The server runs so many turns.
     Turn(usize),
 }
@@ -200,7 +200,7 @@ impl Workload {
             2 => Step::Close(client, Close::Half),
             3 => Step::Close(client, Close::Full),
             4 => Step::Close(client, Close::Reset),
-            5 => Step::StepClock(*self.rng.pick(&[-3000, -20, 20, 3000])),
+            5 => Step::SetClock(*self.rng.pick(&[-3000, -20, 20, 3000])),
             _ => Step::Spurious(client),
         }
     }
@@ -281,7 +281,8 @@ impl Workload {
 
     fn administer(&mut self) -> Line {
         if self.rng.chance(self.swap_percent) {
-            return line(*self.rng.pick(&[&["FLUSHALL"][..], &["FLUSHDB", "ASYNC"], &["SWAPDB", "0", "1"]]));
+            let all: [&[&str]; 3] = [&["FLUSHALL"], &["FLUSHDB", "ASYNC"], &["SWAPDB", "0", "1"]];
+            return line(all[self.rng.below(all.len())]);
         }
         let other = format!("%id{}", self.rng.below(CLIENTS));
         match self.rng.below(8) {

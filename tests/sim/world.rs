@@ -91,7 +91,7 @@ impl World {
                 id.into_iter().for_each(|id| self.turn.note(id, readiness));
             }
             Step::Pass(ms) => self.clock.advance_ms(*ms),
-            Step::StepClock(ms) => self.clock.step_wall_ms(*ms),
+            Step::SetClock(ms) => self.clock.step_wall_ms(*ms),
             Step::Turn(count) => self.turns(*count)?,
         }
         Ok(())
