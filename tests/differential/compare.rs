@@ -7,7 +7,7 @@
 use crate::differences::{RULES, Rule};
 use crate::generate::{EVERYTHING, Line};
 use crate::resp::{Reply, Value};
-use aleadb::command;
+use crate::rows::full_name;
 
 /// Whether both servers answered `line` the same way.
 pub fn same(line: &Line, left: &Value, right: &Value) -> bool {
@@ -49,16 +49,6 @@ fn is_one_double(left: &[u8], right: &[u8]) -> bool {
     const DIGITS_MIN: usize = 16;
     let number = |text: &[u8]| -> Option<f64> { std::str::from_utf8(text).ok()?.parse().ok() };
     left.len().min(right.len()) >= DIGITS_MIN && number(left).is_some() && number(left) == number(right)
-}
-
-/// The name as `COMMAND DOCS` writes it. A second word counts only for containers.
-pub fn full_name(line: &Line) -> String {
-    let word = |index: usize| {
-        line.get(index).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).unwrap_or_default()
-    };
-    let first = word(0);
-    let is_container = command::lookup(first.as_bytes()).is_some_and(|command| !command.subcommands.is_empty());
-    if is_container && line.len() > 1 { format!("{first}|{}", word(1)) } else { first }
 }
 
 fn sorted(value: &Value) -> Value {

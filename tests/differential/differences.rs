@@ -237,9 +237,9 @@ const BARRED: &[Barred] = &[
     ),
 ];
 
-/// Why no stream may have a line, if it may not.
-pub fn barred(full_name: &str, line: &Line) -> Option<&'static str> {
-    BARRED.iter().find(|(names, is_it, _)| names.contains(&full_name) && is_it(line)).map(|(_, _, why)| *why)
+/// Whether no stream may have a line.
+pub fn is_barred(full_name: &str, line: &Line) -> bool {
+    BARRED.iter().any(|(names, is_it, _)| names.contains(&full_name) && is_it(line))
 }
 
 /// Lines whose events differ: up to 8.10 BITFIELD tells nothing of a string that grew if every write was refused.

@@ -3,6 +3,7 @@
 //! One server is filled by generated lines. Each of its keys is dumped, restored in the other, dumped there and restored
 //! where it came from, so that both hold values they have read: in the representations that reading gives them.
 
+use crate::differences;
 use crate::generate::Generator;
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, Value, encode};
@@ -101,7 +102,7 @@ fn travel(pair: &Pair) {
         let takes_part =
             |name: &str| FILLERS.contains(&name) && wanted(name) && ours.contains(name) && theirs.contains(name);
         let (from, to) = if seed % 2 == 0 { (&mut subject, &mut oracle) } else { (&mut oracle, &mut subject) };
-        fill(from, &mut Generator::new(seed, takes_part));
+        fill(from, &mut Generator::new(seed, differences::is_barred, takes_part));
         let keys = ask(from, &["KEYS", "*"]);
         for key in keys.items().unwrap_or_default() {
             let key = key.bytes().unwrap_or_default();

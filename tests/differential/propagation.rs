@@ -3,12 +3,12 @@
 //! `propagation.txt` holds the facts: lines, and what Redis 8.6 appends to its file for each. It describes its own form.
 
 use crate::aof::{self, Logged};
-use crate::compare::full_name;
 use crate::generate::{Generator, Line};
 use crate::memory::START_MS;
 use crate::ours::Ours;
 use crate::pair::Pair;
 use crate::resp::Value;
+use crate::rows::full_name;
 use crate::stream::quoted;
 use crate::{differences, number, rows, wanted};
 use aleadb::base::quote::split_args;
@@ -364,7 +364,8 @@ fn differences_in_streams(ours: &mut impl Recorder, theirs: &mut impl Recorder) 
     let mut reports = BTreeMap::new();
     let (mut count, first) = (0, number("ALEADB_DIFF_SEED", 1));
     for seed in first..first + number("ALEADB_DIFF_SEEDS", 4) {
-        let mut generator = Generator::new(seed, |name| wanted(name) && !LEFT_OUT.contains(&name));
+        let mut generator =
+            Generator::new(seed, differences::is_barred, |name| wanted(name) && !LEFT_OUT.contains(&name));
         ours.reset();
         theirs.reset();
         let mut queued: Vec<Line> = Vec::new();
@@ -390,7 +391,7 @@ fn differences_in_streams(ours: &mut impl Recorder, theirs: &mut impl Recorder) 
             let is_alike =
                 alike(&our.sent, &their.sent, leeway) || alike_but_for_consumers(&our.sent, &their.sent, leeway);
             if !excused && !is_alike {
-                let name = lines.last().map(full_name).unwrap_or_default();
+                let name = lines.last().map(|line| full_name(line)).unwrap_or_default();
                 let lines: Vec<String> = lines.iter().map(quoted).collect();
                 let (ours, theirs) = (listed(&our.sent), listed(&their.sent));
                 let report = format!("seed {seed}, step {step}: {}\n    {ours}\n    {theirs}", lines.join("; "));

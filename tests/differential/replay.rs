@@ -1,7 +1,6 @@
 //! What lines propagate, run by another server, makes it hold what the lines themselves do.
 
 use crate::aof::{self, Logged};
-use crate::compare::full_name;
 use crate::contents::{Contents, contents, difference};
 use crate::generate::{Generator, Line};
 use crate::memory::START_MS;
@@ -10,6 +9,7 @@ use crate::pair::Pair;
 use crate::propagation::{FIRST, Recorder};
 use crate::resp::Value;
 use crate::rng::Rng;
+use crate::rows::full_name;
 use crate::stream::quoted;
 use crate::{differences, number, wanted};
 use aleadb::server::Seeds;
@@ -49,7 +49,7 @@ fn is_unfaithful(line: &Line) -> bool {
 
 /// The first difference between a server that ran the lines of a seed and one that ran what Redis appended for them.
 fn difference_of(redis: &mut Logged, seed: u64) -> Option<String> {
-    let mut generator = Generator::new(seed, |name| wanted(name) && !LEFT_OUT.contains(&name));
+    let mut generator = Generator::new(seed, differences::is_barred, |name| wanted(name) && !LEFT_OUT.contains(&name));
     redis.reset();
     let [mut direct, mut loaded] = [(); 2].map(|()| Ours::at_ms(redis.now_ms()));
     for step in 0..number("ALEADB_DIFF_STEPS", STEPS) {
@@ -137,7 +137,7 @@ const MORE: &[&str] = &[
 /// in its own way; the first difference between them.
 fn difference_of_two(seed: u64) -> Option<String> {
     let mut rng = Rng::new(seed);
-    let mut generator = Generator::new(seed, wanted);
+    let mut generator = Generator::new(seed, differences::is_barred, wanted);
     let mut first = Ours::with_seeds(START_MS, Seeds { hash: [1; 16], prng: seed });
     let mut second = Ours::with_seeds(START_MS, Seeds { hash: [2; 16], prng: seed + 1 });
     for (server, entries) in [(&mut first, "3"), (&mut second, "7")] {

@@ -4,11 +4,13 @@
 //! the stream is run again from an empty database, line by line, and then cut down: parts are left out for as long as the
 //! same command still differs.
 
-use crate::compare::{Transaction, full_name};
+use crate::compare::Transaction;
+use crate::differences;
 use crate::generate::{EVERYTHING, Generator, Line};
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, encode};
 use crate::rng::Rng;
+use crate::rows::full_name;
 use crate::state;
 use std::time::{Duration, Instant};
 
@@ -73,7 +75,7 @@ pub struct Failure {
 
 /// Runs one stream of the commands that `wanted` accepts.
 pub fn check(pair: &Pair, plan: Plan, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let mut generator = Generator::new(plan.seed, wanted);
+    let mut generator = Generator::new(plan.seed, differences::is_barred, wanted);
     let lines: Vec<Line> = (0..plan.steps).map(|_| generator.line()).collect();
     let Some(found) = run(pair, plan, &lines, true) else { return Ok(()) };
     let kept = lines[..lines.len().min(found.step + 1)].to_vec();

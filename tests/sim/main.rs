@@ -8,35 +8,19 @@
 //! is. `scripts/sim.sh` runs it for hours.
 
 mod client;
-#[allow(dead_code, reason = "the generator of the differential test needs parts of it")]
-#[path = "../differential/compare.rs"]
-mod compare;
-#[allow(dead_code, reason = "the same")]
-#[path = "../differential/differences.rs"]
-mod differences;
-#[allow(dead_code, reason = "what other tests need of it")]
-#[path = "../differential/generate.rs"]
+#[path = "../support/generate.rs"]
 mod generate;
 mod network;
 mod properties;
 #[path = "../support/resp.rs"]
 mod resp;
-#[allow(dead_code, reason = "what other tests need of it")]
-#[path = "../differential/rng.rs"]
+#[path = "../support/rng.rs"]
 mod rng;
-#[allow(dead_code, reason = "what other tests need of it")]
-#[path = "../differential/rows.rs"]
+#[path = "../support/rows.rs"]
 mod rows;
 mod shrink;
 mod workload;
 mod world;
-
-/// What the generator's list of differences names.
-mod pair {
-    #[allow(dead_code, reason = "the list of differences is only read in part")]
-    /// Major, minor, patch.
-    pub type Version = (u32, u32, u32);
-}
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -152,7 +152,7 @@ impl Workload {
         let all = [Role::Anything, Role::Worker, Role::Worker, Role::Watcher, Role::Subscriber, Role::Admin];
         let roles = (0..CLIENTS).map(|_| *rng.pick(&all)).collect();
         let wanted = |name: &str| !OWN.contains(&name);
-        let generators = (0..CLIENTS).map(|n| Generator::new(seed ^ (n as u64) << 32, wanted)).collect();
+        let generators = (0..CLIENTS).map(|n| Generator::new(seed ^ (n as u64) << 32, |_, _| false, wanted)).collect();
         let fault_percent = *rng.pick(&[0, 5, 20]);
         let swap_percent = *rng.pick(&[0, 0, 2, 10]);
         let blocking = rng.chance(80);

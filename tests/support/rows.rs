@@ -1,6 +1,8 @@
 //! The commands whose lines the generator writes: all that our server has, straight from its rows. Whatever a family adds is
 //! covered from then on.
 
+#![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
+
 use aleadb::command::{self, Command};
 
 /// A command, or a subcommand of a container.
@@ -139,4 +141,14 @@ pub fn left_out(full_name: &str) -> Option<&'static str> {
         .iter()
         .find(|(_, names)| names.contains(&full_name) || names.contains(&container) && container != "command")
         .map(|(why, _)| *why)
+}
+
+/// The name as `COMMAND DOCS` writes it. A second word counts only for containers.
+pub fn full_name(line: &[Vec<u8>]) -> String {
+    let word = |index: usize| {
+        line.get(index).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).unwrap_or_default()
+    };
+    let first = word(0);
+    let is_container = command::lookup(first.as_bytes()).is_some_and(|command| !command.subcommands.is_empty());
+    if is_container && line.len() > 1 { format!("{first}|{}", word(1)) } else { first }
 }

@@ -1,4 +1,5 @@
 //! Repeatable chance for the generator: SplitMix64, one stream a seed.
+#![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 /// A source of numbers that depends on its seed alone.
 pub struct Rng(u64);
