@@ -127,7 +127,7 @@ fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at.untouched();
+    let at = ctx.at.without_access();
     let (clock, compress) = (ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK, ctx.server.config.rdbcompression);
     let entry = ctx.db().lookup_uncounted(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
     let address = entry.key().as_ptr() as usize;
@@ -256,7 +256,7 @@ fn htstats(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn htstats_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at.untouched();
+    let at = ctx.at.without_access();
     if ctx.db().lookup_write(args.at(2), at).is_none() {
         return Err(ReplyError::NO_SUCH_KEY);
     }

@@ -164,7 +164,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let type_of = entry.type_of();
     ctx.db().insert(entry, at);
     if let Some(seconds) = options.idle_seconds
-        && let Some(mut slot) = ctx.db().lookup_write(key, at.untouched())
+        && let Some(mut slot) = ctx.db().lookup_write(key, at.without_access())
     {
         slot.set_access(at.access_clock().wrapping_sub(seconds as u32) & ACCESS_CLOCK_MASK);
     }

@@ -184,7 +184,7 @@ fn pexpiretime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// Answers a figure of a key's deadline; -1 if it has none, -2 if there is no such key. Asking is no access.
 fn answer_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, figure: impl FnOnce(i64) -> i64) -> Outcome {
-    let at = ctx.at.untouched();
+    let at = ctx.at.without_access();
     let deadline_ms = ctx.db().lookup_read(args.at(1), at).map(|entry| entry.deadline_ms());
     ctx.reply.integer(match deadline_ms {
         None => -2,

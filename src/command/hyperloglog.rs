@@ -158,7 +158,7 @@ fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, ReplyError> {
         Some(count) => Ok((count, false)),
         None => Ok((hll.count()?, true)),
     })?;
-    if let Some(mut slot) = ctx.db().lookup_write(key, at.untouched()) {
+    if let Some(mut slot) = ctx.db().lookup_write(key, at.without_access()) {
         slot.set_raw();
         if is_new {
             slot.edit_bytes(|bytes| hll::set_estimate(bytes, count));

@@ -104,7 +104,7 @@ fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at.untouched();
+    let at = ctx.at.without_access();
     let found = args.iter_from(1).filter(|key| ctx.db().lookup_read(key, at).is_some()).count();
     ctx.reply.integer(found as i64);
     Ok(Next::Done)
@@ -118,7 +118,7 @@ fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at.untouched();
+    let at = ctx.at.without_access();
     let name = ctx.db().lookup_read(args.at(1), at).map_or("none", |entry| entry.type_of().name());
     ctx.reply.simple(name);
     Ok(Next::Done)

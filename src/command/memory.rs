@@ -169,7 +169,7 @@ fn session_bytes(session: &Session) -> usize {
 
 fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     read_samples(args)?;
-    let at = ctx.at.untouched();
+    let at = ctx.at.without_access();
     let slot_bytes = {
         let table = ctx.db().table();
         table.bytes().div_ceil(table.slots().max(1))

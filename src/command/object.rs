@@ -71,7 +71,7 @@ fn help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 /// What `ask` says of the key's entry. Looking is no access.
 fn inspected<T>(ctx: &mut Ctx<'_>, args: Args<'_>, ask: impl FnOnce(&Entry) -> T) -> Option<T> {
-    let at = ctx.at.untouched().quietly();
+    let at = ctx.at.without_access().quietly();
     ctx.db().lookup_read(args.at(2), at).map(|entry| ask(&entry))
 }
 

@@ -209,7 +209,7 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: Options<'_>) -> Outcome {
     if type_of == Type::ZSet {
         // COMPAT: Redis makes a skip list of a sorted set to sort it, and leaves it one, as OBJECT ENCODING shows.
         let limits = shapes(ctx.server).zset;
-        if let Some(mut zset) = ctx.db().write::<ZSet>(args.at(1), at.untouched())? {
+        if let Some(mut zset) = ctx.db().write::<ZSet>(args.at(1), at.without_access())? {
             zset.expect(usize::MAX, &limits);
         }
     }

@@ -187,20 +187,29 @@ fn lookup<'b>(parse: &Parse, spans: &'b [Span], bytes: &'b [u8]) -> Option<Membe
     Some((hash, spec.first_key(args)?, spec.first_member(args)?))
 }
 
+/// Parsed commands of one connection, with what they lie in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commands<'b> {
+    /// The commands, in order.
+    pub parsed: &'b [Parse],
+    /// The arguments of their batch.
+    pub spans: &'b [Span],
+    /// The bytes they were parsed from.
+    pub bytes: &'b [u8],
+}
+
 /// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, closes, or has had its part of
 /// the turn.
-#[allow(clippy::too_many_arguments)] // The parts of the loop that a handler may touch, borrowed one by one.
 pub(super) fn run_batch(
     server: &mut Server,
     client: ClientId,
-    spans: &[Span],
-    commands: &[Parse],
-    bytes: &[u8],
+    commands: Commands<'_>,
     out: &mut Out,
     now: Now,
     time_ns: &mut u64,
 ) -> Option<usize> {
-    for parse in commands {
+    let Commands { parsed, spans, bytes } = commands;
+    for parse in parsed {
         let args = match &parse.inline {
             None => Args::new(&bytes[parse.start..], &spans[parse.spans.clone()]),
             Some(owned) => owned.as_args(),

@@ -18,7 +18,7 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 
-use super::batch::{BATCH_MAX, Batch, BatchEnd, Segment, parse_batch, run_batch};
+use super::batch::{BATCH_MAX, Batch, BatchEnd, Commands, Segment, parse_batch, run_batch};
 use super::clients;
 use super::conn::{BufferPool, Conns, limit_of};
 use super::input::{Filled, Source};
@@ -267,16 +267,8 @@ impl<T: Transport> Turn<T> {
         let bytes = source.bytes(scratch);
         conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.clients[client]).hard_bytes);
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
-        let mut stopped = run_batch(
-            server,
-            client,
-            &gathered.spans,
-            &gathered.commands[commands],
-            bytes,
-            &mut conn.out,
-            now,
-            time_ns,
-        );
+        let first = Commands { parsed: &gathered.commands[commands], spans: &gathered.spans, bytes };
+        let mut stopped = run_batch(server, client, first, &mut conn.out, now, time_ns);
         // Where the bytes begin that have to be kept, and whether they are a partial command.
         let (from, is_partial) = loop {
             if let Some(from) = stopped {
@@ -305,7 +297,8 @@ impl<T: Transport> Turn<T> {
             batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
             batch.prefetch_members(db, 0..batch.commands.len(), bytes);
             left -= batch.commands.len();
-            stopped = run_batch(server, client, &batch.spans, &batch.commands, bytes, &mut conn.out, now, time_ns);
+            let more = Commands { parsed: &batch.commands, spans: &batch.spans, bytes };
+            stopped = run_batch(server, client, more, &mut conn.out, now, time_ns);
         };
         conn.input.keep(source, scratch, from, is_partial);
         let session = &server.clients[client];

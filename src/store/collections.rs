@@ -100,7 +100,7 @@ impl Db {
         at: Moment,
         create: impl FnOnce() -> T,
     ) -> Result<Mut<'_, T>, WrongType> {
-        if self.lookup_write(key, at.untouched()).is_none() {
+        if self.lookup_write(key, at.without_access()).is_none() {
             let mut entry = Entry::new(key, NewValue::Int(0), None);
             entry.attach(create());
             self.insert(entry, at);

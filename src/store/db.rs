@@ -329,7 +329,7 @@ impl Db {
     /// Takes a live key out. O(1).
     pub fn remove(&mut self, key: &[u8], at: Moment) -> Option<Entry> {
         let hash = at.hash(self.table.hasher(), key);
-        let slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at.untouched())?;
+        let slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at.without_access())?;
         self.accounting.before_change(Cause::Asked, key, Some(&slot));
         let entry = slot.remove();
         self.accounting.timed.leave(Due::of(&entry));

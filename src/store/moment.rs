@@ -24,9 +24,10 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The moment a command runs at; `touch` is false for clients that asked not to touch keys.
-    pub fn new(now: Now, touch: bool) -> Moment {
-        let access = touch.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
+    /// The moment a command runs at; `is_access` is false for clients that asked that theirs count as none
+    /// (`CLIENT NO-TOUCH`).
+    pub fn new(now: Now, is_access: bool) -> Moment {
+        let access = is_access.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
         Moment { unix_ms: now.unix_ms, access, keep_due: false, quiet: false, hashed: (0, 0, 0) }
     }
 
@@ -48,7 +49,7 @@ impl Moment {
     }
 
     /// The same moment for a lookup that does not count as an access.
-    pub fn untouched(self) -> Moment {
+    pub fn without_access(self) -> Moment {
         Moment { access: None, ..self }
     }
 

@@ -88,7 +88,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         entries: usize::try_from(server.config.stream_node_max_entries).unwrap_or(0),
     };
     let db = &mut server.dbs[*db];
-    if !line.create && db.write::<Stream>(key, at.untouched())?.is_none() {
+    if !line.create && db.write::<Stream>(key, at.without_access())?.is_none() {
         ctx.reply.null();
         return Ok(Next::Done);
     }
