@@ -1,6 +1,6 @@
 //! The loop: what stands between the kernel and a [`Turn`]. One thread, one `Reactor::turn` after another:
 //!
-//! 1. wait for events, until the next timer at the latest; where it pays, without sleeping at first (see [`super::busy`]);
+//! 1. wait for events, until the next timer at the latest; where it pays, without sleeping at first (see `busy`);
 //! 2. take the time, once;
 //! 3. note what has become ready, and take signals;
 //! 4. accept clients, in bounded batches;
@@ -41,6 +41,8 @@ const TOKEN_BACKGROUND: Token = Token(usize::MAX - 2);
 /// Listeners have the tokens just below, and connections the lower half.
 const TOKEN_LISTENERS: usize = usize::MAX - 3;
 const LISTENERS_MAX: usize = 1024;
+/// With more commands a read than this, the loop does not poll on before it sleeps.
+const PIPELINED_COMMANDS_MIN: u64 = 4;
 /// Bits of a connection's token that are its slot.
 const SLOT_BITS: u32 = 31;
 
@@ -132,7 +134,11 @@ impl Reactor {
         self.waited_ns = are_ready.then(|| now.mono_ns.saturating_sub(self.turn.ended().mono_ns));
         self.accept(now);
         let Reactor { turn, listeners, poll, .. } = self;
+        let before = Load::of(&turn.server);
         turn.run(now, |server| act_on_config(listeners, server, poll.registry()));
+        if Load::of(&turn.server).is_pipelined_since(before) {
+            self.waited_ns = None;
+        }
         self.release_closed(now);
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.mark(now.mono_ms());
@@ -247,6 +253,28 @@ impl Reactor {
             // Closing the descriptor removes it from the poll as well, so a failure changes nothing.
             let _ = self.poll.registry().deregister(stream.source());
         }
+    }
+}
+
+/// What the server has done so far.
+#[derive(Clone, Copy)]
+struct Load {
+    commands: u64,
+    reads: u64,
+}
+
+impl Load {
+    fn of(server: &Server) -> Load {
+        Load { commands: server.stats.commands, reads: server.stats.reads }
+    }
+
+    /// True if a read has brought many commands on average: their clients wait for all the replies together, and a wake-up is
+    /// little beside the work. Polling on then costs more than it saves.
+    fn is_pipelined_since(self, before: Load) -> bool {
+        // CONFIG RESETSTAT begins to count anew.
+        let (commands, reads) =
+            (self.commands.saturating_sub(before.commands), self.reads.saturating_sub(before.reads));
+        commands > PIPELINED_COMMANDS_MIN * reads.max(1)
     }
 }
 

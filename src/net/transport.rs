@@ -1,6 +1,6 @@
 //! What a connection's bytes travel over: the kernel's sockets, or whatever else can be read and written without blocking.
 //!
-//! Readiness is edge-triggered: a [`Link`] is told by events that it may be readable or writable, learns from the answers to
+//! Readiness is edge-triggered: a `Link` is told by events that it may be readable or writable, learns from the answers to
 //! its reads and writes that it no longer is, and nothing is ever re-registered. This module knows no buffers and no clients.
 
 use std::fmt::Debug;
