@@ -176,10 +176,13 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let copied = ctx.db().lookup_read(from, at).map(|source| source.copy_as(to));
     let db = &mut ctx.server.dbs[target];
     let copied = copied.filter(|_| replace || db.lookup_write(to, at).is_none());
+    // A key that had expired there has gone, whatever comes of the copy.
+    ctx.server.report(target);
     let Some(entry) = copied else {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     };
+    let db = &mut ctx.server.dbs[target];
     let (type_of, replaced) = (entry.type_of(), db.remove(to, at));
     db.insert(entry, at);
     ctx.change(Change::new(EventClass::Generic, "copy_to", to).in_db(target));
@@ -217,9 +220,10 @@ fn move_key(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let dbs = &mut ctx.server.dbs;
     let moves = dbs[source].lookup_write(key, at).is_some() && dbs[target].lookup_write(key, at).is_none();
     let entry = if moves { dbs[source].remove(key, at) } else { None };
+    ctx.server.report(target);
     let moved = entry.is_some();
     if let Some(entry) = entry {
-        dbs[target].insert(entry, at);
+        ctx.server.dbs[target].insert(entry, at);
         // The new key there comes before the events of the move.
         ctx.server.report(target);
         ctx.change(Change::new(EventClass::Generic, "move_from", key).and_key_in(target, key));

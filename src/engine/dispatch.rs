@@ -1,4 +1,4 @@
-//! Runs one command: finds its row, asks the gates in Redis's order, calls the handler, counts.
+//! Runs one command: finds its row, asks the gates in Redis's order, has it run, counts.
 
 use crate::base::clock::Now;
 use crate::command::{self, Command};

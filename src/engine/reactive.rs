@@ -6,6 +6,7 @@
 
 use crate::base::clock::Now;
 use crate::command::reactive::push_result;
+use crate::feature::reactive::QueryId;
 use crate::server::Server;
 
 /// Queries evaluated after one change at most. A change of very many, FLUSHALL or SWAPDB, leaves the others to the next
@@ -28,9 +29,15 @@ pub(super) fn evaluate(server: &mut Server, now: Now) {
         }
         let Some(id) = server.watchers.reactive.take_touched() else { break };
         if !server.watchers.reactive.put_off(id, now.mono_ms()) {
-            push_result(server, id, now);
+            push(server, id, now);
         }
     }
+}
+
+/// Evaluates a query. What it finds expired, or refreshes, is a unit of its own for the log and the replicas.
+fn push(server: &mut Server, id: QueryId, now: Now) {
+    push_result(server, id, now);
+    server.propagation.end_unit();
 }
 
 /// The same for those whose changes have been gathered long enough. False if there are more than one turn takes.
@@ -40,7 +47,7 @@ pub fn evaluate_due(server: &mut Server, now: Now) -> bool {
         let mut budget = DUE_AT_ONCE_MAX.min(left);
         left -= budget;
         let all = server.watchers.reactive.take_due(now.mono_ms(), &mut budget, &mut due);
-        due.drain(..).for_each(|id| push_result(server, id, now));
+        due.drain(..).for_each(|id| push(server, id, now));
         if all {
             return true;
         }

@@ -1,7 +1,7 @@
 //! The connections: each with its link, its input and its output, and lists of those that have something to do.
 //!
-//! [`Conns`] addresses a connection by its session's slot. A session need not have one: scripts and the loading of a log run
-//! commands for sessions that nothing is sent to. A connection is in the ready list exactly while its `queued` is set, and in
+//! [`Conns`] addresses a connection by its session's slot. A session need not have one: the server itself runs commands for a
+//! session that nothing is sent to. A connection is in the ready list exactly while its `queued` is set, and in
 //! the flush list while its `flushing` is; each list has it once.
 
 use std::collections::VecDeque;

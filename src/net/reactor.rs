@@ -154,9 +154,11 @@ impl Reactor {
         }
         // The last turn has just ended, so its end is now.
         let mut now_ns = self.turn.ended().mono_ns;
+        let watchdog = self.watchdog.as_ref().map_or(u64::MAX, Watchdog::due_ms);
+        let due_ms = self.turn.next_due_ms().min(watchdog);
         let busy_us = self.turn.server.config.busy_poll_us;
         if busy_us > 0 && self.waited_ns.is_some_and(|waited_ns| self.busy.should_attempt(waited_ns)) {
-            let ends_ns = now_ns + u64::from(busy_us) * 1000;
+            let ends_ns = (now_ns + u64::from(busy_us) * 1000).min(due_ms.saturating_mul(1_000_000));
             while now_ns < ends_ns {
                 self.poll(Some(Duration::ZERO))?;
                 if !self.events.is_empty() {
@@ -167,8 +169,6 @@ impl Reactor {
             }
             self.busy.attempted(false);
         }
-        let watchdog = self.watchdog.as_ref().map_or(u64::MAX, Watchdog::due_ms);
-        let due_ms = self.turn.next_due_ms().min(watchdog);
         // Keys fall due on whole wall-clock milliseconds; what is waited are whole milliseconds as well. Without end if the alarm
         // ends the wait.
         let timeout = self.alarm.wait_until(due_ms, now_ns / 1_000_000);

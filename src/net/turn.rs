@@ -103,6 +103,7 @@ impl<T: Transport> Turn<T> {
         self.work_left |= self.conns.send(&mut self.server, &mut self.pool, now);
         self.close_killed();
         self.count_turn(now);
+        debug_assert!(!self.server.propagation.is_open(), "what is passed on is whole when a turn is over");
         if cfg!(debug_assertions) {
             self.conns.check();
         }
@@ -365,6 +366,7 @@ impl<T: Transport> Turn<T> {
             self.conns.queue_flush(client);
         }
         outbox.clear();
+        debug_assert!(self.server.outbox.is_empty(), "to deliver messages makes none");
         self.server.outbox = outbox;
     }
 

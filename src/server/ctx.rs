@@ -57,7 +57,7 @@ pub enum CallOrigin {
 pub struct Ctx<'a> {
     /// The server's parts.
     pub server: &'a mut Server,
-    /// Index of the client's session.
+    /// The client whose session it runs in.
     pub client: ClientId,
     /// The command being run.
     pub command: &'static Command,

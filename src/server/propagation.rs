@@ -6,7 +6,8 @@
 //! as DEL and HDEL, before the command that met them: whoever is told expires nothing on its own.
 //!
 //! What one client's command brought about, a transaction with all of its commands included, is one unit: it has its effect as a
-//! whole or not at all. Nothing is kept while nobody is told.
+//! whole or not at all. Nothing is kept until somebody is to be told ([`Server::begin_propagation`]): the log and the replicas
+//! that this is for are not built yet.
 
 use super::Server;
 use crate::resp::args::{Args, OwnedArgs};
@@ -42,6 +43,11 @@ impl Propagation {
     /// The units since the last time, in order; each is one command, or several that belong together as between MULTI and EXEC.
     pub fn take(&mut self) -> Vec<Vec<Propagated>> {
         std::mem::take(&mut self.units)
+    }
+
+    /// True while a unit has begun and not ended.
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Where the running command names others that are passed on in its place.

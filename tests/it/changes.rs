@@ -365,3 +365,32 @@ fn every_command_that_writes_has_its_row() {
     let missing: Vec<&str> = writes().into_iter().filter(|name| !named(name)).collect();
     assert!(missing.is_empty(), "no row for {missing:?}");
 }
+
+/// What an evaluation finds expired is not a part of the next client's unit.
+#[test]
+fn what_a_query_finds_expired_is_passed_on_by_itself() {
+    let mut m = Memory::new();
+    m.server.begin_propagation();
+    m.run("HELLO 3");
+    m.run("MSET a 1 b 2");
+    m.run("PEXPIREAT b 1700000000005");
+    m.run("MGET.WATCH a b");
+    m.take_propagated();
+    m.clock.advance_ms(10);
+    m.run("SET a 3");
+    let names = |m: &mut Memory| -> Vec<Vec<String>> {
+        let name = |line: &(usize, Vec<Vec<u8>>)| String::from_utf8_lossy(&line.1.join(&b' ')).into_owned();
+        m.take_propagated().iter().map(|unit| unit.iter().map(name).collect()).collect()
+    };
+    assert_eq!(names(&mut m), [["SET a 3"], ["DEL b"]]);
+    m.run("SELECT 1");
+    m.run("SET k v PX 5");
+    m.run("SELECT 0");
+    names(&mut m);
+    m.clock.advance_ms(10);
+    // A refused copy has met a key that is gone.
+    m.run("SET k w");
+    m.run("COPY nothing k DB 1");
+    m.run("MOVE k 1");
+    assert_eq!(names(&mut m), [vec!["SET k w"], vec!["DEL k", "MOVE k 1"]]);
+}

@@ -7,8 +7,8 @@ use crate::generate::Generator;
 use crate::network::Close;
 use crate::rng::Rng;
 
-/// The words of one command. `%id<n>` stands for the number that CLIENT ID answers client n, `%fp` for a query it watches, `%soon` for a time
-/// that comes soon, `%me` for the number of the client itself.
+/// The words of one command. `%id<n>` stands for the number that CLIENT ID answers client n, `%fp` for a query that the client
+/// watches, `%soon` for a time that comes soon, `%me` for the number of the client itself.
 pub type Line = Vec<Vec<u8>>;
 
 /// How many clients there are at one time at most.
