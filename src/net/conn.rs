@@ -202,6 +202,11 @@ impl<T: Transport> Conns<T> {
         }
     }
 
+    /// How many there are. O(slots).
+    pub fn len(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Conn<T>> {
         self.slots.iter_mut().flatten()

@@ -141,6 +141,11 @@ impl<T: Transport> Turn<T> {
         std::mem::take(&mut self.closed)
     }
 
+    /// How many connections there are. O(clients).
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
     /// The transport of a connection, if it is still there.
     pub fn transport_mut(&mut self, client: ClientId) -> Option<&mut T> {
         self.conns.get_mut(client).map(|conn| &mut conn.link.transport)

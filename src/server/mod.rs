@@ -39,6 +39,7 @@ use databases::Databases;
 use outbox::Outbox;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
+use session::Blocked;
 use stats::Stats;
 use waiting::Wait;
 
@@ -210,6 +211,10 @@ impl Server {
     pub fn check(&self) {
         self.clients.check();
         self.dbs.check();
+        let waiting =
+            self.clients.present().filter(|(_, session)| matches!(session.blocked, Some(Blocked::Keys { .. })));
+        let others = self.watchers.waits.clients().saturating_sub(waiting.count());
+        assert!(others == 0 || self.clients.members.has_gone(), "{others} clients are in queues and do not wait");
         assert!(self.asked_wait.is_none(), "a wait that was asked for has been seen to");
     }
 
