@@ -5,9 +5,9 @@ cd "$(dirname "$0")/.."
 usage() {
     cat <<'TEXT'
 usage: scripts/sim.sh [hours]
-Runs the simulator (tests/sim) with an optimised build for so many hours (default 1), on seeds that begin at the present second. It
-ends at the first seed that fails, with the fewest steps that fail in the same way; ALEADB_SIM_SEED=<seed> cargo test --test sim
-replays it. ALEADB_SIM_STEPS says how long each run is (default 1000).
+Runs the simulator (tests/sim), assertions included, for so many hours (default 1), on seeds that begin at the present second. It
+ends when a seed fails, with few steps that fail in the same way; ALEADB_SIM_STEPS=1000 ALEADB_SIM_SEED=<seed> cargo test
+--test sim replays it. ALEADB_SIM_STEPS says how many steps each seed has (default 1000).
 TEXT
 }
 case "${1:-1}" in
@@ -26,7 +26,7 @@ ends=$(($(date +%s) + 3600 * ${1:-1}))
 seed=$(($(date +%s) * 10000))
 runs=0
 while [ "$(date +%s)" -lt "$ends" ]; do
-    ALEADB_SIM_SEED=$seed cargo test --quiet --release --locked --test sim whatever_happens
+    ALEADB_SIM_SEED=$seed cargo test --quiet --locked --test sim whatever_happens
     seed=$((seed + ALEADB_SIM_SEEDS))
     runs=$((runs + ALEADB_SIM_SEEDS))
     echo "$runs seeds of $ALEADB_SIM_STEPS steps, and nothing was found"

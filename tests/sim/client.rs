@@ -1,207 +1,233 @@
-//! A simulated client: what it has asked, what it has been answered, and whether the one fits the other.
+//! The clients' side: what each has sent, what it is owed for it, and what came.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 
-use aleadb::feature::client_id::ClientId;
+use aleadb::net::turn::ClientId;
 
-use crate::network::{Close, Socket, Wire};
+use crate::network::Socket;
 use crate::resp::{self, Value};
-use crate::workload::Line;
+use crate::workload::{QUERIES, Role};
 
-/// What is to come for a request.
-#[derive(Clone, Debug)]
-pub enum Expected {
-    /// Some reply.
-    Any,
-    /// This very one.
-    Bulk(Vec<u8>),
-    /// The first answer of a query: its line, and the fingerprint to come.
-    Watch(Line),
-    /// `+OK` for the end of a watch.
-    Unwatch(i64),
-    /// `+OK` for a key that expires.
-    Timed(Line),
-    /// The length of a list after these elements were pushed.
-    Pushed(Vec<Vec<u8>>),
+/// What is owed for a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Owed {
+    /// One reply.
+    Reply,
+    /// This text, or QUEUED, or an error.
+    Echo(String),
+    /// The length of a queue, for this job.
+    Push(String),
+    /// Some jobs, or none.
+    Pop,
+    /// OK, for a key that expires at this Unix millisecond.
+    Timed(String, i64),
+    /// A confirmation about a channel.
+    Topic,
+    /// The first answer of a query, which begins with this label.
+    Watch { query: usize, label: String },
+    /// OK, after which nothing more comes of the query with this fingerprint.
+    Unwatch(String),
 }
 
-/// Which replies the client has asked for (CLIENT REPLY).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Replies {
-    On,
-    Off,
-    /// All but the next.
-    Skip,
+/// What came that means something beyond its connection.
+#[derive(Debug)]
+pub enum News {
+    /// A job was accepted.
+    Pushed(String),
+    /// A job was given away.
+    Popped(String),
+    /// A key was set that expires at this time.
+    Timed(String, i64),
+    /// A key has expired.
+    Expired(String),
+    /// A revision of a query was seen.
+    Revision(usize, i64),
 }
 
-/// What a client has learned that concerns others as well.
-#[derive(Clone, Debug)]
-pub enum Learned {
-    Timed(Line),
-    Pushed(Vec<Vec<u8>>),
-    /// A key has expired, says a message.
-    Expired(Vec<u8>),
+/// A query that a client watches.
+#[derive(Debug)]
+pub struct Watched {
+    pub query: usize,
+    /// The last result that came.
+    pub last: Value,
 }
 
+/// One client.
 #[derive(Debug)]
 pub struct Client {
     pub id: ClientId,
-    pub wire: Rc<RefCell<Wire>>,
-    expected: VecDeque<Expected>,
-    replies: Replies,
+    pub socket: Socket,
+    pub role: Role,
+    /// The protocol that it asked for when it came.
+    pub version: u8,
+    /// It takes what comes.
+    pub reads: bool,
+    /// The process is gone: it takes nothing any more.
+    pub is_gone: bool,
+    /// The server has closed the connection.
+    pub is_closed: bool,
+    pub owed: VecDeque<Owed>,
+    /// Bytes that came and are no whole value yet.
     unread: Vec<u8>,
-    /// The queries it watches, by their fingerprints, each with its line and its last result.
-    pub watched: BTreeMap<i64, (Line, Value)>,
-    /// The number of the last message of each channel and publisher.
-    heard: BTreeMap<Vec<u8>, u64>,
-    /// The server closes the connection once it has come to what was sent: nothing more needs to be answered.
-    pub is_leaving: bool,
-    pub learned: Vec<Learned>,
+    /// By fingerprint.
+    pub watched: BTreeMap<String, Watched>,
+    /// The number of the last message, by topic and publisher.
+    heard: BTreeMap<String, usize>,
 }
 
 impl Client {
-    pub fn new(id: ClientId, socket: &Socket) -> Client {
+    pub fn new(id: ClientId, socket: Socket, role: Role, version: u8) -> Client {
         Client {
             id,
-            wire: Rc::clone(&socket.0),
-            expected: VecDeque::new(),
-            replies: Replies::On,
+            socket,
+            role,
+            version,
+            reads: true,
+            is_gone: false,
+            is_closed: false,
+            owed: VecDeque::new(),
             unread: Vec::new(),
             watched: BTreeMap::new(),
             heard: BTreeMap::new(),
-            is_leaving: false,
-            learned: Vec::new(),
         }
     }
 
-    /// Requests that have not been answered.
-    pub fn unanswered(&self) -> usize {
-        self.expected.len()
+    pub fn send(&mut self, words: &[impl AsRef<[u8]>]) {
+        self.socket.wire_mut().send(&resp::encode(words));
     }
 
-    /// Sends a request.
-    pub fn ask(&mut self, line: &Line) {
-        if self.wire.borrow().closed().is_some() {
-            return;
-        }
-        let name = |at: usize| line.get(at).map(|word| word.to_ascii_uppercase()).unwrap_or_default();
-        self.wire.borrow_mut().send(&resp::encode(line));
-        if (name(0), name(1)) == (b"CLIENT".to_vec(), b"REPLY".to_vec()) {
-            return match name(2).as_slice() {
-                b"OFF" => self.replies = Replies::Off,
-                b"SKIP" if self.replies == Replies::On => self.replies = Replies::Skip,
-                b"SKIP" => {}
-                _ => {
-                    self.replies = Replies::On;
-                    self.expected.push_back(Expected::Any);
-                }
-            };
-        }
-        self.is_leaving |= name(0) == b"QUIT";
-        let expected = match name(0).as_slice() {
-            b"SUBSCRIBE" | b"PSUBSCRIBE" | b"UNSUBSCRIBE" => return,
-            b"ECHO" if line.len() == 2 => Expected::Bulk(line[1].clone()),
-            b"UNOBSERVE" if line.len() == 2 => {
-                Expected::Unwatch(String::from_utf8_lossy(&line[1]).parse().unwrap_or(0))
-            }
-            b"OBSERVE" => {
-                let options = line[1..].iter();
-                // Options come in front, and none of them is called like a command.
-                let from = 1 + options.take_while(|word| !is_query(word)).count();
-                Expected::Watch(line[from..].to_vec())
-            }
-            other if other.ends_with(b".WATCH") => {
-                let mut query = line.clone();
-                query[0].truncate(other.len() - b".WATCH".len());
-                Expected::Watch(query)
-            }
-            b"SET" if line.len() > 3 && line[1].starts_with(b"t:") => Expected::Timed(line.clone()),
-            b"RPUSH" | b"LPUSH" if line.len() > 2 && line[1].starts_with(b"q:") => Expected::Pushed(line[2..].to_vec()),
-            _ => Expected::Any,
-        };
-        match self.replies {
-            Replies::On => self.expected.push_back(expected),
-            Replies::Off => {}
-            Replies::Skip => self.replies = Replies::On,
-        }
+    /// The process ends; what it has sent arrives.
+    pub fn leave(&mut self) {
+        self.is_gone = true;
+        let mut wire = self.socket.wire_mut();
+        (wire.finishing, wire.is_deserted) = (true, true);
     }
 
-    /// Reads up to so many bytes of what has come.
+    /// Takes what has come, or looks at it if there is nobody any more who would take it, and holds every value against what is owed.
     ///
     /// # Errors
-    /// What came is not what was to come.
-    pub fn read(&mut self, bytes: usize) -> Result<(), String> {
-        let taken = self.wire.borrow_mut().take(bytes);
-        self.unread.extend(taken);
-        loop {
-            let parsed = resp::parse_first(&self.unread).map_err(|error| format!("not a reply: {error}"))?;
-            let Some((value, used)) = parsed else { return Ok(()) };
-            self.unread.drain(..used);
-            self.take_value(value)?;
+    /// What is wrong about the first value that is not owed.
+    pub fn read(&mut self) -> Result<Vec<News>, String> {
+        let mut wire = self.socket.wire_mut();
+        let bytes = if self.is_gone { wire.look() } else { wire.take() };
+        drop(wire);
+        self.unread.extend(bytes);
+        let (values, used) = resp::decode_whole(&self.unread).map_err(|error| error.to_string())?;
+        self.unread.drain(..used);
+        let mut news = Vec::new();
+        for value in values {
+            self.take(value, &mut news)?;
         }
+        Ok(news)
     }
 
-    fn take_value(&mut self, value: Value) -> Result<(), String> {
-        if let Value::Push(items) = &value {
-            return self.take_push(items);
+    fn take(&mut self, value: Value, news: &mut Vec<News>) -> Result<(), String> {
+        let is_push = matches!(value, Value::Push(_));
+        // Ordinary clients change their protocol as they go.
+        if is_push && self.version == 2 && self.role != Role::Plain {
+            return Err(format!("{value:?} came in RESP2"));
         }
-        let Some(expected) = self.expected.pop_front() else {
-            // What a client is told that is about to be disconnected answers nothing.
-            return if value.is_error() { Ok(()) } else { Err(format!("nobody asked for {value:?}")) };
+        let is_message = self.role == Role::Subscriber && is_message(&value);
+        let is_frame = matches!(self.role, Role::Watcher { .. }) && self.is_frame(&value);
+        if (is_message || is_frame) && self.version == 3 && !is_push {
+            return Err(format!("{value:?} came as a reply in RESP3"));
+        }
+        if is_message {
+            return self.take_message(&value, news);
+        }
+        if is_frame {
+            return self.take_frame(value, news);
+        }
+        let Some(owed) = self.owed.pop_front() else { return Err(format!("nothing is owed, and {value:?} came")) };
+        let refused = value.is_error() || value == Value::Simple(b"QUEUED".to_vec());
+        let fits = match &owed {
+            Owed::Reply => !is_push && !value.text().starts_with("echo:"),
+            Owed::Echo(text) => refused || value.text() == *text,
+            Owed::Push(_) => refused || value.integer().is_some_and(|length| length > 0),
+            Owed::Pop => refused || value.integer().is_none() && !is_push,
+            Owed::Timed(..) | Owed::Unwatch(_) => refused || value.text() == "OK",
+            Owed::Topic => refused || is_confirmation(&value),
+            Owed::Watch { label, .. } => refused || first_text(&value) == *label,
         };
-        match expected {
-            Expected::Any => {}
-            Expected::Bulk(_) if value.is_error() || value == Value::Simple(b"QUEUED".to_vec()) => {}
-            Expected::Bulk(text) if value == Value::Bulk(text.clone()) => {}
-            Expected::Bulk(text) => return Err(format!("{value:?} instead of the echo of {}", text.escape_ascii())),
-            Expected::Watch(line) => {
+        if !fits {
+            return Err(format!("{owed:?} is owed, and {value:?} came"));
+        }
+        match owed {
+            Owed::Pop => jobs_in(&value, news),
+            _ if refused => {}
+            Owed::Push(job) => news.push(News::Pushed(job)),
+            Owed::Timed(key, deadline_ms) => news.push(News::Timed(key, deadline_ms)),
+            Owed::Watch { query, .. } => {
                 let items = value.items().unwrap_or_default();
-                if let [_, Value::Bulk(number), result, ..] = items {
-                    let fingerprint = String::from_utf8_lossy(number).parse().unwrap_or(0);
-                    self.watched.insert(fingerprint, (line, result.clone()));
-                }
+                let (fingerprint, last) = (items[1].text(), items[2].clone());
+                note_revision(query, items, news);
+                self.watched.insert(fingerprint, Watched { query, last });
             }
-            Expected::Unwatch(fingerprint) => _ = self.watched.remove(&fingerprint),
-            Expected::Timed(line) if value == Value::Simple(b"OK".to_vec()) => self.learned.push(Learned::Timed(line)),
-            Expected::Pushed(elements) if value.integer().is_some() => self.learned.push(Learned::Pushed(elements)),
-            Expected::Timed(_) | Expected::Pushed(_) => {}
+            Owed::Unwatch(fingerprint) => drop(self.watched.remove(&fingerprint)),
+            Owed::Reply | Owed::Echo(_) | Owed::Topic => {}
         }
         Ok(())
     }
 
-    fn take_push(&mut self, items: &[Value]) -> Result<(), String> {
-        let text = |at: usize| items.get(at).and_then(Value::bytes).unwrap_or_default().to_vec();
-        match text(0).as_slice() {
-            b"subscribe" | b"psubscribe" | b"unsubscribe" => {}
-            b"pmessage" => self.learned.push(Learned::Expired(text(3))),
-            b"message" => {
-                let message = String::from_utf8_lossy(&text(2)).into_owned();
-                let (publisher, number) = message.split_once(':').unwrap_or_default();
-                let number = number.parse().unwrap_or(0);
-                let channel = [&text(1), publisher.as_bytes()].concat();
-                let before = self.heard.insert(channel, number).unwrap_or(0);
-                if number <= before {
-                    return Err(format!("message {number} after {before}"));
-                }
-            }
-            _ => {
-                let fingerprint = String::from_utf8_lossy(&text(1)).parse().unwrap_or(0);
-                // One that was just left may still be under way.
-                if let (Some((_, last)), Some(result)) = (self.watched.get_mut(&fingerprint), items.get(2)) {
-                    *last = result.clone();
-                }
-            }
+    fn take_message(&mut self, value: &Value, news: &mut Vec<News>) -> Result<(), String> {
+        // Those that come by a pattern name it before the channel.
+        let Some([topic @ .., channel, text]) = value.items() else { return Ok(()) };
+        let (channel, text) = (channel.text(), text.text());
+        if channel.ends_with("__:expired") {
+            news.push(News::Expired(text));
+            return Ok(());
         }
-        Ok(())
+        let Some((publisher, number)) = text.split_once(':') else { return Ok(()) };
+        let topic: String = topic.iter().map(|word| word.text() + " ").collect();
+        let number = number.parse().map_err(|_| format!("{text} was not published"))?;
+        let before = self.heard.insert(format!("{topic}{channel} {publisher}"), number).unwrap_or(0);
+        if number > before {
+            Ok(())
+        } else {
+            Err(format!("message {number} came after {before} of the same publisher"))
+        }
     }
 
-    pub fn close(&mut self, how: Close) {
-        self.wire.borrow_mut().close(how);
+    fn is_frame(&self, value: &Value) -> bool {
+        let Some([name, fingerprint, _, ..]) = value.items() else { return false };
+        let digits = fingerprint.text();
+        let is_query = QUERIES.iter().any(|line| line.split(' ').next() == Some(&name.text()));
+        is_query && !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    }
+
+    fn take_frame(&mut self, value: Value, news: &mut Vec<News>) -> Result<(), String> {
+        let items = value.items().unwrap_or_default();
+        let Some(watched) = self.watched.get_mut(&items[1].text()) else {
+            return Err(format!("nothing like this is watched, and {value:?} came"));
+        };
+        watched.last = items[2].clone();
+        note_revision(watched.query, items, news);
+        Ok(())
     }
 }
 
-fn is_query(word: &[u8]) -> bool {
-    crate::workload::QUERIES.iter().any(|query| query[0].as_bytes() == word)
+fn note_revision(query: usize, items: &[Value], news: &mut Vec<News>) {
+    let revision = items.get(3).and_then(|revision| revision.integer().or_else(|| revision.text().parse().ok()));
+    if let Some(revision) = revision {
+        news.push(News::Revision(query, revision));
+    }
+}
+
+fn jobs_in(value: &Value, news: &mut Vec<News>) {
+    match value {
+        Value::Bulk(text) if text.starts_with(b"job-") => news.push(News::Popped(value.text())),
+        _ => value.items().unwrap_or_default().iter().for_each(|item| jobs_in(item, news)),
+    }
+}
+
+fn first_text(value: &Value) -> String {
+    value.items().and_then(<[Value]>::first).map(Value::text).unwrap_or_default()
+}
+
+fn is_message(value: &Value) -> bool {
+    ["message", "pmessage", "smessage"].contains(&first_text(value).as_str())
+}
+
+fn is_confirmation(value: &Value) -> bool {
+    first_text(value).ends_with("subscribe")
 }

@@ -1,170 +1,176 @@
-//! The network between simulated clients and the server: bytes in order, in both directions, through buffers that are small,
-//! so that a peer that does not read is soon felt by the other. Whatever happens to a connection happens here.
+//! The network: connections in memory that lose no byte and keep their order, and are as slow and as rude as they are told.
 //!
-//! The end of a stream comes behind all bytes sent before it. So the end of a client that has sent more than the buffers hold
-//! cannot be seen before the server has read what lies in front.
+//! Bytes to the server are in transit, then in its receive buffer, which has a limit; the end of the stream comes behind all of
+//! them. Bytes to the client lie in a window of limited size until the client takes them. What each side may do is told by
+//! edges, as an edge-triggered poll tells them, and [`Wire::edges`] collects those that are due.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use aleadb::net::transport::{Readiness, Transport};
 
-/// Bytes on their way to the server that the kernel holds for one connection.
-const TO_SERVER_MAX: usize = 2048;
-
-/// How a client leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// It sends no more, and goes on reading.
-    Half,
-    /// It is gone: it reads no more either. What it has sent still arrives.
-    Full,
-    /// The connection breaks at once, in both directions.
-    Reset,
-}
+/// Bytes in the server's receive buffer at most.
+const RECEIVE_BYTES_MAX: usize = 2_000;
 
 /// One connection.
 #[derive(Debug)]
 pub struct Wire {
-    /// Sent by the client, beyond what the kernel on the server's side holds.
-    outgoing: VecDeque<u8>,
-    to_server: VecDeque<u8>,
-    to_client: VecDeque<u8>,
-    /// Bytes that one read or one write of the server moves at most.
-    pub read_max: usize,
-    pub write_max: usize,
-    /// Bytes for the client that the network holds.
-    pub room: usize,
-    closed: Option<Close>,
-    /// What the server is to be told.
-    event: Readiness,
-    /// Everything the network took from the server.
-    pub written: Vec<u8>,
+    transit: VecDeque<u8>,
+    received: VecDeque<u8>,
+    /// What the server has sent and the client has not taken.
+    window: Vec<u8>,
+    /// Bytes of the window that were looked at and not taken.
+    seen: usize,
+    /// Bytes the window holds at most.
+    pub window_bytes_max: usize,
+    /// Bytes that leave transit at once.
+    pub chunk_bytes: usize,
+    /// A write found no room.
+    wants_room: bool,
+    /// The client sends no more.
+    pub finishing: bool,
+    /// Nobody is at the client's end: what is written to it is answered by a reset.
+    pub is_deserted: bool,
+    /// The server's side can read to the end.
+    finished: bool,
+    /// The connection broke.
+    broken: bool,
+    /// Edges of which the server has not been told.
+    due: Readiness,
 }
 
-impl Default for Wire {
-    fn default() -> Wire {
-        Wire {
-            outgoing: VecDeque::new(),
-            to_server: VecDeque::new(),
-            to_client: VecDeque::new(),
-            read_max: usize::MAX,
-            write_max: usize::MAX,
-            room: usize::MAX,
-            closed: None,
-            event: Readiness::default(),
-            written: Vec::new(),
-        }
+/// The server's end; the client's end is the same wire.
+#[derive(Clone, Debug)]
+pub struct Socket(Rc<RefCell<Wire>>);
+
+impl Socket {
+    pub fn new() -> Socket {
+        Socket(Rc::new(RefCell::new(Wire {
+            transit: VecDeque::new(),
+            received: VecDeque::new(),
+            window: Vec::new(),
+            seen: 0,
+            window_bytes_max: usize::MAX,
+            chunk_bytes: usize::MAX,
+            wants_room: false,
+            finishing: false,
+            is_deserted: false,
+            finished: false,
+            broken: false,
+            due: Readiness::default(),
+        })))
+    }
+
+    pub fn wire(&self) -> Ref<'_, Wire> {
+        self.0.borrow()
+    }
+
+    pub fn wire_mut(&self) -> RefMut<'_, Wire> {
+        self.0.borrow_mut()
+    }
+
+    pub fn is(&self, other: &Socket) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
 impl Wire {
-    /// The client sends bytes; nothing once it has closed.
+    /// The client sends.
     pub fn send(&mut self, bytes: &[u8]) {
-        if self.closed.is_none() {
-            self.outgoing.extend(bytes);
+        if !self.finishing && !self.broken {
+            self.transit.extend(bytes);
         }
     }
 
-    /// Up to so many bytes arrive at the server's side, as far as there is room; behind the last of them the end, if there is one.
-    pub fn deliver(&mut self, bytes: usize) {
-        let count = bytes.min(self.outgoing.len()).min(TO_SERVER_MAX - self.to_server.len().min(TO_SERVER_MAX));
-        self.to_server.extend(self.outgoing.drain(..count));
-        self.event.readable |= count > 0;
-        if self.outgoing.is_empty() && self.closed.is_some() {
-            self.event.readable = true;
-            self.event.read_closed = true;
+    /// The network goes on: a chunk arrives, if there is room, and behind the last one the end.
+    pub fn deliver(&mut self) {
+        let room = RECEIVE_BYTES_MAX - self.received.len();
+        let count = self.transit.len().min(self.chunk_bytes).min(room);
+        self.received.extend(self.transit.drain(..count));
+        self.due.readable |= count > 0;
+        if self.finishing && self.transit.is_empty() && !self.finished {
+            self.finished = true;
+            self.due.readable = true;
+            self.due.read_closed = true;
         }
     }
 
-    /// The client takes up to so many bytes.
-    pub fn take(&mut self, bytes: usize) -> Vec<u8> {
-        let count = bytes.min(self.to_client.len());
-        self.event.writable |= count > 0;
-        self.to_client.drain(..count).collect()
+    /// The client takes what has come.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.make_room();
+        std::mem::take(&mut self.window).split_off(std::mem::take(&mut self.seen))
     }
 
-    /// The client leaves.
-    pub fn close(&mut self, how: Close) {
-        if self.closed.is_some_and(|before| before != Close::Half) {
-            return;
-        }
-        self.closed = Some(how);
-        if how == Close::Reset {
-            self.outgoing.clear();
-            self.to_server.clear();
-            self.event.write_closed = true;
-        }
-        if how != Close::Half {
-            // What was under way to it comes back as an error.
-            let came_back = !self.to_client.is_empty();
-            self.event.writable |= came_back;
-            self.event.write_closed |= came_back;
-            self.to_client.clear();
-        }
-        self.deliver(0);
+    /// What has come since this was last asked; it stays, and takes room.
+    pub fn look(&mut self) -> Vec<u8> {
+        let seen = std::mem::replace(&mut self.seen, self.window.len());
+        self.window[seen..].to_vec()
     }
 
-    pub fn closed(&self) -> Option<Close> {
-        self.closed
+    /// What has come and was not taken.
+    pub fn window(&self) -> &[u8] {
+        &self.window
     }
 
-    /// True if nothing is on its way to the server.
-    pub fn is_quiet(&self) -> bool {
-        self.outgoing.is_empty() && self.event == Readiness::default()
+    /// Tells the server, if it waits for room, that there is some.
+    pub fn make_room(&mut self) {
+        self.due.writable |= std::mem::take(&mut self.wants_room);
     }
 
-    /// What has happened since this was last asked, as an event would tell it.
-    pub fn take_event(&mut self) -> Readiness {
-        std::mem::take(&mut self.event)
+    /// The connection breaks: what is in the server's buffer is lost, what the client has received is not.
+    pub fn break_off(&mut self) {
+        self.broken = true;
+        self.transit.clear();
+        self.received.clear();
+        self.due = Readiness { readable: true, writable: true, read_closed: true, write_closed: true };
     }
 
-    fn is_reset(&self) -> bool {
-        self.closed == Some(Close::Reset)
+    /// The edges since this was last asked; none if there was none.
+    pub fn edges(&mut self) -> Option<Readiness> {
+        let due = std::mem::take(&mut self.due);
+        (due != Readiness::default()).then_some(due)
+    }
+
+    /// True if no more can arrive by itself: everything has, or the server leaves its buffer full.
+    pub fn is_still(&self) -> bool {
+        let is_full = self.received.len() >= RECEIVE_BYTES_MAX;
+        self.broken || is_full || self.transit.is_empty() && self.finishing == self.finished
+    }
+
+    /// True if nobody is at the other end, or will send any more.
+    pub fn has_ended(&self) -> bool {
+        self.finishing || self.broken
     }
 }
-
-/// The server's end of a connection.
-#[derive(Clone, Debug, Default)]
-pub struct Socket(pub Rc<RefCell<Wire>>);
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
-        if wire.is_reset() {
+        if wire.broken {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        let most = wire.read_max.min(buffer.len());
-        let count = wire.to_server.read(&mut buffer[..most])?;
-        if count > 0 {
-            // Room has become free for what waits on the other side. A read that was cut short has left bytes behind, and
-            // so an event follows.
-            wire.event.readable |= !wire.to_server.is_empty();
-            return Ok(count);
+        if wire.received.is_empty() && !wire.finished {
+            return Err(ErrorKind::WouldBlock.into());
         }
-        let at_end = wire.closed.is_some() && wire.outgoing.is_empty();
-        if at_end { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) }
+        wire.received.read(buffer)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
-        match wire.closed {
-            Some(Close::Reset) => return Err(ErrorKind::ConnectionReset.into()),
-            Some(Close::Full) => return Err(ErrorKind::BrokenPipe.into()),
-            Some(Close::Half) | None => {}
+        if wire.broken {
+            return Err(ErrorKind::BrokenPipe.into());
         }
-        let room = wire.room.saturating_sub(wire.to_client.len()).min(wire.write_max);
-        if room == 0 {
-            return Err(ErrorKind::WouldBlock.into());
+        let count = bytes.len().min(wire.window_bytes_max.saturating_sub(wire.window.len()));
+        wire.window.extend_from_slice(&bytes[..count]);
+        wire.wants_room |= count < bytes.len();
+        if wire.is_deserted && wire.finished {
+            wire.break_off();
         }
-        let count = bytes.len().min(room);
-        wire.to_client.extend(&bytes[..count]);
-        wire.written.extend_from_slice(&bytes[..count]);
-        Ok(count)
+        if count == 0 && !bytes.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,198 +1,272 @@
-//! What must hold, whatever happens: after every turn, whenever the server comes to rest, and in the end. Replies in order, one
-//! a request, and messages in order are checked where they are read, by `client`.
+//! What must hold, whatever happens: all of it in this file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use aleadb::server::session::Blocked;
+use aleadb::base::clock::Now;
 
-use crate::client::Learned;
-use crate::network::Close;
-use crate::resp::Value;
-use crate::workload::Line;
-use crate::world::{AUDITOR, LISTENER, World, words};
+use crate::client::{News, Owed};
+use crate::workload::{QUERIES, QUEUES, words};
+use crate::world::World;
 
-/// Bytes that an output may be beyond its limit: what one write has added before it was looked at.
-const SLACK_BYTES: usize = 64 * 1024;
+/// A property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Property {
+    /// Every request is answered, once and in order, unless the connection ends before or CLIENT REPLY says otherwise; and
+    /// nobody is sent anything else, but messages to those who subscribe, in order, and results to those who watch.
+    RepliesInOrder,
+    /// A key whose deadline comes expires, once and not before.
+    ExpiredOnce,
+    /// A job is given to one client at most; unless it was given to one that went later, it is with a client or in a queue.
+    JobsKept,
+    /// When nothing happens any more, the last result that a watcher got is the present one.
+    WatchersCurrent,
+    /// No more output is kept for a client than its limit allows.
+    OutputBounded,
+    /// Nobody waits who has gone.
+    GoneDoNotWait,
+    /// When nothing more is sent, the server has nothing more to do.
+    ComesToRest,
+    /// The server's own assertions hold.
+    NoPanic,
+    /// When everybody has gone and all data is deleted, nothing is left.
+    NothingLeft,
+}
 
-/// What the clients have learned, held together.
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    pub property: Property,
+    pub what: String,
+}
+
+impl Violation {
+    pub fn new(property: Property, what: String) -> Violation {
+        Violation { property, what }
+    }
+}
+
+fn ensure(holds: bool, property: Property, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation::new(property, what())) }
+}
+
 #[derive(Debug, Default)]
-pub struct Facts {
-    /// The deadlines of keys that expire, known to have been set.
-    deadlines: BTreeMap<Vec<u8>, i64>,
-    /// Keys whose expiry was told.
-    expired: BTreeSet<Vec<u8>>,
-    /// Elements that were pushed.
-    pushed: BTreeSet<Vec<u8>>,
+struct Job {
+    sent_turn: usize,
+    accepted: bool,
+    taken: bool,
 }
 
-impl Facts {
-    /// # Errors
-    /// An event comes too early, or twice.
-    pub fn learn(&mut self, learned: Learned, now_ms: i64) -> Result<(), String> {
-        match learned {
-            Learned::Timed(line) => {
-                _ = self.deadlines.insert(line[1].clone(), deadline_of(&line));
+#[derive(Debug)]
+struct Timed {
+    deadline_ms: i64,
+    /// It was there before its deadline.
+    was_set: bool,
+    expired: bool,
+}
+
+/// What the clients have learnt.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    turn: usize,
+    /// The latest Unix millisecond of any turn.
+    latest_ms: i64,
+    jobs: BTreeMap<String, Job>,
+    timed: BTreeMap<String, Timed>,
+    /// The last revision of each query that anybody has seen.
+    revisions: BTreeMap<usize, i64>,
+    /// The last turn in which a client was disconnected that jobs may have been given to which it never got.
+    loser_turn: Option<usize>,
+}
+
+impl Ledger {
+    pub fn count_turn(&mut self, now: Now) {
+        self.turn += 1;
+        self.latest_ms = self.latest_ms.max(now.unix_ms);
+    }
+
+    /// The latest Unix millisecond that anything was to happen at.
+    pub fn last_deadline_ms(&self) -> i64 {
+        self.timed.values().map(|timed| timed.deadline_ms).fold(self.latest_ms, i64::max)
+    }
+
+    pub fn revision(&self, query: usize) -> i64 {
+        self.revisions.get(&query).copied().unwrap_or(1)
+    }
+
+    /// A job is under way.
+    pub fn sent(&mut self, job: &str) {
+        self.jobs.insert(job.to_owned(), Job { sent_turn: self.turn, ..Job::default() });
+    }
+
+    /// A key with a deadline is under way.
+    pub fn set(&mut self, key: &str, deadline_ms: i64) {
+        self.timed.insert(key.to_owned(), Timed { deadline_ms, was_set: false, expired: false });
+    }
+
+    /// A client was disconnected, which waited for jobs or not.
+    pub fn closed(&mut self, owes_jobs: bool) {
+        if owes_jobs {
+            self.loser_turn = Some(self.turn);
+        }
+    }
+
+    /// How often what the ledger is for has happened.
+    pub fn reached(&self) -> [(&'static str, u64); 2] {
+        let given = self.jobs.values().filter(|job| job.taken).count();
+        let expired = self.timed.values().filter(|timed| timed.expired).count();
+        [("jobs given away", given as u64), ("keys expired", expired as u64)]
+    }
+
+    /// A client was told something.
+    pub fn take(&mut self, news: News, now: Now) -> Result<(), Violation> {
+        match news {
+            News::Pushed(job) => self.jobs.entry(job).or_default().accepted = true,
+            News::Popped(job) => {
+                let twice = std::mem::replace(&mut self.jobs.entry(job.clone()).or_default().taken, true);
+                ensure(!twice, Property::JobsKept, || format!("{job} was given twice"))?;
             }
-            Learned::Pushed(elements) => self.pushed.extend(elements),
-            Learned::Expired(key) if key.starts_with(b"t:") => {
-                if self.deadlines.get(&key).is_some_and(|deadline_ms| *deadline_ms > now_ms) {
-                    return Err(format!("no event before its deadline: {}", key.escape_ascii()));
-                }
-                if !self.expired.insert(key.clone()) {
-                    return Err(format!("no event twice: {}", key.escape_ascii()));
+            News::Timed(key, deadline_ms) => {
+                let was_set = self.latest_ms < deadline_ms;
+                if let Some(timed) = self.timed.get_mut(&key) {
+                    timed.was_set |= was_set;
                 }
             }
-            Learned::Expired(_) => {}
+            News::Expired(key) => {
+                let Some(timed) = self.timed.get_mut(&key) else { return Ok(()) };
+                let twice = std::mem::replace(&mut timed.expired, true);
+                let early = now.unix_ms < timed.deadline_ms;
+                ensure(!twice && !early, Property::ExpiredOnce, || {
+                    format!(
+                        "{key}, due at {}, expired at {}{}",
+                        timed.deadline_ms,
+                        now.unix_ms,
+                        if twice { " again" } else { "" }
+                    )
+                })?;
+            }
+            News::Revision(query, revision) => {
+                self.revisions.insert(query, revision);
+            }
         }
         Ok(())
     }
 }
 
-fn deadline_of(line: &Line) -> i64 {
-    line.last().and_then(|word| String::from_utf8_lossy(word).parse().ok()).unwrap_or(0)
-}
-
-/// True if a database was ever emptied as a whole: what was in it was then, nobody knows.
-fn was_emptied(world: &World) -> bool {
-    let calls = |name: &[u8]| {
-        let command = aleadb::command::lookup(name).expect("there is such a command");
-        world.turn.server.stats.by_command[command.id].calls
-    };
-    calls(b"FLUSHALL") + calls(b"FLUSHDB") > 0
-}
-
-pub struct Properties;
-
-impl Properties {
-    /// # Errors
-    /// Output beyond its limit, or books that do not agree.
-    pub fn after_turn(world: &World) -> Result<(), String> {
-        let server = &world.turn.server;
-        for (number, client) in &world.clients {
-            let Some(session) = server.clients.get(client.id) else { continue };
-            let limit = server.config.client_output_buffer_limit.of(session.is_sent_messages()).hard_bytes as usize;
-            let bytes = session.buffers.out_bytes;
-            if limit > 0 && bytes > limit + SLACK_BYTES && !session.killed {
-                return Err(format!("output within limits: client {number} has {bytes} bytes"));
-            }
-        }
+impl World {
+    /// What must hold after every turn.
+    pub fn check_turn(&mut self) -> Result<(), Violation> {
+        let server = &self.turn.server;
         server.check();
-        Ok(())
-    }
-
-    /// When the server has nothing to do at this time, nobody is left who has gone.
-    ///
-    /// # Errors
-    /// A connection that its client has left is still there.
-    pub fn at_rest_of_turns(world: &World) -> Result<(), String> {
-        for (number, client) in &world.clients {
-            let is_gone = matches!(client.wire.borrow().closed(), Some(Close::Full | Close::Reset));
-            if is_gone {
-                return Err(format!("who has gone is noticed: client {number} is still connected"));
-            }
+        let is_idle = !self.turn.has_work();
+        for client in self.places.iter().flatten().chain(&self.former) {
+            let Some(session) = server.clients.get(client.id) else { continue };
+            let (most, kept) = (self.plan.output_bytes_max, session.buffers.out_bytes as u64);
+            let is_bounded = most == 0 || session.is_sent_messages() || kept <= most;
+            ensure(is_bounded, Property::OutputBounded, || format!("{kept} of {most} bytes for {:?}", client.id))?;
+            let wire = client.socket.wire();
+            let waits = session.blocked.is_some() && is_idle && wire.has_ended() && wire.is_still();
+            ensure(!waits, Property::GoneDoNotWait, || format!("{:?} waits: {:?}", client.id, session.blocked))?;
         }
         Ok(())
     }
 
-    /// When all that was sent has arrived, was read, and time has passed.
-    ///
-    /// # Errors
-    /// The property that was broken.
-    pub fn at_rest(world: &mut World) -> Result<(), String> {
-        Properties::all_is_answered(world)?;
-        Properties::watchers_know_the_present(world)?;
-        Properties::expiries_were_told(world)?;
-        Properties::no_element_is_lost_or_doubled(world)
-    }
-
-    fn all_is_answered(world: &World) -> Result<(), String> {
-        for (number, client) in &world.clients {
-            let session = world.turn.server.clients.get(client.id);
-            let waits =
-                session.is_some_and(|session| matches!(session.blocked, Some(Blocked::Keys { until_ms: u64::MAX })));
-            let finished = client.wire.borrow().closed().is_some();
-            if client.unanswered() > 0 && !waits && !client.is_leaving && !finished {
-                return Err(format!("one reply a request: client {number} lacks {}", client.unanswered()));
-            }
+    /// What must hold when nothing happens any more.
+    pub fn check_at_rest(&mut self) -> Result<(), Violation> {
+        for client in
+            self.places.iter().flatten().filter(|client| !client.is_closed && !client.socket.wire().has_ended())
+        {
+            let session = self.turn.server.clients.get(client.id);
+            let waits = session.is_some_and(|session| session.blocked.is_some());
+            let only_waits = client.owed.is_empty() || waits && matches!(client.owed[0], Owed::Pop);
+            ensure(only_waits, Property::RepliesInOrder, || {
+                format!("{:?} is owed {:?} and more; it waits: {waits}", client.id, client.owed[0])
+            })?;
         }
-        Ok(())
+        for (key, timed) in &self.ledger.timed {
+            ensure(!timed.was_set || timed.expired || self.plan.flushes, Property::ExpiredOnce, || {
+                format!("{key}, due at {}, never expired", timed.deadline_ms)
+            })?;
+        }
+        self.check_watchers()?;
+        self.check_jobs()
     }
 
-    fn watchers_know_the_present(world: &mut World) -> Result<(), String> {
-        let watched: Vec<(usize, Line, Value)> = world
-            .clients
-            .iter()
-            .filter(|(_, client)| client.wire.borrow().closed().is_none())
-            .flat_map(|(n, client)| client.watched.values().map(|(line, value)| (*n, line.clone(), value.clone())))
+    fn check_watchers(&mut self) -> Result<(), Violation> {
+        let live = self.places.iter().flatten().filter(|client| !client.is_closed && !client.socket.wire().has_ended());
+        let watched: Vec<_> = live
+            .flat_map(|client| {
+                client.watched.values().map(|watched| (client.version, watched.query, watched.last.clone()))
+            })
             .collect();
-        for (number, line, last) in watched {
-            let fresh = world.query(&line)?;
-            if fresh != last && world.clients.contains_key(&number) {
-                return Err(format!(
-                    "a watcher's last value is the present one: client {number}, {last:?} not {fresh:?}"
-                ));
-            }
+        for (version, query, last) in watched {
+            let present = self.ask(version, &words(QUERIES[query]))?;
+            ensure(present == last, Property::WatchersCurrent, || {
+                format!("{} is {present:?}, and the last that came was {last:?}", QUERIES[query])
+            })?;
         }
         Ok(())
     }
 
-    fn expiries_were_told(world: &World) -> Result<(), String> {
-        let Facts { deadlines, expired, .. } = &world.facts;
-        if !world.clients.contains_key(&LISTENER) {
-            return Err("the listener was disconnected".into());
-        }
-        let lost = deadlines.keys().find(|key| !expired.contains(*key)).filter(|_| !was_emptied(world));
-        lost.map_or(Ok(()), |key| Err(format!("no event is lost: {}", key.escape_ascii())))
-    }
-
-    /// Elements are unique, so each is either in a list or was sent to somebody, once.
-    fn no_element_is_lost_or_doubled(world: &mut World) -> Result<(), String> {
-        let mut present = Vec::new();
-        for db in ["0", "1"] {
-            world.query(&words(&format!("SELECT {db}")))?;
-            for list in ["q:0", "q:1"] {
-                let value = world.query(&words(&format!("LRANGE {list} 0 -1")))?;
-                present.extend(value.items().unwrap_or_default().iter().filter_map(Value::bytes).map(<[u8]>::to_vec));
+    fn check_jobs(&mut self) -> Result<(), Violation> {
+        let mut queued = Vec::new();
+        let numbers: Vec<usize> = self.turn.server.dbs.with_keys().into_iter().map(|(number, _)| number).collect();
+        for db in numbers {
+            for queue in 0..QUEUES {
+                let select = format!("SELECT {db}");
+                let script =
+                    [words("MULTI"), words(&select), words(&format!("LRANGE jobs:{queue} 0 -1")), words("EXEC")];
+                let answer = self.ask_script(2, &script)?;
+                let lists = answer.items().and_then(|results| results.get(1)?.items()).unwrap_or_default();
+                queued.extend(lists.iter().map(|job| job.text()));
             }
         }
-        let others = world.clients.iter().filter(|(number, _)| **number != AUDITOR).map(|(_, client)| client);
-        let all = others.chain(&world.gone);
-        let sent: Vec<Vec<u8>> = all.map(|client| client.wire.borrow().written.clone()).collect();
-        // What was taken for a client that broke off before it was sent is nobody's fault.
-        let broke_off = !world.gone.is_empty();
-        for element in &world.facts.pushed {
-            let there = present.iter().filter(|other| *other == element).count();
-            let given: usize = sent.iter().map(|bytes| memchr::memmem::find_iter(bytes, element).count()).sum();
-            if there + given > 1 {
-                return Err(format!("no element is doubled: {}", element.escape_ascii()));
-            }
-            if there + given == 0 && !broke_off && !was_emptied(world) {
-                return Err(format!("no element is lost: {}", element.escape_ascii()));
-            }
+        for job in &queued {
+            let is_taken = self.ledger.jobs.get(job).is_none_or(|job| job.taken);
+            ensure(!is_taken, Property::JobsKept, || format!("{job} was given away and is in a queue"))?;
+        }
+        if self.plan.flushes {
+            return Ok(());
+        }
+        for (name, job) in &self.ledger.jobs {
+            let may_be_lost = self.ledger.loser_turn.is_some_and(|turn| turn >= job.sent_turn);
+            let is_kept = !job.accepted || job.taken || queued.contains(name) || may_be_lost;
+            ensure(is_kept, Property::JobsKept, || format!("{name} is nowhere"))?;
         }
         Ok(())
     }
 
-    /// # Errors
-    /// Something is left of clients and keys that are gone.
-    pub fn at_the_end(world: &World) -> Result<(), String> {
-        let server = &world.turn.server;
-        let watchers = &server.watchers;
-        let left = [
-            ("connections", world.clients.len()),
-            ("clients", server.clients.len()),
-            ("waits", watchers.waits.clients()),
-            ("watched keys", usize::from(!watchers.watches.is_empty())),
+    /// What must be left when everybody has gone: nothing.
+    pub fn check_empty(&self) -> Result<(), Violation> {
+        let server = &self.turn.server;
+        let (clients, watchers) = (&server.clients, &server.watchers);
+        let counts = [
+            ("clients", clients.len()),
+            ("clients to be disconnected", clients.kills.len()),
+            ("clients held back", clients.paused),
+            ("clients unblocked", clients.unblocked.len()),
+            ("clients that may go on", clients.resumed.len()),
+            ("timers of clients", clients.timers.len()),
+            ("members gone", usize::from(clients.members.has_gone())),
+            ("members", clients.members.len()),
+            ("connections", self.turn.connections()),
+            ("keys watched", watchers.watches.keys()),
+            ("clients that watch keys", watchers.watches.clients()),
+            ("keys waited for", watchers.waits.keys()),
+            ("clients that wait", watchers.waits.clients()),
+            ("listeners", usize::from(watchers.hub.has_listeners())),
             ("queries", watchers.reactive.queries()),
-            ("watchers of queries", watchers.reactive.clients()),
-            ("subscriptions", usize::from(watchers.hub.has_listeners())),
-            ("members", server.clients.members.len()),
-            ("clients that are paused", server.clients.paused),
+            ("watches", watchers.reactive.watches()),
+            ("clients that watch queries", watchers.reactive.clients()),
+            ("keys of queries", watchers.reactive.keys()),
+            ("queries that linger", watchers.reactive.resumable()),
+            ("bytes of versions", watchers.reactive.history_bytes() as usize),
             ("messages", server.outbox.len()),
             ("keys", server.dbs.iter().map(|db| db.len()).sum()),
             ("keys with deadlines", server.dbs.iter().map(|db| db.timed() + db.timed_hashes()).sum()),
         ];
-        let found: Vec<_> = left.into_iter().filter(|(_, count)| *count > 0).collect();
-        if found.is_empty() { Ok(()) } else { Err(format!("nothing is left of those who have gone: {found:?}")) }
+        for (what, count) in counts {
+            ensure(count == 0, Property::NothingLeft, || format!("{count} {what}"))?;
+        }
+        Ok(())
     }
 }

@@ -1,299 +1,425 @@
-//! What happens in a run: a list of steps, written from a seed before the run begins, so that it can be replayed and shrunk. Each
-//! seed favours its own commands and faults, so that rare combinations are common somewhere.
+//! What happens in a run: a list of steps, made from a seed before anything runs, so that it can be run again and cut down.
+//!
+//! A step that finds nothing to do does nothing: so any part of a list is a list. What a request needs from the run (the
+//! time, a client's number, a revision) is put in when it is sent. Each seed has its own weights.
 
-use std::fmt;
+use crate::generate::{Generator, Line};
+use crate::rng::{Rng, mix, mix_text};
 
-use crate::generate::Generator;
-use crate::network::Close;
-use crate::rng::Rng;
+/// Places for clients.
+pub const CLIENTS: usize = 6;
+/// The lists that are used as queues of jobs.
+pub const QUEUES: usize = 3;
 
-/// The words of one command. `%id<n>` stands for the number that CLIENT ID answers client n, `%fp` for a query that the client
-/// watches, `%soon` for a time that comes soon, `%me` for the number of the client itself.
-pub type Line = Vec<Vec<u8>>;
-
-/// How many clients there are at one time at most.
-pub const CLIENTS: usize = 10;
-
-/// Queries that are watched, and what is done to their keys.
-pub const QUERIES: &[&[&str]] = &[
-    &["GET", "w:s"],
-    &["STRLEN", "w:s"],
-    &["LRANGE", "w:l", "0", "-1"],
-    &["HGETALL", "w:h"],
-    &["SMEMBERS", "w:m"],
-    &["ZRANGE", "w:z", "0", "-1"],
-    &["MGET", "w:s", "w:n"],
-    &["EXISTS", "w:l", "w:n"],
+/// Queries that are watched: each answers the same whenever it is asked, if nothing has changed.
+pub const QUERIES: &[&str] = &[
+    "GET k0",
+    "GET k1",
+    "STRLEN k0",
+    "MGET k0 k1 k2 w:0",
+    "GET w:0",
+    "EXISTS w:0 w:1 k9 k12",
+    "TYPE k9",
+    "HLEN k9",
+    "HGET k9 f1",
+    "LRANGE k12 0 -1",
+    "LLEN jobs:0",
+    "LRANGE jobs:1 0 -1",
+    "SCARD k15",
+    "ZRANGE k18 0 -1 WITHSCORES",
+    "ZCARD k19",
+    "XLEN k24",
 ];
-const CHANGES: &[&[&str]] = &[
-    &["SET", "w:s", "%n"],
-    &["APPEND", "w:s", "x"],
-    &["DEL", "w:s", "w:n"],
-    &["INCR", "w:n"],
-    &["RPUSH", "w:l", "%n"],
-    &["LTRIM", "w:l", "-3", "-1"],
-    &["HSET", "w:h", "f", "%n", "g", "x"],
-    &["HPEXPIRE", "w:h", "30", "FIELDS", "1", "f"],
-    &["SADD", "w:m", "%n"],
-    &["SPOP", "w:m"],
-    &["ZADD", "w:z", "%n", "m"],
-    &["PEXPIRE", "w:z", "20"],
-    &["RENAME", "w:s", "w:n"],
-    &["COPY", "w:n", "w:s", "REPLACE"],
-];
-const POPS: &[&[&str]] = &[
-    &["LPOP", "q:0"],
-    &["RPOP", "q:1", "2"],
-    &["LMPOP", "2", "q:0", "q:1", "LEFT", "COUNT", "2"],
-    &["BLPOP", "q:0", "q:1", "0"],
-    &["BLPOP", "q:1", "0.05"],
-    &["BRPOP", "q:0", "0"],
-    &["BLMPOP", "0", "2", "q:1", "q:0", "RIGHT"],
-];
-const SETTINGS: &[&[&str]] = &[
-    &["hz", "100"],
-    &["watch-output-threshold", "200"],
-    &["watch-output-threshold", "1mb"],
-    &["watch-resume-versions", "2"],
-    &["list-max-listpack-size", "2"],
-    &["hash-max-listpack-entries", "1"],
-    &["client-query-buffer-limit", "1mb"],
-    &["proto-max-bulk-len", "1mb"],
-];
+
+/// What a client is for; it decides what it sends and what it may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Sends commands and is sent their replies, nothing else.
+    Plain,
+    /// Subscribes to channels.
+    Subscriber,
+    /// Watches queries; with or without revisions.
+    Watcher { revisions: bool },
+}
+
+/// One request, as far as it is known before the run.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A line with one reply.
+    Line(Line),
+    /// A line whose reply CLIENT REPLY drops.
+    Silent(Line),
+    /// ECHO of a text of its own.
+    Echo,
+    /// A job for a queue.
+    Push(usize),
+    /// A line that takes jobs.
+    Pop(&'static str),
+    /// A message of its own to a channel, with this command.
+    Publish(&'static str, usize),
+    /// A key of its own that lives so many milliseconds from when it is sent.
+    Timed(i64),
+    /// A line about channels: so many confirmations.
+    Topics(Line, usize),
+    /// Watches a query.
+    Watch { query: usize, how: Watch },
+    /// Ends the watch of a query.
+    Unwatch(usize),
+    /// CLIENT KILL of the client in a place.
+    Kill(usize),
+    /// CLIENT UNBLOCK of the client in a place.
+    Unblock { client: usize, error: bool },
+}
+
+/// The options of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// X.WATCH.
+    Dotted,
+    Plain,
+    Every,
+    Debounce(u32),
+    /// From the last revision that anybody has seen.
+    Since,
+}
 
 /// One step.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A client comes, if it is not there.
-    Connect(usize),
-    /// It sends requests.
-    Ask(usize, Vec<Line>),
-    /// So many bytes arrive at the server.
-    Deliver(usize, usize),
-    /// The client reads so many.
-    Read(usize, usize),
-    /// What one read and one write of the server move at most, and how much the network holds for the client.
-    Limit(usize, usize, usize, usize),
-    Close(usize, Close),
-    /// The server is told that a connection can be read and written, whether it can or not.
-    Spurious(usize),
-    /// Both clocks go on by so many milliseconds.
-    Pass(u64),
-    /// The wall clock is set.
+    Connect {
+        client: usize,
+        role: Role,
+        version: u8,
+    },
+    Send {
+        client: usize,
+        requests: Vec<Request>,
+    },
+    /// Much input that means nothing, behind whatever was sent.
+    Flood {
+        client: usize,
+        bytes: usize,
+    },
+    /// The client stops reading, or goes on.
+    Reads {
+        client: usize,
+        on: bool,
+    },
+    /// How many unread bytes the network holds for the client.
+    Window {
+        client: usize,
+        bytes: usize,
+    },
+    /// How many bytes the network delivers at once.
+    Chunk {
+        client: usize,
+        bytes: usize,
+    },
+    /// The client sends no more, and goes on reading.
+    HalfClose(usize),
+    /// The client is gone; what it sent before arrives.
+    Close(usize),
+    /// The connection breaks.
+    Reset(usize),
+    /// An event of which nothing is true.
+    Spurious {
+        client: usize,
+        writable: bool,
+    },
+    Advance(u64),
     SetClock(i64),
-    /// The server runs so many turns.
-    Turn(usize),
+    /// Some turns of the loop.
+    Turns(usize),
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Step::Ask(client, lines) = self else { return write!(f, "{self:?}") };
-        let text = |line: &Line| line.join(&b' ').escape_ascii().to_string();
-        write!(f, "Ask({client}): {}", lines.iter().map(text).collect::<Vec<_>>().join(" | "))
+/// What differs from seed to seed beside the steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    /// Whole databases are emptied, so nobody knows which keys are left.
+    pub flushes: bool,
+    /// Hard limit of an ordinary client's output, in bytes.
+    pub output_bytes_max: u64,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Plan {
+        let bits = mix(seed);
+        let output_bytes_max = [0, 2_000, 30_000, 1_000_000][(bits >> 8) as usize % 4];
+        Plan { seed, flushes: bits.is_multiple_of(4), output_bytes_max }
     }
 }
 
-/// What a client does, most of the time.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Lines from the commands' own syntax.
-    Anything,
-    /// Pushes, takes, waits; sets keys that expire; changes what is watched; publishes.
-    Worker,
-    /// Watches queries.
-    Watcher,
-    /// Subscribes.
-    Subscriber,
-    /// What concerns the server or other clients.
-    Admin,
-}
-
-/// Commands that are never drawn by chance: they have steps of their own, or answer something else than one reply.
-const OWN: &[&str] = &[
-    "reset",
-    "hello",
-    "auth",
-    "select",
-    "swapdb",
-    "flushall",
-    "flushdb",
-    "move",
-    "abort",
-    "sleep",
-    "config|set",
-    "client|unblock",
-];
-
-/// The words of a line.
-fn line(words: &[&str]) -> Line {
-    words.iter().map(|word| word.as_bytes().to_vec()).collect()
-}
+/// Rows that steps of their own stand for, or that would change what the properties know.
+const BY_HAND: &[&str] = &["multi", "exec", "discard", "wait", "waitaof"];
+const FLUSHES: &[&str] = &["flushall", "flushdb"];
 
 /// The steps of a seed.
-pub fn steps(seed: u64, count: usize) -> Vec<Step> {
-    let mut workload = Workload::new(seed);
-    (0..count).flat_map(|_| workload.next()).collect()
+pub fn steps(plan: Plan, count: usize) -> Vec<Step> {
+    let wanted = |name: &str| !BY_HAND.contains(&name) && (plan.flushes || !FLUSHES.contains(&name));
+    let mut workload = Workload {
+        plan,
+        rng: Rng::new(plan.seed),
+        generator: Generator::new(plan.seed, |_, _| false, wanted),
+        roles: [Role::Plain; CLIENTS],
+        has_left: [false; CLIENTS],
+    };
+    let mut steps: Vec<Step> = (0..CLIENTS).map(|client| workload.connect(client)).collect();
+    while steps.len() < count {
+        let step = workload.step();
+        steps.push(step);
+        if workload.rng.chance(70) {
+            let turns = 1 + workload.rng.below(3);
+            steps.push(Step::Turns(turns));
+        }
+    }
+    steps
 }
 
 struct Workload {
+    plan: Plan,
     rng: Rng,
-    roles: Vec<Role>,
-    generators: Vec<Generator>,
-    /// The next unique element, message and key.
-    number: u64,
-    fault_percent: usize,
-    swap_percent: usize,
-    blocking: bool,
+    generator: Generator,
+    roles: [Role; CLIENTS],
+    /// Who has sent the last it will send.
+    has_left: [bool; CLIENTS],
+}
+
+/// The words of a line without blanks in them.
+pub fn words(line: &str) -> Line {
+    line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
 }
 
 impl Workload {
-    fn new(seed: u64) -> Workload {
-        let mut rng = Rng::new(seed);
-        let all = [Role::Anything, Role::Worker, Role::Worker, Role::Watcher, Role::Subscriber, Role::Admin];
-        let roles = (0..CLIENTS).map(|_| *rng.pick(&all)).collect();
-        let wanted = |name: &str| !OWN.contains(&name);
-        let generators = (0..CLIENTS).map(|n| Generator::new(seed ^ (n as u64) << 32, |_, _| false, wanted)).collect();
-        let fault_percent = *rng.pick(&[0, 5, 20]);
-        let swap_percent = *rng.pick(&[0, 0, 2, 10]);
-        let blocking = rng.chance(80);
-        Workload { rng, roles, generators, number: 0, fault_percent, swap_percent, blocking }
+    /// One of some weighted things; each seed likes some of them much better.
+    fn draw<T: Copy>(&mut self, choices: &[(&str, usize, T)]) -> T {
+        let seed = self.plan.seed;
+        let weight = |name: &str, weight: usize| match mix_text(seed, name) % 5 {
+            0 => weight * 6,
+            1 => weight.div_ceil(4),
+            _ => weight,
+        };
+        let sum = choices.iter().map(|(name, lots, _)| weight(name, *lots)).sum();
+        let mut at = self.rng.below(sum);
+        for (name, lots, choice) in choices {
+            let lots = weight(name, *lots);
+            if at < lots {
+                return *choice;
+            }
+            at -= lots;
+        }
+        unreachable!("the sum of the weights is not reached")
     }
 
-    fn change(&mut self) -> &'static [&'static str] {
-        CHANGES[self.rng.below(CHANGES.len())]
+    fn any(&mut self, lines: &[&'static str]) -> &'static str {
+        lines[self.rng.below(lines.len())]
     }
 
-    fn next_number(&mut self) -> u64 {
-        self.number += 1;
-        self.number
+    fn connect(&mut self, client: usize) -> Step {
+        let revisions = self.rng.chance(50);
+        let roles = [
+            ("plain", 6, Role::Plain),
+            ("subscriber", 2, Role::Subscriber),
+            ("watcher", 3, Role::Watcher { revisions }),
+        ];
+        (self.roles[client], self.has_left[client]) = (self.draw(&roles), false);
+        let version = if self.rng.chance(50) { 3 } else { 2 };
+        Step::Connect { client, role: self.roles[client], version }
     }
 
-    fn next(&mut self) -> Vec<Step> {
+    fn step(&mut self) -> Step {
+        type Make = fn(&mut Workload, usize) -> Step;
         let client = self.rng.below(CLIENTS);
-        if self.rng.chance(self.fault_percent) {
-            return vec![self.fault(client)];
+        if self.has_left[client] && self.rng.chance(60) {
+            return self.connect(client);
         }
-        match self.rng.below(20) {
-            0..=7 => {
-                let count = 1 + self.rng.below(4);
-                let lines = (0..count).flat_map(|_| self.lines(client)).collect();
-                vec![
-                    Step::Connect(client),
-                    Step::Ask(client, lines),
-                    Step::Deliver(client, *self.rng.pick(&[1, 50, 10_000])),
-                ]
+        let choices: [(&str, usize, Make); 13] = [
+            ("send", 40, |it, client| Step::Send { client, requests: it.requests(client) }),
+            ("connect", 2, |it, client| it.connect(client)),
+            ("flood", 2, |it, client| Step::Flood { client, bytes: *it.rng.pick(&[500, 3_000, 9_000]) }),
+            ("stop", 3, |it, client| Step::Reads { client, on: it.rng.chance(50) }),
+            ("window", 2, |it, client| Step::Window { client, bytes: *it.rng.pick(&[1, 7, 100, 5_000, usize::MAX]) }),
+            ("chunk", 2, |it, client| Step::Chunk { client, bytes: *it.rng.pick(&[1, 2, 30, usize::MAX]) }),
+            ("half-close", 1, |_, client| Step::HalfClose(client)),
+            ("close", 2, |_, client| Step::Close(client)),
+            ("reset", 2, |_, client| Step::Reset(client)),
+            ("spurious", 3, |it, client| Step::Spurious { client, writable: it.rng.chance(50) }),
+            ("advance", 10, |it, _| Step::Advance(*it.rng.pick(&[1, 3, 10, 40, 300, 2_500]))),
+            ("clock", 1, |it, _| Step::SetClock(*it.rng.pick(&[-3_600_000, -1_500, -1, 1, 900, 86_400_000]))),
+            ("turns", 5, |it, _| Step::Turns(1 + it.rng.below(5))),
+        ];
+        let make = self.draw(&choices);
+        let step = make(self, client);
+        self.has_left[client] |= matches!(step, Step::HalfClose(_) | Step::Close(_) | Step::Reset(_));
+        step
+    }
+
+    fn requests(&mut self, client: usize) -> Vec<Request> {
+        let mut requests = match self.roles[client] {
+            Role::Plain => self.plain(),
+            Role::Subscriber => vec![self.topics()],
+            Role::Watcher { revisions } => vec![self.watch(revisions)],
+        };
+        if self.rng.chance(40) {
+            requests.push(Request::Echo);
+        }
+        requests
+    }
+
+    fn plain(&mut self) -> Vec<Request> {
+        type Make = fn(&mut Workload) -> Vec<Request>;
+        let choices: [(&str, usize, Make); 13] = [
+            ("grammar", 30, |it| (0..1 + it.rng.below(4)).map(|_| Request::Line(it.generator.line())).collect()),
+            ("pipeline", 2, |it| (0..30 + it.rng.below(60)).map(|_| Request::Line(it.generator.line())).collect()),
+            ("transaction", 8, Workload::transaction),
+            ("silence", 3, Workload::silence),
+            ("push", 30, |it| (0..1 + it.rng.below(3)).map(|_| Request::Push(it.rng.below(QUEUES))).collect()),
+            ("pop", 26, |it| vec![it.pop()]),
+            ("timed", 10, |it| (0..1 + it.rng.below(5)).map(|_| Request::Timed(it.rng.between(1, 3_000))).collect()),
+            ("watched", 12, |it| vec![Request::Line(it.watched())]),
+            ("publish", 6, |it| {
+                let command = *it.rng.pick(&["PUBLISH", "PUBLISH", "SPUBLISH"]);
+                (0..1 + it.rng.below(3)).map(|_| Request::Publish(command, it.rng.below(3))).collect()
+            }),
+            ("much", 4, |it| vec![Request::Line(words(&format!("ECHO {}", "x".repeat(*it.rng.pick(&[300, 2_500])))))]),
+            ("databases", 3, |it| vec![Request::Line(it.about_databases())]),
+            ("clients", 20, |it| vec![it.about_clients()]),
+            ("settings", 4, |it| vec![Request::Line(it.setting())]),
+        ];
+        let make = self.draw(&choices);
+        make(self)
+    }
+
+    fn transaction(&mut self) -> Vec<Request> {
+        let mut requests = vec![Request::Line(words("MULTI"))];
+        for _ in 0..self.rng.below(6) {
+            let line = if self.rng.chance(40) { self.watched() } else { self.generator.line() };
+            requests.push(Request::Line(line));
+        }
+        requests.push(Request::Line(words(if self.rng.chance(85) { "EXEC" } else { "DISCARD" })));
+        requests
+    }
+
+    fn silence(&mut self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        if self.rng.chance(50) {
+            requests.push(Request::Silent(words("CLIENT REPLY SKIP")));
+            requests.push(Request::Silent(self.generator.line()));
+        } else {
+            requests.push(Request::Silent(words("CLIENT REPLY OFF")));
+            for _ in 0..self.rng.below(4) {
+                requests.push(Request::Silent(self.watched()));
             }
-            8 | 9 => vec![Step::Deliver(client, *self.rng.pick(&[1, 20, 100_000]))],
-            10 | 11 => vec![Step::Read(client, *self.rng.pick(&[1, 100, 1_000_000]))],
-            12 => vec![Step::Pass(*self.rng.pick(&[1, 5, 60, 1200]))],
-            _ => vec![Step::Turn(1 + self.rng.below(3))],
+            requests.push(Request::Line(words("CLIENT REPLY ON")));
+        }
+        requests.push(Request::Echo);
+        requests
+    }
+
+    fn pop(&mut self) -> Request {
+        Request::Pop(self.any(&[
+            "LPOP jobs:0",
+            "RPOP jobs:1",
+            "LPOP jobs:2 2",
+            "LMPOP 2 jobs:1 jobs:0 LEFT",
+            "BLPOP jobs:0 0",
+            "BLPOP jobs:1 0.3",
+            "BRPOP jobs:2 jobs:1 0",
+            "BRPOP jobs:0 jobs:0 jobs:1 2",
+            "BLMPOP 0 2 jobs:0 jobs:2 RIGHT COUNT 2",
+            "BLMPOP 0.05 1 jobs:1 LEFT",
+        ]))
+    }
+
+    /// A change of what queries look at.
+    fn watched(&mut self) -> Line {
+        let (number, ms) = (self.rng.below(100), self.rng.between(1, 900));
+        let line = match self.rng.below(14) {
+            0 => format!("SET k0 v{number}"),
+            1 => format!("SET w:{} v{number} PX {ms}", self.rng.below(2)),
+            2 => "INCR k1".to_owned(),
+            3 => format!("HSET k9 f{} v{number}", self.rng.below(3)),
+            4 => format!("HPEXPIRE k9 {ms} FIELDS 1 f{}", self.rng.below(3)),
+            5 => format!("RPUSH k12 v{number}"),
+            6 => format!("SADD k15 m{number}"),
+            7 => format!("ZADD k18 {number} m{}", self.rng.below(9)),
+            8 => "ZPOPMIN k18".to_owned(),
+            9 => format!("PEXPIRE k{} {ms}", self.rng.pick(&[0, 9, 12, 15, 18, 24])),
+            10 => "LMOVE jobs:0 jobs:1 LEFT RIGHT".to_owned(),
+            11 => "BLMOVE jobs:1 jobs:2 RIGHT LEFT 0.2".to_owned(),
+            12 => "XADD k24 * f v".to_owned(),
+            _ => format!("DEL k{}", self.rng.pick(&[0, 9, 12, 15, 18, 24])),
+        };
+        words(&line)
+    }
+
+    fn about_clients(&mut self) -> Request {
+        let client = self.rng.below(CLIENTS);
+        match self.rng.below(9) {
+            0 => Request::Kill(client),
+            1..=4 => Request::Unblock { client, error: self.rng.chance(50) },
+            5 => Request::Line(words("CLIENT PAUSE 30 ALL")),
+            6 => Request::Line(words("CLIENT PAUSE 60 WRITE")),
+            7 => Request::Line(words(self.any(&["HELLO 2", "HELLO 3", "CLIENT LIST", "SLEEP 1"]))),
+            _ => Request::Line(words("CLIENT UNPAUSE")),
         }
     }
 
-    fn fault(&mut self, client: usize) -> Step {
-        match self.rng.below(8) {
-            0 | 1 => {
-                let most = |rng: &mut Rng| *rng.pick(&[1, 7, 1000, usize::MAX]);
-                let (read, write) = (most(&mut self.rng), most(&mut self.rng));
-                Step::Limit(client, read, write, *self.rng.pick(&[16, 4096, usize::MAX]))
-            }
-            2 => Step::Close(client, Close::Half),
-            3 => Step::Close(client, Close::Full),
-            4 => Step::Close(client, Close::Reset),
-            5 => Step::SetClock(*self.rng.pick(&[-3000, -20, 20, 3000])),
-            _ => Step::Spurious(client),
-        }
+    fn about_databases(&mut self) -> Line {
+        let line = match self.rng.below(8) {
+            0 | 1 => "SELECT 1",
+            2 | 3 => "SELECT 0",
+            4 if self.plan.flushes => "FLUSHALL ASYNC",
+            5 if self.plan.flushes => "FLUSHDB",
+            _ => "SWAPDB 0 1",
+        };
+        words(line)
     }
 
-    fn lines(&mut self, client: usize) -> Vec<Line> {
-        let n = self.next_number().to_string();
-        let echo = line(&["ECHO", &format!("echo {n}")]);
-        if self.rng.chance(30) {
-            return vec![echo];
-        }
-        match self.roles[client] {
-            Role::Anything => vec![self.generators[client].line()],
-            Role::Worker => self.work(client, &n),
-            Role::Watcher => vec![self.watch(&n), echo],
-            Role::Subscriber => {
-                let name = *self.rng.pick(&["SUBSCRIBE", "SUBSCRIBE", "UNSUBSCRIBE"]);
-                vec![line(&[name, *self.rng.pick(&["c:0", "c:1"])]), echo]
-            }
-            Role::Admin => vec![self.administer()],
-        }
+    fn setting(&mut self) -> Line {
+        words(self.any(&[
+            "CONFIG SET hz 100",
+            "CONFIG SET hash-max-listpack-entries 2",
+            "CONFIG SET hash-max-listpack-entries 512",
+            "CONFIG SET list-max-listpack-size 3",
+            "CONFIG SET set-max-intset-entries 2",
+            "CONFIG SET zset-max-listpack-entries 3",
+            "CONFIG SET stream-node-max-entries 2",
+            "CONFIG SET watch-output-threshold 100",
+            "CONFIG SET watch-output-threshold 1000000",
+            "CONFIG SET watch-max-per-client 3",
+            "CONFIG SET watch-max-per-client 0",
+            "CONFIG SET watch-resume-seconds 0",
+            "CONFIG SET watch-resume-seconds 2",
+            "CONFIG SET watch-resume-versions 2",
+        ]))
     }
 
-    fn work(&mut self, client: usize, n: &str) -> Vec<Line> {
-        let fill =
-            |words: &[&str]| line(&words.iter().map(|word| if *word == "%n" { n } else { word }).collect::<Vec<_>>());
-        match self.rng.below(12) {
-            0..=2 => {
-                let element = |k: usize| format!("<e{n}.{k}>");
-                let list = *self.rng.pick(&["q:0", "q:1"]);
-                vec![line(&[*self.rng.pick(&["RPUSH", "LPUSH"]), list, &element(0), &element(1)])]
-            }
-            3..=5 => {
-                let pop = *self.rng.pick(POPS);
-                let pop = if self.blocking || !pop[0].starts_with('B') { pop } else { POPS[0] };
-                // What comes behind a command that waits may be more than all buffers on the way hold.
-                let behind = if self.rng.chance(20) { vec![line(&["ECHO", &"x".repeat(3000)])] } else { Vec::new() };
-                [vec![line(pop)], behind].concat()
-            }
-            6 => {
-                let deadline_ms = "%soon".to_owned();
-                vec![line(&["SET", &format!("t:{n}"), "v", "PXAT", &deadline_ms])]
-            }
-            7 | 8 => vec![fill(self.change())],
-            9 => vec![line(&["PUBLISH", &format!("c:{}", client % 2), &format!("%me:{n}")])],
-            10 => vec![line(&["MULTI"]), fill(self.change()), fill(self.change()), line(&["EXEC"])],
-            _ => {
-                let how = *self.rng.pick(&["OFF", "SKIP"]);
-                let echo = |k: usize| line(&["ECHO", &format!("muted {n}.{k}")]);
-                vec![line(&["CLIENT", "REPLY", how]), echo(0), echo(1), line(&["CLIENT", "REPLY", "ON"]), echo(2)]
-            }
-        }
+    fn topics(&mut self) -> Request {
+        let (first, second) = (self.rng.below(3), self.rng.below(3));
+        let (line, count) = match self.rng.below(7) {
+            0 => (format!("SUBSCRIBE ch{first} ch{second}"), 2),
+            1 => (format!("SUBSCRIBE ch{first}"), 1),
+            2 => (format!("PSUBSCRIBE ch* c?{first}"), 2),
+            3 => (format!("SSUBSCRIBE ch{first}"), 1),
+            4 => (format!("UNSUBSCRIBE ch{first}"), 1),
+            5 => ("PUNSUBSCRIBE ch*".to_owned(), 1),
+            _ => (format!("SUNSUBSCRIBE ch{first}"), 1),
+        };
+        Request::Topics(words(&line), count)
     }
 
-    fn watch(&mut self, n: &str) -> Line {
-        let query = *self.rng.pick(QUERIES);
-        match self.rng.below(8) {
-            0 | 1 => {
-                let mut watch = line(query);
-                watch[0].extend_from_slice(b".WATCH");
-                watch
-            }
-            2 => line(&["UNOBSERVE", "%fp"]),
-            3 => line(&["WATCH.MODE", *self.rng.pick(&["REVISIONS", "PLAIN"])]),
-            _ => {
-                let label = format!("label {n}");
-                let options: &[&str] = match self.rng.below(6) {
-                    0 => &["EVERY"],
-                    1 => &["DEBOUNCE", "5"],
-                    2 => &["DEBOUNCE", "300"],
-                    3 => &["SINCE", "1"],
-                    4 => &["LABEL", &label],
-                    _ => &[],
-                };
-                line(&[&["OBSERVE"], options, query].concat())
-            }
-        }
-    }
-
-    fn administer(&mut self) -> Line {
-        if self.rng.chance(self.swap_percent) {
-            let all: [&[&str]; 3] = [&["FLUSHALL"], &["FLUSHDB", "ASYNC"], &["SWAPDB", "0", "1"]];
-            return line(all[self.rng.below(all.len())]);
-        }
-        let other = format!("%id{}", self.rng.below(CLIENTS));
-        match self.rng.below(8) {
-            0 => line(&["CLIENT", "KILL", "ID", &other]),
-            1 => line(&["CLIENT", "UNBLOCK", &other, *self.rng.pick(&["TIMEOUT", "ERROR"])]),
-            2 => line(&["CLIENT", "PAUSE", *self.rng.pick(&["1", "40"]), *self.rng.pick(&["ALL", "WRITE"])]),
-            3 => line(&[&["CONFIG", "SET"][..], *self.rng.pick(SETTINGS)].concat()),
-            4 => line(&["SLEEP", "0"]),
-            5 => line(&["CLIENT", "LIST"]),
-            6 => line(&["INFO"]),
-            _ => line(&["CLIENT", "NO-TOUCH", "ON"]),
-        }
+    fn watch(&mut self, revisions: bool) -> Request {
+        let query = self.rng.below(QUERIES.len());
+        let ms = *self.rng.pick(&[1, 50, 700]);
+        let how = match self.rng.below(8) {
+            0 => return Request::Unwatch(query),
+            1 | 2 => Watch::Dotted,
+            3 => Watch::Every,
+            4 => Watch::Debounce(ms),
+            5 if revisions => Watch::Since,
+            _ => Watch::Plain,
+        };
+        Request::Watch { query, how }
     }
 }

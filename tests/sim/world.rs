@@ -1,247 +1,420 @@
-//! The simulated world: one server's turn over simulated connections, clients, and a clock that stands until a step moves it.
+//! A run: the server's turn with its clients, its network and its clock, and the steps that move them.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use aleadb::base::clock::{Clock, ManualClock};
+use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::config::Config;
 use aleadb::net::transport::Readiness;
-use aleadb::net::turn::{Peer, Turn};
+use aleadb::net::turn::{ClientId, Peer, Turn};
 use aleadb::server::background::Background;
-use aleadb::server::session::Origin;
+use aleadb::server::session::{Blocked, Origin};
 use aleadb::server::{Identity, Seeds, Server};
 
-use crate::client::Client;
-use crate::network::{Close, Socket};
-use crate::properties::{Facts, Properties};
-use crate::resp::Value;
-use crate::workload::{Line, Step};
+use crate::client::{Client, Owed};
+use crate::generate::Line;
+use crate::network::Socket;
+use crate::properties::{Ledger, Property, Violation};
+use crate::resp::{self, Value};
+use crate::workload::{CLIENTS, Plan, QUERIES, Request, Role, Step, Watch, words};
 
+/// 2023-11-14 22:13:20 UTC.
 const START_MS: i64 = 1_700_000_000_000;
-/// Milliseconds after which everything that waits for a time has had it: pauses, debounces, deadlines, short waits.
-const SETTLED_MS: u64 = 10_000;
-/// Bytes of output that an ordinary client may have.
-const OUTPUT_BYTES_MAX: &str = "normal 65536 0 0 pubsub 65536 0 0";
-/// Turns after which a server that says it has work left is thought never to be done.
-const TURNS_MAX: usize = 10_000;
+/// Turns within which everything has to come to rest.
+const TURNS_TO_REST_MAX: usize = 5_000;
+/// Longer than any wait, any time to live and any debouncing of the workload, in milliseconds.
+const LONGEST_WAIT_MS: u64 = 4_000;
+/// Longer than queries live on without a watcher, in milliseconds.
+const LINGER_MS: u64 = 61_000;
 
+/// Everything there is.
 pub struct World {
+    pub plan: Plan,
     pub turn: Turn<Socket>,
-    pub clock: Rc<ManualClock>,
-    /// By the numbers that steps have for them. The last is told of every expiry, reads at once, and has no faults.
-    pub clients: BTreeMap<usize, Client>,
-    /// Clients that are gone, whose wires tell what they were sent.
-    pub gone: Vec<Client>,
-    pub facts: Facts,
+    clock: Rc<ManualClock>,
+    /// Those in the places that steps name.
+    pub places: [Option<Client>; CLIENTS],
+    /// Those who were there before; the server may not know yet that they have gone.
+    pub former: Vec<Client>,
+    /// Hears of every key that expires.
+    observer: Option<Client>,
+    pub ledger: Ledger,
+    /// Makes texts unique.
+    serial: usize,
 }
 
-/// The number of the client that is told of every expiry.
-pub const LISTENER: usize = usize::MAX;
-/// The number of the client that looks at the data in the end.
-pub const AUDITOR: usize = usize::MAX - 1;
-
-pub fn words(text: &str) -> Line {
-    text.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+/// Runs the steps of a seed, lets everything come to rest, and sends everybody away; what was found wrong first, or how often
+/// happened what the workload is there for.
+pub fn run(plan: Plan, steps: &[Step]) -> Result<Reached, Violation> {
+    let mut world = World::new(plan)?;
+    for step in steps {
+        world.step(step)?;
+    }
+    world.settle()?;
+    let reached = world.reached();
+    world.check_at_rest()?;
+    world.leave()?;
+    world.check_empty()?;
+    Ok(reached)
 }
+
+/// How often something happened.
+pub type Reached = Vec<(&'static str, u64)>;
 
 impl World {
-    pub fn new(seed: u64) -> World {
+    fn new(plan: Plan) -> Result<World, Violation> {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-        let seeds = Seeds { hash: [seed as u8; 16], prng: seed };
-        let (sources, identity, background) = (Default::default(), Identity::default(), Background::inline());
-        let config = Config { watch_resume_seconds: 2, ..Config::default() };
-        let server = Server::new(config, sources, identity, seeds, clock.clone(), background);
-        let (turn, clients, gone) = (Turn::new(server), BTreeMap::new(), Vec::new());
-        World { turn, clock, clients, gone, facts: Facts::default() }
+        let bits = (u128::from(plan.seed) << 64 | 1).to_le_bytes();
+        let seeds = Seeds { hash: bits, prng: plan.seed };
+        let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
+        let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
+        let server = Server::new(Config::default(), Default::default(), identity, seeds, shared, Background::inline());
+        let mut world = World {
+            plan,
+            turn: Turn::new(server),
+            clock,
+            places: Default::default(),
+            former: Vec::new(),
+            observer: None,
+            ledger: Ledger::default(),
+            serial: 0,
+        };
+        let limit = format!("normal {} 0 0", plan.output_bytes_max);
+        let line: [&[u8]; 4] = [b"CONFIG", b"SET", b"client-output-buffer-limit", limit.as_bytes()];
+        world.ask(2, &line.map(<[u8]>::to_vec))?;
+        world.ask(2, &words("CONFIG SET notify-keyspace-events Ex"))?;
+        let mut observer = world.connect(Role::Subscriber, 3);
+        observer.send(&words("PSUBSCRIBE __keyevent@*__:expired"));
+        observer.owed.push_back(Owed::Topic);
+        world.observer = Some(observer);
+        Ok(world)
     }
 
-    /// Runs all steps, then lets everything come to rest, and checks what holds then.
-    ///
-    /// # Errors
-    /// The property that was broken, and how.
-    pub fn run(&mut self, steps: &[Step]) -> Result<(), String> {
-        self.connect(LISTENER);
-        let mut set: Line = words("CONFIG SET client-output-buffer-limit");
-        set.extend([OUTPUT_BYTES_MAX.into(), b"notify-keyspace-events".to_vec(), b"Ex".to_vec()]);
-        self.ask(LISTENER, &set);
-        self.ask(LISTENER, &words("PSUBSCRIBE __keyevent@*__:expired"));
-        self.turns(2)?;
-        for step in steps {
-            self.step(step)?;
+    fn reached(&self) -> Reached {
+        let stats = &self.turn.server.stats;
+        let calls =
+            |name: &[u8]| stats.by_command[aleadb::command::lookup(name).expect("there is such a command").id].calls;
+        let errors = |code: &[u8]| stats.errors.get(code).copied().unwrap_or(0);
+        [
+            ("transactions", calls(b"EXEC")),
+            ("transactions that failed", errors(b"EXECABORT")),
+            ("databases exchanged", calls(b"SWAPDB")),
+            ("databases emptied", calls(b"FLUSHALL") + calls(b"FLUSHDB")),
+            ("jobs waited for", calls(b"BLPOP") + calls(b"BRPOP") + calls(b"BLMPOP")),
+            ("waits ended by others", errors(b"UNBLOCKED")),
+            ("results of queries", stats.watch_frames),
+            ("results that others took the place of", stats.watch_frames_superseded),
+            ("queries resumed", stats.watch_resumed),
+            ("clients cut off", stats.output_limit_disconnections),
+        ]
+        .into_iter()
+        .chain(self.ledger.reached())
+        .collect()
+    }
+
+    fn clients(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.places.iter_mut().flatten().chain(&mut self.former).chain(&mut self.observer)
+    }
+
+    fn mono_ms(&self) -> u64 {
+        self.clock.mono_ns() / 1_000_000
+    }
+
+    fn connect(&mut self, role: Role, version: u8) -> Client {
+        let (socket, now) = (Socket::new(), self.turn.take_time());
+        let peer = Peer { origin: Origin::Loopback, address: "127.0.0.1:5000".into(), local: String::new(), fd: 0 };
+        let id = self.turn.admit(socket.clone(), peer, now).expect("there is room for some clients");
+        let mut client = Client::new(id, socket, role, version);
+        client.send(&["HELLO".to_owned(), version.to_string()]);
+        client.owed.push_back(Owed::Reply);
+        if role == (Role::Watcher { revisions: true }) {
+            client.send(&words("WATCH.MODE REVISIONS"));
+            client.owed.push_back(Owed::Reply);
         }
-        self.settle()?;
-        Properties::at_rest(self)?;
-        self.leave()
+        client
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), String> {
+    /// A client's process ends; what it sent arrives all the same.
+    fn close(&mut self, place: usize) {
+        if let Some(mut client) = self.places[place].take() {
+            client.leave();
+            self.former.push(client);
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Violation> {
         match step {
-            Step::Connect(client) => self.connect(*client),
-            Step::Ask(client, lines) => lines.iter().for_each(|line| self.ask(*client, line)),
-            Step::Deliver(client, bytes) => self.with(*client, |client| client.wire.borrow_mut().deliver(*bytes)),
-            Step::Read(client, bytes) => self.read(*client, *bytes)?,
-            Step::Limit(client, read_max, write_max, room) => self.with(*client, |client| {
-                let mut wire = client.wire.borrow_mut();
-                (wire.read_max, wire.write_max, wire.room) = (*read_max, *write_max, *room);
-            }),
-            Step::Close(client, how) => self.with(*client, |client| client.close(*how)),
-            Step::Spurious(client) => {
-                let id = self.clients.get(client).map(|client| client.id);
-                let readiness = Readiness { readable: true, writable: true, ..Readiness::default() };
-                id.into_iter().for_each(|id| self.turn.note(id, readiness));
+            Step::Connect { client, role, version } => {
+                self.close(*client);
+                self.places[*client] = Some(self.connect(*role, *version));
             }
-            Step::Pass(ms) => self.clock.advance_ms(*ms),
+            Step::Send { client, requests } => requests.iter().for_each(|request| self.send(*client, request)),
+            Step::Close(client) => self.close(*client),
+            Step::Reset(client) => {
+                if let Some(mut client) = self.places[*client].take() {
+                    client.is_gone = true;
+                    client.socket.wire_mut().break_off();
+                    self.former.push(client);
+                }
+            }
+            Step::Advance(ms) => self.clock.advance_ms(*ms),
             Step::SetClock(ms) => self.clock.step_wall_ms(*ms),
-            Step::Turn(count) => self.turns(*count)?,
+            Step::Turns(count) => {
+                for _ in 0..*count {
+                    self.run_turn()?;
+                }
+            }
+            Step::Flood { client, .. }
+            | Step::Reads { client, .. }
+            | Step::Window { client, .. }
+            | Step::Chunk { client, .. }
+            | Step::HalfClose(client)
+            | Step::Spurious { client, .. } => {
+                if let Some(client) = &mut self.places[*client] {
+                    disturb(&mut self.turn, client, step);
+                }
+            }
         }
         Ok(())
     }
 
-    fn with(&mut self, client: usize, act: impl FnOnce(&mut Client)) {
-        if let Some(client) = self.clients.get_mut(&client) {
-            act(client);
-        }
+    fn text(&mut self, kind: &str) -> String {
+        self.serial += 1;
+        format!("{kind}{}", self.serial)
     }
 
-    /// Brings a client in that is not there; it speaks RESP3, in which messages cannot be taken for replies.
-    pub fn connect(&mut self, number: usize) {
-        if self.clients.contains_key(&number) {
+    fn number_of(&self, place: usize) -> String {
+        let session = self.places[place].as_ref().and_then(|client| self.turn.server.clients.get(client.id));
+        session.map_or(0, |session| session.id).to_string()
+    }
+
+    fn send(&mut self, place: usize, request: &Request) {
+        let Some(role) = self.places[place].as_ref().map(|client| client.role) else { return };
+        if !fits(request, role) {
             return;
         }
-        let (socket, now) = (Socket::default(), self.turn.take_time());
-        let peer =
-            Peer { origin: Origin::Loopback, address: format!("client:{number}"), local: "sim:0".into(), fd: -1 };
-        if let Some(id) = self.turn.admit(socket.clone(), peer, now) {
-            self.clients.insert(number, Client::new(id, &socket));
-            self.ask(number, &words("HELLO 3"));
-        }
-    }
-
-    /// Has a client send a request, its placeholders filled in.
-    pub fn ask(&mut self, number: usize, line: &Line) {
-        let Some(client) = self.clients.get(&number) else { return };
-        let own = client.id.serial();
-        let fingerprint = client.watched.keys().next().copied().unwrap_or(1);
-        let soon_ms = self.clock.now().unix_ms + (line.concat().len() as i64 * 37) % 400;
-        let fill = |word: &Vec<u8>| -> Vec<u8> {
-            match word.strip_prefix(b"%id").map(|digits| String::from_utf8_lossy(digits).parse()) {
-                Some(Ok(other)) => {
-                    let id = self.clients.get(&other).map_or(0, |other: &Client| u64::from(other.id.serial()));
-                    id.to_string().into()
-                }
-                _ if word == b"%fp" => fingerprint.to_string().into(),
-                _ if word == b"%soon" => soon_ms.to_string().into(),
-                _ => match word.strip_prefix(b"%me:") {
-                    Some(rest) => [own.to_string().as_bytes(), b":", rest].concat(),
-                    None => word.clone(),
-                },
+        let mut owed = vec![Owed::Reply];
+        let line: Line = match request {
+            Request::Line(line) => line.clone(),
+            Request::Silent(line) => {
+                owed.clear();
+                line.clone()
+            }
+            Request::Echo => {
+                let text = self.text("echo:");
+                owed = vec![Owed::Echo(text.clone())];
+                words(&format!("ECHO {text}"))
+            }
+            Request::Push(queue) => {
+                let job = self.text("job-");
+                self.ledger.sent(&job);
+                owed = vec![Owed::Push(job.clone())];
+                words(&format!("RPUSH jobs:{queue} {job}"))
+            }
+            Request::Pop(line) => {
+                owed = vec![Owed::Pop];
+                words(line)
+            }
+            Request::Publish(command, channel) => {
+                self.serial += 1;
+                let publisher = self.places[place].as_ref().map_or(0, |client| client.id.serial());
+                words(&format!("{command} ch{channel} {publisher}:{}", self.serial))
+            }
+            Request::Timed(ms) => {
+                let (key, deadline_ms) = (self.text("t:"), self.clock.now().unix_ms + ms);
+                owed = vec![Owed::Timed(key.clone(), deadline_ms)];
+                self.ledger.set(&key, deadline_ms);
+                words(&format!("SET {key} value PXAT {deadline_ms}"))
+            }
+            Request::Topics(line, count) => {
+                owed = vec![Owed::Topic; *count];
+                line.clone()
+            }
+            Request::Watch { query, how } => {
+                self.serial += 1;
+                let label = format!("{:032x}", self.serial);
+                let line = watch_line(*query, *how, &label, &self.ledger);
+                owed = vec![Owed::Watch { query: *query, label }];
+                line
+            }
+            Request::Unwatch(query) => {
+                let client = self.places[place].as_ref().expect("seen above");
+                let found = client.watched.iter().find(|(_, watched)| watched.query == *query);
+                let Some(fingerprint) = found.map(|(fingerprint, _)| fingerprint.clone()) else { return };
+                owed = vec![Owed::Unwatch(fingerprint.clone())];
+                words(&format!("UNOBSERVE {fingerprint}"))
+            }
+            Request::Kill(other) => words(&format!("CLIENT KILL ID {}", self.number_of(*other))),
+            Request::Unblock { client, error } => {
+                let how = if *error { "ERROR" } else { "TIMEOUT" };
+                words(&format!("CLIENT UNBLOCK {} {how}", self.number_of(*client)))
             }
         };
-        let line = line.iter().map(fill).collect();
-        self.with(number, |client| client.ask(&line));
+        let client = self.places[place].as_mut().expect("seen above");
+        if client.socket.wire().has_ended() {
+            return;
+        }
+        client.send(&line);
+        client.owed.extend(owed);
     }
 
-    /// Has a client read, and draws the conclusions.
-    fn read(&mut self, number: usize, bytes: usize) -> Result<(), String> {
-        let now_ms = self.clock.now().unix_ms;
-        let Some(client) = self.clients.get_mut(&number) else { return Ok(()) };
-        client.read(bytes).map_err(|what| format!("replies in order, one a request: client {number}: {what}"))?;
-        std::mem::take(&mut client.learned).into_iter().try_for_each(|learned| self.facts.learn(learned, now_ms))
+    /// The network delivers, the server has a turn, the clients read, and the properties are checked.
+    fn run_turn(&mut self) -> Result<(), Violation> {
+        let mut edges: Vec<(ClientId, Readiness)> = Vec::new();
+        for client in self.clients() {
+            let mut wire = client.socket.wire_mut();
+            wire.deliver();
+            edges.extend(wire.edges().map(|edges| (client.id, edges)));
+        }
+        edges.into_iter().for_each(|(id, readiness)| self.turn.note(id, readiness));
+        let now = self.turn.take_time();
+        self.turn.run(now, |_| {});
+        self.ledger.count_turn(now);
+        for socket in self.turn.take_closed() {
+            let client = self.clients().find(|client| client.socket.is(&socket)).expect("a client of ours");
+            client.is_closed = true;
+            let owes_jobs = client.owed.contains(&Owed::Pop);
+            self.ledger.closed(owes_jobs);
+        }
+        self.read(now)?;
+        self.check_turn()
     }
 
-    /// The server runs turns. What happens on the wires before each is told to it, as events would.
-    pub fn turns(&mut self, count: usize) -> Result<(), String> {
-        for _ in 0..count {
-            for client in self.clients.values_mut() {
-                let mut wire = client.wire.borrow_mut();
-                if wire.closed().is_some() {
-                    wire.deliver(usize::MAX);
-                }
-                let event = wire.take_event();
-                if event != Readiness::default() {
-                    self.turn.note(client.id, event);
-                }
+    fn read(&mut self, now: Now) -> Result<(), Violation> {
+        let mut all = Vec::new();
+        for client in self.clients().filter(|client| client.reads || client.is_gone) {
+            let (role, id) = (client.role, client.id);
+            let news = client
+                .read()
+                .map_err(|what| Violation::new(Property::RepliesInOrder, format!("{role:?} client {id:?}: {what}")))?;
+            all.extend(news);
+        }
+        all.into_iter().try_for_each(|news| self.ledger.take(news, now))
+    }
+
+    /// Runs turns until nothing goes on by itself.
+    fn rest(&mut self) -> Result<(), Violation> {
+        for _ in 0..TURNS_TO_REST_MAX {
+            self.run_turn()?;
+            if !self.turn.has_work() && self.clients().all(|client| client.socket.wire().is_still()) {
+                return Ok(());
             }
-            self.with(LISTENER, |listener| listener.wire.borrow_mut().deliver(usize::MAX));
-            let now = self.turn.take_time();
-            self.turn.run(now, |_| {});
-            self.turn.take_closed();
-            self.remove_gone();
-            self.read(LISTENER, usize::MAX)?;
-            Properties::after_turn(self)?;
+        }
+        Err(Violation::new(Property::ComesToRest, format!("{TURNS_TO_REST_MAX} turns were not enough")))
+    }
+
+    /// Lets time pass as the loop would: from one moment it wants to be woken at to the next.
+    fn pass(&mut self, ms: u64) -> Result<(), Violation> {
+        let until_ms = self.mono_ms() + ms;
+        self.rest()?;
+        while self.mono_ms() < until_ms {
+            let now_ms = self.mono_ms();
+            let pause_ms = self.turn.next_due_ms().clamp(now_ms + 1, until_ms) - now_ms;
+            self.clock.advance_ms(pause_ms);
+            self.rest()?;
         }
         Ok(())
     }
 
-    fn remove_gone(&mut self) {
-        let gone = |client: &Client| self.turn.server.clients.get(client.id).is_none();
-        let numbers: Vec<usize> = self.clients.iter().filter(|(_, client)| gone(client)).map(|(n, _)| *n).collect();
-        for number in numbers {
-            self.gone.extend(self.clients.remove(&number));
+    /// Everybody reads, nothing is slow any more, and all that was to happen some time has time to happen.
+    fn settle(&mut self) -> Result<(), Violation> {
+        for client in self.clients() {
+            client.reads = true;
+            let mut wire = client.socket.wire_mut();
+            (wire.window_bytes_max, wire.chunk_bytes) = (usize::MAX, usize::MAX);
+            // Whoever has stopped reading in between has room again.
+            wire.make_room();
         }
-    }
-
-    /// Ends all faults, lets everything arrive and everybody read, and time pass, until nothing happens any more.
-    fn settle(&mut self) -> Result<(), String> {
-        for client in self.clients.values_mut() {
-            let mut wire = client.wire.borrow_mut();
-            (wire.read_max, wire.write_max, wire.room) = (usize::MAX, usize::MAX, usize::MAX);
-        }
-        let now = self.clock.now();
-        let behind_ms = START_MS + now.mono_ms() as i64 - now.unix_ms;
+        let behind_ms = self.ledger.last_deadline_ms() - self.clock.now().unix_ms;
         self.clock.step_wall_ms(behind_ms.max(0));
-        let mut passed_ms = 0;
-        while passed_ms < SETTLED_MS {
-            self.rest()?;
-            let ms = if passed_ms < 500 { 10 } else { 500 };
-            passed_ms += ms;
-            self.clock.advance_ms(ms);
+        // One wait may come behind another.
+        while self.turn.server.clients.iter().any(|(_, session)| session.blocked.and_then(Blocked::until_ms).is_some())
+        {
+            self.pass(LONGEST_WAIT_MS)?;
         }
-        self.rest()
+        self.pass(LONGEST_WAIT_MS)
     }
 
-    /// Turns until the server has nothing to do at this time.
-    pub fn rest(&mut self) -> Result<(), String> {
-        for _ in 0..TURNS_MAX {
-            let before: usize = self.clients.values().map(|client| client.wire.borrow().written.len()).sum();
-            let numbers: Vec<usize> = self.clients.keys().copied().collect();
-            for number in numbers {
-                self.with(number, |client| client.wire.borrow_mut().deliver(usize::MAX));
-                self.read(number, usize::MAX)?;
+    /// Everybody goes, after all data has been deleted.
+    fn leave(&mut self) -> Result<(), Violation> {
+        self.ask(2, &words("FLUSHALL"))?;
+        (0..CLIENTS).for_each(|place| self.close(place));
+        self.rest()?;
+        if let Some(observer) = &mut self.observer {
+            observer.leave();
+        }
+        self.clock.advance_ms(LINGER_MS);
+        self.pass(LONGEST_WAIT_MS)
+    }
+
+    /// What a client of its own is answered.
+    pub fn ask(&mut self, version: u8, line: &[Vec<u8>]) -> Result<Value, Violation> {
+        self.ask_script(version, &[line.to_vec()])
+    }
+
+    /// What a client of its own is answered to the last of some lines.
+    pub fn ask_script(&mut self, version: u8, lines: &[Line]) -> Result<Value, Violation> {
+        let mut client = self.connect(Role::Plain, version);
+        lines.iter().for_each(|line| client.send(line));
+        let (id, socket) = (client.id, client.socket.clone());
+        for _ in 0..TURNS_TO_REST_MAX {
+            let mut wire = socket.wire_mut();
+            wire.deliver();
+            let edges = wire.edges();
+            drop(wire);
+            edges.into_iter().for_each(|edges| self.turn.note(id, edges));
+            self.run_turn()?;
+            let (mut values, _) = resp::decode_whole(socket.wire().window()).unwrap_or_default();
+            // The first answers HELLO.
+            if values.len() > lines.len() {
+                client.leave();
+                client.owed.extend(lines.iter().map(|_| Owed::Reply));
+                self.former.push(client);
+                return Ok(values.remove(lines.len()));
             }
-            self.turns(1)?;
-            let after: usize = self.clients.values().map(|client| client.wire.borrow().written.len()).sum();
-            let quiet = self.clients.values().all(|client| client.wire.borrow().is_quiet());
-            if before == after && quiet && !self.turn.has_work() {
-                return Properties::at_rest_of_turns(self);
-            }
         }
-        Err("a server that has nothing to do says so".into())
+        Err(Violation::new(Property::RepliesInOrder, format!("no reply to {}", lines[0].join(&b' ').escape_ascii())))
     }
+}
 
-    /// What the data is, asked by a client of its own.
-    pub fn query(&mut self, line: &Line) -> Result<Value, String> {
-        self.connect(AUDITOR);
-        self.rest()?;
-        self.ask(AUDITOR, line);
-        let mark = self.clients.get(&AUDITOR).map_or(0, |auditor| auditor.wire.borrow().written.len());
-        self.rest()?;
-        let auditor = self.clients.get(&AUDITOR).ok_or("the auditor was disconnected")?;
-        let wire = auditor.wire.borrow();
-        let parsed = crate::resp::parse_first(&wire.written[mark..]).map_err(|error| error.to_string())?;
-        parsed.map(|(value, _)| value).ok_or_else(|| format!("no reply to {line:?}"))
+/// Whether a client of this role sends such requests.
+fn fits(request: &Request, role: Role) -> bool {
+    match request {
+        Request::Echo => true,
+        Request::Topics(..) => role == Role::Subscriber,
+        Request::Watch { .. } | Request::Unwatch(_) => matches!(role, Role::Watcher { .. }),
+        _ => role == Role::Plain,
     }
+}
 
-    /// Everybody leaves and the data goes; nothing may be left of either.
-    fn leave(&mut self) -> Result<(), String> {
-        self.query(&words("FLUSHALL"))?;
-        self.clients.values_mut().for_each(|client| client.close(Close::Full));
-        self.rest()?;
-        // Queries linger for those who may come back.
-        for _ in 0..10 {
-            self.clock.advance_ms(1000);
-            self.rest()?;
+fn watch_line(query: usize, how: Watch, label: &str, ledger: &Ledger) -> Line {
+    let (text, (name, args)) = (QUERIES[query], QUERIES[query].split_once(' ').expect("every query names a key"));
+    words(&match how {
+        Watch::Dotted => format!("{name}.WATCH {args} {label}"),
+        Watch::Plain => format!("OBSERVE LABEL {label} {text}"),
+        Watch::Every => format!("OBSERVE EVERY LABEL {label} {text}"),
+        Watch::Debounce(ms) => format!("OBSERVE DEBOUNCE {ms} LABEL {label} {text}"),
+        Watch::Since => format!("OBSERVE SINCE {} LABEL {label} {text}", ledger.revision(query)),
+    })
+}
+
+/// Faults of one client, or of the network on its way.
+fn disturb(turn: &mut Turn<Socket>, client: &mut Client, step: &Step) {
+    let mut wire = client.socket.wire_mut();
+    match step {
+        // Empty lines, which are no requests.
+        Step::Flood { bytes, .. } => wire.send(&b"\r\n".repeat(bytes / 2)),
+        Step::Reads { on, .. } => client.reads = *on,
+        Step::Window { bytes, .. } => {
+            wire.window_bytes_max = *bytes;
+            wire.make_room();
         }
-        Properties::at_the_end(self)
+        Step::Chunk { bytes, .. } => wire.chunk_bytes = *bytes,
+        Step::HalfClose(_) => wire.finishing = true,
+        Step::Spurious { writable, .. } => {
+            let readiness = Readiness { readable: !writable, writable: *writable, ..Readiness::default() };
+            drop(wire);
+            turn.note(client.id, readiness);
+        }
+        _ => {}
     }
 }

@@ -252,9 +252,15 @@ pub fn decode_all(bytes: &[u8]) -> io::Result<Vec<Value>> {
     Ok(values)
 }
 
-/// The first value of some bytes and how long it is; none when more bytes are needed.
-pub fn parse_first(bytes: &[u8]) -> io::Result<Option<(Value, usize)>> {
-    if bytes.is_empty() { Ok(None) } else { parse(bytes, 0, 0) }
+/// The whole values at the start of `bytes`, and how many bytes they take.
+pub fn decode_whole(bytes: &[u8]) -> io::Result<(Vec<Value>, usize)> {
+    let (mut values, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let Some((value, end)) = parse(bytes, at, 0)? else { break };
+        values.push(value);
+        at = end;
+    }
+    Ok((values, at))
 }
 
 fn invalid(what: &str) -> io::Error {
