@@ -136,7 +136,7 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
     };
     let mark = if mute { out.mark_before_dropped() } else { out.mark() };
     let posted = server.outbox.len();
-    let Ended { mut next, mut out_of_band, .. } = run::run(server, call, out, now);
+    let Ended { mut next, mut out_of_band } = run::run(server, call, out, now);
     match next {
         Next::Sleep { until_ms } => server.clients.block(client, Blocked::Sleep { until_ms, muted: mute }),
         Next::Block => {

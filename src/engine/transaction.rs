@@ -73,7 +73,7 @@ pub(super) fn run_queue(server: &mut Server, client: ClientId, out: &mut Out, no
             continue;
         }
         let call = Call::of(server, client, command, args, CallOrigin::Queued);
-        let Ended { next: asked, out_of_band, .. } = run_apart(server, call, out, now);
+        let Ended { next: asked, out_of_band } = run_apart(server, call, out, now);
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
         if next == Next::Close || (is_muted(server.clients[client].reply_mode) && !out_of_band) {
             out.truncate(mark);
