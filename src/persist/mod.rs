@@ -4,6 +4,7 @@
 //! - `payload`: one value with a footer that tells version and checksum: what DUMP shows and RESTORE takes.
 //! - `dicedb`: the payloads of DiceDB's DUMP, which RESTORE takes as well.
 //! - `lzf`: the compression of long strings.
+//! - `storage`: the disk, behind a trait that a simulated one implements as well.
 //!
 //! Whatever is read may come from anyone: it is checked throughout before it becomes a value, and what reading takes in
 //! memory is in proportion to the bytes that were read. Called by commands. Knows nothing of keys, clients and replies.
@@ -12,3 +13,4 @@ pub mod dicedb;
 pub mod lzf;
 pub mod payload;
 pub mod rdb;
+pub mod storage;

@@ -12,6 +12,7 @@ pub mod alarm;
 pub mod alloc;
 pub mod bg;
 pub mod daemon;
+pub mod disk;
 pub mod limits;
 pub mod listen;
 pub mod log;
