@@ -12,14 +12,16 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::config::file::{LoadError, Sources};
 use aleadb::config::{Config, Supervised, title};
 use aleadb::net::reactor::Reactor;
+use aleadb::persist::storage::RealStorage;
 use aleadb::server::background::Background;
-use aleadb::server::{Identity, Seeds, Server};
+use aleadb::server::{Identity, Outside, Seeds, Server};
 use aleadb::sys::listen::{self, BoundSocket, Listening};
 use aleadb::sys::notify::{ListenFd, Notifier, listen_fds};
 use aleadb::sys::{alloc, daemon, error_text, limits, log as logging, signal::Signals, title as shown};
@@ -146,7 +148,8 @@ fn serve(
     let background = Background::new();
     let background =
         background.map_err(|error| format!("Can't prepare work in the background: {}", error_text(&error)))?;
-    let server = Server::new(config, sources, identity, seeds, clock, background);
+    let server =
+        Server::new(config, sources, identity, seeds, Outside { clock, background, storage: Arc::new(RealStorage) });
     let mut reactor = Reactor::new(server, sockets, signals, notifier)
         .map_err(|error| format!("Failed creating the event loop. Error message: '{}'", error_text(&error)))?;
     log::info!("Server initialized");

@@ -1,5 +1,6 @@
 //! INFO: the server's facts in sections. The rows and the choice of sections; `sections` writes each.
 
+mod persistence;
 mod sections;
 
 use super::spec::{Category, Flags, Group, Outcome, Spec};

@@ -152,27 +152,6 @@ fn is_the_default_user(words: &[&[u8]]) -> bool {
 
 // --- Forms of values --------------------------------------------------------------------------------------------------
 
-/// A file's name without directories.
-fn dbfilename(text: &[u8]) -> Result<(), Reason> {
-    if text.contains(&b'/') { Err("dbfilename can't be a path, just a filename".into()) } else { Ok(()) }
-}
-
-fn appendfilename(text: &[u8]) -> Result<(), Reason> {
-    match text {
-        b"" => Err("appendfilename can't be empty".into()),
-        _ if text.contains(&b'/') => Err("appendfilename can't be a path, just a filename".into()),
-        _ => Ok(()),
-    }
-}
-
-fn appenddirname(text: &[u8]) -> Result<(), Reason> {
-    match text {
-        b"" => Err("appenddirname can't be empty".into()),
-        _ if text.contains(&b'/') => Err("appenddirname can't be a path, just a dirname".into()),
-        _ => Ok(()),
-    }
-}
-
 fn hostname(text: &[u8]) -> Result<(), Reason> {
     if text.len() >= 256 {
         return Err("Hostnames must be less than 256 characters".into());
@@ -192,22 +171,6 @@ fn memory_or_percent(text: &[u8]) -> Result<(), Reason> {
         _ if num::parse_memory(text).is_some() => Ok(()),
         _ => Err("argument must be a memory or percent value".into()),
     }
-}
-
-/// Pairs of seconds and changes; nothing, or one empty text, is none.
-fn save(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
-    if matches!(args, [one] if one.is_empty()) {
-        return Ok(Vec::new());
-    }
-    let is_pair = |pair: &[&[u8]]| {
-        let [seconds, changes] = [num::parse_i64(pair[0]), num::parse_i64(pair[1])];
-        seconds.is_some_and(|seconds| seconds >= 1)
-            && changes.is_some_and(|changes| (0..=i32::MAX.into()).contains(&changes))
-    };
-    if args.len().is_multiple_of(2) && args.chunks_exact(2).all(is_pair) {
-        return Ok(args.join(&b' '));
-    }
-    Err("Invalid save parameters".into())
 }
 
 /// The primary's address; `no one` is none, and so is the empty text that CONFIG GET shows for it.
@@ -260,14 +223,6 @@ fn flags(args: &[&[u8]], names: &[&'static str]) -> Result<Vec<&'static str>, Re
         set.push(names[0]);
     }
     Ok(set)
-}
-
-fn shutdown_flags(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
-    let set = flags(args, &["default", "save", "nosave", "now", "force"])?;
-    if set.contains(&"save") && set.contains(&"nosave") {
-        return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());
-    }
-    Ok(set.join(" ").into_bytes())
 }
 
 fn slot_stats(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
@@ -329,10 +284,6 @@ impl Param {
     const fn startup(self) -> Param {
         Param { when: When::Startup, ..self }
     }
-
-    const fn protected(self) -> Param {
-        Param { when: When::Protected, ..self }
-    }
 }
 
 const INT: Kind = Kind::Int(0, i32::MAX as i64);
@@ -342,7 +293,6 @@ const SIZE: Kind = Kind::Memory(0);
 const YES_NO: Kind = Kind::YesNo;
 const TEXT: Kind = Kind::Text;
 
-const NO_SAVING: &str = "AleaDB does not save its data yet";
 const NO_REPLICATION: &str = "AleaDB does not replicate yet";
 const NO_CLUSTER: &str = "AleaDB does not run as a cluster";
 const NO_TLS: &str = "AleaDB does not speak TLS yet";
@@ -357,34 +307,17 @@ const NO_RDMA: &str = "AleaDB does not speak RDMA";
 
 /// The rows, by what they are about.
 pub(super) static ROWS: &[Param] = &[
-    // Snapshots. No process and no file is ever made for one; the checksum of DUMP's payloads is always there and checked.
-    only("save", Kind::Words(save), "", &[], NO_SAVING),
-    any("dbfilename", Kind::Form(dbfilename), "dump.rdb").protected(),
+    // Snapshots. No process is ever made for one.
     any("bgsave-cpulist", TEXT, "").or(&["bgsave_cpulist"]).startup(),
     any("rdb-del-sync-files", YES_NO, "no"),
     any("rdb-save-incremental-fsync", YES_NO, "yes"),
-    any("rdbchecksum", YES_NO, "yes").startup(),
-    any("stop-writes-on-bgsave-error", YES_NO, "yes"),
     // Every payload of RESTORE is checked in full, whoever sends it.
     any("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // The append-only file.
-    only("appendonly", YES_NO, "no", &[], NO_SAVING),
-    any("appendfsync", Kind::Choice(&["everysec", "always", "no"]), "everysec"),
-    any("appendfilename", Kind::Form(appendfilename), "appendonly.aof").startup(),
-    any("appenddirname", Kind::Form(appenddirname), "appendonlydir").startup(),
     any("aof-load-corrupt-tail-max-size", LONG, "0"),
-    any("aof-load-truncated", YES_NO, "yes"),
     any("aof-rewrite-cpulist", TEXT, "").or(&["aof_rewrite_cpulist"]).startup(),
     any("aof-rewrite-incremental-fsync", YES_NO, "yes"),
-    any("aof-timestamp-enabled", YES_NO, "no"),
-    any("aof-use-rdb-preamble", YES_NO, "yes"),
-    any("auto-aof-rewrite-min-size", SIZE, "67108864"),
-    any("auto-aof-rewrite-percentage", INT, "100"),
-    any("no-appendfsync-on-rewrite", YES_NO, "no"),
     any("aof-disable-auto-gc", YES_NO, "no").unlisted(),
-    // A shutdown that is asked for by a signal.
-    only("shutdown-on-sigint", Kind::Words(shutdown_flags), "default", SHUTDOWNS, NO_SAVING),
-    only("shutdown-on-sigterm", Kind::Words(shutdown_flags), "default", SHUTDOWNS, NO_SAVING),
     // How long it waits for replicas.
     any("shutdown-timeout", INT, "10"),
     // Replication: nobody is followed, nobody follows.
@@ -616,6 +549,3 @@ pub(super) static ROWS: &[Param] = &[
     only("use-exit-on-panic", YES_NO, "no", &[], NO_HOOKS).unlisted(),
     only("watchdog-period", INT, "0", &[], NO_HOOKS).unlisted(),
 ];
-
-/// Every way to shut down that saves nothing.
-const SHUTDOWNS: &[&str] = &["nosave", "now", "force", "nosave now", "nosave force", "now force", "nosave now force"];

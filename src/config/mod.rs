@@ -13,6 +13,7 @@ mod events;
 pub mod file;
 mod inert;
 pub mod params;
+mod persistence;
 pub mod title;
 pub mod value;
 
@@ -23,6 +24,7 @@ use crate::base::glob;
 pub use events::{EventClass, Events};
 pub use inert::Kept;
 pub use params::{Config, Param, When};
+pub use persistence::{AppendFsync, SavePoint, SavePoints, ShutdownOn};
 pub use value::{Access, BindAddress, Facility, LogLevel, OutputLimit, OutputLimits, Reason, Supervised};
 
 /// Why CONFIG SET changed nothing. Its text is Redis's, without the leading `ERR `.
@@ -95,6 +97,7 @@ impl Config {
         let mut next = self.clone();
         let mut changed = Vec::new();
         for (param, (name, value)) in found.into_iter().zip(pairs) {
+            param.clear(&mut next);
             param
                 .set(&mut next, &arguments(param, value))
                 .map_err(|reason| SetError::failed(param.spelling(name), reason))?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::events::{self, Events};
 use super::inert::{self, Inert, Kept};
+use super::persistence::{self, *};
 use super::title;
 use super::value::{self, *};
 
@@ -70,6 +71,8 @@ pub(super) enum Effect {
 /// How a field is filled and shown.
 pub(super) struct Field {
     set: fn(&mut Config, &[&[u8]]) -> Result<(), Reason>,
+    /// What CONFIG SET does first, where lines of a file add to each other.
+    clear: fn(&mut Config),
     get: fn(&Config) -> Vec<u8>,
     layout: Layout,
 }
@@ -112,6 +115,7 @@ macro_rules! directives {
                         config.$field = directives!(@parse $kind, config.$field, args $(, $($bound),+)?)?;
                         Ok(())
                     },
+                    clear: directives!(@clear $kind, $field, $default),
                     get: |config| directives!(@print $kind, config.$field),
                     layout: directives!(@layout $kind, $field),
                 }),
@@ -121,7 +125,12 @@ macro_rules! directives {
 
     (@many addresses) => { true };
     (@many limits) => { true };
+    (@many save_points) => { true };
+    (@many shutdown) => { true };
     (@many $kind:ident) => { false };
+
+    (@clear save_points, $field:ident, $default:expr) => { |config| config.$field = $default };
+    (@clear $kind:ident, $field:ident, $default:expr) => { |_| () };
 
     (@parse yes_no, $old:expr, $args:ident) => { value::parse_yes_no($args) };
     (@parse int, $old:expr, $args:ident, $min:expr, $max:expr) => { value::parse_int($args, $min as i64, $max as i64) };
@@ -136,6 +145,10 @@ macro_rules! directives {
     (@parse addresses, $old:expr, $args:ident) => { value::parse_addresses($args) };
     (@parse limits, $old:expr, $args:ident) => { value::parse_limits(&$old, $args) };
     (@parse events, $old:expr, $args:ident) => { events::parse_events($args) };
+    (@parse save_points, $old:expr, $args:ident) => { persistence::parse_save_points(&$old, $args) };
+    (@parse rdb_version, $old:expr, $args:ident) => { persistence::parse_rdb_version($args) };
+    (@parse shutdown, $old:expr, $args:ident) => { persistence::parse_shutdown($args) };
+    (@parse filename, $old:expr, $args:ident, $what:expr) => { persistence::parse_filename($args, $what) };
     (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
     (@print yes_no, $value:expr) => { value::print_yes_no(&$value) };
@@ -151,6 +164,10 @@ macro_rules! directives {
     (@print addresses, $value:expr) => { value::print_addresses(&$value) };
     (@print limits, $value:expr) => { value::print_limits(&$value) };
     (@print events, $value:expr) => { events::print_events(&$value) };
+    (@print save_points, $value:expr) => { persistence::print_save_points(&$value) };
+    (@print rdb_version, $value:expr) => { value::print_int(&$value) };
+    (@print shutdown, $value:expr) => { persistence::print_shutdown(&$value) };
+    (@print filename, $value:expr) => { $value.clone().into_bytes() };
     (@print template, $value:expr) => { value::print_bytes(&$value) };
 
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
@@ -161,6 +178,8 @@ macro_rules! directives {
     (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
     (@layout addresses, $field:ident) => { Layout::Lines(|config| value::address_lines(&config.$field, &Config::default().$field)) };
     (@layout limits, $field:ident) => { Layout::Lines(|config| value::limit_lines(&config.$field, &Config::default().$field)) };
+    (@layout save_points, $field:ident) => { Layout::Lines(|config| persistence::save_lines(&config.$field)) };
+    (@layout filename, $field:ident) => { Layout::Quoted(|config| Some(config.$field.clone().into_bytes())) };
     (@layout template, $field:ident) => { directives!(@layout bytes, $field) };
     (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
 }
@@ -355,9 +374,81 @@ directives! {
     stream_node_max_entries: u64 = 100,
     "stream-node-max-entries", Runtime, int(0, i64::MAX);
 
-    /// Long strings are compressed in payloads of DUMP.
+    /// When a snapshot is saved by itself.
+    save: SavePoints = SavePoints::default(),
+    "save", Runtime, save_points;
+
+    /// The file that snapshots are saved in.
+    dbfilename: String = "dump.rdb".to_owned(),
+    "dbfilename", Protected, filename("dbfilename");
+
+    /// Long strings are compressed in dump files and in payloads of DUMP.
     rdbcompression: bool = true,
     "rdbcompression", Runtime, yes_no;
+
+    /// Dump files end with a checksum, and one that is read is held against its own.
+    rdbchecksum: bool = true,
+    "rdbchecksum", Startup, yes_no;
+
+    /// The version of the format of dump files that are written; 0 for the lowest that holds the data.
+    rdb_format_version: u16 = 0,
+    "rdb-format-version", Runtime, rdb_version;
+
+    /// Refuse writes while snapshots cannot be saved.
+    stop_writes_on_bgsave_error: bool = true,
+    "stop-writes-on-bgsave-error", Runtime, yes_no;
+
+    /// Log every write, and load the log at the start.
+    appendonly: bool = false,
+    "appendonly", Runtime, yes_no;
+
+    /// When the log is put on the disk.
+    appendfsync: AppendFsync = AppendFsync::EverySec,
+    "appendfsync", Runtime, choice;
+
+    /// What the names of the log's files begin with.
+    appendfilename: String = "appendonly.aof".to_owned(),
+    "appendfilename", Startup, filename("appendfilename");
+
+    /// The directory of the log's files.
+    appenddirname: String = "appendonlydir".to_owned(),
+    "appenddirname", Startup, filename("appenddirname");
+
+    /// Load a log whose end is missing, up to there.
+    aof_load_truncated: bool = true,
+    "aof-load-truncated", Runtime, yes_no;
+
+    /// Note the time in the log, in lines of their own.
+    aof_timestamp_enabled: bool = false,
+    "aof-timestamp-enabled", Runtime, yes_no;
+
+    /// The log's base is a dump file, not commands.
+    aof_use_rdb_preamble: bool = true,
+    "aof-use-rdb-preamble", Runtime, yes_no;
+
+    /// Every batch of the log ends with a line that holds its checksum.
+    aof_batch_checksums: bool = true,
+    "aof-batch-checksums", Runtime, yes_no;
+
+    /// Rewrite the log when it has grown by this many percent since; 0 for never.
+    auto_aof_rewrite_percentage: u32 = 100,
+    "auto-aof-rewrite-percentage", Runtime, int(0, i32::MAX);
+
+    /// Bytes below which the log is not rewritten by itself.
+    auto_aof_rewrite_min_size: u64 = 64 << 20,
+    "auto-aof-rewrite-min-size", Runtime, long_memory(0);
+
+    /// Put nothing of the log on the disk while a snapshot is saved.
+    no_appendfsync_on_rewrite: bool = false,
+    "no-appendfsync-on-rewrite", Runtime, yes_no;
+
+    /// How SIGINT shuts the server down.
+    shutdown_on_sigint: ShutdownOn = ShutdownOn::DEFAULT,
+    "shutdown-on-sigint", Runtime, shutdown;
+
+    /// How SIGTERM shuts the server down.
+    shutdown_on_sigterm: ShutdownOn = ShutdownOn::DEFAULT,
+    "shutdown-on-sigterm", Runtime, shutdown;
 
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
@@ -418,6 +509,13 @@ impl Param {
         match &self.effect {
             Effect::Field(field) => (field.set)(config, args),
             Effect::None(inert) => inert.set(self.name, config, args),
+        }
+    }
+
+    /// Has the next value replace what there is, also where lines of a file add to each other.
+    pub(super) fn clear(&self, config: &mut Config) {
+        if let Effect::Field(field) = &self.effect {
+            (field.clear)(config);
         }
     }
 

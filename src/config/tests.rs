@@ -249,8 +249,6 @@ fn config_set_answers_with_the_texts_of_redis() {
 fn values_that_would_promise_what_is_not_there_are_refused_and_the_reason_is_said() {
     let cases = [
         ("maxmemory-policy", "allkeys-lru", "AleaDB does not evict keys yet: maxmemory-policy can only be noeviction"),
-        ("save", "3600 1", "AleaDB does not save its data yet: save can only be \"\""),
-        ("appendonly", "yes", "AleaDB does not save its data yet: appendonly can only be no"),
         ("Min-Slaves-To-Write", "1", "AleaDB does not replicate yet: min-replicas-to-write can only be 0"),
         ("tls-port", "6380", "AleaDB does not speak TLS yet: tls-port can only be 0"),
         (

@@ -2,6 +2,7 @@
 //! is refused when its stream goes.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::clock::{Clock, ManualClock};
 use crate::command;
@@ -10,11 +11,12 @@ use crate::engine::cron::Cron;
 use crate::engine::dispatch::{Line, Ran, execute};
 use crate::engine::{settle, wake};
 use crate::feature::client_id::ClientId;
+use crate::persist::storage::RealStorage;
 use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
 use crate::server::background::Background;
 use crate::server::session::Origin;
-use crate::server::{Identity, Seeds, Server};
+use crate::server::{Identity, Outside, Seeds, Server};
 
 /// A server without sockets, and its clients by number.
 struct Bench {
@@ -28,8 +30,10 @@ impl Bench {
     fn new(clients: usize) -> Bench {
         let clock = Rc::new(ManualClock::at_unix_ms(1_700_000_000_000));
         let seeds = Seeds { hash: [1; 16], prng: 1 };
-        let (config, identity, background) = (Config::default(), Identity::default(), Background::inline());
-        let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
+        let (config, identity) = (Config::default(), Identity::default());
+        let (background, storage) = (Background::inline(), Arc::new(RealStorage));
+        let outside = Outside { clock: clock.clone(), background, storage };
+        let mut server = Server::new(config, Default::default(), identity, seeds, outside);
         let ids = (0..clients).map(|_| server.admit(Origin::Loopback, clock.now())).collect();
         Bench { server, clock, cron: Cron::default(), ids }
     }

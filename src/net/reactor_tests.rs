@@ -3,13 +3,15 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
 use crate::base::clock::SystemClock;
 use crate::config::Config;
+use crate::persist::storage::RealStorage;
 use crate::server::background::{Background, Completion};
-use crate::server::{Identity, Seeds};
+use crate::server::{Identity, Outside, Seeds};
 use crate::sys::listen;
 
 /// A client, whose reads fail rather than wait for ever.
@@ -62,7 +64,8 @@ impl Client {
 fn reactor(sockets: Vec<BoundSocket>) -> Reactor {
     let (clock, background) = (Rc::new(SystemClock::start()), Background::new().expect("a pair of sockets"));
     let seeds = Seeds { hash: [1; 16], prng: 1 };
-    let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, clock, background);
+    let outside = Outside { clock, background, storage: Arc::new(RealStorage) };
+    let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, outside);
     Reactor::new(server, sockets, Signals::none().expect("a pair of sockets"), Notifier::default()).expect("a poll")
 }
 

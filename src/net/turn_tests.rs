@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::config::Config;
+use crate::persist::storage::RealStorage;
 use crate::server::background::Background;
 use crate::server::session::{Blocked, Origin};
-use crate::server::{Identity, Seeds};
+use crate::server::{Identity, Outside, Seeds};
 
 /// Both directions of a connection, shared by its two ends.
 #[derive(Debug, Default)]
@@ -54,8 +56,8 @@ impl Transport for Memory {
 fn turn_with(config: Config) -> Turn<Memory> {
     let clock = Rc::new(ManualClock::at_unix_ms(1_000_000));
     let seeds = Seeds { hash: [1; 16], prng: 1 };
-    let (sources, identity, background) = (Default::default(), Identity::default(), Background::inline());
-    Turn::new(Server::new(config, sources, identity, seeds, clock, background))
+    let outside = Outside { clock, background: Background::inline(), storage: Arc::new(RealStorage) };
+    Turn::new(Server::new(config, Default::default(), Identity::default(), seeds, outside))
 }
 
 fn peer(origin: Origin) -> Peer {

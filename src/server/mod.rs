@@ -8,6 +8,7 @@ pub mod ctx;
 pub mod databases;
 pub mod lag;
 pub mod outbox;
+pub mod persistence;
 pub mod propagation;
 pub mod reactive;
 pub mod session;
@@ -18,6 +19,7 @@ pub mod waiting;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::base::clock::{Clock, Now};
 use crate::base::prng::Prng;
@@ -28,6 +30,7 @@ use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Hub;
 use crate::feature::reactive::Reactive;
 use crate::feature::transaction::Watches;
+use crate::persist::storage::Storage;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
@@ -37,6 +40,7 @@ use background::Background;
 use clients::Clients;
 use databases::Databases;
 use outbox::Outbox;
+use persistence::Persistence;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
 use session::Blocked;
@@ -141,6 +145,8 @@ pub struct Server {
     pub outbox: Outbox,
     /// What is to be passed on to a log or to replicas.
     pub propagation: Propagation,
+    /// What keeps the data beyond the process.
+    pub persistence: Persistence,
     /// Counters.
     pub stats: Stats,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
@@ -151,7 +157,18 @@ pub struct Server {
     pub clock: Rc<dyn Clock>,
 }
 
-/// Sources of chance and time of a server, handed in so that tests can fix them.
+/// What a server reaches beyond its own memory, handed in so that tests and simulations can take its place.
+#[derive(Debug)]
+pub struct Outside {
+    /// The clock.
+    pub clock: Rc<dyn Clock>,
+    /// The helper thread for freeing, snapshots and whatever else may take its time.
+    pub background: Background,
+    /// The disk.
+    pub storage: Arc<dyn Storage>,
+}
+
+/// Sources of chance of a server, handed in so that tests can fix them.
 #[derive(Debug)]
 pub struct Seeds {
     /// Secret of the key hash.
@@ -162,14 +179,8 @@ pub struct Seeds {
 
 impl Server {
     /// A server with empty databases.
-    pub fn new(
-        config: Config,
-        config_sources: Sources,
-        identity: Identity,
-        seeds: Seeds,
-        clock: Rc<dyn Clock>,
-        background: Background,
-    ) -> Server {
+    pub fn new(config: Config, config_sources: Sources, identity: Identity, seeds: Seeds, outside: Outside) -> Server {
+        let Outside { clock, background, storage } = outside;
         let hasher = KeyHasher::new(seeds.hash);
         let now = clock.now();
         let mut server = Server {
@@ -198,6 +209,7 @@ impl Server {
             asked_wait: None,
             outbox: Outbox::default(),
             propagation: Propagation::default(),
+            persistence: Persistence::new(storage),
             stats: Stats::new(crate::command::count()),
             prng: Prng::seeded(seeds.prng),
             background,

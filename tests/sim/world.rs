@@ -1,14 +1,16 @@
 //! A run: the server's turn with its clients, its network and its clock, and the steps that move them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::config::Config;
 use aleadb::net::transport::Readiness;
 use aleadb::net::turn::{ClientId, Peer, Turn};
+use aleadb::persist::storage::RealStorage;
 use aleadb::server::background::Background;
 use aleadb::server::session::{Blocked, Origin};
-use aleadb::server::{Identity, Seeds, Server};
+use aleadb::server::{Identity, Outside, Seeds, Server};
 
 use crate::client::{Client, Owed};
 use crate::generate::Line;
@@ -67,7 +69,8 @@ impl World {
         let seeds = Seeds { hash: bits, prng: plan.seed };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
-        let server = Server::new(Config::default(), Default::default(), identity, seeds, shared, Background::inline());
+        let outside = Outside { clock: shared, background: Background::inline(), storage: Arc::new(RealStorage) };
+        let server = Server::new(Config::default(), Default::default(), identity, seeds, outside);
         let mut world = World {
             plan,
             turn: Turn::new(server),

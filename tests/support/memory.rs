@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::command;
@@ -10,13 +11,14 @@ use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
 use aleadb::engine::{reactive, settle, wake};
 use aleadb::feature::client_id::ClientId;
+use aleadb::persist::storage::RealStorage;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::background::Background;
 use aleadb::server::ctx::Next;
 use aleadb::server::propagation::Propagated;
 use aleadb::server::session::{Origin, Session};
-use aleadb::server::{Identity, Seeds, Server};
+use aleadb::server::{Identity, Outside, Seeds, Server};
 
 /// Where the clock stands at first: 2023-11-14 22:13:20 UTC.
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -50,9 +52,10 @@ impl Memory {
     /// A server that hashes and draws by lot in its own way.
     pub fn with_seeds(config: Config, seeds: Seeds) -> Memory {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-        let background = Background::inline();
+        let (background, storage) = (Background::inline(), Arc::new(RealStorage));
+        let outside = Outside { clock: clock.clone(), background, storage };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
-        let mut server = Server::new(config, Default::default(), identity, seeds, clock.clone(), background);
+        let mut server = Server::new(config, Default::default(), identity, seeds, outside);
         let ids = vec![connect(&mut server)];
         Memory {
             server,

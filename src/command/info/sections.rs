@@ -17,6 +17,8 @@ use crate::server::{REDIS_VERSION, Server};
 use crate::store::db::Db;
 use crate::sys::{alloc, limits};
 
+use super::persistence::persistence;
+
 /// When a section is shown without being named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -71,8 +73,8 @@ const fn section(
 
 /// The text being written, and what it is about.
 pub(super) struct Report<'s> {
-    server: &'s mut Server,
-    now: Now,
+    pub server: &'s mut Server,
+    pub now: Now,
     text: String,
 }
 
@@ -93,11 +95,11 @@ impl<'s> Report<'s> {
         self.text
     }
 
-    fn field(&mut self, name: impl Display, value: impl Display) {
+    pub fn field(&mut self, name: impl Display, value: impl Display) {
         write!(self.text, "{name}:{value}\r\n").expect("a string takes any text");
     }
 
-    fn zeroes(&mut self, names: &[&str]) {
+    pub fn zeroes(&mut self, names: &[&str]) {
         names.iter().for_each(|name| self.field(name, 0));
     }
 
@@ -263,30 +265,6 @@ fn ratios(r: &mut Report<'_>, account: &Account) {
         r.field(format_args!("{name}{kind}_ratio"), format_args!("{:.2}", ratio(larger, smaller)));
         r.field(format_args!("{name}{kind}_bytes"), excess(larger, smaller));
     }
-}
-
-fn persistence(r: &mut Report<'_>) {
-    let now = r.now;
-    let started_s = now.unix_s() - (now.mono_ms().saturating_sub(r.server.process.identity.started_ms) / 1000) as i64;
-    r.zeroes(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
-    r.field("current_fork_perc", "0.00");
-    r.zeroes(&["current_save_keys_processed", "current_save_keys_total"]);
-    r.field("rdb_changes_since_last_save", r.server.stats.dirty);
-    r.field("rdb_bgsave_in_progress", 0);
-    // Nothing has been saved; Redis counts from its start then.
-    r.field("rdb_last_save_time", started_s);
-    r.field("rdb_last_bgsave_status", "ok");
-    r.field("rdb_last_bgsave_time_sec", -1);
-    r.field("rdb_current_bgsave_time_sec", -1);
-    r.zeroes(&["rdb_saves", "rdb_saves_consecutive_failures", "rdb_last_cow_size"]);
-    r.zeroes(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
-    r.zeroes(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    r.field("aof_last_rewrite_time_sec", -1);
-    r.field("aof_current_rewrite_time_sec", -1);
-    r.field("aof_last_bgrewrite_status", "ok");
-    r.zeroes(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    r.field("aof_last_write_status", "ok");
-    r.zeroes(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 
 fn threads(r: &mut Report<'_>) {

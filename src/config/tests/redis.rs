@@ -14,7 +14,6 @@ const OTHER_DEFAULTS: &[(&str, &str)] = &[
     ("bind", "this machine only, until its owner says otherwise"),
     ("port", "the server's own port"),
     ("dir", "absolute once loaded, so it depends on where the server starts"),
-    ("save", "there are no snapshots yet"),
     ("syslog-ident", "the server's own name"),
     ("unixsocket", "given to the oracle so that it can be reached"),
 ];
@@ -24,8 +23,10 @@ const TARGET: (u32, u32) = (8, 6);
 
 /// Directives that no Redis has.
 const OWN: &[&str] = &[
+    "aof-batch-checksums",
     "busy-poll-us",
     "expired-event-for-past-deadlines",
+    "rdb-format-version",
     "watch-max-per-client",
     "watch-max-total",
     "watch-result-bytes-max",
