@@ -62,6 +62,7 @@ const CONFINED: &[Confined] = &[
             "scripts/attacks.py",
             "scripts/bench.py",
             "scripts/churn.py",
+            "scripts/crash-test.py",
             "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",
             "scripts/bench.sh",

@@ -41,6 +41,8 @@ pub(super) enum Layout {
     Always(fn(&Config) -> Vec<u8>),
     /// Several lines, each with whether it is written even where the file had none.
     Lines(fn(&Config) -> Vec<Line>),
+    /// The same of lines that add to those of included files, if there are such.
+    Added(fn(&Config, bool) -> Vec<Line>),
 }
 
 /// One directive.
@@ -178,7 +180,7 @@ macro_rules! directives {
     (@layout dir, $field:ident) => { Layout::Always(|config| value::print_dir(&config.$field)) };
     (@layout addresses, $field:ident) => { Layout::Lines(|config| value::address_lines(&config.$field, &Config::default().$field)) };
     (@layout limits, $field:ident) => { Layout::Lines(|config| value::limit_lines(&config.$field, &Config::default().$field)) };
-    (@layout save_points, $field:ident) => { Layout::Lines(|config| persistence::save_lines(&config.$field)) };
+    (@layout save_points, $field:ident) => { Layout::Added(|config, is_included| persistence::save_lines(&config.$field, is_included)) };
     (@layout filename, $field:ident) => { Layout::Quoted(|config| Some(config.$field.clone().into_bytes())) };
     (@layout template, $field:ident) => { directives!(@layout bytes, $field) };
     (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
@@ -545,6 +547,7 @@ impl Param {
             },
             Layout::Always(text) => vec![(value::quoted(&text(config)), true)],
             Layout::Lines(lines) => lines(config),
+            Layout::Added(lines) => lines(config, forced),
         }
     }
 }

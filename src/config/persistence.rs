@@ -17,11 +17,17 @@ pub struct SavePoint {
 }
 
 /// When a snapshot is saved by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SavePoints {
     points: Vec<SavePoint>,
     /// Nobody has said anything: the first line of a file replaces what is there, the next ones add to it.
     is_default: bool,
+}
+
+impl PartialEq for SavePoints {
+    fn eq(&self, other: &SavePoints) -> bool {
+        self.points == other.points
+    }
 }
 
 impl Default for SavePoints {
@@ -71,13 +77,16 @@ pub(super) fn print_save_points(value: &SavePoints) -> Vec<u8> {
     points.collect::<Vec<_>>().join(" ").into_bytes()
 }
 
-/// A line for each point, or one that says that there is none.
-pub(super) fn save_lines(value: &SavePoints) -> Vec<Line> {
-    let differs = value.points != SavePoints::default().points;
-    if value.is_empty() {
-        return vec![(value::quoted(b""), differs)];
+/// One line with every point. Where an included file names some (`is_included`), to which it would add, a line before it that
+/// takes them back.
+pub(super) fn save_lines(value: &SavePoints, is_included: bool) -> Vec<Line> {
+    let differs = *value != SavePoints::default();
+    let none = (value::quoted(b""), differs);
+    match (value.is_empty(), is_included) {
+        (true, _) => vec![none],
+        (false, true) => vec![none, (print_save_points(value), differs)],
+        (false, false) => vec![(print_save_points(value), differs)],
     }
-    value.iter().map(|point| (format!("{} {}", point.seconds, point.changes).into_bytes(), differs)).collect()
 }
 
 /// When the log is put on the disk.
