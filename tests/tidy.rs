@@ -65,6 +65,7 @@ const CONFINED: &[Confined] = &[
             "scripts/crash-test.py",
             "scripts/examples/leaderboard.py",
             "scripts/expiry-bench.py",
+            "scripts/persist-bench.py",
             "scripts/bench.sh",
         ],
         why: "wait for a condition with a deadline (tests), or use the timers (server)",
