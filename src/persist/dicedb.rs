@@ -17,6 +17,8 @@ use crate::store::types::{Collection, Object, Set, ZSet};
 
 static CHECKSUM: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 
+const BROKEN: Broken = Broken::Invalid("no value of DiceDB's");
+
 const MAGIC: u8 = 0x09;
 const END: u8 = 0xFF;
 
@@ -76,7 +78,7 @@ fn base64_digit(digit: u8) -> Option<u32> {
 /// # Errors
 /// If they are no value, or of a type that is not there.
 pub fn value<'p>(bytes: &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<Value<'p>, Broken> {
-    let (&form, mut body) = bytes.split_first().ok_or(Broken)?;
+    let (&form, mut body) = bytes.split_first().ok_or(BROKEN)?;
     budget.spend(bytes.len())?;
     let body = &mut body;
     let value = match form {
@@ -91,9 +93,9 @@ pub fn value<'p>(bytes: &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<V
         5 => Value::String(Cow::Owned(itoa::Buffer::new().format(i64::from_be_bytes(take(body)?)).as_bytes().to_vec())),
         6 => Value::Object(Object::Set(set(body, shapes, budget)?)),
         8 => Value::Object(Object::ZSet(zset(body, shapes, budget)?)),
-        _ => return Err(Broken),
+        _ => return Err(BROKEN),
     };
-    if body.is_empty() { Ok(value) } else { Err(Broken) }
+    if body.is_empty() { Ok(value) } else { Err(BROKEN) }
 }
 
 fn set(body: &mut &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<Set, Broken> {
@@ -102,10 +104,10 @@ fn set(body: &mut &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<Set, Br
         budget.spend(ELEMENT_BYTES)?;
         let length = u64::from(u32::from_be_bytes(take(body)?));
         if !set.insert(slice(body, length)?, &shapes.set) {
-            return Err(Broken);
+            return Err(BROKEN);
         }
     }
-    if set.is_empty() { Err(Broken) } else { Ok(set) }
+    if set.is_empty() { Err(BROKEN) } else { Ok(set) }
 }
 
 fn zset(body: &mut &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<ZSet, Broken> {
@@ -115,21 +117,21 @@ fn zset(body: &mut &[u8], shapes: &Shapes, budget: &mut Budget) -> Result<ZSet, 
         let length = u64::from_be_bytes(take(body)?);
         let (member, score) = (slice(body, length)?, f64::from_be_bytes(take(body)?));
         if score.is_nan() || !zset.insert(member, score, &shapes.zset) {
-            return Err(Broken);
+            return Err(BROKEN);
         }
     }
-    if zset.is_empty() { Err(Broken) } else { Ok(zset) }
+    if zset.is_empty() { Err(BROKEN) } else { Ok(zset) }
 }
 
 fn take<const N: usize>(body: &mut &[u8]) -> Result<[u8; N], Broken> {
-    let (bytes, rest) = body.split_first_chunk::<N>().ok_or(Broken)?;
+    let (bytes, rest) = body.split_first_chunk::<N>().ok_or(BROKEN)?;
     *body = rest;
     Ok(*bytes)
 }
 
 fn slice<'b>(body: &mut &'b [u8], length: u64) -> Result<&'b [u8], Broken> {
-    let length = usize::try_from(length).map_err(|_| Broken)?;
-    let (bytes, rest) = body.split_at_checked(length).ok_or(Broken)?;
+    let length = usize::try_from(length).map_err(|_| BROKEN)?;
+    let (bytes, rest) = body.split_at_checked(length).ok_or(BROKEN)?;
     *body = rest;
     Ok(bytes)
 }

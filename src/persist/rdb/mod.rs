@@ -12,23 +12,78 @@
 //! A string is a length and its bytes, or one of the last two. Times are milliseconds in 8 bytes, doubles 8 bytes, little
 //! endian.
 //!
-//! `write` knows the forms that Redis 8.2 writes, `read` those that it reads, which are more; `ziplist` turns the
-//! representations of older versions into those of today.
+//! `write` knows the forms that Redis 7.0 to 8.2 write, `read` those of every version, which are more; `ziplist` turns the
+//! representations of older versions into those of today. `file` is the whole file, in which the values follow each other.
 
+pub mod file;
 pub mod read;
 pub mod write;
 mod ziplist;
 
 use std::borrow::Cow;
+use std::fmt;
+
+use crc::{CRC_64_REDIS, Crc, Digest, Table};
 
 use crate::store::entry::NewValue;
 use crate::store::types::{Object, hash, list, set, zset};
 
-/// The version of the format that is written: that of Redis 8.0 and 8.2, which later servers read as well.
+/// The checksum of dump files and payloads. Sixteen bytes at a time: they may be large, and the loop waits.
+pub(super) static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+/// A checksum under way, of bytes that come in pieces.
+#[derive(Clone)]
+struct RunningSum(Digest<'static, u64, Table<16>>);
+
+impl RunningSum {
+    fn new() -> RunningSum {
+        RunningSum(CHECKSUM.digest())
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> u64 {
+        self.0.finalize()
+    }
+}
+
+impl fmt::Debug for RunningSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RunningSum").field(&self.0.clone().finalize()).finish()
+    }
+}
+
+/// The version of payloads that are written: that of Redis 8.0 and 8.2, which later servers read as well.
 pub const VERSION: u16 = 12;
 
-/// The newest version that is read: that of Redis 8.4 and 8.6, whose streams may say which of their entries came from whom.
+/// The newest version of Redis's that is read: that of Redis 8.4 and 8.6, whose streams may say which of their entries came
+/// from whom.
 pub const VERSION_READ_MAX: u16 = 13;
+
+/// The version of Valkey's that is read: that of Valkey 9.0 and 9.1. Up to version 11 theirs are Redis's.
+pub const VERSION_VALKEY: u16 = 80;
+
+/// Whose forms a value has. From 22 on the bytes that tell the form mean one thing to Redis and another to Valkey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Those of Redis, and of Valkey before 9.
+    Redis,
+    /// Those of Valkey 9.
+    Valkey,
+}
+
+impl Dialect {
+    /// That of a version, `None` if nothing of that version is read.
+    pub fn of_version(version: u16) -> Option<Dialect> {
+        match version {
+            0..=VERSION_READ_MAX => Some(Dialect::Redis),
+            VERSION_VALKEY => Some(Dialect::Valkey),
+            _ => None,
+        }
+    }
+}
 
 /// The bytes that say of what type a value is, and in which form.
 mod code {
@@ -38,6 +93,8 @@ mod code {
     pub const ZSET: u8 = 3;
     pub const HASH: u8 = 4;
     pub const ZSET_2: u8 = 5;
+    pub const MODULE_PRE_GA: u8 = 6;
+    pub const MODULE: u8 = 7;
     pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
@@ -56,6 +113,8 @@ mod code {
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
     pub const STREAM_LISTPACKS_4: u8 = 26;
+    /// Valkey's hash whose fields may have deadlines.
+    pub const VALKEY_HASH_2: u8 = 22;
 }
 
 /// The first two bits of a length, and the bytes that announce the longer ones and the special strings.
@@ -115,13 +174,12 @@ impl Value<'_> {
 #[derive(Debug)]
 pub struct Budget {
     left: usize,
-    exceeded: bool,
 }
 
 impl Budget {
     /// So many bytes.
     pub fn new(bytes: usize) -> Budget {
-        Budget { left: bytes, exceeded: false }
+        Budget { left: bytes }
     }
 
     /// No limit.
@@ -129,15 +187,9 @@ impl Budget {
         Budget::new(usize::MAX)
     }
 
-    /// True if something has asked for more than there was.
-    pub fn is_exceeded(&self) -> bool {
-        self.exceeded
-    }
-
     /// Asks for so many bytes for a while.
     fn allows(&mut self, bytes: usize) -> Result<(), Broken> {
-        self.exceeded |= bytes > self.left;
-        if self.exceeded { Err(Broken) } else { Ok(()) }
+        if bytes > self.left { Err(Broken::Memory) } else { Ok(()) }
     }
 
     /// Takes so many bytes.
@@ -148,6 +200,38 @@ impl Budget {
     }
 }
 
-/// The bytes are no value: not in a form that is known, or not consistent with themselves; or the budget is exceeded.
+/// Why bytes are no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub enum Broken {
+    /// They end before the value does: so many more belong to it at least.
+    RanOut(usize),
+    /// A collection without elements, which no server makes on purpose; it has been read to its end.
+    Empty,
+    /// The byte that tells the form is none that is known.
+    Form(u8),
+    /// A value of a module's type, which only the module can read: the type's number.
+    Module(u64),
+    /// It would take more memory than there is for it.
+    Memory,
+    /// It contradicts itself, or holds what no command can make.
+    Invalid(&'static str),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::RanOut(bytes) => write!(f, "it ends early: at least {bytes} more bytes belong to it"),
+            Broken::Empty => write!(f, "a collection without elements"),
+            Broken::Form(form) => write!(f, "values of type {form} are not known"),
+            Broken::Module(type_id) => write!(f, "a value of the module type '{}'", module_name(*type_id)),
+            Broken::Memory => write!(f, "the value would take more memory than there is for it"),
+            Broken::Invalid(why) => write!(f, "{why}"),
+        }
+    }
+}
+
+/// The name of a module's type: nine characters of six bits each, above ten bits for the version of its encoding.
+pub fn module_name(type_id: u64) -> String {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    (0..9).map(|index| CHARACTERS[(type_id >> (58 - 6 * index) & 63) as usize] as char).collect()
+}

@@ -1,9 +1,11 @@
-//! Reading values of any form that Redis 8.6 reads, from bytes that nobody vouches for.
+//! Reading values of any form that Redis 8.6 and Valkey 9.1 read, from bytes that nobody vouches for.
 //!
 //! # What is refused
 //! Lengths beyond what is there, counts that could not be held by it, forms that are not known, packs that cannot be walked,
 //! elements that are there twice or out of order, scores that are no number, empty collections, groups of streams whose
 //! pending entries do not fit together.
+//!
+//! Bytes that merely end too early are told apart from what is broken: whoever can get more may try again.
 //!
 //! # Memory
 //! A count is believed only as far as the bytes that follow could hold so many elements. A compressed string gets
@@ -12,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use super::{Broken, Budget, Shapes, Value, code, container, length, ziplist};
+use super::{Broken, Budget, Dialect, Shapes, Value, code, container, length, ziplist};
 use crate::base::num;
 use crate::persist::lzf;
 use crate::store::pack::{Intset, Item, Validated};
@@ -37,6 +39,14 @@ const GROUP_BYTES: usize = 256;
 /// What a pending entry takes, in the group and at its consumer.
 const PENDING_BYTES: usize = 96;
 
+const TOO_LONG: Broken = Broken::Invalid("a length beyond all bounds");
+const TWICE: Broken = Broken::Invalid("an element that is there twice");
+const NO_SCORE: Broken = Broken::Invalid("a score that is no number");
+const NO_DEADLINE: Broken = Broken::Invalid("a deadline of a field that no command can set");
+
+/// A field with its value and its deadline.
+type TimedField<'p> = (Cow<'p, [u8]>, Cow<'p, [u8]>, Option<i64>);
+
 /// Bytes of an id, and of a time.
 const ID_BYTES: usize = 16;
 const TIME_BYTES: usize = 8;
@@ -45,18 +55,24 @@ const TIME_BYTES: usize = 8;
 #[derive(Debug)]
 pub struct Reader<'p, 'b> {
     rest: &'p [u8],
+    dialect: Dialect,
     budget: &'b mut Budget,
 }
 
 impl<'p, 'b> Reader<'p, 'b> {
     /// Reads these bytes, taking no more memory than the budget allows.
-    pub fn new(bytes: &'p [u8], budget: &'b mut Budget) -> Reader<'p, 'b> {
-        Reader { rest: bytes, budget }
+    pub fn new(bytes: &'p [u8], dialect: Dialect, budget: &'b mut Budget) -> Reader<'p, 'b> {
+        Reader { rest: bytes, dialect, budget }
     }
 
-    /// What has not been read.
+    /// What has not been read. After an error it begins about where the fault is.
     pub fn rest(&self) -> &'p [u8] {
         self.rest
+    }
+
+    /// Whose forms the values have.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// A value: the byte that tells its form, and the value. O(N log N) in its elements at most.
@@ -65,6 +81,21 @@ impl<'p, 'b> Reader<'p, 'b> {
     /// If the bytes are no such value.
     pub fn value(&mut self, shapes: &Shapes) -> Result<Value<'p>, Broken> {
         let [form] = self.take()?;
+        self.value_of(form, shapes)
+    }
+
+    /// The value whose form this byte has told.
+    ///
+    /// # Errors
+    /// If the bytes are no such value.
+    pub fn value_of(&mut self, form: u8, shapes: &Shapes) -> Result<Value<'p>, Broken> {
+        // From here on the same byte stands for other forms.
+        if self.dialect == Dialect::Valkey && form >= code::VALKEY_HASH_2 {
+            return match form {
+                code::VALKEY_HASH_2 => self.valkey_hash(shapes).map(|hash| Value::Object(Object::Hash(hash))),
+                _ => Err(Broken::Form(form)),
+            };
+        }
         let object = match form {
             code::STRING => return self.value_string().map(Value::String),
             code::LIST | code::LIST_ZIPLIST | code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
@@ -75,7 +106,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
                 let limits = &shapes.zset;
                 let (old, elements) = (form == code::ZSET_ZIPLIST, limits.entries.saturating_mul(2));
-                Object::ZSet(self.pack(old, elements, |pack| ZSet::from_pack(pack, limits))?)
+                Object::ZSet(self.only_pack(old, elements, |pack| ZSet::from_pack(pack, limits))?)
             }
             code::HASH => Object::Hash(self.hash(shapes)?),
             code::HASH_METADATA | code::HASH_METADATA_PRE_GA => Object::Hash(self.timed_hash(form, shapes)?),
@@ -87,25 +118,36 @@ impl<'p, 'b> Reader<'p, 'b> {
             code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 | code::STREAM_LISTPACKS_4 => {
                 Object::Stream(self.stream(form)?)
             }
-            _ => return Err(Broken),
+            code::MODULE | code::MODULE_PRE_GA => return Err(Broken::Module(self.length()?)),
+            _ => return Err(Broken::Form(form)),
         };
         Ok(Value::Object(object))
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
-        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Broken)?;
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// If there are not so many.
+    pub fn take<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
+        let (bytes, rest) = self.rest.split_first_chunk::<N>().ok_or(Broken::RanOut(N - self.rest.len().min(N)))?;
         self.rest = rest;
         Ok(*bytes)
     }
 
     fn slice(&mut self, length: u64) -> Result<&'p [u8], Broken> {
-        let length = usize::try_from(length).map_err(|_| Broken)?;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Broken)?;
+        let length = usize::try_from(length).map_err(|_| TOO_LONG)?;
+        let Some((bytes, rest)) = self.rest.split_at_checked(length) else {
+            return Err(Broken::RanOut(length - self.rest.len()));
+        };
         self.rest = rest;
         Ok(bytes)
     }
 
-    fn length(&mut self) -> Result<u64, Broken> {
+    /// A length or another number.
+    ///
+    /// # Errors
+    /// If the bytes do not begin with one.
+    pub fn length(&mut self) -> Result<u64, Broken> {
         let [first] = self.take()?;
         self.length_after(first)
     }
@@ -119,19 +161,22 @@ impl<'p, 'b> Reader<'p, 'b> {
             }
             length::BITS_32 => Ok(u64::from(u32::from_be_bytes(self.take()?))),
             length::BITS_64 => Ok(u64::from_be_bytes(self.take()?)),
-            _ => Err(Broken),
+            _ => Err(Broken::Invalid("a length that is none")),
         }
     }
 
     /// A number of elements, each of which takes `bytes` bytes at least.
     fn count(&mut self, bytes: usize) -> Result<usize, Broken> {
-        let count = usize::try_from(self.length()?).map_err(|_| Broken)?;
-        if count > self.rest.len() / bytes { Err(Broken) } else { Ok(count) }
+        let count = usize::try_from(self.length()?).map_err(|_| TOO_LONG)?;
+        match count.checked_mul(bytes).ok_or(TOO_LONG)?.checked_sub(self.rest.len()) {
+            None | Some(0) => Ok(count),
+            Some(missing) => Err(Broken::RanOut(missing)),
+        }
     }
 
     /// The same of a collection that must not be empty.
     fn some(&mut self, bytes: usize) -> Result<usize, Broken> {
-        self.count(bytes).and_then(|count| if count == 0 { Err(Broken) } else { Ok(count) })
+        self.count(bytes).and_then(|count| if count == 0 { Err(Broken::Empty) } else { Ok(count) })
     }
 
     fn time_ms(&mut self) -> Result<i64, Broken> {
@@ -166,9 +211,9 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn compressed(&mut self, copies: usize) -> Result<Vec<u8>, Broken> {
         let (packed, length) = (self.length()?, self.length()?);
         let packed = self.slice(packed)?;
-        let length = usize::try_from(length).ok().filter(|&length| length <= EXPANDED_BYTES_MAX).ok_or(Broken)?;
+        let length = usize::try_from(length).ok().filter(|&length| length <= EXPANDED_BYTES_MAX).ok_or(TOO_LONG)?;
         self.budget.allows(copies * length)?;
-        lzf::decompress(packed, length).ok_or(Broken)
+        lzf::decompress(packed, length).ok_or(Broken::Invalid("a compressed string that is not of the stated length"))
     }
 
     /// A string that is kept as it is. O(bytes).
@@ -191,6 +236,21 @@ impl<'p, 'b> Reader<'p, 'b> {
         self.kept_string()
     }
 
+    /// What `make` makes of a pack that is the whole value.
+    fn only_pack<T>(
+        &mut self,
+        old: bool,
+        elements: usize,
+        make: impl FnOnce(Validated<'_>) -> Option<T>,
+    ) -> Result<T, Broken> {
+        let mut empty = false;
+        let made = self.pack(old, elements, |pack| {
+            empty = pack.is_empty();
+            make(pack)
+        });
+        if empty { Err(Broken::Empty) } else { made }
+    }
+
     /// What `make` makes of a listpack, or of what a ziplist becomes. If there are more than `elements` in it, they are to
     /// get blocks of their own.
     fn pack<T>(
@@ -204,12 +264,12 @@ impl<'p, 'b> Reader<'p, 'b> {
         let converted = if old { Some(ziplist::from_ziplist(&bytes)?) } else { None };
         let pack = match &converted {
             Some(pack) => Validated::of(pack),
-            None => Validated::new(&bytes).ok_or(Broken)?,
+            None => Validated::new(&bytes).ok_or(Broken::Invalid("a listpack that contradicts itself"))?,
         };
         if pack.len() > elements {
             self.budget.spend(pack.len().saturating_mul(ELEMENT_BYTES))?;
         }
-        make(pack).ok_or(Broken)
+        make(pack).ok_or(Broken::Invalid("elements that are there twice, out of order, or not what the type holds"))
     }
 
     fn list(&mut self, form: u8, shapes: &Shapes) -> Result<List, Broken> {
@@ -228,7 +288,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             self.list_part(form, &mut list)?;
         }
         let list = list.finish();
-        if list.is_empty() { Err(Broken) } else { Ok(list) }
+        if list.is_empty() { Err(Broken::Empty) } else { Ok(list) }
     }
 
     fn list_part(&mut self, form: u8, list: &mut list::Builder) -> Result<(), Broken> {
@@ -241,13 +301,13 @@ impl<'p, 'b> Reader<'p, 'b> {
             }),
             // COMPAT: an empty element of its own is refused, as by Redis.
             container::PLAIN => match self.kept_string()?.into_owned() {
-                text if text.is_empty() => Err(Broken),
+                text if text.is_empty() => Err(Broken::Invalid("an empty element in a node of its own")),
                 text => {
                     list.add_big(text);
                     Ok(())
                 }
             },
-            _ => Err(Broken),
+            _ => Err(Broken::Invalid("a node of a list that is neither plain nor packed")),
         }
     }
 
@@ -258,7 +318,11 @@ impl<'p, 'b> Reader<'p, 'b> {
             code::SET_INTSET => {
                 let bytes = self.string()?;
                 self.budget.spend(bytes.len())?;
-                let ints = Intset::from_validated(&bytes).filter(|ints| !ints.is_empty()).ok_or(Broken)?;
+                let ints = Intset::from_validated(&bytes);
+                let ints = ints.ok_or(Broken::Invalid("a set of integers that contradicts itself"))?;
+                if ints.is_empty() {
+                    return Err(Broken::Empty);
+                }
                 if ints.len() > policy.intset_entries {
                     self.budget.spend(ints.len().saturating_mul(ELEMENT_BYTES))?;
                 }
@@ -266,7 +330,7 @@ impl<'p, 'b> Reader<'p, 'b> {
                 set.prepare(set.len(), policy);
                 Ok(set)
             }
-            _ => self.pack(false, policy.listpack_entries, |pack| Set::from_pack(pack, policy)),
+            _ => self.only_pack(false, policy.listpack_entries, |pack| Set::from_pack(pack, policy)),
         }
     }
 
@@ -276,7 +340,7 @@ impl<'p, 'b> Reader<'p, 'b> {
         set.prepare(count, &shapes.set);
         for _ in 0..count {
             if !set.insert(&self.element()?, &shapes.set) {
-                return Err(Broken);
+                return Err(TWICE);
             }
         }
         Ok(set)
@@ -290,14 +354,14 @@ impl<'p, 'b> Reader<'p, 'b> {
             self.budget.spend(SCORED_BYTES)?;
             let score = if form == code::ZSET_2 { f64::from_le_bytes(self.take()?) } else { self.score_text()? };
             if score.is_nan() {
-                return Err(Broken);
+                return Err(NO_SCORE);
             }
             entries.push((member, score));
         }
         // The bytes decide in which order members came that are there twice.
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err(Broken);
+            return Err(TWICE);
         }
         entries.sort_by(|(_, a), (_, b)| order(*a, *b));
         Ok(ZSet::from_sorted(entries.iter().map(|(member, score)| (Item::Bytes(member), *score)), &shapes.zset))
@@ -308,8 +372,8 @@ impl<'p, 'b> Reader<'p, 'b> {
         match self.take()? {
             [255] => Ok(f64::NEG_INFINITY),
             [254] => Ok(f64::INFINITY),
-            [253] => Err(Broken),
-            [length] => num::parse_f64(self.slice(u64::from(length))?).ok_or(Broken),
+            [253] => Err(NO_SCORE),
+            [length] => num::parse_f64(self.slice(u64::from(length))?).ok_or(NO_SCORE),
         }
     }
 
@@ -320,7 +384,7 @@ impl<'p, 'b> Reader<'p, 'b> {
         for _ in 0..count {
             let (name, value) = (self.element()?, self.kept_string()?);
             if hash.set(&name, &value, false, 0, &shapes.hash) {
-                return Err(Broken);
+                return Err(TWICE);
             }
         }
         Ok(hash)
@@ -330,21 +394,48 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn timed_hash(&mut self, form: u8, shapes: &Shapes) -> Result<Hash, Broken> {
         let first_ms = if form == code::HASH_METADATA { Some(self.time_ms()?) } else { None };
         let count = self.some(3)?;
+        self.timed_fields(count, shapes, |reader| {
+            let ttl = i64::try_from(reader.length()?).map_err(|_| NO_DEADLINE)?;
+            let (name, value) = (reader.element()?, reader.kept_string()?);
+            if ttl == 0 {
+                return Ok((name, value, None));
+            }
+            let deadline_ms = first_ms.map_or(Some(ttl), |first_ms| (ttl - 1).checked_add(first_ms));
+            // COMPAT: Redis reads later deadlines than its commands can set; there are none here.
+            let deadline_ms = deadline_ms.filter(|ms| (1..DEADLINE_END).contains(ms)).ok_or(NO_DEADLINE)?;
+            Ok((name, value, Some(deadline_ms)))
+        })
+    }
+
+    /// A hash of Valkey's, every field of which is followed by its deadline, -1 for none.
+    fn valkey_hash(&mut self, shapes: &Shapes) -> Result<Hash, Broken> {
+        const NONE: i64 = -1;
+        let count = self.some(2 + TIME_BYTES)?;
+        self.timed_fields(count, shapes, |reader| {
+            let (name, value, deadline_ms) = (reader.element()?, reader.kept_string()?, reader.time_ms()?);
+            // COMPAT: Valkey's fields may live beyond what Redis knows, until after the year 4199; here they end then.
+            let deadline_ms = Some(deadline_ms).filter(|&ms| ms != NONE).map(|ms| ms.min(DEADLINE_END - 1));
+            if deadline_ms.is_some_and(|ms| ms < 1) { Err(NO_DEADLINE) } else { Ok((name, value, deadline_ms)) }
+        })
+    }
+
+    /// A hash of so many fields that `next` reads.
+    fn timed_fields(
+        &mut self,
+        count: usize,
+        shapes: &Shapes,
+        mut next: impl FnMut(&mut Self) -> Result<TimedField<'p>, Broken>,
+    ) -> Result<Hash, Broken> {
         let mut hash = Hash::new();
         hash.make_timed(shapes.hash.hasher);
         hash.expect_fields(count, &shapes.hash);
         let mut deadlines: Vec<(Cow<'p, [u8]>, i64)> = Vec::new();
         for _ in 0..count {
-            let ttl = i64::try_from(self.length()?).map_err(|_| Broken)?;
-            let (name, value) = (self.element()?, self.kept_string()?);
+            let (name, value, deadline_ms) = next(self)?;
             if hash.set(&name, &value, false, i64::MIN, &shapes.hash) {
-                return Err(Broken);
+                return Err(TWICE);
             }
-            if ttl != 0 {
-                let deadline_ms = first_ms.map_or(Some(ttl), |first_ms| (ttl - 1).checked_add(first_ms));
-                // COMPAT: Redis reads later deadlines than its commands can set; there are none here.
-                deadlines.push((name, deadline_ms.filter(|ms| (1..DEADLINE_END).contains(ms)).ok_or(Broken)?));
-            }
+            deadlines.extend(deadline_ms.map(|deadline_ms| (name, deadline_ms)));
         }
         // Once a field is due, setting others might take it for one that is not there.
         deadlines.iter().for_each(|(name, deadline_ms)| hash.set_deadline(name, *deadline_ms, shapes.hash.hasher));
@@ -360,10 +451,13 @@ impl<'p, 'b> Reader<'p, 'b> {
         let timed = matches!(form, code::HASH_LISTPACK_EX | code::HASH_LISTPACK_EX_PRE_GA);
         if form != code::HASH_ZIPMAP {
             let elements = limits.entries.saturating_mul(if timed { 3 } else { 2 });
-            return self.pack(form == code::HASH_ZIPLIST, elements, |pack| Hash::from_pack(pack, timed, limits));
+            return self.only_pack(form == code::HASH_ZIPLIST, elements, |pack| Hash::from_pack(pack, timed, limits));
         }
         let pack = ziplist::from_zipmap(&self.kept_string()?)?;
-        let mut hash = Hash::from_pack(Validated::of(&pack), false, limits).ok_or(Broken)?;
+        if pack.is_empty() {
+            return Err(Broken::Empty);
+        }
+        let mut hash = Hash::from_pack(Validated::of(&pack), false, limits).ok_or(TWICE)?;
         if pack.iter().any(|item| item.len() > limits.value) {
             hash.make_table(limits.hasher);
         }
@@ -381,7 +475,8 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn stream(&mut self, form: u8) -> Result<Stream, Broken> {
         let mut parts = Parts::default();
         for _ in 0..self.count(ID_BYTES + 2)? {
-            let key = <[u8; ID_BYTES]>::try_from(&*self.string()?).map_err(|_| Broken)?;
+            let key = <[u8; ID_BYTES]>::try_from(&*self.string()?);
+            let key = key.map_err(|_| Broken::Invalid("a node of a stream whose id is not of 16 bytes"))?;
             self.budget.spend(NODE_BYTES)?;
             self.pack(false, usize::MAX, |pack| parts.add_node(StreamId::from_bytes(key), pack))?;
         }
@@ -398,7 +493,7 @@ impl<'p, 'b> Reader<'p, 'b> {
         if form == code::STREAM_LISTPACKS_4 {
             self.pass_producers()?;
         }
-        Stream::from_parts(parts).ok_or(Broken)
+        Stream::from_parts(parts).ok_or(Broken::Invalid("entries, ids or groups of a stream that do not fit together"))
     }
 
     /// Passes what a stream of Redis 8.6 remembers for some minutes, so that XADD with IDMP adds nothing twice: how long and

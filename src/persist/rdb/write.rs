@@ -15,33 +15,151 @@ const INT_DIGITS_MAX: usize = 11;
 /// Before every deadline: visiting with it as the time shows due fields too.
 const NEVER_MS: i64 = i64::MIN;
 
-/// What writes values to the end of a buffer.
+/// A version of the format that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 10, that of Redis 7.0: small sets of texts are written element by element, and streams do not tell when a consumer was
+    /// last active.
+    Redis10,
+    /// 11, that of Redis 7.2 and of Valkey 7.2 and 8.
+    Redis11,
+    /// 12, that of Redis 7.4 to 8.2: fields of hashes may have deadlines.
+    Redis12,
+    /// 80, that of Valkey 9: fields of hashes may have deadlines, in another form than Redis's.
+    Valkey80,
+}
+
+impl Version {
+    /// The version of this number, if it can be written.
+    pub fn of_number(number: u64) -> Option<Version> {
+        match number {
+            10 => Some(Version::Redis10),
+            11 => Some(Version::Redis11),
+            12 => Some(Version::Redis12),
+            80 => Some(Version::Valkey80),
+            _ => None,
+        }
+    }
+
+    /// The lowest version that holds the data.
+    pub fn lowest(has_field_deadlines: bool) -> Version {
+        if has_field_deadlines { Version::Redis12 } else { Version::Redis11 }
+    }
+
+    /// Its number.
+    pub fn number(self) -> u16 {
+        match self {
+            Version::Redis10 => 10,
+            Version::Redis11 => 11,
+            Version::Redis12 => 12,
+            Version::Valkey80 => 80,
+        }
+    }
+
+    /// Whether fields of hashes may have deadlines.
+    pub fn holds_field_deadlines(self) -> bool {
+        matches!(self, Version::Redis12 | Version::Valkey80)
+    }
+}
+
+/// What writes values, one behind the other.
+///
+/// Besides whole values it writes the building blocks of the format, for who has to write a large value in pieces.
 #[derive(Debug)]
-pub struct Writer<'o> {
-    out: &'o mut Vec<u8>,
+pub struct Writer {
+    out: Vec<u8>,
+    version: Version,
     /// Compresses long strings, if they are to be compressed.
     compressor: Option<Compressor>,
     /// The compressed form of one string.
     packed: Vec<u8>,
 }
 
-impl<'o> Writer<'o> {
-    /// Writes behind what the buffer holds; compresses long strings if told so.
-    pub fn new(out: &'o mut Vec<u8>, compress: bool) -> Writer<'o> {
-        Writer { out, compressor: compress.then(Compressor::default), packed: Vec::new() }
+/// Whole values.
+impl Writer {
+    /// Writes the forms of a version; compresses long strings if told so.
+    pub fn new(version: Version, compress: bool) -> Writer {
+        Writer { out: Vec::new(), version, compressor: compress.then(Compressor::default), packed: Vec::new() }
     }
 
-    /// The value of an entry: the byte that tells its form, and the value. O(bytes).
+    /// The version that is written.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Bytes that were written and have not been taken.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// True if all that was written has been taken.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// What was written and has not been taken.
+    pub fn bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Takes what was written.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The value of an entry: the byte that tells its form, and the value. In a version that does not hold them the deadlines of
+    /// fields are left out; see [`Writer::can_hold`]. O(bytes).
     pub fn value(&mut self, entry: &Entry) {
-        match entry.string() {
-            Some(value) => {
-                self.byte(code::STRING);
-                self.text(&value);
-            }
-            None => {
-                let object = entry.object().expect("what is no string is a collection");
-                self.object(&object);
-            }
+        self.byte(self.form(entry));
+        self.body(entry);
+    }
+
+    /// Whether the version holds all there is to the value.
+    pub fn can_hold(&self, entry: &Entry) -> bool {
+        self.version.holds_field_deadlines() || entry.collection::<Hash>().is_none_or(|hash| hash.timed() == 0)
+    }
+
+    /// The byte that tells the form in which a value is written.
+    pub fn form(&self, entry: &Entry) -> u8 {
+        match entry.object().as_deref() {
+            None => code::STRING,
+            Some(Object::List(_)) => code::LIST_QUICKLIST_2,
+            Some(Object::Set(set)) => self.set_form(set),
+            Some(Object::ZSet(zset)) if zset.as_pack().is_some() => code::ZSET_LISTPACK,
+            Some(Object::ZSet(_)) => code::ZSET_2,
+            Some(Object::Hash(hash)) => self.hash_form(hash),
+            Some(Object::Stream(_)) if self.version == Version::Redis10 => code::STREAM_LISTPACKS_2,
+            Some(Object::Stream(_)) => code::STREAM_LISTPACKS_3,
+        }
+    }
+
+    fn set_form(&self, set: &Set) -> u8 {
+        if set.as_intset().is_some() {
+            code::SET_INTSET
+        } else if set.as_pack().is_some() && self.version != Version::Redis10 {
+            code::SET_LISTPACK
+        } else {
+            code::SET
+        }
+    }
+
+    fn hash_form(&self, hash: &Hash) -> u8 {
+        match (hash.as_pack(), self.version) {
+            (Some((_, false)), _) => code::HASH_LISTPACK,
+            // A hash that had deadlines once looks to Redis as one that has some; to others it is better written as the rest.
+            (Some((_, true)), Version::Redis12) => code::HASH_LISTPACK_EX,
+            (_, Version::Redis12) if hash.timed() > 0 => code::HASH_METADATA,
+            (_, Version::Valkey80) if hash.timed() > 0 => code::VALKEY_HASH_2,
+            _ => code::HASH,
+        }
+    }
+
+    /// The value behind the byte that tells its form. O(bytes).
+    pub fn body(&mut self, entry: &Entry) {
+        match (entry.string(), entry.object()) {
+            (Some(value), _) => self.text(&value),
+            (None, Some(object)) => self.object(&object),
+            (None, None) => unreachable!("what is no string is a collection"),
         }
     }
 
@@ -54,16 +172,22 @@ impl<'o> Writer<'o> {
             Object::Stream(stream) => self.stream(stream),
         }
     }
+}
 
-    fn byte(&mut self, byte: u8) {
+/// The building blocks.
+impl Writer {
+    /// A byte.
+    pub fn byte(&mut self, byte: u8) {
         self.out.push(byte);
     }
 
-    fn raw(&mut self, bytes: &[u8]) {
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
-    fn length(&mut self, length: u64) {
+    /// A length or another number.
+    pub fn length(&mut self, length: u64) {
         match length {
             0..0x40 => self.byte(length as u8),
             0x40..0x4000 => self.raw(&(length as u16 | u16::from(length::BITS_14) << 8).to_be_bytes()),
@@ -78,14 +202,55 @@ impl<'o> Writer<'o> {
         }
     }
 
-    fn count(&mut self, count: usize) {
+    /// A number of elements.
+    pub fn count(&mut self, count: usize) {
         self.length(count as u64);
     }
 
-    fn time_ms(&mut self, unix_ms: i64) {
+    /// A time in Unix milliseconds.
+    pub fn time_ms(&mut self, unix_ms: i64) {
         self.raw(&unix_ms.to_le_bytes());
     }
 
+    /// A double.
+    pub fn double(&mut self, double: f64) {
+        self.raw(&double.to_le_bytes());
+    }
+
+    /// A string, as an integer if it is the text of a short one, or compressed if it is long. O(bytes).
+    pub fn string(&mut self, text: &[u8]) {
+        if text.len() <= INT_DIGITS_MAX && num::parse_i64(text).is_some_and(|n| self.short_integer(n)) {
+            return;
+        }
+        if let Some(compressor) = self.compressor.as_mut().filter(|_| text.len() > PLAIN_BYTES_MAX) {
+            self.packed.clear();
+            if compressor.compress(text, &mut self.packed) {
+                self.byte(length::LZF);
+                self.count(self.packed.len());
+                self.count(text.len());
+                self.out.extend_from_slice(&self.packed);
+                return;
+            }
+        }
+        self.plain(text);
+    }
+
+    /// A string that is neither an integer nor compressed, whose bytes are still to come as [`Writer::raw`]: so many.
+    pub fn plain_head(&mut self, bytes: usize) {
+        self.count(bytes);
+    }
+
+    /// An element, as a string.
+    pub fn item(&mut self, item: Item<'_>) {
+        match item {
+            Item::Int(n) => self.integer(n),
+            Item::Bytes(text) => self.string(text),
+        }
+    }
+}
+
+/// Values by their types.
+impl Writer {
     fn text(&mut self, value: &Value<'_>) {
         match value {
             // Integers that are held as such never have a text that is worth compressing.
@@ -122,29 +287,7 @@ impl<'o> Writer<'o> {
         self.raw(text);
     }
 
-    fn string(&mut self, text: &[u8]) {
-        if text.len() <= INT_DIGITS_MAX && num::parse_i64(text).is_some_and(|n| self.short_integer(n)) {
-            return;
-        }
-        if let Some(compressor) = self.compressor.as_mut().filter(|_| text.len() > PLAIN_BYTES_MAX) {
-            self.packed.clear();
-            if compressor.compress(text, &mut self.packed) {
-                self.byte(length::LZF);
-                self.count(self.packed.len());
-                self.count(text.len());
-                self.out.extend_from_slice(&self.packed);
-                return;
-            }
-        }
-        self.plain(text);
-    }
-
-    fn item(&mut self, item: Item<'_>) {
-        self.string(item.text(&mut itoa::Buffer::new()));
-    }
-
     fn list(&mut self, list: &List) {
-        self.byte(code::LIST_QUICKLIST_2);
         self.count(list.parts().count());
         for part in list.parts() {
             match part {
@@ -161,74 +304,63 @@ impl<'o> Writer<'o> {
     }
 
     fn set(&mut self, set: &Set) {
-        if let Some(ints) = set.as_intset() {
-            self.byte(code::SET_INTSET);
-            self.string(ints.as_bytes());
-        } else if let Some(pack) = set.as_pack() {
-            self.byte(code::SET_LISTPACK);
-            self.string(pack.as_bytes());
-        } else {
-            self.byte(code::SET);
-            self.count(set.len());
-            set.for_each(|member| self.item(member));
+        match (set.as_intset(), set.as_pack()) {
+            (Some(ints), _) => self.string(ints.as_bytes()),
+            (None, Some(pack)) if self.version != Version::Redis10 => self.string(pack.as_bytes()),
+            _ => {
+                self.count(set.len());
+                set.for_each(|member| self.item(member));
+            }
         }
     }
 
     fn zset(&mut self, zset: &ZSet) {
         if let Some(pack) = zset.as_pack() {
-            self.byte(code::ZSET_LISTPACK);
             self.string(pack.as_bytes());
             return;
         }
-        self.byte(code::ZSET_2);
         self.count(zset.len());
         // Redis writes the highest score first, which is the fastest for it to read.
         for (member, score) in zset.iter(0..usize::MAX).rev() {
             self.item(member);
-            self.raw(&score.to_le_bytes());
+            self.double(score);
         }
     }
 
     fn hash(&mut self, hash: &Hash) {
-        match hash.as_pack() {
-            Some((pack, false)) => {
-                self.byte(code::HASH_LISTPACK);
-                self.string(pack.as_bytes());
-            }
-            Some((pack, true)) => {
-                self.byte(code::HASH_LISTPACK_EX);
+        match (hash.as_pack(), self.hash_form(hash)) {
+            (Some((pack, _)), code::HASH_LISTPACK) => self.string(pack.as_bytes()),
+            (Some((pack, _)), code::HASH_LISTPACK_EX) => {
                 self.time_ms(hash.next_due_ms().unwrap_or(0));
                 self.string(pack.as_bytes());
             }
-            None => self.hash_table(hash),
+            (_, form) => self.fields(hash, form),
         }
     }
 
-    fn hash_table(&mut self, hash: &Hash) {
-        let mut first_ms = None;
-        hash.visit(NEVER_MS, |_, _, deadline_ms| {
-            first_ms = deadline_ms.map(|ms| first_ms.map_or(ms, |first: i64| first.min(ms))).or(first_ms);
-        });
-        match first_ms {
-            Some(first_ms) => {
-                self.byte(code::HASH_METADATA);
-                self.time_ms(first_ms);
-            }
-            None => self.byte(code::HASH),
+    /// The fields of a hash one by one.
+    fn fields(&mut self, hash: &Hash, form: u8) {
+        let mut first_ms = 0;
+        if form == code::HASH_METADATA {
+            first_ms = i64::MAX;
+            hash.visit(NEVER_MS, |_, _, deadline_ms| first_ms = deadline_ms.map_or(first_ms, |ms| ms.min(first_ms)));
+            self.time_ms(first_ms);
         }
         self.count(hash.len());
         hash.visit(NEVER_MS, |name, value, deadline_ms| {
-            if let Some(first_ms) = first_ms {
+            if form == code::HASH_METADATA {
                 // One more than how much later than the first it is: 0 is for none.
                 self.length(deadline_ms.map_or(0, |ms| ms.abs_diff(first_ms) + 1));
             }
             self.item(name);
             self.item(value);
+            if form == code::VALKEY_HASH_2 {
+                self.time_ms(deadline_ms.unwrap_or(-1));
+            }
         });
     }
 
     fn stream(&mut self, stream: &Stream) {
-        self.byte(code::STREAM_LISTPACKS_3);
         self.count(stream.nodes().len());
         for (first, pack) in stream.nodes() {
             self.string(&first.to_bytes());
@@ -256,7 +388,9 @@ impl<'o> Writer<'o> {
             for consumer in group.consumers() {
                 self.string(consumer.name());
                 self.time_ms(consumer.seen_ms);
-                self.time_ms(consumer.active_ms.unwrap_or(-1));
+                if self.version != Version::Redis10 {
+                    self.time_ms(consumer.active_ms.unwrap_or(-1));
+                }
                 self.count(consumer.pending().len());
                 consumer.pending().iter().for_each(|id| self.raw(&id.to_bytes()));
             }

@@ -13,6 +13,8 @@
 use super::Broken;
 use crate::store::pack::{Item, Listpack, encoded_bytes};
 
+const BROKEN: Broken = Broken::Invalid("a ziplist or zipmap that contradicts itself");
+
 const END: u8 = 0xFF;
 /// What announces 4 bytes of length where one byte is not enough.
 const LONG: u8 = 254;
@@ -20,13 +22,13 @@ const ZIPLIST_HEADER_BYTES: usize = 10;
 
 /// Takes `N` bytes off the front.
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Broken> {
-    let (bytes, after) = rest.split_first_chunk::<N>().ok_or(Broken)?;
+    let (bytes, after) = rest.split_first_chunk::<N>().ok_or(BROKEN)?;
     *rest = after;
     Ok(*bytes)
 }
 
 fn take_slice<'p>(rest: &mut &'p [u8], length: usize) -> Result<&'p [u8], Broken> {
-    let (bytes, after) = rest.split_at_checked(length).ok_or(Broken)?;
+    let (bytes, after) = rest.split_at_checked(length).ok_or(BROKEN)?;
     *rest = after;
     Ok(bytes)
 }
@@ -34,7 +36,7 @@ fn take_slice<'p>(rest: &mut &'p [u8], length: usize) -> Result<&'p [u8], Broken
 /// Adds an element, if there is room for it.
 fn push(pack: &mut Listpack, item: Item<'_>) -> Result<(), Broken> {
     if !pack.fits(encoded_bytes(item.text(&mut itoa::Buffer::new()))) {
-        return Err(Broken);
+        return Err(BROKEN);
     }
     match item {
         Item::Int(n) => pack.push_back_int(n),
@@ -48,9 +50,9 @@ pub fn from_ziplist(bytes: &[u8]) -> Result<Listpack, Broken> {
     let mut rest = bytes;
     let (total, last) = (u32::from_le_bytes(take(&mut rest)?), u32::from_le_bytes(take(&mut rest)?));
     let stated = u16::from_le_bytes(take(&mut rest)?);
-    let (&end, entries) = rest.split_last().ok_or(Broken)?;
+    let (&end, entries) = rest.split_last().ok_or(BROKEN)?;
     if total as usize != bytes.len() || end != END {
-        return Err(Broken);
+        return Err(BROKEN);
     }
     let mut pack = Listpack::new();
     let (mut rest, mut before, mut count) = (entries, 0, 0);
@@ -59,21 +61,21 @@ pub fn from_ziplist(bytes: &[u8]) -> Result<Listpack, Broken> {
         last_at = bytes.len() - 1 - rest.len();
         let start = rest.len();
         if ziplist_before(&mut rest)? != before {
-            return Err(Broken);
+            return Err(BROKEN);
         }
         push(&mut pack, ziplist_item(&mut rest)?)?;
         before = start - rest.len();
         count += 1;
     }
     let counted = stated == u16::MAX || usize::from(stated) == count;
-    if counted && last as usize == last_at { Ok(pack) } else { Err(Broken) }
+    if counted && last as usize == last_at { Ok(pack) } else { Err(BROKEN) }
 }
 
 /// The length of the entry before.
 fn ziplist_before(rest: &mut &[u8]) -> Result<usize, Broken> {
     match take(rest)? {
         [LONG] => Ok(u32::from_le_bytes(take(rest)?) as usize),
-        [END] => Err(Broken),
+        [END] => Err(BROKEN),
         [short] => Ok(usize::from(short)),
     }
 }
@@ -99,7 +101,7 @@ fn ziplist_item<'p>(rest: &mut &'p [u8]) -> Result<Item<'p>, Broken> {
         }
         0xFE => i64::from(i8::from_le_bytes(take(rest)?)),
         0xF1..=0xFD => i64::from(kind & 0x0F) - 1,
-        _ => return Err(Broken),
+        _ => return Err(BROKEN),
     };
     Ok(Item::Int(n))
 }
@@ -112,14 +114,14 @@ pub fn from_zipmap(bytes: &[u8]) -> Result<Listpack, Broken> {
     let mut count = 0;
     while let Some(length) = zipmap_length(&mut rest)? {
         push(&mut pack, Item::Bytes(take_slice(&mut rest, length)?))?;
-        let length = zipmap_length(&mut rest)?.ok_or(Broken)?;
+        let length = zipmap_length(&mut rest)?.ok_or(BROKEN)?;
         let [free] = take(&mut rest)?;
         push(&mut pack, Item::Bytes(take_slice(&mut rest, length)?))?;
         take_slice(&mut rest, usize::from(free))?;
         count += 1;
     }
     let counted = stated >= LONG || usize::from(stated) == count;
-    if counted && rest.is_empty() { Ok(pack) } else { Err(Broken) }
+    if counted && rest.is_empty() { Ok(pack) } else { Err(BROKEN) }
 }
 
 /// A length, `None` at the end.

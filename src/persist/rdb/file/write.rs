@@ -1,0 +1,198 @@
+//! Writing a dump file, key by key.
+//!
+//! # Order
+//! [`DumpWriter::begin`], then libraries of functions, then databases and keys as they come, then [`DumpWriter::end`].
+//! What was written gathers until the caller [takes](DumpWriter::take) it; nothing else is kept of it but the checksum.
+//!
+//! Knows nothing of files and databases: whoever calls it walks over the keys and says where the bytes go.
+
+use super::super::RunningSum;
+use super::super::write::{Version, Writer};
+use super::{magic, opcode};
+use crate::store::entry::Entry;
+
+/// How a dump file is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The version of the format.
+    pub version: Version,
+    /// Compress long strings.
+    pub compress: bool,
+    /// Make a checksum.
+    pub checksum: bool,
+}
+
+/// What the file says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'h> {
+    /// The version of Redis that the writer is compatible with.
+    pub redis_version: &'h str,
+    /// When the snapshot was taken, in Unix seconds.
+    pub unix_s: u64,
+    /// Bytes of memory that the data takes.
+    pub used_bytes: u64,
+    /// True if it is the base of an append-only file.
+    pub is_aof_base: bool,
+}
+
+/// A key cannot be written: fields of its hash have deadlines, which the version of the format does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldDeadlines {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The version.
+    pub version: u16,
+}
+
+impl std::fmt::Display for FieldDeadlines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "fields of the hash '{}' expire, which version {} of the format cannot hold: set rdb-format-version to 0 or 12, or \
+             HPERSIST the fields",
+            self.key.escape_ascii(),
+            self.version
+        )
+    }
+}
+
+impl std::error::Error for FieldDeadlines {}
+
+/// What writes a dump file.
+#[derive(Debug)]
+pub struct DumpWriter {
+    writer: Writer,
+    /// Of all that was taken; `None` if there is to be no checksum.
+    digest: Option<RunningSum>,
+    /// The database that was selected last.
+    selected: Option<usize>,
+    /// The databases whose size was told.
+    sized: Vec<usize>,
+}
+
+/// The file and its parts.
+impl DumpWriter {
+    /// Nothing is written yet.
+    pub fn new(options: Options) -> DumpWriter {
+        DumpWriter {
+            writer: Writer::new(options.version, options.compress),
+            digest: options.checksum.then(RunningSum::new),
+            selected: None,
+            sized: Vec::new(),
+        }
+    }
+
+    /// Writes the file's beginning.
+    pub fn begin(&mut self, head: &Head<'_>) {
+        let version = self.writer.version();
+        let magic = match version {
+            Version::Valkey80 => format!("VALKEY{:03}", version.number()),
+            _ => format!("REDIS{:04}", version.number()),
+        };
+        debug_assert!(self.writer.is_empty() && magic.len() == magic::BYTES);
+        self.writer.raw(magic.as_bytes());
+        let mut digits = itoa::Buffer::new();
+        self.aux("redis-ver", head.redis_version.as_bytes());
+        self.aux("redis-bits", digits.format(usize::BITS).as_bytes());
+        self.aux("ctime", digits.format(head.unix_s).as_bytes());
+        self.aux("used-mem", digits.format(head.used_bytes).as_bytes());
+        self.aux("aof-base", digits.format(u8::from(head.is_aof_base)).as_bytes());
+    }
+
+    /// Writes an auxiliary field, which readers may ignore.
+    pub fn aux(&mut self, name: &str, value: &[u8]) {
+        self.writer.byte(opcode::AUX);
+        self.writer.string(name.as_bytes());
+        self.writer.string(value);
+    }
+
+    /// Writes a library of functions, as it was read.
+    pub fn function(&mut self, code: &[u8]) {
+        self.writer.byte(opcode::FUNCTION);
+        self.writer.string(code);
+    }
+
+    /// Says that the keys that follow are of this database, unless that has been said, and the first time how many keys it has
+    /// and how many of them have a deadline.
+    pub fn select(&mut self, db: usize, keys: usize, timed: usize) {
+        if self.selected == Some(db) {
+            return;
+        }
+        self.selected = Some(db);
+        self.writer.byte(opcode::SELECT_DB);
+        self.writer.count(db);
+        if !self.sized.contains(&db) {
+            self.sized.push(db);
+            self.writer.byte(opcode::RESIZE_DB);
+            self.writer.count(keys);
+            self.writer.count(timed);
+        }
+    }
+
+    /// Writes a key with its deadline and its value. O(bytes).
+    ///
+    /// # Errors
+    /// If the version cannot hold it; nothing is written then.
+    pub fn entry(&mut self, entry: &Entry) -> Result<(), FieldDeadlines> {
+        self.key(entry)?;
+        self.writer.body(entry);
+        Ok(())
+    }
+
+    /// Writes a key with its deadline and the form of its value, whose body has to follow through [`DumpWriter::values`].
+    ///
+    /// # Errors
+    /// If the version cannot hold it; nothing is written then.
+    pub fn key(&mut self, entry: &Entry) -> Result<(), FieldDeadlines> {
+        debug_assert!(self.selected.is_some(), "a key is some database's");
+        if !self.writer.can_hold(entry) {
+            return Err(FieldDeadlines { key: entry.key().to_vec(), version: self.writer.version().number() });
+        }
+        if let Some(deadline_ms) = entry.deadline_ms() {
+            self.writer.byte(opcode::EXPIRE_MS);
+            self.writer.time_ms(deadline_ms);
+        }
+        self.writer.byte(self.writer.form(entry));
+        self.writer.string(entry.key());
+        Ok(())
+    }
+
+    /// What writes the building blocks of values.
+    pub fn values(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// Writes the end and the checksum.
+    pub fn end(&mut self) {
+        self.writer.byte(opcode::END);
+        let sum = match self.digest.take() {
+            Some(mut digest) => {
+                digest.update(self.writer.bytes());
+                digest.finish()
+            }
+            None => 0,
+        };
+        self.writer.raw(&sum.to_le_bytes());
+    }
+}
+
+/// What was written.
+impl DumpWriter {
+    /// Bytes that wait to be taken.
+    pub fn len(&self) -> usize {
+        self.writer.len()
+    }
+
+    /// True if no bytes wait to be taken.
+    pub fn is_empty(&self) -> bool {
+        self.writer.is_empty()
+    }
+
+    /// Takes the bytes that wait. O(bytes), for the checksum.
+    pub fn take(&mut self) -> Vec<u8> {
+        if let Some(digest) = &mut self.digest {
+            digest.update(self.writer.bytes());
+        }
+        self.writer.take()
+    }
+}
