@@ -4,8 +4,9 @@
 use super::value::{self, Choice, Line, Reason, single};
 use crate::base::num;
 
-/// The versions of the format of dump files that may be asked for: 10 is Redis 7.0's, 11 that of 7.2 and 7.4, 12 that of 8.0.
-const RDB_VERSIONS: std::ops::RangeInclusive<u16> = 10..=12;
+/// The versions of the format of dump files that may be asked for: 10 is Redis 7.0's, 11 that of 7.2 and of Valkey 8, 12 that
+/// of Redis 7.4 to 8.2, 80 that of Valkey 9.
+const RDB_VERSIONS: &[u16] = &[10, 11, 12, 80];
 
 /// A snapshot is saved when so many seconds have passed since the last one and so many changes were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +146,8 @@ pub(super) fn print_shutdown(value: &ShutdownOn) -> Vec<u8> {
 pub(super) fn parse_rdb_version(args: &[&[u8]]) -> Result<u16, Reason> {
     let version = num::parse_i64(single(args)?).and_then(|version| u16::try_from(version).ok());
     version.filter(|version| *version == 0 || RDB_VERSIONS.contains(version)).ok_or_else(|| {
-        let (first, last) = RDB_VERSIONS.into_inner();
-        format!("argument must be 0, for the lowest version that holds the data, or between {first} and {last}").into()
+        let versions = RDB_VERSIONS.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        format!("argument must be 0, for the lowest version that holds the data, or one of {versions}").into()
     })
 }
 

@@ -1,5 +1,7 @@
 //! Commands, byte for byte, in both protocols, without sockets: one module per family.
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/memory.rs"]
 mod memory;
 
@@ -13,6 +15,7 @@ mod config;
 mod connection;
 mod databases;
 mod debug;
+mod disk_crashes;
 mod dispatch;
 mod dump;
 mod expire;

@@ -441,7 +441,11 @@ impl Handle {
 
     fn length(&self) -> io::Result<u64> {
         let state = self.disk.state();
-        if state.crashes == self.crashes { Ok(state.files[self.file].now.len() as u64) } else { Err(error(libc::EBADF)) }
+        if state.crashes == self.crashes {
+            Ok(state.files[self.file].now.len() as u64)
+        } else {
+            Err(error(libc::EBADF))
+        }
     }
 }
 

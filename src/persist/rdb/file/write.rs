@@ -48,8 +48,8 @@ impl std::fmt::Display for FieldDeadlines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "fields of the hash '{}' expire, which version {} of the format cannot hold: set rdb-format-version to 0 or 12, or \
-             HPERSIST the fields",
+            "fields of the hash '{}' expire, which version {} of the format cannot hold: set rdb-format-version to 0 or 12 \
+             (80 for Valkey), or HPERSIST the fields",
             self.key.escape_ascii(),
             self.version
         )
