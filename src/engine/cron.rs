@@ -155,7 +155,7 @@ impl Cron {
         checked_ns: u64,
         budget: &mut usize,
     ) -> Progress {
-        let Server { dbs, background, stats, .. } = server;
+        let Server { dbs, stats, .. } = server;
         // The turn's time decides what is due; how late it is goes by the clock.
         let passed_ms = (checked_ns.saturating_sub(now.mono_ns) / 1_000_000) as i64;
         let (left_ms, now_s) = (now.unix_ms + passed_ms, checked_ns / 1_000_000_000);
@@ -164,11 +164,9 @@ impl Cron {
             let due_ms = entry.deadline_ms().map_or(left_ms, |deadline_ms| deadline_ms.max(self.jumped_to_ms));
             stats.lags.record(left_ms.saturating_sub(due_ms).max(0) as u64, now_s);
             stats.dirty += 1;
-            if entry.is_costly_to_free() {
-                background.free(Box::new(entry));
-            }
         });
         stats.dirty += dbs[index].stats().expired_fields - fields_before;
+        server.clear_garbage(index);
         progress
     }
 

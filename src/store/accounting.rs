@@ -5,6 +5,7 @@
 //! - Nothing of a database changes before [`Accounting::before_change`] has been told: entries that come or leave, whoever
 //!   takes them out, other values and deadlines, fields that expire, and entries that are open for change in place.
 //! - `timed` counts the entries of the table that are due some time.
+//! - While a snapshot is made, every entry that is not in it yet has another mark than `mark` (see [`super::snapshot`]).
 //!
 //! Used by `store::db` and what changes its entries. Knows neither the table nor the wheel.
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 use super::entry::Entry;
 use super::notes::{Happened, Notebook};
+use super::snapshot::Part;
 use super::types::{Collection, Hash, Type};
 
 /// When an entry needs to be looked at, in Unix milliseconds.
@@ -132,6 +134,10 @@ pub(super) struct Accounting {
     pub stats: DbStats,
     pub notebook: Notebook,
     pub garbage: Garbage,
+    /// The mark of entries that the snapshot need not see to: it has them, or they came after it began.
+    pub mark: bool,
+    /// What the database has to do with the snapshot that is being made.
+    pub snapshot: Option<Box<Part>>,
     /// Changes that callers have made.
     #[cfg(debug_assertions)]
     pub mutations: u64,
@@ -148,15 +154,47 @@ impl Accounting {
         }
     }
 
-    /// To be called before anything changes: the entry of a key, `None` if the key is to come. An entry that stays open may
-    /// be announced more than once. Access times and the state of timers are no changes.
+    /// To be called before an entry changes or leaves. One that stays open may be announced more than once. Access times and
+    /// the state of timers are no changes. O(1), and O(value) if a snapshot does not have the entry yet.
     #[inline]
-    pub fn before_change(&mut self, cause: Cause, key: &[u8], entry: Option<&Entry>) {
-        debug_assert!(entry.is_none_or(|entry| entry.key() == key), "this is the key's own entry");
-        debug_assert!(cause != Cause::Expired || entry.is_some(), "what expires is there");
+    pub fn before_change(&mut self, cause: Cause, entry: &mut Entry) {
         #[cfg(debug_assertions)]
         if cause == Cause::Asked {
             self.mutations += 1;
+        }
+        if entry.mark() != self.mark {
+            self.keep(cause, entry);
+        }
+    }
+
+    /// To be called before an entry comes whose key was not there.
+    #[inline]
+    pub fn before_insert(&mut self, entry: &mut Entry) {
+        #[cfg(debug_assertions)]
+        {
+            self.mutations += 1;
+        }
+        entry.set_mark(self.mark);
+    }
+
+    /// Has the snapshot keep an entry as it is. What expires need not be kept: whoever loads the file finds the same deadline
+    /// passed, of a key or of a field.
+    #[cold]
+    fn keep(&mut self, cause: Cause, entry: &mut Entry) {
+        if cause != Cause::Expired {
+            if let Some(part) = &self.snapshot {
+                part.keep(entry);
+            }
+            entry.set_mark(self.mark);
+        }
+    }
+
+    /// Lets go of an entry that has left the table: it is dropped, or kept for whoever takes the garbage, or the snapshot takes
+    /// it over that is in the midst of it.
+    pub fn let_go(&mut self, entry: Entry) {
+        match &self.snapshot {
+            Some(part) if entry.mark() != self.mark && part.is_midway(&entry) => part.adopt(entry),
+            _ => self.garbage.discard(entry),
         }
     }
 
@@ -178,10 +216,13 @@ impl Accounting {
     }
 
     /// Takes due fields out of a hash, some `max` at most. Returns how many. If its next deadline changes, its timer is no
-    /// longer exact.
+    /// longer exact. A hash in whose midst a snapshot is keeps its fields until that is over.
     pub fn expire_fields(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
+        if entry.mark() != self.mark && self.snapshot.as_ref().is_some_and(|part| part.is_midway(entry)) {
+            return 0;
+        }
         let old = Due::of(entry);
-        self.before_change(Cause::Expired, entry.key(), Some(entry));
+        self.before_change(Cause::Expired, entry);
         let Some(mut hash) = entry.detach::<Hash>() else { return 0 };
         let (named, mut names) = (self.notebook.wanted.field_names, Vec::new());
         let removed = hash.expire(now_ms, max, &mut |name| {

@@ -37,7 +37,7 @@ impl<'t, T: Collection> Mut<'t, T> {
         if slot.type_of() != T::TYPE {
             return Err(WrongType);
         }
-        opened.before_change(&slot);
+        opened.before_change(&mut slot);
         let collection = slot.detach().ok_or(WrongType)?;
         Ok(Mut { slot, collection: Some(collection), opened })
     }

@@ -97,11 +97,11 @@ pub(super) fn live_slot<'d>(
 }
 
 #[cold]
-fn collect(accounting: &mut Accounting, slot: Occupied<'_, Entry>) {
-    accounting.before_change(Cause::Expired, slot.key(), Some(&slot));
+fn collect(accounting: &mut Accounting, mut slot: Occupied<'_, Entry>) {
+    accounting.before_change(Cause::Expired, &mut slot);
     let entry = slot.remove();
     accounting.expired(&entry);
-    accounting.garbage.discard(entry);
+    accounting.let_go(entry);
 }
 
 impl Db {
@@ -265,7 +265,7 @@ impl Db {
             self.insert_new(hash, key, value, ttl, at);
             return true;
         };
-        self.accounting.before_change(Cause::Asked, key, Some(&slot));
+        self.accounting.before_change(Cause::Asked, &mut slot);
         self.accounting.notebook.note(Happened::Overwritten, key);
         if slot.type_of() != value.type_of() {
             self.accounting.notebook.note(Happened::TypeChanged, key);
@@ -307,7 +307,7 @@ impl Db {
         if at.keep_due {
             self.remove_kept(hash, entry.key(), at);
         }
-        self.accounting.before_change(Cause::Asked, entry.key(), None);
+        self.accounting.before_insert(&mut entry);
         self.accounting.notebook.note(Happened::Created, entry.key());
         entry.set_timer_exact(false);
         self.timers.reschedule(&mut self.accounting, &mut entry, hash, Due::default(), false, at.unix_ms);
@@ -318,9 +318,9 @@ impl Db {
     /// Makes room for a key whose due namesake has had to stay.
     #[cold]
     fn remove_kept(&mut self, hash: u64, key: &[u8], at: Moment) {
-        let Some(slot) = self.table.occupied(hash, key) else { return };
+        let Some(mut slot) = self.table.occupied(hash, key) else { return };
         debug_assert!(at.is_due(&slot), "a live key is not to be inserted again");
-        self.accounting.before_change(Cause::Asked, key, Some(&slot));
+        self.accounting.before_change(Cause::Asked, &mut slot);
         let entry = slot.remove();
         self.accounting.timed.leave(Due::of(&entry));
         self.accounting.garbage.discard(entry);
@@ -329,8 +329,8 @@ impl Db {
     /// Takes a live key out. O(1).
     pub fn remove(&mut self, key: &[u8], at: Moment) -> Option<Entry> {
         let hash = at.hash(self.table.hasher(), key);
-        let slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at.without_access())?;
-        self.accounting.before_change(Cause::Asked, key, Some(&slot));
+        let mut slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at.without_access())?;
+        self.accounting.before_change(Cause::Asked, &mut slot);
         let entry = slot.remove();
         self.accounting.timed.leave(Due::of(&entry));
         Some(entry)
@@ -362,7 +362,7 @@ impl Db {
         if (old.key_ms, deadline_ms) == (None, None) {
             return DeadlineChange::Done;
         }
-        self.accounting.before_change(Cause::Asked, key, Some(&slot));
+        self.accounting.before_change(Cause::Asked, &mut slot);
         match (old.key_ms, deadline_ms) {
             (_, Some(new)) if new <= at.unix_ms => {
                 self.accounting.timed.leave(old);
@@ -404,11 +404,11 @@ impl Db {
     }
 
     /// Collects due keys, in order of their deadlines, spending one unit of `budget` per timer looked at. Each collected
-    /// entry is handed to `expired`. What is left of the budget frees timers that nobody needs any more, if they have
+    /// entry is shown to `expired`, and becomes garbage if it takes long to free. What is left of the budget frees timers that nobody needs any more, if they have
     /// come to outnumber the keys with a deadline; then not being done means that more of them wait to be freed.
     ///
     /// To be called whenever time has passed or keys have changed; a clock that went back is noticed here.
-    pub fn expire(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(Entry)) -> Progress {
+    pub fn expire(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(&Entry)) -> Progress {
         self.timers.expire(&mut self.table, &mut self.accounting, now_ms, budget, expired)
     }
 

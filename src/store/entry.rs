@@ -50,6 +50,7 @@ const FLAG_DEADLINE: u8 = 1;
 const FLAG_TIMER_EXACT: u8 = 2;
 const FLAG_RAW: u8 = 4;
 const FLAG_LONG_KEY: u8 = 8;
+const FLAG_MARK: u8 = 16;
 
 const KIND_INLINE: u8 = 0;
 const KIND_INT: u8 = 1;
@@ -443,7 +444,7 @@ impl Entry {
             (None, Some(string)) => Entry::new(key, again(&string), deadline_ms),
             (None, None) => unreachable!("a value is a string or a collection"),
         };
-        entry.header_mut().flags |= self.header().flags & FLAG_RAW;
+        entry.header_mut().flags |= self.header().flags & (FLAG_RAW | FLAG_MARK);
         entry
     }
 
@@ -457,6 +458,7 @@ impl Entry {
         if !same_shape || size_class(prefix_and_key + stored_bytes(&value)) != self.block_bytes() {
             let mut entry = Entry::new(self.key(), value, deadline_ms);
             entry.header_mut().access = self.header().access;
+            entry.set_mark(self.mark());
             return entry;
         }
         self.release();
@@ -581,6 +583,20 @@ impl Entry {
     pub fn set_timer_exact(&mut self, exact: bool) {
         let header = self.header_mut();
         header.flags = header.flags & !FLAG_TIMER_EXACT | if exact { FLAG_TIMER_EXACT } else { 0 };
+    }
+
+    /// The snapshot's mark, which tells whether the entry is in it yet (see `store::snapshot`). A new entry has none; whatever
+    /// else becomes of an entry, the mark stays.
+    #[inline]
+    pub fn mark(&self) -> bool {
+        self.header().flags & FLAG_MARK != 0
+    }
+
+    /// Sets the snapshot's mark, or takes it off.
+    #[inline]
+    pub fn set_mark(&mut self, mark: bool) {
+        let header = self.header_mut();
+        header.flags = header.flags & !FLAG_MARK | if mark { FLAG_MARK } else { 0 };
     }
 
     /// Marks a string that was changed in place; Redis reports such strings as `raw` however short.
@@ -777,8 +793,10 @@ mod tests {
         entry.set_access(ACCESS_CLOCK_MASK);
         entry.set_timer_exact(true);
         entry.set_raw();
+        entry.set_mark(true);
         assert_eq!((entry.access(), entry.timer_exact(), entry.encoding()), (ACCESS_CLOCK_MASK, true, "raw"));
         entry.set_timer_exact(false);
+        assert!(entry.mark());
         assert_eq!((entry.timer_exact(), entry.deadline_ms(), entry.encoding()), (false, Some(9), "raw"));
         assert_eq!(entry.with_value(NewValue::Bytes(b"w"), Some(9)).encoding(), "embstr");
     }
@@ -790,6 +808,24 @@ mod tests {
             entry.set_timer_exact(true);
             let entry = entry.with_value_only(NewValue::compact(second.as_bytes()));
             assert_eq!((entry.deadline_ms(), entry.timer_exact(), text(&entry)), (Some(9), true, second.into()));
+        }
+    }
+
+    #[test]
+    fn an_entry_keeps_its_mark_through_every_change_and_a_new_one_has_none() {
+        let long = vec![b'x'; INLINE_BYTES_MAX + 1];
+        for mark in [false, true] {
+            for (first, second) in [("1", "2"), ("1", "a value of some other size class, which moves the block")] {
+                let mut entry = Entry::new(b"k", NewValue::compact(first.as_bytes()), None);
+                assert!(!entry.mark());
+                entry.set_mark(mark);
+                let entry = entry.with_value(NewValue::compact(second.as_bytes()), Some(9));
+                let entry = entry.with_value_only(NewValue::Bytes(&long)).with_deadline(None).with_deadline(Some(7));
+                let mut entry = entry.renamed(b"another");
+                entry.shared_mut().expect("shared").bytes().push(b'x');
+                entry.set_raw();
+                assert_eq!((entry.mark(), entry.copy_as(b"copy").mark()), (mark, false));
+            }
         }
     }
 

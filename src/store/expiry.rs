@@ -99,7 +99,7 @@ impl Timers {
         accounting: &mut Accounting,
         now_ms: i64,
         budget: &mut usize,
-        expired: impl FnMut(Entry),
+        expired: impl FnMut(&Entry),
     ) -> Progress {
         let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
         wheel.rewind(now_ms);
@@ -159,7 +159,7 @@ struct Collector<'t, F> {
     expired: F,
 }
 
-impl<F: FnMut(Entry)> Collector<'_, F> {
+impl<F: FnMut(&Entry)> Collector<'_, F> {
     /// Goes on with what is overdue, then with the wheel.
     fn collect(&mut self, wheel: &mut Wheel, now_ms: i64, budget: &mut usize) -> Progress {
         let lag_ms = self.catch_up(wheel, now_ms, budget);
@@ -209,14 +209,16 @@ impl<F: FnMut(Entry)> Collector<'_, F> {
             true
         };
         table.retain_prefix(prefix, judge, |entry| {
-            accounting.borrow_mut().expired(&entry);
-            expired(entry);
+            expired(&entry);
+            let mut accounting = accounting.borrow_mut();
+            accounting.expired(&entry);
+            accounting.let_go(entry);
         });
         (late_ms, removed)
     }
 }
 
-impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
+impl<F: FnMut(&Entry)> Visitor for Collector<'_, F> {
     /// A due key is two or three cache misses. Started together, those of a group cost little more than one.
     #[inline]
     fn ahead(&mut self, prefixes: &[u32]) {
@@ -232,7 +234,7 @@ impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
         let judge = |entry: &mut Entry| {
             let mut due = Due::of(entry);
             if due.key_ms.is_some_and(|deadline_ms| deadline_ms <= tick) {
-                accounting.borrow_mut().before_change(Cause::Expired, entry.key(), Some(entry));
+                accounting.borrow_mut().before_change(Cause::Expired, entry);
                 return false;
             }
             if due.fields_ms.is_some_and(|due_ms| due_ms <= tick) {
@@ -254,8 +256,10 @@ impl<F: FnMut(Entry)> Visitor for Collector<'_, F> {
             true
         };
         table.retain_prefix(prefix, judge, |entry| {
-            accounting.borrow_mut().expired(&entry);
-            expired(entry);
+            expired(&entry);
+            let mut accounting = accounting.borrow_mut();
+            accounting.expired(&entry);
+            accounting.let_go(entry);
         });
         if late {
             overdue.add(prefix);

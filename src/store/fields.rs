@@ -46,7 +46,7 @@ impl<'d> HashMut<'d> {
         if slot.type_of() != Hash::TYPE {
             return Err(WrongType);
         }
-        opened.before_change(&slot);
+        opened.before_change(&mut slot);
         let before = Due::of(&slot);
         let hash = slot.detach().ok_or(WrongType)?;
         Ok(HashMut { slot, hash: Some(hash), before, timers, opened, key_hash, at })
@@ -97,7 +97,7 @@ impl Db {
             if is_emptied(&slot) {
                 let entry = slot.remove();
                 accounting.expired(&entry);
-                accounting.garbage.discard(entry);
+                accounting.let_go(entry);
                 return Ok(None);
             }
         }

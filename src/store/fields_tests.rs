@@ -132,7 +132,7 @@ impl Twins {
         let mut calls = 0;
         loop {
             let mut budget = 7;
-            if self.db.expire(self.now_ms, &mut budget, drop).done {
+            if self.db.expire(self.now_ms, &mut budget, |_| ()).done {
                 break;
             }
             calls += 1;
@@ -199,7 +199,7 @@ fn random_histories_match_a_map_of_maps_of_deadlines() {
                 28 => twins.set_deadline(key, Some(deadline_ms)),
                 29 => twins.set_deadline(key, None),
                 30 if prng.chance(1, 4) => twins.overwrite(key),
-                31..=32 => drop(twins.db.expire(twins.now_ms, &mut (prng.below(4) as usize), drop)),
+                31..=32 => drop(twins.db.expire(twins.now_ms, &mut (prng.below(4) as usize), |_| ())),
                 33 => twins.settle(),
                 34 => twins.compare(),
                 35 if prng.chance(1, 10) => twins.now_ms += prng.below(5_000_000) as i64,
@@ -297,7 +297,7 @@ fn a_hash_of_many_due_fields_takes_several_turns_of_one_tick() {
     let mut calls = 0;
     loop {
         let (mut budget, before) = (64, twins.db.stats().expired_fields);
-        let progress = twins.db.expire(twins.now_ms, &mut budget, drop);
+        let progress = twins.db.expire(twins.now_ms, &mut budget, |_| ());
         calls += 1;
         assert!(twins.db.stats().expired_fields - before < 64 + 256 + 40);
         if progress.done {

@@ -4,6 +4,7 @@
 //! ```text
 //! collections, fields, prefetch   collections opened by key, hashes with their fields' deadlines, loading ahead
 //! db                              one database: lookups, storing, removing
+//! snapshot                        what a snapshot has of a database that is in use
 //! expiry, open, forecast          the wheel and what is due; entries open for change; what will be due when
 //! accounting, notes, moment       counters and the gate of changes; what happened; when, and for whom
 //! entry, table, members, types    one key with its value; how keys and members are found; what values are made of
@@ -30,5 +31,6 @@ pub mod open;
 pub mod pack;
 pub mod prefetch;
 mod size_class;
+pub mod snapshot;
 pub mod table;
 pub mod types;

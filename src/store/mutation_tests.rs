@@ -185,7 +185,7 @@ fn what_expires_is_no_mutation() {
     let later = Moment::new(Now { mono_ns: 0, unix_ms: NOW_MS + 2_000 }, true);
     assert!(db.lookup_write(b"text", later).is_none());
     drop(db.write_hash(b"big hash", later));
-    db.expire(NOW_MS + 2_000, &mut 1_000, drop);
+    db.expire(NOW_MS + 2_000, &mut 1_000, |_| ());
     assert_eq!((db.stats().expired, db.len(), db.stats().expired_fields), (2, keys - 2, 2));
     assert_eq!(db.mutations(), 0);
 }

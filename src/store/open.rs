@@ -36,12 +36,12 @@ impl<'d> Opened<'d> {
 
     /// To be called before each time that the entry may change. O(1).
     #[inline]
-    pub fn before_change(&mut self, entry: &Entry) {
+    pub fn before_change(&mut self, entry: &mut Entry) {
         #[cfg(debug_assertions)]
         if self.before.is_none() {
             self.before = Some(fingerprint::of(entry));
         }
-        self.accounting.before_change(Cause::Opened, entry.key(), Some(entry));
+        self.accounting.before_change(Cause::Opened, entry);
     }
 
     /// To be called when the entry will not change any more. O(1), and nothing in release builds.
@@ -72,8 +72,9 @@ impl<'d> EntryMut<'d> {
     /// Replaces the entry through a function that may reallocate it, keeping its key and deadline.
     #[inline]
     pub fn map(&mut self, change: impl FnOnce(Entry) -> Entry) {
-        self.opened.before_change(&self.slot);
+        self.opened.before_change(&mut self.slot);
         self.slot.map(change);
+        debug_assert_eq!(self.slot.mark(), self.opened.accounting.mark, "an entry keeps its mark");
     }
 }
 
@@ -88,7 +89,7 @@ impl Deref for EntryMut<'_> {
 impl DerefMut for EntryMut<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Entry {
-        self.opened.before_change(&self.slot);
+        self.opened.before_change(&mut self.slot);
         &mut self.slot
     }
 }

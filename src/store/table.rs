@@ -54,6 +54,8 @@ const ADDRESS_BITS: u32 = 48;
 const DEPTH_MAX: u32 = 32;
 /// Entries whose blocks a walk over all has under way to the cache.
 const AHEAD: usize = 12;
+/// Home buckets whose entries a walk has under way to the cache: some 16 entries.
+const HOMES_AHEAD: usize = 2;
 /// Two buddies merge when together they fill less than this: a third of a segment, far from the next split.
 const MERGE_BELOW: usize = (HOMES * HOME_SLOTS) / 3;
 
@@ -692,6 +694,50 @@ impl<E: Entry> Table<E> {
                 visit(unsafe { Lent::new(ptr) });
             }
             index += 1 << (self.bits - cell.depth());
+        }
+    }
+
+    /// Calls `visit` for the entries from a cursor on, home by home in the order of a scan, until `go_on`, which is asked after
+    /// each home, or `visit` returns false. Returns the cursor to go on from, the home of an entry that `visit` refused; `None`
+    /// at the end. What [`Table::scan`] guarantees holds. Entries to come are on their way to the cache meanwhile. O(entries).
+    pub fn walk(
+        &mut self,
+        mut cursor: u64,
+        mut visit: impl FnMut(&mut E) -> bool,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        loop {
+            let cell = *self.cells.get(self.index(cursor << (64 - ADDRESS_BITS)))?;
+            let (segment, depth) = (cell.segment(), cell.depth());
+            // SAFETY: a live segment of this table, which does not change while its entries are visited.
+            let segment = unsafe { segment.as_ref() };
+            let prefetch_home = |home: usize| {
+                segment.slots_of(home).for_each(|place| prefetch(segment.pointer(place).as_ptr()));
+            };
+            let (span, mut home) = (1u64 << (ADDRESS_BITS - depth), home_of(cursor, depth));
+            let base = cursor & !(span - 1);
+            (home..HOMES.min(home + HOMES_AHEAD)).for_each(prefetch_home);
+            while home < HOMES {
+                if home + HOMES_AHEAD < HOMES {
+                    prefetch_home(home + HOMES_AHEAD);
+                }
+                for place in segment.all_of(home) {
+                    // SAFETY: an occupied slot holds an entry that this table owns; `visit` gets the only reference to it, and
+                    // `ManuallyDrop` keeps this handle from freeing it.
+                    let mut entry = ManuallyDrop::new(unsafe { E::from_ptr(segment.pointer(place)) });
+                    if !visit(&mut entry) {
+                        return Some(cursor);
+                    }
+                }
+                home += 1;
+                cursor = if home == HOMES { base + span } else { home_start(base, depth, home) };
+                if cursor >> ADDRESS_BITS != 0 {
+                    return None;
+                }
+                if !go_on() {
+                    return Some(cursor);
+                }
+            }
         }
     }
 
