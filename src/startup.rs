@@ -159,9 +159,6 @@ fn serve(
     let outcome = reactor.run().map_err(|error| format!("The event loop failed: {}", error_text(&error)));
     // The kernel takes everything back at once; freeing millions of keys one by one would only delay the end.
     std::mem::forget(reactor);
-    if outcome.is_ok() {
-        log::info!("User requested shutdown...");
-    }
     drop(files);
     outcome?;
     log::warn!("AleaDB is now ready to exit, bye bye...");

@@ -2,6 +2,7 @@
 
 use super::lolwut::lolwut;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
+use crate::config::ShutdownOn;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -20,17 +21,13 @@ pub const ROWS: &[Spec] = &[
         .group(Group::Server, Category::NONE, "2.6.0")
         .doc("Answers the server's time.", "O(1)", "")
         .tips(&["nondeterministic_output"]),
-    Spec::new("LASTSAVE", 1, ASKING_TIME, lastsave)
-        .group(Group::Server, Category::ADMIN.with(Category::DANGEROUS), "1.0.0")
-        .doc("Answers when data was last saved, in Unix seconds; the start counts as the first time.", "O(1)", "")
-        .tips(&["nondeterministic_output"]),
     Spec::new("LOLWUT", -1, Flags::READONLY.with(Flags::FAST), lolwut)
         .group(Group::Server, Category::NONE, "5.0.0")
         .doc("Shows a work of art and the server's version.", "", "[VERSION version]"),
     Spec::new("SHUTDOWN", -1, STOPPING, shutdown)
         .group(Group::Server, Category::NONE, "1.0.0")
         .doc(
-            "Stops the server; data is not saved.",
+            "Stops the server, after a last snapshot if there are save points.",
             "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
             "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         )
@@ -42,7 +39,6 @@ pub const ROWS: &[Spec] = &[
     ),
 ];
 
-const CANNOT_SAVE: ReplyError = ReplyError::new("ERR AleaDB cannot save its data yet: use SHUTDOWN NOSAVE");
 const NO_SHUTDOWN: ReplyError = ReplyError::new("ERR No shutdown in progress.");
 
 fn time(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
@@ -53,13 +49,7 @@ fn time(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-// COMPAT: nothing can be saved yet, and before the first save Redis answers the time of its start.
-fn lastsave(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.reply.integer(ctx.server.process.started_unix_s);
-    Ok(Next::Done)
-}
-
-fn shutdown(_ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let given = |word: &str| args.iter_from(1).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
     let (nosave, save, now, force, abort) =
         (given("NOSAVE"), given("SAVE"), given("NOW"), given("FORCE"), given("ABORT"));
@@ -72,14 +62,13 @@ fn shutdown(_ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         // A shutdown waits for nothing (NOW changes nothing either), so there is never one under way.
         return Err(NO_SHUTDOWN);
     }
-    // FORCE means to go in spite of whatever could not be saved.
-    if save && !force {
-        return Err(CANNOT_SAVE);
-    }
+    let save = (save || nosave).then_some(save);
+    ctx.server.prepare_shutdown(ShutdownOn { save, now, force }, ctx.now)?;
     Ok(Next::Shutdown)
 }
 
 fn abort(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    ctx.server.prepare_shutdown(ShutdownOn { save: Some(false), ..ShutdownOn::DEFAULT }, ctx.now)?;
     ctx.reply.ok();
     Ok(Next::Shutdown)
 }

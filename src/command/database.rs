@@ -95,6 +95,7 @@ fn flushdb(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn flushall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     check_flush_mode(args)?;
     let keys = ctx.server.dbs.places().map(|place| ctx.server.flush_db(place, ctx.now)).sum();
+    ctx.server.replace_dump();
     ctx.change(Change::of_databases(keys));
     ctx.reply.ok();
     Ok(Next::Done)

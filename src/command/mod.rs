@@ -30,6 +30,7 @@ mod lolwut;
 pub mod memory;
 pub mod module;
 pub mod object;
+pub mod persistence;
 pub mod pubsub;
 pub mod reactive;
 pub mod replication;
@@ -75,6 +76,7 @@ const FAMILIES: &[&[Spec]] = &[
     connection::ROWS,
     client::ROWS,
     admin::ROWS,
+    persistence::ROWS,
     config::ROWS,
     info::ROWS,
     introspect::ROWS,

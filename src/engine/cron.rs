@@ -12,6 +12,7 @@
 //! The loop sleeps until the next tick of any database's wheel: the deadline of a key that is due in this revolution (17.5
 //! minutes), or the end of a stretch of 128 ms in which keys of later ones are looked at.
 
+use super::persistence::snapshot::look_at_save_points;
 use super::purge::{self, Purging};
 use crate::base::clock::Now;
 use crate::server::Server;
@@ -200,6 +201,7 @@ impl Cron {
         while let Some((job, completion)) = server.background.next_completion() {
             match completion {
                 Completion::Purged(outcome) => self.purging.completed(job, outcome),
+                Completion::Snapshot(done) => server.note_snapshot(done),
             }
         }
         let now_ms = now.mono_ms();
@@ -216,6 +218,7 @@ impl Cron {
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
             stats.note_allocated(alloc::allocated_bytes(), now.unix_s());
             server.forget_left_queries(now);
+            look_at_save_points(server, now);
             self.purging.look(&mut server.background, now_ms);
         }
         self.sampled_ms + SAMPLE_MS

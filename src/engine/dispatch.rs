@@ -30,12 +30,18 @@ const MODULES_REFUSED: ReplyError = ReplyError::new(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
+const CANNOT_SAVE: ReplyError = ReplyError::new(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
+     the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
+     (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+);
+
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// It ran (or was refused), and this is what the loop has to do next.
     Now(Next),
-    /// CLIENT PAUSE holds it back, and the client is marked so: it has to be given again later. Nothing was written.
+    /// CLIENT PAUSE or a snapshot holds it back, and the client is marked so: it has to be given again later. Nothing was written.
     Held,
 }
 
@@ -86,11 +92,14 @@ pub fn execute(
         refuse(server, client, out, error, Some(command));
         return Ran::Now(Next::Done);
     }
-    if server.pause.is_some() && holds_back(server, transaction::flags(server, client, command), now) {
-        server.clients.block(client, Blocked::Paused);
+    let is_queued = in_transaction && !command.spec.flags.has(Flags::UNQUEUED);
+    if (server.pause.is_some() || server.persistence.snapshots.is_running())
+        && let Some(blocked) = reason_to_hold(server, client, command, args, is_queued, now)
+    {
+        server.clients.block(client, blocked);
         return Ran::Held;
     }
-    if in_transaction && !command.spec.flags.has(Flags::UNQUEUED) {
+    if is_queued {
         server.queue(client, command, args);
         answer(server, client, out, |reply| reply.simple("QUEUED"));
         return Ran::Now(Next::Done);
@@ -260,10 +269,25 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     {
         return Some(ReplyError::OUT_OF_MEMORY);
     }
+    if server.persistence.snapshots.failure.is_some()
+        && let Some(refused) = unsaved_refusal(server, client, command)
+    {
+        return Some(refused);
+    }
+    let session = &server.clients[client];
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
     }
     None
+}
+
+/// Why a command that may change data is refused after a snapshot that could not be saved, if it is. PING tells of it as well.
+#[cold]
+fn unsaved_refusal(server: &Server, client: ClientId, command: &Command) -> Option<ReplyError> {
+    let config = &server.config;
+    let is_strict = config.stop_writes_on_bgsave_error && !config.save.is_empty();
+    let writes = || transaction::flags(server, client, command).has(Flags::WRITE) || command.spec.name == "PING";
+    (is_strict && writes()).then_some(CANNOT_SAVE)
 }
 
 fn not_while_subscribed(command: &Command) -> ReplyError {
@@ -311,6 +335,24 @@ fn answer(server: &mut Server, client: ClientId, out: &mut Out, write: impl FnOn
         ReplyMode::SkipNext => session.reply_mode = ReplyMode::On,
         ReplyMode::Off | ReplyMode::Skipping => {}
     }
+}
+
+/// Why a command may not run yet, if it may not. One that is only queued changes nothing that a snapshot would miss.
+#[cold]
+fn reason_to_hold(
+    server: &mut Server,
+    client: ClientId,
+    command: &'static Command,
+    args: Args<'_>,
+    is_queued: bool,
+    now: Now,
+) -> Option<Blocked> {
+    let flags = transaction::flags(server, client, command);
+    if server.pause.is_some() && holds_back(server, flags, now) {
+        return Some(Blocked::Paused);
+    }
+    let may_change = !is_queued && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
+    (may_change && server.is_held_by_snapshot(client, command, args)).then_some(Blocked::Snapshot)
 }
 
 /// CLIENT PAUSE: everything waits that the pause covers.

@@ -1,4 +1,5 @@
-//! Ends the waits of clients: SLEEP is over, no key has come in time, CLIENT UNBLOCK was sent, or CLIENT PAUSE has ended.
+//! Ends the waits of clients: SLEEP is over, no key has come in time, CLIENT UNBLOCK was sent, CLIENT PAUSE has ended, or a snapshot
+//! has what it held a client back for.
 //!
 //! Owns nothing. The loop asks once a turn who is [`due`], then lets each of them [`wake`] and go on with its input. Knows
 //! nothing of sockets.
@@ -10,7 +11,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::session::Blocked;
+use crate::server::session::{Blocked, Session};
 
 /// Sleeping clients looked at in one turn: a tenth of a millisecond of work.
 const SLEEPERS_PER_TURN_MAX: usize = 1024;
@@ -25,6 +26,7 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
         && server.clients.unblocked.is_empty()
         && server.pause.is_none()
         && server.clients.paused == 0
+        && server.clients.held.is_empty()
     {
         return false;
     }
@@ -43,6 +45,11 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
         let held = server.clients.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused));
         clients.extend(held.map(|(index, _)| index));
     }
+    if std::mem::take(&mut server.persistence.snapshots.releases) {
+        let held = std::mem::take(&mut server.clients.held);
+        let is_held = |session: &Session| session.blocked == Some(Blocked::Snapshot);
+        clients.extend(held.into_iter().filter(|client| server.clients.get(*client).is_some_and(is_held)));
+    }
     !all
 }
 
@@ -51,7 +58,7 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     let session = &mut server.clients[client];
     let (muted, error) = match session.blocked.take() {
         Some(Blocked::Paused) => return server.clients.paused -= 1,
-        None => return,
+        Some(Blocked::Snapshot) | None => return,
         Some(Blocked::Sleep { muted, .. }) => (muted, false),
         Some(Blocked::Unblocked { error, muted }) => (muted, error),
         Some(Blocked::Keys { .. }) => (false, false),

@@ -18,6 +18,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::base::clock::Now;
+use crate::config::ShutdownOn;
 use crate::server::Server;
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
@@ -208,17 +209,33 @@ impl Reactor {
             match signal {
                 Signal::Terminate => {
                     log::warn!("Received SIGTERM scheduling shutdown...");
-                    self.stopping = true;
+                    self.stop(self.turn.server.config.shutdown_on_sigterm);
                 }
                 Signal::Interrupt => {
                     log::warn!("Received SIGINT scheduling shutdown...");
-                    self.stopping = true;
+                    self.stop(self.turn.server.config.shutdown_on_sigint);
                 }
                 Signal::Hangup => {
                     self.tell("reloading", self.notifier.reloading());
                     crate::sys::log::reopen();
                     self.tell("ready", self.notifier.ready());
                 }
+            }
+        }
+    }
+
+    /// Stops at the end of this turn, unless what has to be saved first cannot be.
+    fn stop(&mut self, how: ShutdownOn) {
+        if self.stopping {
+            return;
+        }
+        self.tell("saving", self.notifier.status("Saving before the end"));
+        let now = self.turn.take_time();
+        match self.turn.server.prepare_shutdown(how, now) {
+            Ok(()) => self.stopping = true,
+            Err(_) => {
+                self.signals.shutdown_refused();
+                self.tell("going on", self.notifier.status("Cannot save, and does not end"));
             }
         }
     }

@@ -13,7 +13,7 @@
 
 use crate::base::clock::{Now, TurnClock};
 use crate::engine::cron::Cron;
-use crate::engine::{reactive, settle, wake};
+use crate::engine::{persistence, reactive, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
@@ -403,6 +403,7 @@ impl<T: Transport> Turn<T> {
         self.deliver();
         self.resume();
         self.cron.run(&mut self.server, now);
+        self.work_left |= persistence::step(&mut self.server, now);
         let now_ms = now.mono_ms();
         if now_ms >= self.clients_walked_ms + CLIENTS_WALK_MS {
             self.clients_walked_ms = now_ms;

@@ -4,6 +4,7 @@
 //! - `payload`: one value with a footer that tells version and checksum: what DUMP shows and RESTORE takes.
 //! - `dicedb`: the payloads of DiceDB's DUMP, which RESTORE takes as well.
 //! - `lzf`: the compression of long strings.
+//! - `snapshot`: the entries of a snapshot on their way into a file.
 //! - `storage`: the disk, behind a trait that a simulated one implements as well.
 //!
 //! Whatever is read may come from anyone: it is checked throughout before it becomes a value, and what reading takes in
@@ -13,4 +14,5 @@ pub mod dicedb;
 pub mod lzf;
 pub mod payload;
 pub mod rdb;
+pub mod snapshot;
 pub mod storage;

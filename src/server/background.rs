@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::persistence::snapshot::Done;
 use crate::sys::bg;
 
 /// The way to the helper thread, and the completions that come back.
@@ -12,4 +13,6 @@ pub type Background = bg::Background<Completion>;
 pub enum Completion {
     /// Unused memory was returned to the system, if the allocator was able to.
     Purged(io::Result<()>),
+    /// A piece of a snapshot was written, or the last of it.
+    Snapshot(Done),
 }

@@ -38,6 +38,8 @@ pub struct Clients {
     pub kills: Vec<ClientId>,
     /// Clients whose next command CLIENT PAUSE holds back.
     pub paused: usize,
+    /// Clients that a snapshot has put on hold; some of them may have gone.
+    pub held: Vec<ClientId>,
     /// Clients whose wait CLIENT UNBLOCK has ended, and whose reply is due this turn.
     pub unblocked: Vec<ClientId>,
     /// Clients that were served while they waited for keys, and may go on with their input.
@@ -62,6 +64,7 @@ impl Clients {
             internal,
             kills: Vec::new(),
             paused: 0,
+            held: Vec::new(),
             unblocked: Vec::new(),
             resumed: Vec::new(),
             timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
@@ -163,6 +166,7 @@ impl Clients {
             }
             Blocked::Unblocked { .. } => self.unblocked.push(client),
             Blocked::Paused => self.paused += 1,
+            Blocked::Snapshot => self.held.push(client),
         }
     }
 
@@ -230,12 +234,12 @@ impl Server {
     }
 
     /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
-    /// CLIENT PAUSE.
+    /// CLIENT PAUSE or for a snapshot.
     pub fn unblock(&mut self, client: ClientId, error: bool) -> bool {
         let muted = match self.clients[client].blocked {
             Some(Blocked::Sleep { muted, .. }) => muted,
             Some(Blocked::Keys { .. }) => false,
-            Some(Blocked::Unblocked { .. } | Blocked::Paused) | None => return false,
+            Some(Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot) | None => return false,
         };
         self.stop_waiting(client);
         self.clients.block(client, Blocked::Unblocked { error, muted });

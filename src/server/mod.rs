@@ -239,8 +239,9 @@ impl Server {
             let old = self.dbs.empty(index);
             self.touch_all_waiters_of(index);
             self.touch_queries_of(index, Before::Flushed(Box::new(old)));
-        } else if self.dbs[index].has_timers() {
-            self.dbs.empty(index);
+        } else if self.dbs[index].has_timers() || self.dbs[index].snapshot_number().is_some() {
+            let old = self.dbs.empty(index);
+            self.retire_db(Box::new(old));
         }
         keys
     }

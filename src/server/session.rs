@@ -59,6 +59,8 @@ pub enum Blocked {
     },
     /// CLIENT PAUSE holds its next command back.
     Paused,
+    /// A snapshot does, until it has the keys that the command would change.
+    Snapshot,
 }
 
 impl Blocked {
@@ -66,7 +68,7 @@ impl Blocked {
     pub fn until_ms(self) -> Option<u64> {
         match self {
             Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => Some(until_ms).filter(|ms| *ms < u64::MAX),
-            Blocked::Unblocked { .. } | Blocked::Paused => None,
+            Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot => None,
         }
     }
 }

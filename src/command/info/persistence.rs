@@ -13,20 +13,42 @@ fn loading(r: &mut Report<'_>) {
     r.zeroes(&["loading", "async_loading"]);
 }
 
+/// Where Redis tells of the memory that a child copied, this is what waited for the disk: all that a snapshot takes.
 fn snapshots(r: &mut Report<'_>) {
-    let now = r.now;
-    let started_s = now.unix_s() - (now.mono_ms().saturating_sub(r.server.process.identity.started_ms) / 1000) as i64;
-    r.zeroes(&["current_cow_peak", "current_cow_size", "current_cow_size_age"]);
-    r.field("current_fork_perc", "0.00");
-    r.zeroes(&["current_save_keys_processed", "current_save_keys_total"]);
-    r.field("rdb_changes_since_last_save", r.server.stats.dirty);
-    r.field("rdb_bgsave_in_progress", 0);
-    // Nothing has been saved; Redis counts from its start then.
-    r.field("rdb_last_save_time", started_s);
-    r.field("rdb_last_bgsave_status", "ok");
-    r.field("rdb_last_bgsave_time_sec", -1);
-    r.field("rdb_current_bgsave_time_sec", -1);
-    r.zeroes(&["rdb_saves", "rdb_saves_consecutive_failures", "rdb_last_cow_size"]);
+    let snapshots = &r.server.persistence.snapshots;
+    let (progress, is_dumping) = (snapshots.progress(), snapshots.is_dumping());
+    let (scheduled, failure) = (snapshots.scheduled, snapshots.failure.clone());
+    let (saves, failures, took_s) = (snapshots.saves, snapshots.failures, snapshots.took_s);
+    let (slice_us, waiting_max) = (snapshots.slice_ns_max / 1000, snapshots.waiting_bytes_max);
+    let (file_bytes, changes) = (snapshots.file_bytes, r.server.stats.dirty - snapshots.saved_changes);
+    // Before anything is saved Redis counts from its start.
+    let saved_s = snapshots.saved_unix_s.unwrap_or(r.server.process.started_unix_s);
+    let running = progress.unwrap_or_default();
+    let running_s = (r.now.mono_ms().saturating_sub(running.began_ms) / 1000) as i64;
+    let percent = 100.0 * running.keys_done as f64 / running.keys.max(1) as f64;
+    r.field("current_cow_peak", if progress.is_some() { waiting_max } else { 0 });
+    r.field("current_cow_size", running.waiting_bytes);
+    r.zeroes(&["current_cow_size_age"]);
+    r.field("current_fork_perc", format_args!("{percent:.2}"));
+    r.field("current_save_keys_processed", running.keys_done);
+    r.field("current_save_keys_total", running.keys);
+    r.field("rdb_changes_since_last_save", changes);
+    r.field("rdb_bgsave_in_progress", u8::from(is_dumping));
+    r.field("rdb_last_save_time", saved_s);
+    r.field("rdb_last_bgsave_status", if failure.is_some() { "err" } else { "ok" });
+    r.field("rdb_last_bgsave_time_sec", took_s.map_or(-1, |s| s as i64));
+    r.field("rdb_current_bgsave_time_sec", if is_dumping { running_s } else { -1 });
+    r.field("rdb_saves", saves);
+    r.field("rdb_saves_consecutive_failures", failures);
+    r.field("rdb_last_cow_size", if progress.is_none() { waiting_max } else { 0 });
+    r.field("snapshot_scheduled", u8::from(scheduled));
+    r.field("snapshot_slice_us_max", slice_us);
+    r.field("snapshot_waiting_bytes_max", waiting_max);
+    r.field("snapshot_clients_on_hold", r.server.clients.held.len());
+    r.field("rdb_last_file_bytes", file_bytes);
+    if let Some(failure) = failure {
+        r.field("rdb_last_error", failure.replace(['\r', '\n'], " "));
+    }
     r.zeroes(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
 }
 

@@ -17,6 +17,7 @@
 
 pub mod file;
 pub mod read;
+pub mod slices;
 pub mod write;
 mod ziplist;
 
@@ -33,18 +34,18 @@ pub(super) static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CR
 
 /// A checksum under way, of bytes that come in pieces.
 #[derive(Clone)]
-struct RunningSum(Digest<'static, u64, Table<16>>);
+pub(super) struct RunningSum(Digest<'static, u64, Table<16>>);
 
 impl RunningSum {
-    fn new() -> RunningSum {
+    pub(super) fn new() -> RunningSum {
         RunningSum(CHECKSUM.digest())
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    fn finish(self) -> u64 {
+    pub(super) fn finish(self) -> u64 {
         self.0.finalize()
     }
 }

@@ -1,5 +1,384 @@
-//! Snapshots: the one that is being saved, and what is known of those that were.
+//! Snapshots: the one that is being made, and what is known of those that were.
+//!
+//! # The way of a snapshot
+//! 1. [`Server::begin_snapshot`]: every database that has keys takes part in it from this moment on (see `store::snapshot`).
+//! 2. [`Server::walk_snapshot`], once a turn: a slice of the keys becomes bytes, and pieces go to the helper thread, which writes
+//!    them. Entries that are about to change come in between.
+//! 3. When all databases have been walked the helper finishes the file, and [`Server::note_snapshot`] learns what became of it.
+//!
+//! One that is cancelled, or whose file could not be written, goes on walking without writing until every entry has its
+//! database's mark again: only then can the next one begin. SAVE and SHUTDOWN do all of it at once, on the thread of the loop.
+//!
+//! # Memory
+//! The walk rests while [`WALK_BYTES_MAX`] wait for the disk. Those who change data may force out more; from [`HOLD_BYTES`] on
+//! clients that would change a key which the snapshot does not have are put on hold, and so are those who would change a large
+//! value: the snapshot takes their keys next. See [`Server::is_held_by_snapshot`].
+
+mod hold;
+mod jobs;
+mod save;
+mod walk;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::base::clock::Now;
+use crate::persist::rdb::file::{Head, Options};
+use crate::persist::rdb::write::Version;
+use crate::persist::snapshot::file::Plan;
+use crate::persist::snapshot::{Collector, Size};
+use crate::server::{REDIS_VERSION, Server};
+use crate::store::db::Db;
+use crate::sys::alloc;
+
+use jobs::{Shared, lock};
+
+pub use jobs::{Done, Wrote};
+
+/// Bytes that wait for the disk above which the walk rests.
+const WALK_BYTES_MAX: usize = 16 << 20;
+/// The same above which nobody may change a key that the snapshot does not have.
+const HOLD_BYTES: usize = 48 << 20;
+/// Bytes that one command may force out: more than that is kept by the walk before the command runs.
+const COMMAND_BYTES_MAX: usize = 1 << 20;
+/// Entries and pieces of values in one slice at most, should the clock stand still.
+const SLICE_STEPS_MAX: usize = 8192;
+/// Seconds after a failure before a save point is heeded again, as in Redis.
+const RETRY_S: i64 = 5;
+
+/// What a snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The dump file (BGSAVE, save points).
+    Dump,
+    /// The base of a new log.
+    LogBase,
+}
+
+/// What became of a snapshot.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is on the disk, in so many bytes.
+    Saved(u64),
+    /// It could not be saved, and why.
+    Failed(String),
+    /// It was given up on request.
+    Cancelled,
+}
+
+/// A snapshot cannot begin: another one is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// The snapshot that is being made.
+#[derive(Debug)]
+struct Running {
+    purpose: Purpose,
+    collector: Arc<Mutex<Collector>>,
+    shared: Arc<Shared>,
+    /// Databases that have not been walked to their end.
+    parts_left: usize,
+    /// Those of them that were replaced by empty ones, to be freed when they have been walked.
+    retired: Vec<Box<Db>>,
+    /// Keys that somebody waits for, with the places of their databases: they come next.
+    wanted: VecDeque<(usize, Box<[u8]>)>,
+    /// Pieces handed over for which no job could be submitted.
+    unsubmitted: usize,
+    /// Jobs that have not been completed, and the bytes of memory of their pieces.
+    jobs: usize,
+    job_bytes: usize,
+    /// All has been walked, and the end of the file has been handed over unless it was given up.
+    is_ended: bool,
+    /// What will have become of it, once that is known.
+    outcome: Option<Outcome>,
+    began: Now,
+    changes: u64,
+    keys: usize,
+}
+
+impl Running {
+    /// True if entries are still to be walked.
+    fn is_walking(&self) -> bool {
+        self.parts_left > 0 || lock(&self.collector).midway().is_some()
+    }
+
+    /// True if there is nothing left to be done, and it is known what became of it.
+    fn is_over(&self) -> bool {
+        self.is_ended && self.outcome.is_some() && self.jobs == 0 && self.unsubmitted == 0
+    }
+
+    /// Bytes that wait for the disk.
+    fn waiting_bytes(&self) -> usize {
+        self.job_bytes + lock(&self.collector).waiting_bytes()
+    }
+}
+
+/// Figures of the snapshot that is being made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Keys that have been kept.
+    pub keys_done: usize,
+    /// Keys there were when it began.
+    pub keys: usize,
+    /// Monotonic milliseconds at which it began.
+    pub began_ms: u64,
+    /// Bytes that wait for the disk.
+    pub waiting_bytes: usize,
+}
 
 /// The snapshots of a server.
 #[derive(Debug, Default)]
-pub struct Snapshots {}
+pub struct Snapshots {
+    running: Option<Box<Running>>,
+    /// One is to begin as soon as none is running.
+    pub scheduled: bool,
+    /// Clients that a snapshot has put on hold may try again.
+    pub releases: bool,
+    /// What became of the last snapshot for a log, until the log takes it.
+    pub log_base: Option<Outcome>,
+    /// Unix seconds of the last dump file; `None` before the first.
+    pub saved_unix_s: Option<i64>,
+    /// `Stats::dirty` as of the last dump file.
+    pub saved_changes: u64,
+    /// Unix seconds at which one was last tried in the background.
+    tried_unix_s: i64,
+    /// Whether the last one could not be saved, and why.
+    pub failure: Option<String>,
+    /// How many in a row could not be saved.
+    pub failures: u64,
+    /// Seconds that the last one took.
+    pub took_s: Option<u64>,
+    /// How many have begun.
+    pub saves: u64,
+    /// Bytes of the last one.
+    pub file_bytes: u64,
+    /// Nanoseconds of the longest slice of the last one, or of the one that is being made.
+    pub slice_ns_max: u64,
+    /// Most bytes that have waited for the disk, in the last one or the one that is being made.
+    pub waiting_bytes_max: usize,
+    /// Makes the names of temporary files unique.
+    serial: u64,
+}
+
+impl Snapshots {
+    /// True from the beginning of a snapshot until the next one could begin.
+    #[inline]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// True while a dump file is being made.
+    pub fn is_dumping(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.purpose == Purpose::Dump)
+    }
+
+    /// Figures of the one that is being made.
+    pub fn progress(&self) -> Option<Progress> {
+        self.running.as_ref().map(|running| Progress {
+            keys_done: lock(&running.collector).keys(),
+            keys: running.keys,
+            began_ms: running.began.mono_ms(),
+            waiting_bytes: running.waiting_bytes(),
+        })
+    }
+
+    /// True if a save that failed was so short a time ago that no save point is heeded.
+    pub fn is_backing_off(&self, now: Now) -> bool {
+        self.failure.is_some() && now.unix_s() - self.tried_unix_s <= RETRY_S
+    }
+}
+
+/// Beginning and ending.
+impl Server {
+    /// Begins a snapshot of what is in the databases now, to be written to a file. O(databases made).
+    ///
+    /// # Errors
+    /// Another one is not over.
+    pub fn begin_snapshot(&mut self, purpose: Purpose, path: PathBuf, now: Now) -> Result<(), Busy> {
+        if self.persistence.snapshots.is_running() {
+            return Err(Busy);
+        }
+        let (collector, keys) = self.new_collector(purpose, now);
+        let collector = Arc::new(Mutex::new(collector));
+        let mut parts_left = 0;
+        for place in self.dbs.places() {
+            if !self.dbs[place].is_empty() {
+                let number = self.dbs.number(place);
+                self.dbs[place].begin_snapshot(number, collector.clone());
+                parts_left += 1;
+            }
+        }
+        let running = Running {
+            purpose,
+            collector,
+            shared: Arc::new(Shared::new(self.snapshot_plan(path))),
+            parts_left,
+            retired: Vec::new(),
+            wanted: VecDeque::new(),
+            unsubmitted: 0,
+            jobs: 0,
+            job_bytes: 0,
+            is_ended: false,
+            outcome: None,
+            began: now,
+            changes: self.stats.dirty,
+            keys,
+        };
+        let snapshots = &mut self.persistence.snapshots;
+        (snapshots.slice_ns_max, snapshots.waiting_bytes_max) = (0, 0);
+        if purpose == Purpose::Dump {
+            snapshots.saves += 1;
+            snapshots.tried_unix_s = now.unix_s();
+        }
+        snapshots.running = Some(Box::new(running));
+        Ok(())
+    }
+
+    /// Begins to save the dump file in the background.
+    ///
+    /// # Errors
+    /// A snapshot is being made.
+    pub fn begin_dump(&mut self, now: Now) -> Result<(), Busy> {
+        self.begin_snapshot(Purpose::Dump, PathBuf::from(&self.config.dbfilename), now)?;
+        self.persistence.snapshots.scheduled = false;
+        log::info!("Background saving started");
+        Ok(())
+    }
+
+    fn snapshot_plan(&mut self, path: PathBuf) -> Plan {
+        let snapshots = &mut self.persistence.snapshots;
+        snapshots.serial += 1;
+        let name = format!("temp-{}-{}.rdb", std::process::id(), snapshots.serial);
+        Plan {
+            storage: Arc::clone(&self.persistence.storage),
+            // Beside the file that it will be: a name moves only within a file system.
+            temporary: path.parent().unwrap_or(Path::new("")).join(name),
+            path,
+            compress: self.config.rdbcompression,
+            checksum: self.config.rdbchecksum,
+        }
+    }
+
+    /// What makes the bytes of a snapshot of what there is now, and how many keys that are.
+    fn new_collector(&self, purpose: Purpose, now: Now) -> (Collector, usize) {
+        let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
+        let forced = Version::of_number(self.config.rdb_format_version.into());
+        let options = Options {
+            version: forced.unwrap_or(Version::lowest(has_field_deadlines)),
+            compress: self.config.rdbcompression,
+            checksum: self.config.rdbchecksum,
+        };
+        let head = Head {
+            redis_version: REDIS_VERSION,
+            unix_s: now.unix_s().max(0) as u64,
+            used_bytes: alloc::allocated_bytes() as u64,
+            is_aof_base: purpose == Purpose::LogBase,
+        };
+        let size = |db: &Db| Size { keys: db.len(), timed: db.timed() };
+        let sizes: BTreeMap<usize, Size> =
+            self.dbs.with_keys().into_iter().map(|(number, db)| (number, size(db))).collect();
+        let keys = sizes.values().map(|size| size.keys).sum();
+        (Collector::new(options, &head, &self.persistence.functions, sizes), keys)
+    }
+
+    /// Gives up the dump file that is being made. False if none is.
+    pub fn cancel_dump(&mut self) -> bool {
+        match self.persistence.snapshots.running.take_if(|running| running.purpose == Purpose::Dump) {
+            Some(mut running) => {
+                self.give_up(&mut running, Outcome::Cancelled);
+                self.persistence.snapshots.running = Some(running);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// All databases were emptied: a dump file that is being made would bring back what is gone, so it is given up, and if there
+    /// are save points the empty data set is saved in its place. The snapshot for a log goes on: the log says what came after.
+    // COMPAT: Redis saves before it answers. Here that begins within the turn, for the loop does not wait for the disk.
+    pub fn replace_dump(&mut self) {
+        self.cancel_dump();
+        self.persistence.snapshots.scheduled |= !self.config.save.is_empty();
+    }
+
+    /// Has a snapshot go on without writing, until the next one can begin.
+    fn give_up(&mut self, running: &mut Running, outcome: Outcome) {
+        if running.outcome.is_some() {
+            return;
+        }
+        running.outcome = Some(outcome);
+        lock(&running.collector).be_quiet();
+        running.shared.cancel();
+        // A job that finds it cancelled removes the file.
+        running.unsubmitted += 1;
+        running.wanted.clear();
+        self.persistence.snapshots.releases = true;
+        // Their entries need no marks any more.
+        running.parts_left -= running.retired.len();
+        running.retired.drain(..).for_each(|db| self.background.free(db));
+    }
+
+    /// Frees a database that has been replaced by an empty one: when the snapshot has walked it, if it is part of one.
+    pub fn retire_db(&mut self, db: Box<Db>) {
+        match &mut self.persistence.snapshots.running {
+            Some(running) if db.snapshot_number().is_some() => {
+                if running.outcome.is_none() {
+                    return running.retired.push(db);
+                }
+                running.parts_left -= 1;
+            }
+            _ => {}
+        }
+        self.background.free(db);
+    }
+
+    /// Takes note of what a job has done.
+    pub fn note_snapshot(&mut self, done: Done) {
+        let Some(mut running) = self.persistence.snapshots.running.take() else { return };
+        running.jobs -= 1;
+        running.job_bytes -= done.piece_bytes;
+        match done.wrote {
+            Wrote::More => {}
+            // Also if it was cancelled too late.
+            Wrote::Finished(bytes) => running.outcome = Some(Outcome::Saved(bytes)),
+            Wrote::Failed(error) => self.give_up(&mut running, Outcome::Failed(error.to_string())),
+        }
+        self.persistence.snapshots.running = Some(running);
+    }
+
+    /// Ends the snapshot if nothing of it is left to be done.
+    fn end_snapshot_if_over(&mut self, now: Now) {
+        let snapshots = &mut self.persistence.snapshots;
+        if !snapshots.running.as_ref().is_some_and(|running| running.is_over()) {
+            return;
+        }
+        let Some(running) = snapshots.running.take() else { return };
+        snapshots.releases = true;
+        let outcome = running.outcome.expect("it is over, so it is known what became of it");
+        match running.purpose {
+            Purpose::Dump => self.note_dump(outcome, running.changes, running.began, now),
+            Purpose::LogBase => snapshots.log_base = Some(outcome),
+        }
+    }
+
+    /// Takes note of what became of a dump file.
+    fn note_dump(&mut self, outcome: Outcome, changes: u64, began: Now, now: Now) {
+        let snapshots = &mut self.persistence.snapshots;
+        let took_s = now.mono_ms().saturating_sub(began.mono_ms()) / 1000;
+        match outcome {
+            Outcome::Saved(bytes) => {
+                (snapshots.saved_unix_s, snapshots.saved_changes) = (Some(now.unix_s()), changes);
+                (snapshots.failure, snapshots.failures) = (None, 0);
+                (snapshots.took_s, snapshots.file_bytes) = (Some(took_s), bytes);
+                log::info!("Background saving terminated with success: {bytes} bytes");
+            }
+            Outcome::Failed(why) => {
+                log::error!("Background saving error: {why}");
+                (snapshots.failure, snapshots.took_s) = (Some(why), Some(took_s));
+                snapshots.failures += 1;
+            }
+            Outcome::Cancelled => log::warn!("Background saving cancelled"),
+        }
+    }
+}

@@ -184,6 +184,23 @@ impl List {
         pack.into_iter().chain(nodes.into_iter().flatten())
     }
 
+    /// How many parts there are. O(1).
+    pub fn part_count(&self) -> usize {
+        match &self.0 {
+            Form::Pack(_) => 1,
+            Form::Nodes(nodes) => nodes.blocks(),
+        }
+    }
+
+    /// The parts from an index on. O(1) for the first of them.
+    pub fn parts_from(&self, index: usize) -> impl Iterator<Item = Part<'_>> {
+        let (pack, nodes) = match &self.0 {
+            Form::Pack(pack) => (Some(Part::Pack(pack)).filter(|_| index == 0), None),
+            Form::Nodes(nodes) => (None, Some(nodes.parts_from(index))),
+        };
+        pack.into_iter().chain(nodes.into_iter().flatten())
+    }
+
     /// The pack of a short list.
     pub fn as_pack(&self) -> Option<&DequePack> {
         match &self.0 {

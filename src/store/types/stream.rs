@@ -27,6 +27,7 @@ mod trim;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::ptr::NonNull;
 
 use super::{Collection, Type};
@@ -90,6 +91,12 @@ impl Stream {
     /// The nodes and the ids of their first entries, in order, in the form in which dumps hold them.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = (StreamId, &Listpack)> {
         self.0.nodes.iter().map(|(&key, pack)| (key, pack))
+    }
+
+    /// The nodes behind the one whose first entry has this id, all of them for `None`. O(log nodes) for the first.
+    pub fn nodes_after(&self, id: Option<StreamId>) -> impl Iterator<Item = (StreamId, &Listpack)> {
+        let behind = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.nodes.range((behind, Bound::Unbounded)).map(|(&key, pack)| (key, pack))
     }
 
     /// How many nodes the radix tree would have in which Redis keeps this stream's nodes by their keys. O(nodes).

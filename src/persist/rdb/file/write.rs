@@ -129,6 +129,11 @@ impl DumpWriter {
         }
     }
 
+    /// Bytes of another writer follow: whatever comes next has to select its database.
+    pub fn forget_selected(&mut self) {
+        self.selected = None;
+    }
+
     /// Writes a key with its deadline and its value. O(bytes).
     ///
     /// # Errors

@@ -76,6 +76,11 @@ impl Nodes {
         self.nodes.iter().map(Node::part)
     }
 
+    /// The nodes from an index on.
+    pub fn parts_from(&self, index: usize) -> impl Iterator<Item = Part<'_>> {
+        self.nodes.range(index.min(self.nodes.len())..).map(Node::part)
+    }
+
     /// The pack of the only node, if `accept` says that its bytes and elements are few enough. The list is empty then.
     pub fn take_pack(&mut self, accept: impl FnOnce(usize, usize) -> bool) -> Option<DequePack> {
         match self.nodes.front() {

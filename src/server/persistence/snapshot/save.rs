@@ -1,0 +1,104 @@
+//! Saving at once, on the thread of the loop: SAVE, and the last snapshot before the end.
+
+use std::path::PathBuf;
+
+use super::{Outcome, Purpose};
+use crate::base::clock::Now;
+use crate::config::ShutdownOn;
+use crate::persist::snapshot::Collector;
+use crate::persist::snapshot::file::{Plan, SnapshotFile};
+use crate::resp::error::ReplyError;
+use crate::server::Server;
+
+const CANNOT_STOP: ReplyError = ReplyError::new("ERR Errors trying to SHUTDOWN. Check logs.");
+
+impl Server {
+    /// Saves the dump file, and returns when it is on the disk. Nobody is served meanwhile. O(data).
+    ///
+    /// # Errors
+    /// What the disk said, or that the version of the format cannot hold the data, in words.
+    pub fn save_now(&mut self, now: Now) -> Result<(), String> {
+        let plan = self.snapshot_plan(PathBuf::from(&self.config.dbfilename));
+        self.persistence.snapshots.saves += 1;
+        let saved = self.write_dump(&plan, now);
+        let snapshots = &mut self.persistence.snapshots;
+        match &saved {
+            Ok(bytes) => {
+                (snapshots.saved_unix_s, snapshots.saved_changes) = (Some(now.unix_s()), self.stats.dirty);
+                (snapshots.failure, snapshots.failures, snapshots.file_bytes) = (None, 0, *bytes);
+                log::info!("DB saved on disk: {bytes} bytes");
+            }
+            Err(why) => log::error!("Error saving the DB on disk: {why}"),
+        }
+        saved.map(drop)
+    }
+
+    fn write_dump(&self, plan: &Plan, now: Now) -> Result<u64, String> {
+        let (mut collector, _) = self.new_collector(Purpose::Dump, now);
+        let mut file = SnapshotFile::create(plan).map_err(|error| error.to_string())?;
+        let mut failure = None;
+        for (number, db) in self.dbs.with_keys() {
+            db.table().for_each(|entry| {
+                if failure.is_some() {
+                    return;
+                }
+                if !collector.pass(number, &entry) {
+                    while failure.is_none() && !collector.go_on(Some(&entry)) {
+                        failure = drain(&mut collector, &mut file).err();
+                    }
+                }
+                failure = failure.take().or_else(|| drain(&mut collector, &mut file).err());
+            });
+        }
+        if failure.is_none() {
+            collector.end();
+            failure = drain(&mut collector, &mut file).err();
+        }
+        match failure {
+            None => file.finish().map_err(|error| error.to_string()),
+            Some(why) => {
+                file.abandon();
+                Err(why)
+            }
+        }
+    }
+
+    /// What comes before the end of the process: the last snapshot, if there are save points or `how` asks for one.
+    ///
+    /// # Errors
+    /// It could not be saved, and the end is not to be forced.
+    pub fn prepare_shutdown(&mut self, how: ShutdownOn, now: Now) -> Result<(), ReplyError> {
+        log::info!("User requested shutdown...");
+        if let Some(mut running) = self.persistence.snapshots.running.take() {
+            log::warn!("A snapshot is being saved, which is given up");
+            self.give_up(&mut running, Outcome::Cancelled);
+            // It must not take the name of the last one.
+            running.shared.wait();
+            self.persistence.snapshots.running = Some(running);
+        }
+        if !how.save.unwrap_or(!self.config.save.is_empty()) {
+            return Ok(());
+        }
+        log::info!("Saving the final RDB snapshot before exiting.");
+        match self.save_now(now) {
+            Err(_) if how.force => log::error!("Error trying to save the DB. Exit anyway."),
+            Err(_) => {
+                log::error!("Error trying to save the DB, can't exit.");
+                return Err(CANNOT_STOP);
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Writes the pieces that are whole.
+fn drain(collector: &mut Collector, file: &mut SnapshotFile) -> Result<(), String> {
+    if let Some(failure) = collector.take_failure() {
+        return Err(failure.to_string());
+    }
+    while let Some(piece) = collector.take_piece() {
+        file.write(piece).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
