@@ -5,11 +5,13 @@
 //! - `dicedb`: the payloads of DiceDB's DUMP, which RESTORE takes as well.
 //! - `lzf`: the compression of long strings.
 //! - `snapshot`: the entries of a snapshot on their way into a file.
+//! - `aof`: the log's manifest and the lines that it has beside Redis's commands.
 //! - `storage`: the disk, behind a trait that a simulated one implements as well.
 //!
 //! Whatever is read may come from anyone: it is checked throughout before it becomes a value, and what reading takes in
 //! memory is in proportion to the bytes that were read. Called by commands. Knows nothing of keys, clients and replies.
 
+pub mod aof;
 pub mod dicedb;
 pub mod lzf;
 pub mod payload;

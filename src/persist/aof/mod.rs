@@ -1,0 +1,14 @@
+//! The append-only file in Redis 7's form: a directory of files, and a manifest that names them in order.
+//!
+//! - `manifest`: which files there are, of what kind and in which order.
+//! - `batch`: the line that ends what one turn of the loop has appended, by which damage is found and located.
+//!
+//! # What lies where
+//! ```text
+//! appendonlydir/appendonly.aof.manifest         names the others
+//! appendonlydir/appendonly.aof.1.base.rdb       the data as of some moment; or .base.aof, as commands
+//! appendonlydir/appendonly.aof.1.incr.aof       what was done since, in RESP; several files, one after the other
+//! ```
+
+pub mod batch;
+pub mod manifest;
