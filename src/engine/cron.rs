@@ -120,8 +120,7 @@ impl Cron {
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
             if server.dbs.noting().leaving() {
-                server.report(index);
-                server.propagation.end_unit();
+                server.report_due(index);
             }
             keys_left -= chunk - budget;
             if progress.done {

@@ -1,4 +1,5 @@
-//! What has to be told to a log or to replicas, so that they come to hold the same data: the commands that changed something.
+//! What has to be told to a log or to replicas, so that they come to hold the same data: the commands that changed something,
+//! encoded as a client would send them.
 //!
 //! A command that changed data is passed on as it was given, unless it depends on the time, on chance or on what it waited for:
 //! then its handler says which others have the same effect ([`Ctx::propagate_as`](super::ctx::Ctx::propagate_as)), by Redis's own
@@ -6,31 +7,50 @@
 //! as DEL and HDEL, before the command that met them: whoever is told expires nothing on its own.
 //!
 //! What one client's command brought about, a transaction with all of its commands included, is one unit: it has its effect as a
-//! whole or not at all. Nothing is kept until somebody is to be told ([`Server::begin_propagation`]): the log and the replicas
-//! that this is for are not built yet.
+//! whole or not at all. A unit of several commands stands between MULTI and EXEC. A key or a hash that the clock alone has
+//! taken something from is a unit of its own.
+//!
+//! # The stream
+//! Units follow each other in one buffer, with a SELECT before a command that is for another database than the one before
+//! it. Positions in the stream are counted in bytes from its beginning; [`Propagation::take`] hands over what came since the last
+//! time, and the counting goes on. This module knows nothing of who takes it: what a log adds of its own (checksums, times)
+//! is no part of the stream.
+//!
+//! Nothing is encoded until somebody is to be told ([`Server::begin_propagation`]). To encode a command costs O(its bytes), and
+//! allocates nothing once the buffers have grown.
 
 use super::Server;
-use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::args::Args;
 
-/// A command to be passed on.
-#[derive(Clone, Debug)]
-pub struct Propagated {
-    /// The number of the database it is for.
-    pub db: usize,
-    /// Its line.
-    pub args: OwnedArgs,
-}
+/// A buffer with more room than this is not kept for the next turn.
+const BUFFER_KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// The commands to be passed on.
 #[derive(Debug, Default)]
 pub struct Propagation {
     wanted: bool,
-    /// What is passed on in place of the command that is running; `None` for the command itself.
-    instead: Option<Vec<OwnedArgs>>,
-    /// Commands of the unit that is not over yet.
-    open: Vec<Propagated>,
-    /// Units that are.
-    units: Vec<Vec<Propagated>>,
+    /// Units, encoded; the last may not be over.
+    bytes: Vec<u8>,
+    /// Bytes that were taken before those.
+    taken_bytes: u64,
+    /// The number of the database that the last command is for, if the reader knows it.
+    selected: Option<usize>,
+    /// Where the unit that is not over begins, and how many commands it has so far.
+    unit_at: usize,
+    unit_commands: usize,
+    /// What is passed on in place of the command that is running.
+    instead: Instead,
+    /// What expires now is a unit by itself.
+    is_each_apart: bool,
+}
+
+/// Commands named in place of one that was given.
+#[derive(Debug, Default)]
+struct Instead {
+    bytes: Vec<u8>,
+    commands: usize,
+    /// Some were named, or it was said that there are none.
+    is_named: bool,
 }
 
 impl Propagation {
@@ -40,38 +60,148 @@ impl Propagation {
         self.wanted
     }
 
-    /// The units since the last time, in order; each is one command, or several that belong together as between MULTI and EXEC.
-    pub fn take(&mut self) -> Vec<Vec<Propagated>> {
-        std::mem::take(&mut self.units)
+    /// Bytes passed on so far, those that have been taken included.
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.taken_bytes + self.bytes.len() as u64
+    }
+
+    /// True if there is something to be taken.
+    #[inline]
+    pub fn has_some(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    /// The units since the last time, in order, encoded.
+    pub fn take(&mut self) -> Vec<u8> {
+        debug_assert!(!self.is_open(), "a unit is taken as a whole");
+        self.taken_bytes += self.bytes.len() as u64;
+        self.unit_at = 0;
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Gives back a buffer that was taken, to be used again.
+    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if self.bytes.is_empty() && buffer.capacity() <= BUFFER_KEPT_BYTES_MAX {
+            buffer.clear();
+            self.bytes = buffer;
+        }
+    }
+
+    /// Has a SELECT come before the next command, whatever its database: the reader begins anew.
+    pub fn forget_selected(&mut self) {
+        self.selected = None;
     }
 
     /// True while a unit has begun and not ended.
     pub fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        self.unit_commands > 0
     }
 
     /// Where the running command names others that are passed on in its place.
     pub(super) fn instead(&mut self) -> Lines<'_> {
-        Lines(self.instead.get_or_insert_default())
+        self.instead.is_named = true;
+        Lines(&mut self.instead)
     }
 
     /// Ends a unit: what comes next is another.
     #[inline]
     pub fn end_unit(&mut self) {
-        if !self.open.is_empty() {
-            self.units.push(std::mem::take(&mut self.open));
+        if self.unit_commands > 0 {
+            self.close_unit();
+        }
+    }
+
+    fn close_unit(&mut self) {
+        if self.unit_commands > 1 {
+            self.bytes.splice(self.unit_at..self.unit_at, *b"*1\r\n$5\r\nMULTI\r\n");
+            self.bytes.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+        }
+        (self.unit_at, self.unit_commands) = (self.bytes.len(), 0);
+    }
+
+    /// Begins commands for a database.
+    fn select(&mut self, number: usize) {
+        if self.selected != Some(number) {
+            self.selected = Some(number);
+            push_line(&mut self.bytes, [b"SELECT", itoa::Buffer::new().format(number).as_bytes()]);
+        }
+    }
+
+    fn pass_on(&mut self, number: usize, given: Args<'_>, changed: bool) {
+        if std::mem::take(&mut self.instead.is_named) {
+            if self.instead.commands > 0 {
+                self.select(number);
+                self.bytes.extend_from_slice(&self.instead.bytes);
+                self.unit_commands += std::mem::take(&mut self.instead.commands);
+            }
+            self.instead.bytes.clear();
+            self.instead.bytes.shrink_to(BUFFER_KEPT_BYTES_MAX);
+        } else if changed {
+            self.select(number);
+            self.bytes.reserve(given.total_bytes() + HEADER_BYTES_MAX * (given.len() + 1));
+            push_header(&mut self.bytes, b'*', given.len());
+            given.iter_from(0).for_each(|word| push_bulk(&mut self.bytes, word));
+            self.unit_commands += 1;
+        }
+    }
+
+    fn pass_on_own<'a>(&mut self, number: usize, line: impl IntoIterator<Item = &'a [u8]>) {
+        self.select(number);
+        push_line(&mut self.bytes, line);
+        self.unit_commands += 1;
+        if self.is_each_apart {
+            self.close_unit();
         }
     }
 }
 
 /// Writes the commands that are to be passed on in place of the one that was given.
 #[derive(Debug)]
-pub struct Lines<'l>(&'l mut Vec<OwnedArgs>);
+pub struct Lines<'l>(&'l mut Instead);
 
 impl Lines<'_> {
     /// One more command.
     pub fn push<'a>(&mut self, line: impl IntoIterator<Item = &'a [u8]>) {
-        self.0.push(OwnedArgs::new(line));
+        push_line(&mut self.0.bytes, line);
+        self.0.commands += 1;
+    }
+}
+
+/// The most bytes that stand around a word: `$`, 20 digits, and two line ends.
+const HEADER_BYTES_MAX: usize = 25;
+
+/// Appends `*3\r\n` or `$3\r\n`.
+#[inline]
+fn push_header(bytes: &mut Vec<u8>, kind: u8, count: usize) {
+    if count < 10 {
+        bytes.extend_from_slice(&[kind, b'0' + count as u8, b'\r', b'\n']);
+    } else {
+        bytes.push(kind);
+        bytes.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+#[inline]
+fn push_bulk(bytes: &mut Vec<u8>, word: &[u8]) {
+    push_header(bytes, b'$', word.len());
+    bytes.extend_from_slice(word);
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// Appends a command whose words are not counted yet.
+fn push_line<'a>(bytes: &mut Vec<u8>, line: impl IntoIterator<Item = &'a [u8]>) {
+    let (at, mut count) = (bytes.len(), 0);
+    bytes.extend_from_slice(b"*0\r\n");
+    for word in line {
+        push_bulk(bytes, word);
+        count += 1;
+    }
+    if count < 10 {
+        bytes[at + 1] = b'0' + count as u8;
+    } else {
+        bytes.splice(at + 1..at + 2, itoa::Buffer::new().format(count).bytes());
     }
 }
 
@@ -79,24 +209,128 @@ impl Server {
     /// Has commands kept for [`Propagation::take`] from now on. O(databases made).
     pub fn begin_propagation(&mut self) {
         self.propagation.wanted = true;
+        self.propagation.forget_selected();
+        self.note_wanted_events();
+    }
+
+    /// Nobody is told any more. What has not been taken is dropped, and counts as taken. O(databases made).
+    pub fn end_propagation(&mut self) {
+        let position = self.propagation.position();
+        self.propagation = Propagation { taken_bytes: position, ..Propagation::default() };
         self.note_wanted_events();
     }
 
     /// Passes on the commands that a command has named in its own place, or itself if it has named none and has changed
     /// something.
-    #[cold]
+    #[inline(never)]
     pub fn propagate(&mut self, db: usize, given: Args<'_>, changed: bool) {
-        let db = self.dbs.number(db);
-        let itself = || if changed { vec![OwnedArgs::copy(given)] } else { Vec::new() };
-        let lines = self.propagation.instead.take().unwrap_or_else(itself);
-        self.propagation.open.extend(lines.into_iter().map(|args| Propagated { db, args }));
+        let number = self.dbs.number(db);
+        self.propagation.pass_on(number, given, changed);
     }
 
     /// Passes on a command that nobody has sent, if somebody is told.
     pub(super) fn propagate_own<'a>(&mut self, db: usize, line: impl IntoIterator<Item = &'a [u8]>) {
         if self.propagation.wanted {
-            let db = self.dbs.number(db);
-            self.propagation.open.push(Propagated { db, args: OwnedArgs::new(line) });
+            let number = self.dbs.number(db);
+            self.propagation.pass_on_own(number, line);
         }
+    }
+
+    /// The same as [`Server::report`], for what has left a database by the clock alone, outside of any command: each key that
+    /// went, and each hash that lost fields, is passed on as a unit of its own.
+    pub fn report_due(&mut self, db: usize) {
+        debug_assert!(!self.propagation.is_open(), "no command is running");
+        self.propagation.is_each_apart = true;
+        self.report(db);
+        self.propagation.is_each_apart = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::args::OwnedArgs;
+
+    fn given(propagation: &mut Propagation, number: usize, line: &str) {
+        let words = OwnedArgs::new(line.split(' ').map(str::as_bytes));
+        propagation.pass_on(number, words.as_args(), true);
+    }
+
+    fn taken(propagation: &mut Propagation) -> String {
+        propagation.take().escape_ascii().to_string()
+    }
+
+    #[test]
+    fn a_database_is_selected_once_and_again_for_a_new_reader() {
+        let mut p = Propagation::default();
+        given(&mut p, 0, "SET k v");
+        p.end_unit();
+        given(&mut p, 0, "DEL k");
+        p.end_unit();
+        let select = r"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n";
+        let del = r"*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n";
+        assert_eq!(taken(&mut p), format!(r"{select}*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n{del}"));
+        given(&mut p, 0, "DEL k");
+        p.end_unit();
+        assert_eq!(taken(&mut p), del);
+        p.forget_selected();
+        given(&mut p, 0, "DEL k");
+        p.end_unit();
+        assert_eq!(taken(&mut p), format!("{select}{del}"));
+        given(&mut p, 12, "DEL k");
+        p.end_unit();
+        assert_eq!(taken(&mut p), format!(r"*2\r\n$6\r\nSELECT\r\n$2\r\n12\r\n{del}"));
+    }
+
+    #[test]
+    fn a_unit_of_several_commands_stands_between_multi_and_exec() {
+        let mut p = Propagation { selected: Some(0), ..Propagation::default() };
+        given(&mut p, 0, "DEL a");
+        p.end_unit();
+        p.pass_on_own(0, [b"DEL".as_slice(), b"b"]);
+        given(&mut p, 0, "INCR b");
+        assert!(p.is_open());
+        p.end_unit();
+        assert!(!p.is_open());
+        p.end_unit();
+        let bytes = [
+            r"*2\r\n$3\r\nDEL\r\n$1\r\na\r\n*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nb\r\n",
+            r"*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n",
+        ]
+        .concat();
+        assert_eq!(p.position() as usize, bytes.replace(r"\r\n", "xx").len());
+        assert_eq!(taken(&mut p), bytes);
+    }
+
+    #[test]
+    fn what_is_named_takes_the_place_of_what_was_given_and_may_be_nothing() {
+        let mut p = Propagation { selected: Some(0), ..Propagation::default() };
+        p.instead().push([b"SREM".as_slice(), b"k", b"x"]);
+        p.instead().push((0..12).map(|_| b"y".as_slice()));
+        p.pass_on(0, OwnedArgs::new([b"SPOP".as_slice()]).as_args(), true);
+        p.end_unit();
+        let many = r"$1\r\ny\r\n".repeat(12);
+        let srem = r"*3\r\n$4\r\nSREM\r\n$1\r\nk\r\n$1\r\nx\r\n";
+        let (multi, exec) = (r"*1\r\n$5\r\nMULTI\r\n", r"*1\r\n$4\r\nEXEC\r\n");
+        assert_eq!(taken(&mut p), format!(r"{multi}{srem}*12\r\n{many}{exec}"));
+        let _ = p.instead();
+        p.pass_on(0, OwnedArgs::new([b"DEBUG".as_slice()]).as_args(), true);
+        assert!(!p.is_open() && !p.has_some());
+        p.pass_on(0, OwnedArgs::new([b"GET".as_slice()]).as_args(), false);
+        assert!(!p.is_open() && !p.has_some());
+    }
+
+    #[test]
+    fn positions_go_on_when_something_is_taken() {
+        let mut p = Propagation::default();
+        given(&mut p, 0, "SET k v");
+        p.end_unit();
+        let position = p.position();
+        let buffer = p.take();
+        assert_eq!((buffer.len() as u64, p.position()), (position, position));
+        p.give_back(buffer);
+        assert!(!p.has_some() && p.bytes.capacity() > 0);
+        given(&mut p, 0, "DEL k");
+        assert_eq!(p.position(), position + b"*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n".len() as u64);
     }
 }

@@ -1,5 +1,5 @@
-//! One helper thread for work that must not block the event loop: the freeing of big values, and jobs whose completions come
-//! back to the loop.
+//! A helper thread for work that must not block the event loop: the freeing of big values, and jobs whose completions come
+//! back to the loop. There may be several, for work that must not wait for other work.
 //!
 //! Owns the thread, a bounded queue to it, and the completions that come back. Values handed over are dropped there and jobs
 //! run there, all in one order. When the queue is full a value is dropped by the caller instead, and a job is refused, so what
@@ -7,7 +7,8 @@
 //!
 //! A completion makes a descriptor readable, so that a loop that sleeps takes it at once. Freeing has no completion and wakes
 //! nobody. [`Background::inline`] has no thread: everything is done by the caller before the call returns, and completions
-//! wait to be taken as ever. That is for tests and simulations, which must not depend on when a thread runs.
+//! wait to be taken as ever. That is for tests and simulations, which must not depend on when a thread runs. With
+//! [`Background::stepped`] a job runs when the test says so.
 //!
 //! The thread has a table of descriptors of its own. A descriptor that a value or a job brings along means nothing there, so
 //! they must own none; a job opens what it needs, by name.
@@ -16,6 +17,7 @@
 //! completion has not been taken. Nothing here knows what a value, a job or a completion is.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -54,18 +56,32 @@ pub struct Background<C> {
     outstanding: usize,
 }
 
+/// A job and its name.
+type Job<C> = (JobId, Box<dyn FnOnce() -> C + Send>);
+
 /// Where values are dropped and jobs run.
-#[derive(Debug)]
 enum Place<C> {
     /// On the thread that hands them over. Completions wait here.
     Inline(VecDeque<(JobId, C)>),
+    /// On the same thread, when it says so. Jobs wait first, then their completions.
+    Stepped(VecDeque<Job<C>>, VecDeque<(JobId, C)>),
     /// On the helper thread.
     Thread(Helper<C>),
 }
 
-#[derive(Debug)]
+impl<C> fmt::Debug for Place<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Place::Inline(_) => "Inline",
+            Place::Stepped(..) => "Stepped",
+            Place::Thread(_) => "Thread",
+        })
+    }
+}
+
 struct Helper<C> {
     worker: Option<Worker<C>>,
+    priority: Priority,
     completions: Receiver<(JobId, C)>,
     /// Readable from a completion on.
     woken: UnixStream,
@@ -73,7 +89,15 @@ struct Helper<C> {
     shared: Shared<C>,
 }
 
-#[derive(Debug)]
+/// How much a thread's work matters beside the loop's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Priority {
+    /// It may wait: nobody does.
+    Low,
+    /// Somebody waits for it.
+    Ordinary,
+}
+
 struct Shared<C> {
     pending: Arc<AtomicUsize>,
     completed: Sender<(JobId, C)>,
@@ -89,16 +113,16 @@ impl<C> Clone for Shared<C> {
     }
 }
 
-#[derive(Debug)]
 struct Worker<C> {
     queue: SyncSender<Task<C>>,
     thread: JoinHandle<()>,
 }
 
 impl<C: Send + 'static> Worker<C> {
-    fn start(shared: Shared<C>) -> io::Result<Worker<C>> {
+    fn start(shared: Shared<C>, priority: Priority) -> io::Result<Worker<C>> {
         let (queue, received) = sync_channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new().name("aleadb-bg".into()).spawn(move || run(&received, &shared))?;
+        let name = if priority == Priority::Low { "aleadb-bg" } else { "aleadb-log" };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&received, &shared, priority))?;
         Ok(Worker { queue, thread })
     }
 }
@@ -107,7 +131,7 @@ impl<C: Send + 'static> Helper<C> {
     /// Puts a task into the queue; false, and the task is dropped, if that is not possible.
     fn send(&mut self, task: Task<C>) -> bool {
         if self.worker.is_none() {
-            match Worker::start(self.shared.clone()) {
+            match Worker::start(self.shared.clone(), self.priority) {
                 Ok(worker) => self.worker = Some(worker),
                 Err(error) => log::warn!("Cannot start the thread for work in the background: {error}"),
             }
@@ -122,17 +146,47 @@ impl<C: Send + 'static> Background<C> {
     /// # Errors
     /// The kernel refuses the pair of sockets by which the thread wakes the loop.
     pub fn new() -> io::Result<Background<C>> {
+        Background::with_thread(Priority::Low)
+    }
+
+    fn with_thread(priority: Priority) -> io::Result<Background<C>> {
         let (woken, waker) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
         let (completed, completions) = channel();
         let shared = Shared { pending: Arc::default(), completed, waker: Arc::new(waker) };
-        Ok(Background::at(Place::Thread(Helper { worker: None, completions, woken, shared })))
+        Ok(Background::at(Place::Thread(Helper { worker: None, priority, completions, woken, shared })))
     }
 
     /// Without a thread: values are dropped and jobs run by whoever hands them over, before the call returns.
     pub fn inline() -> Background<C> {
         Background::at(Place::Inline(VecDeque::new()))
+    }
+
+    /// Without a thread: values are dropped at once, and jobs run when [`Background::run_one`] is called.
+    pub fn stepped() -> Background<C> {
+        Background::at(Place::Stepped(VecDeque::new(), VecDeque::new()))
+    }
+
+    /// Another one of the same kind, whose jobs wait for none of this one's: if it has a thread, then that of the other has the
+    /// priority of the loop.
+    ///
+    /// # Errors
+    /// The kernel refuses the pair of sockets by which the thread wakes the loop.
+    pub fn beside<D: Send + 'static>(&self) -> io::Result<Background<D>> {
+        match &self.place {
+            Place::Inline(_) => Ok(Background::inline()),
+            Place::Stepped(..) => Ok(Background::stepped()),
+            Place::Thread(_) => Background::with_thread(Priority::Ordinary),
+        }
+    }
+
+    /// Runs the oldest job that has not run, where jobs run when told to; false if there is none.
+    pub fn run_one(&mut self) -> bool {
+        let Place::Stepped(jobs, completions) = &mut self.place else { return false };
+        let Some((id, job)) = jobs.pop_front() else { return false };
+        completions.push_back((id, job()));
+        true
     }
 
     fn at(place: Place<C>) -> Background<C> {
@@ -164,6 +218,10 @@ impl<C: Send + 'static> Background<C> {
                 completions.push_back((id, job()));
                 true
             }
+            Place::Stepped(jobs, _) => {
+                jobs.push_back((id, Box::new(job)));
+                true
+            }
             Place::Thread(helper) => helper.send(Task::Run(id, Box::new(job))),
         };
         accepted.then(|| {
@@ -183,7 +241,7 @@ impl<C: Send + 'static> Background<C> {
     #[cold]
     fn take_completion(&mut self) -> Option<(JobId, C)> {
         let completion = match &mut self.place {
-            Place::Inline(completions) => completions.pop_front(),
+            Place::Inline(completions) | Place::Stepped(_, completions) => completions.pop_front(),
             Place::Thread(helper) => {
                 let completion = helper.completions.try_recv().ok();
                 if completion.is_some() {
@@ -202,7 +260,7 @@ impl<C: Send + 'static> Background<C> {
     /// taken. `None` without a thread.
     pub fn as_raw_fd(&self) -> Option<RawFd> {
         match &self.place {
-            Place::Inline(_) => None,
+            Place::Inline(_) | Place::Stepped(..) => None,
             Place::Thread(helper) => Some(helper.woken.as_raw_fd()),
         }
     }
@@ -210,7 +268,7 @@ impl<C: Send + 'static> Background<C> {
     /// Values handed over and not yet freed.
     pub fn pending(&self) -> usize {
         match &self.place {
-            Place::Inline(_) => 0,
+            Place::Inline(_) | Place::Stepped(..) => 0,
             Place::Thread(helper) => helper.shared.pending.load(Ordering::Acquire),
         }
     }
@@ -226,9 +284,11 @@ impl<C> Drop for Helper<C> {
     }
 }
 
-fn run<C>(received: &Receiver<Task<C>>, shared: &Shared<C>) {
+fn run<C>(received: &Receiver<Task<C>>, shared: &Shared<C>, priority: Priority) {
     super::signal::leave_to_other_threads();
-    super::limits::lower_thread_priority();
+    if priority == Priority::Low {
+        super::limits::lower_thread_priority();
+    }
     super::limits::leave_descriptors(Some(shared.waker.as_raw_fd()));
     let mut ledger = Ledger::new();
     for task in received {
@@ -280,6 +340,33 @@ mod tests {
             }
             assert!(is_woken(background, Some(Duration::from_secs(60))), "a completion wakes the loop");
         }
+    }
+
+    #[test]
+    fn a_stepped_job_runs_when_it_is_told_to_and_in_its_turn() {
+        let mut background = Background::stepped();
+        let ids: Vec<_> = (0..3).map(|n| background.submit(move || n).expect("there is room")).collect();
+        assert_eq!(background.next_completion(), None);
+        assert!(background.run_one() && background.run_one());
+        assert_eq!(background.next_completion(), Some((ids[0], 0)));
+        assert_eq!(background.next_completion(), Some((ids[1], 1)));
+        assert_eq!(background.next_completion(), None);
+        assert!(background.run_one() && !background.run_one());
+        assert_eq!(background.next_completion(), Some((ids[2], 2)));
+        let mut beside = background.beside::<u8>().expect("no sockets");
+        beside.submit(|| 1);
+        assert_eq!(beside.next_completion(), None, "it is of the same kind");
+    }
+
+    #[test]
+    fn work_beside_other_work_does_not_wait_for_it() {
+        let (release, gate) = channel();
+        let mut first = threaded();
+        let mut second = first.beside::<usize>().expect("a pair of sockets");
+        first.free(Box::new(Gate(gate)));
+        let id = second.submit(|| 7).expect("there is room");
+        assert_eq!(wait_for_completion(&mut second), (id, 7));
+        release.send(()).expect("the gate is there");
     }
 
     /// Reports the thread it was dropped on.

@@ -394,3 +394,22 @@ fn what_a_query_finds_expired_is_passed_on_by_itself() {
     m.run("MOVE k 1");
     assert_eq!(names(&mut m), [vec!["SET k w"], vec!["DEL k", "MOVE k 1"]]);
 }
+
+/// A log that breaks off among many keys that went together has some of them, each as a whole.
+#[test]
+fn each_key_that_the_clock_takes_is_passed_on_by_itself() {
+    let mut m = Memory::new();
+    m.server.begin_propagation();
+    for key in 0..100 {
+        m.run(&format!("SET k{key} v PX 5"));
+    }
+    m.run("HSET h a 1 b 2 c 3");
+    m.run("HPEXPIRE h 5 FIELDS 2 a b");
+    m.take_propagated();
+    m.advance_ms(10);
+    let units = m.take_propagated();
+    assert_eq!(units.len(), 101, "{units:?}");
+    assert!(units.iter().all(|unit| unit.len() == 1), "{units:?}");
+    let fields = units.iter().flatten().filter(|(_, words)| words[0] == b"HDEL").map(|(_, words)| words.len());
+    assert_eq!(fields.sum::<usize>(), 4);
+}

@@ -16,7 +16,6 @@ use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::background::Background;
 use aleadb::server::ctx::Next;
-use aleadb::server::propagation::Propagated;
 use aleadb::server::session::{Origin, Session};
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
@@ -37,6 +36,8 @@ pub struct Memory {
     /// Bytes of the last reply, those included that went beyond the limit and were dropped.
     pub written_bytes: usize,
     cron: Cron,
+    /// The database that the last command passed on was for.
+    propagated_db: usize,
 }
 
 impl Memory {
@@ -66,6 +67,7 @@ impl Memory {
             reply_bytes_max: 0,
             written_bytes: 0,
             cron: Cron::default(),
+            propagated_db: 0,
         }
     }
 
@@ -141,9 +143,22 @@ impl Memory {
     /// What was passed on to a log or to replicas since the last time, once `server.begin_propagation` was called: units of
     /// commands, each with the number of its database.
     pub fn take_propagated(&mut self) -> Vec<Vec<(usize, Vec<Vec<u8>>)>> {
-        let words = |one: &Propagated| one.args.as_args().iter_from(0).map(<[u8]>::to_vec).collect();
-        let units = self.server.propagation.take();
-        units.iter().map(|unit| unit.iter().map(|one| (one.db, words(one))).collect()).collect()
+        let bytes = self.server.propagation.take();
+        let (mut rest, mut units, mut unit) = (&*bytes, Vec::new(), None);
+        while !rest.is_empty() {
+            let words = take_command(&mut rest);
+            match &*words[0] {
+                b"SELECT" => self.propagated_db = String::from_utf8_lossy(&words[1]).parse().expect("a number"),
+                b"MULTI" => unit = Some(Vec::new()),
+                b"EXEC" => units.push(unit.take().expect("it began")),
+                _ => match &mut unit {
+                    Some(unit) => unit.push((self.propagated_db, words)),
+                    None => units.push(vec![(self.propagated_db, words)]),
+                },
+            }
+        }
+        assert!(unit.is_none(), "a unit that began has ended");
+        units
     }
 
     /// Sends a command line split at spaces (`""` is an empty argument); the reply with `\r\n` and bytes escaped.
@@ -192,4 +207,25 @@ fn connect(server: &mut Server) -> ClientId {
     session.peer = format!("127.0.0.1:{}", 40_000 + session.id);
     session.local = String::from("127.0.0.1:7379");
     client
+}
+
+/// Takes a command off the bytes that it is encoded in.
+fn take_command(rest: &mut &[u8]) -> Vec<Vec<u8>> {
+    let count = take_number(rest, b'*');
+    let word = |_| {
+        let len = take_number(rest, b'$');
+        let word = rest[..len].to_vec();
+        assert_eq!(&rest[len..len + 2], b"\r\n");
+        *rest = &rest[len + 2..];
+        word
+    };
+    (0..count).map(word).collect()
+}
+
+fn take_number(rest: &mut &[u8], kind: u8) -> usize {
+    let end = rest.iter().position(|byte| *byte == b'\r').expect("a line ends");
+    assert_eq!((rest[0], rest[end + 1]), (kind, b'\n'));
+    let number = std::str::from_utf8(&rest[1..end]).expect("digits").parse().expect("a number");
+    *rest = &rest[end + 2..];
+    number
 }
