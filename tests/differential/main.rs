@@ -21,6 +21,8 @@ mod compare;
 #[path = "../support/contents.rs"]
 mod contents;
 mod differences;
+#[path = "../support/disk.rs"]
+mod disk;
 mod dumps;
 mod events;
 #[path = "../support/generate.rs"]

@@ -16,6 +16,8 @@ use aleadb::store::entry::{Entry, NewValue};
 use aleadb::store::hash::KeyHasher;
 use aleadb::store::types::{hash, list, set, zset};
 
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/memory.rs"]
 mod memory;
 

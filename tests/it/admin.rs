@@ -45,7 +45,6 @@ fn shutdown_has_no_reply_whatever_it_need_not_wait_for() {
 fn shutdown_refuses_what_contradicts_itself_and_what_cannot_be_done() {
     let mut m = Memory::new();
     let syntax = r"-ERR syntax error\r\n";
-    let cannot_save = r"-ERR AleaDB cannot save its data yet: use SHUTDOWN NOSAVE\r\n";
     m.expect(&[
         ("SHUTDOWN x", syntax),
         ("SHUTDOWN NOW x", syntax),
@@ -55,8 +54,6 @@ fn shutdown_refuses_what_contradicts_itself_and_what_cannot_be_done() {
         ("SHUTDOWN SAVE ABORT", syntax),
         ("SHUTDOWN ABORT", r"-ERR No shutdown in progress.\r\n"),
         ("SHUTDOWN ABORT ABORT", r"-ERR No shutdown in progress.\r\n"),
-        ("SHUTDOWN SAVE", cannot_save),
-        ("SHUTDOWN SAVE NOW", cannot_save),
     ]);
     assert_eq!(m.next, Next::Done);
 }

@@ -20,6 +20,8 @@ mod dispatch;
 mod dump;
 mod expire;
 mod expiry;
+#[path = "../support/generate.rs"]
+mod generate;
 mod geo;
 mod hash;
 mod hash_expiry;
@@ -36,7 +38,12 @@ mod packs;
 mod pubsub;
 mod reactive;
 mod replication;
+#[path = "../support/rng.rs"]
+mod rng;
+#[path = "../support/rows.rs"]
+mod rows;
 mod set;
+mod snapshot;
 mod sort;
 mod standalone;
 mod stream;

@@ -10,6 +10,8 @@
 //! each has; those of a shorter run are the first of a longer one. `scripts/sim.sh` runs for hours.
 
 mod client;
+#[path = "../support/disk.rs"]
+mod disk;
 #[path = "../support/generate.rs"]
 mod generate;
 mod network;

@@ -7,12 +7,12 @@ use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::config::Config;
 use aleadb::net::transport::Readiness;
 use aleadb::net::turn::{ClientId, Peer, Turn};
-use aleadb::persist::storage::RealStorage;
 use aleadb::server::background::Background;
 use aleadb::server::session::{Blocked, Origin};
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
 use crate::client::{Client, Owed};
+use crate::disk::SimulatedDisk;
 use crate::generate::Line;
 use crate::network::Socket;
 use crate::properties::{Ledger, Property, Violation};
@@ -69,7 +69,7 @@ impl World {
         let seeds = Seeds { hash: bits, prng: plan.seed };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
-        let outside = Outside { clock: shared, background: Background::inline(), storage: Arc::new(RealStorage) };
+        let outside = Outside { clock: shared, background: Background::inline(), storage: Arc::new(SimulatedDisk::new()) };
         let server = Server::new(Config::default(), Default::default(), identity, seeds, outside);
         let mut world = World {
             plan,

@@ -9,15 +9,17 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
-use aleadb::engine::{reactive, settle, wake};
+use aleadb::engine::{persistence, reactive, settle, wake};
 use aleadb::feature::client_id::ClientId;
-use aleadb::persist::storage::RealStorage;
+use aleadb::persist::storage::Storage;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::background::Background;
 use aleadb::server::ctx::Next;
 use aleadb::server::session::{Origin, Session};
 use aleadb::server::{Identity, Outside, Seeds, Server};
+
+use super::disk::SimulatedDisk;
 
 /// Where the clock stands at first: 2023-11-14 22:13:20 UTC.
 pub const START_MS: i64 = 1_700_000_000_000;
@@ -53,7 +55,17 @@ impl Memory {
     /// A server that hashes and draws by lot in its own way.
     pub fn with_seeds(config: Config, seeds: Seeds) -> Memory {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-        let (background, storage) = (Background::inline(), Arc::new(RealStorage));
+        Memory::with_outside(config, seeds, clock, Background::inline(), Arc::new(SimulatedDisk::new()))
+    }
+
+    /// A server with helpers and a disk of the caller's.
+    pub fn with_outside(
+        config: Config,
+        seeds: Seeds,
+        clock: Rc<ManualClock>,
+        background: Background,
+        storage: Arc<dyn Storage>,
+    ) -> Memory {
         let outside = Outside { clock: clock.clone(), background, storage };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);
@@ -138,6 +150,32 @@ impl Memory {
                 (client, out.as_slice().expect("short").escape_ascii().to_string())
             })
             .collect()
+    }
+
+    /// What a turn does for itself when its commands have run: completions are acted on, snapshots go on, and who waited for
+    /// them may try again. True if there is more to do at once.
+    pub fn turn(&mut self) -> bool {
+        let now = self.clock.now();
+        self.cron.run(&mut self.server, now);
+        let more = persistence::step(&mut self.server, now);
+        self.wake();
+        more
+    }
+
+    /// Acts on what jobs in the background have done, and on nothing else.
+    pub fn turn_completions(&mut self) {
+        let now = self.clock.now();
+        self.cron.run(&mut self.server, now);
+    }
+
+    /// One turn's part of the keys and fields that are due.
+    pub fn cron_once(&mut self, now: Now) {
+        self.cron.expire(&mut self.server, now);
+    }
+
+    /// One turn's part of what takes several.
+    pub fn go_on(&mut self) -> bool {
+        self.server.go_on()
     }
 
     /// What was passed on to a log or to replicas since the last time, once `server.begin_propagation` was called: units of

@@ -28,7 +28,8 @@ impl Slice {
     fn has_time(&self) -> bool {
         let steps = self.steps.get();
         self.steps.set(steps.saturating_sub(1));
-        steps > 0 && self.clock.mono_ns() < self.ends_ns
+        // The first step is always taken: so there is an end to it, however short the slices are.
+        steps == SLICE_STEPS_MAX || (steps > 0 && self.clock.mono_ns() < self.ends_ns)
     }
 
     /// True as long as the disk keeps up.
