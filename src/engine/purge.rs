@@ -124,7 +124,10 @@ mod tests {
         purging.look(&mut background, LOOK_MS);
         assert_eq!(purging.running, Some(running));
         let jobs = std::iter::from_fn(|| background.next_completion());
-        jobs.for_each(|(job, Completion::Purged(outcome))| purging.completed(job, outcome));
+        for (job, completion) in jobs {
+            let Completion::Purged(outcome) = completion else { unreachable!("nothing else was asked for") };
+            purging.completed(job, outcome);
+        }
         assert_eq!(purging.running, None);
         purging.purge_if_due(&mut background, pages(1, 0, 9), 2 * LOOK_MS);
         assert!(purging.running.is_some_and(|job| job > running));
