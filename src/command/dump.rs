@@ -152,7 +152,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         _ => Some(ttl.checked_add(at.unix_ms).ok_or_else(|| ReplyError::invalid_expire("restore"))?),
     };
     let replaced = ctx.db().remove(key, at);
-    if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= at.unix_ms) {
+    if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= at.due_ms()) {
         if let Some(entry) = replaced {
             ctx.server.discard(entry);
             ctx.change_past_deadline(key);

@@ -265,7 +265,7 @@ fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<usize, ReplyError> {
     hash.expect_fields((args.len() - 2) / 2, &limits);
     let mut added = 0;
     for i in (2..args.len()).step_by(2) {
-        added += usize::from(!hash.set(args.at(i), args.at(i + 1), false, at.unix_ms, &limits));
+        added += usize::from(!hash.set(args.at(i), args.at(i + 1), false, at.due_ms(), &limits));
     }
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hset", key));
@@ -287,9 +287,9 @@ fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
-    let is_new = hash.get(args.at(2), at.unix_ms).is_none();
+    let is_new = hash.get(args.at(2), at.due_ms()).is_none();
     if is_new {
-        hash.set(args.at(2), args.at(3), false, at.unix_ms, &limits);
+        hash.set(args.at(2), args.at(3), false, at.due_ms(), &limits);
     }
     drop(hash);
     if is_new {
@@ -302,7 +302,7 @@ fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     let hash = server.dbs[*db].read::<Hash>(args.at(1), *at)?;
-    write_value(reply, hash.as_deref(), args.at(2), at.unix_ms);
+    write_value(reply, hash.as_deref(), args.at(2), at.due_ms());
     Ok(Next::Done)
 }
 
@@ -311,7 +311,7 @@ fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let hash = server.dbs[*db].read::<Hash>(args.at(1), *at)?;
     reply.array(args.len() - 2);
     for field in args.iter_from(2) {
-        write_value(reply, hash.as_deref(), field, at.unix_ms);
+        write_value(reply, hash.as_deref(), field, at.due_ms());
     }
     Ok(Next::Done)
 }
@@ -322,8 +322,8 @@ fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         reply.map(0);
         return Ok(Next::Done);
     };
-    reply.map(hash.live_len(at.unix_ms));
-    hash.visit(at.unix_ms, |field, value, _| {
+    reply.map(hash.live_len(at.due_ms()));
+    hash.visit(at.due_ms(), |field, value, _| {
         write_item(reply, field);
         write_item(reply, value);
     });
@@ -345,14 +345,14 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>, part: for<'i> fn(Item<'i>, Item<'i>) 
         reply.array(0);
         return Ok(Next::Done);
     };
-    reply.array(hash.live_len(at.unix_ms));
-    hash.visit(at.unix_ms, |field, value, _| write_item(reply, part(field, value)));
+    reply.array(hash.live_len(at.due_ms()));
+    hash.visit(at.due_ms(), |field, value, _| write_item(reply, part(field, value)));
     Ok(Next::Done)
 }
 
 fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at;
-    let len = ctx.db().read::<Hash>(args.at(1), at)?.map_or(0, |hash| hash.live_len(at.unix_ms));
+    let len = ctx.db().read::<Hash>(args.at(1), at)?.map_or(0, |hash| hash.live_len(at.due_ms()));
     ctx.reply.integer(len as i64);
     Ok(Next::Done)
 }
@@ -360,7 +360,7 @@ fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at;
     let hash = ctx.db().read::<Hash>(args.at(1), at)?;
-    let len = hash.and_then(|hash| hash.get(args.at(2), at.unix_ms).map(|found| found.value().len()));
+    let len = hash.and_then(|hash| hash.get(args.at(2), at.due_ms()).map(|found| found.value().len()));
     ctx.reply.integer(len.unwrap_or(0) as i64);
     Ok(Next::Done)
 }
@@ -368,7 +368,7 @@ fn hstrlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at;
     let hash = ctx.db().read::<Hash>(args.at(1), at)?;
-    let exists = hash.is_some_and(|hash| hash.get(args.at(2), at.unix_ms).is_some());
+    let exists = hash.is_some_and(|hash| hash.get(args.at(2), at.due_ms()).is_some());
     ctx.reply.integer(i64::from(exists));
     Ok(Next::Done)
 }
@@ -376,7 +376,7 @@ fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, mut deleted, mut emptied) = (args.at(1), ctx.at, 0, false);
     if let Some(mut hash) = open(ctx.server, ctx.db, key, at)? {
-        deleted = args.iter_from(2).filter(|field| hash.remove(field, at.unix_ms)).count();
+        deleted = args.iter_from(2).filter(|field| hash.remove(field, at.due_ms())).count();
         emptied = is_emptied(&hash);
     }
     if deleted > 0 {
@@ -407,7 +407,7 @@ fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut digits = itoa::Buffer::new();
     let array = reply.open_array(0);
     loop {
-        cursor = hash.scan(cursor, at.unix_ms, |field, value, _| {
+        cursor = hash.scan(cursor, at.due_ms(), |field, value, _| {
             seen += 1;
             if !options.matches(field.text(&mut digits)) {
                 return;

@@ -79,7 +79,9 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     if is_watched {
         at = at.quietly();
     }
-    if server.pause.is_some() && server.is_paused(true, now) {
+    if origin == CallOrigin::Loaded {
+        at = at.while_loading();
+    } else if server.pause.is_some() && server.is_paused(true, now) {
         at = at.keeping_due();
     }
     #[cfg(debug_assertions)]
@@ -101,7 +103,7 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     check(server, command, db, changes > 0);
     server.report(db);
     server.clear_garbage(db);
-    if server.propagation.is_wanted() {
+    if server.propagation.is_wanted() && origin != CallOrigin::Loaded {
         server.propagate(db, args, changes > 0);
     }
     Ended { next, out_of_band }

@@ -164,7 +164,7 @@ impl<'a> Pattern<'a> {
             None => use_it(entry.string().as_ref().map(|value| value.text(&mut digits))),
             Some(field) => {
                 let hash = entry.collection::<Hash>();
-                let found = hash.as_ref().and_then(|hash| hash.get(field, at.unix_ms));
+                let found = hash.as_ref().and_then(|hash| hash.get(field, at.due_ms()));
                 use_it(found.as_ref().map(|found| found.value().text(&mut digits)))
             }
         }

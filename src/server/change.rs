@@ -163,7 +163,7 @@ impl Server {
     }
 
     fn publish_event(&mut self, event: &str, db: usize, key: &[u8]) {
-        if !self.watchers.hub.has_listeners() {
+        if !self.watchers.hub.has_listeners() || self.persistence.loading.is_some() {
             return;
         }
         let (events, number) = (self.config.notify_keyspace_events, self.dbs.number(db));

@@ -50,6 +50,8 @@ pub enum CallOrigin {
     Observed,
     /// It is a query, evaluated after a change for those who watch it.
     Watched,
+    /// A log that is being loaded holds it: nothing is due, limits of clients do not hold, and nobody is told.
+    Loaded,
 }
 
 /// A running command's view of the server.
@@ -102,7 +104,7 @@ impl<'a> Ctx<'a> {
     /// after any that were named before; or none at all, if it names none. `write` is called only if somebody is told.
     #[inline]
     pub fn propagate_as(&mut self, write: impl FnOnce(&mut Lines<'_>)) {
-        if self.server.propagation.is_wanted() {
+        if self.server.propagation.is_wanted() && self.origin != CallOrigin::Loaded {
             write(&mut self.server.propagation.instead());
         }
     }

@@ -364,7 +364,7 @@ impl Db {
         }
         self.accounting.before_change(Cause::Asked, &mut slot);
         match (old.key_ms, deadline_ms) {
-            (_, Some(new)) if new <= at.unix_ms => {
+            (_, Some(new)) if new <= at.due_ms() => {
                 self.accounting.timed.leave(old);
                 return DeadlineChange::Removed(slot.remove());
             }

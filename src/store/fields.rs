@@ -92,8 +92,8 @@ impl Db {
         let key_hash = at.hash(self.table.hasher(), key);
         let Db { table, timers, accounting } = self;
         let Some(mut slot) = live_slot(table, accounting, key_hash, key, at) else { return Ok(None) };
-        if Due::of(&slot).fields_ms.is_some_and(|due_ms| due_ms <= at.unix_ms) && !at.keep_due {
-            accounting.expire_fields(&mut slot, at.unix_ms, FIELDS_PER_COMMAND);
+        if Due::of(&slot).fields_ms.is_some_and(|due_ms| due_ms <= at.due_ms()) && !at.keep_due {
+            accounting.expire_fields(&mut slot, at.due_ms(), FIELDS_PER_COMMAND);
             if is_emptied(&slot) {
                 let entry = slot.remove();
                 accounting.expired(&entry);

@@ -19,6 +19,8 @@ pub struct Moment {
     /// Due keys are absent to every lookup but stay where they are (`CLIENT PAUSE`): they are collected afterwards, unless
     /// another value takes their place.
     pub keep_due: bool,
+    /// Deadlines are data, and nothing is due (a log is being loaded).
+    loading: bool,
     /// A lookup that finds nothing is not noted.
     quiet: bool,
 }
@@ -28,7 +30,7 @@ impl Moment {
     /// (`CLIENT NO-TOUCH`).
     pub fn new(now: Now, is_access: bool) -> Moment {
         let access = is_access.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
-        Moment { unix_ms: now.unix_ms, access, keep_due: false, quiet: false, hashed: (0, 0, 0) }
+        Moment { unix_ms: now.unix_ms, access, keep_due: false, loading: false, quiet: false, hashed: (0, 0, 0) }
     }
 
     /// The same moment, with the hash of a key known.
@@ -63,12 +65,24 @@ impl Moment {
         Moment { keep_due: true, ..self }
     }
 
+    /// The same moment for what a log holds: what had a deadline lives until the log says that it went, and a deadline that
+    /// has passed is set as it is given.
+    pub fn while_loading(self) -> Moment {
+        Moment { loading: true, ..self }
+    }
+
+    /// The Unix millisecond up to which deadlines have passed: the time, unless nothing is due.
+    #[inline]
+    pub fn due_ms(&self) -> i64 {
+        if self.loading { i64::MIN } else { self.unix_ms }
+    }
+
     /// True if a lookup that finds nothing is not noted.
     pub(super) fn is_quiet(self) -> bool {
         self.quiet
     }
 
     pub(super) fn is_due(self, entry: &Entry) -> bool {
-        entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= self.unix_ms)
+        entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= self.due_ms())
     }
 }

@@ -88,20 +88,20 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if let Some(hash) = hash.as_mut().filter(|_| lifetime != Lifetime::Unsaid) {
         hash.make_timed(hasher);
     }
-    let passed = matches!(lifetime, Lifetime::Until(deadline_ms) if deadline_ms <= at.unix_ms);
+    let passed = matches!(lifetime, Lifetime::Until(deadline_ms) if deadline_ms <= at.due_ms());
     let (mut changes, mut gone) = (Changes::default(), Vec::new());
     reply.array(fields.len());
     for field in fields.iter_from(0) {
-        let found = write_value(reply, hash.as_deref(), field, at.unix_ms);
+        let found = write_value(reply, hash.as_deref(), field, at.due_ms());
         let Some(hash) = hash.as_mut().filter(|_| found) else { continue };
         if passed {
             gone.push(field);
         }
         match lifetime {
             Lifetime::Unsaid | Lifetime::Keep => {}
-            Lifetime::Until(deadline_ms) => changes.set(hash, field, deadline_ms, at.unix_ms, hasher),
+            Lifetime::Until(deadline_ms) => changes.set(hash, field, deadline_ms, at.due_ms(), hasher),
             Lifetime::Persist => {
-                if hash.get(field, at.unix_ms).is_some_and(|found| found.deadline_ms().is_some()) {
+                if hash.get(field, at.due_ms()).is_some_and(|found| found.deadline_ms().is_some()) {
                     changes.drop_deadline(hash, field);
                 }
             }
@@ -133,9 +133,9 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (fields, mut deleted) = (fields?, false);
     reply.array(fields.len());
     for field in fields.iter_from(0) {
-        let found = write_value(reply, hash.as_deref(), field, at.unix_ms);
+        let found = write_value(reply, hash.as_deref(), field, at.due_ms());
         if let Some(hash) = hash.as_mut().filter(|_| found) {
-            deleted |= hash.remove(field, at.unix_ms);
+            deleted |= hash.remove(field, at.due_ms());
         }
     }
     let emptied = hash.as_deref().is_some_and(is_emptied);
@@ -243,7 +243,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
     let options = Options::parse(Line::Set, ctx.command, args, at)?;
     let present = open(ctx.server, ctx.db, key, at)?;
-    let allowed = options.allowed(present.as_deref(), at.unix_ms);
+    let allowed = options.allowed(present.as_deref(), at.due_ms());
     drop(present);
     if !allowed {
         ctx.reply.integer(0);
@@ -255,12 +255,12 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     // A deadline that is to be replaced stays until then.
     let keep = lifetime != Lifetime::Unsaid;
     for i in (0..pairs.len()).step_by(2) {
-        hash.set(pairs.at(i), pairs.at(i + 1), keep, at.unix_ms, &limits);
+        hash.set(pairs.at(i), pairs.at(i + 1), keep, at.due_ms(), &limits);
     }
     let mut changes = Changes::default();
     if let Lifetime::Until(deadline_ms) = lifetime {
         hash.make_timed(limits.hasher);
-        let mut set = |field| changes.set(&mut hash, field, deadline_ms, at.unix_ms, limits.hasher);
+        let mut set = |field| changes.set(&mut hash, field, deadline_ms, at.due_ms(), limits.hasher);
         pairs.iter_from(0).step_by(2).for_each(&mut set);
     }
     changes.emptied = is_emptied(&hash);
@@ -268,7 +268,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     ctx.change(Change::new(EventClass::Hash, "hset", key));
     if let Lifetime::Until(deadline_ms) = lifetime {
         ctx.propagate_as(|lines| {
-            if deadline_ms <= at.unix_ms {
+            if deadline_ms <= at.due_ms() {
                 return lines.push([b"HDEL".as_slice(), key].into_iter().chain(pairs.iter_from(0).step_by(2)));
             }
             let mut digits = itoa::Buffer::new();

@@ -174,15 +174,15 @@ fn expire(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -> Outc
         return Ok(Next::Done);
     };
     hash.make_timed(hasher);
-    let (mut changes, passed) = (Changes::default(), deadline_ms <= at.unix_ms);
+    let (mut changes, passed) = (Changes::default(), deadline_ms <= at.due_ms());
     let mut changed = Vec::new();
     for field in fields.iter_from(0) {
-        let old = hash.get(field, at.unix_ms).map(|found| found.deadline_ms());
+        let old = hash.get(field, at.due_ms()).map(|found| found.deadline_ms());
         reply.integer(match old {
             None => NO_FIELD,
             Some(old) if !condition.allows(old, deadline_ms) => REFUSED,
             Some(_) => {
-                changes.set(hash, field, deadline_ms, at.unix_ms, hasher);
+                changes.set(hash, field, deadline_ms, at.due_ms(), hasher);
                 if is_propagated {
                     changed.push(field);
                 }
@@ -303,7 +303,7 @@ fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, figure: impl Fn(i64) -> i64) -> Out
     let fields = fields?;
     reply.array(fields.len());
     for field in fields.iter_from(0) {
-        let found = hash.as_ref().and_then(|hash| hash.get(field, at.unix_ms));
+        let found = hash.as_ref().and_then(|hash| hash.get(field, at.due_ms()));
         reply.integer(match found.map(|found| found.deadline_ms()) {
             None => NO_FIELD,
             Some(None) => NO_DEADLINE,
@@ -321,7 +321,7 @@ pub(super) fn hpersist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut changes = Changes::default();
     reply.array(fields.len());
     for field in fields.iter_from(0) {
-        let old = hash.as_ref().and_then(|hash| hash.get(field, at.unix_ms).map(|found| found.deadline_ms()));
+        let old = hash.as_ref().and_then(|hash| hash.get(field, at.due_ms()).map(|found| found.deadline_ms()));
         reply.integer(match (old, &mut hash) {
             (Some(Some(_)), Some(hash)) => {
                 changes.drop_deadline(hash, field);

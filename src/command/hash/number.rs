@@ -21,12 +21,12 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, field, at, limits) = (args.at(1), args.at(2), ctx.at, limits(ctx.server));
     // A hash that is created here has no field that could be refused, so it never stays empty.
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
-    let old = match hash.get(field, at.unix_ms) {
+    let old = match hash.get(field, at.due_ms()) {
         Some(found) => found.value().as_int().ok_or(FIELD_NOT_AN_INTEGER)?,
         None => 0,
     };
     let sum = old.checked_add(increment).ok_or(OVERFLOW)?;
-    hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, at.unix_ms, &limits);
+    hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, at.due_ms(), &limits);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hincrby", key));
     ctx.reply.integer(sum);
@@ -40,13 +40,13 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let (key, field, at, limits) = (args.at(1), args.at(2), ctx.at, limits(ctx.server));
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
-    let old = match hash.get(field, at.unix_ms).as_ref().map(|found| found.value()) {
+    let old = match hash.get(field, at.due_ms()).as_ref().map(|found| found.value()) {
         Some(Item::Int(n)) => LongDouble::from(n),
         Some(Item::Bytes(text)) => LongDouble::parse(text).ok_or(FIELD_NOT_A_FLOAT)?,
         None => LongDouble::from(0i64),
     };
     let text = old.checked_add(increment).ok_or(NOT_FINITE)?.to_text();
-    hash.set(field, &text, true, at.unix_ms, &limits);
+    hash.set(field, &text, true, at.due_ms(), &limits);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hincrbyfloat", key));
     ctx.propagate_as(|lines| lines.push([b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text]));

@@ -27,7 +27,7 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Server { dbs, prng, .. } = &mut **server;
     let hash = dbs[*db].read::<Hash>(args.at(1), *at)?;
     let draw = |n| prng.below(n);
-    if !hash.is_some_and(|hash| hash.random(at.unix_ms, draw, |field, _| write_item(reply, field))) {
+    if !hash.is_some_and(|hash| hash.random(at.due_ms(), draw, |field, _| write_item(reply, field))) {
         reply.null();
     }
     Ok(Next::Done)
@@ -54,7 +54,7 @@ fn many(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     let Server { dbs, prng, .. } = &mut **server;
     let hash = dbs[*db].read::<Hash>(args.at(1), *at)?;
-    let live = hash.as_ref().map_or(0, |hash| hash.live_len(at.unix_ms));
+    let live = hash.as_ref().map_or(0, |hash| hash.live_len(at.due_ms()));
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let Some(hash) = hash.filter(|_| live > 0 && wanted > 0) else {
         reply.array(0);
@@ -64,11 +64,11 @@ fn many(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut answer = Answer { reply, with_values };
     answer.open(answered);
     if count < 0 {
-        repeated(&hash, at.unix_ms, prng, answered, &mut answer);
+        repeated(&hash, at.due_ms(), prng, answered, &mut answer);
     } else if answered < live / DRAWN_PART {
-        drawn(&hash, at.unix_ms, prng, answered, &mut answer);
+        drawn(&hash, at.due_ms(), prng, answered, &mut answer);
     } else {
-        walked(&hash, at.unix_ms, prng, (answered, live), &mut answer);
+        walked(&hash, at.due_ms(), prng, (answered, live), &mut answer);
     }
     Ok(Next::Done)
 }

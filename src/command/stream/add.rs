@@ -9,7 +9,7 @@ use crate::config::{Config, EventClass};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
-use crate::server::ctx::{Ctx, Next};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
 use crate::store::types::stream::{NodeLimits, StreamId};
 use crate::store::types::{Collection, Stream};
 
@@ -30,7 +30,7 @@ struct Line {
 }
 
 impl Line {
-    fn parse(args: Args<'_>, config: &Config) -> Result<Line, ReplyError> {
+    fn parse(args: Args<'_>, config: &Config, origin: CallOrigin) -> Result<Line, ReplyError> {
         let (mut trimming, mut create, mut wanted) = (Trimming::default(), true, Wanted::Next);
         let mut index = 2;
         while index < args.len() {
@@ -49,7 +49,7 @@ impl Line {
                 break;
             }
         }
-        trimming.finish(config, false)?;
+        trimming.finish(config, origin, false)?;
         let elements = args.len() - index;
         if elements < 2 || !elements.is_multiple_of(2) {
             return Err(ReplyError::arity("xadd"));
@@ -76,7 +76,7 @@ fn new_id(wanted: Wanted, last: StreamId, next: Option<StreamId>) -> Result<Stre
 }
 
 pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line = Line::parse(args, &ctx.server.config)?;
+    let line = Line::parse(args, &ctx.server.config, ctx.origin)?;
     let flat = args.iter_from(line.fields);
     if !Stream::can_hold(flat.clone()) {
         return Err(TOO_LARGE);

@@ -139,7 +139,7 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     while index < args.len() {
         index = trimming.option(args, index)?.ok_or(ReplyError::SYNTAX)?;
     }
-    trimming.finish(&ctx.server.config, true)?;
+    trimming.finish(&ctx.server.config, ctx.origin, true)?;
     let (key, at) = (args.at(1), ctx.at);
     let Some(mut stream) = ctx.db().write::<Stream>(key, at)? else {
         ctx.reply.integer(0);

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
+use crate::server::ctx::CallOrigin;
 use crate::store::pack::Listpack;
 use crate::store::types::Stream;
 use crate::store::types::stream::{References, Trim, Trimmed};
@@ -72,7 +73,13 @@ impl Trimming {
 
     /// Refuses what does not go together, and works out the limit. To be called once all options are read. With
     /// `required` a line that does not say what to remove is refused, too.
-    pub fn finish(&mut self, config: &Config, required: bool) -> Result<(), ReplyError> {
+    ///
+    /// A log may hold a limit without `~`: Redis writes down how much was removed in the end and leaves the limit where it
+    /// was, which has had its effect then.
+    pub fn finish(&mut self, config: &Config, origin: CallOrigin, required: bool) -> Result<(), ReplyError> {
+        if origin == CallOrigin::Loaded && !self.whole_nodes {
+            self.limit = None;
+        }
         if self.limit.is_some_and(|limit| limit > 0) && self.trim.is_none() {
             return Err(LIMIT_ALONE);
         }

@@ -200,7 +200,7 @@ pub(super) fn getex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let had_deadline = entry.deadline_ms().is_some();
     write_value(&mut ctx.reply, &value);
     let event = match until {
-        Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.unix_ms => {
+        Some((unit, deadline_ms)) if unit.is_absolute() && deadline_ms <= at.due_ms() => {
             delete(ctx, key);
             ctx.change_past_deadline(key);
             return Ok(Next::Done);

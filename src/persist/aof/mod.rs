@@ -2,6 +2,7 @@
 //!
 //! - `manifest`: which files there are, of what kind and in which order.
 //! - `batch`: the line that ends what one turn of the loop has appended, by which damage is found and located.
+//! - `read`: commands from the bytes of a file.
 //!
 //! # What lies where
 //! ```text
@@ -12,3 +13,4 @@
 
 pub mod batch;
 pub mod manifest;
+pub mod read;
