@@ -4,6 +4,11 @@
 //! *3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n      commands, whole; a MULTI with its EXEC
 //! #B:7:27:1c291ca3\r\n                         number of the batch, bytes of the batch before this line, their CRC-32C
 //! ```
+//! A file begins with the line of an empty batch that has the number of the next one (`#B:7:0:00000000`): it says that there
+//! are batches before the first of them is whole. A batch may begin with a line that tells which was the last one that a sync
+//! of the file had covered (`#D:6`). By it a batch that was damaged on the disk is told from one that was not on the disk yet
+//! when the machine stopped, though the disk had put down later ones.
+//!
 //! Redis skips lines that begin with `#` between two commands, so that it reads such a file as any other. Batches are counted
 //! from 1, and on from file to file of one data set. The checksum is that of iSCSI (RFC 3720, appendix B.4), for which
 //! processors have an instruction: it costs a few nanoseconds for each kilobyte.
@@ -14,6 +19,10 @@ use std::fmt;
 
 /// What the line begins with.
 pub const PREFIX: &[u8] = b"#B:";
+
+/// What a line begins with that tells the number of the last batch known to be on the disk. It stands in a batch as any line
+/// that Redis skips; a batch begins with one where there is news.
+pub const DURABLE_PREFIX: &[u8] = b"#D:";
 
 /// The longest line, its end included: two numbers of 20 digits, the checksum's 8, and what stands between.
 pub const LINE_BYTES_MAX: usize = 3 + 20 + 1 + 20 + 1 + 8 + 2;

@@ -25,6 +25,7 @@ use crc32c::crc32c_append;
 use memchr::{memchr, memmem};
 
 use super::batch::{self, BatchEnd};
+use crate::base::num;
 use crate::persist::storage::ReadFile;
 use crate::resp::args::{Args, Span};
 use crate::resp::parse::{Limits, Parsed, Parser};
@@ -296,14 +297,11 @@ impl Reader {
             return broken(format!("the checksum of batch {seq} is {crc:08x}, and its end says {said:08x}"));
         }
         self.mode = Mode::Batches;
-        if bytes == 0 {
-            // It only says that what follows has batches.
-            return Ok(());
-        }
         if let Some(last) = self.last_seq.filter(|last| last.checked_add(1) != Some(end.seq)) {
             return broken(format!("batch {} follows on batch {last}", end.seq));
         }
-        self.last_seq = Some(end.seq);
+        // An empty one only says that batches follow, and which comes first.
+        self.last_seq = Some(if bytes == 0 { end.seq - 1 } else { end.seq });
         Ok(())
     }
 
@@ -361,7 +359,7 @@ impl Reader {
         } else {
             if let Some(text) = line.strip_prefix(b"#TS:") {
                 let text = text.strip_suffix(b"\r").unwrap_or(text);
-                self.unix_s = crate::base::num::parse_i64(text).or(self.unix_s);
+                self.unix_s = num::parse_i64(text).or(self.unix_s);
             }
             Found::Annotation
         };
@@ -449,68 +447,114 @@ impl Reader {
         Ok(())
     }
 
-    /// After a fault: where the first batch ends behind it that is whole. A unit that was not written in full has none
-    /// behind it, unless the disk has put later bytes down first. O(bytes to the end of the file); keeps no more of them than
-    /// two chunks.
+    /// After a fault: what whole batches there are behind it, if there are any. A batch that was not written in full when the
+    /// machine stopped has some behind it only where the disk put later bytes down first. O(bytes to the end of the file);
+    /// keeps a batch's line and two chunks of them.
     ///
     /// # Errors
     /// The disk's.
-    pub fn whole_batch_after(&mut self) -> io::Result<Option<(u64, BatchEnd)>> {
-        const FENCE: &[u8] = b"\r\n#B:";
-        let (mut window, mut offset) = (self.window.split_off(self.unit), self.offset());
-        // What a batch consists of begins behind the line that ends the one before.
-        let (mut begin, mut summed, mut sum) = (None::<u64>, 0, 0);
-        let mut buffer = vec![0; CHUNK_BYTES];
-        let mut is_over = false;
+    pub fn look_behind(&mut self) -> io::Result<Option<Behind>> {
+        let mut search = Search::from(self.offset(), self.window.split_off(self.unit));
+        let mut piece = vec![0; CHUNK_BYTES];
         loop {
-            let mut done = 0;
-            while let Some(found) = memmem::find(&window[done..], FENCE) {
-                let line = done + found + 2;
-                let room = &window[line..window.len().min(line + batch::LINE_BYTES_MAX)];
-                let Some(len) = memchr(b'\n', room) else {
-                    if room.len() < batch::LINE_BYTES_MAX && !is_over {
-                        break;
-                    }
-                    done = line;
-                    continue;
-                };
-                let text = room[..len].strip_suffix(b"\r").unwrap_or(&room[..len]);
-                let Ok(end) = BatchEnd::parse(text) else {
-                    done = line;
-                    continue;
-                };
-                let at = offset + line as u64;
-                if let Some(begin) = begin {
-                    let from = (begin + summed).saturating_sub(offset) as usize;
-                    let whole = crc32c_append(sum, &window[from..line]);
-                    if end.crc == whole && end.bytes == at - begin && end.bytes > 0 {
-                        return Ok(Some((at, end)));
-                    }
-                }
-                done = line + len + 1;
-                (begin, summed, sum) = (Some(offset + done as u64), 0, 0);
-            }
-            if is_over {
-                return Ok(None);
-            }
-            // Keep what may be the beginning of a line.
-            let keep = window.len().saturating_sub(batch::LINE_BYTES_MAX + FENCE.len()).max(done);
-            if let Some(begin) = begin {
-                let from = ((begin + summed).saturating_sub(offset) as usize).min(window.len());
-                if keep > from {
-                    sum = crc32c_append(sum, &window[from..keep]);
-                    summed += (keep - from) as u64;
-                }
-            }
-            window.drain(..keep.min(window.len()));
-            offset += keep as u64;
-            match self.file.read(&mut buffer) {
-                Ok(0) => is_over = true,
-                Ok(count) => window.extend_from_slice(&buffer[..count]),
+            search.go_on(false);
+            match self.file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => search.window.extend_from_slice(&piece[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        search.go_on(true);
+        Ok(search.found)
+    }
+}
+
+/// The whole batches behind a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Where the line that ends the first of them begins in the file.
+    pub at: u64,
+    /// The number of the first.
+    pub seq: u64,
+    /// How many there are.
+    pub batches: u64,
+    /// The last batch that one of them says was on the disk when it was written.
+    pub durable: Option<u64>,
+}
+
+/// Looks for whole batches in bytes of which not all can be trusted: stretches between two lines that end batches, if they
+/// are as the second line says.
+struct Search {
+    window: Vec<u8>,
+    /// Where the window begins in the file.
+    offset: u64,
+    /// Where the stretch begins in the file, and how much of it is in the checksum.
+    begin: u64,
+    summed: u64,
+    sum: u32,
+    /// What the stretch says was durable.
+    durable: Option<u64>,
+    found: Option<Behind>,
+}
+
+impl Search {
+    fn from(offset: u64, window: Vec<u8>) -> Search {
+        Search { window, offset, begin: offset, summed: 0, sum: 0, durable: None, found: None }
+    }
+
+    /// Looks through the window, and lets go of what is not needed any more.
+    fn go_on(&mut self, is_over: bool) {
+        const FENCE: &[u8] = b"\r\n#";
+        let mut done = 0;
+        while let Some(found) = memmem::find(&self.window[done..], FENCE) {
+            let line = done + found + 2;
+            let room = &self.window[line..self.window.len().min(line + batch::LINE_BYTES_MAX)];
+            let Some(len) = memchr(b'\n', room) else {
+                if room.len() < batch::LINE_BYTES_MAX && !is_over {
+                    break;
+                }
+                done = line;
+                continue;
+            };
+            let text = room[..len].strip_suffix(b"\r").unwrap_or(&room[..len]);
+            done = line;
+            if let Some(number) = text.strip_prefix(batch::DURABLE_PREFIX) {
+                self.durable = num::parse_u64(number).or(self.durable);
+            } else if let Ok(end) = BatchEnd::parse(text) {
+                self.meet(end, line);
+                // The end of this line may be the fence of the next.
+                done = line + len - 1;
+                (self.begin, self.summed, self.sum) = (self.offset + (line + len + 1) as u64, 0, 0);
+                self.durable = None;
+            }
+        }
+        let keep = self.window.len().saturating_sub(batch::LINE_BYTES_MAX + FENCE.len()).max(done);
+        let keep = keep.min(self.window.len());
+        let from = self.unsummed().min(self.window.len());
+        if keep > from {
+            self.sum = crc32c_append(self.sum, &self.window[from..keep]);
+            self.summed += (keep - from) as u64;
+        }
+        self.window.drain(..keep);
+        self.offset += keep as u64;
+    }
+
+    /// Where in the window the part of the stretch begins that is not in the checksum.
+    fn unsummed(&self) -> usize {
+        (self.begin + self.summed).saturating_sub(self.offset) as usize
+    }
+
+    /// Compares the stretch up to a line with what that says.
+    fn meet(&mut self, end: BatchEnd, line: usize) {
+        let at = self.offset + line as u64;
+        let Some(rest) = self.window.get(self.unsummed()..line) else { return };
+        if end.bytes == 0 || end.bytes != at - self.begin || end.crc != crc32c_append(self.sum, rest) {
+            return;
+        }
+        let behind = self.found.get_or_insert(Behind { at, seq: end.seq, batches: 0, durable: None });
+        behind.batches += 1;
+        behind.durable = behind.durable.max(self.durable);
     }
 }
 

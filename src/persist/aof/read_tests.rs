@@ -152,7 +152,7 @@ fn a_changed_byte_is_found_and_located_and_whole_batches_behind_it_are_seen() {
             assert_eq!(units, expected, "byte {at}, bit {bit}");
             let good = broken.checked_sub(1).map_or(head.len(), |last| ends[last].0);
             assert_eq!(stop.offset as usize, good, "byte {at}, bit {bit}");
-            let behind = reader.whole_batch_after().expect("memory can be read").map(|(_, end)| end.seq);
+            let behind = reader.look_behind().expect("memory can be read").map(|behind| behind.seq);
             // The next one, or the one after it where the line between the two was what changed.
             let next = 7 + broken as u64 + 1;
             assert!(
@@ -225,12 +225,13 @@ fn a_value_that_looks_like_the_end_of_a_batch_is_none() {
     let mut first = reader(&bytes);
     let stop = units(&mut first).1.expect("garbage is no batch");
     assert_eq!(stop.offset as usize, good);
-    assert_eq!(first.whole_batch_after().expect("memory can be read"), None);
+    assert_eq!(first.look_behind().expect("memory can be read"), None);
     bytes.extend(batch(2, &["SET a 2"]));
     bytes.extend(batch(3, &["SET a 3"]));
     let mut second = reader(&bytes);
     units(&mut second).1.expect("garbage is no batch");
-    assert_eq!(second.whole_batch_after().expect("memory can be read").map(|(_, end)| end.seq), Some(3));
+    let behind = second.look_behind().expect("memory can be read").expect("batch 3 is whole");
+    assert_eq!((behind.seq, behind.batches, behind.durable), (3, 1, None));
 }
 
 /// A batch that is larger than what is read at once.
