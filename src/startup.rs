@@ -18,6 +18,7 @@ use std::time::Duration;
 use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::config::file::{LoadError, Sources};
 use aleadb::config::{Config, Supervised, title};
+use aleadb::engine::persistence::start;
 use aleadb::net::reactor::Reactor;
 use aleadb::persist::storage::RealStorage;
 use aleadb::server::background::Background;
@@ -148,15 +149,20 @@ fn serve(
     let background = Background::new();
     let background =
         background.map_err(|error| format!("Can't prepare work in the background: {}", error_text(&error)))?;
-    let server =
+    let mut server =
         Server::new(config, sources, identity, seeds, Outside { clock, background, storage: Arc::new(RealStorage) });
+    let now = server.clock.now();
+    start::begin(&mut server, now)?;
     let mut reactor = Reactor::new(server, sockets, signals, notifier)
         .map_err(|error| format!("Failed creating the event loop. Error message: '{}'", error_text(&error)))?;
     log::info!("Server initialized");
-    kinds.iter().for_each(|kind| log::info!("Ready to accept connections {kind}"));
-    // Who sees the server answer finds in the log what it started with.
-    logging::finish(LINES_WAIT);
-    let outcome = reactor.run().map_err(|error| format!("The event loop failed: {}", error_text(&error)));
+    let ready = || {
+        kinds.iter().for_each(|kind| log::info!("Ready to accept connections {kind}"));
+        // Who sees the server answer finds in the log what it started with.
+        logging::finish(LINES_WAIT);
+    };
+    let outcome = reactor.run(ready).map_err(|error| format!("The event loop failed: {}", error_text(&error)));
+    let outcome = outcome.and_then(|()| reactor.failure().map_or(Ok(()), Err));
     // The kernel takes everything back at once; freeing millions of keys one by one would only delay the end.
     std::mem::forget(reactor);
     drop(files);

@@ -60,7 +60,7 @@ impl From<Refused> for ReplyError {
 }
 
 /// Which representations restored values get, as configured.
-pub(super) fn shapes(server: &Server) -> Shapes {
+pub fn shapes(server: &Server) -> Shapes {
     let config = &server.config;
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Shapes {

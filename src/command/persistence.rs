@@ -63,6 +63,7 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.reply.simple("Background saving scheduled");
         return Ok(Next::Done);
     }
+    ctx.server.lock_directory().map_err(|refused| ReplyError::owned(format!("ERR {refused}")))?;
     ctx.server.begin_dump(ctx.now).map_err(|_| NOT_NOW)?;
     ctx.reply.simple("Background saving started");
     Ok(Next::Done)

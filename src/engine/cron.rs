@@ -13,6 +13,7 @@
 //! minutes), or the end of a stretch of 128 ms in which keys of later ones are looked at.
 
 use super::persistence::snapshot::look_at_save_points;
+use super::persistence::start;
 use super::purge::{self, Purging};
 use crate::base::clock::Now;
 use crate::server::Server;
@@ -35,9 +36,10 @@ const SAMPLE_MS: u64 = purge::LOOK_MS;
 /// The wall clock has jumped when it strays further than this from the monotonic clock between two turns.
 const JUMP_MS: i64 = 1000;
 
-/// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts.
+/// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts; nor while a log is loaded, which says
+/// itself what went.
 fn may_expire(server: &Server, now: Now) -> bool {
-    server.active_expire && !server.is_paused(true, now)
+    server.active_expire && !server.is_loading() && !server.is_paused(true, now)
 }
 
 /// A time in which no key falls due, unless data changes or the wall clock goes back.
@@ -201,6 +203,7 @@ impl Cron {
             match completion {
                 Completion::Purged(outcome) => self.purging.completed(job, outcome),
                 Completion::Snapshot(done) => server.note_snapshot(done),
+                Completion::Adopted(outcome) => start::adopted(server, outcome),
             }
         }
         let now_ms = now.mono_ms();

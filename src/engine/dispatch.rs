@@ -25,6 +25,8 @@ const DEBUG_REFUSED: ReplyError = ReplyError::new(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
+const LOADING: ReplyError = ReplyError::new("LOADING Redis is loading the dataset in memory");
+
 const MODULES_REFUSED: ReplyError = ReplyError::new(
     "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
@@ -277,6 +279,9 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     let session = &server.clients[client];
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
+    }
+    if server.is_loading() && !flags.has(Flags::LOADING) {
+        return Some(LOADING);
     }
     None
 }

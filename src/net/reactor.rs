@@ -36,6 +36,11 @@ const EVENTS_MAX: usize = 1024;
 /// Milliseconds after which clients that could not be accepted are tried again, should no connection be closed before.
 const ACCEPT_RETRY_MS: u64 = 1000;
 
+/// Milliseconds between two messages to the service manager that tell how far loading is.
+const PROGRESS_TOLD_MS: u64 = 1000;
+/// For how long each of them extends the time that the start may take.
+const LOADING_EXTENDED: Duration = Duration::from_secs(60);
+
 const TOKEN_SIGNALS: Token = Token(usize::MAX);
 const TOKEN_ALARM: Token = Token(usize::MAX - 1);
 const TOKEN_BACKGROUND: Token = Token(usize::MAX - 2);
@@ -61,8 +66,10 @@ pub struct Reactor {
     accept_retried_ms: u64,
     signals: Signals,
     notifier: Notifier,
-    /// From the start of the loop on, if the service manager wants to be told that it lives.
+    /// From when the server is ready, if the service manager wants to be told that it lives.
     watchdog: Option<Watchdog>,
+    /// When the service manager was last told how far loading is, in monotonic milliseconds.
+    progress_told_ms: u64,
     stopping: bool,
 }
 
@@ -100,24 +107,49 @@ impl Reactor {
             signals,
             notifier,
             watchdog: None,
+            progress_told_ms: 0,
             stopping: false,
         })
     }
 
-    /// Runs turns until the server is told to stop. The service manager hears when it begins and when it ends.
+    /// Runs turns until the server is told to stop, or cannot go on. `ready` is called once the data has been loaded. The service
+    /// manager hears of that, of how far loading is until then, and of the end.
     ///
     /// # Errors
     /// The poll fails, or the watchdog cannot be answered; nothing can go on then.
-    pub fn run(&mut self) -> io::Result<()> {
-        self.tell("ready", self.notifier.status(READY_STATUS).and_then(|()| self.notifier.ready()));
-        if self.notifier.is_active() {
-            self.watchdog = Watchdog::from_env(self.turn.take_time().mono_ms())?;
+    pub fn run(&mut self, ready: impl FnOnce()) -> io::Result<()> {
+        while self.turn.server.is_loading() && !self.stopping {
+            self.turn()?;
+            self.tell_progress();
+        }
+        if !self.stopping {
+            ready();
+            self.tell("ready", self.notifier.status(READY_STATUS).and_then(|()| self.notifier.ready()));
+            if self.notifier.is_active() {
+                self.watchdog = Watchdog::from_env(self.turn.take_time().mono_ms())?;
+            }
         }
         while !self.stopping {
             self.turn()?;
         }
         self.tell("stopping", self.notifier.stopping());
         Ok(())
+    }
+
+    /// Why the server could not go on, if that is why it stopped.
+    pub fn failure(&mut self) -> Option<String> {
+        self.turn.server.process.failure.take()
+    }
+
+    /// Tells the service manager how far loading is, and that it takes longer.
+    fn tell_progress(&mut self) {
+        let now_ms = self.turn.ended().mono_ms();
+        let Some(loading) = &self.turn.server.persistence.loading else { return };
+        if now_ms >= self.progress_told_ms + PROGRESS_TOLD_MS {
+            self.progress_told_ms = now_ms;
+            let told = self.notifier.loading(loading.percent() as u32, LOADING_EXTENDED);
+            self.tell("loading", told);
+        }
     }
 
     /// Logs a failure to reach the service manager, which no request depends on.

@@ -73,7 +73,7 @@ fn reactor(sockets: Vec<BoundSocket>) -> Reactor {
 fn with_loop(test: impl FnOnce(&dyn Fn() -> Client)) {
     let socket = listen::tcp("127.0.0.1", 0, 16).expect("a free port");
     let address: SocketAddr = socket.address.parse().expect("an address");
-    let looping = std::thread::spawn(move || reactor(vec![socket]).run().expect("the poll works"));
+    let looping = std::thread::spawn(move || reactor(vec![socket]).run(|| ()).expect("the poll works"));
     test(&|| Client::connect(address));
     Client::connect(address).ask("ABORT\r\n", "+OK\r\n");
     looping.join().expect("the loop does not panic");

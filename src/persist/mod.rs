@@ -13,6 +13,7 @@
 
 pub mod aof;
 pub mod dicedb;
+pub mod directory;
 pub mod lzf;
 pub mod payload;
 pub mod rdb;

@@ -63,6 +63,12 @@ pub trait Storage: Debug + Send + Sync {
     /// The disk's.
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
 
+    /// When a file was last written, in Unix milliseconds; `None` where nobody can tell.
+    fn modified_ms(&self, path: &Path) -> Option<i64> {
+        let _ = path;
+        None
+    }
+
     /// Makes a directory; nothing happens if it is there.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::persistence::snapshot::Done;
+use crate::persist::aof::manifest::Manifest;
 use crate::sys::bg;
 
 /// The way to the helper thread, and the completions that come back.
@@ -15,4 +16,6 @@ pub enum Completion {
     Purged(io::Result<()>),
     /// A piece of a snapshot was written, or the last of it.
     Snapshot(Done),
+    /// What was loaded has become the base of a log, whose manifest this is; or why it has not.
+    Adopted(Result<Manifest, String>),
 }

@@ -126,7 +126,7 @@ impl Server {
     /// Notes that a key changed, or came or went: transactions that watch it will fail, and clients that wait for it may
     /// have their turn, and queries that name it will be evaluated. Costs a test of three numbers when nobody does any of it.
     #[inline]
-    fn touch(&mut self, db: usize, key: &[u8], at: &Moment) {
+    pub(super) fn touch(&mut self, db: usize, key: &[u8], at: &Moment) {
         if !self.watchers.waits.is_empty() {
             self.touch_waiters(db, key);
         }
@@ -163,7 +163,7 @@ impl Server {
     }
 
     fn publish_event(&mut self, event: &str, db: usize, key: &[u8]) {
-        if !self.watchers.hub.has_listeners() || self.persistence.loading.is_some() {
+        if !self.watchers.hub.has_listeners() || self.is_loading() {
             return;
         }
         let (events, number) = (self.config.notify_keyspace_events, self.dbs.number(db));

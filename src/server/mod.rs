@@ -100,6 +100,8 @@ pub struct Process {
     pub new_listeners: Option<Vec<BoundSocket>>,
     /// The server stops at the end of the turn.
     pub stop_requested: bool,
+    /// Why the server cannot go on: it ends without saving, and says so.
+    pub failure: Option<String>,
     /// When a web request was last logged, in monotonic milliseconds.
     pub attack_logged_ms: Option<u64>,
 }
@@ -194,6 +196,7 @@ impl Server {
                 listening: Vec::new(),
                 new_listeners: None,
                 stop_requested: false,
+                failure: None,
                 attack_logged_ms: None,
             },
             active_expire: true,

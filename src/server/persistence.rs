@@ -4,14 +4,15 @@
 //! start and end them. Nothing here blocks the loop: what waits for the disk is done by helper threads.
 
 pub mod loading;
+pub mod lock;
 pub mod log;
 pub mod snapshot;
 
 use std::sync::Arc;
 
-use crate::persist::storage::Storage;
+use crate::persist::storage::{Lock, Storage};
 
-use loading::Loading;
+use loading::{Found, LoadedLog, Loading};
 use log::Log;
 use snapshot::Snapshots;
 
@@ -26,6 +27,12 @@ pub struct Persistence {
     pub log: Log,
     /// What is being loaded, until it has been.
     pub loading: Option<Box<Loading>>,
+    /// What the last load has found.
+    pub found: Found,
+    /// Where the log was when it had been loaded, for it to go on there.
+    pub loaded_log: Option<LoadedLog>,
+    /// The directory is ours as long as this is held.
+    pub lock: Option<Box<dyn Lock>>,
     /// Libraries of functions that a dump file or a log held, as they were: kept for the next one.
     pub functions: Vec<Vec<u8>>,
 }
@@ -38,6 +45,9 @@ impl Persistence {
             snapshots: Snapshots::default(),
             log: Log::default(),
             loading: None,
+            found: Found::default(),
+            loaded_log: None,
+            lock: None,
             functions: Vec::new(),
         }
     }

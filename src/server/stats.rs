@@ -61,6 +61,8 @@ pub struct Stats {
     pub output_limit_disconnections: u64,
     /// Error replies sent.
     pub error_replies: u64,
+    /// Error replies to commands that nobody has sent, such as those of a log.
+    pub unexpected_errors: u64,
     /// Error replies by code word.
     pub errors: std::collections::BTreeMap<Vec<u8>, u64>,
     /// Passwords refused.

@@ -77,6 +77,11 @@ impl Notifier {
         self.send(&status_text(text))
     }
 
+    /// Data is being loaded, of which so many percent are there; the start may take so much longer from here on.
+    pub fn loading(&self, percent: u32, extended: Duration) -> io::Result<()> {
+        self.send(&loading_text(percent, extended))
+    }
+
     /// The process is alive; to be sent more often than once per [`watchdog_time`].
     pub fn watchdog(&self) -> io::Result<()> {
         self.send("WATCHDOG=1")
@@ -111,6 +116,10 @@ fn abstract_address(_: &[u8]) -> io::Result<SocketAddr> {
 
 fn reloading_text(monotonic_us: u64) -> String {
     format!("RELOADING=1\nMONOTONIC_USEC={monotonic_us}")
+}
+
+fn loading_text(percent: u32, extended: Duration) -> String {
+    format!("EXTEND_TIMEOUT_USEC={}\nSTATUS=Loading the data: {percent} %", extended.as_micros())
 }
 
 fn status_text(text: &str) -> String {

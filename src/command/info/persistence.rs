@@ -10,7 +10,19 @@ pub(super) fn persistence(r: &mut Report<'_>) {
 }
 
 fn loading(r: &mut Report<'_>) {
-    r.zeroes(&["loading", "async_loading"]);
+    let now = r.now;
+    r.field("loading", u8::from(r.server.is_loading()));
+    r.field("async_loading", 0);
+    let Some(loading) = &r.server.persistence.loading else { return };
+    let (started_s, total, loaded) = (loading.started.unix_s(), loading.total_bytes, loading.loaded_bytes);
+    let (percent, eta_s) = (loading.percent(), loading.eta_s(now));
+    r.field("loading_start_time", started_s);
+    r.field("loading_total_bytes", total);
+    // Nobody has asked for a file from elsewhere, so none was measured before.
+    r.field("loading_rdb_used_mem", 0);
+    r.field("loading_loaded_bytes", loaded);
+    r.field("loading_loaded_perc", format_args!("{percent:.2}"));
+    r.field("loading_eta_seconds", eta_s);
 }
 
 /// Where Redis tells of the memory that a child copied, this is what waited for the disk: all that a snapshot takes.
@@ -49,7 +61,9 @@ fn snapshots(r: &mut Report<'_>) {
     if let Some(failure) = failure {
         r.field("rdb_last_error", failure.replace(['\r', '\n'], " "));
     }
-    r.zeroes(&["rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
+    let found = r.server.persistence.found.clone();
+    r.field("rdb_last_load_keys_expired", found.expired);
+    r.field("rdb_last_load_keys_loaded", found.keys);
 }
 
 fn log(r: &mut Report<'_>) {

@@ -309,7 +309,8 @@ fn stats(r: &mut Report<'_>) {
     r.zeroes(&["migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     r.zeroes(&["active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time"]);
     r.zeroes(&["current_active_defrag_time", "tracking_total_keys", "tracking_total_items"]);
-    r.zeroes(&["tracking_total_prefixes", "unexpected_error_replies"]);
+    r.zeroes(&["tracking_total_prefixes"]);
+    r.field("unexpected_error_replies", r.server.stats.unexpected_errors);
     r.field("total_error_replies", r.server.stats.error_replies);
     r.field("dump_payload_sanitizations", 0);
     r.field("total_reads_processed", r.server.stats.reads);

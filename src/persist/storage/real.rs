@@ -99,6 +99,12 @@ impl Storage for RealStorage {
         Ok(files)
     }
 
+    fn modified_ms(&self, path: &Path) -> Option<i64> {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()?;
+        let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         match std::fs::create_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),

@@ -1,5 +1,195 @@
-//! Loading a dump file or a log, a part in each turn.
+//! Loading a dump file or a log, a part in each turn: what is to be read, how far it has come, and what was found.
+//!
+//! Here is what is known of it; `engine::persistence::loading` reads on. While something is being loaded no command that would
+//! see the data is let through, nothing expires, and nobody is told of changes.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use crate::base::clock::Now;
+use crate::persist::aof::manifest::Manifest;
+use crate::persist::aof::read;
+use crate::persist::rdb::file::DumpReader;
+use crate::server::Server;
+use crate::store::db::Moment;
+
+/// Why data is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The server starts.
+    Start,
+    /// A command asks for it, and waits.
+    Command {
+        /// A key that is there already is replaced, where it would be refused otherwise.
+        replace: bool,
+    },
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A dump file by itself: what was due in it is dropped.
+    Dump,
+    /// A part of a log: what was due in it stays until the log says that it went.
+    Log {
+        /// Nothing comes after it, so that its end may be missing.
+        is_last: bool,
+    },
+}
+
+/// A file that is to be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// What is to be done once everything has been loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Adoption {
+    /// Nothing.
+    #[default]
+    None,
+    /// A dump file becomes the base of a log that was not there: it is copied, and stays where it is.
+    Copy,
+    /// A log of one file, as Redis had before version 7, becomes the base: it is moved.
+    Move,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+pub enum Open {
+    /// As a dump file.
+    Dump(DumpReader),
+    /// As commands.
+    Log(Box<read::Reader>),
+}
 
 /// What is being loaded.
 #[derive(Debug)]
-pub struct Loading {}
+pub struct Loading {
+    /// Why.
+    pub purpose: Purpose,
+    /// When it began.
+    pub started: Now,
+    /// Bytes of all files.
+    pub total_bytes: u64,
+    /// Bytes that have been loaded, of all files.
+    pub loaded_bytes: u64,
+    /// Files, and the place of the database of what comes next; taken out while the engine reads on.
+    pub work: Option<Work>,
+    /// The monotonic millisecond at which progress was last told.
+    pub told_ms: u64,
+}
+
+/// What is left to be read.
+#[derive(Debug)]
+pub struct Work {
+    /// Files, the first of which is open if `open` is there.
+    pub files: VecDeque<File>,
+    /// The one that is being read.
+    pub open: Option<Open>,
+    /// Bytes of the files before it.
+    pub before_bytes: u64,
+    /// The place of the database selected.
+    pub db: usize,
+    /// The number of the last batch of the files before.
+    pub last_seq: Option<u64>,
+    /// The log's manifest, if there is a log.
+    pub manifest: Option<Manifest>,
+    /// What the files become.
+    pub adoption: Adoption,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What was found in what was loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Keys of dump files.
+    pub keys: u64,
+    /// Keys of dump files that were due and dropped.
+    pub expired: u64,
+    /// Keys of dump files that held nothing and were dropped.
+    pub empty: u64,
+    /// Commands of logs.
+    pub commands: u64,
+    /// Commands of logs that answered with an error.
+    pub failed: u64,
+    /// Files were loaded whose end was missing, which was set aside.
+    pub cut: bool,
+}
+
+/// A log that has been loaded, or is new.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedLog {
+    /// Its files; none if it is new.
+    pub manifest: Option<Manifest>,
+    /// The number of its last batch, if it has any.
+    pub last_seq: Option<u64>,
+}
+
+impl Loading {
+    /// The share that has been loaded, in percent.
+    pub fn percent(&self) -> f64 {
+        if self.total_bytes == 0 { 100.0 } else { 100.0 * self.loaded_bytes as f64 / self.total_bytes as f64 }
+    }
+
+    /// Seconds until everything has been loaded, if it goes on as it did. Redis says 1 as long as nothing can be said.
+    pub fn eta_s(&self, now: Now) -> u64 {
+        let elapsed_s = now.mono_ms().saturating_sub(self.started.mono_ms()) / 1000;
+        if self.loaded_bytes == 0 || elapsed_s == 0 {
+            return 1;
+        }
+        let left = self.total_bytes.saturating_sub(self.loaded_bytes);
+        (u128::from(elapsed_s) * u128::from(left) / u128::from(self.loaded_bytes)) as u64
+    }
+}
+
+impl Server {
+    /// True while the data is not all there.
+    #[inline]
+    pub fn is_loading(&self) -> bool {
+        self.persistence.loading.is_some()
+    }
+
+    /// Tells those who watch a key, or wait for it, that it was loaded. O(1).
+    pub fn touch_loaded(&mut self, db: usize, key: &[u8], at: &Moment) {
+        self.touch(db, key, at);
+    }
+
+    /// Keeps a library of functions, in place of one of the same name.
+    pub fn keep_function(&mut self, code: Vec<u8>) {
+        let functions = &mut self.persistence.functions;
+        if let Some(name) = library_name(&code) {
+            functions.retain(|known| library_name(known) != Some(name));
+        }
+        functions.push(code);
+    }
+
+    /// Forgets the library of functions of a name.
+    pub fn forget_function(&mut self, name: &[u8]) {
+        self.persistence.functions.retain(|known| library_name(known) != Some(name));
+    }
+}
+
+/// The name that a library of functions gives itself in its first line: `#!lua name=mylib`.
+fn library_name(code: &[u8]) -> Option<&[u8]> {
+    let line = code.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    line.split(|byte| byte.is_ascii_whitespace()).find_map(|word| word.strip_prefix(b"name="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_says_its_name_in_its_first_line() {
+        assert_eq!(library_name(b"#!lua name=mylib\nredis.call()"), Some(b"mylib".as_slice()));
+        assert_eq!(library_name(b"#!lua name=mylib flags=x\r\nname=other"), Some(b"mylib".as_slice()));
+        assert_eq!(library_name(b"#!lua\nname=other"), None);
+        assert_eq!(library_name(b"return 1"), None);
+    }
+}

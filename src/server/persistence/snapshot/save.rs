@@ -20,7 +20,8 @@ impl Server {
     pub fn save_now(&mut self, now: Now) -> Result<(), String> {
         let plan = self.snapshot_plan(PathBuf::from(&self.config.dbfilename));
         self.persistence.snapshots.saves += 1;
-        let saved = self.write_dump(&plan, now);
+        let locked = self.lock_directory().map_err(|refused| refused.to_string());
+        let saved = locked.and_then(|()| self.write_dump(&plan, now));
         let snapshots = &mut self.persistence.snapshots;
         match &saved {
             Ok(bytes) => {
@@ -69,6 +70,10 @@ impl Server {
     /// It could not be saved, and the end is not to be forced.
     pub fn prepare_shutdown(&mut self, how: ShutdownOn, now: Now) -> Result<(), ReplyError> {
         log::info!("User requested shutdown...");
+        if self.is_loading() {
+            // What has been loaded is not the data, and nothing has been changed.
+            return Ok(());
+        }
         if let Some(mut running) = self.persistence.snapshots.running.take() {
             log::warn!("A snapshot is being saved, which is given up");
             self.give_up(&mut running, Outcome::Cancelled);

@@ -1,0 +1,229 @@
+//! What a server starts with: which files of its directory hold the data, and that nobody else is at work there.
+//!
+//! | `appendonly` | there is | what happens |
+//! | --- | --- | --- |
+//! | yes | a manifest | the files that it names are loaded |
+//! | yes | no manifest, but a log of one file (Redis up to 6) | it is loaded, and becomes the base of a log of several |
+//! | yes | neither, but a dump file | it is loaded, and a copy of it becomes the base: Redis would start empty, and lose it |
+//! | yes | nothing | a new log begins |
+//! | no | a dump file | it is loaded |
+//! | no | a manifest whose files are newer than the dump file, or no dump file beside it | the start is refused: what the log holds would be missing, and be lost for good once a new dump file had been written |
+//!
+//! The directory is locked while a server that may write there runs, that is with a log or with save points.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::loading::{self, Failure};
+use crate::base::clock::Now;
+use crate::persist::aof::manifest::Manifest;
+use crate::persist::directory::{bytes_of, copy, list, read_manifest};
+use crate::persist::storage::{Listed, Storage};
+use crate::server::Server;
+use crate::server::background::Completion;
+use crate::server::persistence::lock::Refused;
+use crate::server::persistence::loading::{Adoption, File, FileKind, LoadedLog, Purpose, Work};
+use crate::sys::error_text;
+
+/// A log of no more bytes than this holds no data: the base of an empty server has about a hundred.
+const EMPTY_LOG_BYTES_MAX: u64 = 256;
+
+/// Begins to load what the directory holds. If there is nothing, the server may serve at once.
+///
+/// # Errors
+/// The directory is another server's, or what it holds cannot be told or must not be passed over.
+pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
+    lock_at_start(server)?;
+    let storage = Arc::clone(&server.persistence.storage);
+    let dir = log_dir(server);
+    let stem = server.config.appendfilename.clone();
+    let top = list_or_fail(&*storage, Path::new("."))?;
+    let in_dir = list_or_fail(&*storage, &dir)?;
+    let manifest = read_manifest(&*storage, &dir, &stem)?;
+    let dump = PathBuf::from(&server.config.dbfilename);
+    let dump_bytes = bytes_of(&top, &server.config.dbfilename);
+    if !server.config.appendonly {
+        if let Some(manifest) = &manifest {
+            refuse_newer_log(server, manifest, &in_dir, dump_bytes.is_some())?;
+        }
+        return match dump_bytes {
+            Some(bytes) => Ok(load(server, dump_work(dump, FileKind::Dump), bytes, now)),
+            None => Ok(opened(server, LoadedLog::default())),
+        };
+    }
+    // A move that was interrupted has left a manifest that names the old file alone, which is still where it was.
+    let old_bytes = bytes_of(&top, &stem);
+    let is_unmoved = |manifest: &Manifest| {
+        manifest.increments().is_empty()
+            && manifest.base().is_some_and(|base| base.name == stem && bytes_of(&in_dir, &base.name).is_none())
+    };
+    match (manifest, old_bytes) {
+        (Some(manifest), Some(bytes)) if is_unmoved(&manifest) => Ok(load(server, old_log_work(&stem), bytes, now)),
+        (Some(manifest), _) => load_log(server, manifest, &dir, &in_dir, now),
+        (None, Some(bytes)) => {
+            log::warn!("{stem} is a log of one file, as Redis up to 6 has it: it is loaded, and moved into {}", dir.display());
+            Ok(load(server, old_log_work(&stem), bytes, now))
+        }
+        (None, None) => match dump_bytes {
+            Some(bytes) => {
+                log::warn!(
+                    "`appendonly` is yes and there is no log yet: {} is loaded, and a copy of it becomes the log's base",
+                    dump.display()
+                );
+                let work = dump_work(dump, FileKind::Log { is_last: false });
+                Ok(load(server, Work { adoption: Adoption::Copy, ..work }, bytes, now))
+            }
+            None => Ok(opened(server, LoadedLog::default())),
+        },
+    }
+}
+
+fn list_or_fail(storage: &dyn Storage, dir: &Path) -> Result<Vec<Listed>, Failure> {
+    list(storage, dir).map_err(|error| format!("Can't tell what is in the directory {}: {}", dir.display(), error_text(&error)))
+}
+
+fn log_dir(server: &Server) -> PathBuf {
+    PathBuf::from(&server.config.appenddirname)
+}
+
+fn load(server: &mut Server, work: Work, bytes: u64, now: Now) {
+    loading::begin(server, Purpose::Start, work, bytes, now);
+}
+
+/// One file.
+pub fn dump_work(path: PathBuf, kind: FileKind) -> Work {
+    Work { files: [File { path, kind }].into(), ..loading::empty_work() }
+}
+
+fn old_log_work(stem: &str) -> Work {
+    Work { adoption: Adoption::Move, ..dump_work(PathBuf::from(stem), FileKind::Log { is_last: true }) }
+}
+
+fn load_log(server: &mut Server, manifest: Manifest, dir: &Path, in_dir: &[Listed], now: Now) -> Result<(), Failure> {
+    let (work, bytes) = log_work(manifest, dir, in_dir)?;
+    load(server, work, bytes, now);
+    Ok(())
+}
+
+/// The files of a log, and how many bytes they have.
+///
+/// # Errors
+/// One of them is missing.
+pub fn log_work(manifest: Manifest, dir: &Path, in_dir: &[Listed]) -> Result<(Work, u64), Failure> {
+    let mut bytes = 0;
+    let last = manifest.files().last().map(|file| file.name.clone());
+    let mut work = loading::empty_work();
+    for file in manifest.files() {
+        let path = dir.join(&file.name);
+        bytes += bytes_of(in_dir, &file.name).ok_or_else(|| {
+            format!(
+                "The log's manifest names {}, which is not there. Bring it back, or have `aleadb --recover DIR` write a new \
+                 directory from what comes before it",
+                path.display()
+            )
+        })?;
+        work.files.push_back(File { path, kind: FileKind::Log { is_last: last.as_ref() == Some(&file.name) } });
+    }
+    work.manifest = Some(manifest);
+    Ok((work, bytes))
+}
+
+/// Without its log a server must not start where the log is newer than the dump file.
+fn refuse_newer_log(server: &Server, manifest: &Manifest, in_dir: &[Listed], is_dump: bool) -> Result<(), Failure> {
+    let (storage, dir) = (&server.persistence.storage, log_dir(server));
+    let held: u64 = manifest.files().filter_map(|file| bytes_of(in_dir, &file.name)).sum();
+    let newest = manifest.files().filter_map(|file| storage.modified_ms(&dir.join(&file.name))).max();
+    let dumped = storage.modified_ms(Path::new(&server.config.dbfilename));
+    let is_newer = if is_dump { newest.zip(dumped).is_some_and(|(log, dump)| log > dump) } else { true };
+    if held <= EMPTY_LOG_BYTES_MAX || !is_newer {
+        return Ok(());
+    }
+    let (dir, dump) = (dir.display(), &server.config.dbfilename);
+    let beside = if is_dump { format!("was written to after {dump}") } else { format!("holds data, and there is no {dump}") };
+    Err(format!(
+        "`appendonly` is no, but the log in {dir} {beside}: without the log data would be missing. Start with `appendonly yes` to \
+         load it (CONFIG SET appendonly no is safe then, after a SAVE), or move {dir} away to do without it"
+    ))
+}
+
+/// What was loaded becomes the base of a log, if it has to; then the log may go on.
+pub(super) fn adopt(
+    server: &mut Server,
+    manifest: Option<Manifest>,
+    adoption: Adoption,
+    last_seq: Option<u64>,
+) {
+    if adoption == Adoption::None {
+        return opened(server, LoadedLog { manifest, last_seq });
+    }
+    let storage = Arc::clone(&server.persistence.storage);
+    let (dir, stem, dump) = (log_dir(server), server.config.appendfilename.clone(), server.config.dbfilename.clone());
+    let job = move || {
+        let adopted = match adoption {
+            Adoption::Move => move_in(&*storage, &dir, &stem),
+            Adoption::Copy | Adoption::None => copy_in(&*storage, &dir, &stem, Path::new(&dump)),
+        };
+        Completion::Adopted(adopted.map_err(|error| {
+            format!("Can't make a log of what was loaded, in {}: {}", dir.display(), error_text(&error))
+        }))
+    };
+    if server.background.submit(job).is_none() {
+        loading::fail(server, "Can't make a log of what was loaded: no thread can be started for it".to_owned());
+    }
+}
+
+/// The manifest comes first, so that a crash in between leaves nothing that would be taken for an empty log.
+fn move_in(storage: &dyn Storage, dir: &Path, stem: &str) -> std::io::Result<Manifest> {
+    let mut manifest = Manifest::default();
+    manifest.adopt_base(stem.to_owned());
+    storage.create_dir(dir)?;
+    storage.sync_dir(Path::new("."))?;
+    manifest.store(storage, dir, stem)?;
+    storage.rename(Path::new(stem), &dir.join(stem))?;
+    storage.sync_dir(dir)?;
+    storage.sync_dir(Path::new("."))?;
+    Ok(manifest)
+}
+
+/// The manifest comes last, so that after a crash in between the dump file is loaded as before.
+fn copy_in(storage: &dyn Storage, dir: &Path, stem: &str, dump: &Path) -> std::io::Result<Manifest> {
+    let mut manifest = Manifest::default();
+    let name = manifest.next_base(stem, true).name;
+    storage.create_dir(dir)?;
+    storage.sync_dir(Path::new("."))?;
+    copy(storage, dump, &dir.join(&name), u64::MAX)?;
+    manifest.adopt_base(name);
+    manifest.store(storage, dir, stem)?;
+    Ok(manifest)
+}
+
+/// The base is there, or not.
+pub fn adopted(server: &mut Server, outcome: Result<Manifest, String>) {
+    match outcome {
+        Ok(manifest) => opened(server, LoadedLog { manifest: Some(manifest), last_seq: None }),
+        Err(failure) => loading::fail(server, failure),
+    }
+}
+
+/// The data is there: clients may be served, and the log goes on.
+fn opened(server: &mut Server, log: LoadedLog) {
+    server.persistence.loading = None;
+    server.persistence.loaded_log = Some(log);
+}
+
+/// Locks the directory if the server may write there by itself.
+fn lock_at_start(server: &mut Server) -> Result<(), Failure> {
+    let config = &server.config;
+    let is_needed = config.appendonly;
+    if !is_needed && config.save.is_empty() {
+        return Ok(());
+    }
+    match server.lock_directory() {
+        Err(Refused::Disk(reason)) if !is_needed => {
+            log::warn!("{reason}; snapshots cannot be saved before that is mended");
+            Ok(())
+        }
+        Err(Refused::Taken(reason) | Refused::Disk(reason)) => Err(reason),
+        Ok(()) => Ok(()),
+    }
+}
