@@ -13,7 +13,8 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::change::Change;
-use crate::server::ctx::{Ctx, Next};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::persistence::loading::Reload;
 use crate::store::db::{Db, Ttl};
 use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue};
 
@@ -40,11 +41,8 @@ const TEST_DOUBLE: f64 = 3.141;
 const SLEEP_SLICE: Duration = Duration::from_millis(10);
 
 /// Why a subcommand of Redis is not there.
-const NO_SNAPSHOTS: &str = "there are no snapshots yet";
 const NO_CRASHING: &str = "the server does not crash or restart itself on request";
 const UNAVAILABLE: &[(&str, &str)] = &[
-    ("RELOAD", NO_SNAPSHOTS),
-    ("LOADAOF", "there is no append-only file yet"),
     ("DIGEST", "there are no digests of the data yet"),
     ("DIGEST-VALUE", "there are no digests of the data yet"),
     ("CHANGE-REPL-ID", "there is no replication yet"),
@@ -68,10 +66,12 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         (b"HELP", 2) => help_text(ctx),
         (b"HTSTATS", 3 | 4) => htstats(ctx, args),
         (b"HTSTATS-KEY", 3 | 4) => htstats_key(ctx, args),
+        (b"LOADAOF", 2) => load(ctx, Reload::Log),
         (b"LOG", 3) => log(ctx, args),
         (b"OBJECT", 3) => object(ctx, args),
         (b"POPULATE", 3..=5) => populate(ctx, args),
         (b"PROTOCOL", 3) => protocol(ctx, args),
+        (b"RELOAD", _) => reload(ctx, args),
         (b"SET-ACTIVE-EXPIRE", 3) => set_active_expire(ctx, args),
         (b"SLEEP", 3) => sleep(ctx, args),
         (b"STRINGMATCH-LEN", 4) => stringmatch_len(ctx, args),
@@ -88,6 +88,34 @@ fn unavailable(name: &[u8], as_written: &[u8]) -> ReplyError {
     ReplyError::owned(
         [b"ERR unknown subcommand or wrong number of arguments for '".as_slice(), &cut, b"'. Try DEBUG HELP."].concat(),
     )
+}
+
+/// Has the data go to the disk and come back.
+fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (mut save, mut flush, mut replace) = (true, true, false);
+    for option in args.iter_from(2) {
+        match option.to_ascii_uppercase().as_slice() {
+            b"NOSAVE" => save = false,
+            b"NOFLUSH" => flush = false,
+            b"MERGE" => replace = true,
+            _ => {
+                return Err(ReplyError::new(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    load(ctx, Reload::Dump { save, flush, replace })
+}
+
+fn load(ctx: &mut Ctx<'_>, reload: Reload) -> Outcome {
+    if ctx.origin == CallOrigin::Queued {
+        return Err(ReplyError::new("ERR DEBUG RELOAD and LOADAOF are not possible inside a transaction"));
+    }
+    if ctx.server.is_loading() {
+        return Err(ReplyError::new("LOADING Redis is loading the dataset in memory"));
+    }
+    Ok(Next::Load(reload))
 }
 
 /// Answers any error text; it does not count as an error of the server.
@@ -297,6 +325,8 @@ fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
             "    Return figures of the key table of the specified database.",
             "HTSTATS-KEY <key> [full]",
             "    Like HTSTATS but for the table of <key>'s value, if its type has one.",
+            "LOADAOF",
+            "    Throw the data away and load it from the append-only file.",
             "LOG <message>",
             "    Write <message> to the server log.",
             "OBJECT <key>",
@@ -308,6 +338,9 @@ fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
             "    Answer with a test value of the specified type, one of: string,",
             "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
             "    true, false.",
+            "RELOAD [NOSAVE] [NOFLUSH] [MERGE]",
+            "    Save the data, throw it away and load it from the dump file. NOSAVE loads what was",
+            "    saved before, NOFLUSH keeps the data, MERGE replaces keys that are there.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    0 keeps due keys until they are accessed, 1 removes them at their time.",
             "SLEEP <seconds>",

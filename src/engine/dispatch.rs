@@ -13,6 +13,7 @@ use crate::server::ctx::{CallOrigin, Next};
 use crate::server::session::{Blocked, Origin, ReplyMode};
 use crate::sys::alloc;
 
+use super::persistence::reload;
 use super::{settle, transaction};
 use crate::command::run::{self, Call, Ended};
 use crate::command::spec::Flags;
@@ -158,6 +159,14 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
             next = transaction::run_queue(server, client, out, now, time_ns);
             // What its commands wrote has been kept or dropped one by one.
             out_of_band = true;
+        }
+        Next::Load(asked) => {
+            let mut reply = Reply::new(out, server.clients[client].proto);
+            match reload::run(server, asked, now) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(&error),
+            }
+            next = Next::Done;
         }
         Next::Done | Next::Close | Next::Shutdown => {}
     }

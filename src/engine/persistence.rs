@@ -2,9 +2,11 @@
 //!
 //! - `start`: which files a server starts with.
 //! - `loading`: goes on with what is being loaded; `replay` runs what a log holds.
+//! - `reload`: what DEBUG has loaded at once.
 //! - `snapshot`: goes on with the snapshot that is being made, and begins those that are due.
 
 pub mod loading;
+pub(super) mod reload;
 mod replay;
 pub(super) mod snapshot;
 pub mod start;

@@ -11,6 +11,7 @@ use crate::store::db::{Db, Moment};
 
 use super::Server;
 use super::change::Change;
+use super::persistence::loading::Reload;
 use super::propagation::Lines;
 use super::session::Session;
 
@@ -33,6 +34,8 @@ pub enum Next {
     Block,
     /// The commands that MULTI has queued run now. Nothing was written.
     RunQueue,
+    /// Data is loaded from the disk now, before anybody else is served. Nothing was written.
+    Load(Reload),
     /// The server stops. The client gets no reply (SHUTDOWN) or has got it already (ABORT).
     Shutdown,
 }

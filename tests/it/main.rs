@@ -30,6 +30,7 @@ mod info;
 mod introspect;
 mod keys;
 mod list;
+mod loading;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;

@@ -25,6 +25,22 @@ pub enum Purpose {
     },
 }
 
+/// What a command asks to have loaded, once it has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The dump file (DEBUG RELOAD).
+    Dump {
+        /// It is written first.
+        save: bool,
+        /// What is there goes before.
+        flush: bool,
+        /// Keys that are there are replaced.
+        replace: bool,
+    },
+    /// The log, in place of what is there (DEBUG LOADAOF).
+    Log,
+}
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
