@@ -175,11 +175,10 @@ impl Snapshots {
 
     /// Figures of the one that is being made.
     pub fn progress(&self) -> Option<Progress> {
-        self.running.as_ref().map(|running| Progress {
-            keys_done: lock(&running.collector).keys(),
-            keys: running.keys,
-            began_ms: running.began.mono_ms(),
-            waiting_bytes: running.waiting_bytes(),
+        self.running.as_ref().map(|running| {
+            let keys_done = lock(&running.collector).keys();
+            let (keys, began_ms) = (running.keys, running.began.mono_ms());
+            Progress { keys_done, keys, began_ms, waiting_bytes: running.waiting_bytes() }
         })
     }
 
