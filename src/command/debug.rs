@@ -99,9 +99,7 @@ fn reload(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             b"NOFLUSH" => flush = false,
             b"MERGE" => replace = true,
             _ => {
-                return Err(ReplyError::new(
-                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
-                ));
+                return Err(ReplyError::new("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
             }
         }
     }

@@ -33,7 +33,8 @@ const NOT_NOW: ReplyError = ReplyError::new(
     "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE \
      whenever possible.",
 );
-const NOTHING_TO_CANCEL: ReplyError = ReplyError::new("ERR Background saving is currently not in progress or scheduled");
+const NOTHING_TO_CANCEL: ReplyError =
+    ReplyError::new("ERR Background saving is currently not in progress or scheduled");
 
 fn save(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     if ctx.server.persistence.snapshots.is_dumping() {

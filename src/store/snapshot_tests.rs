@@ -119,7 +119,8 @@ fn a_snapshot_is_what_there_was_when_it_began_whatever_is_written_meanwhile() {
                 assert!(!lives || kept.contains_key(key), "seed {seed}, round {round}: {key:?} is missing");
                 lives || kept.contains_key(key)
             };
-            let wanted: Contents = before.iter().filter(|item| wanted(*item)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            let wanted: Contents =
+                before.iter().filter(|item| wanted(*item)).map(|(k, v)| (k.clone(), v.clone())).collect();
             assert_eq!(kept, &wanted, "seed {seed}, round {round}, begun at {began_ms}");
             assert!(db.snapshot_number().is_none());
             db.check_marks();
@@ -140,6 +141,12 @@ fn an_emptied_database_takes_its_part_along() {
     assert!(db.unsaved(b"new").is_none() && old.unsaved(b"17").is_some());
     old.note_kept(b"17");
     assert!(old.unsaved(b"17").is_none());
-    assert!(old.walk_snapshot(|entry| { shadow.lock().expect("no panic").keep(3, entry); true }, || true));
+    assert!(old.walk_snapshot(
+        |entry| {
+            shadow.lock().expect("no panic").keep(3, entry);
+            true
+        },
+        || true
+    ));
     assert_eq!(shadow.lock().expect("no panic").0.len(), 4999);
 }

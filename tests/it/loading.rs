@@ -121,7 +121,9 @@ fn a_dump_file_comes_back_without_what_is_due() {
         ("DBSIZE", r":1\r\n"),
     ]);
     let info = m.run("INFO persistence");
-    for line in ["loading:0", "rdb_last_load_keys_expired:1", "rdb_last_load_keys_loaded:4", "rdb_changes_since_last_save:0"] {
+    for line in
+        ["loading:0", "rdb_last_load_keys_expired:1", "rdb_last_load_keys_loaded:4", "rdb_changes_since_last_save:0"]
+    {
         assert!(info.contains(&format!(r"\n{line}\r")), "{line} in {info}");
     }
     // The deadline that was read has its timer.
@@ -198,7 +200,9 @@ fn libraries_of_functions_are_kept_until_there_is_somebody_to_run_them() {
     let code = |name: &str, n: u8| format!("#!lua name={name}\n{n}");
     for (name, n) in [("one", 1), ("two", 2), ("one", 3)] {
         let code = code(name, n);
-        log.extend(format!("*4\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$7\r\nREPLACE\r\n${}\r\n{code}\r\n", code.len()).bytes());
+        log.extend(
+            format!("*4\r\n$8\r\nFUNCTION\r\n$4\r\nLOAD\r\n$7\r\nREPLACE\r\n${}\r\n{code}\r\n", code.len()).bytes(),
+        );
     }
     log.extend(encoded(&["FUNCTION DELETE two"]));
     let disk = disk_with_log(&log);
@@ -276,7 +280,10 @@ fn a_changed_byte_of_a_log_is_located_and_stops_the_start_if_batches_that_were_s
             assert!(broken == 1 && disk.contents(LOG).is_some_and(|log| log.len() == ends[1]), "byte {at}");
             continue;
         };
-        assert!(failure.contains(LOG) && failure.contains(&format!("at offset {}", ends[broken])), "byte {at}: {failure}");
+        assert!(
+            failure.contains(LOG) && failure.contains(&format!("at offset {}", ends[broken])),
+            "byte {at}: {failure}"
+        );
         assert!(failure.contains("--recover"), "byte {at}: {failure}");
         assert_eq!(disk.contents(LOG), Some(bytes), "byte {at}");
     }
@@ -310,7 +317,10 @@ fn what_stops_a_load_is_named_with_its_place_and_a_way_on() {
     let at = start.len();
     let behind = |bytes: &[u8]| [&start, bytes].concat();
     let rows: [(Vec<u8>, &str); 8] = [
-        (behind(&encoded(&["NOSUCH x"])), "the command 'NOSUCH' at offset 52: Unknown command reading the append only file"),
+        (
+            behind(&encoded(&["NOSUCH x"])),
+            "the command 'NOSUCH' at offset 52: Unknown command reading the append only file",
+        ),
         (behind(&encoded(&["SHUTDOWN NOSAVE"])), "the command 'SHUTDOWN' at offset 52: it changes no data"),
         (behind(&encoded(&["SET a"])), "the command 'SET' at offset 52: wrong number of arguments"),
         (behind(&encoded(&["SELECT 16"])), "database 16, and there are 16: set `databases` to 17"),
@@ -390,12 +400,18 @@ fn a_server_starts_with_what_holds_the_data() {
     let long = "x".repeat(300);
     let disk = disk_with_lines(&[&format!("SET a {long}")]);
     let failure = refusal(&disk, settings(false));
-    assert!(failure.contains("`appendonly` is no, but the log in appendonlydir holds data, and there is no dump.rdb"), "{failure}");
+    assert!(
+        failure.contains("`appendonly` is no, but the log in appendonlydir holds data, and there is no dump.rdb"),
+        "{failure}"
+    );
     // A file that is not there.
     let disk = SimulatedDisk::new();
     disk.put(MANIFEST, b"file appendonly.aof.1.incr.aof seq 1 type i\n");
     let failure = refusal(&disk, settings(true));
-    assert!(failure.contains("The log's manifest names appendonlydir/appendonly.aof.1.incr.aof, which is not there"), "{failure}");
+    assert!(
+        failure.contains("The log's manifest names appendonlydir/appendonly.aof.1.incr.aof, which is not there"),
+        "{failure}"
+    );
     disk.put(MANIFEST, b"file ../dump.rdb seq 1 type b\n");
     let failure = refusal(&disk, settings(true));
     assert!(failure.contains("line 1: File can't be a path, just a filename"), "{failure}");

@@ -45,7 +45,8 @@ fn read_dump(m: &Memory, disk: &SimulatedDisk, path: &str) -> Dump {
         hash: hash::Limits { entries: 512, value: 64, hasher },
         zset: zset::Limits { entries: 128, value: 64, hasher },
     };
-    let mut reader = DumpReader::new(disk.open(Path::new(path)).expect("there is a file"), shapes, true).expect("a length");
+    let mut reader =
+        DumpReader::new(disk.open(Path::new(path)).expect("there is a file"), shapes, true).expect("a length");
     let (mut dump, mut db) = (Dump::new(), 0);
     loop {
         match reader.next_item().unwrap_or_else(|error| panic!("{path}: {error:?}")) {
@@ -114,8 +115,10 @@ fn info(m: &mut Memory, field: &str) -> String {
 
 fn is_barred(name: &str, line: &Vec<Vec<u8>>) -> bool {
     // What begins and ends snapshots itself, and what waits or tells of more than the data.
-    let own = ["save", "bgsave", "shutdown", "abort", "debug", "sleep", "config", "client", "acl", "hello", "auth", "reset"];
-    let blocking = ["blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof"];
+    let own =
+        ["save", "bgsave", "shutdown", "abort", "debug", "sleep", "config", "client", "acl", "hello", "auth", "reset"];
+    let blocking =
+        ["blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof"];
     let first = name.split('|').next().unwrap_or(name);
     own.contains(&first) || blocking.contains(&first) || line.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK"))
 }
@@ -157,7 +160,11 @@ fn a_snapshot_holds_what_there_was_when_it_began_whatever_commands_run_meanwhile
             lives && after.get(key) != Some(value)
         };
         let differing: Vec<_> = before.iter().filter(differs).collect();
-        assert!(differing.is_empty(), "seed {seed}: {differing:?}, but {:?}", differing.iter().map(|(k, _)| after.get(k)));
+        assert!(
+            differing.is_empty(),
+            "seed {seed}: {differing:?}, but {:?}",
+            differing.iter().map(|(k, _)| after.get(k))
+        );
         let strange: Vec<_> = after.keys().filter(|key| !before.contains_key(key)).collect();
         assert!(strange.is_empty(), "seed {seed}: {strange:?}");
         keys += before.len();
@@ -171,7 +178,10 @@ fn fill_large(m: &mut Memory) {
     let all = elements.join(" ");
     m.run(&format!("RPUSH list {all}"));
     m.run(&format!("SADD set {all}"));
-    m.run(&format!("ZADD zset {}", elements.iter().enumerate().map(|(n, e)| format!("{n} {e}")).collect::<Vec<_>>().join(" ")));
+    m.run(&format!(
+        "ZADD zset {}",
+        elements.iter().enumerate().map(|(n, e)| format!("{n} {e}")).collect::<Vec<_>>().join(" ")
+    ));
     m.run(&format!("HSET hash {}", elements.iter().map(|e| format!("{e} {e}")).collect::<Vec<_>>().join(" ")));
     for n in 1..4000 {
         m.run(&format!("XADD stream {n}-1 field value"));
@@ -227,7 +237,13 @@ fn who_would_change_a_large_value_waits_until_the_snapshot_has_it_and_nobody_els
 #[test]
 fn what_takes_the_value_away_in_the_midst_of_it_leaves_it_whole_in_the_file() {
     // The key falls due, or its database is emptied, while the snapshot is in the midst of its value.
-    for (key, line) in [("set", "GET set"), ("hash", "HLEN hash"), ("zset", "EXISTS zset"), ("list", "FLUSHDB"), ("stream", "SWAPDB 0 1")] {
+    for (key, line) in [
+        ("set", "GET set"),
+        ("hash", "HLEN hash"),
+        ("zset", "EXISTS zset"),
+        ("list", "FLUSHDB"),
+        ("stream", "SWAPDB 0 1"),
+    ] {
         let (mut m, disk) = server();
         fill_large(&mut m);
         m.run("DEL string");
@@ -337,7 +353,12 @@ fn flushall_gives_up_a_dump_and_saves_the_empty_data_set() {
 #[test]
 fn bgsave_within_a_transaction_begins_after_it() {
     let (mut m, disk) = server();
-    m.expect(&[("SET a 1", r"+OK\r\n"), ("MULTI", r"+OK\r\n"), ("SET a 2", r"+QUEUED\r\n"), ("BGSAVE", r"+QUEUED\r\n")]);
+    m.expect(&[
+        ("SET a 1", r"+OK\r\n"),
+        ("MULTI", r"+OK\r\n"),
+        ("SET a 2", r"+QUEUED\r\n"),
+        ("BGSAVE", r"+QUEUED\r\n"),
+    ]);
     m.expect(&[("SET b 2", r"+QUEUED\r\n")]);
     let queued = r"*3\r\n+OK\r\n+Background saving scheduled\r\n+OK\r\n";
     m.expect(&[("EXEC", queued)]);
@@ -374,7 +395,10 @@ fn a_save_point_begins_a_snapshot_and_one_that_failed_is_tried_again_after_five_
     settle(&mut m);
     assert_eq!((info(&mut m, "rdb_last_bgsave_status").as_str(), info(&mut m, "rdb_saves").as_str()), ("ok", "2"));
     m.expect(&[("SET d 4", r"+OK\r\n"), ("LASTSAVE", r":1700000066\r\n")]);
-    assert_eq!((info(&mut m, "rdb_changes_since_last_save").as_str(), read_dump(&m, &disk, "dump.rdb").len()), ("1", 3));
+    assert_eq!(
+        (info(&mut m, "rdb_changes_since_last_save").as_str(), read_dump(&m, &disk, "dump.rdb").len()),
+        ("1", 3)
+    );
 }
 
 #[test]

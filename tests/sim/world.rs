@@ -69,7 +69,8 @@ impl World {
         let seeds = Seeds { hash: bits, prng: plan.seed };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
         let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
-        let outside = Outside { clock: shared, background: Background::inline(), storage: Arc::new(SimulatedDisk::new()) };
+        let outside =
+            Outside { clock: shared, background: Background::inline(), storage: Arc::new(SimulatedDisk::new()) };
         let server = Server::new(Config::default(), Default::default(), identity, seeds, outside);
         let mut world = World {
             plan,

@@ -13,8 +13,8 @@ use std::io;
 use crate::base::clock::Now;
 use crate::command::dump::shapes;
 use crate::persist::aof::read::{Behind, Fault, Reader, Stop};
-use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::persist::directory;
+use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::server::Server;
 use crate::server::persistence::loading::{Adoption, File, FileKind, Found, Loading, Open, Purpose, Work};
 use crate::store::db::Moment;
@@ -245,7 +245,13 @@ fn load_group(
 
 pub(super) fn too_few_databases(server: &Server, file: &File, number: u64) -> Failure {
     let count = server.dbs.count();
-    refused(file, &format!("it has keys in database {number}, and there are {count}: set `databases` to {}", number.saturating_add(1)))
+    refused(
+        file,
+        &format!(
+            "it has keys in database {number}, and there are {count}: set `databases` to {}",
+            number.saturating_add(1)
+        ),
+    )
 }
 
 fn insert(
@@ -314,7 +320,10 @@ fn repair(server: &mut Server, file: &File, reader: &mut Reader, stop: Stop) -> 
         return Err(format!("Can't read {shown}: {}", error_text(error)));
     }
     if file.kind != (FileKind::Log { is_last: true }) {
-        return Err(refused(file, &format!("from offset {offset} on it is not whole, and other files follow: {fault}")));
+        return Err(refused(
+            file,
+            &format!("from offset {offset} on it is not whole, and other files follow: {fault}"),
+        ));
     }
     if reader.has_batches() {
         let behind = reader.look_behind().map_err(|error| format!("Can't read {shown}: {}", error_text(&error)))?;

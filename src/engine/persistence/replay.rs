@@ -123,7 +123,10 @@ fn text_of(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-#[allow(clippy::too_many_arguments, reason = "what runs, where, and where it stands: a struct would be made for one call")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what runs, where, and where it stands: a struct would be made for one call"
+)]
 fn run_command(
     server: &mut Server,
     command: &'static Command,

@@ -36,8 +36,7 @@ fn begin_scheduled(server: &mut Server, now: Now) -> bool {
     }
     if let Err(refused) = server.lock_directory() {
         log::error!("No snapshot can be saved: {refused}");
-        let snapshots = &mut server.persistence.snapshots;
-        (snapshots.scheduled, snapshots.failure) = (false, Some(refused.to_string()));
+        server.persistence.snapshots.note_refused(refused.to_string(), now);
         return false;
     }
     server.begin_dump(now).is_ok()
@@ -46,7 +45,12 @@ fn begin_scheduled(server: &mut Server, now: Now) -> bool {
 /// Has a snapshot begin in this turn if a save point has been reached. To be called some times a second.
 pub(in crate::engine) fn look_at_save_points(server: &mut Server, now: Now) {
     let snapshots = &server.persistence.snapshots;
-    if server.config.save.is_empty() || server.is_loading() || snapshots.is_running() || snapshots.scheduled || snapshots.is_backing_off(now) {
+    if server.config.save.is_empty()
+        || server.is_loading()
+        || snapshots.is_running()
+        || snapshots.scheduled
+        || snapshots.is_backing_off(now)
+    {
         return;
     }
     let changes = server.stats.dirty - snapshots.saved_changes;

@@ -21,8 +21,8 @@ use crate::persist::directory::{bytes_of, copy, list, read_manifest};
 use crate::persist::storage::{Listed, Storage};
 use crate::server::Server;
 use crate::server::background::Completion;
-use crate::server::persistence::lock::Refused;
 use crate::server::persistence::loading::{Adoption, File, FileKind, LoadedLog, Purpose, Work};
+use crate::server::persistence::lock::Refused;
 use crate::sys::error_text;
 
 /// A log of no more bytes than this holds no data: the base of an empty server has about a hundred.
@@ -61,7 +61,10 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
         (Some(manifest), Some(bytes)) if is_unmoved(&manifest) => Ok(load(server, old_log_work(&stem), bytes, now)),
         (Some(manifest), _) => load_log(server, manifest, &dir, &in_dir, now),
         (None, Some(bytes)) => {
-            log::warn!("{stem} is a log of one file, as Redis up to 6 has it: it is loaded, and moved into {}", dir.display());
+            log::warn!(
+                "{stem} is a log of one file, as Redis up to 6 has it: it is loaded, and moved into {}",
+                dir.display()
+            );
             Ok(load(server, old_log_work(&stem), bytes, now))
         }
         (None, None) => match dump_bytes {
@@ -79,7 +82,8 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
 }
 
 fn list_or_fail(storage: &dyn Storage, dir: &Path) -> Result<Vec<Listed>, Failure> {
-    list(storage, dir).map_err(|error| format!("Can't tell what is in the directory {}: {}", dir.display(), error_text(&error)))
+    list(storage, dir)
+        .map_err(|error| format!("Can't tell what is in the directory {}: {}", dir.display(), error_text(&error)))
 }
 
 fn log_dir(server: &Server) -> PathBuf {
@@ -139,7 +143,8 @@ fn refuse_newer_log(server: &Server, manifest: &Manifest, in_dir: &[Listed], is_
         return Ok(());
     }
     let (dir, dump) = (dir.display(), &server.config.dbfilename);
-    let beside = if is_dump { format!("was written to after {dump}") } else { format!("holds data, and there is no {dump}") };
+    let beside =
+        if is_dump { format!("was written to after {dump}") } else { format!("holds data, and there is no {dump}") };
     Err(format!(
         "`appendonly` is no, but the log in {dir} {beside}: without the log data would be missing. Start with `appendonly yes` to \
          load it (CONFIG SET appendonly no is safe then, after a SAVE), or move {dir} away to do without it"
@@ -147,12 +152,7 @@ fn refuse_newer_log(server: &Server, manifest: &Manifest, in_dir: &[Listed], is_
 }
 
 /// What was loaded becomes the base of a log, if it has to; then the log may go on.
-pub(super) fn adopt(
-    server: &mut Server,
-    manifest: Option<Manifest>,
-    adoption: Adoption,
-    last_seq: Option<u64>,
-) {
+pub(super) fn adopt(server: &mut Server, manifest: Option<Manifest>, adoption: Adoption, last_seq: Option<u64>) {
     if adoption == Adoption::None {
         return opened(server, LoadedLog { manifest, last_seq });
     }

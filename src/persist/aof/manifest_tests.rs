@@ -77,8 +77,7 @@ fn no_bytes_make_it_panic_and_what_is_read_prints_to_the_same() {
     let seeds = ["file a.1.base.rdb seq 1 type b\n", "file 'x y' seq 12 type i startoffset 3 endoffset 4\n", "# c\n"];
     let mut prng = crate::base::prng::Prng::seeded(7);
     for _ in 0..20_000 {
-        let mut bytes: Vec<u8> =
-            (0..prng.below(4)).flat_map(|_| seeds[prng.below(3) as usize].bytes()).collect();
+        let mut bytes: Vec<u8> = (0..prng.below(4)).flat_map(|_| seeds[prng.below(3) as usize].bytes()).collect();
         for _ in 0..prng.below(4) {
             if !bytes.is_empty() {
                 let at = prng.below(bytes.len() as u64) as usize;
@@ -101,8 +100,11 @@ fn a_rewrite_makes_history_of_what_its_base_holds() {
     manifest.replace_base(base, 1);
     assert_eq!(manifest.begin_increment("a").name, "a.1.incr.aof");
     assert_eq!(manifest.begin_increment("a").name, "a.2.incr.aof");
-    assert_eq!(manifest.print(), b"file a.1.base.rdb seq 1 type b\nfile a.1.incr.aof seq 1 type i\nfile a.2.incr.aof seq 2 \
-type i\n");
+    assert_eq!(
+        manifest.print(),
+        b"file a.1.base.rdb seq 1 type b\nfile a.1.incr.aof seq 1 type i\nfile a.2.incr.aof seq 2 \
+type i\n"
+    );
     let base = manifest.next_base("a", false);
     manifest.replace_base(base, 2);
     assert_eq!(manifest.base().map(|base| &*base.name), Some("a.2.base.aof"));

@@ -69,7 +69,8 @@ fn units(reader: &mut Reader) -> (Vec<Vec<String>>, Option<Stop>) {
     }
 }
 
-const PLAIN: &[&str] = &["SELECT 0", "SET a 1", "MULTI", "INCR a", "SET b 22222222222222", "EXEC", "DEL b", "SADD s x y"];
+const PLAIN: &[&str] =
+    &["SELECT 0", "SET a 1", "MULTI", "INCR a", "SET b 22222222222222", "EXEC", "DEL b", "SADD s x y"];
 
 fn plain_file() -> (Vec<u8>, Vec<usize>) {
     let (mut bytes, mut ends) = (Vec::new(), vec![0]);
@@ -101,8 +102,12 @@ fn a_plain_file_cut_anywhere_gives_what_is_whole() {
 }
 
 fn batched_file() -> (Vec<u8>, Vec<(usize, Vec<String>)>) {
-    let batches: [&[&str]; 4] =
-        [&["SELECT 0", "SET a 1"], &["MULTI", "INCR a", "SET b 2222222222", "EXEC"], &["DEL b", "SADD s x y"], &["SET c 3"]];
+    let batches: [&[&str]; 4] = [
+        &["SELECT 0", "SET a 1"],
+        &["MULTI", "INCR a", "SET b 2222222222", "EXEC"],
+        &["DEL b", "SADD s x y"],
+        &["SET c 3"],
+    ];
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
     for (index, lines) in batches.into_iter().enumerate() {
         bytes.extend(batch(7 + index as u64, lines));

@@ -329,7 +329,13 @@ mod tests {
         }
         stream.add_group(b"group", group);
         stream.add_group(b"empty", Group::new(StreamId { ms: 0, seq: 0 }, None));
-        let objects = [Object::List(list), Object::Set(members), Object::ZSet(ranked), Object::Hash(fields), Object::Stream(stream)];
+        let objects = [
+            Object::List(list),
+            Object::Set(members),
+            Object::ZSet(ranked),
+            Object::Hash(fields),
+            Object::Stream(stream),
+        ];
         let mut entries: Vec<Entry> =
             objects.into_iter().map(|object| Entry::new(b"key", NewValue::Object(object), None)).collect();
         let mut prng = Prng::seeded(1);

@@ -182,6 +182,12 @@ impl Snapshots {
         })
     }
 
+    /// The dump file could not even be begun.
+    pub fn note_refused(&mut self, why: String, now: Now) {
+        (self.scheduled, self.failure, self.tried_unix_s) = (false, Some(why), now.unix_s());
+        self.failures += 1;
+    }
+
     /// True if a save that failed was so short a time ago that no save point is heeded.
     pub fn is_backing_off(&self, now: Now) -> bool {
         self.failure.is_some() && now.unix_s() - self.tried_unix_s <= RETRY_S
