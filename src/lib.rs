@@ -10,7 +10,7 @@
 //! store    hash table, entries, databases; no clients
 //! feature  who subscribed to what, waits for which key, watches which; no sockets, no sessions
 //! config   directives, redis.conf, command line
-//! persist  values as Redis's dump files hold them, and single ones as DUMP does; no keys, no clients
+//! persist  Redis's dump files, and single values as DUMP shows them; the disk; no databases, no clients
 //! server   the parts commands work on: databases, clients, watchers, counters; what follows from a change
 //! command  a row and a handler for every command, by family
 //! engine   gates, dispatch, transactions, what follows a command, housekeeping

@@ -4,12 +4,18 @@ mod startup;
 
 use std::process::ExitCode;
 
+use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::config::cli::{self, Invocation};
+use aleadb::persist::check;
+use aleadb::persist::storage::RealStorage;
+use aleadb::store::hash::KeyHasher;
+use aleadb::sys::limits;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The exit status is 0 after an orderly end (SIGTERM, SIGINT, SHUTDOWN) and 1 when the server cannot start or go on.
+/// The exit status is 0 after an orderly end (SIGTERM, SIGINT, SHUTDOWN) and 1 when the server cannot start or go on, or when
+/// what `--check` has looked at is not good.
 fn main() -> ExitCode {
     let invocation = match cli::from_environment() {
         Ok(invocation) => invocation,
@@ -21,6 +27,14 @@ fn main() -> ExitCode {
     match invocation {
         Invocation::Version => println!("{}", cli::version()),
         Invocation::Help => print!("{}", cli::HELP),
+        Invocation::Check(path) => {
+            let hasher = KeyHasher::new(limits::entropy());
+            let report = check::check(&RealStorage, &path, SystemClock::start().now().unix_ms, hasher);
+            print!("{}", report.text);
+            if !report.is_good {
+                return ExitCode::FAILURE;
+            }
+        }
         Invocation::Run { config, config_file, sources } => {
             if let Err(failure) = startup::run(*config, config_file, sources) {
                 // A log on standard output has the text already.

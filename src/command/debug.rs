@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::help;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::{glob, num};
+use crate::persist::digest::DataDigest;
 use crate::persist::payload;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -43,8 +44,6 @@ const SLEEP_SLICE: Duration = Duration::from_millis(10);
 /// Why a subcommand of Redis is not there.
 const NO_CRASHING: &str = "the server does not crash or restart itself on request";
 const UNAVAILABLE: &[(&str, &str)] = &[
-    ("DIGEST", "there are no digests of the data yet"),
-    ("DIGEST-VALUE", "there are no digests of the data yet"),
     ("CHANGE-REPL-ID", "there is no replication yet"),
     (
         "QUICKLIST-PACKED-THRESHOLD",
@@ -62,6 +61,8 @@ const UNAVAILABLE: &[(&str, &str)] = &[
 fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let subcommand = args.at(1).to_ascii_uppercase();
     match (subcommand.as_slice(), args.len()) {
+        (b"DIGEST", 2) => digest(ctx),
+        (b"DIGEST-VALUE", _) => digest_value(ctx, args),
         (b"ERROR", 3) => error(ctx, args),
         (b"HELP", 2) => help_text(ctx),
         (b"HTSTATS", 3 | 4) => htstats(ctx, args),
@@ -114,6 +115,37 @@ fn load(ctx: &mut Ctx<'_>, reload: Reload) -> Outcome {
         return Err(ReplyError::new("LOADING Redis is loading the dataset in memory"));
     }
     Ok(Next::Load(reload))
+}
+
+/// A number that stands for all data. Due keys that have had to stay are no data.
+fn digest(ctx: &mut Ctx<'_>) -> Outcome {
+    let (mut digest, at) = (DataDigest::default(), ctx.at);
+    for (number, db) in ctx.server.dbs.with_keys() {
+        let mut is_named = false;
+        db.table().for_each(|entry| {
+            if entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= at.unix_ms) {
+                return;
+            }
+            if !std::mem::replace(&mut is_named, true) {
+                digest.database(number);
+            }
+            digest.add_key(&entry, at.unix_ms);
+        });
+    }
+    ctx.reply.simple(&digest.to_string());
+    Ok(Next::Done)
+}
+
+/// A number for the value of each key.
+fn digest_value(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let at = ctx.at.without_access();
+    ctx.reply.array(args.len() - 2);
+    for key in args.iter_from(2) {
+        let found = ctx.db().lookup_uncounted(key, at);
+        let digest = found.map_or_else(DataDigest::default, |entry| DataDigest::of_value(&entry, at.unix_ms));
+        ctx.reply.simple(&digest.to_string());
+    }
+    Ok(Next::Done)
 }
 
 /// Answers any error text; it does not count as an error of the server.
@@ -317,6 +349,10 @@ fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
         &mut ctx.reply,
         "DEBUG",
         &[
+            "DIGEST",
+            "    Return a number that stands for all data, as a Redis with the same would.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    Return such a number for the value of each key.",
             "ERROR <string>",
             "    Answer with <string> as an error.",
             "HTSTATS <dbid> [full]",

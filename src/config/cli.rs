@@ -1,4 +1,4 @@
-//! The command line: `aleadb [FILE] [--directive value ...] [-]`, with redis-server's rules.
+//! The command line: `aleadb [FILE] [--directive value ...] [-]`, with redis-server's rules, or `aleadb --check FILE`.
 //!
 //! Turns arguments into an [`Invocation`]. What a file says comes first, then standard input, then options, each
 //! overriding what came before. Called once by `main`, which prints [`HELP`], [`version`] or the error; nothing is
@@ -24,6 +24,8 @@ pub enum Invocation {
         /// Where each setting was written.
         sources: Sources,
     },
+    /// Look through this file, say what is in it, and exit: with 0 if it could be loaded.
+    Check(PathBuf),
     /// Print [`version`] and exit.
     Version,
     /// Print [`HELP`] and exit.
@@ -36,6 +38,7 @@ Usage: aleadb [/path/to/aleadb.conf] [options] [-]
        aleadb - (read config from stdin)
        aleadb -v or --version
        aleadb -h or --help
+       aleadb --check /path/to/dump.rdb (say what is in a file and whether it could be loaded)
 
 Every directive of the configuration file is an option too: --directive value ...
 Options override the file. The syntax is that of redis.conf.
@@ -73,6 +76,12 @@ pub fn read(
     match args.first().map(Vec::as_slice) {
         Some(b"-v" | b"--version") => return Ok(Invocation::Version),
         Some(b"-h" | b"--help") => return Ok(Invocation::Help),
+        Some(b"--check") => {
+            let [_, path] = args.as_slice() else {
+                return Err(LoadError::new("--check takes one file and nothing else"));
+            };
+            return Ok(Invocation::Check(PathBuf::from(OsString::from_vec(path.clone()))));
+        }
         _ => {}
     }
     let words = Words::split(&args)?;

@@ -611,6 +611,15 @@ fn version_and_help_need_nothing_else() {
     assert!(cli::HELP.starts_with("Usage: aleadb "));
 }
 
+#[test]
+fn check_takes_one_file_and_nothing_else() {
+    let files = Memory::default();
+    assert_eq!(run(&["--check", "/data/dump.rdb"], &files), Ok(Invocation::Check(PathBuf::from("/data/dump.rdb"))));
+    for args in [&["--check"][..], &["--check", "a", "b"]] {
+        assert_eq!(run(args, &files).expect_err("not one file").to_string(), "--check takes one file and nothing else");
+    }
+}
+
 /// The file and the changes are those Redis 8.2.3 was given, and the text is what it wrote, except that the lines at
 /// the end are in row order and that the `pubsub` line stays where it was.
 #[test]

@@ -178,7 +178,7 @@ fn what_is_not_there_is_refused() {
         ("DEBUG segfault", r"-ERR DEBUG SEGFAULT is not available in AleaDB: the server does not crash or restart itself on request\r\n"),
     ]);
     let help = m.run("DEBUG HELP");
-    assert!(help.starts_with(r"*33\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
+    assert!(help.starts_with(r"*36\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
     assert!(help.ends_with(r"+HELP\r\n+    Print this help.\r\n"), "{help}");
 }
 
@@ -193,4 +193,60 @@ fn patterns_can_be_tried() {
         ("DEBUG STRINGMATCH-TEST x", r"-ERR unknown subcommand or wrong number of arguments for \'STRINGMATCH-TEST\'. Try DEBUG HELP.\r\n"),
         ("DEBUG JMAP", r"-ERR DEBUG JMAP is not available in AleaDB: the allocator\'s figures are in MEMORY STATS and MEMORY MALLOC-STATS\r\n"),
     ]);
+}
+
+/// What Redis 8.2.3 answers to DEBUG DIGEST when it has run these lines.
+const DIGESTED: &[&str] = &[
+    "SET s:int 12345",
+    "SET s:long 12345678901",
+    "SET s:text hello",
+    "SET s:rep aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "SET s:px v PXAT 33000000000000",
+    "RPUSH l:pack a 1 -70000 b",
+    "CONFIG SET list-max-listpack-size 2",
+    "RPUSH l:nodes a b c d e",
+    "CONFIG SET list-max-listpack-size -2",
+    "SADD set:int 1 2 300",
+    "SADD set:pack a 1 b",
+    "CONFIG SET set-max-intset-entries 2",
+    "SADD set:table xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx b 1",
+    "CONFIG SET set-max-intset-entries 512",
+    "HSET h:pack f v g 1",
+    "HSET h:table f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx g 1",
+    "HSET h:timed f v g 1 h w",
+    "HPEXPIREAT h:timed 33000000000000 FIELDS 1 f",
+    "HPEXPIREAT h:timed 34000000000000 FIELDS 1 g",
+    "HSET h:ttable f xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx g 1 h w",
+    "HPEXPIREAT h:ttable 33000000000000 FIELDS 2 f g",
+    "ZADD z:pack 1 a 2.5 b -inf c inf d",
+    "ZADD z:table 1.5 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 2 b",
+    "XADD x 1-1 f v g w",
+    "XADD x 1-2 f v2 g w2",
+    "XADD x 5-0 other 1",
+    "XDEL x 1-2",
+    "XGROUP CREATE x grp 0",
+    "XREADGROUP GROUP grp alice COUNT 1 STREAMS x >",
+    "XREADGROUP GROUP grp bob COUNT 1 STREAMS x >",
+    "XGROUP CREATECONSUMER x grp idle",
+    "XADD x:empty MAXLEN 0 7-7 f v",
+    "SELECT 5",
+    "SET other 1 PXAT 33000000000001",
+    "SELECT 0",
+];
+
+#[test]
+fn digests_are_those_of_redis() {
+    let mut server = debug();
+    assert_eq!(server.run("DEBUG DIGEST"), r"+0000000000000000000000000000000000000000\r\n");
+    for line in DIGESTED {
+        let reply = server.run(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+    }
+    assert_eq!(server.run("DEBUG DIGEST"), r"+4ac983cce2773d527a028200f241a16fdc47f77a\r\n");
+    server.run("ZADD z 0.1 a 1e20 b 3 c -inf d 1e-7 e 123456789012345678 f");
+    assert_eq!(
+        server.run("DEBUG DIGEST-VALUE z nothing"),
+        r"*2\r\n+02188218daacb45b51626c84f3ed656fb4581945\r\n+0000000000000000000000000000000000000000\r\n"
+    );
+    assert_eq!(server.run("DEBUG DIGEST-VALUE"), r"*0\r\n");
 }

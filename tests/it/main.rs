@@ -9,6 +9,7 @@ mod admin;
 mod bitmap;
 mod blocking;
 mod changes;
+mod check;
 mod client;
 mod clock;
 mod config;
