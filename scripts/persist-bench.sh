@@ -25,7 +25,6 @@ if [[ $chosen == no ]]; then
     cargo build --release --locked --manifest-path "$tree/Cargo.toml"
     peers+=(--peer "aleadb=${CARGO_TARGET_DIR:-$tree/target}/release/aleadb")
     find_peers
-    peers_valkey_9
     [[ -z $ALEADB_REDIS_8 ]] || peers+=(--peer "redis-8.2=$ALEADB_REDIS_8")
     [[ -z $ALEADB_VALKEY_9 ]] || peers+=(--peer "valkey-9.1=$ALEADB_VALKEY_9")
     if [[ ${#peers[@]} == 2 && -n $ALEADB_REDIS_7 ]]; then

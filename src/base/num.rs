@@ -205,14 +205,19 @@ pub fn write_u64(out: &mut Vec<u8>, v: u64) {
 /// Redis prints digits with Grisu2, which in about one case of a thousand gives a digit too many or not the closest
 /// (`9150000000000001000000` for 9.15e21); here the digits are always the shortest and closest.
 pub fn write_f64(out: &mut Vec<u8>, v: f64) {
+    if v.abs() <= INTEGER_TEXT_LIMIT && v == v.trunc() && !(v == 0.0 && v.is_sign_negative()) {
+        return write_i64(out, v as i64);
+    }
+    write_f64_shortest(out, v);
+}
+
+/// The same with as few digits for whole numbers too: `1e+8`.
+pub fn write_f64_shortest(out: &mut Vec<u8>, v: f64) {
     if v.is_nan() {
         return out.extend_from_slice(b"nan");
     }
     if v.is_infinite() {
         return out.extend_from_slice(if v > 0.0 { b"inf" } else { b"-inf" });
-    }
-    if v.abs() <= INTEGER_TEXT_LIMIT && v == v.trunc() && !(v == 0.0 && v.is_sign_negative()) {
-        return write_i64(out, v as i64);
     }
     if v.is_sign_negative() {
         out.push(b'-');

@@ -311,7 +311,7 @@ pub(super) static ROWS: &[Param] = &[
     any("bgsave-cpulist", TEXT, "").or(&["bgsave_cpulist"]).startup(),
     any("rdb-del-sync-files", YES_NO, "no"),
     any("rdb-save-incremental-fsync", YES_NO, "yes"),
-    // Every payload of RESTORE is checked in full, whoever sends it.
+    // Every payload of RESTORE and every value of a file is checked in full, whoever sends it: no value asks for more.
     any("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // The append-only file.
     any("aof-load-corrupt-tail-max-size", LONG, "0"),

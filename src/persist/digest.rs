@@ -92,7 +92,7 @@ impl DataDigest {
             let mut digest = DataDigest::default();
             digest.mix_item(member);
             text.clear();
-            num::write_f64(&mut text, score);
+            num::write_f64_shortest(&mut text, score);
             digest.mix(&text);
             self.add(&digest.0);
         });

@@ -3,6 +3,7 @@
 //! - `stream`, `generate`, `compare`, `state`: seeded streams of command lines, written from the commands' syntax.
 //! - `protocol`: broken and unusual requests, byte by byte.
 //! - `dumps`: what either dumps the other restores.
+//! - `dump_files`: what either saves the other loads.
 //! - `events`: the events about keys that generated lines cause.
 //! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
@@ -23,6 +24,7 @@ mod contents;
 mod differences;
 #[path = "../support/disk.rs"]
 mod disk;
+mod dump_files;
 mod dumps;
 mod events;
 #[path = "../support/generate.rs"]

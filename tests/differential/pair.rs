@@ -2,7 +2,7 @@
 //!
 //! Owns how they are found. `ALEADB_SUBJECT` names another program to put in our place, which shows what the test can see;
 //! `ALEADB_REDIS_8_6`, `ALEADB_REDIS_8` and `ALEADB_REDIS_7` name the oracles, the newest preferred, else `redis-server` of
-//! the path serves. Without an oracle a test is skipped loudly, and fails when `CI` is set.
+//! the path serves; `ALEADB_VALKEY_9` names a Valkey for what travels between the three. Without an oracle a test is skipped loudly, and fails when `CI` is set.
 
 use crate::resp::{Client, Value};
 use crate::server::Server;
@@ -57,6 +57,16 @@ impl Pair {
         if path.is_none() {
             assert!(std::env::var_os("CI").is_none(), "no redis-server of version 8.6, and CI is set");
             say("SKIPPED: this test needs Redis 8.6; set ALEADB_REDIS_8_6 to the path of one");
+        }
+        path.map(|path| start(&path, args))
+    }
+
+    /// The server alone that this environment variable names. None means that it names none.
+    pub fn start_named(variable: &str, args: &[&str]) -> Option<Server> {
+        let path = named(variable);
+        if path.is_none() {
+            assert!(std::env::var_os("CI").is_none(), "{variable} names no server, and CI is set");
+            say(&format!("SKIPPED: {variable} names no server to exchange files with"));
         }
         path.map(|path| start(&path, args))
     }

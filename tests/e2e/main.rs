@@ -10,6 +10,7 @@ mod server;
 
 mod abuse;
 mod background;
+mod check;
 mod clients;
 mod connections;
 mod examples;

@@ -248,5 +248,8 @@ fn digests_are_those_of_redis() {
         server.run("DEBUG DIGEST-VALUE z nothing"),
         r"*2\r\n+02188218daacb45b51626c84f3ed656fb4581945\r\n+0000000000000000000000000000000000000000\r\n"
     );
+    // The text of a score here is not that of replies.
+    server.run("ZADD whole 1e8 m");
+    assert_eq!(server.run("DEBUG DIGEST-VALUE whole"), r"*1\r\n+b4ce5f2c55a395a1c2198a4e1afd7646f4ea5658\r\n");
     assert_eq!(server.run("DEBUG DIGEST-VALUE"), r"*0\r\n");
 }

@@ -4,6 +4,8 @@
 //! binaries include this file with `#[path]`, next to `memory.rs` and `resp.rs`.
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
+use aleadb::base::num;
+
 use super::memory::Memory;
 use super::resp::{Value, decode_all};
 
@@ -13,8 +15,21 @@ const DATABASES: usize = 16;
 /// No number that is not a time in milliseconds is as large: the year 2000.
 const EARLIEST_MS: i64 = 946_684_800_000;
 
-/// Parts of `XINFO STREAM` that are left out.
-const NOT_REPLAYED: &[&str] = &["seen-time", "active-time", "idle", "inactive", "radix-tree-keys", "radix-tree-nodes"];
+/// Parts of `XINFO STREAM` that are left out: what a replay does not bring back, and what only Redis 8.6 has.
+const NOT_REPLAYED: &[&str] = &[
+    "seen-time",
+    "active-time",
+    "idle",
+    "inactive",
+    "radix-tree-keys",
+    "radix-tree-nodes",
+    "idmp-duration",
+    "idmp-maxsize",
+    "pids-tracked",
+    "iids-tracked",
+    "iids-added",
+    "iids-duplicates",
+];
 
 /// Questions and answers, in an order that does not depend on the server.
 pub type Contents = Vec<(String, Value)>;
@@ -23,60 +38,75 @@ pub type Contents = Vec<(String, Value)>;
 pub fn contents(memory: &mut Memory) -> Contents {
     let before = memory.client;
     memory.connect();
-    let mut all = Vec::new();
-    for db in 0..DATABASES {
-        ask(memory, &[b"SELECT", db.to_string().as_bytes()]);
-        let mut keys = bulk_strings(&ask(memory, &[b"KEYS", b"*"]));
-        keys.sort();
-        for key in keys {
-            for (question, answer) in key_contents(memory, &key) {
-                all.push((format!("[{db}] {question} {}", key.escape_ascii()), answer));
-            }
-        }
-    }
+    let all = contents_of(&mut |line| decode_all(&memory.raw(line)).expect("a reply").pop().expect("one reply"));
     memory.leave(memory.client);
     memory.client = before;
     all
 }
 
-fn key_contents(memory: &mut Memory, key: &[u8]) -> Contents {
-    let kind = ask(memory, &[b"TYPE", key]);
-    let mut facts = vec![("PEXPIRETIME".to_owned(), ask(memory, &[b"PEXPIRETIME", key]))];
+/// Asks whatever answers lines for all it holds.
+pub fn contents_of(ask: &mut dyn FnMut(&[&[u8]]) -> Value) -> Contents {
+    let mut ask = |line: &[&[u8]]| {
+        let reply = ask(line);
+        assert!(!reply.is_error() || line[0] == b"HPEXPIRETIME", "{reply:?}");
+        reply
+    };
+    let mut all = Vec::new();
+    for db in 0..DATABASES {
+        ask(&[b"SELECT", db.to_string().as_bytes()]);
+        let mut keys = bulk_strings(&ask(&[b"KEYS", b"*"]));
+        keys.sort();
+        for key in keys {
+            for (question, answer) in key_contents(&mut ask, &key) {
+                all.push((format!("[{db}] {question} {}", key.escape_ascii()), answer));
+            }
+        }
+    }
+    all
+}
+
+fn key_contents(ask: &mut dyn FnMut(&[&[u8]]) -> Value, key: &[u8]) -> Contents {
+    let kind = ask(&[b"TYPE", key]);
+    let mut facts = vec![("PEXPIRETIME".to_owned(), ask(&[b"PEXPIRETIME", key]))];
     let mut add = |question: &str, answer| facts.push((question.to_owned(), answer));
     match &*kind.text() {
-        "string" => add("GET", ask(memory, &[b"GET", key])),
-        "list" => add("LRANGE", ask(memory, &[b"LRANGE", key, b"0", b"-1"])),
+        "string" => add("GET", ask(&[b"GET", key])),
+        "list" => add("LRANGE", ask(&[b"LRANGE", key, b"0", b"-1"])),
         "zset" => {
-            let mut flat = bulk_strings(&ask(memory, &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]));
-            // The compact form of a sorted set has no sign for it, and SORT, which reads, leaves the other form behind.
-            flat.iter_mut().skip(1).step_by(2).filter(|score| *score == b"-0").for_each(|score| *score = b"0".to_vec());
+            let mut flat = bulk_strings(&ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]));
+            flat.iter_mut().skip(1).step_by(2).for_each(plain_score);
             add("ZRANGE", Value::Array(flat.into_iter().map(Value::Bulk).collect()));
         }
         "set" => {
-            let mut members = bulk_strings(&ask(memory, &[b"SMEMBERS", key]));
+            let mut members = bulk_strings(&ask(&[b"SMEMBERS", key]));
             members.sort();
             add("SMEMBERS", Value::Array(members.into_iter().map(Value::Bulk).collect()));
         }
         "hash" => {
-            let flat = bulk_strings(&ask(memory, &[b"HGETALL", key]));
+            let flat = bulk_strings(&ask(&[b"HGETALL", key]));
             let mut fields: Vec<_> = flat.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
             fields.sort();
             for (field, value) in fields {
-                let deadline = ask(memory, &[b"HPEXPIRETIME", key, b"FIELDS", b"1", &field]);
+                let deadline = match ask(&[b"HPEXPIRETIME", key, b"FIELDS", b"1", &field]) {
+                    // A server whose fields have no deadlines.
+                    error if error.is_error() => Value::Array(vec![Value::Integer(-1)]),
+                    deadline => deadline,
+                };
                 add(&format!("HGET {}", field.escape_ascii()), Value::Array(vec![Value::Bulk(value), deadline]));
             }
         }
-        "stream" => add("XINFO", replayed(ask(memory, &[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]))),
+        "stream" => add("XINFO", replayed(ask(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]))),
         other => panic!("{} is a {other}", key.escape_ascii()),
     }
     facts
 }
 
-fn ask(memory: &mut Memory, line: &[&[u8]]) -> Value {
-    let raw = memory.raw(line);
-    let reply = decode_all(&raw).expect("a reply").pop().expect("one reply");
-    assert!(!reply.is_error(), "{reply:?}");
-    reply
+/// Writes a score with the fewest digits, which older servers do not, and without the sign of zero: the compact form of a
+/// sorted set has none, and SORT, which reads, leaves the other form behind.
+fn plain_score(text: &mut Vec<u8>) {
+    let score = num::parse_f64(text).expect("a score");
+    text.clear();
+    num::write_f64(text, if score == 0.0 { 0.0 } else { score });
 }
 
 fn bulk_strings(reply: &Value) -> Vec<Vec<u8>> {
