@@ -47,6 +47,11 @@ fn restore_corpus() {
 }
 
 #[test]
+fn rdb_corpus() {
+    replay("rdb", bodies::rdb);
+}
+
+#[test]
 fn glob_corpus() {
     replay("glob", bodies::glob);
 }

@@ -10,6 +10,8 @@
 //! Called by commands, configuration and the store. Refuses to know what a refusal is called on the wire: parsers
 //! answer `None`, and the caller words the error.
 
+use std::num::FpCategory;
+
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
 use rustc_apfloat::{Float, FloatConvert, Round};
 
@@ -213,19 +215,15 @@ pub fn write_f64(out: &mut Vec<u8>, v: f64) {
 
 /// The same with as few digits for whole numbers too: `1e+8`.
 pub fn write_f64_shortest(out: &mut Vec<u8>, v: f64) {
-    if v.is_nan() {
-        return out.extend_from_slice(b"nan");
-    }
-    if v.is_infinite() {
-        return out.extend_from_slice(if v > 0.0 { b"inf" } else { b"-inf" });
-    }
-    if v.is_sign_negative() {
+    if v.is_sign_negative() && !v.is_nan() {
         out.push(b'-');
     }
-    if v == 0.0 {
-        return out.push(b'0');
+    match v.classify() {
+        FpCategory::Nan => out.extend_from_slice(b"nan"),
+        FpCategory::Infinite => out.extend_from_slice(b"inf"),
+        FpCategory::Zero => out.push(b'0'),
+        FpCategory::Normal | FpCategory::Subnormal => Shortest::of(v.abs()).write(out),
     }
-    Shortest::of(v.abs()).write(out);
 }
 
 /// A positive double as `digits x 10^exponent`, with no zero at either end of the digits.

@@ -8,13 +8,17 @@ use std::path::{Path, PathBuf};
 use aleadb::base::{glob, quote};
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
+use aleadb::persist::digest::DataDigest;
 use aleadb::persist::payload;
+use aleadb::persist::rdb::file::{DumpReader, DumpWriter, Head, Item, Options};
+use aleadb::persist::rdb::write::Version;
 use aleadb::persist::rdb::{Budget, Shapes, Value};
+use aleadb::persist::storage::ReadFile;
 use aleadb::resp::error::ProtocolError;
 use aleadb::resp::parse::{LINE_BYTES_MAX, Limits, Parsed, Parser};
 use aleadb::store::entry::{Entry, NewValue};
 use aleadb::store::hash::KeyHasher;
-use aleadb::store::types::{hash, list, set, zset};
+use aleadb::store::types::{Hash, hash, list, set, zset};
 
 #[path = "../support/disk.rs"]
 mod disk;
@@ -135,16 +139,21 @@ fn load(text: &[u8]) -> Result<(Config, Sources), LoadError> {
     Ok(loader.finish())
 }
 
-/// A value that is read from a payload is written so that it is read again, as one of the same type and length, and commands
-/// can work on it. The input is the payload without its footer.
-pub fn restore(data: &[u8]) {
+/// Shapes that small inputs outgrow.
+fn small_shapes() -> Shapes {
     let hasher = KeyHasher::new([7; 16]);
-    let shapes = Shapes {
+    Shapes {
         list: list::Fill::new(6),
         set: set::Policy { intset_entries: 6, listpack_entries: 8, listpack_value: 20, hasher },
         hash: hash::Limits { entries: 6, value: 20, hasher },
         zset: zset::Limits { entries: 6, value: 20, hasher },
-    };
+    }
+}
+
+/// A value that is read from a payload is written so that it is read again, as one of the same type and length, and commands
+/// can work on it. The input is the payload without its footer.
+pub fn restore(data: &[u8]) {
+    let shapes = small_shapes();
     let mut sealed = data.to_vec();
     payload::seal(&mut sealed);
     let Ok(value) = payload::restore(&sealed, &shapes, Budget::unlimited()) else { return };
@@ -166,6 +175,83 @@ pub fn restore(data: &[u8]) {
     // A stream leaves room in its nodes as long as the limit is the same: see the tests of its own.
     if before.0 != "stream" {
         work_on(&sealed, before.0, true);
+    }
+}
+
+/// A file in memory, of which one call reads so many bytes at most.
+#[derive(Debug)]
+struct MemoryFile {
+    bytes: Vec<u8>,
+    at: usize,
+    step: usize,
+}
+
+impl io::Read for MemoryFile {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.step.min(buf.len()).min(self.bytes.len() - self.at);
+        buf[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+impl ReadFile for MemoryFile {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+}
+
+/// The keys of a dump file with the database of each, or where and why it is none. Checksums are not looked at: no fuzzer could
+/// guess them.
+fn dump_file(bytes: &[u8], step: usize) -> Result<Vec<(u64, Entry)>, String> {
+    let file = Box::new(MemoryFile { bytes: bytes.to_vec(), at: 0, step });
+    let mut reader = DumpReader::new(file, small_shapes(), false).expect("its length is known");
+    let (mut entries, mut database) = (Vec::new(), 0);
+    loop {
+        assert!(reader.offset() <= bytes.len() as u64);
+        match reader.next_item() {
+            Ok(Item::Select(number)) => database = number,
+            Ok(Item::Entry(loaded)) => entries.push((database, loaded.entry)),
+            Ok(Item::End(_)) => return Ok(entries),
+            Ok(_) => {}
+            Err(error) => {
+                assert!(error.offset <= bytes.len() as u64 && !error.reason.is_empty(), "{error:?}");
+                return Err(error.to_string());
+            }
+        }
+    }
+}
+
+/// A dump file is read to the same keys or the same error however little of it comes at once, and its keys are written so that
+/// they are read again, in the lowest version that holds them and in Valkey's.
+pub fn rdb(data: &[u8]) {
+    let read = dump_file(data, usize::MAX);
+    let shown = |read: &Result<Vec<(u64, Entry)>, String>| match read {
+        Ok(entries) => {
+            Ok(entries.iter().map(|(database, entry)| (*database, payload::dump(entry, false))).collect::<Vec<_>>())
+        }
+        Err(error) => Err(error.clone()),
+    };
+    assert_eq!(shown(&dump_file(data, 1 + data.len() % 7)), shown(&read));
+    let Ok(entries) = read else { return };
+    let is_timed = |entry: &Entry| entry.collection::<Hash>().is_some_and(|hash| hash.timed() > 0);
+    for version in [Version::lowest(entries.iter().any(|(_, entry)| is_timed(entry))), Version::Valkey80] {
+        let mut writer = DumpWriter::new(Options { version, compress: true, checksum: true });
+        writer.begin(&Head { redis_version: "7.4.0", unix_s: 0, used_bytes: 0, is_aof_base: false });
+        for (database, entry) in &entries {
+            writer.select(*database as usize, entries.len(), 0);
+            writer.entry(entry).expect("the version holds it");
+        }
+        writer.end();
+        let again = dump_file(&writer.take(), usize::MAX).unwrap_or_else(|error| panic!("{error}"));
+        let facts = |entries: &[(u64, Entry)]| {
+            let fact = |(database, entry): &(u64, Entry)| {
+                let digest = DataDigest::of_value(entry, i64::MIN);
+                (*database, entry.key().to_vec(), entry.deadline_ms(), digest)
+            };
+            entries.iter().map(fact).collect::<Vec<_>>()
+        };
+        assert_eq!(facts(&again), facts(&entries));
     }
 }
 
