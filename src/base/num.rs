@@ -10,8 +10,6 @@
 //! Called by commands, configuration and the store. Refuses to know what a refusal is called on the wire: parsers
 //! answer `None`, and the caller words the error.
 
-use std::num::FpCategory;
-
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
 use rustc_apfloat::{Float, FloatConvert, Round};
 
@@ -218,11 +216,11 @@ pub fn write_f64_shortest(out: &mut Vec<u8>, v: f64) {
     if v.is_sign_negative() && !v.is_nan() {
         out.push(b'-');
     }
-    match v.classify() {
-        FpCategory::Nan => out.extend_from_slice(b"nan"),
-        FpCategory::Infinite => out.extend_from_slice(b"inf"),
-        FpCategory::Zero => out.push(b'0'),
-        FpCategory::Normal | FpCategory::Subnormal => Shortest::of(v.abs()).write(out),
+    match v.abs() {
+        _ if v.is_nan() => out.extend_from_slice(b"nan"),
+        f64::INFINITY => out.extend_from_slice(b"inf"),
+        0.0 => out.push(b'0'),
+        magnitude => Shortest::of(magnitude).write(out),
     }
 }
 
