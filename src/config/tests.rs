@@ -616,7 +616,8 @@ fn check_takes_one_file_and_nothing_else() {
     let files = Memory::default();
     assert_eq!(run(&["--check", "/data/dump.rdb"], &files), Ok(Invocation::Check(PathBuf::from("/data/dump.rdb"))));
     for args in [&["--check"][..], &["--check", "a", "b"]] {
-        assert_eq!(run(args, &files).expect_err("not one file").to_string(), "--check takes one file and nothing else");
+        let refused = run(args, &files).expect_err("not one file").to_string();
+        assert!(refused.ends_with("--check takes one file and nothing else"), "{refused}");
     }
 }
 

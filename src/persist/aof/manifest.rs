@@ -172,9 +172,9 @@ impl Manifest {
             let _ = write!(text, " seq {} type {}", file.seq, file.kind.letter());
             if let Some(start) = file.start_offset {
                 let _ = write!(text, " startoffset {start}");
-                if let Some(end) = file.end_offset {
-                    let _ = write!(text, " endoffset {end}");
-                }
+            }
+            if let Some(end) = file.end_offset {
+                let _ = write!(text, " endoffset {end}");
             }
             text.push(b'\n');
         }

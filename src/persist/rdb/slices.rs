@@ -358,7 +358,7 @@ mod tests {
                         calls += 1;
                     }
                     assert!(whole.take() == pieces.take(), "{count} elements, {slices:?}");
-                    assert!(count < 3000 || calls > 10, "in {calls} pieces");
+                    assert!(count < 3000 || calls > 1, "in one piece: {slices:?}, {version:?}");
                     assert_eq!(is_large(&entry), count == 3000 && entry.string().is_none(), "{slices:?}");
                 }
             }
