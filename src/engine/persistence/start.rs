@@ -11,6 +11,7 @@
 //!
 //! The directory is locked while a server that may write there runs, that is with a log or with save points.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
             None => Ok(opened(server, LoadedLog::default())),
         };
     }
-    // A move that was interrupted has left a manifest that names the old file alone, which is still where it was.
+    // Redis writes the manifest first and then moves the old log, which may have been interrupted.
     let old_bytes = bytes_of(&top, &stem);
     let is_unmoved = |manifest: &Manifest| {
         manifest.increments().is_empty()
@@ -59,7 +60,14 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
     };
     match (manifest, old_bytes) {
         (Some(manifest), Some(bytes)) if is_unmoved(&manifest) => Ok(load(server, old_log_work(&stem), bytes, now)),
-        (Some(manifest), _) => load_log(server, manifest, &dir, &in_dir, now),
+        (Some(manifest), old_bytes) => {
+            let is_copied = manifest.base().is_some_and(|base| base.name == stem);
+            if is_copied && old_bytes.is_some() {
+                let removed = remove_old_log(&*storage, &stem);
+                removed.map_err(|error| format!("Can't remove {stem}, which has been copied: {}", error_text(&error)))?;
+            }
+            load_log(server, manifest, &dir, &in_dir, now)
+        }
         (None, Some(bytes)) => {
             log::warn!(
                 "{stem} is a log of one file, as Redis up to 6 has it: it is loaded, and moved into {}",
@@ -160,8 +168,12 @@ pub(super) fn adopt(server: &mut Server, manifest: Option<Manifest>, adoption: A
     let (dir, stem, dump) = (log_dir(server), server.config.appendfilename.clone(), server.config.dbfilename.clone());
     let job = move || {
         let adopted = match adoption {
-            Adoption::Move => move_in(&*storage, &dir, &stem),
-            Adoption::Copy | Adoption::None => copy_in(&*storage, &dir, &stem, Path::new(&dump)),
+            Adoption::Move => take_in(&*storage, &dir, &stem, Path::new(&stem), &stem)
+                .and_then(|manifest| remove_old_log(&*storage, &stem).map(|()| manifest)),
+            Adoption::Copy | Adoption::None => {
+                let name = Manifest::default().next_base(&stem, true).name;
+                take_in(&*storage, &dir, &stem, Path::new(&dump), &name)
+            }
         };
         Completion::Adopted(adopted.map_err(|error| {
             format!("Can't make a log of what was loaded, in {}: {}", dir.display(), error_text(&error))
@@ -172,29 +184,23 @@ pub(super) fn adopt(server: &mut Server, manifest: Option<Manifest>, adoption: A
     }
 }
 
-/// The manifest comes first, so that a crash in between leaves nothing that would be taken for an empty log.
-fn move_in(storage: &dyn Storage, dir: &Path, stem: &str) -> std::io::Result<Manifest> {
+/// Copies a file into the log's directory, as its base. The manifest comes last, so that after a crash in between the file is
+/// loaded as before. It is a copy even of a log that need not stay where it is: that a name leaves one directory and comes
+/// into another is two changes to a disk, of which a crash may leave the first.
+fn take_in(storage: &dyn Storage, dir: &Path, stem: &str, file: &Path, name: &str) -> io::Result<Manifest> {
     let mut manifest = Manifest::default();
-    manifest.adopt_base(stem.to_owned());
     storage.create_dir(dir)?;
     storage.sync_dir(Path::new("."))?;
+    copy(storage, file, &dir.join(name), u64::MAX)?;
+    manifest.adopt_base(name.to_owned());
     manifest.store(storage, dir, stem)?;
-    storage.rename(Path::new(stem), &dir.join(stem))?;
-    storage.sync_dir(dir)?;
-    storage.sync_dir(Path::new("."))?;
     Ok(manifest)
 }
 
-/// The manifest comes last, so that after a crash in between the dump file is loaded as before.
-fn copy_in(storage: &dyn Storage, dir: &Path, stem: &str, dump: &Path) -> std::io::Result<Manifest> {
-    let mut manifest = Manifest::default();
-    let name = manifest.next_base(stem, true).name;
-    storage.create_dir(dir)?;
-    storage.sync_dir(Path::new("."))?;
-    copy(storage, dump, &dir.join(&name), u64::MAX)?;
-    manifest.adopt_base(name);
-    manifest.store(storage, dir, stem)?;
-    Ok(manifest)
+/// Removes a log of one file that has become part of another: a Redis before version 7 would load it, old as it is.
+fn remove_old_log(storage: &dyn Storage, stem: &str) -> io::Result<()> {
+    storage.remove(Path::new(stem))?;
+    storage.sync_dir(Path::new("."))
 }
 
 /// The base is there, or not.

@@ -496,19 +496,27 @@ struct Search {
     /// What the stretch says was durable.
     durable: Option<u64>,
     found: Option<Behind>,
+    is_at_start: bool,
 }
 
 impl Search {
     fn from(offset: u64, window: Vec<u8>) -> Search {
-        Search { window, offset, begin: offset, summed: 0, sum: 0, durable: None, found: None }
+        Search { window, offset, begin: offset, summed: 0, sum: 0, durable: None, found: None, is_at_start: true }
     }
 
     /// Looks through the window, and lets go of what is not needed any more.
     fn go_on(&mut self, is_over: bool) {
         const FENCE: &[u8] = b"\r\n#";
         let mut done = 0;
-        while let Some(found) = memmem::find(&self.window[done..], FENCE) {
-            let line = done + found + 2;
+        loop {
+            // A stretch may begin with a line, which nothing comes before.
+            let line = if std::mem::take(&mut self.is_at_start) && self.window.first() == Some(&b'#') {
+                0
+            } else if let Some(found) = memmem::find(&self.window[done..], FENCE) {
+                done + found + 2
+            } else {
+                break;
+            };
             let room = &self.window[line..self.window.len().min(line + batch::LINE_BYTES_MAX)];
             let Some(len) = memchr(b'\n', room) else {
                 if room.len() < batch::LINE_BYTES_MAX && !is_over {
