@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::config::cli::{self, Invocation};
-use aleadb::persist::check;
+use aleadb::engine::persistence::replay;
 use aleadb::persist::storage::RealStorage;
+use aleadb::persist::{check, recover};
 use aleadb::store::hash::KeyHasher;
 use aleadb::sys::limits;
 
@@ -15,7 +16,7 @@ use aleadb::sys::limits;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The exit status is 0 after an orderly end (SIGTERM, SIGINT, SHUTDOWN) and 1 when the server cannot start or go on, or when
-/// what `--check` has looked at is not good.
+/// what `--check` has looked at is not good, or `--recover` has found nothing to recover.
 fn main() -> ExitCode {
     let invocation = match cli::from_environment() {
         Ok(invocation) => invocation,
@@ -29,11 +30,12 @@ fn main() -> ExitCode {
         Invocation::Help => print!("{}", cli::HELP),
         Invocation::Check(path) => {
             let hasher = KeyHasher::new(limits::entropy());
-            let report = check::check(&RealStorage, &path, SystemClock::start().now().unix_ms, hasher);
-            print!("{}", report.text);
-            if !report.is_good {
-                return ExitCode::FAILURE;
-            }
+            let context = (SystemClock::start().now().unix_ms, hasher);
+            return print(&check::check(&RealStorage, &path, context, &replay::accepts));
+        }
+        Invocation::Recover { dir, into } => {
+            let context = (SystemClock::start().now().unix_ms, KeyHasher::new(limits::entropy()));
+            return print(&recover::recover(&RealStorage, &dir, &into, context, &replay::accepts));
         }
         Invocation::Run { config, config_file, sources } => {
             if let Err(failure) = startup::run(*config, config_file, sources) {
@@ -46,4 +48,9 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn print(report: &check::Report) -> ExitCode {
+    print!("{}", report.text);
+    if report.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

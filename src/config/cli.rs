@@ -24,8 +24,15 @@ pub enum Invocation {
         /// Where each setting was written.
         sources: Sources,
     },
-    /// Look through this file, say what is in it, and exit: with 0 if it could be loaded.
+    /// Look through this file or directory, say what is in it, and exit: with 0 if it could be loaded.
     Check(PathBuf),
+    /// Write a new directory from what is good of another, say what that was, and exit.
+    Recover {
+        /// The directory that is read.
+        dir: PathBuf,
+        /// The one that is written.
+        into: PathBuf,
+    },
     /// Print [`version`] and exit.
     Version,
     /// Print [`HELP`] and exit.
@@ -38,7 +45,8 @@ Usage: aleadb [/path/to/aleadb.conf] [options] [-]
        aleadb - (read config from stdin)
        aleadb -v or --version
        aleadb -h or --help
-       aleadb --check /path/to/dump.rdb (say what is in a file and whether it could be loaded)
+       aleadb --check /path/to/dump.rdb (say what is in a file or directory and whether it could be loaded)
+       aleadb --recover /path/to/dir [--into /path/to/new] (write a new directory from what is good of a damaged one)
 
 Every directive of the configuration file is an option too: --directive value ...
 Options override the file. The syntax is that of redis.conf.
@@ -78,10 +86,11 @@ pub fn read(
         Some(b"-h" | b"--help") => return Ok(Invocation::Help),
         Some(b"--check") => {
             let [_, path] = args.as_slice() else {
-                return Err(LoadError::new("--check takes one file and nothing else"));
+                return Err(LoadError::new("--check takes one file or directory and nothing else"));
             };
-            return Ok(Invocation::Check(PathBuf::from(OsString::from_vec(path.clone()))));
+            return Ok(Invocation::Check(to_path(path)));
         }
+        Some(b"--recover") => return recovery(&args),
         _ => {}
     }
     let words = Words::split(&args)?;
@@ -98,6 +107,23 @@ pub fn read(
     }
     let (config, sources) = loader.finish();
     Ok(Invocation::Run { config: Box::new(config), config_file, sources })
+}
+
+/// The new directory is beside the old one unless it is named.
+fn recovery(args: &[Vec<u8>]) -> Result<Invocation, LoadError> {
+    let (dir, into) = match args {
+        [_, dir] => {
+            let name = dir.strip_suffix(b"/").unwrap_or(dir);
+            (dir, [name, b".recovered"].concat())
+        }
+        [_, dir, word, into] if word == b"--into" => (dir, into.clone()),
+        _ => return Err(LoadError::new("--recover takes one directory, and with --into another")),
+    };
+    Ok(Invocation::Recover { dir: to_path(dir), into: to_path(&into) })
+}
+
+fn to_path(word: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(word.to_vec()))
 }
 
 /// The arguments by their role.

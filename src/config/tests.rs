@@ -612,12 +612,27 @@ fn version_and_help_need_nothing_else() {
 }
 
 #[test]
+fn recover_takes_one_directory_and_perhaps_another() {
+    let files = Memory::default();
+    let path = PathBuf::from;
+    let new = |dir: &str, into: &str| Ok(Invocation::Recover { dir: path(dir), into: path(into) });
+    assert_eq!(run(&["--recover", "/data/"], &files), new("/data/", "/data.recovered"));
+    assert_eq!(run(&["--recover", "/data", "--into", "/new"], &files), new("/data", "/new"));
+    for args in
+        [&["--recover"][..], &["--recover", "a", "b"], &["--recover", "a", "--into"], &["--recover", "a", "-x", "b"]]
+    {
+        let error = run(args, &files).expect_err("not understood").to_string();
+        assert_eq!(error, "--recover takes one directory, and with --into another");
+    }
+}
+
+#[test]
 fn check_takes_one_file_and_nothing_else() {
     let files = Memory::default();
     assert_eq!(run(&["--check", "/data/dump.rdb"], &files), Ok(Invocation::Check(PathBuf::from("/data/dump.rdb"))));
     for args in [&["--check"][..], &["--check", "a", "b"]] {
         let refused = run(args, &files).expect_err("not one file").to_string();
-        assert!(refused.ends_with("--check takes one file and nothing else"), "{refused}");
+        assert!(refused.ends_with("--check takes one file or directory and nothing else"), "{refused}");
     }
 }
 

@@ -7,7 +7,7 @@
 
 pub mod loading;
 pub(super) mod reload;
-mod replay;
+pub mod replay;
 pub(super) mod snapshot;
 pub mod start;
 

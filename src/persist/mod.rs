@@ -21,5 +21,6 @@ pub mod directory;
 pub mod lzf;
 pub mod payload;
 pub mod rdb;
+pub mod recover;
 pub mod snapshot;
 pub mod storage;

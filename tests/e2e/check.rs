@@ -19,5 +19,5 @@ fn the_exit_status_says_whether_a_dump_file_is_good() {
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("BAD, at byte 0: '[package]' is not how a dump file begins"), "{text}");
     assert_eq!(check(&["--check", "no such file"]).0, Some(1));
-    assert_eq!(check(&["--check"]), (Some(1), "--check takes one file and nothing else\n".to_owned()));
+    assert_eq!(check(&["--check"]), (Some(1), "--check takes one file or directory and nothing else\n".to_owned()));
 }

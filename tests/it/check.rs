@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aleadb::engine::persistence::replay::accepts;
 use aleadb::persist::check::{Report, check};
 use aleadb::store::hash::KeyHasher;
 
@@ -12,7 +13,7 @@ const REDIS_8_2: &[u8] = include_bytes!("../fuzz/corpus/rdb/redis_8_2");
 fn report(file: &[u8], now_ms: i64) -> Report {
     let disk = SimulatedDisk::new();
     disk.put("dump.rdb", file);
-    check(&disk, Path::new("dump.rdb"), now_ms, KeyHasher::new([7; 16]))
+    check(&disk, Path::new("dump.rdb"), (now_ms, KeyHasher::new([7; 16])), &accepts)
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn bytes_behind_the_end_are_told() {
 #[test]
 fn a_file_that_cannot_be_read_is_not_good() {
     let disk = SimulatedDisk::new();
-    let check = |name: &str| check(&disk, Path::new(name), 0, KeyHasher::new([7; 16]));
+    let check = |name: &str| check(&disk, Path::new(name), (0, KeyHasher::new([7; 16])), &accepts);
     assert!(!check("missing").is_good);
     disk.put("dump.rdb", REDIS_8_2);
     disk.fail(Call::Read, 0, 1, libc::EIO);

@@ -15,10 +15,10 @@ use aleadb::server::persistence::loading::{FileKind, Purpose};
 use super::disk::SimulatedDisk;
 use super::memory::{Memory, START_MS};
 
-const LOG: &str = "appendonlydir/appendonly.aof.1.incr.aof";
-const MANIFEST: &str = "appendonlydir/appendonly.aof.manifest";
+pub const LOG: &str = "appendonlydir/appendonly.aof.1.incr.aof";
+pub const MANIFEST: &str = "appendonlydir/appendonly.aof.manifest";
 
-fn settings(appendonly: bool) -> Config {
+pub fn settings(appendonly: bool) -> Config {
     Config { appendonly, save: SavePoints::none(), enable_debug_command: Access::Yes, ..Config::default() }
 }
 
@@ -31,7 +31,7 @@ fn server(disk: &SimulatedDisk, config: Config, later_ms: u64) -> Memory {
 }
 
 /// Starts a server on a disk; the text with which it refuses to.
-fn try_start(disk: &SimulatedDisk, config: Config, later_ms: u64) -> Result<Memory, String> {
+pub fn try_start(disk: &SimulatedDisk, config: Config, later_ms: u64) -> Result<Memory, String> {
     let mut m = server(disk, config, later_ms);
     let now = m.clock.now();
     start::begin(&mut m.server, now)?;
@@ -44,18 +44,18 @@ fn try_start(disk: &SimulatedDisk, config: Config, later_ms: u64) -> Result<Memo
     }
 }
 
-fn started(disk: &SimulatedDisk, appendonly: bool) -> Memory {
+pub fn started(disk: &SimulatedDisk, appendonly: bool) -> Memory {
     try_start(disk, settings(appendonly), 0).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-fn refusal(disk: &SimulatedDisk, config: Config) -> String {
+pub fn refusal(disk: &SimulatedDisk, config: Config) -> String {
     match try_start(disk, config, 0) {
         Ok(_) => panic!("the server starts"),
         Err(failure) => failure,
     }
 }
 
-fn encoded(lines: &[&str]) -> Vec<u8> {
+pub fn encoded(lines: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
@@ -65,14 +65,14 @@ fn encoded(lines: &[&str]) -> Vec<u8> {
     bytes
 }
 
-fn batch(seq: u64, lines: &[&str]) -> Vec<u8> {
+pub fn batch(seq: u64, lines: &[&str]) -> Vec<u8> {
     let mut bytes = encoded(lines);
     BatchEnd::of(seq, &bytes.clone()).push(&mut bytes);
     bytes
 }
 
 /// A batch that tells which was the last one that was on the disk.
-fn batch_after(seq: u64, durable: u64, lines: &[&str]) -> Vec<u8> {
+pub fn batch_after(seq: u64, durable: u64, lines: &[&str]) -> Vec<u8> {
     let mut bytes = [DURABLE_PREFIX, durable.to_string().as_bytes(), b"\r\n"].concat();
     bytes.extend(encoded(lines));
     BatchEnd::of(seq, &bytes.clone()).push(&mut bytes);
@@ -80,14 +80,14 @@ fn batch_after(seq: u64, durable: u64, lines: &[&str]) -> Vec<u8> {
 }
 
 /// The line that says that batches follow.
-fn head(seq: u64) -> Vec<u8> {
+pub fn head(seq: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     BatchEnd { seq, bytes: 0, crc: 0 }.push(&mut bytes);
     bytes
 }
 
 /// A disk with a log of one increment.
-fn disk_with_log(log: &[u8]) -> SimulatedDisk {
+pub fn disk_with_log(log: &[u8]) -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     disk.put(MANIFEST, b"file appendonly.aof.1.incr.aof seq 1 type i\n");
     disk.put(LOG, log);
@@ -99,7 +99,7 @@ fn disk_with_lines(lines: &[&str]) -> SimulatedDisk {
 }
 
 /// A disk with a dump file of the data that these lines make.
-fn disk_with_dump(lines: &[&str]) -> SimulatedDisk {
+pub fn disk_with_dump(lines: &[&str]) -> SimulatedDisk {
     let disk = SimulatedDisk::new();
     let mut m = started(&disk, false);
     lines.iter().for_each(|line| drop(m.run(line)));

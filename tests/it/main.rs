@@ -39,6 +39,7 @@ mod notify;
 mod packs;
 mod pubsub;
 mod reactive;
+mod recovery;
 mod replication;
 #[path = "../support/rng.rs"]
 mod rng;

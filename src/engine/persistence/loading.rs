@@ -12,7 +12,7 @@ use std::io;
 
 use crate::base::clock::Now;
 use crate::command::dump::shapes;
-use crate::persist::aof::read::{Behind, Fault, Reader, Stop};
+use crate::persist::aof::read::{Fault, Reader, Stop, Verdict};
 use crate::persist::directory;
 use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::server::Server;
@@ -314,29 +314,31 @@ fn refused(file: &File, reason: &str) -> Failure {
 /// # Errors
 /// It is no such end, the settings do not allow it, or the disk fails.
 fn repair(server: &mut Server, file: &File, reader: &mut Reader, stop: Stop) -> Result<(), Failure> {
+    let is_last = file.kind == FileKind::Log { is_last: true };
+    let verdict = match &stop.fault {
+        // It is told below.
+        Fault::Io(_) => Verdict::Damage,
+        _ => {
+            let judged = reader.judge(&stop, is_last);
+            judged.map_err(|error| format!("Can't read {}: {}", file.path.display(), error_text(&error)))?
+        }
+    };
     let Stop { offset, commands, fault } = stop;
     let (shown, bytes) = (file.path.display(), reader.file_bytes().saturating_sub(offset));
     if let Fault::Io(error) = &fault {
         return Err(format!("Can't read {shown}: {}", error_text(error)));
     }
-    if file.kind != (FileKind::Log { is_last: true }) {
+    if !is_last {
         return Err(refused(
             file,
             &format!("from offset {offset} on it is not whole, and other files follow: {fault}"),
         ));
     }
-    if reader.has_batches() {
-        let behind = reader.look_behind().map_err(|error| format!("Can't read {shown}: {}", error_text(&error)))?;
-        let next = reader.last_seq().map(|last| last + 1);
-        if let Some(behind) = behind.filter(|behind| is_damage(behind, next)) {
-            let Behind { at, seq, batches, .. } = behind;
-            let reason = format!(
-                "the batch at offset {offset} is damaged ({fault}), and {batches} whole ones follow, the first of them, batch \
-                 {seq}, up to offset {at}"
-            );
-            return Err(refused(file, &reason));
-        }
-    } else if !matches!(fault, Fault::Truncated) {
+    if verdict == Verdict::Damage && reader.has_batches() {
+        let reason = format!("the batch at offset {offset} is damaged ({fault}), and whole ones follow");
+        return Err(refused(file, &reason));
+    }
+    if verdict == Verdict::Damage {
         return Err(refused(file, &format!("bad file format, {fault}")));
     }
     if !server.config.aof_load_truncated {
@@ -353,15 +355,6 @@ fn repair(server: &mut Server, file: &File, reader: &mut Reader, stop: Stop) -> 
         aside.display()
     );
     Ok(())
-}
-
-/// Whether a batch that is not whole was damaged after it had been put on the disk. A batch that the disk had not put down yet
-/// when the machine stopped may have whole ones behind it as well; then no one of these says that it was on the disk.
-fn is_damage(behind: &Behind, broken: Option<u64>) -> bool {
-    match (behind.durable, broken) {
-        (Some(durable), Some(broken)) => durable >= broken,
-        _ => true,
-    }
 }
 
 /// Tells how far it is.

@@ -93,6 +93,14 @@ fn refused(path: &Path, offset: u64, args: Args<'_>, reason: &str) -> Failure {
     )
 }
 
+/// Whether a log may hold a command.
+///
+/// # Errors
+/// Why not.
+pub fn accepts(args: Args<'_>) -> Result<(), String> {
+    action_of(args).map(drop)
+}
+
 /// What a line is to do.
 fn action_of(args: Args<'_>) -> Result<Action, String> {
     let is = |name: &str| args.is(0, name);

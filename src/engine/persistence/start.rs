@@ -64,7 +64,8 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
             let is_copied = manifest.base().is_some_and(|base| base.name == stem);
             if is_copied && old_bytes.is_some() {
                 let removed = remove_old_log(&*storage, &stem);
-                removed.map_err(|error| format!("Can't remove {stem}, which has been copied: {}", error_text(&error)))?;
+                removed
+                    .map_err(|error| format!("Can't remove {stem}, which has been copied: {}", error_text(&error)))?;
             }
             load_log(server, manifest, &dir, &in_dir, now)
         }

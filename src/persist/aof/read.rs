@@ -447,13 +447,35 @@ impl Reader {
         Ok(())
     }
 
+    /// What a fault is: the end of what was written before the machine or the process stopped, or damage. `is_last` if no other
+    /// file follows. O(bytes to the end of the file).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn judge(&mut self, stop: &Stop, is_last: bool) -> io::Result<Verdict> {
+        if !is_last {
+            return Ok(Verdict::Damage);
+        }
+        if !self.has_batches() {
+            let is_end = matches!(stop.fault, Fault::Truncated);
+            return Ok(if is_end { Verdict::TornEnd } else { Verdict::Damage });
+        }
+        let broken = self.last_seq.and_then(|last| last.checked_add(1));
+        let is_damage = self.look_behind()?.is_some_and(|behind| match (behind.durable, broken) {
+            // A batch that was not on the disk yet may have whole ones behind it as well; then none of these says that it was.
+            (Some(durable), Some(broken)) => durable >= broken,
+            _ => true,
+        });
+        Ok(if is_damage { Verdict::Damage } else { Verdict::TornEnd })
+    }
+
     /// After a fault: what whole batches there are behind it, if there are any. A batch that was not written in full when the
     /// machine stopped has some behind it only where the disk put later bytes down first. O(bytes to the end of the file);
     /// keeps a batch's line and two chunks of them.
     ///
     /// # Errors
     /// The disk's.
-    pub fn look_behind(&mut self) -> io::Result<Option<Behind>> {
+    fn look_behind(&mut self) -> io::Result<Option<Behind>> {
         let mut search = Search::from(self.offset(), self.window.split_off(self.unit));
         let mut piece = vec![0; CHUNK_BYTES];
         loop {
@@ -468,6 +490,15 @@ impl Reader {
         search.go_on(true);
         Ok(search.found)
     }
+}
+
+/// What a fault in a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The end was not written in full, or not put on the disk in full: all that is missing was never safe.
+    TornEnd,
+    /// Something that was safe is not there any more.
+    Damage,
 }
 
 /// The whole batches behind a fault.
