@@ -22,3 +22,4 @@ mod memory;
 mod process;
 mod reactive;
 mod readme;
+mod saving;
