@@ -92,7 +92,8 @@ fn redis_reads_the_file_that_bgsave_writes_while_others_write() {
     assert!(wait_until(DEADLINE, || info(&mut client, "rdb_bgsave_in_progress") == "0"));
     assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok", "{}", process.log());
     let dir = process.dir.0.display().to_string();
-    let redis = Server::start(Path::new("redis-server"), &["--dir", &dir, "--dbfilename", "dump.rdb"]).expect("it starts");
+    let redis =
+        Server::start(Path::new("redis-server"), &["--dir", &dir, "--dbfilename", "dump.rdb"]).expect("it starts");
     let after = answers(&mut redis.connect().expect("it listens"));
     for (question, (ours, theirs)) in QUESTIONS.iter().zip(before.iter().zip(&after)) {
         assert!(ours == theirs, "{question}: {}, {}", ours.escape_ascii(), theirs.escape_ascii());

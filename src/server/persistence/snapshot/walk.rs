@@ -71,7 +71,8 @@ impl Server {
         snapshots.slice_ns_max = snapshots.slice_ns_max.max(self.clock.mono_ns() - began_ns);
         // Those on hold because of what waited for the disk look again whenever some has gone.
         snapshots.releases |= !self.clients.held.is_empty() && running.waiting_bytes() <= WALK_BYTES_MAX;
-        let more = more && !running.is_ended;
+        // Whoever may try again does so at the beginning of a turn.
+        let more = (more && !running.is_ended) || (snapshots.releases && !self.clients.held.is_empty());
         snapshots.running = Some(running);
         self.end_snapshot_if_over(now);
         more
