@@ -244,7 +244,7 @@ impl Server {
             self.touch_queries_of(index, Before::Flushed(Box::new(old)));
         } else if self.dbs[index].has_timers() || self.dbs[index].snapshot_number().is_some() {
             let old = self.dbs.empty(index);
-            self.retire_db(Box::new(old));
+            self.retire_db(old);
         }
         keys
     }

@@ -191,7 +191,7 @@ impl Server {
         if *left == 0 || reactive.is_empty() {
             let done = replaced.pop_front();
             if let Some(Replaced { before: Before::Flushed(old), .. }) = done {
-                self.retire_db(old);
+                self.retire_db(*old);
             }
         }
     }

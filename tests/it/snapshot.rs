@@ -20,7 +20,7 @@ use aleadb::server::persistence::snapshot::{Outcome, Purpose};
 use aleadb::store::types::{hash, list, set, zset};
 
 use crate::disk::{Call, SimulatedDisk};
-use crate::generate::Generator;
+use crate::generate::{Generator, Line};
 use crate::memory::{Memory, START_MS};
 
 /// A server whose disk is at hand.
@@ -35,7 +35,14 @@ fn server_with(config: Config) -> (Memory, SimulatedDisk) {
 }
 
 /// What a dump file holds: by database and key the value and the deadline.
-type Dump = BTreeMap<(u64, Vec<u8>), (Vec<u8>, Option<i64>)>;
+type Dump = BTreeMap<Key, Kept>;
+type Key = (u64, Vec<u8>);
+type Kept = (Vec<u8>, Option<i64>);
+
+/// The files of a disk, but for the one that says whose it is.
+fn files(disk: &SimulatedDisk) -> Vec<PathBuf> {
+    disk.paths().into_iter().filter(|path| path != Path::new("aleadb.lock")).collect()
+}
 
 fn read_dump(m: &Memory, disk: &SimulatedDisk, path: &str) -> Dump {
     let hasher = m.server.dbs.hasher;
@@ -113,7 +120,7 @@ fn info(m: &mut Memory, field: &str) -> String {
     line.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
 }
 
-fn is_barred(name: &str, line: &Vec<Vec<u8>>) -> bool {
+fn is_barred(name: &str, line: &Line) -> bool {
     // What begins and ends snapshots itself, and what waits or tells of more than the data.
     let own =
         ["save", "bgsave", "shutdown", "abort", "debug", "sleep", "config", "client", "acl", "hello", "auth", "reset"];
@@ -154,7 +161,7 @@ fn a_snapshot_holds_what_there_was_when_it_began_whatever_commands_run_meanwhile
         });
         assert!(matches!(m.server.persistence.snapshots.log_base.take(), Some(Outcome::Saved(_))), "seed {seed}");
         let (after, unix_ms) = (read_dump(&m, &disk, "base.rdb"), m.clock.now().unix_ms);
-        let differs = |(key, value): &(&(u64, Vec<u8>), &(Vec<u8>, Option<i64>))| {
+        let differs = |(key, value): &(&Key, &Kept)| {
             // What has expired meanwhile may be missing, for nobody would find it.
             let lives = value.1.is_none_or(|deadline_ms| deadline_ms > unix_ms);
             lives && after.get(key) != Some(value)
@@ -322,7 +329,7 @@ fn a_snapshot_that_is_cancelled_leaves_no_file_and_the_next_one_is_whole() {
             ("SET key:2 changed", r"+OK\r\n"),
         ]);
         finish(&mut m, |_| ());
-        assert_eq!(disk.paths(), Vec::<PathBuf>::new());
+        assert_eq!(files(&disk), Vec::<PathBuf>::new());
         assert_eq!(info(&mut m, "rdb_last_bgsave_status"), "ok");
     }
     m.expect(&[("BGSAVE", r"+Background saving started\r\n"), ("SET key:3 changed", r"+OK\r\n")]);
@@ -376,7 +383,7 @@ fn a_save_point_begins_a_snapshot_and_one_that_failed_is_tried_again_after_five_
     m.expect(&[("MSET a 1 b 2", r"+OK\r\n")]);
     m.advance_ms(60_000);
     settle(&mut m);
-    assert!(disk.paths().is_empty(), "two changes are not enough");
+    assert!(files(&disk).is_empty(), "two changes are not enough");
     m.expect(&[("SET c 3", r"+OK\r\n")]);
     disk.fail(Call::Sync, 0, 1, libc::ENOSPC);
     m.advance_ms(200);
@@ -427,7 +434,7 @@ fn whatever_call_of_the_disk_fails_the_old_file_stays_and_the_next_snapshot_is_w
                 let keys = read_dump(&m, &disk, "dump.rdb").len();
                 // The file may have its name although the directory could not be synced.
                 let expected = if failed && call != Call::SyncDir { 1 } else { 41 };
-                assert_eq!((keys, disk.paths()), (expected, vec![PathBuf::from("dump.rdb")]), "{call:?} after {after}");
+                assert_eq!((keys, files(&disk)), (expected, vec![PathBuf::from("dump.rdb")]), "{call:?} after {after}");
                 assert!(failed || after > 0, "{call:?}");
                 disk.heal();
                 m.run("BGSAVE");
@@ -456,7 +463,7 @@ fn the_end_is_preceded_by_a_snapshot_if_there_are_save_points_and_refused_if_tha
         m.run(line);
         assert_eq!(m.next, Next::Shutdown, "{line}");
         m.turn();
-        assert_eq!(disk.paths().len(), usize::from(saved), "{line}");
+        assert_eq!(files(&disk).len(), usize::from(saved), "{line}");
         if saved {
             assert_eq!(read_dump(&m, &disk, "dump.rdb").len(), 2);
         }
@@ -467,7 +474,7 @@ fn the_end_is_preceded_by_a_snapshot_if_there_are_save_points_and_refused_if_tha
     m.expect(&[("SHUTDOWN", r"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"), ("SET a 2", r"+OK\r\n")]);
     assert_eq!(m.next, Next::Done);
     m.run("SHUTDOWN FORCE");
-    assert_eq!((m.next, disk.paths()), (Next::Shutdown, vec![]));
+    assert_eq!((m.next, files(&disk)), (Next::Shutdown, vec![]));
 }
 
 #[test]
@@ -478,7 +485,7 @@ fn a_version_that_cannot_hold_the_deadlines_of_fields_is_refused_by_name() {
     assert!(m.run("SAVE").starts_with(r"-ERR fields of the hash \'h\' expire"));
     m.run("BGSAVE");
     finish(&mut m, |_| ());
-    assert!(info(&mut m, "rdb_last_error").starts_with(r"fields of the hash \'h\' expire") && disk.paths().is_empty());
+    assert!(info(&mut m, "rdb_last_error").starts_with(r"fields of the hash \'h\' expire") && files(&disk).is_empty());
     m.expect(&[("CONFIG SET rdb-format-version 0", r"+OK\r\n"), ("SAVE", r"+OK\r\n")]);
     assert_eq!(disk.contents("dump.rdb").expect("saved")[..9], *b"REDIS0012");
     m.expect(&[("DEL h", r":1\r\n"), ("SAVE", r"+OK\r\n")]);

@@ -80,7 +80,7 @@ struct Running {
     /// Databases that have not been walked to their end.
     parts_left: usize,
     /// Those of them that were replaced by empty ones, to be freed when they have been walked.
-    retired: Vec<Box<Db>>,
+    retired: Vec<Db>,
     /// Keys that somebody waits for, with the places of their databases: they come next.
     wanted: VecDeque<(usize, Box<[u8]>)>,
     /// Pieces handed over for which no job could be submitted.
@@ -321,11 +321,11 @@ impl Server {
         self.persistence.snapshots.releases = true;
         // Their entries need no marks any more.
         running.parts_left -= running.retired.len();
-        running.retired.drain(..).for_each(|db| self.background.free(db));
+        running.retired.drain(..).for_each(|db| self.background.free(Box::new(db)));
     }
 
     /// Frees a database that has been replaced by an empty one: when the snapshot has walked it, if it is part of one.
-    pub fn retire_db(&mut self, db: Box<Db>) {
+    pub fn retire_db(&mut self, db: Db) {
         match &mut self.persistence.snapshots.running {
             Some(running) if db.snapshot_number().is_some() => {
                 if running.outcome.is_none() {
@@ -335,7 +335,7 @@ impl Server {
             }
             _ => {}
         }
-        self.background.free(db);
+        self.background.free(Box::new(db));
     }
 
     /// Takes note of what a job has done.

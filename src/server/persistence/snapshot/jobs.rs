@@ -42,7 +42,7 @@ enum FileState {
     /// No job has come to it yet.
     Unmade,
     /// It is being written. The open file is the helper thread's.
-    Open(SnapshotFile),
+    Open(Box<SnapshotFile>),
     /// It is whole, or gone.
     Over,
 }
@@ -98,7 +98,7 @@ impl Shared {
 
     fn write(&self, file: &mut FileState, piece: Piece) -> Result<Wrote, SaveError> {
         if matches!(file, FileState::Unmade) {
-            *file = FileState::Open(SnapshotFile::create(&self.plan)?);
+            *file = FileState::Open(Box::new(SnapshotFile::create(&self.plan)?));
         }
         // What comes behind a failure is dropped.
         let FileState::Open(open) = file else { return Ok(Wrote::More) };

@@ -138,23 +138,24 @@ impl Server {
         let place = self.dbs.places().find(|&place| is_it(&self.dbs[place]));
         let db = match place {
             Some(place) => Some(&mut self.dbs[place]),
-            None => running.retired.iter_mut().map(|db| &mut **db).find(|db| is_it(db)),
+            None => running.retired.iter_mut().find(|db| is_it(db)),
         };
         let is_adopted = collector.is_adopted();
-        let entry = db.as_ref().filter(|_| !is_adopted).and_then(|db| db.peek(&key));
-        if !is_adopted && entry.is_none() {
-            // Its database was emptied, and is still looked at for queries.
-            return Step::Nothing;
-        }
-        let done = loop {
-            if collector.go_on(entry.as_deref()) {
-                break true;
+        let done = {
+            let entry = db.as_ref().filter(|_| !is_adopted).and_then(|db| db.peek(&key));
+            if !is_adopted && entry.is_none() {
+                // Its database was emptied, and is still looked at for queries.
+                return Step::Nothing;
             }
-            if !slice.has_time() || !slice.has_room(collector.waiting_bytes()) {
-                break false;
+            loop {
+                if collector.go_on(entry.as_deref()) {
+                    break true;
+                }
+                if !slice.has_time() || !slice.has_room(collector.waiting_bytes()) {
+                    break false;
+                }
             }
         };
-        drop(entry);
         if done {
             if let Some(db) = db.filter(|_| !is_adopted) {
                 db.note_kept(&key);
@@ -183,7 +184,7 @@ impl Server {
         let db = match place {
             Some(place) => &mut self.dbs[place],
             None => match running.retired.last_mut() {
-                Some(db) => &mut **db,
+                Some(db) => db,
                 None => return Step::Nothing,
             },
         };
@@ -199,7 +200,7 @@ impl Server {
             if place.is_none()
                 && let Some(db) = running.retired.pop()
             {
-                self.background.free(db);
+                self.background.free(Box::new(db));
             }
         }
         Step::Done
