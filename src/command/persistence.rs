@@ -4,6 +4,7 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::persistence::snapshot::Purpose;
 
 const SAVING: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING);
 
@@ -71,7 +72,7 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn cancel(ctx: &mut Ctx<'_>) -> Outcome {
-    if ctx.server.cancel_dump() {
+    if ctx.server.cancel_snapshot(Purpose::Dump) {
         ctx.reply.simple("Background saving cancelled");
     } else if std::mem::take(&mut ctx.server.persistence.snapshots.scheduled) {
         ctx.reply.simple("Scheduled background saving cancelled");

@@ -130,3 +130,34 @@ fn a_signal_does_not_end_a_server_that_cannot_save_and_a_forced_one_does() {
     process.signal("TERM");
     assert_eq!(process.exit_status(), Some(0));
 }
+
+#[test]
+fn a_pipeline_that_a_snapshot_holds_back_goes_on_in_order() {
+    let process = Process::serving(&["--dir", "{dir}", "--save", ""]);
+    let mut client = process.connect();
+    let line = |n: usize| -> Vec<String> {
+        let elements = (0..1000).map(|m| format!("element:{n}:{m}"));
+        ["SADD".to_owned(), "set".to_owned()].into_iter().chain(elements).collect()
+    };
+    for n in 0..200 {
+        assert_eq!(client.call(&line(n)).expect("it answers").raw, b":1000\r\n");
+    }
+    let lines = "BGSAVE\r\nDEL set\r\nSET set text\r\nMULTI\r\nAPPEND set more\r\nEXEC\r\nGET set\r\n";
+    client.send_raw(lines.as_bytes()).expect("the server listens");
+    let replies: Vec<Vec<u8>> = (0..7).map(|_| client.read_reply().expect("it answers").raw).collect();
+    let expected: [&[u8]; 7] = [
+        b"+Background saving started\r\n",
+        b":1\r\n",
+        b"+OK\r\n",
+        b"+OK\r\n",
+        b"+QUEUED\r\n",
+        b"*1\r\n:8\r\n",
+        b"$8\r\ntextmore\r\n",
+    ];
+    assert_eq!(replies, expected);
+    assert!(wait_until(DEADLINE, || info(&mut client, "rdb_bgsave_in_progress") == "0"));
+    let dir = process.dir.0.display().to_string();
+    let again = Process::serving(&["--dir", &dir, "--save", ""]);
+    let count = again.connect().call(&["SCARD", "set"]).expect("it answers").raw;
+    assert_eq!(count, b":200000\r\n");
+}

@@ -287,9 +287,9 @@ impl Server {
         (Collector::new(options, &head, &self.persistence.functions, sizes), keys)
     }
 
-    /// Gives up the dump file that is being made. False if none is.
-    pub fn cancel_dump(&mut self) -> bool {
-        match self.persistence.snapshots.running.take_if(|running| running.purpose == Purpose::Dump) {
+    /// Gives up the snapshot for this purpose. False if none is being made.
+    pub fn cancel_snapshot(&mut self, purpose: Purpose) -> bool {
+        match self.persistence.snapshots.running.take_if(|running| running.purpose == purpose) {
             Some(mut running) => {
                 self.give_up(&mut running, Outcome::Cancelled);
                 self.persistence.snapshots.running = Some(running);
@@ -303,7 +303,7 @@ impl Server {
     /// are save points the empty data set is saved in its place. The snapshot for a log goes on: the log says what came after.
     // COMPAT: Redis saves before it answers. Here that begins within the turn, for the loop does not wait for the disk.
     pub fn replace_dump(&mut self) {
-        self.cancel_dump();
+        self.cancel_snapshot(Purpose::Dump);
         self.persistence.snapshots.scheduled |= !self.config.save.is_empty();
     }
 
