@@ -134,6 +134,8 @@ pub struct Collector {
     /// What is kept while a value is written piece by piece.
     aside: Option<Stream>,
     midway: Option<Midway>,
+    /// An entry that was taken over and is of no further use.
+    spent: Option<Entry>,
     /// Keys that have been kept.
     keys: usize,
     /// The snapshot will not be finished: nothing is written any more.
@@ -149,7 +151,17 @@ impl Collector {
         let mut main = Stream::new(options);
         main.writer.begin(head);
         functions.iter().for_each(|code| main.writer.function(code));
-        Collector { options, sizes, main, aside: None, midway: None, keys: 0, is_quiet: false, failure: None }
+        Collector {
+            options,
+            sizes,
+            main,
+            aside: None,
+            midway: None,
+            spent: None,
+            keys: 0,
+            is_quiet: false,
+            failure: None,
+        }
     }
 
     /// Keys that have been kept.
@@ -170,7 +182,8 @@ impl Collector {
     /// Drops what is there, and writes nothing more.
     pub fn be_quiet(&mut self) {
         self.is_quiet = true;
-        (self.midway, self.aside, self.main) = (None, None, Stream::new(self.options));
+        self.spent = self.midway.take().and_then(|midway| midway.adopted);
+        (self.aside, self.main) = (None, Stream::new(self.options));
     }
 
     /// Keeps an entry that the walk meets. False if it is large: then it has begun to be written, to be gone on with.
@@ -208,13 +221,18 @@ impl Collector {
             self.main.cut();
         }
         if done {
-            self.midway = None;
+            self.spent = self.midway.take().and_then(|midway| midway.adopted);
             self.keys += 1;
             if let Some(aside) = self.aside.take() {
                 self.main.append(aside);
             }
         }
         done
+    }
+
+    /// Takes an entry that was taken over and has been written, to be freed where that does not hold the loop.
+    pub fn take_spent(&mut self) -> Option<Entry> {
+        self.spent.take()
     }
 
     /// The value that is being written piece by piece belongs to an entry that has left its database.

@@ -83,7 +83,7 @@ struct Running {
     retired: Vec<Db>,
     /// Keys that somebody waits for, with the places of their databases: they come next.
     wanted: VecDeque<(usize, Box<[u8]>)>,
-    /// Pieces handed over for which no job could be submitted.
+    /// Pieces handed over for which no job has been submitted. A job takes several if it finds them.
     unsubmitted: usize,
     /// Jobs that have not been completed, and the bytes of memory of their pieces.
     jobs: usize,
@@ -313,7 +313,12 @@ impl Server {
             return;
         }
         running.outcome = Some(outcome);
-        lock(&running.collector).be_quiet();
+        let spent = {
+            let mut collector = lock(&running.collector);
+            collector.be_quiet();
+            collector.take_spent()
+        };
+        spent.into_iter().for_each(|entry| self.discard(entry));
         running.shared.cancel();
         // A job that finds it cancelled removes the file.
         running.unsubmitted += 1;

@@ -7,16 +7,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::persist::snapshot::Piece;
 use crate::persist::snapshot::file::{Plan, SaveError, SnapshotFile};
 
+/// Bytes of memory that a job writes; it takes another piece before it has come to them.
+const JOB_BYTES: usize = 256 << 10;
+
 /// What a job of the helper thread has done for a snapshot.
 #[derive(Debug)]
 pub struct Done {
-    /// Bytes of memory of the piece that it took.
+    /// Bytes of memory of the pieces that it took.
     pub piece_bytes: usize,
     /// What came of it.
     pub wrote: Wrote,
 }
 
-/// What came of writing a piece.
+/// What came of writing pieces.
 #[derive(Debug)]
 pub enum Wrote {
     /// It is written, or dropped if the file was given up; more follow.
@@ -77,23 +80,28 @@ impl Shared {
         drop(lock(&self.file));
     }
 
-    /// The job: takes the next piece and writes it.
+    /// The job: takes the next pieces and writes them.
     pub fn run(&self) -> Done {
         let mut file = lock(&self.file);
-        let piece = lock(&self.pieces).pop_front();
-        let piece_bytes = piece.as_ref().map_or(0, Piece::bytes);
-        let is_cancelled = self.is_cancelled.load(Ordering::SeqCst);
-        let wrote = match piece {
-            Some(piece) if !is_cancelled => self.write(&mut file, piece).unwrap_or_else(|error| {
-                close(&mut file);
-                Wrote::Failed(error)
-            }),
-            _ => Wrote::More,
-        };
-        if is_cancelled {
+        let mut done = Done { piece_bytes: 0, wrote: Wrote::More };
+        while done.piece_bytes < JOB_BYTES && matches!(done.wrote, Wrote::More) {
+            let Some(piece) = lock(&self.pieces).pop_front() else { break };
+            done.piece_bytes += piece.bytes();
+            if !self.is_cancelled() {
+                done.wrote = self.write(&mut file, piece).unwrap_or_else(|error| {
+                    close(&mut file);
+                    Wrote::Failed(error)
+                });
+            }
+        }
+        if self.is_cancelled() {
             close(&mut file);
         }
-        Done { piece_bytes, wrote }
+        done
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::SeqCst)
     }
 
     fn write(&self, file: &mut FileState, piece: Piece) -> Result<Wrote, SaveError> {

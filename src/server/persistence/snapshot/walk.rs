@@ -12,6 +12,9 @@ use crate::server::Server;
 use crate::server::background::Completion;
 use crate::store::db::Db;
 
+/// Jobs that wait for the helper thread at most: others need its queue, too.
+const JOBS_MAX: usize = 64;
+
 /// When a slice ends.
 struct Slice {
     clock: Rc<dyn Clock>,
@@ -86,9 +89,9 @@ impl Server {
             running.shared.push(piece);
             running.unsubmitted += 1;
         }
-        while running.unsubmitted > 0 {
+        while running.unsubmitted > 0 && running.jobs < JOBS_MAX {
             let shared = Arc::clone(&running.shared);
-            // Should the queue be full, the next turn tries again.
+            // The next turn submits the others, also should the queue be full.
             if self.background.submit(move || Completion::Snapshot(shared.run())).is_none() {
                 break;
             }
@@ -160,6 +163,7 @@ impl Server {
             if let Some(db) = db.filter(|_| !is_adopted) {
                 db.note_kept(&key);
             }
+            collector.take_spent().into_iter().for_each(|entry| self.discard(entry));
             self.persistence.snapshots.releases = true;
         }
         Step::Done
