@@ -2,7 +2,8 @@
 //! whoever drives it admits clients, notes what has become readable, and runs one turn after another:
 //!
 //! 1. serve ready connections: read, parse a batch, prefetch its keys, run its commands;
-//! 2. timers: due keys, waiting clients, live queries, housekeeping, each within a budget; a slice of what is to be loaded;
+//! 2. timers: due keys, waiting clients, live queries, housekeeping, each within a budget; a slice of what is to be loaded or
+//!    of the snapshot that is being made;
 //! 3. what the driver has to do before the replies say that it was done;
 //! 4. send the replies, one write per client;
 //! 5. close what has to be closed.

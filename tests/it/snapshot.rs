@@ -358,6 +358,13 @@ fn flushall_gives_up_a_dump_and_saves_the_empty_data_set() {
 }
 
 #[test]
+fn what_flushall_removed_is_not_there_again_after_an_end_that_does_not_save() {
+    let (mut m, disk) = server();
+    m.expect(&[("SET a 1", r"+OK\r\n"), ("SAVE", r"+OK\r\n"), ("FLUSHALL", r"+OK\r\n"), ("SHUTDOWN NOSAVE", "")]);
+    assert_eq!((m.next, read_dump(&m, &disk, "dump.rdb").len()), (Next::Shutdown, 0));
+}
+
+#[test]
 fn bgsave_within_a_transaction_begins_after_it() {
     let (mut m, disk) = server();
     m.expect(&[

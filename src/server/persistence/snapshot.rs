@@ -133,6 +133,8 @@ pub struct Snapshots {
     running: Option<Box<Running>>,
     /// One is to begin as soon as none is running.
     pub scheduled: bool,
+    /// The dump file holds what FLUSHALL has removed since: it must not stay when the server ends.
+    is_outlived: bool,
     /// Clients that a snapshot has put on hold may try again.
     pub releases: bool,
     /// What became of the last snapshot for a log, until the log takes it.
@@ -304,7 +306,9 @@ impl Server {
     // COMPAT: Redis saves before it answers. Here that begins within the turn, for the loop does not wait for the disk.
     pub fn replace_dump(&mut self) {
         self.cancel_snapshot(Purpose::Dump);
-        self.persistence.snapshots.scheduled |= !self.config.save.is_empty();
+        if !self.config.save.is_empty() && !self.is_loading() {
+            (self.persistence.snapshots.scheduled, self.persistence.snapshots.is_outlived) = (true, true);
+        }
     }
 
     /// Has a snapshot go on without writing, until the next one can begin.
@@ -380,6 +384,8 @@ impl Server {
             Outcome::Saved(bytes) => {
                 (snapshots.saved_unix_s, snapshots.saved_changes) = (Some(now.unix_s()), changes);
                 (snapshots.failure, snapshots.failures) = (None, 0);
+                // One that was too late to be given up is older than the flush, after which the next one has not begun.
+                snapshots.is_outlived &= snapshots.scheduled;
                 (snapshots.took_s, snapshots.file_bytes) = (Some(took_s), bytes);
                 log::info!("Background saving terminated with success: {bytes} bytes");
             }

@@ -27,6 +27,7 @@ impl Server {
             Ok(bytes) => {
                 (snapshots.saved_unix_s, snapshots.saved_changes) = (Some(now.unix_s()), self.stats.dirty);
                 (snapshots.failure, snapshots.failures, snapshots.file_bytes) = (None, 0, *bytes);
+                snapshots.is_outlived = false;
                 log::info!("DB saved on disk: {bytes} bytes");
             }
             Err(why) => log::error!("Error saving the DB on disk: {why}"),
@@ -64,7 +65,8 @@ impl Server {
         }
     }
 
-    /// What comes before the end of the process: the last snapshot, if there are save points or `how` asks for one.
+    /// What comes before the end of the process: the last snapshot, if there are save points or `how` asks for one. It is saved in
+    /// any case if FLUSHALL has not replaced the dump file yet: what was flushed would be back at the next start.
     ///
     /// # Errors
     /// It could not be saved, and the end is not to be forced.
@@ -81,7 +83,8 @@ impl Server {
             running.shared.wait();
             self.persistence.snapshots.running = Some(running);
         }
-        if !how.save.unwrap_or(!self.config.save.is_empty()) {
+        let wanted = how.save.unwrap_or(!self.config.save.is_empty());
+        if !wanted && !self.persistence.snapshots.is_outlived {
             return Ok(());
         }
         log::info!("Saving the final RDB snapshot before exiting.");
