@@ -614,15 +614,14 @@ fn version_and_help_need_nothing_else() {
 #[test]
 fn recover_takes_one_directory_and_perhaps_another() {
     let files = Memory::default();
-    let path = PathBuf::from;
-    let new = |dir: &str, into: &str| Ok(Invocation::Recover { dir: path(dir), into: path(into) });
+    let new = |dir: &str, into: &str| Ok(Invocation::Recover { dir: PathBuf::from(dir), into: PathBuf::from(into) });
     assert_eq!(run(&["--recover", "/data/"], &files), new("/data/", "/data.recovered"));
     assert_eq!(run(&["--recover", "/data", "--into", "/new"], &files), new("/data", "/new"));
     for args in
         [&["--recover"][..], &["--recover", "a", "b"], &["--recover", "a", "--into"], &["--recover", "a", "-x", "b"]]
     {
         let error = run(args, &files).expect_err("not understood").to_string();
-        assert_eq!(error, "--recover takes one directory, and with --into another");
+        assert!(error.ends_with("--recover takes one directory, and with --into another"), "{error}");
     }
 }
 
