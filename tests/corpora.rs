@@ -52,6 +52,16 @@ fn rdb_corpus() {
 }
 
 #[test]
+fn aof_corpus() {
+    replay("aof", bodies::aof);
+}
+
+#[test]
+fn manifest_corpus() {
+    replay("manifest", bodies::manifest);
+}
+
+#[test]
 fn glob_corpus() {
     replay("glob", bodies::glob);
 }

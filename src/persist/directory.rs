@@ -32,6 +32,12 @@ pub fn bytes_of(files: &[Listed], name: &str) -> Option<u64> {
     files.iter().find(|file| file.name == name).map(|file| file.bytes)
 }
 
+/// Which of a log's files may lack its end: the last that holds anything. A log goes on in its next file before the one before is
+/// on the disk, but writes nothing into it until then.
+pub fn last_of<'f>(files: &[Listed], names: impl DoubleEndedIterator<Item = &'f str>) -> Option<&'f str> {
+    names.rev().find(|name| bytes_of(files, name) != Some(0))
+}
+
 /// True if a file begins as dump files do.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ use crate::server::Server;
 use crate::{number, stream, tables, wanted};
 
 /// Lines of these commands fill the keys.
-const FILLERS: &[&str] = &[
+pub const FILLERS: &[&str] = &[
     "set",
     "append",
     "setrange",
@@ -66,7 +66,7 @@ const DEADLINES_FROM_MS: u64 = 3_000_000_000_000;
 const LIBRARY: &str = "#!lua name=library\nredis.register_function('f', function(keys, args) return 1 end)";
 
 /// Every other one of a server's keys gets a deadline, the others lose theirs; the same with fields.
-fn set_deadlines(client: &mut Client, rng: &mut Rng, fields: bool) {
+pub fn set_deadlines(client: &mut Client, rng: &mut Rng, fields: bool) {
     for db in 0..16 {
         ask(client, &["SELECT", &db.to_string()]);
         let keys = ask(client, &["KEYS", "*"]);
@@ -91,7 +91,7 @@ fn set_deadlines(client: &mut Client, rng: &mut Rng, fields: bool) {
     ask(client, &["SELECT", "0"]);
 }
 
-fn fill(client: &mut Client, generator: &mut Generator) {
+pub fn fill(client: &mut Client, generator: &mut Generator) {
     let lines: Vec<_> = (0..LINES).map(|_| generator.line()).collect();
     for batch in lines.chunks(50) {
         let bytes: Vec<u8> = batch.iter().flat_map(|line| encode(line)).collect();
@@ -103,13 +103,13 @@ fn fill(client: &mut Client, generator: &mut Generator) {
 }
 
 /// What a server holds, as far as it is data.
-fn contents_of(client: &mut Client) -> Contents {
+pub fn contents_of(client: &mut Client) -> Contents {
     plain(contents::contents_of(&mut |line| ask(client, line)))
 }
 
 /// Leaves out the lag of groups, which newer servers compute otherwise. Valkey lets a group have read more entries than a stream
 /// has had, which nobody takes from a file: then it is so many.
-fn plain(mut all: Contents) -> Contents {
+pub fn plain(mut all: Contents) -> Contents {
     for (_, answer) in &mut all {
         if let Some(added) = answer.field("entries-added").and_then(Value::integer) {
             plain_groups(answer, added);

@@ -4,6 +4,7 @@
 //! - `protocol`: broken and unusual requests, byte by byte.
 //! - `dumps`: what either dumps the other restores.
 //! - `dump_files`: what either saves the other loads.
+//! - `logs`: the append-only files of others.
 //! - `events`: the events about keys that generated lines cause.
 //! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
@@ -31,6 +32,7 @@ mod events;
 mod generate;
 mod globs;
 mod interleaved;
+mod logs;
 #[path = "../support/memory.rs"]
 mod memory;
 mod ours;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use aleadb::base::{glob, quote};
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
+use aleadb::persist::aof;
+use aleadb::persist::aof::manifest::Manifest;
 use aleadb::persist::digest::DataDigest;
 use aleadb::persist::payload;
 use aleadb::persist::rdb::file::{DumpReader, DumpWriter, Head, Item, Options};
@@ -97,6 +99,66 @@ pub fn inline(data: &[u8]) {
         quote::repr(&mut printed, word);
     }
     assert_eq!(quote::split_args(&printed), Some(words));
+}
+
+/// A log file in memory, read in pieces of a length that is never the same.
+#[derive(Debug)]
+struct LogFile {
+    bytes: Vec<u8>,
+    at: usize,
+    piece: usize,
+}
+
+impl io::Read for LogFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.piece = self.piece % 97 + 13;
+        let left = &self.bytes[self.at..];
+        let count = left.len().min(buffer.len()).min(self.piece);
+        buffer[..count].copy_from_slice(&left[..count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+impl ReadFile for LogFile {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+}
+
+/// Commands of a log, up to where it cannot be read on, and that place.
+fn log_of(bytes: &[u8]) -> (Vec<Vec<Vec<u8>>>, Option<u64>) {
+    let file = Box::new(LogFile { bytes: bytes.to_vec(), at: 0, piece: bytes.len() });
+    let mut reader = aof::read::Reader::new(file, Vec::new(), 0, None).expect("memory has a length");
+    let mut commands = Vec::new();
+    loop {
+        match reader.next_unit() {
+            Ok(None) => return (commands, None),
+            Ok(Some(unit)) => commands
+                .extend((0..unit.len()).map(|index| unit.command(index).1.iter_from(0).map(<[u8]>::to_vec).collect())),
+            Err(stop) => {
+                assert!(stop.offset <= bytes.len() as u64 && !stop.fault.to_string().is_empty());
+                reader.judge(&stop, true).expect("memory can be read");
+                return (commands, Some(stop.offset));
+            }
+        }
+    }
+}
+
+/// A log is read up to a place, and what comes before that place is a log by itself, of the same commands.
+pub fn aof(data: &[u8]) {
+    let (commands, end) = log_of(data);
+    let whole = &data[..end.map_or(data.len(), |end| end as usize)];
+    assert_eq!(log_of(whole), (commands, None), "{}", data.escape_ascii());
+}
+
+/// A manifest that can be read is printed so that it reads the same.
+pub fn manifest(data: &[u8]) {
+    let Ok(manifest) = Manifest::parse(data, "a") else { return };
+    let printed = manifest.print();
+    if !printed.is_empty() {
+        assert_eq!(Manifest::parse(&printed, "a"), Ok(manifest), "{}", printed.escape_ascii());
+    }
 }
 
 /// A machine without files, whose directories all exist.

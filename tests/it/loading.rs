@@ -346,6 +346,10 @@ fn what_stops_a_load_is_named_with_its_place_and_a_way_on() {
     let disk = disk_with_log(cut);
     disk.put(MANIFEST, b"file appendonly.aof.1.incr.aof seq 1 type i\nfile b seq 2 type i\n");
     disk.put("appendonlydir/b", b"");
+    // A file without anything is none that follows.
+    started(&disk, true).expect(&[("DBSIZE", r":0\r\n")]);
+    disk.put(LOG, cut);
+    disk.put("appendonlydir/b", &encoded(&["SET b 1"]));
     let failure = refusal(&disk, settings(true));
     assert!(failure.contains("from offset 23 on it is not whole, and other files follow"), "{failure}");
 }

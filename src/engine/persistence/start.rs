@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::loading::{self, Failure};
 use crate::base::clock::Now;
 use crate::persist::aof::manifest::Manifest;
-use crate::persist::directory::{bytes_of, copy, list, read_manifest};
+use crate::persist::directory::{bytes_of, copy, last_of, list, read_manifest};
 use crate::persist::storage::{Listed, Storage};
 use crate::server::Server;
 use crate::server::background::Completion;
@@ -124,7 +124,8 @@ fn load_log(server: &mut Server, manifest: Manifest, dir: &Path, in_dir: &[Liste
 /// One of them is missing.
 pub fn log_work(manifest: Manifest, dir: &Path, in_dir: &[Listed]) -> Result<(Work, u64), Failure> {
     let mut bytes = 0;
-    let last = manifest.files().last().map(|file| file.name.clone());
+    let names: Vec<&str> = manifest.files().map(|file| &*file.name).collect();
+    let last = last_of(in_dir, names.into_iter()).map(str::to_owned);
     let mut work = loading::empty_work();
     for file in manifest.files() {
         let path = dir.join(&file.name);

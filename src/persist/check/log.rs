@@ -8,7 +8,7 @@ use super::dump::dump;
 use super::{Accepts, shapes};
 use crate::persist::aof::manifest::Manifest;
 use crate::persist::aof::read::{Reader, Stop, Unit, Verdict};
-use crate::persist::directory::is_dump;
+use crate::persist::directory::{is_dump, last_of, list};
 use crate::persist::storage::Storage;
 use crate::store::hash::KeyHasher;
 
@@ -124,11 +124,13 @@ pub(super) fn directory(
     accepts: Accepts<'_>,
 ) -> (String, bool) {
     let (mut text, mut is_good, mut last_seq) = (String::new(), true, None);
-    let count = manifest.files().count();
-    for (index, file) in manifest.files().enumerate() {
+    let listed = list(storage, dir).unwrap_or_default();
+    let names: Vec<&str> = manifest.files().map(|file| &*file.name).collect();
+    let last = last_of(&listed, names.into_iter());
+    for file in manifest.files() {
         let path = dir.join(&file.name);
         let shown = path.display();
-        let outcome = match walk(storage, &path, index + 1 == count, last_seq, context, accepts) {
+        let outcome = match walk(storage, &path, last == Some(&*file.name), last_seq, context, accepts) {
             Err(error) => Err(format!("it cannot be read: {error}")),
             Ok(walked) => {
                 let _ = write!(text, "{shown}:\n{}", walked.text);
