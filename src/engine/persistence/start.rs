@@ -35,58 +35,60 @@ const EMPTY_LOG_BYTES_MAX: u64 = 256;
 /// The directory is another server's, or what it holds cannot be told or must not be passed over.
 pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
     lock_at_start(server)?;
-    let storage = Arc::clone(&server.persistence.storage);
-    let dir = log_dir(server);
-    let stem = server.config.appendfilename.clone();
-    let top = list_or_fail(&*storage, Path::new("."))?;
-    let in_dir = list_or_fail(&*storage, &dir)?;
-    let manifest = read_manifest(&*storage, &dir, &stem)?;
+    match choose(server)? {
+        Some((work, bytes)) => loading::begin(server, Purpose::Start, work, bytes, now),
+        None => opened(server, LoadedLog::default()),
+    }
+    Ok(())
+}
+
+/// What is to be loaded, and how many bytes it has: the table of the module's header.
+fn choose(server: &Server) -> Result<Option<(Work, u64)>, Failure> {
+    let storage = &*server.persistence.storage;
+    let (dir, stem) = (log_dir(server), &server.config.appendfilename);
+    let top = list_or_fail(storage, Path::new("."))?;
+    let in_dir = list_or_fail(storage, &dir)?;
+    let manifest = read_manifest(storage, &dir, stem)?;
     let dump = PathBuf::from(&server.config.dbfilename);
     let dump_bytes = bytes_of(&top, &server.config.dbfilename);
     if !server.config.appendonly {
         if let Some(manifest) = &manifest {
             refuse_newer_log(server, manifest, &in_dir, dump_bytes.is_some())?;
         }
-        return match dump_bytes {
-            Some(bytes) => Ok(load(server, dump_work(dump, FileKind::Dump), bytes, now)),
-            None => Ok(opened(server, LoadedLog::default())),
-        };
+        return Ok(dump_bytes.map(|bytes| (dump_work(dump, FileKind::Dump), bytes)));
     }
     // Redis writes the manifest first and then moves the old log, which may have been interrupted.
-    let old_bytes = bytes_of(&top, &stem);
+    let old_bytes = bytes_of(&top, stem);
     let is_unmoved = |manifest: &Manifest| {
         manifest.increments().is_empty()
-            && manifest.base().is_some_and(|base| base.name == stem && bytes_of(&in_dir, &base.name).is_none())
+            && manifest.base().is_some_and(|base| base.name == *stem && bytes_of(&in_dir, &base.name).is_none())
     };
     match (manifest, old_bytes) {
-        (Some(manifest), Some(bytes)) if is_unmoved(&manifest) => Ok(load(server, old_log_work(&stem), bytes, now)),
+        (Some(manifest), Some(bytes)) if is_unmoved(&manifest) => Ok(Some((old_log_work(stem), bytes))),
         (Some(manifest), old_bytes) => {
-            let is_copied = manifest.base().is_some_and(|base| base.name == stem);
+            let is_copied = manifest.base().is_some_and(|base| base.name == *stem);
             if is_copied && old_bytes.is_some() {
-                let removed = remove_old_log(&*storage, &stem);
+                let removed = remove_old_log(storage, stem);
                 removed
                     .map_err(|error| format!("Can't remove {stem}, which has been copied: {}", error_text(&error)))?;
             }
-            load_log(server, manifest, &dir, &in_dir, now)
+            log_work(manifest, &dir, &in_dir).map(Some)
         }
         (None, Some(bytes)) => {
             log::warn!(
                 "{stem} is a log of one file, as Redis up to 6 has it: it is loaded, and moved into {}",
                 dir.display()
             );
-            Ok(load(server, old_log_work(&stem), bytes, now))
+            Ok(Some((old_log_work(stem), bytes)))
         }
-        (None, None) => match dump_bytes {
-            Some(bytes) => {
-                log::warn!(
-                    "`appendonly` is yes and there is no log yet: {} is loaded, and a copy of it becomes the log's base",
-                    dump.display()
-                );
-                let work = dump_work(dump, FileKind::Log { is_last: false });
-                Ok(load(server, Work { adoption: Adoption::Copy, ..work }, bytes, now))
-            }
-            None => Ok(opened(server, LoadedLog::default())),
-        },
+        (None, None) => Ok(dump_bytes.map(|bytes| {
+            log::warn!(
+                "`appendonly` is yes and there is no log yet: {} is loaded, and a copy of it becomes the log's base",
+                dump.display()
+            );
+            let work = dump_work(dump, FileKind::Log { is_last: false });
+            (Work { adoption: Adoption::Copy, ..work }, bytes)
+        })),
     }
 }
 
@@ -99,10 +101,6 @@ fn log_dir(server: &Server) -> PathBuf {
     PathBuf::from(&server.config.appenddirname)
 }
 
-fn load(server: &mut Server, work: Work, bytes: u64, now: Now) {
-    loading::begin(server, Purpose::Start, work, bytes, now);
-}
-
 /// One file.
 pub fn dump_work(path: PathBuf, kind: FileKind) -> Work {
     Work { files: [File { path, kind }].into(), ..loading::empty_work() }
@@ -110,12 +108,6 @@ pub fn dump_work(path: PathBuf, kind: FileKind) -> Work {
 
 fn old_log_work(stem: &str) -> Work {
     Work { adoption: Adoption::Move, ..dump_work(PathBuf::from(stem), FileKind::Log { is_last: true }) }
-}
-
-fn load_log(server: &mut Server, manifest: Manifest, dir: &Path, in_dir: &[Listed], now: Now) -> Result<(), Failure> {
-    let (work, bytes) = log_work(manifest, dir, in_dir)?;
-    load(server, work, bytes, now);
-    Ok(())
 }
 
 /// The files of a log, and how many bytes they have.
