@@ -183,7 +183,7 @@ fn open(server: &Server, file: &File, last_seq: Option<u64>) -> io::Result<Open>
     let opened = storage.open(&file.path)?;
     Ok(if is_dump {
         let reader = DumpReader::new(opened, shapes(server), server.config.rdbchecksum);
-        Open::Dump(reader.map_err(|error| io::Error::other(error.to_string()))?)
+        Open::Dump(Box::new(reader.map_err(|error| io::Error::other(error.to_string()))?))
     } else {
         Open::Log(Box::new(Reader::new(opened, Vec::new(), 0, last_seq)?))
     })

@@ -78,7 +78,7 @@ pub enum Adoption {
 #[derive(Debug)]
 pub enum Open {
     /// As a dump file.
-    Dump(DumpReader),
+    Dump(Box<DumpReader>),
     /// As commands.
     Log(Box<read::Reader>),
 }
