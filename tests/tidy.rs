@@ -104,6 +104,7 @@ const CONFINED: &[Confined] = &[
             "src/store/entry.rs",
             "src/store/pack/",
             "src/store/table.rs",
+            "src/store/table/",
             "src/store/table_tests.rs",
             "src/store/types/",
         ],

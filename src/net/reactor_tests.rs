@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, SavePoints};
 use crate::persist::storage::RealStorage;
 use crate::server::background::{Background, Completion};
 use crate::server::{Identity, Outside, Seeds};
@@ -65,7 +65,13 @@ fn reactor(sockets: Vec<BoundSocket>) -> Reactor {
     let (clock, background) = (Rc::new(SystemClock::start()), Background::new().expect("a pair of sockets"));
     let seeds = Seeds { hash: [1; 16], prng: 1 };
     let outside = Outside { clock, background, storage: Arc::new(RealStorage) };
-    let server = Server::new(Config::default(), Default::default(), Identity::default(), seeds, outside);
+    let server = Server::new(
+        Config { save: SavePoints::none(), ..Config::default() },
+        Default::default(),
+        Identity::default(),
+        seeds,
+        outside,
+    );
     Reactor::new(server, sockets, Signals::none().expect("a pair of sockets"), Notifier::default()).expect("a poll")
 }
 

@@ -416,8 +416,9 @@ impl Db {
     }
 
     /// Collects due keys, in order of their deadlines, spending one unit of `budget` per timer looked at. Each collected
-    /// entry is shown to `expired`, and becomes garbage if it takes long to free. What is left of the budget frees timers that nobody needs any more, if they have
-    /// come to outnumber the keys with a deadline; then not being done means that more of them wait to be freed.
+    /// entry is shown to `expired`, and becomes garbage if it takes long to free. What is left of the budget frees timers that
+    /// nobody needs any more, if they have come to outnumber the keys with a deadline; then not being done means that more of
+    /// them wait to be freed.
     ///
     /// To be called whenever time has passed or keys have changed; a clock that went back is noticed here.
     pub fn expire(&mut self, now_ms: i64, budget: &mut usize, expired: impl FnMut(&Entry)) -> Progress {

@@ -92,6 +92,8 @@ pub const RULES: &[(&[&str], Rule, &str)] = &[
 const OPTIONS_OF_8_4: &str = "options of Redis 8.4 are not built";
 const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
 
+const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
+
 /// Differences between the rows and documents of our commands and those of Redis: full name, field, reason.
 pub const ROWS: &[(&str, &str, &str)] = &[
     ("set", "history", OPTIONS_OF_8_4),
@@ -99,6 +101,8 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("xreadgroup", "arguments", OPTIONS_OF_8_4),
     ("xadd", "arguments", OPTIONS_OF_8_6),
     ("xinfo|stream", "history", OPTIONS_OF_8_6),
+    ("bgsave", "history", CANCEL_OF_VALKEY),
+    ("bgsave", "arguments", CANCEL_OF_VALKEY),
     ("unwatch", "arity", "with a fingerprint it ends the watch of a query"),
     ("unwatch", "arguments", "with a fingerprint it ends the watch of a query"),
 ];
@@ -117,6 +121,12 @@ pub const INFO_NOT_BUILT: &[(&str, &str)] = &[
 pub const INFO_OF_OURS: &[&str] = &[
     "aleadb_version",
     "turn_us_max",
+    "snapshot_scheduled",
+    "snapshot_slice_us_max",
+    "snapshot_waiting_bytes_max",
+    "snapshot_clients_on_hold",
+    "rdb_last_file_bytes",
+    "rdb_last_error",
     "live_query_clients",
     "live_query_watches",
     "live_queries",
@@ -148,7 +158,7 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
     ),
     ("users other than the default one", &["acl"]),
     ("scripts and functions", &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"]),
-    ("what is on disk", &["save", "bgsave", "bgrewriteaof"]),
+    ("what is on disk", &["bgrewriteaof"]),
     ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
     ("watching the commands of others", &["monitor", "slowlog"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),

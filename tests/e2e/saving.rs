@@ -51,16 +51,14 @@ const QUESTIONS: &[&str] = &[
     "HMGET hash element:0 element:1 element:777 element:2999",
     "HGETALL hash:small",
     "XRANGE stream - +",
-    "XPENDING stream group - + 3000 one",
+    "XPENDING stream group",
     "XINFO GROUPS stream",
 ];
 
 fn answers(client: &mut Client) -> Vec<Vec<u8>> {
     let ask = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
-        let raw = client.call(&words).expect("it answers").raw;
-        // Milliseconds since an entry was delivered.
-        if line.starts_with("XPENDING") { raw[..100].to_vec() } else { raw }
+        client.call(&words).expect("it answers").raw
     };
     let mut all: Vec<Vec<u8>> = QUESTIONS.iter().map(ask).collect();
     for line in [["SELECT", "3"], ["GET", "elsewhere"], ["SELECT", "0"]] {
