@@ -618,3 +618,18 @@ fn streams_of_redis_8_6_are_restored() {
         ("XLEN s2", r":3\r\n"),
     ]);
 }
+
+/// Valkey 9 has a form of its own for hashes whose fields have deadlines, under a byte that is another form to Redis.
+#[test]
+fn payloads_of_valkey_9_are_restored() {
+    let mut m = Memory::new();
+    let timed = b"\x16\x02\x02f1\x02v1\xff\xff\xff\xff\xff\xff\xff\xff\x02f2\xc0\x02\x00P\x5c\x18\xa3\x01\x00\x00P\x00\xc3\x9cn\
+                  \xb1\"\xaa\xa8\x18";
+    assert_eq!(restore(&mut m, timed), r"+OK\r\n");
+    m.expect(&[
+        ("HGETALL k", r"*4\r\n$2\r\nf1\r\n$2\r\nv1\r\n$2\r\nf2\r\n$1\r\n2\r\n"),
+        ("HPEXPIRETIME k FIELDS 2 f1 f2", r"*2\r\n:-1\r\n:1800000000000\r\n"),
+    ]);
+    assert_eq!(restore(&mut m, b"\x00\x05helloP\x00\xacX\x16\xe7\xfbfG\xfe"), r"+OK\r\n");
+    m.expect(&[("GET k", r"$5\r\nhello\r\n")]);
+}
