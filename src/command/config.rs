@@ -100,6 +100,17 @@ fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result
             SetError::failed(directive, reason)
         })?;
     }
+    if changed.contains(&"appendonly") {
+        let now = server.clock.now();
+        if next.appendonly {
+            server.turn_log_on(now).map_err(|error| {
+                log::warn!("{error}");
+                SetError::failed("appendonly", "Unable to turn on AOF. Check server logs.")
+            })?;
+        } else {
+            server.end_log(now);
+        }
+    }
     if changed.contains(&"loglevel") {
         crate::sys::log::set_level(next.loglevel.filter());
     }

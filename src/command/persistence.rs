@@ -4,6 +4,7 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::persistence::log::Rewrite;
 use crate::server::persistence::snapshot::Purpose;
 
 const SAVING: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING);
@@ -23,6 +24,11 @@ pub const ROWS: &[Spec] = &[
             "[SCHEDULE | CANCEL]",
         )
         .history(&[("3.2.2", "Added the `SCHEDULE` option."), ("8.1.0", "Added the `CANCEL` option.")]),
+    Spec::new("BGREWRITEAOF", 1, SAVING, bgrewriteaof).group(Group::Server, Category::NONE, "1.0.0").doc(
+        "Writes the append-only file anew, as short as it can be, a part in each turn of the loop.",
+        "O(1)",
+        "",
+    ),
     Spec::new("LASTSAVE", 1, Flags::LOADING.with(Flags::STALE).with(Flags::FAST), lastsave)
         .group(Group::Server, Category::ADMIN.with(Category::DANGEROUS), "1.0.0")
         .doc("Answers when data was last saved, in Unix seconds; the start counts as the first time.", "O(1)", "")
@@ -34,6 +40,8 @@ const NOT_NOW: ReplyError = ReplyError::new(
     "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE \
      whenever possible.",
 );
+const REWRITE_IN_PROGRESS: ReplyError =
+    ReplyError::new("ERR Background append only file rewriting already in progress");
 const NOTHING_TO_CANCEL: ReplyError =
     ReplyError::new("ERR Background saving is currently not in progress or scheduled");
 
@@ -68,6 +76,17 @@ fn bgsave(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     ctx.server.lock_directory().map_err(|refused| ReplyError::owned(format!("ERR {refused}")))?;
     ctx.server.begin_dump(ctx.now).map_err(|_| NOT_NOW)?;
     ctx.reply.simple("Background saving started");
+    Ok(Next::Done)
+}
+
+fn bgrewriteaof(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    // In the midst of a transaction the data is not what it will be.
+    let in_exec = ctx.origin == CallOrigin::Queued;
+    match ctx.server.ask_for_rewrite(in_exec, ctx.now) {
+        Rewrite::Started => ctx.reply.simple("Background append only file rewriting started"),
+        Rewrite::Scheduled => ctx.reply.simple("Background append only file rewriting scheduled"),
+        Rewrite::Running => return Err(REWRITE_IN_PROGRESS),
+    }
     Ok(Next::Done)
 }
 

@@ -6,6 +6,8 @@ use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
+use crate::server::persistence::log::Waiter;
+use crate::server::waiting::NO_LOG;
 
 const FOR_ADMINS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::STALE);
 const FOLLOWING: Flags = FOR_ADMINS.with(Flags::NO_ASYNC_LOADING);
@@ -56,8 +58,6 @@ const NO_FAILOVER: ReplyError = ReplyError::new("ERR No failover in progress.");
 const FAILOVER_TIMEOUT: ReplyError = ReplyError::new("ERR FAILOVER timeout must be greater than 0");
 const NUMLOCAL: ReplyError = ReplyError::new("ERR value is out of range, value must between 0 and 1");
 const NUMREPLICAS: ReplyError = ReplyError::new("ERR value is out of range, must be positive");
-const NO_AOF: ReplyError =
-    ReplyError::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
 fn wait(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let wanted = num::parse_i64(args.at(1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
@@ -72,18 +72,32 @@ fn wait_aof(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let wanted = num::parse_i64(args.at(2)).filter(|&wanted| wanted >= 0).ok_or(NUMREPLICAS)?;
     let timeout_ms = parse_timeout_ms(args.at(3), timeouts_from_ms(ctx))?;
-    if local > 0 {
-        return Err(NO_AOF);
+    if local > 0 && !ctx.server.persistence.log.is_on() {
+        return Err(NO_LOG);
     }
-    wait_for_replicas(ctx, wanted, timeout_ms, NullReply::NoServerNoReplica)
+    if wanted == 0 && (local == 0 || ctx.server.is_durable(ctx.client)) {
+        ctx.reply.array(2);
+        ctx.reply.integer(i64::from(ctx.server.is_durable(ctx.client)));
+        ctx.reply.integer(0);
+        return Ok(Next::Done);
+    }
+    if local > 0 && ctx.may_block() {
+        ctx.server.persistence.log.add_waiting(Waiter { client: ctx.client, replicas: wanted });
+    }
+    wait_until_told(ctx, timeout_ms, NullReply::ServersAndReplicas { local: local > 0 })
 }
 
 /// Waits for replicas. No replica can come, so that only the time, or CLIENT UNBLOCK, ends it.
 fn wait_for_replicas(ctx: &mut Ctx<'_>, wanted: i64, timeout_ms: u64, none: NullReply) -> Outcome {
     if wanted <= 0 {
-        none.write(&mut ctx.reply);
+        none.write(&mut ctx.reply, None);
         return Ok(Next::Done);
     }
+    wait_until_told(ctx, timeout_ms, none)
+}
+
+/// Waits for no key: until the time is over, or somebody ends it.
+fn wait_until_told(ctx: &mut Ctx<'_>, timeout_ms: u64, none: NullReply) -> Outcome {
     ctx.wait(Wait {
         keys: Vec::new(),
         on: WaitFor::List,

@@ -237,7 +237,8 @@ impl Cron {
         let keys = keys.map(|tick| now.mono_ms() + (tick - now.unix_ms).max(0) as u64);
         let clients = server.clients.timers.next_tick().map(|tick| tick.max(0) as u64);
         let queries = server.watchers.reactive.next_due_ms();
-        keys.into_iter().chain(clients).chain(queries).min()
+        let log = server.persistence.log.next_due_ms();
+        keys.into_iter().chain(clients).chain(queries).chain(log).min()
     }
 }
 

@@ -96,7 +96,7 @@ pub fn execute(
         return Ran::Now(Next::Done);
     }
     let is_queued = in_transaction && !command.spec.flags.has(Flags::UNQUEUED);
-    if (server.pause.is_some() || server.persistence.snapshots.is_running())
+    if (server.pause.is_some() || server.persistence.may_hold())
         && let Some(blocked) = reason_to_hold(server, client, command, args, is_queued, now)
     {
         server.clients.block(client, blocked);
@@ -109,7 +109,9 @@ pub fn execute(
     }
     let call = Call { hash, ..Call::of(server, client, command, args, CallOrigin::Sent) };
     let next = run(server, call, out, now, *time_ns);
-    server.propagation.end_unit();
+    if server.propagation.is_open() {
+        server.end_unit_of(client);
+    }
     let unsettled = server.is_unsettled();
     if timed_with_next && !unsettled && next == Next::Done {
         tally(server, client, command, 0);
@@ -280,7 +282,7 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     {
         return Some(ReplyError::OUT_OF_MEMORY);
     }
-    if server.persistence.snapshots.failure.is_some()
+    if server.persistence.is_failing()
         && let Some(refused) = unsaved_refusal(server, client, command)
     {
         return Some(refused);
@@ -295,13 +297,16 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     None
 }
 
-/// Why a command that may change data is refused after a snapshot that could not be saved, if it is. PING tells of it as well.
+/// Why a command that may change data is refused after a snapshot that could not be saved, or while the log cannot be written,
+/// if it is. PING tells of it as well.
 #[cold]
 fn unsaved_refusal(server: &Server, client: ClientId, command: &Command) -> Option<ReplyError> {
-    let config = &server.config;
+    let (config, persistence) = (&server.config, &server.persistence);
+    if !transaction::flags(server, client, command).has(Flags::WRITE) && command.spec.name != "PING" {
+        return None;
+    }
     let is_strict = config.stop_writes_on_bgsave_error && !config.save.is_empty();
-    let writes = || transaction::flags(server, client, command).has(Flags::WRITE) || command.spec.name == "PING";
-    (is_strict && writes()).then_some(CANNOT_SAVE)
+    if is_strict && persistence.snapshots.failure.is_some() { Some(CANNOT_SAVE) } else { persistence.log.refusal() }
 }
 
 fn not_while_subscribed(command: &Command) -> ReplyError {
@@ -362,16 +367,16 @@ fn reason_to_hold(
     now: Now,
 ) -> Option<Blocked> {
     let flags = transaction::flags(server, client, command);
-    if server.pause.is_some() && holds_back(server, flags, now) {
+    if (server.pause.is_some() || server.persistence.log.is_behind()) && holds_back(server, flags, now) {
         return Some(Blocked::Paused);
     }
     let may_change = !is_queued && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
     (may_change && server.is_held_by_snapshot(client, command, args)).then_some(Blocked::Snapshot)
 }
 
-/// CLIENT PAUSE: everything waits that the pause covers.
+/// CLIENT PAUSE: everything waits that the pause covers. What writes also waits while the log cannot keep up.
 // COMPAT: that includes CLIENT UNPAUSE, so a pause of all commands only ends by its time, as in Redis.
 pub(super) fn holds_back(server: &Server, flags: Flags, now: Now) -> bool {
     let writes = flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
-    server.is_paused(writes, now)
+    server.is_paused(writes, now) || (writes && server.persistence.log.is_behind())
 }

@@ -96,7 +96,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
     } else {
         let call = Call::of(server, client, command, args, CallOrigin::Again);
         let Ended { next, .. } = run_apart(server, call, &mut out, now);
-        server.propagation.end_unit();
+        server.end_unit_of(client);
         if next == Next::Block {
             server.asked_wait = None;
             let session = &mut server.clients[client];

@@ -105,7 +105,7 @@ impl Bench {
 }
 
 fn escaped(out: &Out) -> String {
-    out.slices().iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>().escape_ascii().to_string()
+    out.slices(usize::MAX).iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>().escape_ascii().to_string()
 }
 
 /// What BLPOP answers of a list whose element is `1`.

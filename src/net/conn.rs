@@ -12,8 +12,10 @@ use crate::config::{OutputLimit, OutputLimits};
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
+use crate::server::persistence::log::Hold;
 use crate::server::session::{Buffers, Session};
 
+use super::gate::Gate;
 use super::input::Input;
 use super::transport::{Link, Transport};
 
@@ -34,6 +36,12 @@ pub(super) struct Conn<T> {
     pub queued: bool,
     /// In the flush list.
     pub flushing: bool,
+    /// What of the output may leave.
+    pub gate: Gate,
+    /// In the list of those whose output waits for the disk.
+    shut: bool,
+    /// The position of what had been passed on when something was last appended to the output.
+    pub seen: u64,
     /// Since when (monotonic ms) the output has been over the soft limit.
     pub soft_over_ms: Option<u64>,
 }
@@ -47,6 +55,9 @@ impl<T: Transport> Conn<T> {
             out: Out::default(),
             queued: false,
             flushing: false,
+            gate: Gate::default(),
+            shut: false,
+            seen: 0,
             soft_over_ms: None,
         }
     }
@@ -59,7 +70,7 @@ impl<T: Transport> Conn<T> {
 
     /// Sends what a client has been answered, in one write, and does what follows when all of it is out or more is left than its
     /// limit allows. True if the transport takes more at once.
-    fn send(&mut self, server: &mut Server, pool: &mut BufferPool, now: Now) -> bool {
+    fn send(&mut self, server: &mut Server, pool: &mut BufferPool, now: Now, hold: Option<Hold>) -> bool {
         let client = self.client;
         let Server { clients, stats, .. } = server;
         let session = &mut clients[client];
@@ -69,9 +80,15 @@ impl<T: Transport> Conn<T> {
             return false;
         }
         let out_peak_bytes = self.out.len();
-        if self.link.writable && out_peak_bytes > 0 {
-            match self.link.send(&mut self.out) {
+        let mut free = match hold {
+            None => out_peak_bytes,
+            Some(hold) => self.gate.pass(out_peak_bytes, self.seen, hold),
+        };
+        if self.link.writable && free > 0 {
+            match self.link.send(&mut self.out, free) {
                 Ok(count) => {
+                    free -= count;
+                    self.gate.sent(count);
                     if count > 0 {
                         session.active_ms = now.mono_ms();
                     }
@@ -88,6 +105,7 @@ impl<T: Transport> Conn<T> {
         }
         if session.held_back {
             server.release_held(client, &mut self.out);
+            self.seen = server.propagation.position();
         }
         let session = &server.clients[client];
         let left = self.out.len();
@@ -105,7 +123,9 @@ impl<T: Transport> Conn<T> {
                 server.cut_off(client);
             } else {
                 // A short write: an event will tell when there is room again, unless one has told already.
-                self.flushing = self.link.writable;
+                // What waits for the disk is sent when that has it; what has come just now is looked at in the next turn.
+                let has_new = left > out_peak_bytes;
+                self.flushing = self.link.writable && (hold.is_none() || free > 0 || has_new);
             }
         }
         server.clients[client].buffers = Buffers {
@@ -135,13 +155,24 @@ pub(super) struct Conns<T> {
     ready: VecDeque<ClientId>,
     /// Those with replies to send.
     flush: Vec<ClientId>,
+    /// Those with bytes that wait for the disk.
+    shut: Vec<ClientId>,
+    /// What they waited for when they were last looked at.
+    hold: Option<Hold>,
     /// A list has a connection that was removed.
     is_untidy: bool,
 }
 
 impl<T> Default for Conns<T> {
     fn default() -> Conns<T> {
-        Conns { slots: Vec::new(), ready: VecDeque::new(), flush: Vec::new(), is_untidy: false }
+        Conns {
+            slots: Vec::new(),
+            ready: VecDeque::new(),
+            flush: Vec::new(),
+            shut: Vec::new(),
+            hold: None,
+            is_untidy: false,
+        }
     }
 }
 
@@ -189,14 +220,15 @@ impl<T: Transport> Conns<T> {
     pub fn remove(&mut self, client: ClientId) -> Option<Conn<T>> {
         let slot = self.slots.get_mut(client.slot())?;
         let conn = slot.take_if(|conn| conn.client == client)?;
-        self.is_untidy |= conn.queued || conn.flushing;
+        self.is_untidy |= conn.queued || conn.flushing || conn.shut;
         Some(conn)
     }
 
     /// Takes connections that have been removed out of the lists, if there are any. O(lists) then.
     pub fn tidy(&mut self) {
         if std::mem::take(&mut self.is_untidy) {
-            let Conns { slots, ready, flush, .. } = self;
+            let Conns { slots, ready, flush, shut, .. } = self;
+            shut.retain(|client| slots[client.slot()].is_some());
             ready.retain(|client| slots[client.slot()].is_some());
             flush.retain(|client| slots[client.slot()].is_some());
         }
@@ -250,9 +282,44 @@ impl<T: Transport> Conns<T> {
 
     /// One write for every connection in the flush list. True if some transport takes more at once.
     pub fn send(&mut self, server: &mut Server, pool: &mut BufferPool, now: Now) -> bool {
-        let Conns { slots, flush, .. } = self;
-        flush.retain(|client| slots[client.slot()].as_mut().expect(GONE).send(server, pool, now));
+        let hold = server.persistence.log.hold();
+        if !self.shut.is_empty() {
+            self.reopen(hold);
+        }
+        let Conns { slots, flush, shut, .. } = self;
+        flush.retain(|client| {
+            let conn = slots[client.slot()].as_mut().expect(GONE);
+            let more = conn.send(server, pool, now, hold);
+            if conn.gate.is_shut() && !conn.shut {
+                conn.shut = true;
+                shut.push(*client);
+            }
+            more
+        });
         !flush.is_empty()
+    }
+
+    /// Connections with bytes that wait for the disk.
+    #[inline]
+    pub fn shut_count(&self) -> usize {
+        self.shut.len()
+    }
+
+    /// Puts those whose bytes wait for the disk into the flush list, if it has got further.
+    #[cold]
+    fn reopen(&mut self, hold: Option<Hold>) {
+        let before = std::mem::replace(&mut self.hold, hold);
+        if before.map(|hold| hold.durable) == hold.map(|hold| hold.durable) {
+            return;
+        }
+        for client in std::mem::take(&mut self.shut) {
+            let conn = &mut self[client];
+            conn.shut = false;
+            if hold.is_none() {
+                conn.gate.open();
+            }
+            self.queue_flush(client);
+        }
     }
 
     /// The invariants. O(connections).
@@ -261,6 +328,8 @@ impl<T: Transport> Conns<T> {
         assert!(conns().all(|(slot, conn)| slot == conn.client.slot()));
         assert_eq!(self.ready.len(), conns().filter(|(_, conn)| conn.queued).count());
         assert_eq!(self.flush.len(), conns().filter(|(_, conn)| conn.flushing).count());
+        assert_eq!(self.shut.len(), conns().filter(|(_, conn)| conn.shut).count());
+        assert!(conns().all(|(_, conn)| conn.shut || !conn.gate.is_shut()), "bytes that wait are waited for");
         assert!(self.ready.iter().all(|client| self[*client].queued));
         assert!(self.flush.iter().all(|client| self[*client].flushing));
     }

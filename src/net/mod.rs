@@ -6,6 +6,7 @@ mod batch;
 mod busy;
 mod clients;
 mod conn;
+mod gate;
 mod input;
 pub mod listener;
 pub mod reactor;

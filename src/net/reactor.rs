@@ -93,6 +93,9 @@ impl Reactor {
         if let Some(fd) = server.background.as_raw_fd() {
             poll.registry().register(&mut SourceFd(&fd), TOKEN_BACKGROUND, Interest::READABLE)?;
         }
+        if let Some(fd) = server.persistence.log.as_raw_fd() {
+            poll.registry().register(&mut SourceFd(&fd), TOKEN_BACKGROUND, Interest::READABLE)?;
+        }
         let mut listeners = Listeners::default();
         listen(&mut listeners, sockets, &mut server, poll.registry())?;
         Ok(Reactor {
@@ -132,6 +135,8 @@ impl Reactor {
         while !self.stopping {
             self.turn()?;
         }
+        let now = self.turn.take_time();
+        self.turn.finish(now);
         self.tell("stopping", self.notifier.stopping());
         Ok(())
     }

@@ -171,14 +171,14 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    /// Sends what the transport takes of an output, in one write. Returns the bytes sent.
+    /// Sends what the transport takes of the first so many bytes of an output, in one write. Returns the bytes sent.
     ///
     /// # Errors
     /// A broken connection.
-    pub fn send(&mut self, out: &mut Out) -> io::Result<usize> {
+    pub fn send(&mut self, out: &mut Out, limit_bytes: usize) -> io::Result<usize> {
         let result = match out.as_slice() {
-            Some(bytes) => self.transport.write(bytes),
-            None => self.transport.write_vectored(&out.slices()),
+            Some(bytes) => self.transport.write(&bytes[..bytes.len().min(limit_bytes)]),
+            None => self.transport.write_vectored(&out.slices(limit_bytes)),
         };
         match result {
             Ok(count) => {

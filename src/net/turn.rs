@@ -5,8 +5,9 @@
 //! 2. timers: due keys, waiting clients, live queries, housekeeping, each within a budget; a slice of what is to be loaded or
 //!    of the snapshot that is being made;
 //! 3. what the driver has to do before the replies say that it was done;
-//! 4. send the replies, one write per client;
-//! 5. close what has to be closed.
+//! 4. append what was changed to the log;
+//! 5. send the replies, one write per client, those that need not wait for the disk;
+//! 6. close what has to be closed.
 //!
 //! What a turn leaves undone (a long pipeline, more due keys) is remembered: [`Turn::has_work`] says that the next one should
 //! follow at once, [`Turn::next_due_ms`] when it should at the latest. Knows no poll, no descriptors, no listeners and no
@@ -101,13 +102,23 @@ impl<T: Transport> Turn<T> {
         self.serve(now);
         self.run_timers(now);
         before_replies(&mut self.server);
+        self.work_left |= self.server.log_turn(now);
         self.work_left |= self.conns.send(&mut self.server, &mut self.pool, now);
+        self.work_left |= self.server.log_turn_ends(self.conns.shut_count());
         self.close_killed();
         self.count_turn(now);
         debug_assert!(!self.server.propagation.is_open(), "what is passed on is whole when a turn is over");
         if cfg!(debug_assertions) {
             self.conns.check();
         }
+    }
+
+    /// To be called when the last turn is over: the log comes to the disk, and the replies that wait for that leave. Blocks.
+    pub fn finish(&mut self, now: Now) {
+        if let Err(error) = self.server.finish_log(now) {
+            log::error!("Error {} the append-only file {}: {}", error.doing, error.path.display(), error.error);
+        }
+        self.conns.send(&mut self.server, &mut self.pool, now);
     }
 
     /// True if the next turn should follow at once: there are commands to run, keys to expire or bytes to send.
@@ -308,6 +319,7 @@ impl<T: Transport> Turn<T> {
             stopped = run_batch(server, client, more, &mut conn.out, now, time_ns);
         };
         conn.input.keep(source, scratch, from, is_partial);
+        conn.seen = server.propagation.position();
         let session = &server.clients[client];
         if conn.out.is_cut() {
             server.cut_off(client);
@@ -366,6 +378,7 @@ impl<T: Transport> Turn<T> {
                 Some(query) => self.server.hand_over(client, query, text, &mut conn.out),
                 None => conn.out.push_shared(text),
             }
+            conn.seen = self.server.propagation.position();
             if conn.out.is_over_limit() {
                 self.server.cut_off(client);
             }
@@ -419,7 +432,11 @@ impl<T: Transport> Turn<T> {
         for client in due {
             // A session without a connection is sent nothing.
             let mut nowhere = Out::default();
-            let out = self.conns.get_mut(client).map_or(&mut nowhere, |conn| &mut conn.out);
+            let position = self.server.propagation.position();
+            let out = self.conns.get_mut(client).map_or(&mut nowhere, |conn| {
+                conn.seen = position;
+                &mut conn.out
+            });
             wake::wake(&mut self.server, client, out);
             self.conns.queue_flush(client);
             self.requeue(client);

@@ -303,9 +303,9 @@ impl Out {
         self.chunks.is_empty().then(|| &self.tail[self.sent..])
     }
 
-    /// The next bytes to send, as many as one write is to take: up to 2 MiB in up to 64 pieces.
-    pub fn slices(&self) -> Vec<IoSlice<'_>> {
-        let (mut sent, mut room) = (self.sent, WRITE_BYTES_MAX);
+    /// The next bytes to send, as many as one write is to take and no more than `limit_bytes`: up to 2 MiB in up to 64 pieces.
+    pub fn slices(&self, limit_bytes: usize) -> Vec<IoSlice<'_>> {
+        let (mut sent, mut room) = (self.sent, WRITE_BYTES_MAX.min(limit_bytes));
         let chunks = self.chunks.iter().map(Chunk::bytes);
         chunks
             .chain(std::iter::once(self.tail.as_slice()))
@@ -451,7 +451,7 @@ mod tests {
         out.push_shared(&Arc::new((0..9_000_000u32).map(|at| at as u8).collect()));
         let (whole, mut taken) = (bytes_of(&out), Vec::new());
         while !out.is_empty() {
-            let offered: Vec<u8> = out.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+            let offered: Vec<u8> = out.slices(usize::MAX).iter().flat_map(|slice| slice.to_vec()).collect();
             assert!(!offered.is_empty() && offered.len() <= WRITE_BYTES_MAX);
             out.advance(offered.len());
             taken.extend(offered);
@@ -535,7 +535,7 @@ mod tests {
                         out.truncate(mark);
                     }
                     _ => {
-                        let offered: Vec<u8> = out.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+                        let offered: Vec<u8> = out.slices(usize::MAX).iter().flat_map(|slice| slice.to_vec()).collect();
                         if let Some(whole) = out.as_slice() {
                             assert_eq!(whole, offered);
                         }
@@ -547,7 +547,7 @@ mod tests {
                 assert_eq!(out.len(), model.len() - taken.len());
             }
             while !out.is_empty() {
-                let offered: Vec<u8> = out.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+                let offered: Vec<u8> = out.slices(usize::MAX).iter().flat_map(|slice| slice.to_vec()).collect();
                 taken.extend_from_slice(&offered);
                 out.advance(offered.len());
             }

@@ -176,7 +176,8 @@ impl<'a> Ctx<'a> {
     /// None.
     pub fn wait(&mut self, wait: Wait) -> Outcome {
         if !self.may_block() {
-            wait.on_timeout.write(&mut self.reply);
+            let is_durable = self.server.is_durable_if_logged(self.client);
+            wait.on_timeout.write(&mut self.reply, is_durable);
             return Ok(Next::Done);
         }
         self.server.asked_wait = Some(Box::new(wait));

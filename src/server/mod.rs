@@ -212,7 +212,7 @@ impl Server {
             asked_wait: None,
             outbox: Outbox::default(),
             propagation: Propagation::default(),
-            persistence: Persistence::new(storage),
+            persistence: Persistence::new(storage, &background),
             stats: Stats::new(crate::command::count()),
             prng: Prng::seeded(seeds.prng),
             background,

@@ -11,6 +11,7 @@ pub mod snapshot;
 use std::sync::Arc;
 
 use crate::persist::storage::{Lock, Storage};
+use crate::server::background::Background;
 
 use loading::{Found, LoadedLog, Loading};
 use log::Log;
@@ -39,16 +40,28 @@ pub struct Persistence {
 
 impl Persistence {
     /// Of a server that has loaded and saved nothing yet.
-    pub fn new(storage: Arc<dyn Storage>) -> Persistence {
+    pub fn new(storage: Arc<dyn Storage>, background: &Background) -> Persistence {
         Persistence {
             storage,
             snapshots: Snapshots::default(),
-            log: Log::default(),
+            log: Log::new(background),
             loading: None,
             found: Found::default(),
             loaded_log: None,
             lock: None,
             functions: Vec::new(),
         }
+    }
+
+    /// True if a command may have to wait for the sake of a snapshot or of the log.
+    #[inline]
+    pub fn may_hold(&self) -> bool {
+        self.snapshots.is_running() || self.log.is_behind()
+    }
+
+    /// True if the last snapshot could not be saved, or the log cannot be written.
+    #[inline]
+    pub fn is_failing(&self) -> bool {
+        self.snapshots.failure.is_some() || self.log.is_failing()
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! # The stream
 //! Units follow each other in one buffer, with a SELECT before a command that is for another database than the one before
-//! it. Positions in the stream are counted in bytes from its beginning; [`Propagation::take`] hands over what came since the last
+//! it. Positions in the stream are counted in bytes, from 1 at its beginning; [`Propagation::take`] hands over what came since the last
 //! time, and the counting goes on. This module knows nothing of who takes it: what a log adds of its own (checksums, times)
 //! is no part of the stream.
 //!
@@ -20,13 +20,14 @@
 //! allocates nothing once the buffers have grown.
 
 use super::Server;
+use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
 
 /// A buffer with more room than this is not kept for the next turn.
 const BUFFER_KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// The commands to be passed on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Propagation {
     wanted: bool,
     /// Units, encoded; the last may not be over.
@@ -42,6 +43,22 @@ pub struct Propagation {
     instead: Instead,
     /// What expires now is a unit by itself.
     is_each_apart: bool,
+}
+
+impl Default for Propagation {
+    /// Positions begin at 1, so that 0 stands for nothing at all.
+    fn default() -> Propagation {
+        Propagation {
+            wanted: false,
+            bytes: Vec::new(),
+            taken_bytes: 1,
+            selected: None,
+            unit_at: 0,
+            unit_commands: 0,
+            instead: Instead::default(),
+            is_each_apart: false,
+        }
+    }
 }
 
 /// Commands named in place of one that was given.
@@ -60,7 +77,7 @@ impl Propagation {
         self.wanted
     }
 
-    /// Bytes passed on so far, those that have been taken included.
+    /// The position behind all that was passed on so far.
     #[inline]
     pub fn position(&self) -> u64 {
         self.taken_bytes + self.bytes.len() as u64
@@ -228,6 +245,14 @@ impl Server {
         self.propagation.pass_on(number, given, changed);
     }
 
+    /// Ends the unit of a client's command, if it has passed anything on.
+    pub fn end_unit_of(&mut self, client: ClientId) {
+        if self.propagation.is_open() {
+            self.propagation.end_unit();
+            self.clients[client].wrote_upto = self.propagation.position();
+        }
+    }
+
     /// Passes on a command that nobody has sent, if somebody is told.
     pub(super) fn propagate_own<'a>(&mut self, db: usize, line: impl IntoIterator<Item = &'a [u8]>) {
         if self.propagation.wanted {
@@ -298,7 +323,7 @@ mod tests {
             r"*2\r\n$4\r\nINCR\r\n$1\r\nb\r\n*1\r\n$4\r\nEXEC\r\n",
         ]
         .concat();
-        assert_eq!(p.position() as usize, bytes.replace(r"\r\n", "xx").len());
+        assert_eq!(p.position() as usize, 1 + bytes.replace(r"\r\n", "xx").len());
         assert_eq!(taken(&mut p), bytes);
     }
 
@@ -327,7 +352,7 @@ mod tests {
         p.end_unit();
         let position = p.position();
         let buffer = p.take();
-        assert_eq!((buffer.len() as u64, p.position()), (position, position));
+        assert_eq!((1 + buffer.len() as u64, p.position()), (position, position));
         p.give_back(buffer);
         assert!(!p.has_some() && p.bytes.capacity() > 0);
         given(&mut p, 0, "DEL k");

@@ -129,6 +129,8 @@ pub struct Session {
     pub wants_every: bool,
     /// WATCH.MODE: frames tell the number of the version.
     pub revisions: bool,
+    /// The position of what was passed on up to which its own writes reach; see [`super::propagation`].
+    pub wrote_upto: u64,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// CLIENT NO-TOUCH.
@@ -190,6 +192,7 @@ impl Session {
             watcher: None,
             wants_every: false,
             revisions: false,
+            wrote_upto: 0,
             reply_mode: ReplyMode::On,
             no_touch: false,
             no_evict: false,

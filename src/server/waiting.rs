@@ -10,8 +10,13 @@ use crate::command::Command;
 use crate::feature::blocking::{KeyId, WaitFor};
 use crate::feature::client_id::ClientId;
 use crate::resp::args::OwnedArgs;
+use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::store::entry::Entry;
+
+/// What WAITAOF is answered that asks for this server's disk, where there is no log.
+pub const NO_LOG: ReplyError =
+    ReplyError::new("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 
 /// What a client that has waited in vain is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,20 +27,25 @@ pub enum NullReply {
     NullArray,
     /// The number of replicas that did what was waited for: none, as there are none.
     NoReplica,
-    /// The same after the number of servers that wrote to disk: this one did not.
-    NoServerNoReplica,
+    /// The same after the number of servers that have on disk what the client wrote: this one, or none. An error if this one was
+    /// to have it, and keeps no log any more.
+    ServersAndReplicas {
+        /// It was.
+        local: bool,
+    },
 }
 
 impl NullReply {
-    /// Writes it.
-    pub fn write(self, reply: &mut Reply<'_>) {
+    /// Writes it. `is_durable` says whether what the client wrote is on the disk, if there is a log.
+    pub fn write(self, reply: &mut Reply<'_>, is_durable: Option<bool>) {
         match self {
             NullReply::Null => reply.null(),
             NullReply::NullArray => reply.null_array(),
             NullReply::NoReplica => reply.integer(0),
-            NullReply::NoServerNoReplica => {
+            NullReply::ServersAndReplicas { local: true } if is_durable.is_none() => reply.error(&NO_LOG),
+            NullReply::ServersAndReplicas { .. } => {
                 reply.array(2);
-                reply.integer(0);
+                reply.integer(i64::from(is_durable == Some(true)));
                 reply.integer(0);
             }
         }

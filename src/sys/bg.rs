@@ -256,6 +256,14 @@ impl<C: Send + 'static> Background<C> {
         completion
     }
 
+    /// True if a completion waits of which no descriptor tells, as there is no thread.
+    pub fn has_completion(&self) -> bool {
+        match &self.place {
+            Place::Inline(completions) | Place::Stepped(_, completions) => !completions.is_empty(),
+            Place::Thread(_) => false,
+        }
+    }
+
     /// The descriptor that a completion makes readable, to be watched for edges: it stays readable until completions are
     /// taken. `None` without a thread.
     pub fn as_raw_fd(&self) -> Option<RawFd> {

@@ -32,6 +32,7 @@ mod introspect;
 mod keys;
 mod list;
 mod loading;
+mod log;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;

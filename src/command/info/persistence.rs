@@ -66,12 +66,40 @@ fn snapshots(r: &mut Report<'_>) {
     r.field("rdb_last_load_keys_loaded", found.keys);
 }
 
+/// Nothing is copied for a rewrite either. Beside Redis's fields stand those of the batches.
 fn log(r: &mut Report<'_>) {
-    r.zeroes(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
-    r.field("aof_last_rewrite_time_sec", -1);
-    r.field("aof_current_rewrite_time_sec", -1);
-    r.field("aof_last_bgrewrite_status", "ok");
-    r.zeroes(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    r.field("aof_last_write_status", "ok");
-    r.zeroes(&["aof_last_cow_size"]);
+    let log = &r.server.persistence.log;
+    let rewrites = log.rewrites();
+    let is_on = log.is_on();
+    let mut fields: Vec<(&str, i64)> = vec![
+        ("aof_enabled", is_on.into()),
+        ("aof_rewrite_in_progress", rewrites.is_running().into()),
+        ("aof_rewrite_scheduled", rewrites.scheduled.into()),
+        ("aof_last_rewrite_time_sec", rewrites.took_s.map_or(-1, |s| s as i64)),
+        ("aof_current_rewrite_time_sec", rewrites.seconds(r.now).map_or(-1, |s| s as i64)),
+        ("aof_rewrites", rewrites.count as i64),
+        ("aof_rewrites_consecutive_failures", rewrites.failures as i64),
+        ("aof_last_cow_size", 0),
+    ];
+    if is_on {
+        fields.extend([
+            ("aof_current_size", log.bytes() as i64),
+            ("aof_base_size", log.base_bytes() as i64),
+            ("aof_pending_rewrite", rewrites.is_pending().into()),
+            ("aof_buffer_length", log.pending_bytes() as i64),
+            ("aof_pending_bio_fsync", log.is_syncing().into()),
+            ("aof_delayed_fsync", log.delayed as i64),
+            ("aof_last_batch", log.batches() as i64),
+            ("aof_unsynced_bytes", log.unsynced_bytes() as i64),
+        ]);
+    }
+    let status = |is_failed: bool| if is_failed { "err" } else { "ok" };
+    let (rewritten, written) = (status(rewrites.has_failed), status(log.is_failing()));
+    let failure = log.failure_text();
+    r.field("aof_last_bgrewrite_status", rewritten);
+    r.field("aof_last_write_status", written);
+    fields.iter().for_each(|(name, value)| r.field(name, value));
+    if let Some(failure) = failure {
+        r.field("aof_last_write_error", failure.replace(['\r', '\n'], " "));
+    }
 }

@@ -31,6 +31,10 @@ pub fn run(server: &mut Server, reload: Reload, now: Now) -> Result<(), ReplyErr
             log::warn!("DB reloaded by DEBUG RELOAD");
         }
         Reload::Log => {
+            server.finish_log(now).map_err(|error| {
+                log::error!("Error {} {}: {}", error.doing, error.path.display(), error.error);
+                NO_LOG
+            })?;
             let (storage, dir) = (Arc::clone(&server.persistence.storage), PathBuf::from(&server.config.appenddirname));
             let manifest = read_manifest(&*storage, &dir, &server.config.appendfilename);
             let files = list(&*storage, &dir).map_err(|error| error.to_string());

@@ -222,17 +222,18 @@ impl Manifest {
         self.base.iter().chain(&self.increments)
     }
 
-    /// Takes a new file in behind the last increment. Its name is that of none there, removed ones in the history included.
-    pub fn begin_increment(&mut self, stem: &str) -> &LogFile {
-        let seq = self.next_seq(".incr.");
+    /// Takes a new file in behind the last increment. Its number is after those of all there, the history included, and after
+    /// `used`: a name that a rewrite which failed may have left behind must not come again.
+    pub fn begin_increment(&mut self, stem: &str, used: u64) -> &LogFile {
+        let seq = self.next_seq(".incr.", used);
         let name = format!("{stem}.{seq}.incr.aof");
         self.increments.push(LogFile { name, seq, kind: Kind::Increment, start_offset: None, end_offset: None });
         &self.increments[self.increments.len() - 1]
     }
 
-    /// The name that the next base gets: RDB, or commands.
-    pub fn next_base(&self, stem: &str, is_rdb: bool) -> LogFile {
-        let seq = self.next_seq(".base.");
+    /// The name that the next base gets: RDB, or commands. Its number is found in the same way.
+    pub fn next_base(&self, stem: &str, is_rdb: bool, used: u64) -> LogFile {
+        let seq = self.next_seq(".base.", used);
         let format = if is_rdb { "rdb" } else { "aof" };
         let name = format!("{stem}.{seq}.base.{format}");
         LogFile { name, seq, kind: Kind::Base, start_offset: None, end_offset: None }
@@ -257,10 +258,10 @@ impl Manifest {
     }
 
     /// The number after all that files of a kind have. A name of the history must not come again before that file is removed.
-    fn next_seq(&self, infix: &str) -> u64 {
+    fn next_seq(&self, infix: &str, used: u64) -> u64 {
         let history = self.history.iter().filter(|file| file.name.contains(infix));
         let all = if infix == ".base." { self.base.as_slice() } else { &self.increments };
-        all.iter().chain(history).map(|file| file.seq).max().unwrap_or(0) + 1
+        all.iter().chain(history).map(|file| file.seq).fold(used, u64::max) + 1
     }
 }
 

@@ -96,16 +96,16 @@ fn no_bytes_make_it_panic_and_what_is_read_prints_to_the_same() {
 fn a_rewrite_makes_history_of_what_its_base_holds() {
     let mut manifest = Manifest::default();
     assert!(manifest.is_empty());
-    let base = manifest.next_base("a", true);
+    let base = manifest.next_base("a", true, 0);
     manifest.replace_base(base, 1);
-    assert_eq!(manifest.begin_increment("a").name, "a.1.incr.aof");
-    assert_eq!(manifest.begin_increment("a").name, "a.2.incr.aof");
+    assert_eq!(manifest.begin_increment("a", 0).name, "a.1.incr.aof");
+    assert_eq!(manifest.begin_increment("a", 0).name, "a.2.incr.aof");
     assert_eq!(
         manifest.print(),
         b"file a.1.base.rdb seq 1 type b\nfile a.1.incr.aof seq 1 type i\nfile a.2.incr.aof seq 2 \
 type i\n"
     );
-    let base = manifest.next_base("a", false);
+    let base = manifest.next_base("a", false, 0);
     manifest.replace_base(base, 2);
     assert_eq!(manifest.base().map(|base| &*base.name), Some("a.2.base.aof"));
     assert_eq!(names(manifest.increments()), ["a.2.incr.aof"]);
@@ -122,6 +122,8 @@ type i\n"
 fn a_new_file_never_has_the_name_of_one_in_the_history() {
     let text = "file a.1.base.rdb seq 1 type b\nfile a.5.base.rdb seq 5 type h\nfile a.9.incr.aof seq 9 type h\n";
     let mut manifest = parse(text).expect("in form");
-    assert_eq!(manifest.next_base("a", true).name, "a.6.base.rdb");
-    assert_eq!(manifest.begin_increment("a").name, "a.10.incr.aof");
+    assert_eq!(manifest.next_base("a", true, 0).name, "a.6.base.rdb");
+    assert_eq!(manifest.begin_increment("a", 0).name, "a.10.incr.aof");
+    assert_eq!(manifest.begin_increment("a", 20).name, "a.21.incr.aof");
+    assert_eq!(manifest.next_base("a", false, 7).name, "a.8.base.aof");
 }

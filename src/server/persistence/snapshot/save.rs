@@ -76,6 +76,14 @@ impl Server {
             // What has been loaded is not the data, and nothing has been changed.
             return Ok(());
         }
+        if self.persistence.log.is_on() && !self.persistence.log.is_established() {
+            // What it has written so far is worth nothing without its base.
+            if !how.force {
+                log::warn!("Writing initial AOF, can't exit.");
+                return Err(CANNOT_STOP);
+            }
+            log::warn!("Writing initial AOF. Exit anyway.");
+        }
         if let Some(mut running) = self.persistence.snapshots.running.take() {
             log::warn!("A snapshot is being saved, which is given up");
             self.give_up(&mut running, Outcome::Cancelled);
