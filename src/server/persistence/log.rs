@@ -754,7 +754,3 @@ impl Server {
         persistence.log.finish(config, propagation, &*storage, now)
     }
 }
-
-#[cfg(test)]
-#[path = "log_tests.rs"]
-mod tests;
