@@ -110,11 +110,11 @@ impl Recovery<'_> {
             last_seq = walked.last_seq;
             let is_dump = directory::is_dump(self.storage, path).map_err(disk(path))?;
             let name = if has_base && index == 0 {
-                let name = manifest.next_base(STEM, is_dump).name;
+                let name = manifest.next_base(STEM, is_dump, 0).name;
                 manifest.adopt_base(name.clone());
                 name
             } else {
-                manifest.begin_increment(STEM).name.clone()
+                manifest.begin_increment(STEM, 0).name.clone()
             };
             let target = into.join(&name);
             if is_dump && walked.good_bytes == 0 {
@@ -134,7 +134,7 @@ impl Recovery<'_> {
             }
         }
         if manifest.is_empty() {
-            manifest.begin_increment(STEM);
+            manifest.begin_increment(STEM, 0);
             let name = into.join(&manifest.increments()[0].name);
             self.storage.create(&name).map_err(disk(&name))?;
         }

@@ -165,7 +165,7 @@ pub(super) fn adopt(server: &mut Server, manifest: Option<Manifest>, adoption: A
             Adoption::Move => take_in(&*storage, &dir, &stem, Path::new(&stem), &stem)
                 .and_then(|manifest| remove_old_log(&*storage, &stem).map(|()| manifest)),
             Adoption::Copy | Adoption::None => {
-                let name = Manifest::default().next_base(&stem, true).name;
+                let name = Manifest::default().next_base(&stem, true, 0).name;
                 take_in(&*storage, &dir, &stem, Path::new(&dump), &name)
             }
         };

@@ -60,6 +60,7 @@ use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::background::{Background, LogThread};
 use crate::server::persistence::loading::LoadedLog;
+use crate::server::persistence::snapshot::Purpose;
 use crate::server::propagation::Propagation;
 use crate::sys::error_text;
 
@@ -740,6 +741,7 @@ impl Server {
         log.full_bytes = log.bytes();
         log.tail = None;
         log.rewrites.cancel();
+        self.cancel_snapshot(Purpose::LogBase);
         self.end_propagation();
         self.wake_for_disk();
     }
