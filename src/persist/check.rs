@@ -1,7 +1,7 @@
 //! `aleadb --check`: whether what is on the disk could be loaded, and what is in it.
 //!
-//! `dump` looks through a dump file, `log` through those of a log. Nothing is changed, nothing is kept of the values; every value is made once, so that what
-//! is found good is what loading would find good. Called by `main`, which prints the [`Report`].
+//! `dump` looks through a dump file, `log` through those of a log. Nothing is changed, nothing is kept of the values; every value
+//! is made once, so that what is found good is what loading would find good. Called by `main`, which prints the [`Report`].
 
 mod dump;
 mod log;

@@ -2,7 +2,8 @@
 //!
 //! Owns how they are found. `ALEADB_SUBJECT` names another program to put in our place, which shows what the test can see;
 //! `ALEADB_REDIS_8_6`, `ALEADB_REDIS_8` and `ALEADB_REDIS_7` name the oracles, the newest preferred, else `redis-server` of
-//! the path serves; `ALEADB_VALKEY_9` names a Valkey for what travels between the three. Without an oracle a test is skipped loudly, and fails when `CI` is set.
+//! the path serves; `ALEADB_VALKEY_9` names a Valkey for files that travel. Without an oracle a test is skipped loudly, and
+//! fails when `CI` is set.
 
 use crate::resp::{Client, Value};
 use crate::server::Server;

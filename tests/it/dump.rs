@@ -627,7 +627,7 @@ fn payloads_of_valkey_9_are_restored() {
                   \xb1\"\xaa\xa8\x18";
     assert_eq!(restore(&mut m, timed), r"+OK\r\n");
     m.expect(&[
-        ("HGETALL k", r"*4\r\n$2\r\nf1\r\n$2\r\nv1\r\n$2\r\nf2\r\n$1\r\n2\r\n"),
+        ("HGETALL k", r"*4\r\n$2\r\nf2\r\n$1\r\n2\r\n$2\r\nf1\r\n$2\r\nv1\r\n"),
         ("HPEXPIRETIME k FIELDS 2 f1 f2", r"*2\r\n:-1\r\n:1800000000000\r\n"),
     ]);
     assert_eq!(restore(&mut m, b"\x00\x05helloP\x00\xacX\x16\xe7\xfbfG\xfe"), r"+OK\r\n");

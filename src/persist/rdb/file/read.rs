@@ -1,8 +1,8 @@
 //! Reading a dump file, item by item.
 //!
 //! A reader hands out one [`Item`] at a time, so that whoever loads a file may stop after any of them and go on later. It
-//! reads the file in pieces, and more only when the item it is at needs more: there is no value that begins to be made before
-//! all of its bytes seem to be there.
+//! reads the file in pieces, and more only when the item it is at needs more. A value whose bytes turn out not to be there yet
+//! is begun anew when twice as many are, so that large values are read twice at most.
 //!
 //! # What is refused
 //! What [`super::super::read`] refuses; versions and parts that are not known; data of modules, with the module's name, unless
