@@ -44,7 +44,10 @@ impl DiskError {
 
 /// Files that are open on the helper thread, whose descriptors mean nothing elsewhere. Only jobs lock this.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Handles(Arc<Mutex<Vec<(PathBuf, Box<dyn WriteFile>)>>>);
+pub(super) struct Handles(Arc<Mutex<Vec<OpenFile>>>);
+
+/// A file with its name.
+type OpenFile = (PathBuf, Box<dyn WriteFile>);
 
 impl Handles {
     /// The job that puts files on the disk, in this order. The last one is kept open for the next time.
