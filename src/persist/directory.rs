@@ -4,6 +4,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::aof::batch::HEAD;
 use super::aof::manifest::{self, Manifest};
 use super::storage::{Listed, Storage, WriteFile};
 
@@ -33,9 +34,9 @@ pub fn bytes_of(files: &[Listed], name: &str) -> Option<u64> {
 }
 
 /// Which of a log's files may lack its end: the last that holds anything. A log goes on in its next file before the one before is
-/// on the disk, but writes nothing into it until then.
+/// on the disk, but writes no more than its head into it until then.
 pub fn last_of<'f>(files: &[Listed], names: impl DoubleEndedIterator<Item = &'f str>) -> Option<&'f str> {
-    names.rev().find(|name| bytes_of(files, name) != Some(0))
+    names.rev().find(|name| bytes_of(files, name).is_none_or(|bytes| bytes > HEAD.len() as u64))
 }
 
 /// True if a file begins as dump files do.

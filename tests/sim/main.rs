@@ -4,12 +4,14 @@
 //! - `workload`: the steps of a run, made from a seed: who connects, what is sent, what goes wrong.
 //! - `network`: connections in memory; `client`: what each client is owed, and what came; `world`: they and the server.
 //! - `properties`: what must hold, after every turn, at rest and in the end.
+//! - `crash`: servers over a disk that forgets, stopped at any moment, and what comes back.
 //! - `shrink`: cuts the steps of a seed that fails down to few.
 //!
 //! `ALEADB_SIM_SEED` replays one seed or sets the first, `ALEADB_SIM_SEEDS` says how many follow, `ALEADB_SIM_STEPS` how many steps
 //! each has; those of a shorter run are the first of a longer one. `scripts/sim.sh` runs for hours.
 
 mod client;
+mod crash;
 #[path = "../support/disk.rs"]
 mod disk;
 #[path = "../support/generate.rs"]
@@ -37,27 +39,34 @@ const FAILURES_MAX: usize = 3;
 /// Without the environment's numbers: some seconds, in a debug build.
 const SEEDS: u64 = 3_000;
 const STEPS: u64 = 400;
+const CRASH_SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
-#[test]
-fn whatever_happens_the_properties_hold() {
+/// The first seed and the one after the last, as asked for or as many as these.
+fn seeds(count: u64) -> (u64, u64) {
     let seed = number("ALEADB_SIM_SEED");
     let first = seed.unwrap_or(1);
-    let end = first + number("ALEADB_SIM_SEEDS").unwrap_or(if seed.is_some() { 1 } else { SEEDS });
-    let steps = number("ALEADB_SIM_STEPS").unwrap_or(STEPS) as usize;
+    (first, first + number("ALEADB_SIM_SEEDS").unwrap_or(if seed.is_some() { 1 } else { count }))
+}
+
+/// Checks the seeds on all processors. How often everything happened that is counted.
+fn check_all(
+    (first, end): (u64, u64),
+    check: impl Fn(u64) -> Result<Vec<(&'static str, u64)>, String> + Sync,
+) -> BTreeMap<&'static str, u64> {
     let (next, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()));
-    let sums: Mutex<BTreeMap<&str, u64>> = Mutex::default();
+    let sums: Mutex<BTreeMap<&'static str, u64>> = Mutex::default();
     let work = || {
         while failures.lock().expect("no thread panics").len() < FAILURES_MAX {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end {
                 break;
             }
-            match shrink::check(seed, steps) {
+            match check(seed) {
                 Ok(reached) => {
                     let mut sums = sums.lock().expect("no thread panics");
                     reached.into_iter().for_each(|(what, count)| *sums.entry(what).or_insert(0) += count);
@@ -70,8 +79,23 @@ fn whatever_happens_the_properties_hold() {
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     let failures = failures.into_inner().expect("no thread panics");
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+    sums.into_inner().expect("no thread panics")
+}
+
+#[test]
+fn whatever_happens_the_properties_hold() {
+    let (first, end) = seeds(SEEDS);
+    let steps = number("ALEADB_SIM_STEPS").unwrap_or(STEPS) as usize;
+    let sums = check_all((first, end), |seed| shrink::check(seed, steps));
     // A workload under which nothing of a kind happens would find nothing wrong with it.
-    let sums = sums.into_inner().expect("no thread panics");
     let is_short = end - first < SEEDS || steps < STEPS as usize;
+    assert!(is_short || sums.values().all(|count| *count >= OFTEN_MIN), "hardly ever happened: {sums:?}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_any_crash() {
+    let (first, end) = seeds(CRASH_SEEDS);
+    let sums = check_all((first, end), crash::check);
+    let is_short = end - first < CRASH_SEEDS;
     assert!(is_short || sums.values().all(|count| *count >= OFTEN_MIN), "hardly ever happened: {sums:?}");
 }

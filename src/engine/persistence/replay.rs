@@ -121,7 +121,8 @@ fn action_of(args: Args<'_>) -> Result<Action, String> {
     if !command.spec.takes(args.len()) || command.spec.is_container() {
         return Err("wrong number of arguments".to_owned());
     }
-    if !command.spec.flags.has(Flags::WRITE) {
+    // PFCOUNT may keep what it has counted, and is passed on then.
+    if !command.spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
         return Err("it changes no data and does not belong into a log".to_owned());
     }
     Ok(Action::Run(command))

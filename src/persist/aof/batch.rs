@@ -4,8 +4,8 @@
 //! *3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n      commands, whole; a MULTI with its EXEC
 //! #B:7:27:1c291ca3\r\n                         number of the batch, bytes of the batch before this line, their CRC-32C
 //! ```
-//! A file begins with the line of an empty batch that has the number of the next one (`#B:7:0:00000000`): it says that there
-//! are batches before the first of them is whole. A batch may begin with a line that tells which was the last one that a sync
+//! A file begins with the line of an empty batch ([`HEAD`]): it says that there are batches before the first of them is whole. It
+//! is on the disk before a manifest names the file, for whoever finds the first batch torn has to know. A batch may begin with a line that tells which was the last one that a sync
 //! of the file had covered (`#D:6`). By it a batch that was damaged on the disk is told from one that was not on the disk yet
 //! when the machine stopped, though the disk had put down later ones.
 //!
@@ -20,6 +20,9 @@ use std::fmt;
 /// What the line begins with.
 pub const PREFIX: &[u8] = b"#B:";
 
+/// What a file begins with that has batches: an empty one without a number.
+pub const HEAD: &[u8] = b"#B:0:0:00000000\r\n";
+
 /// What a line begins with that tells the number of the last batch known to be on the disk. It stands in a batch as any line
 /// that Redis skips; a batch begins with one where there is news.
 pub const DURABLE_PREFIX: &[u8] = b"#D:";
@@ -30,7 +33,7 @@ pub const LINE_BYTES_MAX: usize = 3 + 20 + 1 + 20 + 1 + 8 + 2;
 /// What the line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchEnd {
-    /// The batch's number, from 1 upwards.
+    /// The batch's number, from 1 upwards; 0 in the head of a file.
     pub seq: u64,
     /// How many bytes the batch has before the line.
     pub bytes: u64,
@@ -72,7 +75,7 @@ impl BatchEnd {
         let mut next = || parts.next().ok_or(Malformed);
         let (seq, bytes, crc) = (number(next()?)?, number(next()?)?, next()?);
         let is_checksum = crc.len() == 8 && crc.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-        if parts.next().is_some() || !is_checksum || seq == 0 {
+        if parts.next().is_some() || !is_checksum || (seq == 0 && bytes > 0) {
             return Err(Malformed);
         }
         Ok(BatchEnd { seq, bytes, crc: u32::from_str_radix(crc, 16).map_err(|_| Malformed)? })

@@ -52,7 +52,7 @@ use std::sync::Arc;
 use crate::base::clock::Now;
 use crate::config::{AppendFsync, Config};
 use crate::feature::client_id::ClientId;
-use crate::persist::aof::batch::{BatchEnd, DURABLE_PREFIX, PREFIX};
+use crate::persist::aof::batch::{BatchEnd, DURABLE_PREFIX, HEAD, PREFIX};
 use crate::persist::aof::manifest::Manifest;
 use crate::persist::directory;
 use crate::persist::storage::Storage;
@@ -357,14 +357,7 @@ impl Log {
             return;
         }
         let Some(tail) = &mut self.tail else { return };
-        if tail.bytes == 0 {
-            tail.has_ends = config.aof_batch_checksums;
-        }
         let (seq, mut before) = (self.batches + 1, Vec::new());
-        if tail.has_ends && tail.bytes == 0 {
-            BatchEnd::of(seq, b"").push(&mut before);
-        }
-        let begin = before.len();
         if tail.has_ends && self.synced_batch > self.told_batch {
             before.extend_from_slice(DURABLE_PREFIX);
             before.extend_from_slice(format!("{}\r\n", self.synced_batch).as_bytes());
@@ -377,7 +370,7 @@ impl Log {
             self.pending.splice(0..0, before);
         }
         if tail.has_ends {
-            BatchEnd::of(seq, &self.pending[begin..]).push(&mut self.pending);
+            BatchEnd::of(seq, &self.pending).push(&mut self.pending);
         }
         match tail.write(&self.pending) {
             Ok(()) => {
@@ -673,21 +666,22 @@ impl Server {
         let dir = PathBuf::from(&self.config.appenddirname);
         // A file of batches has them from its beginning to its end, and one of Redis's has none.
         let last = manifest.increments().last().map(|file| dir.join(&file.name));
+        let has_ends = self.config.aof_batch_checksums;
         let suits = |path: &PathBuf| {
             let mut begin = Vec::new();
             storage.open(path)?.take(PREFIX.len() as u64).read_to_end(&mut begin)?;
-            Ok(begin.is_empty() || (begin == PREFIX) == self.config.aof_batch_checksums)
+            Ok((begin == PREFIX) == has_ends)
         };
         let last = match last {
             Some(last) if suits(&last).map_err(DiskError::of("reading", &last))? => last,
             _ => {
                 let path = dir.join(&manifest.begin_increment(&stem, 0).name);
-                jobs::prepare(&*storage, &dir, Some(&path), Some((&manifest, &stem)))?;
+                let head = if has_ends { HEAD } else { b"" };
+                jobs::prepare(&*storage, &dir, Some(&path), head, Some((&manifest, &stem)))?;
                 path
             }
         };
-        let mut tail = Tail::open(&*storage, &last).map_err(DiskError::of("opening", &last))?;
-        tail.has_ends = self.config.aof_batch_checksums;
+        let tail = Tail::open(&*storage, &last, has_ends).map_err(DiskError::of("opening", &last))?;
         let listed = storage.list(&dir).map_err(DiskError::of("listing", &dir))?;
         let is_named = |name: &str| manifest.files().any(|file| file.name == name);
         let bytes: u64 = listed.iter().filter(|file| is_named(&file.name)).map(|file| file.bytes).sum();

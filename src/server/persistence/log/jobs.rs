@@ -80,11 +80,12 @@ impl Handles {
     }
 }
 
-/// Makes the directory and an empty file in it, and puts a manifest there if one is given.
+/// Makes the directory and in it a file that holds no more than its `head`, and puts a manifest there if one is given.
 pub(super) fn prepare(
     storage: &dyn Storage,
     dir: &Path,
     file: Option<&Path>,
+    head: &[u8],
     manifest: Option<(&Manifest, &str)>,
 ) -> Result<(), DiskError> {
     storage.create_dir(dir).map_err(DiskError::of("making the directory", dir))?;
@@ -92,7 +93,7 @@ pub(super) fn prepare(
     let above = Path::new(".");
     storage.sync_dir(above).map_err(DiskError::of("fsyncing", above))?;
     if let Some(path) = file {
-        let made = storage.create(path).and_then(|mut file| file.sync());
+        let made = storage.create(path).and_then(|mut file| file.write_all(head).and_then(|()| file.sync()));
         made.map_err(DiskError::of("making", path))?;
     }
     if let Some((manifest, stem)) = manifest {

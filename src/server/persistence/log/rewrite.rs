@@ -8,6 +8,7 @@ use super::tail::Tail;
 use super::{Log, Standing};
 use crate::base::clock::Now;
 use crate::config::Config;
+use crate::persist::aof::batch::HEAD;
 use crate::persist::aof::manifest::{LogFile, Manifest, TEMP_PREFIX};
 use crate::persist::directory;
 use crate::server::Server;
@@ -37,6 +38,8 @@ pub enum Rewrite {
 struct Plan {
     /// What will be written from the moment of the base on; `None` if there is no log.
     increment: Option<Increment>,
+    /// Its batches have ends.
+    has_ends: bool,
     base: LogFile,
     base_bytes: u64,
 }
@@ -276,9 +279,10 @@ impl Server {
             Some(Increment::Next(file, manifest)) => (Some(dir.join(&file.name)), Some(manifest.clone())),
             Some(Increment::Anew(path, _)) => (Some(path.clone()), None),
         };
+        let head = if self.config.aof_batch_checksums { HEAD } else { b"" };
         let job = move || {
             let manifest = manifest.as_ref().map(|manifest| (&**manifest, &*stem));
-            Done::Prepared(jobs::prepare(&*storage, &dir, path.as_deref(), manifest))
+            Done::Prepared(jobs::prepare(&*storage, &dir, path.as_deref(), head, manifest))
         };
         let rewrites = &mut log.rewrites;
         if log.thread.submit(job).is_none() {
@@ -286,7 +290,7 @@ impl Server {
             rewrites.scheduled = true;
             return;
         }
-        rewrites.stage = Stage::Preparing(Plan { increment, base, base_bytes: 0 });
+        rewrites.stage = Stage::Preparing(Plan { increment, has_ends: !head.is_empty(), base, base_bytes: 0 });
         (rewrites.scheduled, rewrites.began_ms) = (false, Some(now.mono_ms()));
         rewrites.count += 1;
         log::info!("Background append only file rewriting started");
@@ -336,7 +340,8 @@ impl Server {
             Some(Increment::Next(file, _)) => Some(dir.join(&file.name)),
             Some(Increment::Anew(path, _)) => Some(path.clone()),
         };
-        let tail = path.as_deref().map(|path| Tail::open(&*storage, path).map_err(|error| (error, path)));
+        let tail =
+            path.as_deref().map(|path| Tail::open(&*storage, path, plan.has_ends).map_err(|error| (error, path)));
         let tail = match tail.transpose() {
             Ok(tail) => tail,
             Err((error, path)) => {

@@ -31,10 +31,10 @@ impl Tail {
     ///
     /// # Errors
     /// The disk's.
-    pub fn open(storage: &dyn Storage, path: &Path) -> io::Result<Tail> {
+    pub fn open(storage: &dyn Storage, path: &Path, has_ends: bool) -> io::Result<Tail> {
         let file = storage.append(path)?;
         let bytes = file.bytes()?;
-        Ok(Tail { path: path.to_owned(), file, bytes, has_ends: false })
+        Ok(Tail { path: path.to_owned(), file, bytes, has_ends })
     }
 
     /// Appends a batch: all of it or nothing.

@@ -1,0 +1,422 @@
+//! Crashes: a server with a log, over a disk that forgets what was not synced and now and then fails, is stopped at any call to
+//! the disk, and another one starts on what is left.
+//!
+//! # Properties
+//! - It starts.
+//! - It holds the data as of the end of some turn: a prefix of what was done, with no command in halves.
+//! - That turn is no earlier than the last one whose bytes an fsync had put on the disk.
+//! - Under `appendfsync always` it has every write whose reply has come, and what clients were shown that read.
+//! - It goes on, crashes again, and the same holds.
+//! - As long as the disk works, everybody is answered.
+//!
+//! Threads are stepped: a job of theirs runs when the seed says so. The clock of a server that starts stands where that of
+//! the first stood at first, so that nothing is due which was not due before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use aleadb::base::clock::{Clock, ManualClock};
+use aleadb::base::prng::Prng;
+use aleadb::config::{AppendFsync, Config, SavePoints};
+use aleadb::engine::persistence::start;
+use aleadb::net::turn::{Peer, Turn};
+use aleadb::persist::digest::DataDigest;
+use aleadb::server::background::Background;
+use aleadb::server::session::Origin;
+use aleadb::server::{Identity, Outside, Seeds, Server};
+
+use crate::disk::{Call, SimulatedDisk};
+use crate::generate::{Generator, Line};
+use crate::network::Socket;
+use crate::resp;
+use crate::rng::Rng;
+use crate::workload::words;
+
+const START_MS: i64 = 1_700_000_000_000;
+const CLIENTS: usize = 4;
+/// Servers of one seed, one after another.
+const LIVES: usize = 3;
+/// Turns after which a server that loads, or clients that wait while the disk works, wait for something that never comes.
+const TURNS_MAX: usize = 5_000;
+
+/// How often something happened.
+pub type Reached = Vec<(&'static str, u64)>;
+
+/// What a seed stands for.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    seed: u64,
+    fsync: AppendFsync,
+    /// Turns of a life at most.
+    turns: usize,
+    /// Calls to the disk after which the power goes, unless the turns are over before.
+    calls: u64,
+    /// In percent of turns: a job of a thread runs, as long as there is one.
+    jobs_percent: usize,
+    /// In percent of turns: the log is rewritten.
+    rewrites_percent: usize,
+    /// Some calls fail.
+    faults: bool,
+}
+
+impl Plan {
+    fn of(seed: u64) -> Plan {
+        let mut rng = Rng::new(seed);
+        let fsync = *rng.pick(&[AppendFsync::Always, AppendFsync::Always, AppendFsync::EverySec, AppendFsync::No]);
+        Plan {
+            seed,
+            fsync,
+            turns: 20 + rng.below(100),
+            calls: 20 + rng.below(300) as u64,
+            jobs_percent: *rng.pick(&[20, 50, 80, 100]),
+            rewrites_percent: *rng.pick(&[0, 2, 10]),
+            faults: rng.chance(30),
+        }
+    }
+}
+
+/// A client that has some commands under way at most.
+struct Client {
+    id: aleadb::net::turn::ClientId,
+    socket: Socket,
+    sent: u64,
+    received: u64,
+    unread: Vec<u8>,
+    /// The turn before which it sent the last of its commands.
+    sent_turn: usize,
+    /// When all its commands had been answered for the last time: that turn, and the log's position behind what it wrote.
+    answered: Option<(usize, u64)>,
+}
+
+/// A digest of each value and its key's deadline, by database and key.
+type Data = BTreeMap<(usize, String), (String, Option<i64>)>;
+
+/// The data as of the end of a turn.
+struct State {
+    data: Data,
+    /// What has been sent for the first time in the turn.
+    sent: Vec<String>,
+    /// The log's position.
+    position: u64,
+}
+
+/// A server, from its start to its crash.
+struct Life {
+    plan: Plan,
+    turn: Turn<Socket>,
+    clock: Rc<ManualClock>,
+    disk: SimulatedDisk,
+    clients: Vec<Client>,
+    states: Vec<State>,
+    sent: Vec<String>,
+}
+
+impl Life {
+    /// Starts on a disk; nothing has run yet.
+    fn start(plan: Plan, disk: &SimulatedDisk, life: usize) -> Result<Life, String> {
+        let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
+        let config = Config {
+            appendonly: true,
+            appendfsync: plan.fsync,
+            save: SavePoints::none(),
+            auto_aof_rewrite_percentage: 0,
+            ..Config::default()
+        };
+        let seeds =
+            Seeds { hash: (u128::from(plan.seed) << 8 | life as u128).to_le_bytes(), prng: plan.seed + life as u64 };
+        let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
+        let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
+        let outside = Outside { clock: shared, background: Background::stepped(), storage: Arc::new(disk.clone()) };
+        let mut server = Server::new(config, Default::default(), identity, seeds, outside);
+        start::begin(&mut server, clock.now())?;
+        let mut life = Life {
+            plan,
+            turn: Turn::new(server),
+            clock,
+            disk: disk.clone(),
+            clients: Vec::new(),
+            states: Vec::new(),
+            sent: Vec::new(),
+        };
+        for _ in 0..TURNS_MAX {
+            if !life.turn.server.is_loading() {
+                life.remember();
+                return Ok(life);
+            }
+            life.run_turn(100)?;
+            if let Some(failure) = life.turn.server.process.failure.take() {
+                return Err(failure);
+            }
+        }
+        Err("it loads without end".to_owned())
+    }
+
+    fn connect(&mut self) {
+        let (socket, now) = (Socket::new(), self.turn.take_time());
+        let peer = Peer { origin: Origin::Loopback, address: "127.0.0.1:5000".into(), local: String::new(), fd: 0 };
+        let id = self.turn.admit(socket.clone(), peer, now).expect("there is room");
+        self.clients.push(Client {
+            id,
+            socket,
+            sent: 0,
+            received: 0,
+            unread: Vec::new(),
+            sent_turn: 0,
+            answered: None,
+        });
+    }
+
+    fn run_turn(&mut self, jobs_percent: usize) -> Result<(), String> {
+        for client in &self.clients {
+            let mut wire = client.socket.wire_mut();
+            wire.deliver();
+            let edges = wire.edges();
+            drop(wire);
+            edges.into_iter().for_each(|edges| self.turn.note(client.id, edges));
+        }
+        let now = self.turn.take_time();
+        self.turn.run(now, |_| {});
+        let mut rng = Rng::new(self.plan.seed ^ self.clock.mono_ns() ^ (self.states.len() as u64) << 32);
+        while rng.chance(jobs_percent.min(95)) {
+            let server = &mut self.turn.server;
+            let ran = if rng.chance(50) { server.background.run_one() } else { server.persistence.log.run_job() };
+            if !ran && !server.background.run_one() && !server.persistence.log.run_job() {
+                break;
+            }
+        }
+        self.turn.take_closed();
+        Ok(())
+    }
+
+    /// Notes the state at the end of a turn.
+    fn remember(&mut self) {
+        let position = self.turn.server.propagation.position();
+        let data = data_of(&self.turn.server, START_MS);
+        self.states.push(State { data, sent: std::mem::take(&mut self.sent), position });
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        for client in &mut self.clients {
+            let bytes = client.socket.wire_mut().take();
+            client.unread.extend(bytes);
+            let (values, used) = resp::decode_whole(&client.unread).map_err(|error| error.to_string())?;
+            client.unread.drain(..used);
+            client.received += values.len() as u64;
+            if client.received > client.sent {
+                return Err(format!("{} replies to {} commands", client.received, client.sent));
+            }
+            if client.received == client.sent
+                && let Some(session) = self.turn.server.clients.get(client.id)
+            {
+                client.answered = Some((client.sent_turn, session.wrote_upto));
+            }
+        }
+        Ok(())
+    }
+
+    /// Clients send, time passes, turns run, until the power goes.
+    fn live(&mut self, generator: &mut Generator, rng: &mut Rng) -> Result<(), String> {
+        (0..CLIENTS).for_each(|_| self.connect());
+        for _ in 0..self.plan.turns {
+            for place in 0..CLIENTS {
+                let client = &self.clients[place];
+                if client.sent == client.received && rng.chance(60) {
+                    for _ in 0..1 + rng.below(4) {
+                        let line = next_line(generator, rng, self.plan);
+                        self.sent.push(format!("{place}: {}", line.join(&b' ').escape_ascii()));
+                        let client = &mut self.clients[place];
+                        client.socket.wire_mut().send(&resp::encode(&line));
+                        client.sent += 1;
+                        client.sent_turn = self.states.len();
+                    }
+                }
+            }
+            if self.plan.faults && rng.chance(5) {
+                let call =
+                    *rng.pick(&[Call::Write, Call::Sync, Call::Create, Call::Rename, Call::SyncDir, Call::Append]);
+                let errno = *rng.pick(&[libc_errno::EIO, libc_errno::ENOSPC]);
+                self.disk.fail(call, rng.below(3) as u64, 1 + rng.below(3) as u64, errno);
+            }
+            self.run_turn(self.plan.jobs_percent)?;
+            self.remember();
+            self.read()?;
+            if self.disk.is_off() {
+                return Ok(());
+            }
+            if rng.chance(40) {
+                self.clock.advance_ms(rng.below(400) as u64);
+            }
+        }
+        // With a disk that works again, all are answered.
+        self.disk.heal();
+        for _ in 0..TURNS_MAX {
+            if self.disk.is_off() || self.clients.iter().all(|client| client.sent == client.received) {
+                return Ok(());
+            }
+            self.run_turn(80)?;
+            self.remember();
+            self.read()?;
+            self.clock.advance_ms(100);
+        }
+        Err("somebody is never answered".to_owned())
+    }
+
+    /// The first state that may be found after the crash.
+    fn least(&self) -> usize {
+        let log = &self.turn.server.persistence.log;
+        let is_on_disk = |state: &State| log.is_established() && state.position <= log.synced();
+        let on_disk = self.states.iter().rposition(is_on_disk).unwrap_or(0);
+        if self.plan.fsync != AppendFsync::Always {
+            return on_disk;
+        }
+        let told = |client: &Client| {
+            let (sent_turn, upto) = client.answered?;
+            let wrote = self.states.iter().position(|state| state.position >= upto).unwrap_or(usize::MAX);
+            // What a command was shown is no older than the end of the turn before its own.
+            Some(wrote.max(sent_turn.saturating_sub(1)))
+        };
+        self.clients.iter().filter_map(told).fold(on_disk, usize::max)
+    }
+}
+
+mod libc_errno {
+    pub const EIO: i32 = 5;
+    pub const ENOSPC: i32 = 28;
+}
+
+fn next_line(generator: &mut Generator, rng: &mut Rng, plan: Plan) -> Line {
+    if rng.chance(plan.rewrites_percent) {
+        return words("BGREWRITEAOF");
+    }
+    if rng.chance(5) {
+        return words(&format!("SET short:{} value PX {}", rng.below(5), 1 + rng.below(500)));
+    }
+    generator.line()
+}
+
+/// All data.
+fn data_of(server: &Server, unix_ms: i64) -> Data {
+    let mut data = Data::new();
+    for (number, db) in server.dbs.with_keys() {
+        db.table().for_each(|entry| {
+            let value = DataDigest::of_value(&entry, unix_ms).to_string();
+            data.insert((number, entry.key().escape_ascii().to_string()), (value, entry.deadline_ms()));
+        });
+    }
+    data
+}
+
+/// The keys that two states have differently.
+fn differences(one: &Data, other: &Data) -> Vec<String> {
+    let keys: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+    let differing = keys.into_iter().filter(|key| one.get(key) != other.get(key));
+    differing.map(|key| format!("{key:?}: {:?} / {:?}", one.get(key), other.get(key))).collect()
+}
+
+fn run(plan: Plan) -> Result<Reached, String> {
+    let (disk, mut prng, mut rng) = (SimulatedDisk::new(), Prng::seeded(plan.seed), Rng::new(plan.seed));
+    let wanted = |name: &str| !LEFT_OUT.contains(&name);
+    let mut generator = Generator::new(plan.seed, |_, line| waits(line), wanted);
+    let (mut found_last, mut found_earlier, mut crashes_at_work, mut failed_calls) = (0, 0, 0, 0);
+    let mut life = Life::start(plan, &disk, 0)?;
+    for number in 1..=LIVES {
+        disk.power_off_after(plan.calls + rng.below(50) as u64);
+        life.live(&mut generator, &mut rng)?;
+        crashes_at_work += u64::from(disk.is_off());
+        failed_calls += u64::from(life.turn.server.persistence.log.failure_text().is_some());
+        let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms);
+        let states = std::mem::take(&mut life.states);
+        drop(life);
+        disk.crash(&mut prng);
+        disk.heal();
+        life = Life::start(plan, &disk, number).map_err(|why| format!("life {number} does not start: {why}"))?;
+        // What was due at the crash may have gone before.
+        let live = |data: &Data| -> Data {
+            let is_live = |value: &(String, Option<i64>)| value.1.is_none_or(|deadline_ms| deadline_ms > crashed_ms);
+            data.iter().filter(|(_, value)| is_live(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        let data = &live(&life.states.first().expect("noted at the start").data);
+        let states: Vec<State> = states.into_iter().map(|state| State { data: live(&state.data), ..state }).collect();
+        let found = states.iter().rposition(|state| state.data == *data);
+        match found {
+            None => {
+                let (nearest, different) = states
+                    .iter()
+                    .map(|state| differences(&state.data, data))
+                    .enumerate()
+                    .min_by_key(|(_, different)| different.len())
+                    .expect("there is a state");
+                let sent = |index: usize| states.get(index).map(|state| &state.sent);
+                let around = [sent(nearest), sent(nearest + 1)];
+                return Err(format!(
+                    "life {number} found what never was; nearest is turn {nearest} of {}, but for {different:#?}, where {around:#?}",
+                    states.len()
+                ));
+            }
+            Some(found) if found < least => {
+                let different = differences(&states[found].data, &states[least].data);
+                let sent: Vec<_> = states[found + 1..=least].iter().map(|state| &state.sent).collect();
+                return Err(format!(
+                    "life {number} found turn {found} of {}, and not {least}: {different:#?}, of {sent:#?}",
+                    states.len()
+                ));
+            }
+            Some(found) if found + 1 == states.len() => found_last += 1,
+            Some(_) => found_earlier += 1,
+        }
+    }
+    Ok(vec![
+        ("crashes in the midst", crashes_at_work),
+        ("everything found", found_last),
+        ("a prefix found", found_earlier),
+        ("crashes of a server that could not write", failed_calls),
+    ])
+}
+
+/// True if a line may wait, and is counted when it has been answered or not at all.
+fn waits(line: &Line) -> bool {
+    line.iter().any(|word| word.eq_ignore_ascii_case(b"block"))
+}
+
+/// Rows that would hold the simulation, or end it.
+const LEFT_OUT: &[&str] = &[
+    "blpop",
+    "brpop",
+    "blmove",
+    "blmpop",
+    "brpoplpush",
+    "bzpopmin",
+    "bzpopmax",
+    "bzmpop",
+    "wait",
+    "waitaof",
+    "shutdown",
+    "sleep",
+    "abort",
+    "client|pause",
+    "client|reply",
+    "client|kill",
+    "subscribe",
+    "psubscribe",
+    "ssubscribe",
+    "monitor",
+    "quit",
+    "observe",
+    "reset",
+    "hello",
+];
+
+/// Runs a seed.
+///
+/// # Errors
+/// What was violated.
+pub fn check(seed: u64) -> Result<Reached, String> {
+    let plan = Plan::of(seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(plan))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+    });
+    outcome.map_err(|what| format!("seed {seed}: {what}\n  {plan:?}"))
+}
