@@ -91,7 +91,7 @@ fn main() {
         std::fs::write(path, &file).expect("the file can be written");
     }
     measure("read, without a database", db.len(), |keys| {
-        let (bytes, found) = read(file.clone(), hasher, |entry| drop(entry));
+        let (bytes, found) = read(file.clone(), hasher, drop);
         assert_eq!(found, keys);
         bytes
     });

@@ -181,6 +181,8 @@ fn what_ordinary_clients_may_not_send_is_taken_from_a_log() {
     let disk = disk_with_lines(&[
         "XADD x 1-1 f v",
         "XADD x MAXLEN = 1 LIMIT 1 2-1 f v",
+        "PFADD counted a",
+        "PFCOUNT counted",
         "XTRIM x MAXLEN = 1 LIMIT 1",
         "XSETID x 9-1 ENTRIESADDED 7 MAXDELETEDID 8-1",
         "SELECT 2",

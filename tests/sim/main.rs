@@ -39,7 +39,7 @@ const FAILURES_MAX: usize = 3;
 /// Without the environment's numbers: some seconds, in a debug build.
 const SEEDS: u64 = 3_000;
 const STEPS: u64 = 400;
-const CRASH_SEEDS: u64 = 300;
+const CRASH_SEEDS: u64 = 600;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

@@ -601,14 +601,14 @@ impl Server {
 
     fn take_log_completions(&mut self, now: Now) -> bool {
         let mut any = false;
-        while let Some((_, done)) = self.persistence.log.thread.next_completion() {
+        while let Some((job, done)) = self.persistence.log.thread.next_completion() {
             any = true;
             match done {
                 Done::Synced(upto, outcome) => {
                     let (storage, now_ns) = (Arc::clone(&self.persistence.storage), self.clock.mono_ns());
                     self.persistence.log.note_synced(upto, outcome, &*storage, now, now_ns);
                 }
-                other => self.note_rewrite(other, now),
+                other => self.note_rewrite(job, other, now),
             }
         }
         any

@@ -13,6 +13,7 @@ use crate::persist::aof::manifest::{LogFile, Manifest, TEMP_PREFIX};
 use crate::persist::directory;
 use crate::server::Server;
 use crate::server::persistence::snapshot::{Outcome, Purpose};
+use crate::sys::bg::JobId;
 use crate::sys::error_text;
 
 /// Failures in a row after which rewrites that nobody asked for wait, as in Redis.
@@ -70,6 +71,8 @@ enum Stage {
 #[derive(Debug, Default)]
 pub struct Rewrites {
     stage: Stage,
+    /// What the helper does for this stage, or has done for the last one.
+    job: Option<JobId>,
     /// One is to begin as soon as no snapshot is being made.
     pub scheduled: bool,
     /// The log is to begin anew, from this monotonic millisecond on.
@@ -285,7 +288,8 @@ impl Server {
             Done::Prepared(jobs::prepare(&*storage, &dir, path.as_deref(), head, manifest))
         };
         let rewrites = &mut log.rewrites;
-        if log.thread.submit(job).is_none() {
+        rewrites.job = log.thread.submit(job);
+        if rewrites.job.is_none() {
             // The next turn tries again.
             rewrites.scheduled = true;
             return;
@@ -297,8 +301,13 @@ impl Server {
     }
 
     /// Takes note of what the helper thread has done for a rewrite.
-    pub(super) fn note_rewrite(&mut self, done: Done, now: Now) {
+    pub(super) fn note_rewrite(&mut self, job: JobId, done: Done, now: Now) {
         let log = &mut self.persistence.log;
+        let is_stage = matches!(done, Done::Prepared(_) | Done::Committed(_));
+        if is_stage && log.rewrites.job != Some(job) {
+            // It was for a rewrite that was cancelled meanwhile.
+            return;
+        }
         match (done, std::mem::take(&mut log.rewrites.stage)) {
             (Done::Cleaned(removed, outcome), stage) => {
                 let is_gone = |file: &LogFile| removed.contains(&file.name);
@@ -403,7 +412,8 @@ impl Server {
         let manifest = Box::new(manifest);
         let named = manifest.clone();
         let job = move || Done::Committed(jobs::commit(&*storage, &dir, &moves, &named, &stem));
-        if log.thread.submit(job).is_some() {
+        log.rewrites.job = log.thread.submit(job);
+        if log.rewrites.job.is_some() {
             log.rewrites.stage = Stage::Committing(Plan { base_bytes, ..plan }, manifest);
         } else {
             self.rewrite_failed("too much waits for the disk", now);
