@@ -16,15 +16,14 @@ use aleadb::server::Seeds;
 use aleadb::server::background::Background;
 use aleadb::store::hash::KeyHasher;
 
-use crate::contents;
+use crate::contents::{self, Contents};
 use crate::differences;
 use crate::disk::SimulatedDisk;
 use crate::dump_files::{FILLERS, contents_of, fill, plain, set_deadlines};
 use crate::generate::Generator;
 use crate::memory::Memory;
 use crate::pair::{Pair, ask};
-use crate::replay::without_idle_consumers;
-use crate::resp::Client;
+use crate::resp::{Client, Value};
 use crate::rng::Rng;
 use crate::server::{Server, wait_until};
 use crate::{number, tables, wanted};
@@ -58,6 +57,22 @@ fn load(disk: &SimulatedDisk) -> Memory {
     assert_eq!(m.server.process.failure, None);
     assert_eq!(m.server.persistence.found.failed, 0, "no command of a log fails");
     m
+}
+
+/// Leaves out how many entries groups have read: Redis 7 and Valkey estimate it otherwise than Redis 8 does when a log says no more
+/// than where a group is.
+fn without_reads(mut contents: Contents) -> Contents {
+    fn clear(value: &mut Value) {
+        let Value::Array(items) = value else { return };
+        for at in 0..items.len() {
+            if at > 0 && items[at - 1].bytes() == Some(b"entries-read") {
+                items[at] = Value::Integer(0);
+            }
+            clear(&mut items[at]);
+        }
+    }
+    contents.iter_mut().for_each(|(_, answer)| clear(answer));
+    contents
 }
 
 fn unix_ms() -> i64 {
@@ -99,16 +114,19 @@ fn travel(variable: &str, same_digest: bool) {
                 rewrite(&mut client);
             }
             fill(&mut client, &mut generator);
-            let (held, digest) =
-                (without_idle_consumers(contents_of(&mut client)), ask(&mut client, &["DEBUG", "DIGEST"]).text());
-            let at = format!("{variable}, preamble {preamble}, seed {seed}");
             let disk = taken(&server);
+            // Not all that a server holds is in its log, such as how often an entry was delivered again: what counts is what the
+            // server itself makes of it.
+            assert_eq!(ask(&mut client, &["DEBUG", "LOADAOF"]).text(), "OK");
+            let (held, digest) = (contents_of(&mut client), ask(&mut client, &["DEBUG", "DIGEST"]).text());
+            let at = format!("{variable}, preamble {preamble}, seed {seed}");
             let report = check(&disk, Path::new("."), (unix_ms(), KeyHasher::new([1; 16])), &replay::accepts);
             assert!(report.is_good, "{at}: {}", report.text);
             let mut m = load(&disk);
-            if let Some(found) =
-                contents::difference(&held, &without_idle_consumers(plain(contents::contents(&mut m))), 0)
-            {
+            let loaded = plain(contents::contents(&mut m));
+            let (held, loaded) =
+                if same_digest { (held, loaded) } else { (without_reads(held), without_reads(loaded)) };
+            if let Some(found) = contents::difference(&held, &loaded, 0) {
                 panic!("{at}:\n{found}");
             }
             if same_digest {

@@ -29,7 +29,7 @@ const APART_MS: u64 = 60_000;
 
 /// Without consumers that hold nothing: Redis does not propagate that XREADGROUP, XCLAIM or XAUTOCLAIM made one and gave it
 /// nothing.
-pub fn without_idle_consumers(contents: Contents) -> Contents {
+fn without_idle_consumers(contents: Contents) -> Contents {
     fn without(value: Value) -> Value {
         let Value::Array(items) = value else { return value };
         let is_idle = |item: &Value| {

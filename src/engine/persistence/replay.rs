@@ -33,6 +33,14 @@ struct Line<'u> {
     hash: Option<u64>,
 }
 
+/// Where a command stands in the log, and where it runs.
+struct Place<'p> {
+    path: &'p Path,
+    offset: u64,
+    db: usize,
+    hash: Option<u64>,
+}
+
 enum Action {
     Run(&'static Command),
     Select,
@@ -67,7 +75,9 @@ pub(super) fn run(
         let Line { offset, args, action, hash } = line;
         found.commands += 1;
         match action {
-            Action::Run(command) => run_command(server, command, args, (*db, hash), found, (path, offset), now),
+            Action::Run(command) => {
+                run_command(server, command, &Place { path, offset, db: *db, hash }, args, found, now)
+            }
             Action::Select => {
                 let number = args.get(1).filter(|_| args.len() == 2).and_then(num::parse_u64);
                 let number = number.ok_or_else(|| refused(path, offset, args, "it names no database"))?;
@@ -132,19 +142,15 @@ fn text_of(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "what runs, where, and where it stands: a struct would be made for one call"
-)]
 fn run_command(
     server: &mut Server,
     command: &'static Command,
+    place: &Place<'_>,
     args: Args<'_>,
-    (db, hash): (usize, Option<u64>),
     found: &mut Found,
-    (path, offset): (&Path, u64),
     now: Now,
 ) {
+    let Place { path, offset, db, hash } = *place;
     let mut out = Out::with_limit(REPLY_BYTES_MAX);
     let internal = server.clients.internal();
     let call = Call { db, hash, ..Call::of(server, internal, command, args, CallOrigin::Loaded) };

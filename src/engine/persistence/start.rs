@@ -7,7 +7,7 @@
 //! | yes | neither, but a dump file | it is loaded, and a copy of it becomes the base: Redis would start empty, and lose it |
 //! | yes | nothing | a new log begins |
 //! | no | a dump file | it is loaded |
-//! | no | a manifest whose files are newer than the dump file, or no dump file beside it | the start is refused: what the log holds would be missing, and be lost for good once a new dump file had been written |
+//! | no | a manifest whose files are newer than the dump file, or without one | the start is refused: data would be missing |
 //!
 //! The directory is locked while a server that may write there runs, that is with a log or with save points.
 

@@ -484,7 +484,8 @@ impl Reader {
     /// # Errors
     /// The disk's.
     fn look_behind(&mut self) -> io::Result<Option<Behind>> {
-        let mut search = Search::from(self.offset(), self.window.split_off(self.unit));
+        let broken = self.last_seq.and_then(|last| last.checked_add(1));
+        let mut search = Search::from(self.offset(), self.window.split_off(self.unit), broken);
         let mut piece = vec![0; CHUNK_BYTES];
         loop {
             search.go_on(false);
@@ -536,11 +537,23 @@ struct Search {
     durable: Option<u64>,
     found: Option<Behind>,
     is_at_start: bool,
+    /// The number of the batch that is not whole, if it is known: what has no higher one is not behind it.
+    broken: Option<u64>,
 }
 
 impl Search {
-    fn from(offset: u64, window: Vec<u8>) -> Search {
-        Search { window, offset, begin: offset, summed: 0, sum: 0, durable: None, found: None, is_at_start: true }
+    fn from(offset: u64, window: Vec<u8>, broken: Option<u64>) -> Search {
+        Search {
+            window,
+            offset,
+            begin: offset,
+            summed: 0,
+            sum: 0,
+            durable: None,
+            found: None,
+            is_at_start: true,
+            broken,
+        }
     }
 
     /// Looks through the window, and lets go of what is not needed any more.
@@ -596,7 +609,8 @@ impl Search {
     fn meet(&mut self, end: BatchEnd, line: usize) {
         let at = self.offset + line as u64;
         let Some(rest) = self.window.get(self.unsummed()..line) else { return };
-        if end.bytes == 0 || end.bytes != at - self.begin || end.crc != crc32c_append(self.sum, rest) {
+        let is_behind = self.broken.is_none_or(|broken| end.seq > broken);
+        if !is_behind || end.bytes == 0 || end.bytes != at - self.begin || end.crc != crc32c_append(self.sum, rest) {
             return;
         }
         let behind = self.found.get_or_insert(Behind { at, seq: end.seq, batches: 0, durable: None });
