@@ -35,8 +35,19 @@ pub fn bytes_of(files: &[Listed], name: &str) -> Option<u64> {
 
 /// Which of a log's files may lack its end: the last that holds anything. A log goes on in its next file before the one before is
 /// on the disk, but writes no more than its head into it until then.
-pub fn last_of<'f>(files: &[Listed], names: impl DoubleEndedIterator<Item = &'f str>) -> Option<&'f str> {
-    names.rev().find(|name| bytes_of(files, name).is_none_or(|bytes| bytes > HEAD.len() as u64))
+pub fn last_of<'f>(
+    storage: &dyn Storage,
+    dir: &Path,
+    names: impl DoubleEndedIterator<Item = &'f str>,
+) -> Option<&'f str> {
+    let holds_anything = |name: &&str| {
+        let mut begin = Vec::new();
+        let read =
+            storage.open(&dir.join(name)).and_then(|file| file.take(HEAD.len() as u64 + 1).read_to_end(&mut begin));
+        // What cannot be read is met again by whoever loads it.
+        read.is_err() || !(begin.is_empty() || begin == HEAD)
+    };
+    names.rev().find(holds_anything)
 }
 
 /// True if a file begins as dump files do.

@@ -14,7 +14,7 @@ use aleadb::base::prng::Prng;
 use aleadb::config::{AppendFsync, Config};
 use aleadb::net::transport::{Readiness, Transport};
 use aleadb::net::turn::{ClientId, Peer, Turn};
-use aleadb::persist::aof::batch::BatchEnd;
+use aleadb::persist::aof::batch::{BatchEnd, HEAD};
 use aleadb::persist::aof::manifest::Manifest;
 use aleadb::persist::rdb::Shapes;
 use aleadb::persist::rdb::file::{DumpReader, Item};
@@ -286,9 +286,10 @@ fn recovered(disk: &SimulatedDisk) -> Data {
     for file in manifest.increments() {
         let bytes = contents(&file.name);
         // The file after it has been made, and waits for it to be on the disk.
-        assert!(!is_torn || bytes.is_empty(), "something follows a file that is torn");
+        assert!(!is_torn || bytes.is_empty() || bytes == HEAD, "something follows a file that is torn");
         let (good, is_whole) = whole(&bytes);
         is_torn |= !is_whole;
+        let good = good.strip_prefix(HEAD).unwrap_or(good);
         let first = memchr::memmem::find(good, b"#B:").map(|at| {
             let text = std::str::from_utf8(&good[at + 3..]).expect("text");
             text[..text.find(':').expect("in form")].parse::<u64>().expect("a number")
@@ -527,7 +528,7 @@ fn a_full_disk_refuses_writes_and_is_noticed_when_it_has_room_again() {
         assert_eq!(reply, if policy == AppendFsync::Always { "" } else { OK });
         assert_eq!(rig.ask(b, "SET k 3"), if policy == AppendFsync::Always { "" } else { NO_SPACE });
         rig.ask(b, "PING|MULTI|GET k|EXEC|MULTI|SET k 4|EXEC");
-        assert_eq!(rig.turn.server.persistence.log.is_failing(), true);
+        assert!(rig.turn.server.persistence.log.is_failing());
         rig.pass(10_000);
         rig.disk.heal();
         rig.pass(1_000);
@@ -826,7 +827,8 @@ fn crash_after(seed: u64, policy: AppendFsync) {
                 for line in rig.got(client).lines() {
                     if line == "+OK" {
                         let value = asked.pop_front().expect("it asked");
-                        acknowledged = acknowledged.max(since.get(&value).copied().unwrap_or(reached));
+                        // One that another took the place of within its turn was in no state.
+                        acknowledged = acknowledged.max(since.get(&value).copied().unwrap_or(0));
                     } else if line.starts_with("-MISCONF") {
                         asked.pop_front().expect("it asked");
                     }

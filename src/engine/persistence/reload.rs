@@ -40,7 +40,7 @@ pub fn run(server: &mut Server, reload: Reload, now: Now) -> Result<(), ReplyErr
             let files = list(&*storage, &dir).map_err(|error| error.to_string());
             let work = manifest.and_then(|manifest| {
                 let missing = || format!("there is no log in {}", dir.display());
-                start::log_work(manifest.ok_or_else(missing)?, Path::new(&dir), &files?)
+                start::log_work(&*storage, manifest.ok_or_else(missing)?, Path::new(&dir), &files?)
             });
             let (work, _) = work.map_err(|why| {
                 log::error!("{why}");

@@ -72,7 +72,7 @@ fn choose(server: &Server) -> Result<Option<(Work, u64)>, Failure> {
                 removed
                     .map_err(|error| format!("Can't remove {stem}, which has been copied: {}", error_text(&error)))?;
             }
-            log_work(manifest, &dir, &in_dir).map(Some)
+            log_work(&*server.persistence.storage, manifest, &dir, &in_dir).map(Some)
         }
         (None, Some(bytes)) => {
             log::warn!(
@@ -114,10 +114,15 @@ fn old_log_work(stem: &str) -> Work {
 ///
 /// # Errors
 /// One of them is missing.
-pub fn log_work(manifest: Manifest, dir: &Path, in_dir: &[Listed]) -> Result<(Work, u64), Failure> {
+pub fn log_work(
+    storage: &dyn Storage,
+    manifest: Manifest,
+    dir: &Path,
+    in_dir: &[Listed],
+) -> Result<(Work, u64), Failure> {
     let mut bytes = 0;
     let names: Vec<&str> = manifest.files().map(|file| &*file.name).collect();
-    let last = last_of(in_dir, names.into_iter()).map(str::to_owned);
+    let last = last_of(storage, dir, names.into_iter()).map(str::to_owned);
     let mut work = loading::empty_work();
     for file in manifest.files() {
         let path = dir.join(&file.name);

@@ -5,9 +5,9 @@
 //! #B:7:27:1c291ca3\r\n                         number of the batch, bytes of the batch before this line, their CRC-32C
 //! ```
 //! A file begins with the line of an empty batch ([`HEAD`]): it says that there are batches before the first of them is whole. It
-//! is on the disk before a manifest names the file, for whoever finds the first batch torn has to know. A batch may begin with a line that tells which was the last one that a sync
-//! of the file had covered (`#D:6`). By it a batch that was damaged on the disk is told from one that was not on the disk yet
-//! when the machine stopped, though the disk had put down later ones.
+//! is on the disk before a manifest names the file, for whoever finds the first batch torn has to know. A batch may begin with a
+//! line that tells which was the last one that a sync of the file had covered (`#D:6`). By it a batch that was damaged on the
+//! disk is told from one that was not on the disk yet when the machine stopped, though the disk had put down later ones.
 //!
 //! Redis skips lines that begin with `#` between two commands, so that it reads such a file as any other. Batches are counted
 //! from 1, and on from file to file of one data set. The checksum is that of iSCSI (RFC 3720, appendix B.4), for which

@@ -8,7 +8,7 @@ use super::dump::dump;
 use super::{Accepts, shapes};
 use crate::persist::aof::manifest::Manifest;
 use crate::persist::aof::read::{Reader, Stop, Unit, Verdict};
-use crate::persist::directory::{is_dump, last_of, list};
+use crate::persist::directory::{is_dump, last_of};
 use crate::persist::storage::Storage;
 use crate::store::hash::KeyHasher;
 
@@ -124,9 +124,8 @@ pub(super) fn directory(
     accepts: Accepts<'_>,
 ) -> (String, bool) {
     let (mut text, mut is_good, mut last_seq) = (String::new(), true, None);
-    let listed = list(storage, dir).unwrap_or_default();
     let names: Vec<&str> = manifest.files().map(|file| &*file.name).collect();
-    let last = last_of(&listed, names.into_iter());
+    let last = last_of(storage, dir, names.into_iter());
     for file in manifest.files() {
         let path = dir.join(&file.name);
         let shown = path.display();
