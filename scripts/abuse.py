@@ -37,7 +37,7 @@ AGAIN_MAX = 3
 # Bytes of addresses that a server may use: what a fault would take must not take the machine down.
 ADDRESS_BYTES_MAX = 6 << 30
 NOISE_S = 1
-OPTIONS = {"aleadb": "", "redis": " --save '' --appendonly no --daemonize no"}
+OPTIONS = {"aleadb": " --save ''", "redis": " --save '' --appendonly no --daemonize no"}
 
 
 class Overdue(Exception):

@@ -24,7 +24,7 @@ command -v redis-benchmark >/dev/null || {
 peers=()
 if [[ $chosen == no ]]; then
     cargo build --release --locked --manifest-path "$tree/Cargo.toml"
-    peers+=(--peer "aleadb=${CARGO_TARGET_DIR:-$tree/target}/release/aleadb --port {port} --bind 127.0.0.1")
+    peers+=(--peer "aleadb=${CARGO_TARGET_DIR:-$tree/target}/release/aleadb --port {port} --bind 127.0.0.1 --save ''")
     redis_options="--port {port} --bind 127.0.0.1 --save '' --appendonly no --daemonize no"
     [[ -z $ALEADB_REDIS_8_6 ]] || peers+=(--peer "redis-8.6=$ALEADB_REDIS_8_6 $redis_options")
     [[ -z $ALEADB_VALKEY_9 ]] || peers+=(--peer "valkey-9.1=$ALEADB_VALKEY_9 $redis_options")

@@ -20,7 +20,7 @@ peers=()
 if [[ $chosen == no ]]; then
     find_peers
     cargo build --release --locked --manifest-path "$tree/Cargo.toml"
-    peers+=(--peer "aleadb=${CARGO_TARGET_DIR:-$tree/target}/release/aleadb --port {port} --bind 127.0.0.1")
+    peers+=(--peer "aleadb=${CARGO_TARGET_DIR:-$tree/target}/release/aleadb --port {port} --bind 127.0.0.1 --save ''")
     redis_options="--port {port} --bind 127.0.0.1 --save '' --appendonly no --daemonize no"
     [[ -z $ALEADB_REDIS_8 ]] || peers+=(--peer "redis-8.2=$ALEADB_REDIS_8 $redis_options")
     [[ -z $ALEADB_REDIS_7 ]] || peers+=(--peer "redis-7.0=$ALEADB_REDIS_7 $redis_options")

@@ -11,7 +11,7 @@ case " $* " in
 *" --server"*) ;;
 *)
     cargo build --release --locked --manifest-path "$tree/Cargo.toml"
-    server=(--server "${CARGO_TARGET_DIR:-$tree/target}/release/aleadb --port {port} --bind 127.0.0.1")
+    server=(--server "${CARGO_TARGET_DIR:-$tree/target}/release/aleadb --port {port} --bind 127.0.0.1 --save ''")
     ;;
 esac
 exec python3 "$here/watch-bench.py" "${server[@]}" "$@"
