@@ -1,10 +1,10 @@
 //! A snapshot of a database while it is in use: which entries are in it yet.
 //!
 //! # How it works
-//! Every entry has a mark of one bit, and every database a mark of its own, which its entries bear ([`Accounting::mark`]). A
+//! Every entry has a mark of one bit, and every database a mark of its own, which its entries bear (`Accounting::mark`). A
 //! snapshot begins by flipping the database's: all entries there are differ from it now, and are to be kept as they are. Whoever
 //! walks the database keeps one after the other and gives it the database's mark; an entry that is about to change, or to leave,
-//! is kept first ([`Accounting::before_change`]); what comes has the mark from the start. So what is kept is the database as it
+//! is kept first (`Accounting::before_change`); what comes has the mark from the start. So what is kept is the database as it
 //! was in one moment, and no entry is kept twice, whatever happens meanwhile.
 //!
 //! A database that is replaced as a whole takes its part in the snapshot along: it is walked where it is, under the number it

@@ -6,7 +6,7 @@
 //! # What stops a load
 //! A file that is missing, or not what it has to be. At the start the server ends then, with one line that says the file, the
 //! place in it, and what can be done; nothing that is on the disk has been changed. The one thing that is mended is the end of
-//! the last file of a log, where writing was interrupted: see [`repair`].
+//! the last file of a log, where writing was interrupted: see `repair`.
 
 use std::io;
 

@@ -8,13 +8,13 @@
 //!
 //! A file has batches from the first such line on, which an empty batch at its beginning may be. From then on everything has
 //! to be in a batch: what stands behind the last one is a tail that was not written in full. Without a line at the beginning,
-//! [`UNDECIDED_BYTES_MAX`] are read in search of one before anything is handed out.
+//! `UNDECIDED_BYTES_MAX` are read in search of one before anything is handed out.
 //!
 //! # Grammar
 //! An array of bulk strings for each command, as strictly as Redis reads it, and between them lines that begin with `#`.
 //!
 //! # Memory
-//! The reader keeps the unit that it reads, and no more than [`CHUNK_BYTES`] beyond it. A length that promises more than the
+//! The reader keeps the unit that it reads, and no more than `CHUNK_BYTES` beyond it. A length that promises more than the
 //! file has left is an end in the midst, and nothing is allocated for it. So memory is bounded by twice the file's size and a
 //! chunk.
 

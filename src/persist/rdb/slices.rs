@@ -1,7 +1,7 @@
 //! A large value written piece by piece: the same bytes as [`Writer::body`] writes at once, but for the first deadline of a
 //! hash's fields, which may be told earlier than it is.
 //!
-//! Each piece is some [`ELEMENTS`] elements, or [`BYTES`] bytes of a string. Where the next one begins is a place in the value
+//! Each piece is some `ELEMENTS` elements, or `BYTES` bytes of a string. Where the next one begins is a place in the value
 //! (an index, a cursor, a rank, an id) and not a reference into it, so the value may move in memory between two pieces. It must
 //! not change.
 

@@ -8,14 +8,14 @@
 //! # Who waits for the disk
 //! Nothing is written while an fsync is under way, which may hold a write up for as long as it takes: then the loop would stand
 //! still. The fsyncs run on a helper thread of the log's own, one after the other.
-//! - `everysec`: replies leave at once. Where an fsync takes longer than [`DELAYED_MS`], as it does on a disk that is busy with
+//! - `everysec`: replies leave at once. Where an fsync takes longer than `DELAYED_MS`, as it does on a disk that is busy with
 //!   something else, Redis stops until it is over. Here only those wait who want to write, as with CLIENT PAUSE WRITE
 //!   ([`Log::is_behind`]): no more than two seconds of writes can be lost, and reads go on.
 //! - `always`: the replies wait ([`Log::hold`]), nobody else does. What comes while an fsync is under way is written when it is
 //!   over and shares the next one (group commit). The next one begins a little later if that many clients are about to
-//!   come back ([`gather`]).
+//!   come back (`gather`).
 //!
-//! Whatever the reason, writers also wait from [`PENDING_BYTES_MAX`] on.
+//! Whatever the reason, writers also wait from `PENDING_BYTES_MAX` on.
 //!
 //! # When the disk fails
 //! - A write that fails is taken back, so that the file ends with a whole batch, and tried again every second. Meanwhile commands

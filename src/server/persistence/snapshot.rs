@@ -10,7 +10,7 @@
 //! database's mark again: only then can the next one begin. SAVE and SHUTDOWN do all of it at once, on the thread of the loop.
 //!
 //! # Memory
-//! The walk rests while [`WALK_BYTES_MAX`] wait for the disk. Those who change data may force out more; from [`HOLD_BYTES`] on
+//! The walk rests while `WALK_BYTES_MAX` wait for the disk. Those who change data may force out more; from `HOLD_BYTES` on
 //! clients that would change a key which the snapshot does not have are put on hold, and so are those who would change a large
 //! value: the snapshot takes their keys next. See [`Server::is_held_by_snapshot`].
 
