@@ -158,7 +158,6 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
     ),
     ("users other than the default one", &["acl"]),
     ("scripts and functions", &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"]),
-    ("what is on disk", &["bgrewriteaof"]),
     ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
     ("watching the commands of others", &["monitor", "slowlog"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),

@@ -71,18 +71,22 @@ fn log(r: &mut Report<'_>) {
     let log = &r.server.persistence.log;
     let rewrites = log.rewrites();
     let is_on = log.is_on();
-    let mut fields: Vec<(&str, i64)> = vec![
-        ("aof_enabled", is_on.into()),
-        ("aof_rewrite_in_progress", rewrites.is_running().into()),
-        ("aof_rewrite_scheduled", rewrites.scheduled.into()),
-        ("aof_last_rewrite_time_sec", rewrites.took_s.map_or(-1, |s| s as i64)),
-        ("aof_current_rewrite_time_sec", rewrites.seconds(r.now).map_or(-1, |s| s as i64)),
-        ("aof_rewrites", rewrites.count as i64),
-        ("aof_rewrites_consecutive_failures", rewrites.failures as i64),
-        ("aof_last_cow_size", 0),
+    let number = |value: i64| value.to_string();
+    let status = |is_failed: bool| if is_failed { "err" } else { "ok" }.to_owned();
+    let mut fields: Vec<(&str, String)> = vec![
+        ("aof_enabled", number(is_on.into())),
+        ("aof_rewrite_in_progress", number(rewrites.is_running().into())),
+        ("aof_rewrite_scheduled", number(rewrites.scheduled.into())),
+        ("aof_last_rewrite_time_sec", number(rewrites.took_s.map_or(-1, |s| s as i64))),
+        ("aof_current_rewrite_time_sec", number(rewrites.seconds(r.now).map_or(-1, |s| s as i64))),
+        ("aof_last_bgrewrite_status", status(rewrites.has_failed)),
+        ("aof_rewrites", number(rewrites.count as i64)),
+        ("aof_rewrites_consecutive_failures", number(rewrites.failures as i64)),
+        ("aof_last_write_status", status(log.is_failing())),
+        ("aof_last_cow_size", number(0)),
     ];
     if is_on {
-        fields.extend([
+        let of_log = [
             ("aof_current_size", log.bytes() as i64),
             ("aof_base_size", log.base_bytes() as i64),
             ("aof_pending_rewrite", rewrites.is_pending().into()),
@@ -91,13 +95,10 @@ fn log(r: &mut Report<'_>) {
             ("aof_delayed_fsync", log.delayed as i64),
             ("aof_last_batch", log.batches() as i64),
             ("aof_unsynced_bytes", log.unsynced_bytes() as i64),
-        ]);
+        ];
+        fields.extend(of_log.map(|(name, value)| (name, number(value))));
     }
-    let status = |is_failed: bool| if is_failed { "err" } else { "ok" };
-    let (rewritten, written) = (status(rewrites.has_failed), status(log.is_failing()));
     let failure = log.failure_text();
-    r.field("aof_last_bgrewrite_status", rewritten);
-    r.field("aof_last_write_status", written);
     fields.iter().for_each(|(name, value)| r.field(name, value));
     if let Some(failure) = failure {
         r.field("aof_last_write_error", failure.replace(['\r', '\n'], " "));
