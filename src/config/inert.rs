@@ -302,6 +302,7 @@ const NO_EVICTION: &str = "AleaDB does not evict keys yet";
 const NO_AFFINITY: &str = "AleaDB leaves the choice of processors to the system (taskset, CPUAffinity=)";
 const ONE_THREAD: &str = "AleaDB does all its work in one thread";
 const NO_USERS: &str = "AleaDB has no users but the default one";
+const NO_CORRUPT_TAIL: &str = "AleaDB tells a torn end of a log from damage by its batches";
 const NO_HOOKS: &str = "AleaDB does not have this hook for Redis's own tests";
 const ONE_LOG_FORM: &str = "AleaDB writes its log in one form";
 const NO_RDMA: &str = "AleaDB does not speak RDMA";
@@ -316,10 +317,10 @@ pub(super) static ROWS: &[Param] = &[
     any("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // The append-only file.
     only("aof-use-rdb-preamble", YES_NO, "yes", &[], NO_COMMAND_BASE),
-    any("aof-load-corrupt-tail-max-size", LONG, "0"),
+    only("aof-load-corrupt-tail-max-size", LONG, "0", &[], NO_CORRUPT_TAIL),
     any("aof-rewrite-cpulist", TEXT, "").or(&["aof_rewrite_cpulist"]).startup(),
     any("aof-rewrite-incremental-fsync", YES_NO, "yes"),
-    any("aof-disable-auto-gc", YES_NO, "no").unlisted(),
+    only("aof-disable-auto-gc", YES_NO, "no", &[], NO_HOOKS).unlisted(),
     // How long it waits for replicas.
     any("shutdown-timeout", INT, "10"),
     // Replication: nobody is followed, nobody follows.

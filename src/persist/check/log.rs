@@ -74,7 +74,7 @@ pub(in crate::persist) fn walk(
                     let walked = Some((what, Verdict::Damage));
                     return Ok(Walked { text, good_bytes: offset, fault: walked, last_seq: reader.last_seq() });
                 }
-                (commands, units) = (commands + unit.len(), units + 1);
+                (commands, units) = (commands + unit.len(), units + u64::from(!unit.is_empty()));
             }
             Err(stop) => {
                 let verdict = reader.judge(&stop, is_last)?;
@@ -86,6 +86,7 @@ pub(in crate::persist) fn walk(
     if reader.file_bytes() > begin || text.is_empty() {
         let batches = match reader.last_seq().filter(|_| reader.has_batches()) {
             Some(last) => format!(", {units} batches up to number {last}"),
+            None if reader.has_batches() => ", no batch yet".to_owned(),
             None => ", without batches".to_owned(),
         };
         // Writing to a string cannot fail.
