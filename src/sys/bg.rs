@@ -316,6 +316,10 @@ fn run<C>(received: &Receiver<Task<C>>, shared: &Shared<C>, priority: Priority) 
                 let _ = (&*shared.waker).write(&[1]);
             }
         }
+        if priority == Priority::Low {
+            // Where the loop has to share a processor with this thread, it gets it now instead of at the scheduler's next tick.
+            std::thread::yield_now();
+        }
     }
 }
 
