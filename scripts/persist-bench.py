@@ -222,6 +222,8 @@ def measure_bgsave(peers, args, raw):
     for peer in peers:
         with peer.start(raw, "--save '' --appendonly no") as server:
             server.fill(args.keys)
+            if args.threads_cpu is not None:
+                place_threads(server, args.threads_cpu)
             command = ["redis-benchmark", "-p", str(server.port), "-n", "1000000000", "-c", "8", "-r", str(args.keys), "SET",
                        RANDOM_KEY, VALUE]
             writer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=pin(CLIENT_CPU))
@@ -247,6 +249,17 @@ def measure_bgsave(peers, args, raw):
               f"{(peak - resident) / 1048576:.0f} MiB on top{turn}")
 
 
+def place_threads(server, cpu):
+    """Moves all threads but the first to a processor of their own. They start with the first work there is for them."""
+    client = server.connect()
+    ask(client, "BGSAVE")
+    while info(client, "rdb_bgsave_in_progress") != "0":
+        time.sleep(0.02)
+    for thread in os.listdir(f"/proc/{server.process.pid}/task"):
+        if int(thread) != server.process.pid:
+            os.sched_setaffinity(int(thread), {cpu})
+
+
 def children(server):
     """Bytes that children of the server have for themselves: a fork's copies."""
     total = 0
@@ -266,6 +279,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--threads-cpu", type=int, help="bgsave: the processor for the servers' threads beside the first")
     parser.add_argument("--raw", default=os.devnull, help="where what the servers print goes")
     args = parser.parse_args()
     unknown = set(args.tests.split(",")) - set(TESTS)
