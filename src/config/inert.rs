@@ -293,7 +293,6 @@ const SIZE: Kind = Kind::Memory(0);
 const YES_NO: Kind = Kind::YesNo;
 const TEXT: Kind = Kind::Text;
 
-const NO_COMMAND_BASE: &str = "AleaDB writes the base of its log as a dump file";
 const NO_REPLICATION: &str = "AleaDB does not replicate yet";
 const NO_CLUSTER: &str = "AleaDB does not run as a cluster";
 const NO_TLS: &str = "AleaDB does not speak TLS yet";
@@ -316,7 +315,6 @@ pub(super) static ROWS: &[Param] = &[
     // Every payload of RESTORE and every value of a file is checked in full, whoever sends it: no value asks for more.
     any("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // The append-only file.
-    only("aof-use-rdb-preamble", YES_NO, "yes", &[], NO_COMMAND_BASE),
     only("aof-load-corrupt-tail-max-size", LONG, "0", &[], NO_CORRUPT_TAIL),
     any("aof-rewrite-cpulist", TEXT, "").or(&["aof_rewrite_cpulist"]).startup(),
     any("aof-rewrite-incremental-fsync", YES_NO, "yes"),

@@ -424,6 +424,10 @@ directives! {
     aof_timestamp_enabled: bool = false,
     "aof-timestamp-enabled", Runtime, yes_no;
 
+    /// The base of the log is a dump file; otherwise it consists of commands.
+    aof_use_rdb_preamble: bool = true,
+    "aof-use-rdb-preamble", Runtime, yes_no;
+
     /// Every batch of the log ends with a line that holds its checksum.
     aof_batch_checksums: bool = true,
     "aof-batch-checksums", Runtime, yes_no;

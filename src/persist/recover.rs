@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::aof::batch::HEAD as BASE_END;
 use super::aof::manifest::Manifest;
 use super::check::{self, Accepts, LOG_DIR, Report};
 use super::directory::{self, bytes_of, copy, list};
@@ -122,6 +123,14 @@ impl Recovery<'_> {
                 break;
             }
             copy(self.storage, path, &target, walked.good_bytes).map_err(disk(&target))?;
+            if walked.lacks_end {
+                // What is left of a base is the whole of the new one.
+                let ended = self
+                    .storage
+                    .append(&target)
+                    .and_then(|mut file| file.write_all(BASE_END).and_then(|()| file.sync()));
+                ended.map_err(disk(&target))?;
+            }
             match walked.fault {
                 None => self.say(&format!("{shown}: all of it, {} bytes", walked.good_bytes)),
                 Some((fault, _)) => {

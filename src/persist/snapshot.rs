@@ -1,5 +1,5 @@
 //! A snapshot on its way from the entries to the file: what is kept becomes bytes here ([`Collector`]), in pieces that a helper
-//! thread writes (`file`).
+//! thread writes (`file`). They are a dump file's, or commands (`form`).
 //!
 //! # The order of bytes
 //! Entries come in any order: those that the walk passes, and in between those that are about to change. Where a large value is
@@ -13,14 +13,19 @@
 //! Knows nothing of databases, clients and of when it is time to do what.
 
 pub mod file;
+mod form;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::rdb::file::{DumpWriter, FieldDeadlines, Head, Options};
-use super::rdb::slices::{self, Slices};
+use super::rdb::file::{FieldDeadlines, Head};
+use super::rdb::slices;
 use crate::store::entry::{Entry, Value};
 use crate::store::snapshot::Keep;
+
+pub use form::Form;
+
+use form::{KeyWriter, Rest};
 
 /// Strings from this length on are shared with the thread that writes them, and compressed there.
 const SHARED_BYTES_MIN: usize = 16 << 10;
@@ -32,9 +37,11 @@ const PIECE_BYTES: usize = 256 << 10;
 pub enum Piece {
     /// Bytes as they are.
     Bytes(Vec<u8>),
+    /// The same, up to the end of a command: a batch may end behind them.
+    Commands(Vec<u8>),
     /// A string, still to be written in the format, compressed or not.
     Text(Arc<Vec<u8>>),
-    /// The end of the file, whose last eight bytes are the place of the checksum.
+    /// The end of the file; the last eight bytes of a dump file are the place of the checksum.
     End(Vec<u8>),
 }
 
@@ -42,7 +49,7 @@ impl Piece {
     /// Bytes of memory it holds.
     pub fn bytes(&self) -> usize {
         match self {
-            Piece::Bytes(bytes) | Piece::End(bytes) => bytes.len(),
+            Piece::Bytes(bytes) | Piece::Commands(bytes) | Piece::End(bytes) => bytes.len(),
             Piece::Text(text) => text.len(),
         }
     }
@@ -62,7 +69,7 @@ pub struct Size {
 struct Midway {
     number: usize,
     key: Box<[u8]>,
-    slices: Slices,
+    rest: Rest,
     /// The entry, if it has left its database.
     adopted: Option<Entry>,
 }
@@ -70,15 +77,15 @@ struct Midway {
 /// Pieces in order, and what comes behind them.
 #[derive(Debug)]
 struct Stream {
-    writer: DumpWriter,
+    writer: KeyWriter,
     pieces: VecDeque<Piece>,
     /// Bytes of `pieces`.
     piece_bytes: usize,
 }
 
 impl Stream {
-    fn new(options: Options) -> Stream {
-        Stream { writer: DumpWriter::new(options), pieces: VecDeque::new(), piece_bytes: 0 }
+    fn new(form: Form) -> Stream {
+        Stream { writer: KeyWriter::new(form), pieces: VecDeque::new(), piece_bytes: 0 }
     }
 
     fn bytes(&self) -> usize {
@@ -93,18 +100,19 @@ impl Stream {
     /// Ends the piece that is being written.
     fn cut(&mut self) {
         if !self.writer.is_empty() {
-            let bytes = self.writer.take();
-            self.push(Piece::Bytes(bytes));
+            let piece = self.writer.take_piece();
+            self.push(piece);
         }
     }
 
     fn entry(&mut self, number: usize, size: Size, entry: &Entry) -> Result<(), FieldDeadlines> {
-        self.writer.select(number, size.keys, size.timed);
+        self.writer.select(number, size);
         match entry.string() {
             Some(Value::Shared(text)) if text.len() >= SHARED_BYTES_MIN => {
-                self.writer.key(entry)?;
+                self.writer.begin_shared(entry, text.len())?;
                 self.cut();
                 self.push(Piece::Text(Arc::clone(&text)));
+                self.writer.end_shared(entry);
             }
             _ => self.writer.entry(entry)?,
         }
@@ -128,7 +136,7 @@ impl Stream {
 /// Makes the bytes of a snapshot.
 #[derive(Debug)]
 pub struct Collector {
-    options: Options,
+    form: Form,
     sizes: BTreeMap<usize, Size>,
     main: Stream,
     /// What is kept while a value is written piece by piece.
@@ -145,23 +153,11 @@ pub struct Collector {
 
 impl Collector {
     /// The beginning of a file: its head, and libraries of functions as they were read.
-    pub fn new(options: Options, head: &Head<'_>, functions: &[Vec<u8>], sizes: BTreeMap<usize, Size>) -> Collector {
-        // The checksum is made where the file is written.
-        let options = Options { checksum: false, ..options };
-        let mut main = Stream::new(options);
-        main.writer.begin(head);
+    pub fn new(form: Form, head: &Head<'_>, functions: &[Vec<u8>], sizes: BTreeMap<usize, Size>) -> Collector {
+        let mut main = Stream::new(form);
+        main.writer.begin(form, head);
         functions.iter().for_each(|code| main.writer.function(code));
-        Collector {
-            options,
-            sizes,
-            main,
-            aside: None,
-            midway: None,
-            spent: None,
-            keys: 0,
-            is_quiet: false,
-            failure: None,
-        }
+        Collector { form, sizes, main, aside: None, midway: None, spent: None, keys: 0, is_quiet: false, failure: None }
     }
 
     /// Keys that have been kept.
@@ -183,7 +179,7 @@ impl Collector {
     pub fn be_quiet(&mut self) {
         self.is_quiet = true;
         self.spent = self.midway.take().and_then(|midway| midway.adopted);
-        (self.aside, self.main) = (None, Stream::new(self.options));
+        (self.aside, self.main) = (None, Stream::new(self.form));
     }
 
     /// Keeps an entry that the walk meets. False if it is large: then it has begun to be written, to be gone on with.
@@ -199,12 +195,11 @@ impl Collector {
 
     fn begin_midway(&mut self, number: usize, entry: &Entry) {
         let size = self.sizes.get(&number).copied().unwrap_or_default();
-        self.main.writer.select(number, size.keys, size.timed);
-        let slices = match self.main.writer.key(entry) {
-            Ok(()) => Slices::begin(entry, self.main.writer.values()),
-            Err(failure) => return self.fail(failure),
-        };
-        self.midway = Some(Midway { number, key: entry.key().into(), slices, adopted: None });
+        self.main.writer.select(number, size);
+        match self.main.writer.begin_key(entry) {
+            Ok(rest) => self.midway = Some(Midway { number, key: entry.key().into(), rest, adopted: None }),
+            Err(failure) => self.fail(failure),
+        }
     }
 
     /// Number of the database and key of the value that is being written piece by piece.
@@ -216,7 +211,7 @@ impl Collector {
     pub fn go_on(&mut self, entry: Option<&Entry>) -> bool {
         let Some(midway) = &mut self.midway else { return true };
         let entry = midway.adopted.as_ref().or(entry).expect("an entry that leaves in the midst of it is taken over");
-        let done = midway.slices.go_on(entry, self.main.writer.values());
+        let done = self.main.writer.go_on(entry, &mut midway.rest);
         if self.main.writer.len() >= PIECE_BYTES {
             self.main.cut();
         }
@@ -247,7 +242,7 @@ impl Collector {
         }
         let size = self.sizes.get(&number).copied().unwrap_or_default();
         let stream = match self.midway {
-            Some(_) => self.aside.get_or_insert_with(|| Stream::new(self.options)),
+            Some(_) => self.aside.get_or_insert_with(|| Stream::new(self.form)),
             None => &mut self.main,
         };
         if let Err(failure) = stream.entry(number, size, entry) {
@@ -263,8 +258,7 @@ impl Collector {
     pub fn end(&mut self) {
         debug_assert!(self.midway.is_none(), "every value is written to its end");
         self.main.cut();
-        self.main.writer.end();
-        let end = self.main.writer.take();
+        let end = self.main.writer.end();
         self.main.push(Piece::End(end));
     }
 

@@ -126,20 +126,23 @@ impl ReadFile for LogFile {
     }
 }
 
-/// Commands of a log, up to where it cannot be read on, and that place.
-fn log_of(bytes: &[u8]) -> (Vec<Vec<Vec<u8>>>, Option<u64>) {
+/// Commands of a log's increment or base, up to where it cannot be read on, and that place; and what is missing there to be whole.
+fn log_of(bytes: &[u8], is_base: bool) -> (Vec<Vec<Vec<u8>>>, Option<u64>, &'static [u8]) {
     let file = Box::new(LogFile { bytes: bytes.to_vec(), at: 0, piece: bytes.len() });
     let mut reader = aof::read::Reader::new(file, Vec::new(), 0, None).expect("memory has a length");
+    if is_base {
+        reader = reader.of_base();
+    }
     let mut commands = Vec::new();
     loop {
         match reader.next_unit() {
-            Ok(None) => return (commands, None),
+            Ok(None) => return (commands, None, b""),
             Ok(Some(unit)) => commands
                 .extend((0..unit.len()).map(|index| unit.command(index).1.iter_from(0).map(<[u8]>::to_vec).collect())),
             Err(stop) => {
                 assert!(stop.offset <= bytes.len() as u64 && !stop.fault.to_string().is_empty());
                 reader.judge(&stop, true).expect("memory can be read");
-                return (commands, Some(stop.offset));
+                return (commands, Some(stop.offset), if reader.lacks_end() { aof::batch::HEAD } else { b"" });
             }
         }
     }
@@ -147,9 +150,11 @@ fn log_of(bytes: &[u8]) -> (Vec<Vec<Vec<u8>>>, Option<u64>) {
 
 /// A log is read up to a place, and what comes before that place is a log by itself, of the same commands.
 pub fn aof(data: &[u8]) {
-    let (commands, end) = log_of(data);
-    let whole = &data[..end.map_or(data.len(), |end| end as usize)];
-    assert_eq!(log_of(whole), (commands, None), "{}", data.escape_ascii());
+    for is_base in [false, true] {
+        let (commands, end, missing) = log_of(data, is_base);
+        let whole = [&data[..end.map_or(data.len(), |end| end as usize)], missing].concat();
+        assert_eq!(log_of(&whole, is_base), (commands, None, &b""[..]), "{}", data.escape_ascii());
+    }
 }
 
 /// A manifest that can be read is printed so that it reads the same.

@@ -14,6 +14,8 @@ mod client;
 mod clock;
 mod config;
 mod connection;
+#[path = "../support/contents.rs"]
+mod contents;
 mod databases;
 mod debug;
 mod disk_crashes;
@@ -33,6 +35,7 @@ mod keys;
 mod list;
 mod loading;
 mod log;
+mod log_base;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;
@@ -42,6 +45,8 @@ mod pubsub;
 mod reactive;
 mod recovery;
 mod replication;
+#[path = "../support/resp.rs"]
+mod resp;
 #[path = "../support/rng.rs"]
 mod rng;
 #[path = "../support/rows.rs"]

@@ -146,7 +146,9 @@ fn a_snapshot_holds_what_there_was_when_it_began_whatever_commands_run_meanwhile
         m.server.save_now(now).expect("the disk takes it");
         let before = read_dump(&m, &disk, "dump.rdb");
         // As the base of a log: FLUSHALL gives up the other kind.
-        m.server.begin_snapshot(Purpose::LogBase, PathBuf::from("base.rdb"), now).expect("none is running");
+        m.server
+            .begin_snapshot(Purpose::LogBase, m.server.dump_frame(), PathBuf::from("base.rdb"), now)
+            .expect("none is running");
         finish(&mut m, |m| {
             for _ in 0..3 {
                 let line = lines.line();

@@ -12,6 +12,7 @@ use std::io;
 
 use crate::base::clock::Now;
 use crate::command::dump::shapes;
+use crate::persist::aof::manifest::is_command_base;
 use crate::persist::aof::read::{Fault, Reader, Stop, Verdict};
 use crate::persist::directory;
 use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
@@ -185,7 +186,8 @@ fn open(server: &Server, file: &File, last_seq: Option<u64>) -> io::Result<Open>
         let reader = DumpReader::new(opened, shapes(server), server.config.rdbchecksum);
         Open::Dump(Box::new(reader.map_err(|error| io::Error::other(error.to_string()))?))
     } else {
-        Open::Log(Box::new(Reader::new(opened, Vec::new(), 0, last_seq)?))
+        let reader = Reader::new(opened, Vec::new(), 0, last_seq)?;
+        Open::Log(Box::new(if is_command_base(&file.path) { reader.of_base() } else { reader }))
     })
 }
 
@@ -327,6 +329,9 @@ fn repair(server: &mut Server, file: &File, reader: &mut Reader, stop: Stop) -> 
     let (shown, bytes) = (file.path.display(), reader.file_bytes().saturating_sub(offset));
     if let Fault::Io(error) = &fault {
         return Err(format!("Can't read {shown}: {}", error_text(error)));
+    }
+    if reader.is_sealed_base() {
+        return Err(refused(file, &format!("from offset {offset} on the base is damaged: {fault}")));
     }
     if !is_last {
         return Err(refused(

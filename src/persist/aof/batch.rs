@@ -9,6 +9,10 @@
 //! line that tells which was the last one that a sync of the file had covered (`#D:6`). By it a batch that was damaged on the
 //! disk is told from one that was not on the disk yet when the machine stopped, though the disk had put down later ones.
 //!
+//! A base that consists of commands has batches as well, of which the server reads all or none. They have no numbers, for they
+//! come to be while others are appended elsewhere: that is, number 0. Behind the last one stands the line of an empty batch
+//! again, so that one that is missing at the end is missed.
+//!
 //! Redis skips lines that begin with `#` between two commands, so that it reads such a file as any other. Batches are counted
 //! from 1, and on from file to file of one data set. The checksum is that of iSCSI (RFC 3720, appendix B.4), for which
 //! processors have an instruction: it costs a few nanoseconds for each kilobyte.
@@ -33,7 +37,7 @@ pub const LINE_BYTES_MAX: usize = 3 + 20 + 1 + 20 + 1 + 8 + 2;
 /// What the line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchEnd {
-    /// The batch's number, from 1 upwards; 0 in the head of a file.
+    /// The batch's number, from 1 upwards; 0 in the head of a file, and in a base.
     pub seq: u64,
     /// How many bytes the batch has before the line.
     pub bytes: u64,
@@ -42,6 +46,9 @@ pub struct BatchEnd {
 }
 
 impl BatchEnd {
+    /// The end of an empty batch without a number.
+    pub const UNNUMBERED: BatchEnd = BatchEnd { seq: 0, bytes: 0, crc: 0 };
+
     /// The end of a batch of these bytes. O(bytes).
     pub fn of(seq: u64, batch: &[u8]) -> BatchEnd {
         BatchEnd { seq, bytes: batch.len() as u64, crc: checksum(batch) }
@@ -75,7 +82,7 @@ impl BatchEnd {
         let mut next = || parts.next().ok_or(Malformed);
         let (seq, bytes, crc) = (number(next()?)?, number(next()?)?, next()?);
         let is_checksum = crc.len() == 8 && crc.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-        if parts.next().is_some() || !is_checksum || (seq == 0 && bytes > 0) {
+        if parts.next().is_some() || !is_checksum {
             return Err(Malformed);
         }
         Ok(BatchEnd { seq, bytes, crc: u32::from_str_radix(crc, 16).map_err(|_| Malformed)? })
@@ -159,7 +166,6 @@ mod tests {
             "#B:1:2:",
             "#B:1:2:0000000",
             "#B:1:2:000000000",
-            "#B:0:2:00000000",
             "#B:01:2:00000000",
             "#B:1:02:00000000",
             "#B:+1:2:00000000",

@@ -36,6 +36,9 @@ const NAME_BYTES_MAX: usize = 255;
 /// What the manifest's own name adds to `appendfilename`.
 const SUFFIX: &str = ".manifest";
 
+/// What the names of bases end with that consist of commands.
+const COMMAND_BASE_SUFFIX: &str = ".base.aof";
+
 /// What comes before the name of a file that is being written.
 pub const TEMP_PREFIX: &str = "temp-";
 
@@ -102,6 +105,11 @@ impl fmt::Display for ManifestError {
 }
 
 impl std::error::Error for ManifestError {}
+
+/// True for the name of a base that consists of commands.
+pub fn is_command_base(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(COMMAND_BASE_SUFFIX))
+}
 
 /// The manifest's name, for logs of this `appendfilename`.
 pub fn file_name(stem: &str) -> String {

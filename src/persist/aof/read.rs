@@ -133,6 +133,17 @@ enum Mode {
     Plain,
 }
 
+/// What the file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileKind {
+    /// Its batches are numbered.
+    Increment,
+    /// Its batches are not numbered, and an empty one is behind the last.
+    Base,
+    /// The same, and that has been read.
+    WholeBase,
+}
+
 /// What [`Reader::read_on`] has found.
 enum Found {
     Command,
@@ -163,6 +174,7 @@ pub struct Reader {
     mode: Mode,
     /// The number of the last batch.
     last_seq: Option<u64>,
+    kind: FileKind,
     /// The last Unix second that an annotation tells.
     unix_s: Option<i64>,
 }
@@ -192,6 +204,7 @@ impl Reader {
             in_transaction: false,
             mode: Mode::Undecided,
             last_seq,
+            kind: FileKind::Increment,
             unix_s: None,
         })
     }
@@ -214,6 +227,22 @@ impl Reader {
     /// True if the file has lines that end batches.
     pub fn has_batches(&self) -> bool {
         self.mode == Mode::Batches
+    }
+
+    /// The file is the base of a log, of commands. If its batches have ends, all of it is good or it is damaged.
+    #[must_use]
+    pub fn of_base(self) -> Reader {
+        Reader { kind: FileKind::Base, ..self }
+    }
+
+    /// True if the file is a base whose batches have ends.
+    pub fn is_sealed_base(&self) -> bool {
+        self.has_batches() && self.kind != FileKind::Increment
+    }
+
+    /// True if the file is such a base, and what has been handed out lacks the line that ends it.
+    pub fn lacks_end(&self) -> bool {
+        self.has_batches() && self.kind == FileKind::Base && self.offset() > 0
     }
 
     /// The last Unix second that a line of the file tells (`aof-timestamp-enabled`).
@@ -264,6 +293,10 @@ impl Reader {
                     self.check_batch(end, start)?;
                     return Ok(Some(self.at));
                 }
+                // The line that ends it is missing.
+                Ok(Found::End) if self.at == 0 && self.lacks_end() => {
+                    return Err(Fault::Truncated);
+                }
                 Ok(Found::End) if self.at == 0 => return Ok(None),
                 Ok(Found::End) if self.mode == Mode::Batches => return Err(Fault::Truncated),
                 Err(fault) if self.mode == Mode::Batches || whole == 0 => return Err(fault),
@@ -284,9 +317,9 @@ impl Reader {
         let is_first = self.mode != Mode::Batches;
         let mut batch = &self.window[self.unit..self.unit + line_start];
         let at = self.offset() + line_start as u64;
-        let broken = |reason| Err(Fault::Broken { at, reason });
+        let broken = |reason: &str| Err(Fault::Broken { at, reason: reason.to_owned() });
         if self.in_transaction {
-            return broken("a batch ends inside a transaction".to_owned());
+            return broken("a batch ends inside a transaction");
         }
         if is_first && let Some(before) = (batch.len() as u64).checked_sub(end.bytes) {
             // What comes before was written by a server that writes no batches.
@@ -294,18 +327,25 @@ impl Reader {
         }
         let (bytes, crc) = (batch.len() as u64, batch::checksum(batch));
         if end.bytes != bytes {
-            return broken(format!("batch {} has {bytes} bytes, and its end says {}", end.seq, end.bytes));
+            return broken(&format!("batch {} has {bytes} bytes, and its end says {}", end.seq, end.bytes));
         }
         if end.crc != crc {
             let (seq, said) = (end.seq, end.crc);
-            return broken(format!("the checksum of batch {seq} is {crc:08x}, and its end says {said:08x}"));
+            return broken(&format!("the checksum of batch {seq} is {crc:08x}, and its end says {said:08x}"));
         }
         self.mode = Mode::Batches;
+        match (self.kind, end.seq, end.bytes) {
+            (FileKind::Increment, 0, 1..) => return broken("a batch has no number"),
+            (FileKind::Base, 0, 0) if at > 0 => self.kind = FileKind::WholeBase,
+            (FileKind::Base, 1.., _) => return broken("a batch of a base has a number"),
+            (FileKind::WholeBase, ..) => return broken("something follows on the end of the base"),
+            (FileKind::Increment | FileKind::Base, ..) => {}
+        }
         if end.seq == 0 {
             return Ok(());
         }
         if let Some(last) = self.last_seq.filter(|last| last.checked_add(1) != Some(end.seq)) {
-            return broken(format!("batch {} follows on batch {last}", end.seq));
+            return broken(&format!("batch {} follows on batch {last}", end.seq));
         }
         // An empty one only says that batches follow, and which comes first.
         self.last_seq = Some(if bytes == 0 { end.seq - 1 } else { end.seq });
@@ -460,7 +500,8 @@ impl Reader {
     /// # Errors
     /// The disk's.
     pub fn judge(&mut self, stop: &Stop, is_last: bool) -> io::Result<Verdict> {
-        if !is_last {
+        // A base has its name once it is whole.
+        if !is_last || self.is_sealed_base() {
             return Ok(Verdict::Damage);
         }
         if !self.has_batches() {

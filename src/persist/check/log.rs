@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::dump::dump;
 use super::{Accepts, shapes};
-use crate::persist::aof::manifest::Manifest;
+use crate::persist::aof::manifest::{Manifest, is_command_base};
 use crate::persist::aof::read::{Reader, Stop, Unit, Verdict};
 use crate::persist::directory::{is_dump, last_of};
 use crate::persist::storage::Storage;
@@ -23,6 +23,8 @@ pub(in crate::persist) struct Walked {
     pub fault: Option<(String, Verdict)>,
     /// The number of the last batch.
     pub last_seq: Option<u64>,
+    /// It is a base of commands whose batches have ends, and the line that says that it is whole is behind `good_bytes`.
+    pub lacks_end: bool,
 }
 
 impl Walked {
@@ -56,11 +58,12 @@ pub(in crate::persist) fn walk(
             }
             Err(error) => {
                 let fault = Some((error.to_string(), Verdict::Damage));
-                return Ok(Walked { text, good_bytes: 0, fault, last_seq });
+                return Ok(Walked { text, good_bytes: 0, fault, last_seq, lacks_end: false });
             }
         }
     } else {
-        Reader::new(file, Vec::new(), 0, last_seq)?
+        let reader = Reader::new(file, Vec::new(), 0, last_seq)?;
+        if is_command_base(path) { reader.of_base() } else { reader }
     };
     let (begin, first_seq) = (reader.offset(), last_seq);
     let (mut commands, mut units) = (0, 0);
@@ -71,8 +74,9 @@ pub(in crate::persist) fn walk(
             Ok(Some(unit)) => {
                 if let Some((offset, reason)) = refused(&unit, has_batches, accepts) {
                     let what = format!("{reason}, so that nothing from offset {offset} on can be loaded");
-                    let walked = Some((what, Verdict::Damage));
-                    return Ok(Walked { text, good_bytes: offset, fault: walked, last_seq: reader.last_seq() });
+                    let fault = Some((what, Verdict::Damage));
+                    let (last_seq, lacks_end) = (reader.last_seq(), reader.lacks_end());
+                    return Ok(Walked { text, good_bytes: offset, fault, last_seq, lacks_end });
                 }
                 (commands, units) = (commands + unit.len(), units + u64::from(!unit.is_empty()));
             }
@@ -85,6 +89,7 @@ pub(in crate::persist) fn walk(
     };
     if reader.file_bytes() > begin || text.is_empty() {
         let batches = match reader.last_seq().filter(|_| reader.has_batches()) {
+            _ if reader.is_sealed_base() => format!(", {units} batches of a base"),
             Some(last) => format!(", {units} batches up to number {last}"),
             None if reader.has_batches() => ", no batch yet".to_owned(),
             None => ", without batches".to_owned(),
@@ -96,7 +101,7 @@ pub(in crate::persist) fn walk(
         }
     }
     let last_seq = reader.last_seq().or(first_seq);
-    Ok(Walked { text, good_bytes: reader.offset(), fault, last_seq })
+    Ok(Walked { text, good_bytes: reader.offset(), fault, last_seq, lacks_end: reader.lacks_end() })
 }
 
 /// The first command of a unit that no log can hold: from where on nothing can be kept, and why.

@@ -8,7 +8,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crc32c::crc32c_append;
+
 use super::Piece;
+use crate::persist::aof::batch::{BatchEnd, HEAD};
 use crate::persist::rdb::RunningSum;
 use crate::persist::rdb::write::{Version, Writer};
 use crate::persist::storage::{Storage, WriteFile};
@@ -29,10 +32,25 @@ pub struct Plan {
     pub temporary: PathBuf,
     /// The name in the end.
     pub path: PathBuf,
-    /// Long strings are compressed.
-    pub compress: bool,
-    /// The file ends with a checksum.
-    pub checksum: bool,
+    /// What is put around the pieces.
+    pub frame: Frame,
+}
+
+/// What a file has besides the bytes of the pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// That of a dump file.
+    Dump {
+        /// Long strings are compressed.
+        compress: bool,
+        /// The file ends with a checksum.
+        checksum: bool,
+    },
+    /// That of a base of commands.
+    Commands {
+        /// There are lines that end batches; see `aof::batch`.
+        has_ends: bool,
+    },
 }
 
 /// Why a snapshot could not be saved.
@@ -64,8 +82,10 @@ pub struct SnapshotFile {
     plan: Plan,
     file: Box<dyn WriteFile>,
     digest: Option<RunningSum>,
-    /// Writes strings.
+    /// Writes strings of dump files.
     texts: Writer,
+    /// The batch that has begun, where batches have ends.
+    batch: Option<BatchEnd>,
     unsynced_bytes: usize,
     bytes: u64,
 }
@@ -78,9 +98,16 @@ impl SnapshotFile {
     pub fn create(plan: &Plan) -> Result<SnapshotFile, SaveError> {
         let file = plan.storage.create(&plan.temporary).map_err(|error| plan.error("creating", error))?;
         // The version makes no difference to strings.
-        let texts = Writer::new(Version::Redis11, plan.compress);
-        let digest = plan.checksum.then(RunningSum::new);
-        Ok(SnapshotFile { plan: plan.clone(), file, digest, texts, unsynced_bytes: 0, bytes: 0 })
+        let texts = Writer::new(Version::Redis11, matches!(plan.frame, Frame::Dump { compress: true, .. }));
+        let digest = matches!(plan.frame, Frame::Dump { checksum: true, .. }).then(RunningSum::new);
+        let has_ends = matches!(plan.frame, Frame::Commands { has_ends: true });
+        let mut made =
+            SnapshotFile { plan: plan.clone(), file, digest, texts, batch: None, unsynced_bytes: 0, bytes: 0 };
+        if has_ends {
+            made.write_bytes(HEAD)?;
+            made.batch = Some(BatchEnd::UNNUMBERED);
+        }
+        Ok(made)
     }
 
     /// Writes the next piece. O(bytes).
@@ -90,6 +117,11 @@ impl SnapshotFile {
     pub fn write(&mut self, piece: Piece) -> Result<(), SaveError> {
         match piece {
             Piece::Bytes(bytes) => self.write_bytes(&bytes),
+            Piece::Commands(bytes) => {
+                self.write_bytes(&bytes)?;
+                self.end_batch()
+            }
+            Piece::Text(text) if matches!(self.plan.frame, Frame::Commands { .. }) => self.write_bytes(&text),
             Piece::Text(text) => {
                 self.texts.string(&text);
                 // Who changes the string need not copy it any more.
@@ -103,14 +135,35 @@ impl SnapshotFile {
                     digest.update(&bytes[..rest]);
                     bytes[rest..].copy_from_slice(&digest.finish().to_le_bytes());
                 }
-                self.write_bytes(&bytes)
+                self.write_bytes(&bytes)?;
+                self.end_batch()?;
+                if self.batch.take().is_some() { self.write_bytes(HEAD) } else { Ok(()) }
             }
         }
+    }
+
+    /// Ends the batch, if there is anything in it.
+    fn end_batch(&mut self) -> Result<(), SaveError> {
+        let mut line = Vec::new();
+        match self.batch.take() {
+            Some(end) if end.bytes > 0 => end.push(&mut line),
+            batch => {
+                self.batch = batch;
+                return Ok(());
+            }
+        }
+        self.write_bytes(&line)?;
+        self.batch = Some(BatchEnd::UNNUMBERED);
+        Ok(())
     }
 
     fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), SaveError> {
         if let Some(digest) = &mut self.digest {
             digest.update(bytes);
+        }
+        if let Some(batch) = &mut self.batch {
+            batch.bytes += bytes.len() as u64;
+            batch.crc = crc32c_append(batch.crc, bytes);
         }
         self.file.write_all(bytes).map_err(|error| self.plan.error("writing", error))?;
         self.bytes += bytes.len() as u64;

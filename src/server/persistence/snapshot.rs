@@ -26,8 +26,8 @@ use std::sync::{Arc, Mutex};
 use crate::base::clock::Now;
 use crate::persist::rdb::file::{Head, Options};
 use crate::persist::rdb::write::Version;
-use crate::persist::snapshot::file::Plan;
-use crate::persist::snapshot::{Collector, Size};
+use crate::persist::snapshot::file::{Frame, Plan};
+use crate::persist::snapshot::{Collector, Form, Size};
 use crate::server::{REDIS_VERSION, Server};
 use crate::store::db::Db;
 use crate::sys::alloc;
@@ -202,11 +202,11 @@ impl Server {
     ///
     /// # Errors
     /// Another one is not over.
-    pub fn begin_snapshot(&mut self, purpose: Purpose, path: PathBuf, now: Now) -> Result<(), Busy> {
+    pub fn begin_snapshot(&mut self, purpose: Purpose, frame: Frame, path: PathBuf, now: Now) -> Result<(), Busy> {
         if self.persistence.snapshots.is_running() {
             return Err(Busy);
         }
-        let (collector, keys) = self.new_collector(purpose, now);
+        let (collector, keys) = self.new_collector(purpose, frame, now);
         let collector = Arc::new(Mutex::new(collector));
         let mut parts_left = 0;
         for place in self.dbs.places() {
@@ -219,7 +219,7 @@ impl Server {
         let running = Running {
             purpose,
             collector,
-            shared: Arc::new(Shared::new(self.snapshot_plan(path))),
+            shared: Arc::new(Shared::new(self.snapshot_plan(frame, path))),
             parts_left,
             retired: Vec::new(),
             wanted: VecDeque::new(),
@@ -247,34 +247,43 @@ impl Server {
     /// # Errors
     /// A snapshot is being made.
     pub fn begin_dump(&mut self, now: Now) -> Result<(), Busy> {
-        self.begin_snapshot(Purpose::Dump, PathBuf::from(&self.config.dbfilename), now)?;
+        self.begin_snapshot(Purpose::Dump, self.dump_frame(), PathBuf::from(&self.config.dbfilename), now)?;
         self.persistence.snapshots.scheduled = false;
         log::info!("Background saving started");
         Ok(())
     }
 
-    fn snapshot_plan(&mut self, path: PathBuf) -> Plan {
+    /// What a dump file is put in, as the settings have it.
+    pub fn dump_frame(&self) -> Frame {
+        Frame::Dump { compress: self.config.rdbcompression, checksum: self.config.rdbchecksum }
+    }
+
+    fn snapshot_plan(&mut self, frame: Frame, path: PathBuf) -> Plan {
         let snapshots = &mut self.persistence.snapshots;
         snapshots.serial += 1;
-        let name = format!("temp-{}-{}.rdb", std::process::id(), snapshots.serial);
+        let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or("rdb");
+        let name = format!("temp-{}-{}.{suffix}", std::process::id(), snapshots.serial);
         Plan {
             storage: Arc::clone(&self.persistence.storage),
             // Beside the file that it will be: a name moves only within a file system.
             temporary: path.parent().unwrap_or(Path::new("")).join(name),
             path,
-            compress: self.config.rdbcompression,
-            checksum: self.config.rdbchecksum,
+            frame,
         }
     }
 
     /// What makes the bytes of a snapshot of what there is now, and how many keys that are.
-    fn new_collector(&self, purpose: Purpose, now: Now) -> (Collector, usize) {
-        let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
-        let forced = Version::of_number(self.config.rdb_format_version.into());
-        let options = Options {
-            version: forced.unwrap_or(Version::lowest(has_field_deadlines)),
-            compress: self.config.rdbcompression,
-            checksum: self.config.rdbchecksum,
+    fn new_collector(&self, purpose: Purpose, frame: Frame, now: Now) -> (Collector, usize) {
+        let form = match frame {
+            Frame::Dump { compress, checksum } => {
+                let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
+                let forced = Version::of_number(self.config.rdb_format_version.into());
+                let version = forced.unwrap_or(Version::lowest(has_field_deadlines));
+                Form::Dump(Options { version, compress, checksum })
+            }
+            Frame::Commands { .. } => {
+                Form::Commands { unix_s: self.config.aof_timestamp_enabled.then_some(now.unix_s()) }
+            }
         };
         let head = Head {
             redis_version: REDIS_VERSION,
@@ -286,7 +295,7 @@ impl Server {
         let sizes: BTreeMap<usize, Size> =
             self.dbs.with_keys().into_iter().map(|(number, db)| (number, size(db))).collect();
         let keys = sizes.values().map(|size| size.keys).sum();
-        (Collector::new(options, &head, &self.persistence.functions, sizes), keys)
+        (Collector::new(form, &head, &self.persistence.functions, sizes), keys)
     }
 
     /// Gives up the snapshot for this purpose. False if none is being made.

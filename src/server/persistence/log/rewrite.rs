@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::persist::aof::batch::HEAD;
 use crate::persist::aof::manifest::{LogFile, Manifest, TEMP_PREFIX};
 use crate::persist::directory;
+use crate::persist::snapshot::file::Frame;
 use crate::server::Server;
 use crate::server::persistence::snapshot::{Outcome, Purpose};
 use crate::sys::bg::JobId;
@@ -42,6 +43,8 @@ struct Plan {
     /// Its batches have ends.
     has_ends: bool,
     base: LogFile,
+    /// What the base is: a dump file, or commands.
+    frame: Frame,
     base_bytes: u64,
 }
 
@@ -262,8 +265,11 @@ impl Server {
             }
         }
         let (storage, stem) = (Arc::clone(&self.persistence.storage), self.config.appendfilename.clone());
+        let dump_frame = self.dump_frame();
         let (dir, log) = (PathBuf::from(&self.config.appenddirname), &mut self.persistence.log);
-        let base = log.manifest.next_base(&stem, true, log.rewrites.base_used);
+        let has_ends = self.config.aof_batch_checksums;
+        let is_rdb = self.config.aof_use_rdb_preamble;
+        let base = log.manifest.next_base(&stem, is_rdb, log.rewrites.base_used);
         log.rewrites.base_used = base.seq;
         let increment = match log.standing {
             Standing::Off => None,
@@ -282,7 +288,8 @@ impl Server {
             Some(Increment::Next(file, manifest)) => (Some(dir.join(&file.name)), Some(manifest.clone())),
             Some(Increment::Anew(path, _)) => (Some(path.clone()), None),
         };
-        let head = if self.config.aof_batch_checksums { HEAD } else { b"" };
+        let head = if has_ends { HEAD } else { b"" };
+        let frame = if is_rdb { dump_frame } else { Frame::Commands { has_ends } };
         let job = move || {
             let manifest = manifest.as_ref().map(|manifest| (&**manifest, &*stem));
             Done::Prepared(jobs::prepare(&*storage, &dir, path.as_deref(), head, manifest))
@@ -294,7 +301,7 @@ impl Server {
             rewrites.scheduled = true;
             return;
         }
-        rewrites.stage = Stage::Preparing(Plan { increment, has_ends: !head.is_empty(), base, base_bytes: 0 });
+        rewrites.stage = Stage::Preparing(Plan { increment, has_ends, base, frame, base_bytes: 0 });
         (rewrites.scheduled, rewrites.began_ms) = (false, Some(now.mono_ms()));
         rewrites.count += 1;
         log::info!("Background append only file rewriting started");
@@ -380,9 +387,9 @@ impl Server {
             }
         }
         self.propagation.forget_selected();
-        let path = dir.join(&plan.base.name);
+        let (path, frame) = (dir.join(&plan.base.name), plan.frame);
         self.persistence.log.rewrites.stage = Stage::Saving(plan);
-        if self.begin_snapshot(Purpose::LogBase, path, now).is_err() {
+        if self.begin_snapshot(Purpose::LogBase, frame, path, now).is_err() {
             self.rewrite_failed("another snapshot is being made", now);
         }
     }
