@@ -268,6 +268,7 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("geo", "GEOADD is passed on as given: what it stores depends on nothing else"),
     ("limit", "an exact trimming needs no LIMIT, and only loaders would accept one"),
     ("consumers", "Redis does not propagate that XREADGROUP, XCLAIM or XAUTOCLAIM made a consumer and gave it nothing"),
+    ("older", "HSET says the same of a field without a deadline as HSETEX, which came with Redis 8"),
     ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
 ];
 
@@ -278,6 +279,52 @@ pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
     ("scripts and functions", "scripts and functions are not built"),
     ("evicted keys", "keys are not evicted"),
 ];
+
+/// Facts of what is propagated that are otherwise in Redis 8.2: the scene, its lines (none for all of them), why.
+const FACTS_SINCE_8_2: &[(&str, &[&str], &str)] = &[
+    ("SET", &["set k w ex 100"], LETTERS),
+    ("HGETEX and HSETEX", &["hgetex h px 100000 fields 1 a"], LETTERS),
+    (
+        "XADD",
+        &[
+            "XADD x ACKED MAXLEN ~ 3 14-* f v",
+            "XADD x MAXLEN ~ 3 LIMIT 0 15-* f v",
+            "XADD x NOMKSTREAM ACKED MAXLEN ~ 3 LIMIT 10 16-* f v",
+            "XADD x MAXLEN ~ 1000 17-* f v",
+        ],
+        TRIMMING,
+    ),
+    (
+        "XTRIM",
+        &[
+            "XTRIM x MINID ~ 14 LIMIT 5 DELREF",
+            "xtrim x maxlen ~ 0",
+            "XTRIM x MAXLEN ~ 1 ACKED",
+            "XTRIM x MAXLEN 1 ACKED",
+            "XTRIM x MAXLEN ~ 1 DELREF",
+        ],
+        TRIMMING,
+    ),
+    ("XREADGROUP", &[], LAST_ID),
+    ("XREADGROUP that waits", &[], LAST_ID),
+    ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", &[], OPTIONS_OF_8_4),
+    ("idempotent ids of streams", &[], OPTIONS_OF_8_6),
+];
+
+const LETTERS: &str =
+    "8.2 writes the name of the command that it puts in place of another its own way, not as the client did";
+const TRIMMING: &str =
+    "what ACKED and DELREF let an approximate trimming remove has changed, and with it what comes later";
+const LAST_ID: &str =
+    "8.2 tells the id of each entry as the last that the group was given, and 8.6 that of the group before";
+
+/// Whether a fact, as the report of one that is wrong has it, is otherwise in 8.2.
+pub fn fact_is_newer_than_8_2(report: &str) -> bool {
+    FACTS_SINCE_8_2.iter().any(|(scene, lines, _)| {
+        let is_line = |line: &&str| report.contains(&format!(", {scene}: {line} => "));
+        report.contains(&format!(", {scene}: ")) && (lines.is_empty() || lines.iter().any(is_line))
+    })
+}
 
 /// Lines that propagate otherwise than in Redis: the commands, which of their lines, why.
 const PROPAGATION: &[Barred] = &[
@@ -296,6 +343,11 @@ const PROPAGATION: &[Barred] = &[
         |line| has(line, "MINID") && (has(line, "ACKED") || has(line, "DELREF")),
         "Redis names the id that the stream begins with, be it that of an entry that was deleted or that stays for its \
          references, where what has gone lies behind",
+    ),
+    (
+        &["hincrbyfloat"],
+        |_| true,
+        "HSET says the same of a field without a deadline as HSETEX, which came with Redis 8",
     ),
     (&["geoadd"], |_| true, "GEOADD is passed on as given: what it stores depends on nothing else"),
     (

@@ -65,17 +65,17 @@ const DEADLINES_FROM_MS: u64 = 3_000_000_000_000;
 
 const LIBRARY: &str = "#!lua name=library\nredis.register_function('f', function(keys, args) return 1 end)";
 
-/// Every other one of a server's keys gets a deadline, the others lose theirs; the same with fields.
+/// Every other one of a server's keys gets a deadline, the others lose theirs; the same with fields. The same ones in every server
+/// that holds the same.
 pub fn set_deadlines(client: &mut Client, rng: &mut Rng, fields: bool) {
     for db in 0..16 {
         ask(client, &["SELECT", &db.to_string()]);
-        let keys = ask(client, &["KEYS", "*"]);
-        for key in keys.items().unwrap_or_default().iter().filter_map(Value::bytes) {
+        for key in &sorted(&ask(client, &["KEYS", "*"])) {
             let deadline_ms = (DEADLINES_FROM_MS + u64::from(rng.next() as u32)).to_string();
             if rng.chance(50) {
-                ask(client, &[b"PEXPIREAT", key, deadline_ms.as_bytes()]);
+                ask(client, &[b"PEXPIREAT".as_slice(), key, deadline_ms.as_bytes()]);
             } else {
-                ask(client, &[b"PERSIST", key]);
+                ask(client, &[b"PERSIST".as_slice(), key]);
             }
             let kind = ask(client, &[b"TYPE".as_slice(), key]).text();
             if kind == "zset" {
@@ -84,8 +84,7 @@ pub fn set_deadlines(client: &mut Client, rng: &mut Rng, fields: bool) {
             if !fields || kind != "hash" {
                 continue;
             }
-            let names = ask(client, &[b"HKEYS".as_slice(), key]);
-            for name in names.items().unwrap_or_default().iter().filter_map(Value::bytes) {
+            for name in &sorted(&ask(client, &[b"HKEYS".as_slice(), key])) {
                 if rng.chance(50) {
                     ask(client, &[b"HPEXPIREAT".as_slice(), key, deadline_ms.as_bytes(), b"FIELDS", b"1", name]);
                 }
@@ -93,6 +92,14 @@ pub fn set_deadlines(client: &mut Client, rng: &mut Rng, fields: bool) {
         }
     }
     ask(client, &["SELECT", "0"]);
+}
+
+/// The texts of a reply, in order.
+pub fn sorted(reply: &Value) -> Vec<Vec<u8>> {
+    let mut texts: Vec<_> =
+        reply.items().unwrap_or_default().iter().filter_map(Value::bytes).map(<[u8]>::to_vec).collect();
+    texts.sort();
+    texts
 }
 
 /// Removes members whose score is zero with a sign, which small sorted sets do not have and others do: a server that loads what

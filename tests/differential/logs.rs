@@ -28,7 +28,7 @@ use crate::rng::Rng;
 use crate::server::{Server, wait_until};
 use crate::{number, tables, wanted};
 
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 
 /// The files of a server's log, on a disk of ours.
 fn taken(server: &Server) -> SimulatedDisk {
@@ -42,7 +42,7 @@ fn taken(server: &Server) -> SimulatedDisk {
     disk
 }
 
-fn load(disk: &SimulatedDisk) -> Memory {
+pub fn load(disk: &SimulatedDisk) -> Memory {
     let config =
         Config { appendonly: true, save: SavePoints::none(), enable_debug_command: Access::Yes, ..Config::default() };
     // Times of delivery lie in the past, as they would: others are taken for the present.
@@ -61,7 +61,7 @@ fn load(disk: &SimulatedDisk) -> Memory {
 
 /// Leaves out how many entries groups have read: Redis 7 and Valkey estimate it otherwise than Redis 8 does when a log says no more
 /// than where a group is.
-fn without_reads(mut contents: Contents) -> Contents {
+pub fn without_reads(mut contents: Contents) -> Contents {
     fn clear(value: &mut Value) {
         let Value::Array(items) = value else { return };
         for at in 0..items.len() {
@@ -80,13 +80,19 @@ fn unix_ms() -> i64 {
     passed.as_millis() as i64
 }
 
-fn rewrite(client: &mut Client) {
+pub fn rewrite(client: &mut Client) {
     ask(client, &["BGREWRITEAOF"]);
+    wait_for_rewrite(client);
+}
+
+/// Waits until no base is being written, as it is when a log begins.
+pub fn wait_for_rewrite(client: &mut Client) {
+    let mut info = String::new();
     let is_over = || {
-        let info = ask(client, &["INFO", "persistence"]).text();
+        info = ask(client, &["INFO", "persistence"]).text();
         info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
     };
-    assert!(wait_until(LONG, is_over), "the rewrite does not end");
+    assert!(wait_until(LONG, is_over), "the rewrite does not end: {info}");
 }
 
 fn travel(variable: &str, same_digest: bool) {

@@ -5,6 +5,7 @@
 //! - `dumps`: what either dumps the other restores.
 //! - `dump_files`: what either saves the other loads.
 //! - `logs`: the append-only files of others.
+//! - `our_logs`: ours, loaded by others.
 //! - `events`: the events about keys that generated lines cause.
 //! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
@@ -35,6 +36,7 @@ mod interleaved;
 mod logs;
 #[path = "../support/memory.rs"]
 mod memory;
+mod our_logs;
 mod ours;
 mod pair;
 mod propagation;

@@ -62,14 +62,24 @@ impl Pair {
         path.map(|path| start(&path, args))
     }
 
+    /// Our server, or what stands in for it, alone.
+    pub fn start_subject(args: &[&str]) -> Server {
+        start(&subject_path(), args)
+    }
+
     /// The server alone that this environment variable names. None means that it names none.
     pub fn start_named(variable: &str, args: &[&str]) -> Option<Server> {
+        Pair::path_of(variable).map(|path| start(&path, args))
+    }
+
+    /// The program that this environment variable names. None means that it names none.
+    pub fn path_of(variable: &str) -> Option<PathBuf> {
         let path = named(variable);
         if path.is_none() {
             assert!(std::env::var_os("CI").is_none(), "{variable} names no server, and CI is set");
             say(&format!("SKIPPED: {variable} names no server to exchange files with"));
         }
-        path.map(|path| start(&path, args))
+        path
     }
 
     fn of(oracle_path: &Path, args: &[&str]) -> Pair {

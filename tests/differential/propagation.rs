@@ -257,6 +257,15 @@ fn redis_appends_what_the_facts_say() {
     assert!(wrong.is_empty(), "{} facts are otherwise:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// And those of the version before, but for what has changed since.
+#[test]
+fn redis_8_2_appends_what_the_facts_say() {
+    let Some(server) = Pair::start_named("ALEADB_REDIS_8", aof::SETTINGS) else { return };
+    let mut wrong = wrong_facts(&mut Logged::new(server), Whose::Redis, |_| true);
+    wrong.retain(|fact| !differences::fact_is_newer_than_8_2(fact));
+    assert!(wrong.is_empty(), "{} facts are otherwise:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// The words that a command's syntax knows.
 fn tokens(args: &[Arg]) -> Vec<String> {
     args.iter().flat_map(|arg| arg.token.iter().cloned().chain(tokens(&arg.children))).collect()

@@ -31,9 +31,14 @@ impl Server {
     /// Starts `binary` with `args`, a free port, a fresh directory and nothing saved to disk. The error tells what
     /// the server printed.
     pub fn start(binary: &Path, args: &[&str]) -> Result<Server, String> {
+        Server::start_in(binary, args, &|_| Ok(()))
+    }
+
+    /// The same in a directory that is prepared for it.
+    pub fn start_in(binary: &Path, args: &[&str], prepare: &dyn Fn(&Path) -> io::Result<()>) -> Result<Server, String> {
         let mut last = String::new();
         for _ in 0..PORT_TRIES {
-            match Server::start_once(binary, args) {
+            match Server::start_once(binary, args, prepare) {
                 Ok(server) => return Ok(server),
                 Err(error) => last = error,
             }
@@ -44,9 +49,10 @@ impl Server {
         Err(last)
     }
 
-    fn start_once(binary: &Path, args: &[&str]) -> Result<Server, String> {
+    fn start_once(binary: &Path, args: &[&str], prepare: &dyn Fn(&Path) -> io::Result<()>) -> Result<Server, String> {
         let port = free_port().map_err(|error| format!("no free port: {error}"))?;
         let dir = fresh_dir().map_err(|error| format!("no temporary directory: {error}"))?;
+        prepare(&dir).map_err(|error| format!("the directory cannot be prepared: {error}"))?;
         let log = dir.join("log");
         let child = File::create(&log).and_then(|file| {
             Command::new(binary)
@@ -80,6 +86,11 @@ impl Server {
     /// Whether the process is gone.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until the process is gone, and says whether it is.
+    pub fn wait_for_end(&mut self, limit: Duration) -> bool {
+        wait_until(limit, || self.has_ended())
     }
 
     /// Where it listens.

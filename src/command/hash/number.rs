@@ -40,7 +40,9 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let (key, field, at, limits) = (args.at(1), args.at(2), ctx.at, limits(ctx.server));
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
-    let old = match hash.get(field, at.due_ms()).as_ref().map(|found| found.value()) {
+    let found = hash.get(field, at.due_ms());
+    let is_timed = found.as_ref().is_some_and(|found| found.deadline_ms().is_some());
+    let old = match found.as_ref().map(|found| found.value()) {
         Some(Item::Int(n)) => LongDouble::from(n),
         Some(Item::Bytes(text)) => LongDouble::parse(text).ok_or(FIELD_NOT_A_FLOAT)?,
         None => LongDouble::from(0i64),
@@ -49,7 +51,11 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     hash.set(field, &text, true, at.due_ms(), &limits);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hincrbyfloat", key));
-    ctx.propagate_as(|lines| lines.push([b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text]));
+    // COMPAT: Redis 8 passes HSETEX on for every field. Without a deadline HSET says the same, and older servers know it.
+    ctx.propagate_as(|lines| match is_timed {
+        true => lines.push([b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text]),
+        false => lines.push([b"HSET", key, field, &text]),
+    });
     ctx.reply.bulk(&text);
     Ok(Next::Done)
 }
