@@ -78,6 +78,27 @@ pub struct LogFile {
     pub end_offset: Option<u64>,
 }
 
+impl LogFile {
+    /// Appends its line.
+    fn print(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(b"file ");
+        if self.name.bytes().all(is_plain) {
+            text.extend_from_slice(self.name.as_bytes());
+        } else {
+            quote::repr(text, self.name.as_bytes());
+        }
+        // Writing to a vector cannot fail.
+        let _ = write!(text, " seq {} type {}", self.seq, self.kind.letter());
+        if let Some(start) = self.start_offset {
+            let _ = write!(text, " startoffset {start}");
+        }
+        if let Some(end) = self.end_offset {
+            let _ = write!(text, " endoffset {end}");
+        }
+        text.push(b'\n');
+    }
+}
+
 /// The files of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
@@ -169,22 +190,8 @@ impl Manifest {
     /// The manifest's text. Redis reads no empty one.
     pub fn print(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for file in self.base.iter().chain(&self.history).chain(&self.increments) {
-            text.extend_from_slice(b"file ");
-            if file.name.bytes().all(is_plain) {
-                text.extend_from_slice(file.name.as_bytes());
-            } else {
-                quote::repr(&mut text, file.name.as_bytes());
-            }
-            // Writing to a vector cannot fail.
-            let _ = write!(text, " seq {} type {}", file.seq, file.kind.letter());
-            if let Some(start) = file.start_offset {
-                let _ = write!(text, " startoffset {start}");
-            }
-            if let Some(end) = file.end_offset {
-                let _ = write!(text, " endoffset {end}");
-            }
-            text.push(b'\n');
+        for file in self.all() {
+            file.print(&mut text);
         }
         text
     }
@@ -228,6 +235,11 @@ impl Manifest {
     /// The files that are read, in order.
     pub fn files(&self) -> impl Iterator<Item = &LogFile> {
         self.base.iter().chain(&self.increments)
+    }
+
+    /// All files that are named, in the order of their lines.
+    pub fn all(&self) -> impl Iterator<Item = &LogFile> {
+        self.base.iter().chain(&self.history).chain(&self.increments)
     }
 
     /// Takes a new file in behind the last increment. Its number is after those of all there, the history included, and after
@@ -303,7 +315,15 @@ fn parse_line(line: &[u8]) -> Result<LogFile, &'static str> {
         }
     }
     let (Some(name), Some(seq), Some(kind)) = (name, seq, kind) else { return Err(FORM) };
-    Ok(LogFile { name, seq, kind, start_offset, end_offset })
+    let file = LogFile { name, seq, kind, start_offset, end_offset };
+    // What is escaped takes more room than bytes that stand for themselves, which others may have written: the next manifest
+    // has to be one that can be read as well.
+    let mut printed = Vec::new();
+    file.print(&mut printed);
+    if printed.len() > LINE_BYTES_MAX {
+        return Err("the name is too long with its bytes escaped");
+    }
+    Ok(file)
 }
 
 fn parse_name(value: &[u8]) -> Result<String, &'static str> {

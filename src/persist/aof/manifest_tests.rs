@@ -127,3 +127,15 @@ fn a_new_file_never_has_the_name_of_one_in_the_history() {
     assert_eq!(manifest.begin_increment("a", 20).name, "a.21.incr.aof");
     assert_eq!(manifest.next_base("a", false, 7).name, "a.8.base.aof");
 }
+
+/// A byte that stands for itself takes four when it is escaped.
+#[test]
+fn a_name_that_would_not_fit_into_a_line_once_it_is_escaped_is_refused() {
+    let with_name_of = |bytes: usize| {
+        let name = format!("{}n", "\u{18}".repeat(bytes));
+        parse(&format!("file {name} seq 3 type b\n"))
+    };
+    let manifest = with_name_of(240).expect("its line has 1000 bytes at most");
+    assert_eq!(Manifest::parse(&manifest.print(), "a"), Ok(manifest));
+    assert_eq!(with_name_of(254), Err("line 1: the name is too long with its bytes escaped".to_owned()));
+}
