@@ -671,6 +671,46 @@ fn a_rewrite_survives_the_failure_of_every_call() {
     }
 }
 
+/// A log begins in several tries, with a call that fails in one of them and a write in every turn, until a crash at any of
+/// them. An increment tells a command that was lost from one that stands both in a base and behind it.
+#[test]
+fn a_log_that_fails_to_begin_loses_and_doubles_nothing_when_it_does() {
+    let (mut tries, mut acknowledged_in_all) = (0, 0);
+    for call in [Call::CreateDir, Call::Create, Call::Append, Call::Write, Call::Sync, Call::Rename, Call::SyncDir] {
+        for (after, turns) in (0..6).flat_map(|after| (5..45).map(move |turns| (after, turns))) {
+            let mut prng = Prng::seeded(after << 8 | turns);
+            let policy = [AppendFsync::Always, AppendFsync::EverySec, AppendFsync::No][turns as usize % 3];
+            let mut rig = Rig::on(SimulatedDisk::new(), policy);
+            rig.disk.fail(call, after, 1, libc::EIO);
+            rig.begin();
+            let a = rig.connect();
+            let (mut sent, mut acknowledged) = (0, 0);
+            for _ in 0..turns {
+                let replies = rig.ask(a, "INCR k");
+                sent += 1;
+                let numbers = replies.lines().filter_map(|line| line.strip_prefix(':')?.parse::<i64>().ok());
+                acknowledged = numbers.fold(acknowledged, i64::max);
+                for _ in 0..prng.below(4) {
+                    let server = &mut rig.turn.server;
+                    let _ = server.persistence.log.run_job() || server.background.run_one();
+                }
+                rig.clock.advance_ms(100);
+            }
+            tries += rig.turn.server.persistence.log.rewrites().count;
+            acknowledged_in_all += acknowledged;
+            rig.disk.crash_hard();
+            let there = rig.disk.contents(format!("{DIR}/{STEM}.manifest")).is_some();
+            let found: i64 = match there {
+                true => recovered(&rig.disk).get("k").map_or(0, |text| text.parse().expect("a number")),
+                false => 0,
+            };
+            let least = if policy == AppendFsync::Always { acknowledged } else { 0 };
+            assert!((least..=sent).contains(&found), "{call:?} {after} {turns} {policy:?}: {least} {found} {sent}");
+        }
+    }
+    assert!(tries > 2_000 && acknowledged_in_all > 5_000, "{tries} tries, {acknowledged_in_all} acknowledged");
+}
+
 // --- Rewrites ----------------------------------------------------------------------------------------------------------
 
 #[test]

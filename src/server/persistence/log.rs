@@ -35,7 +35,8 @@
 //! 4. What they replace is removed.
 //!
 //! When the log is turned on while the server runs, or a file was given up, the increment of step 1 has a name that the
-//! manifest does not know, and gets its own with step 3.
+//! manifest does not know, and gets its own with step 3. Until step 2 nothing is written: the base has it. The same holds after
+//! a try that failed, up to step 2 of the next one.
 //!
 //! The turn calls [`Server::log_turn`] before replies leave, and [`Server::log_turn_ends`] when they have.
 
@@ -347,9 +348,18 @@ impl Log {
         }
     }
 
+    /// Forgets what is pending: a base that begins now, or later, has it.
+    fn drop_pending(&mut self) {
+        self.pending = Vec::new();
+        (self.pending_since_ms, self.is_delay_counted) = (None, false);
+    }
+
     /// Appends what is pending to the file, as one batch, unless that may have to wait.
     fn write_pending(&mut self, config: &Config, propagation: &mut Propagation, storage: &dyn Storage, now: Now) {
         // What stands in a later file must not be there after a crash if something before it is not.
+        if self.tail.is_none() {
+            return self.drop_pending();
+        }
         if self.pending.is_empty() || !self.older.is_empty() {
             return;
         }
@@ -729,8 +739,8 @@ impl Server {
         }
         let log = &mut self.persistence.log;
         (log.standing, log.failure, log.holds, log.is_behind) = (Standing::Off, None, false, false);
-        log.pending = Vec::new();
-        (log.pending_since_ms, log.is_delay_counted, log.syncing) = (None, false, None);
+        log.drop_pending();
+        log.syncing = None;
         log.older.clear();
         log.full_bytes = log.bytes();
         log.tail = None;

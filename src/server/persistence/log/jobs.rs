@@ -118,9 +118,21 @@ pub(super) fn commit(
     manifest.store(storage, dir, stem).map_err(DiskError::of("writing the manifest in", dir))
 }
 
-/// Removes the files of the history, then the manifest's knowledge of those that are gone.
-pub(super) fn clean(storage: &dyn Storage, dir: &Path, manifest: &Manifest, stem: &str) -> Done {
+/// Removes what failed rewrites have left, and the files of the history, then the manifest's knowledge of those that are gone.
+pub(super) fn clean(storage: &dyn Storage, dir: &Path, manifest: &Manifest, leftovers: &[PathBuf], stem: &str) -> Done {
     let (mut removed, mut outcome) = (Vec::new(), Ok(()));
+    let is_named = |path: &&PathBuf| manifest.all().any(|file| Path::new(&file.name) == path.as_path());
+    for path in leftovers.iter().filter(|path| !is_named(path)).map(|name| dir.join(name)) {
+        match storage.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                outcome = Err(DiskError::of("removing", &path)(error))
+            }
+            _ => {}
+        }
+    }
+    if manifest.history().is_empty() {
+        return Done::Cleaned(removed, outcome);
+    }
     for file in manifest.history() {
         match storage.remove(&dir.join(&file.name)) {
             Ok(()) => removed.push(file.name.clone()),

@@ -97,6 +97,8 @@ pub struct Rewrites {
     is_cleaning: bool,
     /// The base of a rewrite that was cancelled, whose snapshot is not over.
     abandoned: Option<PathBuf>,
+    /// Files of rewrites that came to nothing. A manifest that names them may be on the disk, so they stay until another one is.
+    leftovers: Vec<PathBuf>,
     /// The greatest numbers that files of rewrites have got, whatever became of those.
     base_used: u64,
     increment_used: u64,
@@ -123,10 +125,31 @@ impl Rewrites {
     }
 
     fn abandon(&mut self) {
-        if let Stage::Saving(plan) = std::mem::take(&mut self.stage) {
+        if let Stage::Saving(plan) = &self.stage {
             self.abandoned = Some(PathBuf::from(&plan.base.name));
         }
+        self.leave_stage();
         self.began_ms = None;
+    }
+
+    /// Nothing is under way any more. What may be there of it is remembered.
+    fn leave_stage(&mut self) {
+        let (plan, manifest) = match std::mem::take(&mut self.stage) {
+            Stage::Idle => return,
+            Stage::Preparing(plan) | Stage::Prepared(plan) | Stage::Saving(plan) => (plan, None),
+            Stage::Committing(plan, manifest) => (plan, Some(manifest)),
+        };
+        self.leftovers.push(PathBuf::from(plan.base.name));
+        match plan.increment {
+            None => {}
+            Some(Increment::Next(file, _)) => self.leftovers.push(PathBuf::from(file.name)),
+            Some(Increment::Anew(path, _)) => {
+                self.leftovers.extend(path.file_name().map(PathBuf::from));
+                // It may have its name already.
+                let named = manifest.and_then(|manifest| manifest.increments().last().map(|file| file.name.clone()));
+                self.leftovers.extend(named.map(PathBuf::from));
+            }
+        }
     }
 
     pub(super) fn cancel(&mut self) {
@@ -167,7 +190,8 @@ impl Rewrites {
 
     fn fail(&mut self, what: &str, now: Now) {
         log::error!("Background AOF rewrite failed: {what}");
-        (self.stage, self.has_failed, self.took_s) = (Stage::Idle, true, self.seconds(now));
+        self.leave_stage();
+        (self.has_failed, self.took_s) = (true, self.seconds(now));
         self.failures += 1;
         self.began_ms = None;
     }
@@ -280,7 +304,9 @@ impl Server {
                 Some(Increment::Next(file, next))
             }
             Standing::Beginning { .. } | Standing::GivenUp => {
-                Some(Increment::Anew(dir.join(format!("{TEMP_PREFIX}{stem}.incr")), 0))
+                // Of another name each time: the helper may still have that of the last try open, to put it on the disk.
+                let count = log.rewrites.count;
+                Some(Increment::Anew(dir.join(format!("{TEMP_PREFIX}{stem}.{count}.incr")), 0))
             }
         };
         let (path, manifest) = match &increment {
@@ -326,8 +352,9 @@ impl Server {
             }
             (Done::Prepared(Ok(())), Stage::Preparing(plan)) => log.rewrites.stage = Stage::Prepared(plan),
             (Done::Committed(Ok(())), Stage::Committing(plan, manifest)) => self.rewrite_ended(plan, *manifest, now),
-            (Done::Prepared(Err(error)), Stage::Preparing(_))
-            | (Done::Committed(Err(error)), Stage::Committing(..)) => {
+            (Done::Prepared(Err(error)), stage @ Stage::Preparing(_))
+            | (Done::Committed(Err(error)), stage @ Stage::Committing(..)) => {
+                log.rewrites.stage = stage;
                 self.rewrite_failed(&format!("{} {}: {}", error.doing, error.path.display(), error.error), now);
             }
             (Done::Removed(outcome), stage) => {
@@ -379,8 +406,7 @@ impl Server {
             }
             Some(Increment::Anew(_, position)) => {
                 // All that is pending is in the base.
-                log.pending.clear();
-                (log.pending_since_ms, log.is_delay_counted) = (None, false);
+                log.drop_pending();
                 (log.written, *position) = (log.collected, log.collected);
                 log.rewrites.unestablished = log.collected;
                 (log.tail, log.rewrites.anew_ms) = (tail, None);
@@ -423,6 +449,7 @@ impl Server {
         if log.rewrites.job.is_some() {
             log.rewrites.stage = Stage::Committing(Plan { base_bytes, ..plan }, manifest);
         } else {
+            log.rewrites.stage = Stage::Saving(plan);
             self.rewrite_failed("too much waits for the disk", now);
         }
     }
@@ -455,11 +482,12 @@ impl Server {
     pub fn clean_history(&mut self) {
         let (storage, stem) = (Arc::clone(&self.persistence.storage), self.config.appendfilename.clone());
         let (dir, log) = (PathBuf::from(&self.config.appenddirname), &mut self.persistence.log);
-        if log.manifest.history().is_empty() || log.rewrites.is_running() || log.rewrites.is_cleaning {
+        let nothing = log.manifest.history().is_empty() && log.rewrites.leftovers.is_empty();
+        if nothing || log.rewrites.is_running() || log.rewrites.is_cleaning {
             return;
         }
-        let manifest = log.manifest.clone();
-        let job = move || jobs::clean(&*storage, &dir, &manifest, &stem);
+        let (manifest, leftovers) = (log.manifest.clone(), std::mem::take(&mut log.rewrites.leftovers));
+        let job = move || jobs::clean(&*storage, &dir, &manifest, &leftovers, &stem);
         // Should the queue be full, they are removed after the next rewrite.
         log.rewrites.is_cleaning = log.thread.submit(job).is_some();
     }
@@ -472,6 +500,9 @@ impl Server {
             let wait_ms = (first << log.rewrites.anew_tries.min(16)).min(last);
             log.rewrites.anew_tries += 1;
             log.rewrites.anew_ms = Some(now.mono_ms() + wait_ms);
+            // What is written from here on will be in the base of the next try.
+            log.tail = None;
+            log.drop_pending();
         }
     }
 
