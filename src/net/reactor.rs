@@ -69,7 +69,7 @@ pub struct Reactor {
     /// From when the server is ready, if the service manager wants to be told that it lives.
     watchdog: Option<Watchdog>,
     /// When the service manager was last told how far loading is, in monotonic milliseconds.
-    progress_told_ms: u64,
+    progress_told_ms: Option<u64>,
     stopping: bool,
 }
 
@@ -110,7 +110,7 @@ impl Reactor {
             signals,
             notifier,
             watchdog: None,
-            progress_told_ms: 0,
+            progress_told_ms: None,
             stopping: false,
         })
     }
@@ -150,8 +150,8 @@ impl Reactor {
     fn tell_progress(&mut self) {
         let now_ms = self.turn.ended().mono_ms();
         let Some(loading) = &self.turn.server.persistence.loading else { return };
-        if now_ms >= self.progress_told_ms + PROGRESS_TOLD_MS {
-            self.progress_told_ms = now_ms;
+        if self.progress_told_ms.is_none_or(|told_ms| now_ms >= told_ms + PROGRESS_TOLD_MS) {
+            self.progress_told_ms = Some(now_ms);
             let told = self.notifier.loading(loading.percent() as u32, LOADING_EXTENDED);
             self.tell("loading", told);
         }

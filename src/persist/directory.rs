@@ -100,6 +100,22 @@ fn temporary_of(path: &Path) -> PathBuf {
     path.with_file_name(format!("{}{name}", manifest::TEMP_PREFIX))
 }
 
+/// The name under which a process writes a dump file or the base of a log.
+pub fn temporary_of_process(path: &Path, process: u32, serial: u64) -> String {
+    let suffix = if manifest::is_command_base(path) { "aof" } else { "rdb" };
+    format!("{}{process}-{serial}.{suffix}", manifest::TEMP_PREFIX)
+}
+
+/// True for names that files have while they are written, by us: they are of no use once who wrote them has ended.
+pub fn is_temporary(name: &str, stem: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(rest) = name.strip_prefix(manifest::TEMP_PREFIX) else { return false };
+    let unmarked = rest.strip_suffix(".rdb").or_else(|| rest.strip_suffix(".aof"));
+    let dump = unmarked.and_then(|rest| rest.split_once('-'));
+    dump.is_some_and(|(process, serial)| is_number(process) && is_number(serial))
+        || rest.strip_prefix(stem).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// The directory of a path.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -13,6 +13,7 @@ mod background;
 mod check;
 mod clients;
 mod connections;
+mod directory;
 mod examples;
 mod leaving;
 mod lifecycle;

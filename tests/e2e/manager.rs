@@ -43,6 +43,28 @@ fn the_manager_hears_of_readiness_life_reload_and_end() {
     assert_eq!(process.exit_status(), Some(0));
 }
 
+#[test]
+fn the_manager_hears_how_far_loading_is_and_of_readiness_when_it_is_over() {
+    const KEYS: usize = 400_000;
+    let dir = Dir::new();
+    let log: Vec<u8> = (0..KEYS).flat_map(|n| encode(&["SET", &format!("key:{n}"), "value"])).collect();
+    std::fs::write(dir.join("appendonly.aof"), log).expect("the directory is writable");
+    let manager = UnixDatagram::bind(dir.join("notify")).expect("the directory is writable");
+    manager.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    let env = [("NOTIFY_SOCKET", "{dir}/notify")];
+    let process = Process::serving_in(dir, &["--supervised", "systemd", "--appendonly", "yes"], &env);
+    let messages = receive_until(&manager, "READY=1");
+    let (loading, ready) = messages.split_at(messages.len() - 2);
+    assert_eq!(ready, ["STATUS=Ready to accept connections", "READY=1"]);
+    assert!(!loading.is_empty(), "{messages:?}");
+    for message in loading {
+        let percent = message.strip_prefix("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=Loading the data: ");
+        let percent = percent.and_then(|rest| rest.strip_suffix(" %")).and_then(|percent| percent.parse::<u32>().ok());
+        assert!(percent.is_some_and(|percent| percent <= 100), "{message}");
+    }
+    assert_eq!(process.connect().call(&["DBSIZE"]).expect("a reply").value.integer(), Some(KEYS as i64));
+}
+
 /// A server that is watched, has announced itself and then been sent `command`, and the manager that it reports to.
 fn watched_while_it_runs(command: &[u8]) -> (Process, UnixDatagram) {
     let dir = Dir::new();

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::loading::{self, Failure};
 use crate::base::clock::Now;
 use crate::persist::aof::manifest::Manifest;
-use crate::persist::directory::{bytes_of, copy, last_of, list, read_manifest};
+use crate::persist::directory::{bytes_of, copy, is_temporary, last_of, list, read_manifest};
 use crate::persist::storage::{Listed, Storage};
 use crate::server::Server;
 use crate::server::background::Completion;
@@ -35,11 +35,31 @@ const EMPTY_LOG_BYTES_MAX: u64 = 256;
 /// The directory is another server's, or what it holds cannot be told or must not be passed over.
 pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
     lock_at_start(server)?;
+    if server.persistence.lock.is_some() {
+        remove_temporary(server);
+    }
     match choose(server)? {
         Some((work, bytes)) => loading::begin(server, Purpose::Start, work, bytes, now),
         None => opened(server, LoadedLog::default()),
     }
     Ok(())
+}
+
+/// Removes what a server that was killed had not finished. Nobody else writes here, for the directory is ours.
+fn remove_temporary(server: &Server) {
+    let (storage, stem) = (&*server.persistence.storage, &server.config.appendfilename);
+    for dir in [PathBuf::from("."), log_dir(server)] {
+        // Whoever needs the directory says what is wrong with it.
+        let listed = list(storage, &dir).unwrap_or_default();
+        for path in listed.iter().filter(|file| is_temporary(&file.name, stem)).map(|file| dir.join(&file.name)) {
+            match storage.remove(&path) {
+                Ok(()) => log::info!("{} was not finished, and has been removed", path.display()),
+                Err(error) => {
+                    log::warn!("Can't remove {}, which was not finished: {}", path.display(), error_text(&error))
+                }
+            }
+        }
+    }
 }
 
 /// What is to be loaded, and how many bytes it has: the table of the module's header.
@@ -50,7 +70,14 @@ fn choose(server: &Server) -> Result<Option<(Work, u64)>, Failure> {
     let in_dir = list_or_fail(storage, &dir)?;
     let manifest = read_manifest(storage, &dir, stem)?;
     let dump = PathBuf::from(&server.config.dbfilename);
-    let dump_bytes = bytes_of(&top, &server.config.dbfilename);
+    let dump_bytes = match bytes_of(&top, &server.config.dbfilename) {
+        // It may be there, and be no file: then it is refused when it is read.
+        None => match storage.open(&dump) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            _ => Some(0),
+        },
+        bytes => bytes,
+    };
     if !server.config.appendonly {
         if let Some(manifest) = &manifest {
             refuse_newer_log(server, manifest, &in_dir, dump_bytes.is_some())?;

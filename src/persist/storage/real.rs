@@ -89,8 +89,9 @@ impl Storage for RealStorage {
         let mut files = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            // A file may go while the directory is read.
-            let Ok(metadata) = entry.metadata() else { continue };
+            // What a link leads to counts, as it does when a file is opened by its name. A file may go while the directory is
+            // read, and a link may lead nowhere.
+            let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
             // Names of ours are ASCII; others are none of ours.
             if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
                 files.push(Listed { name, bytes: metadata.len() });

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::base::clock::Now;
+use crate::persist::directory;
 use crate::persist::rdb::file::{Head, Options};
 use crate::persist::rdb::write::Version;
 use crate::persist::snapshot::file::{Frame, Plan};
@@ -261,8 +262,7 @@ impl Server {
     fn snapshot_plan(&mut self, frame: Frame, path: PathBuf) -> Plan {
         let snapshots = &mut self.persistence.snapshots;
         snapshots.serial += 1;
-        let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or("rdb");
-        let name = format!("temp-{}-{}.{suffix}", std::process::id(), snapshots.serial);
+        let name = directory::temporary_of_process(&path, std::process::id(), snapshots.serial);
         Plan {
             storage: Arc::clone(&self.persistence.storage),
             // Beside the file that it will be: a name moves only within a file system.
