@@ -1,5 +1,5 @@
-//! Crashes: a server with a log, over a disk that forgets what was not synced and now and then fails, is stopped at any call to
-//! the disk, and another one starts on what is left.
+//! Crashes: a server with a log, or one with snapshots, over a disk that forgets what was not synced and now and then fails or is full,
+//! is stopped at any call to the disk, and another one starts on what is left.
 //!
 //! # Properties
 //! - It starts.
@@ -7,17 +7,21 @@
 //! - That turn is no earlier than the last one whose bytes an fsync had put on the disk.
 //! - Under `appendfsync always` it has every write whose reply has come, and what clients were shown that read.
 //! - It goes on, crashes again, and the same holds.
-//! - As long as the disk works, everybody is answered.
+//! - As long as the disk works, everybody is answered, and a snapshot can be saved.
+//!
+//! Without a log it is the last snapshot that was said to be saved, or a later moment: those of snapshots begin with a command, so
+//! that they are the ends of turns there is one command at a time, while the snapshot goes on in slices of some entries.
 //!
 //! Threads are stepped: a job of theirs runs when the seed says so. The clock of a server that starts stands where that of
 //! the first stood at first, so that nothing is due which was not due before.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use aleadb::base::clock::{Clock, ManualClock};
+use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::base::prng::Prng;
 use aleadb::config::{AppendFsync, Config, SavePoints};
 use aleadb::engine::persistence::start;
@@ -27,7 +31,7 @@ use aleadb::server::background::Background;
 use aleadb::server::session::Origin;
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
-use crate::disk::{Call, SimulatedDisk};
+use crate::disk::{CALLS, Call, SimulatedDisk};
 use crate::generate::{Generator, Line};
 use crate::network::Socket;
 use crate::resp;
@@ -40,6 +44,9 @@ const CLIENTS: usize = 4;
 const LIVES: usize = 3;
 /// Turns after which a server that loads, or clients that wait while the disk works, wait for something that never comes.
 const TURNS_MAX: usize = 5_000;
+
+/// Milliseconds that the server's clock may be ahead of the one that is set by hand.
+const TICKED_MS_MAX: i64 = 20;
 
 /// How often something happened.
 pub type Reached = Vec<(&'static str, u64)>;
@@ -59,21 +66,53 @@ struct Plan {
     rewrites_percent: usize,
     /// Some calls fail.
     faults: bool,
+    /// There is no log: snapshots are saved.
+    dumps: bool,
+    /// Nanoseconds that pass with every look at the clock: what ends slices.
+    look_ns: u64,
 }
 
 impl Plan {
     fn of(seed: u64) -> Plan {
         let mut rng = Rng::new(seed);
         let fsync = *rng.pick(&[AppendFsync::Always, AppendFsync::Always, AppendFsync::EverySec, AppendFsync::No]);
+        let dumps = rng.chance(40);
         Plan {
             seed,
             fsync,
             turns: 20 + rng.below(100),
-            calls: 20 + rng.below(300) as u64,
+            // A snapshot takes few, and a log's turns one each at least.
+            calls: if dumps { rng.below(30) } else { 20 + rng.below(300) } as u64,
             jobs_percent: *rng.pick(&[20, 50, 80, 100]),
-            rewrites_percent: *rng.pick(&[0, 2, 10]),
+            // Without a log it would begin one, and no server starts without it then.
+            rewrites_percent: if dumps { 0 } else { *rng.pick(&[0, 2, 10]) },
             faults: rng.chance(30),
+            dumps,
+            look_ns: *rng.pick(&[0, 30_000, 150_000]),
         }
+    }
+}
+
+/// A clock that is set by hand, and moves on a little whenever it is looked at.
+#[derive(Debug)]
+struct Ticking {
+    clock: Rc<ManualClock>,
+    look_ns: u64,
+    ticked_ns: Cell<u64>,
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Now {
+        Now { mono_ns: self.mono_ns(), ..self.clock.now() }
+    }
+
+    fn mono_ns(&self) -> u64 {
+        self.ticked_ns.set(self.ticked_ns.get() + self.look_ns);
+        self.clock.mono_ns() + self.ticked_ns.get()
+    }
+
+    fn unix_us(&self) -> i64 {
+        self.clock.unix_us()
     }
 }
 
@@ -100,6 +139,8 @@ struct State {
     sent: Vec<String>,
     /// The log's position.
     position: u64,
+    /// Changes since the start.
+    changes: u64,
 }
 
 /// A server, from its start to its crash.
@@ -111,6 +152,10 @@ struct Life {
     clients: Vec<Client>,
     states: Vec<State>,
     sent: Vec<String>,
+    /// A snapshot could not be saved.
+    has_failed_dumps: bool,
+    /// Turns amid a snapshot that changed data.
+    changes_in_dumps: u64,
 }
 
 impl Life {
@@ -118,8 +163,10 @@ impl Life {
     fn start(plan: Plan, disk: &SimulatedDisk, life: usize) -> Result<Life, String> {
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
         let config = Config {
-            appendonly: true,
+            appendonly: !plan.dumps,
             appendfsync: plan.fsync,
+            // Failures refuse writes, or do not.
+            stop_writes_on_bgsave_error: plan.seed.is_multiple_of(2),
             save: SavePoints::none(),
             auto_aof_rewrite_percentage: 0,
             ..Config::default()
@@ -127,7 +174,8 @@ impl Life {
         let seeds =
             Seeds { hash: (u128::from(plan.seed) << 8 | life as u128).to_le_bytes(), prng: plan.seed + life as u64 };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
-        let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
+        let shared: Rc<dyn Clock> =
+            Rc::new(Ticking { clock: Rc::clone(&clock), look_ns: plan.look_ns, ticked_ns: Cell::new(0) });
         let outside = Outside { clock: shared, background: Background::stepped(), storage: Arc::new(disk.clone()) };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);
         start::begin(&mut server, clock.now())?;
@@ -139,6 +187,8 @@ impl Life {
             clients: Vec::new(),
             states: Vec::new(),
             sent: Vec::new(),
+            has_failed_dumps: false,
+            changes_in_dumps: 0,
         };
         for _ in 0..TURNS_MAX {
             if !life.turn.server.is_loading() {
@@ -177,7 +227,13 @@ impl Life {
             edges.into_iter().for_each(|edges| self.turn.note(client.id, edges));
         }
         let now = self.turn.take_time();
+        let (was_dumping, changes) =
+            (self.turn.server.persistence.snapshots.is_dumping(), self.turn.server.stats.dirty);
         self.turn.run(now, |_| {});
+        let snapshots = &self.turn.server.persistence.snapshots;
+        self.has_failed_dumps |= snapshots.failure.is_some();
+        let has_changed = self.turn.server.stats.dirty > changes;
+        self.changes_in_dumps += u64::from(was_dumping && snapshots.is_dumping() && has_changed);
         let mut rng = Rng::new(self.plan.seed ^ self.clock.mono_ns() ^ (self.states.len() as u64) << 32);
         while rng.chance(jobs_percent.min(95)) {
             let server = &mut self.turn.server;
@@ -193,8 +249,8 @@ impl Life {
     /// Notes the state at the end of a turn.
     fn remember(&mut self) {
         let position = self.turn.server.propagation.position();
-        let data = data_of(&self.turn.server, START_MS);
-        self.states.push(State { data, sent: std::mem::take(&mut self.sent), position });
+        let (data, changes) = (data_of(&self.turn.server, START_MS), self.turn.server.stats.dirty);
+        self.states.push(State { data, sent: std::mem::take(&mut self.sent), position, changes });
     }
 
     fn read(&mut self) -> Result<(), String> {
@@ -216,28 +272,42 @@ impl Life {
         Ok(())
     }
 
+    fn send(&mut self, place: usize, line: &[Vec<u8>]) {
+        self.sent.push(format!("{place}: {}", line.join(&b' ').escape_ascii()));
+        let client = &mut self.clients[place];
+        client.socket.wire_mut().send(&resp::encode(line));
+        client.sent += 1;
+        client.sent_turn = self.states.len();
+    }
+
     /// Clients send, time passes, turns run, until the power goes.
     fn live(&mut self, generator: &mut Generator, rng: &mut Rng) -> Result<(), String> {
         (0..CLIENTS).for_each(|_| self.connect());
+        if self.plan.dumps && self.plan.seed % 3 > 0 {
+            self.send(0, &["CONFIG", "SET", "save", "1 10 3 1"].map(|word| word.as_bytes().to_vec()));
+        }
         for _ in 0..self.plan.turns {
             for place in 0..CLIENTS {
-                let client = &self.clients[place];
-                if client.sent == client.received && rng.chance(60) {
-                    for _ in 0..1 + rng.below(4) {
+                let is_free = |client: &Client| client.sent == client.received;
+                let may_send =
+                    if self.plan.dumps { self.clients.iter().all(is_free) } else { is_free(&self.clients[place]) };
+                if may_send && rng.chance(60) {
+                    let count = if self.plan.dumps { 1 } else { 1 + rng.below(4) };
+                    for _ in 0..count {
                         let line = next_line(generator, rng, self.plan);
-                        self.sent.push(format!("{place}: {}", line.join(&b' ').escape_ascii()));
-                        let client = &mut self.clients[place];
-                        client.socket.wire_mut().send(&resp::encode(&line));
-                        client.sent += 1;
-                        client.sent_turn = self.states.len();
+                        self.send(place, &line);
                     }
                 }
             }
             if self.plan.faults && rng.chance(5) {
-                let call =
-                    *rng.pick(&[Call::Write, Call::Sync, Call::Create, Call::Rename, Call::SyncDir, Call::Append]);
+                let usual = [Call::Write, Call::Sync, Call::Create, Call::Rename, Call::SyncDir, Call::Append];
+                let call = *rng.pick(if self.plan.dumps { CALLS } else { &usual });
                 let errno = *rng.pick(&[libc_errno::EIO, libc_errno::ENOSPC]);
                 self.disk.fail(call, rng.below(3) as u64, 1 + rng.below(3) as u64, errno);
+            }
+            if self.plan.faults && rng.chance(5) {
+                let full = self.disk.used_bytes() + rng.below(200) as u64;
+                self.disk.set_capacity(rng.chance(50).then_some(full));
             }
             self.run_turn(self.plan.jobs_percent)?;
             self.remember();
@@ -251,8 +321,28 @@ impl Life {
         }
         // With a disk that works again, all are answered.
         self.disk.heal();
+        self.disk.set_capacity(None);
+        let are_answered = |life: &Life| life.clients.iter().all(|client| client.sent == client.received);
+        self.run_until("somebody is never answered", are_answered)?;
+        if self.plan.dumps {
+            let is_saved = |life: &Life| {
+                let snapshots = &life.turn.server.persistence.snapshots;
+                are_answered(life) && !snapshots.is_running() && !snapshots.scheduled && snapshots.failure.is_none()
+            };
+            let is_rested = |life: &Life| !life.turn.server.persistence.snapshots.is_running();
+            self.run_until("a snapshot never ends", is_rested)?;
+            // One that is in no transaction.
+            self.connect();
+            self.send(self.clients.len() - 1, &words("BGSAVE SCHEDULE"));
+            self.run_until("a disk that works takes no snapshot", is_saved)?;
+        }
+        Ok(())
+    }
+
+    /// Runs turns and jobs until something holds, or the power is gone.
+    fn run_until(&mut self, what_if_not: &str, holds: impl Fn(&Life) -> bool) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
-            if self.disk.is_off() || self.clients.iter().all(|client| client.sent == client.received) {
+            if self.disk.is_off() || holds(self) {
                 return Ok(());
             }
             self.run_turn(80)?;
@@ -260,11 +350,15 @@ impl Life {
             self.read()?;
             self.clock.advance_ms(100);
         }
-        Err("somebody is never answered".to_owned())
+        Err(what_if_not.to_owned())
     }
 
     /// The first state that may be found after the crash.
     fn least(&self) -> usize {
+        if self.plan.dumps {
+            let saved = self.turn.server.persistence.snapshots.saved_changes;
+            return self.states.iter().position(|state| state.changes >= saved).unwrap_or(0);
+        }
         let log = &self.turn.server.persistence.log;
         let is_on_disk = |state: &State| log.is_established() && state.position <= log.synced();
         let on_disk = self.states.iter().rposition(is_on_disk).unwrap_or(0);
@@ -287,6 +381,18 @@ mod libc_errno {
 }
 
 fn next_line(generator: &mut Generator, rng: &mut Rng, plan: Plan) -> Line {
+    if plan.dumps && rng.chance(20) {
+        return words(rng.pick::<&str>(&[
+            "BGSAVE",
+            "BGSAVE",
+            "BGSAVE SCHEDULE",
+            "SAVE",
+            "BGSAVE CANCEL",
+            "FLUSHALL",
+            "SWAPDB 0 1",
+            "RENAME short:1 short:2",
+        ]));
+    }
     if rng.chance(plan.rewrites_percent) {
         return words("BGREWRITEAOF");
     }
@@ -320,17 +426,22 @@ fn run(plan: Plan) -> Result<Reached, String> {
     let wanted = |name: &str| !LEFT_OUT.contains(&name);
     let mut generator = Generator::new(plan.seed, |_, line| is_barred(line), wanted);
     let (mut found_last, mut found_earlier, mut crashes_at_work, mut failed_calls) = (0, 0, 0, 0);
+    let (mut failed_dumps, mut crashes_in_dumps, mut changes_in_dumps) = (0, 0, 0);
     let mut life = Life::start(plan, &disk, 0)?;
     for number in 1..=LIVES {
         disk.power_off_after(plan.calls + rng.below(50) as u64);
         life.live(&mut generator, &mut rng)?;
         crashes_at_work += u64::from(disk.is_off());
         failed_calls += u64::from(life.turn.server.persistence.log.failure_text().is_some());
-        let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms);
+        failed_dumps += u64::from(life.has_failed_dumps);
+        crashes_in_dumps += u64::from(life.turn.server.persistence.snapshots.is_dumping());
+        changes_in_dumps += life.changes_in_dumps;
+        let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms + TICKED_MS_MAX);
         let states = std::mem::take(&mut life.states);
         drop(life);
         disk.crash(&mut prng);
         disk.heal();
+        disk.set_capacity(None);
         life = Life::start(plan, &disk, number).map_err(|why| format!("life {number} does not start: {why}"))?;
         // What was due at the crash may have gone before.
         let live = |data: &Data| -> Data {
@@ -372,6 +483,9 @@ fn run(plan: Plan) -> Result<Reached, String> {
         ("everything found", found_last),
         ("a prefix found", found_earlier),
         ("crashes of a server that could not write", failed_calls),
+        ("lives with a snapshot that could not be saved", failed_dumps),
+        ("turns amid a snapshot that changed data", changes_in_dumps),
+        ("crashes amid a snapshot", crashes_in_dumps),
     ])
 }
 

@@ -86,7 +86,8 @@ struct State {
 /// A call that is to fail.
 #[derive(Debug)]
 struct Fault {
-    call: Call,
+    /// `None` for calls of every kind.
+    call: Option<Call>,
     /// How many of the kind succeed before.
     after: u64,
     /// How many fail then.
@@ -234,7 +235,12 @@ impl SimulatedDisk {
 
     /// Lets calls of a kind fail with this error: the first `after` of them still succeed, `times` fail then.
     pub fn fail(&self, call: Call, after: u64, times: u64, errno: i32) {
-        self.state().faults.push(Fault { call, after, times, errno });
+        self.state().faults.push(Fault { call: Some(call), after, times, errno });
+    }
+
+    /// As [`SimulatedDisk::fail`], with calls of every kind counted together.
+    pub fn fail_any(&self, after: u64, times: u64, errno: i32) {
+        self.state().faults.push(Fault { call: None, after, times, errno });
     }
 
     /// No call fails any more but by itself.
@@ -250,6 +256,11 @@ impl SimulatedDisk {
     /// Writes so many bytes at once and no more; `None` for no limit.
     pub fn set_write_bytes_max(&self, bytes: Option<usize>) {
         self.state().write_bytes_max = bytes;
+    }
+
+    /// Bytes of the files that have a name.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
     }
 
     /// How many calls of a kind have been made, failed ones included.
@@ -300,7 +311,7 @@ impl State {
             None => {}
         }
         let mut failed = None;
-        for fault in self.faults.iter_mut().filter(|fault| fault.call == call) {
+        for fault in self.faults.iter_mut().filter(|fault| fault.call.is_none_or(|failing| failing == call)) {
             if fault.after > 0 {
                 fault.after -= 1;
             } else if failed.is_none() && fault.times > 0 {
