@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::clock::{Clock, ManualClock};
 use crate::command;
-use crate::config::Config;
+use crate::config::{Config, SavePoints};
 use crate::engine::cron::Cron;
 use crate::engine::dispatch::{Line, Ran, execute};
 use crate::engine::{settle, wake};
@@ -30,7 +30,7 @@ impl Bench {
     fn new(clients: usize) -> Bench {
         let clock = Rc::new(ManualClock::at_unix_ms(1_700_000_000_000));
         let seeds = Seeds { hash: [1; 16], prng: 1 };
-        let (config, identity) = (Config::default(), Identity::default());
+        let (config, identity) = (Config { save: SavePoints::none(), ..Config::default() }, Identity::default());
         let (background, storage) = (Background::inline(), Arc::new(RealStorage));
         let outside = Outside { clock: clock.clone(), background, storage };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::config::Config;
+use crate::config::{Config, SavePoints};
 use crate::persist::storage::RealStorage;
 use crate::server::background::Background;
 use crate::server::session::{Blocked, Origin};
@@ -54,6 +54,8 @@ impl Transport for Memory {
 }
 
 fn turn_with(config: Config) -> Turn<Memory> {
+    // Nothing is to be saved where the tests run.
+    let config = Config { save: SavePoints::none(), ..config };
     let clock = Rc::new(ManualClock::at_unix_ms(1_000_000));
     let seeds = Seeds { hash: [1; 16], prng: 1 };
     let outside = Outside { clock, background: Background::inline(), storage: Arc::new(RealStorage) };
