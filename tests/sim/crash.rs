@@ -9,8 +9,9 @@
 //! - It goes on, crashes again, and the same holds.
 //! - As long as the disk works, everybody is answered, and a snapshot can be saved.
 //!
-//! Without a log it is the last snapshot that was said to be saved, or a later moment: those of snapshots begin with a command, so
-//! that they are the ends of turns there is one command at a time, while the snapshot goes on in slices of some entries.
+//! Without a log, what comes back is the data as of the last snapshot that was reported as saved, or of a later one. A snapshot is of
+//! the moment of a command, and states are noted at the ends of turns: so such servers get one command at a time. Their snapshots
+//! go on over many turns, in slices of some entries.
 //!
 //! Threads are stepped: a job of theirs runs when the seed says so. The clock of a server that starts stands where that of
 //! the first stood at first, so that nothing is due which was not due before.
