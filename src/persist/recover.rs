@@ -119,7 +119,8 @@ impl Recovery<'_> {
             };
             let target = into.join(&name);
             if is_dump && walked.good_bytes == 0 {
-                self.keys_before_damage(path, &target)?;
+                let damage = walked.fault.map(|(fault, _)| fault.to_string()).unwrap_or_default();
+                self.keys_before_damage(path, &target, &damage)?;
                 break;
             }
             copy(self.storage, path, &target, walked.good_bytes).map_err(disk(&target))?;
@@ -158,12 +159,13 @@ impl Recovery<'_> {
                 self.say(&format!("{}: all of it", path.display()));
                 Ok(())
             }
-            Err(_) => self.keys_before_damage(path, target),
+            Err(damage) => self.keys_before_damage(path, target, &damage.to_string()),
         }
     }
 
-    /// Writes a dump file of the keys of another up to what is wrong with that.
-    fn keys_before_damage(&mut self, path: &Path, target: &Path) -> Result<(), String> {
+    /// Writes a dump file of the keys of another up to what is wrong with that. `damage` is what a check said, which also finds what
+    /// a load does not stop at, such as a key that is there twice.
+    fn keys_before_damage(&mut self, path: &Path, target: &Path, damage: &str) -> Result<(), String> {
         let file = self.storage.open(path).map_err(disk(path))?;
         let reader = DumpReader::new(file, check::shapes(self.hasher), false);
         let mut reader = reader.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -199,7 +201,7 @@ impl Recovery<'_> {
         out.write_all(&writer.take()).map_err(disk(target))?;
         out.sync().map_err(disk(target))?;
         self.storage.sync_dir(directory::parent(target)).map_err(disk(target))?;
-        let what = if reason.is_empty() { "its checksum is wrong or a key is there twice".to_owned() } else { reason };
+        let what = if reason.is_empty() { damage } else { &reason };
         self.say(&format!("{}: {keys} keys were taken; {what}", path.display()));
         Ok(())
     }

@@ -37,14 +37,14 @@ const NO_SPACE: &str = "-MISCONF Errors writing to the AOF file: No space left o
 
 /// Both directions of a connection.
 #[derive(Debug, Default)]
-struct Wire {
+pub struct Wire {
     to_server: VecDeque<u8>,
     to_client: Vec<u8>,
     finished: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Pipe(Rc<RefCell<Wire>>);
+pub struct Pipe(Rc<RefCell<Wire>>);
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -73,10 +73,10 @@ impl Transport for Pipe {
 }
 
 /// A server with its log, and clients.
-struct Rig {
-    turn: Turn<Pipe>,
-    clock: Rc<ManualClock>,
-    disk: SimulatedDisk,
+pub struct Rig {
+    pub turn: Turn<Pipe>,
+    pub clock: Rc<ManualClock>,
+    pub disk: SimulatedDisk,
     clients: Vec<(ClientId, Pipe)>,
     closed: usize,
 }
@@ -101,7 +101,7 @@ impl Rig {
         rig
     }
 
-    fn on(disk: SimulatedDisk, policy: AppendFsync) -> Rig {
+    pub fn on(disk: SimulatedDisk, policy: AppendFsync) -> Rig {
         let config = Config { appendfsync: policy, appendonly: true, ..Config::default() };
         let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
@@ -116,7 +116,7 @@ impl Rig {
         self.turn.server.persistence.loaded_log = Some(LoadedLog::default());
     }
 
-    fn connect(&mut self) -> usize {
+    pub fn connect(&mut self) -> usize {
         let (pipe, now) = (Pipe::default(), self.turn.take_time());
         let peer = Peer { origin: Origin::Loopback, address: "a:1".into(), local: "b:2".into(), fd: 7 };
         let id = self.turn.admit(pipe.clone(), peer, now).expect("there is room");
@@ -124,7 +124,7 @@ impl Rig {
         self.clients.len() - 1
     }
 
-    fn send(&mut self, client: usize, lines: &str) {
+    pub fn send(&mut self, client: usize, lines: &str) {
         let (id, pipe) = &self.clients[client];
         pipe.0.borrow_mut().to_server.extend(lines.replace('|', "\r\n").bytes());
         pipe.0.borrow_mut().to_server.extend(b"\r\n");
@@ -132,7 +132,7 @@ impl Rig {
     }
 
     /// What a client has been sent since this was last asked.
-    fn got(&self, client: usize) -> String {
+    pub fn got(&self, client: usize) -> String {
         let bytes = std::mem::take(&mut self.clients[client].1.0.borrow_mut().to_client);
         String::from_utf8(bytes).expect("text")
     }
@@ -144,7 +144,7 @@ impl Rig {
     }
 
     /// Sends, and runs one turn; what the client has got then.
-    fn ask(&mut self, client: usize, lines: &str) -> String {
+    pub fn ask(&mut self, client: usize, lines: &str) -> String {
         self.send(client, lines);
         self.run();
         self.got(client)
@@ -158,7 +158,7 @@ impl Rig {
     }
 
     /// Runs turns and jobs until there is nothing to do.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for _ in 0..1_000 {
             self.run();
             let server = &mut self.turn.server;
@@ -170,12 +170,12 @@ impl Rig {
         panic!("there is no end to it");
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub fn pass(&mut self, ms: u64) {
         self.clock.advance_ms(ms);
         self.settle();
     }
 
-    fn info(&mut self, client: usize, field: &str) -> String {
+    pub fn info(&mut self, client: usize, field: &str) -> String {
         let info = self.ask(client, "INFO persistence");
         let line = info.lines().find_map(|line| line.strip_prefix(&format!("{field}:")).map(str::to_owned));
         line.unwrap_or_else(|| panic!("no {field} in {info}"))

@@ -55,6 +55,7 @@ mod set;
 mod snapshot;
 mod sort;
 mod standalone;
+mod storage_faults;
 mod stream;
 mod string;
 mod transaction;

@@ -280,12 +280,17 @@ impl SimulatedDisk {
         Some(state.files[file].now.clone())
     }
 
-    /// Puts a file on the disk, synced and with its name.
+    /// Puts a file on the disk, synced and with its name, and that of its directory.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         let (dir, name) = split(path.as_ref()).expect("a file's path");
         let mut state = self.state();
         state.files.push(File { now: bytes.to_vec(), synced: bytes.to_vec(), unsynced: Vec::new() });
         let file = Some(state.files.len() - 1);
+        if let Ok((above, name)) = split(&dir) {
+            let above = state.dirs.entry(above).or_default();
+            NameChange::Link(name.clone(), None).apply(&mut above.now);
+            NameChange::Link(name, None).apply(&mut above.synced);
+        }
         let dir = state.dirs.entry(dir).or_default();
         NameChange::Link(name.clone(), file).apply(&mut dir.now);
         NameChange::Link(name, file).apply(&mut dir.synced);

@@ -74,7 +74,8 @@ fn choose(server: &Server) -> Result<Option<(Work, u64)>, Failure> {
         // It may be there, and be no file: then it is refused when it is read.
         None => match storage.open(&dump) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            _ => Some(0),
+            Err(error) => return Err(format!("Can't read {}: {}", dump.display(), error_text(&error))),
+            Ok(_) => Some(0),
         },
         bytes => bytes,
     };
