@@ -12,6 +12,7 @@
 //! - `propagation`, `aof`: what lines append to the append-only file.
 //! - `replay`, `ours`: what is propagated, run by another server.
 //! - `scripts`: lines written by hand.
+//! - `waitaof`: WAITAOF in every situation.
 //! - `differences`: every difference that is let pass, with its reason.
 //!
 //! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
@@ -54,6 +55,7 @@ mod server;
 mod state;
 mod stream;
 mod tables;
+mod waitaof;
 
 use generate::Generator;
 use pair::Pair;

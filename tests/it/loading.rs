@@ -379,6 +379,46 @@ fn batches_go_on_from_file_to_file_and_a_missing_one_is_noticed() {
     assert!(failure.contains(second) && failure.contains("batch 9 follows on batch 7"), "{failure}");
 }
 
+/// Each file of the log counts, and a log that holds nothing does not.
+#[test]
+fn a_log_that_was_written_after_the_dump_file_is_not_passed_over() {
+    let long = "x".repeat(300);
+    let second = "appendonlydir/appendonly.aof.2.incr.aof";
+    let disk_of = |first_ms: i64, second_ms: i64, dump_ms: i64, value: &str| {
+        let disk = disk_with_dump(&["SET from dump"]);
+        let manifest = b"file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n";
+        disk.put(MANIFEST, manifest);
+        disk.put(LOG, &encoded(&[&format!("SET from {value}")]));
+        disk.put(second, &encoded(&["SET a 1"]));
+        for (path, unix_ms) in [(LOG, first_ms), (second, second_ms), ("dump.rdb", dump_ms)] {
+            disk.set_modified_ms(path, unix_ms);
+        }
+        disk
+    };
+    for (first_ms, second_ms) in [(2_001, 1), (1, 2_001)] {
+        let failure = refusal(&disk_of(first_ms, second_ms, 2_000, &long), settings(false));
+        assert!(
+            failure.contains(
+                "the log in appendonlydir was written to after dump.rdb: without the log data would be missing"
+            ),
+            "{failure}"
+        );
+        // As the refusal says.
+        let mut m = started(&disk_of(first_ms, second_ms, 2_000, &long), true);
+        m.expect(&[("GET a", r"$1\r\n1\r\n")]);
+    }
+    // A dump file of the same moment or later holds what the log does.
+    for dump_ms in [2_001, 2_002] {
+        started(&disk_of(2_001, 1, dump_ms, &long), false).expect(&[("GET from", r"$4\r\ndump\r\n")]);
+    }
+    started(&disk_of(2_001, 1, 2_000, "log"), false).expect(&[("GET from", r"$4\r\ndump\r\n")]);
+    // What no manifest names, such as a file that a rewrite has replaced, is no part of the log.
+    let disk = disk_of(1, 1, 2_000, &long);
+    disk.put("appendonlydir/appendonly.aof.9.incr.aof", &encoded(&["SET a 2"]));
+    disk.set_modified_ms("appendonlydir/appendonly.aof.9.incr.aof", 3_000);
+    started(&disk, false).expect(&[("GET from", r"$4\r\ndump\r\n")]);
+}
+
 /// The table of `engine::persistence::start`.
 #[test]
 fn a_server_starts_with_what_holds_the_data() {

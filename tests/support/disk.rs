@@ -103,6 +103,8 @@ struct File {
     synced: Vec<u8>,
     /// What has happened since, in order.
     unsynced: Vec<Change>,
+    /// When it was last written, if a test has said so.
+    modified_ms: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -280,11 +282,18 @@ impl SimulatedDisk {
         Some(state.files[file].now.clone())
     }
 
+    /// Says when a file was last written; otherwise nobody can tell.
+    pub fn set_modified_ms(&self, path: impl AsRef<Path>, unix_ms: i64) {
+        let mut state = self.state();
+        let file = state.find(path.as_ref()).expect("it is there");
+        state.files[file].modified_ms = Some(unix_ms);
+    }
+
     /// Puts a file on the disk, synced and with its name, and that of its directory.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         let (dir, name) = split(path.as_ref()).expect("a file's path");
         let mut state = self.state();
-        state.files.push(File { now: bytes.to_vec(), synced: bytes.to_vec(), unsynced: Vec::new() });
+        state.files.push(File { now: bytes.to_vec(), synced: bytes.to_vec(), unsynced: Vec::new(), modified_ms: None });
         let file = Some(state.files.len() - 1);
         if let Ok((above, name)) = split(&dir) {
             let above = state.dirs.entry(above).or_default();
@@ -606,6 +615,11 @@ impl Storage for SimulatedDisk {
             Some(Listed { name, bytes })
         });
         Ok(listed.collect())
+    }
+
+    fn modified_ms(&self, path: &Path) -> Option<i64> {
+        let state = self.state();
+        state.find(path).ok().and_then(|file| state.files[file].modified_ms)
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
