@@ -309,15 +309,13 @@ const NO_RDMA: &str = "AleaDB does not speak RDMA";
 /// The rows, by what they are about.
 pub(super) static ROWS: &[Param] = &[
     // Snapshots. No process is ever made for one.
-    any("bgsave-cpulist", TEXT, "").or(&["bgsave_cpulist"]).startup(),
-    any("rdb-del-sync-files", YES_NO, "no"),
-    any("rdb-save-incremental-fsync", YES_NO, "yes"),
+    only("bgsave-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["bgsave_cpulist"]).startup(),
+    only("rdb-del-sync-files", YES_NO, "no", &[], NO_REPLICATION),
     // Every payload of RESTORE and every value of a file is checked in full, whoever sends it: no value asks for more.
     any("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // The append-only file.
     only("aof-load-corrupt-tail-max-size", LONG, "0", &[], NO_CORRUPT_TAIL),
-    any("aof-rewrite-cpulist", TEXT, "").or(&["aof_rewrite_cpulist"]).startup(),
-    any("aof-rewrite-incremental-fsync", YES_NO, "yes"),
+    only("aof-rewrite-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["aof_rewrite_cpulist"]).startup(),
     only("aof-disable-auto-gc", YES_NO, "no", &[], NO_HOOKS).unlisted(),
     // How long it waits for replicas.
     any("shutdown-timeout", INT, "10"),
@@ -545,8 +543,8 @@ pub(super) static ROWS: &[Param] = &[
     .unlisted(),
     // Hooks for Redis's own tests.
     any("loading-process-events-interval-bytes", Kind::Int(1024, i32::MAX as i64), "524288").unlisted(),
-    any("key-load-delay", Kind::Int(i32::MIN as i64, i32::MAX as i64), "0").unlisted(),
-    any("rdb-key-save-delay", Kind::Int(i32::MIN as i64, i32::MAX as i64), "0").unlisted(),
+    only("key-load-delay", Kind::Int(i32::MIN as i64, i32::MAX as i64), "0", &[], NO_HOOKS).unlisted(),
+    only("rdb-key-save-delay", Kind::Int(i32::MIN as i64, i32::MAX as i64), "0", &[], NO_HOOKS).unlisted(),
     only("use-exit-on-panic", YES_NO, "no", &[], NO_HOOKS).unlisted(),
     only("watchdog-period", INT, "0", &[], NO_HOOKS).unlisted(),
 ];

@@ -392,6 +392,10 @@ directives! {
     rdbchecksum: bool = true,
     "rdbchecksum", Startup, yes_no;
 
+    /// A dump file is put on the disk piece by piece while it is written, and not at its end alone.
+    rdb_save_incremental_fsync: bool = true,
+    "rdb-save-incremental-fsync", Runtime, yes_no;
+
     /// The version of the format of dump files that are written; 0 for the lowest that holds the data.
     rdb_format_version: u16 = 0,
     "rdb-format-version", Runtime, rdb_version;
@@ -427,6 +431,10 @@ directives! {
     /// The base of the log is a dump file; otherwise it consists of commands.
     aof_use_rdb_preamble: bool = true,
     "aof-use-rdb-preamble", Runtime, yes_no;
+
+    /// The base of the log is put on the disk piece by piece while it is written, and not at its end alone.
+    aof_rewrite_incremental_fsync: bool = true,
+    "aof-rewrite-incremental-fsync", Runtime, yes_no;
 
     /// Every batch of the log ends with a line that holds its checksum.
     aof_batch_checksums: bool = true,

@@ -11,7 +11,7 @@ use aleadb::persist::recover::recover;
 use aleadb::store::hash::KeyHasher;
 
 use super::contents::{self, Contents, contents};
-use super::disk::SimulatedDisk;
+use super::disk::{Call, SimulatedDisk};
 use super::generate::{Generator, Line};
 use super::loading::{encoded, refusal, settings, try_start};
 use super::memory::{Memory, START_MS};
@@ -348,4 +348,32 @@ fn a_base_without_batches_is_read_as_redis_reads_it() {
     let disk = disk_with_base(&encoded(&["SELECT 3", "SET a 1", "PEXPIREAT a 4000000000000"]));
     let mut m = try_start(&disk, config(), 0).unwrap_or_else(|failure| panic!("{failure}"));
     m.expect(&[("SELECT 3", r"+OK\r\n"), ("PEXPIRETIME a", r":4000000000000\r\n")]);
+}
+
+/// Redis's default, by which the last sync has little to do; without it the file is synced once.
+#[test]
+fn a_snapshot_is_put_on_the_disk_on_the_way_unless_a_setting_says_otherwise() {
+    let counts = [true, false].map(|incremental| {
+        let config = Config {
+            rdbcompression: false,
+            rdb_save_incremental_fsync: incremental,
+            aof_rewrite_incremental_fsync: incremental,
+            ..config()
+        };
+        let (mut m, disk) = server(config);
+        for key in 0..35 {
+            m.raw(&[b"SET", format!("k{key}").as_bytes(), &vec![b'x'; 1 << 20]]);
+        }
+        turn(&mut m);
+        turn(&mut m);
+        let before = disk.calls(Call::Sync);
+        m.run("SAVE");
+        let saved = disk.calls(Call::Sync);
+        rewrite(&mut m);
+        (saved - before, disk.calls(Call::Sync) - saved)
+    });
+    let [(save_on_the_way, rewrite_on_the_way), (save, rewrite)] = counts;
+    assert_eq!((save_on_the_way, save), (2, 1));
+    // A rewrite syncs more files than the base.
+    assert_eq!(rewrite_on_the_way, rewrite + 1);
 }

@@ -34,6 +34,8 @@ pub struct Plan {
     pub path: PathBuf,
     /// What is put around the pieces.
     pub frame: Frame,
+    /// What was written is put on the disk every `SYNC_BYTES`.
+    pub syncs_on_the_way: bool,
 }
 
 /// What a file has besides the bytes of the pieces.
@@ -168,7 +170,7 @@ impl SnapshotFile {
         self.file.write_all(bytes).map_err(|error| self.plan.error("writing", error))?;
         self.bytes += bytes.len() as u64;
         self.unsynced_bytes += bytes.len();
-        if self.unsynced_bytes >= SYNC_BYTES { self.sync() } else { Ok(()) }
+        if self.plan.syncs_on_the_way && self.unsynced_bytes >= SYNC_BYTES { self.sync() } else { Ok(()) }
     }
 
     fn sync(&mut self) -> Result<(), SaveError> {

@@ -220,7 +220,7 @@ impl Server {
         let running = Running {
             purpose,
             collector,
-            shared: Arc::new(Shared::new(self.snapshot_plan(frame, path))),
+            shared: Arc::new(Shared::new(self.snapshot_plan(purpose, frame, path))),
             parts_left,
             retired: Vec::new(),
             wanted: VecDeque::new(),
@@ -259,7 +259,7 @@ impl Server {
         Frame::Dump { compress: self.config.rdbcompression, checksum: self.config.rdbchecksum }
     }
 
-    fn snapshot_plan(&mut self, frame: Frame, path: PathBuf) -> Plan {
+    fn snapshot_plan(&mut self, purpose: Purpose, frame: Frame, path: PathBuf) -> Plan {
         let snapshots = &mut self.persistence.snapshots;
         snapshots.serial += 1;
         let name = directory::temporary_of_process(&path, std::process::id(), snapshots.serial);
@@ -269,6 +269,10 @@ impl Server {
             temporary: path.parent().unwrap_or(Path::new("")).join(name),
             path,
             frame,
+            syncs_on_the_way: match purpose {
+                Purpose::Dump => self.config.rdb_save_incremental_fsync,
+                Purpose::LogBase => self.config.aof_rewrite_incremental_fsync,
+            },
         }
     }
 

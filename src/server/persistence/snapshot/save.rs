@@ -18,7 +18,7 @@ impl Server {
     /// # Errors
     /// What the disk said, or that the version of the format cannot hold the data, in words.
     pub fn save_now(&mut self, now: Now) -> Result<(), String> {
-        let plan = self.snapshot_plan(self.dump_frame(), PathBuf::from(&self.config.dbfilename));
+        let plan = self.snapshot_plan(Purpose::Dump, self.dump_frame(), PathBuf::from(&self.config.dbfilename));
         self.persistence.snapshots.saves += 1;
         let locked = self.lock_directory().map_err(|refused| refused.to_string());
         let saved = locked.and_then(|()| self.write_dump(&plan, now));
