@@ -126,8 +126,11 @@ impl ReadFile for LogFile {
     }
 }
 
+/// Commands as lists of arguments, where they end if that is not the end of the bytes, and what is missing there.
+type Read = (Vec<Vec<Vec<u8>>>, Option<u64>, &'static [u8]);
+
 /// Commands of a log's increment or base, up to where it cannot be read on, and that place; and what is missing there to be whole.
-fn log_of(bytes: &[u8], is_base: bool) -> (Vec<Vec<Vec<u8>>>, Option<u64>, &'static [u8]) {
+fn log_of(bytes: &[u8], is_base: bool) -> Read {
     let file = Box::new(LogFile { bytes: bytes.to_vec(), at: 0, piece: bytes.len() });
     let mut reader = aof::read::Reader::new(file, Vec::new(), 0, None).expect("memory has a length");
     if is_base {

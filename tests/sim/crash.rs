@@ -284,7 +284,7 @@ impl Life {
     /// Clients send, time passes, turns run, until the power goes.
     fn live(&mut self, generator: &mut Generator, rng: &mut Rng) -> Result<(), String> {
         (0..CLIENTS).for_each(|_| self.connect());
-        if self.plan.dumps && self.plan.seed % 3 > 0 {
+        if self.plan.dumps && !self.plan.seed.is_multiple_of(3) {
             self.send(0, &["CONFIG", "SET", "save", "1 10 3 1"].map(|word| word.as_bytes().to_vec()));
         }
         for _ in 0..self.plan.turns {
