@@ -119,7 +119,7 @@ impl Recovery<'_> {
             };
             let target = into.join(&name);
             if is_dump && walked.good_bytes == 0 {
-                let damage = walked.fault.map(|(fault, _)| fault.to_string()).unwrap_or_default();
+                let damage = walked.fault.map(|(fault, _)| fault).unwrap_or_default();
                 self.keys_before_damage(path, &target, &damage)?;
                 break;
             }

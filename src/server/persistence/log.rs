@@ -356,10 +356,10 @@ impl Log {
 
     /// Appends what is pending to the file, as one batch, unless that may have to wait.
     fn write_pending(&mut self, config: &Config, propagation: &mut Propagation, storage: &dyn Storage, now: Now) {
-        // What stands in a later file must not be there after a crash if something before it is not.
         if self.tail.is_none() {
             return self.drop_pending();
         }
+        // What stands in a later file must not be there after a crash if something before it is not.
         if self.pending.is_empty() || !self.older.is_empty() {
             return;
         }
