@@ -190,6 +190,8 @@ def load(server, words, args, depth, raw):
 
 def parse_rate(text):
     found = re.search(r"throughput summary: ([0-9.]+) requests per second", text)
+    if not found and "completed in 0.00 seconds" in text:
+        raise SystemExit("bench: redis-benchmark was done before its clock had moved on: ask for more --requests")
     if not found:
         raise SystemExit(f"bench: no throughput in redis-benchmark's output:\n{text[-2000:]}")
     return float(found.group(1))

@@ -99,7 +99,7 @@ fn the_table_of_performance_is_of_the_form_that_the_benchmark_prints() {
     let dir = Dir::new();
     bench.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bench.py"));
     let peer = format!("aleadb={} --port {{port}} --bind 127.0.0.1", binary().display());
-    bench.args(["--tests", "get,set,memory", "--rounds", "1", "--requests", "200", "--keys", "1000", "--peer", &peer]);
+    bench.args(["--tests", "get,set,memory", "--rounds", "1", "--requests", "5000", "--keys", "1000", "--peer", &peer]);
     let output = bench.arg("--output").arg(&dir.0).stdin(Stdio::null()).output().expect("python can be started");
     let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{printed}{errors}");
