@@ -7,6 +7,7 @@
 //! sys      the operating system: signals, limits, log, listening sockets, service manager, helper thread, allocator
 //! resp     requests parsed from bytes, replies written to a buffer; no sockets
 //! timer    the hashed timing wheel; no clock
+//! lua      the Lua interpreter: its interface, the sandbox, what scripts may call; no databases, no clients
 //! store    hash table, entries, databases; no clients
 //! feature  who subscribed to what, waits for which key, watches which; no sockets, no sessions
 //! config   directives, redis.conf, command line
@@ -74,6 +75,7 @@ pub mod command;
 pub mod config;
 pub mod engine;
 pub mod feature;
+pub mod lua;
 pub mod net;
 pub mod persist;
 pub mod resp;

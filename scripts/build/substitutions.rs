@@ -1,0 +1,493 @@
+//! What is changed in Lua's C sources before they are compiled.
+//!
+//! # Steps
+//! Every loop in C whose length a script can choose counts its rounds: `luaE_step(L, n)` takes `n` from the budget in the
+//! global state, and when that is used up calls `aleadb_pause`, which is Rust's (`src/lua/vm.rs`): it looks at the clock, may
+//! suspend the whole stack that the script runs on, and raises an error in a script that is to end. A step is some
+//! nanoseconds of work. The interpreter itself counts jumps and calls: code without either is as long as its text.
+//! Allocations count as well, by their size, so that whatever makes a string, a table or a buffer is counted.
+//!
+//! # Read-only tables
+//! A flag in each table, and a look at it wherever a script can write: assignments, `rawset`, `setmetatable`, the table
+//! library. The same as in Redis, with its error text.
+
+/// A text in a file that is replaced by another.
+pub struct Substitution {
+    /// The name of the file.
+    pub file: &'static str,
+    /// What is in the file, exactly once.
+    pub anchor: &'static str,
+    /// What stands there instead.
+    pub replacement: &'static str,
+    /// The reason.
+    pub why: &'static str,
+}
+
+const fn replace(
+    file: &'static str,
+    anchor: &'static str,
+    replacement: &'static str,
+    why: &'static str,
+) -> Substitution {
+    Substitution { file, anchor, replacement, why }
+}
+
+const STEPS: &str = "a loop whose length a script chooses counts its steps";
+const READONLY: &str = "tables can be read-only";
+const STATE: &str = "the libraries count steps, which the global state holds";
+const KILLED: &str = "nothing catches the error of a script that is to end";
+
+/// The substitutions, which are made in this order.
+pub const SUBSTITUTIONS: &[Substitution] = &[
+    // The global state: steps, the script's stack in C, and whether the script is to end.
+    replace(
+        "lstate.h",
+        "  TString *tmname[TM_N];  /* array with tag-method names */\n",
+        "  TString *tmname[TM_N];  /* array with tag-method names */
+  ptrdiff_t steps;  /* work that may be done until `aleadb_pause' is called */
+  const char *cstack_end;  /* no recursion goes below this address */
+  lu_byte killed;  /* the script is to end: errors cannot be caught */\n",
+        "what Rust and the C code share",
+    ),
+    replace(
+        "lstate.h",
+        "#define G(L)	(L->l_G)\n",
+        "#define G(L)	(L->l_G)\n
+/* looks at the clock and at what has been asked for; may suspend the stack, and raise an error if it is allowed to */
+extern void aleadb_pause (lua_State *L, int may_raise);
+#define luaE_step(L,n) \\
+  { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, (L)->errorJmp != NULL); }
+/* the same where an error may not be raised */
+#define luaE_breathe(L,n) \\
+  { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, 0); }\n",
+        "how work is counted",
+    ),
+    replace(
+        "lstate.c",
+        "  g->panic = NULL;\n",
+        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n",
+        "a new state has no budget: the first step asks for one",
+    ),
+    // The functions that Rust calls beside Lua's own.
+    replace(
+        "lapi.c",
+        "LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
+        "void aleadb_set_steps (lua_State *L, ptrdiff_t steps) {
+  G(L)->steps = steps;
+}
+
+void aleadb_set_killed (lua_State *L, int killed) {
+  G(L)->killed = cast_byte(killed);
+}
+
+void aleadb_set_cstack_end (lua_State *L, const char *end) {
+  G(L)->cstack_end = end;
+}
+
+/* raises the error on the top of the stack; no error handler sees it */
+void aleadb_throw (lua_State *L) {
+  luaD_throw(L, LUA_ERRRUN);
+}
+
+/* goes on with an error that was caught, the value on the top of the stack, in a script that is to end */
+void aleadb_rethrow_if_killed (lua_State *L) {
+  if (G(L)->killed) luaD_throw(L, LUA_ERRRUN);
+}
+
+void aleadb_set_readonly (lua_State *L, int idx, int readonly) {
+  hvalue(index2adr(L, idx))->readonly = cast_byte(readonly);
+}
+
+int aleadb_is_readonly (lua_State *L, int idx) {
+  return hvalue(index2adr(L, idx))->readonly;
+}
+
+/* `lua_next' that answers -1 for a key that is not in the table, instead of raising an error */
+int aleadb_next (lua_State *L, int idx) {
+  int more = luaH_trynext(L, hvalue(index2adr(L, idx)), L->top - 1);
+  if (more > 0) { api_incr_top(L); }
+  else L->top -= 1;
+  return more;
+}
+
+LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
+        "what Rust calls beside Lua's own functions",
+    ),
+    // Steps of the interpreter.
+    replace(
+        "lvm.c",
+        "#define dojump(L,pc,i)	{(pc) += (i); luai_threadyield(L);}\n",
+        "#define dojump(L,pc,i)	{ if (--G(L)->steps < 0) { L->savedpc = (pc); aleadb_pause(L, 1); } (pc) += (i); }\n",
+        "every loop of a script jumps",
+    ),
+    replace(
+        "ldo.c",
+        "  LClosure *cl;\n  ptrdiff_t funcr;\n  if (!ttisfunction(func))",
+        "  LClosure *cl;\n  ptrdiff_t funcr;\n  luaE_step(L, 1);\n  if (!ttisfunction(func))",
+        "every recursion of a script calls",
+    ),
+    replace(
+        "lmem.c",
+        "  lua_assert((osize == 0) == (block == NULL));\n  block =",
+        "  if (nsize > 0) luaE_step(L, 1 + (nsize >> 6));\n  block =",
+        "memory that is allocated is written to; an error can be raised here, for there may be no memory",
+    ),
+    replace(
+        "lvm.c",
+        "    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) < 0;",
+        "{\n    luaE_step(L, tsvalue(l)->len >> 6);\n    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) < 0;\n}",
+        STEPS,
+    ),
+    replace(
+        "lvm.c",
+        "    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) <= 0;",
+        "{\n    luaE_step(L, tsvalue(l)->len >> 6);\n    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) <= 0;\n}",
+        STEPS,
+    ),
+    replace(
+        "lstring.c",
+        "    TString *ts = rawgco2ts(o);\n    if (ts->tsv.len == l",
+        "    TString *ts = rawgco2ts(o);\n    luaE_step(L, 1);\n    if (ts->tsv.len == l",
+        "strings of one hash are in one chain",
+    ),
+    replace(
+        "ltable.c",
+        "int luaH_next (lua_State *L, Table *t, StkId key) {
+  int i = findindex(L, t, key);  /* find original element */
+  for (i++; i < t->sizearray; i++) {  /* try first array part */\n",
+        "static int nextfrom (lua_State *L, Table *t, StkId key, int i) {
+  for (i++; i < t->sizearray; i++) {  /* try first array part */
+    luaE_breathe(L, 1);\n",
+        "a table that was emptied is looked through from its beginning",
+    ),
+    replace(
+        "ltable.c",
+        "  for (i -= t->sizearray; i < sizenode(t); i++) {  /* then hash part */\n",
+        "  for (i -= t->sizearray; i < sizenode(t); i++) {  /* then hash part */\n    luaE_breathe(L, 1);\n",
+        "as above",
+    ),
+    replace(
+        "lgc.c",
+        "  /*lua_checkmemory(L);*/\n",
+        "  luaE_breathe(L, 10);\n",
+        "a collection may be long; no error is raised inside it",
+    ),
+    replace(
+        "llex.c",
+        "  ls->lastline = ls->linenumber;\n  if (ls->lookahead",
+        "  luaE_step(ls->L, 1);\n  ls->lastline = ls->linenumber;\n  if (ls->lookahead",
+        STEPS,
+    ),
+    replace(
+        "lcode.c",
+        "    while ((next = getjump(fs, list)) != NO_JUMP)  /* find last element */\n",
+        "    while ((next = getjump(fs, list)) != NO_JUMP) { luaE_step(fs->L, 1);  /* find last element */\n",
+        "the jumps of a chain of `elseif' are looked through for each of them",
+    ),
+    replace(
+        "lcode.c",
+        "      list = next;\n    fixjump(fs, list, l2);",
+        "      list = next;\n    }\n    fixjump(fs, list, l2);",
+        "as above",
+    ),
+    replace(
+        "ltable.c",
+        "    luaG_runerror(L, \"invalid key to \" LUA_QL(\"next\"));  /* key not found */\n    return 0;  /* to avoid warnings */\n",
+        "    return -2;  /* key not found */\n",
+        "whoever asks decides what follows",
+    ),
+    replace(
+        "ltable.c",
+        "int luaH_getn (Table *t) {\n",
+        "int luaH_next (lua_State *L, Table *t, StkId key) {
+  int i = findindex(L, t, key);  /* find original element */
+  if (i == -2) luaG_runerror(L, \"invalid key to \" LUA_QL(\"next\"));
+  return nextfrom(L, t, key, i);
+}
+
+int luaH_trynext (lua_State *L, Table *t, StkId key) {
+  int i = findindex(L, t, key);
+  return i == -2 ? -1 : nextfrom(L, t, key, i);
+}
+
+int luaH_getn (Table *t) {\n",
+        "Rust looks through tables without errors that would jump over its frames",
+    ),
+    replace(
+        "ltable.h",
+        "LUAI_FUNC int luaH_getn (Table *t);\n",
+        "LUAI_FUNC int luaH_getn (Table *t);\nLUAI_FUNC int luaH_trynext (lua_State *L, Table *t, StkId key);\n",
+        "as above",
+    ),
+    // Steps of the libraries.
+    replace("lauxlib.c", "#include \"lauxlib.h\"\n", "#include \"lauxlib.h\"\n#include \"lstate.h\"\n", STATE),
+    replace("lbaselib.c", "#include \"lualib.h\"\n", "#include \"lualib.h\"\n#include \"lstate.h\"\n", STATE),
+    replace("lstrlib.c", "#include \"lualib.h\"\n", "#include \"lualib.h\"\n#include \"lstate.h\"\n", STATE),
+    replace("ltablib.c", "#include \"lualib.h\"\n", "#include \"lualib.h\"\n#include \"lstate.h\"\n", STATE),
+    replace(
+        "lauxlib.c",
+        "LUALIB_API char *luaL_prepbuffer (luaL_Buffer *B) {\n",
+        "LUALIB_API char *luaL_prepbuffer (luaL_Buffer *B) {\n  luaE_step(B->L, LUAL_BUFFERSIZE / 8);\n",
+        "whatever makes a string by parts fills this buffer again and again",
+    ),
+    replace(
+        "lauxlib.c",
+        "  while (l--)\n    luaL_addchar(B, *s++);\n",
+        "  while (l > 0) {
+    size_t room = bufffree(B);
+    if (room == 0) { luaL_prepbuffer(B); room = bufffree(B); }
+    if (room > l) room = l;
+    memcpy(B->p, s, room);
+    B->p += room; s += room; l -= room;
+  }\n",
+        "a copy by bytes takes as long as ten steps say",
+    ),
+    replace("lstrlib.c", "  while (n-- > 0)\n", "  while (n-- > 0) { luaE_step(L, 1);\n", STEPS),
+    replace(
+        "lstrlib.c",
+        "    luaL_addlstring(&b, s, l);\n  luaL_pushresult(&b);\n  return 1;\n}\n\n\nstatic int str_byte",
+        "    luaL_addlstring(&b, s, l);\n  }\n  luaL_pushresult(&b);\n  return 1;\n}\n\n\nstatic int str_byte",
+        STEPS,
+    ),
+    replace(
+        "lstrlib.c",
+        "static const char *lmemfind (const char *s1,",
+        "static const char *lmemfind (lua_State *L, const char *s1,",
+        STEPS,
+    ),
+    replace(
+        "lstrlib.c",
+        "      init++;   /* 1st char is already checked */\n",
+        "      luaE_step(L, 1 + ((size_t)(init - s1) >> 6) + (l2 >> 6));\n      init++;   /* 1st char is already checked */\n",
+        STEPS,
+    ),
+    replace("lstrlib.c", "lmemfind(s+init, l1-init, p, l2);", "lmemfind(L, s+init, l1-init, p, l2);", STEPS),
+    replace(
+        "lstrlib.c",
+        "  init: /* using goto's to optimize tail recursion */\n",
+        "  char here;
+  if (&here < G(ms->L)->cstack_end) luaL_error(ms->L, \"pattern too complex\");
+  init: /* using goto's to optimize tail recursion */
+  luaE_step(ms->L, 1);\n",
+        "as well: a pattern of many repetitions calls itself for each, and the stack has an end",
+    ),
+    replace(
+        "lstrlib.c",
+        "      const char *ep = classend(ms, p);  /* points to what is next */\n      int m =",
+        "      const char *ep = classend(ms, p);  /* points to what is next */
+      luaE_step(ms->L, (size_t)(ep - p) >> 2);
+      int m =",
+        "a class of characters may be as long as its pattern",
+    ),
+    replace(
+        "lstrlib.c",
+        "          ep = classend(ms, p);  /* points to what is next */\n",
+        "          ep = classend(ms, p);  /* points to what is next */\n          luaE_step(ms->L, (size_t)(ep - p) >> 1);\n",
+        "as above",
+    ),
+    replace(
+        "lstrlib.c",
+        "singlematch(uchar(*(s+i)), p, ep))\n    i++;\n",
+        "singlematch(uchar(*(s+i)), p, ep)) {\n    luaE_step(ms->L, 1 + ((size_t)(ep - p) >> 2));\n    i++;\n  }\n",
+        STEPS,
+    ),
+    replace(
+        "lstrlib.c",
+        "      s++;  /* try with one more repetition */\n",
+        "    {\n      luaE_step(ms->L, 1 + ((size_t)(ep - p) >> 2));\n      s++;  /* try with one more repetition */\n    }\n",
+        STEPS,
+    ),
+    replace(
+        "lstrlib.c",
+        "    while (++s < ms->src_end) {\n",
+        "    while (++s < ms->src_end) {\n      luaE_step(ms->L, 1);\n",
+        STEPS,
+    ),
+    replace(
+        "lstrlib.c",
+        "  len = ms->capture[l].len;\n",
+        "  len = ms->capture[l].len;\n  luaE_step(ms->L, len >> 6);\n",
+        STEPS,
+    ),
+    replace(
+        "ltablib.c",
+        "    lua_pop(L, 1);  /* remove value */\n    if (lua_type(L, -1) == LUA_TNUMBER) {\n",
+        "    lua_pop(L, 1);  /* remove value */\n    luaE_step(L, 1);\n    if (lua_type(L, -1) == LUA_TNUMBER) {\n",
+        STEPS,
+    ),
+    replace(
+        "ltablib.c",
+        "      for (i = e; i > pos; i--) {  /* move up elements */\n",
+        "      for (i = e; i > pos; i--) {  /* move up elements */\n        luaE_step(L, 2);\n",
+        STEPS,
+    ),
+    replace("ltablib.c", "  for ( ;pos<e; pos++) {\n", "  for ( ;pos<e; pos++) {\n    luaE_step(L, 2);\n", STEPS),
+    replace(
+        "ltablib.c",
+        "static void addfield (lua_State *L, luaL_Buffer *b, int i) {\n",
+        "static void addfield (lua_State *L, luaL_Buffer *b, int i) {\n  luaE_step(L, 2);\n",
+        STEPS,
+    ),
+    replace(
+        "ltablib.c",
+        "static int sort_comp (lua_State *L, int a, int b) {\n",
+        "static int sort_comp (lua_State *L, int a, int b) {\n  luaE_step(L, 2);\n",
+        STEPS,
+    ),
+    // Read-only tables.
+    replace(
+        "lobject.h",
+        "  lu_byte lsizenode;  /* log2 of size of `node' array */\n",
+        "  lu_byte lsizenode;  /* log2 of size of `node' array */\n  lu_byte readonly;  /* nothing can be assigned to its fields */\n",
+        READONLY,
+    ),
+    replace("ltable.c", "  t->sizearray = 0;\n", "  t->sizearray = 0;\n  t->readonly = 0;\n", READONLY),
+    replace(
+        "lvm.c",
+        "      TValue *oldval = luaH_set(L, h, key); /* do a primitive set */\n",
+        "      TValue *oldval;
+      if (h->readonly) luaG_runerror(L, \"Attempt to modify a readonly table\");
+      oldval = luaH_set(L, h, key); /* do a primitive set */\n",
+        READONLY,
+    ),
+    replace(
+        "lapi.c",
+        "  setobj2t(L, luaH_set(L, hvalue(t), L->top-2), L->top-1);\n",
+        "  if (hvalue(t)->readonly) luaG_runerror(L, \"Attempt to modify a readonly table\");
+  setobj2t(L, luaH_set(L, hvalue(t), L->top-2), L->top-1);\n",
+        READONLY,
+    ),
+    replace(
+        "lapi.c",
+        "  setobj2t(L, luaH_setnum(L, hvalue(o), n), L->top-1);\n",
+        "  if (hvalue(o)->readonly) luaG_runerror(L, \"Attempt to modify a readonly table\");
+  setobj2t(L, luaH_setnum(L, hvalue(o), n), L->top-1);\n",
+        READONLY,
+    ),
+    replace(
+        "lapi.c",
+        "      hvalue(obj)->metatable = mt;\n",
+        "      if (hvalue(obj)->readonly) luaG_runerror(L, \"Attempt to modify a readonly table\");
+      hvalue(obj)->metatable = mt;\n",
+        READONLY,
+    ),
+    // The end of a script.
+    replace(
+        "lbaselib.c",
+        "  status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);\n",
+        "  status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);\n  if (status != 0) aleadb_rethrow_if_killed(L);\n",
+        KILLED,
+    ),
+    replace(
+        "lbaselib.c",
+        "  status = lua_pcall(L, 0, LUA_MULTRET, 1);\n",
+        "  status = lua_pcall(L, 0, LUA_MULTRET, 1);\n  if (status != 0) aleadb_rethrow_if_killed(L);\n",
+        KILLED,
+    ),
+    replace(
+        "lbaselib.c",
+        "    lua_xmove(co, L, 1);  /* move error message */\n",
+        "    lua_xmove(co, L, 1);  /* move error message */\n    aleadb_rethrow_if_killed(L);\n",
+        KILLED,
+    ),
+    replace(
+        "lbaselib.c",
+        "static int load_aux (lua_State *L, int status) {\n",
+        "static int load_aux (lua_State *L, int status) {\n  if (status != 0) aleadb_rethrow_if_killed(L);\n",
+        KILLED,
+    ),
+    replace(
+        "lstate.h",
+        "LUAI_FUNC lua_State *luaE_newthread (lua_State *L);\n",
+        "extern void aleadb_rethrow_if_killed (lua_State *L);\nLUAI_FUNC lua_State *luaE_newthread (lua_State *L);\n",
+        KILLED,
+    ),
+    replace(
+        "lstate.c",
+        "  luaS_fix(luaS_newliteral(L, MEMERRMSG));\n",
+        "  luaS_fix(luaS_newliteral(L, MEMERRMSG));\n  luaS_fix(luaS_newliteral(L, \"error in error handling\"));\n",
+        "a text that is asked for when an error is cleared up, where another one would end the process",
+    ),
+    // Known holes.
+    replace(
+        "ldo.c",
+        "  int c = luaZ_lookahead(p->z);\n",
+        "  luaZ_lookahead(p->z);\n",
+        "compiled code is not checked when it is loaded, so it is not loaded",
+    ),
+    replace(
+        "ldo.c",
+        "  tf = ((c == LUA_SIGNATURE[0]) ? luaU_undump : luaY_parser)(L, p->z,
+                                                             &p->buff, p->name);\n",
+        "  tf = luaY_parser(L, p->z, &p->buff, p->name);\n",
+        "as above",
+    ),
+    replace(
+        "lparser.c",
+        "  luaX_setinput(L, &lexstate, z, luaS_new(L, name));\n",
+        "  TString *source = luaS_new(L, name);
+  setsvalue2s(L, L->top, source);
+  incr_top(L);
+  luaX_setinput(L, &lexstate, z, source);\n",
+        "the chunk's name is referred to from the stack while the chunk is parsed, or it is collected (CVE-2025-49844)",
+    ),
+    replace(
+        "lparser.c",
+        "  lua_assert(lexstate.fs == NULL);\n  return funcstate.f;\n",
+        "  lua_assert(lexstate.fs == NULL);\n  L->top--;  /* the chunk's name */\n  return funcstate.f;\n",
+        "as above",
+    ),
+    replace(
+        "lbaselib.c",
+        "  n = e - i + 1;  /* number of elements */
+  if (n <= 0 || !lua_checkstack(L, n))  /* n <= 0 means arith. overflow */
+    return luaL_error(L, \"too many results to unpack\");
+  lua_rawgeti(L, 1, i);  /* push arg[i] (avoiding overflow problems) */
+  while (i++ < e)  /* push arg[i + 1...e] */
+    lua_rawgeti(L, 1, i);\n",
+        "  if ((unsigned int)e - (unsigned int)i >= LUAI_MAXCSTACK)
+    return luaL_error(L, \"too many results to unpack\");
+  n = (int)((unsigned int)e - (unsigned int)i) + 1;  /* number of elements */
+  if (!lua_checkstack(L, n))
+    return luaL_error(L, \"too many results to unpack\");
+  luaE_step(L, n);
+  for (e = 0; e < n; e++)
+    lua_rawgeti(L, 1, (int)((unsigned int)i + (unsigned int)e));\n",
+        "the number of elements overflows (CVE-2025-46817)",
+    ),
+    replace(
+        "llex.c",
+        "    save_and_next(ls);\n    count++;\n",
+        "    save_and_next(ls);
+    if (++count >= MAX_INT - 2) luaX_lexerror(ls, \"lexical element too long\", 0);\n",
+        "the level of a long bracket overflows (CVE-2025-46819)",
+    ),
+    replace(
+        "loslib.c",
+        "  {\"date\",      os_date},
+  {\"difftime\",  os_difftime},
+  {\"execute\",   os_execute},
+  {\"exit\",      os_exit},
+  {\"getenv\",    os_getenv},
+  {\"remove\",    os_remove},
+  {\"rename\",    os_rename},
+  {\"setlocale\", os_setlocale},
+  {\"time\",      os_time},
+  {\"tmpname\",   os_tmpname},\n",
+        "",
+        "scripts have the processor's clock of the operating system, and nothing else",
+    ),
+    replace(
+        "lbaselib.c",
+        "  {\"loadfile\", luaB_loadfile},\n",
+        "",
+        "there are no files",
+    ),
+    replace("lbaselib.c", "  {\"dofile\", luaB_dofile},\n", "", "there are no files"),
+    replace(
+        "lbaselib.c",
+        "  lua_setglobal(L, \"newproxy\");  /* set global `newproxy' */\n",
+        "  lua_pop(L, 1);\n",
+        "no userdata, and so no finalizers that run inside a collection (CVE-2024-46981)",
+    ),
+];
