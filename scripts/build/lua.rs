@@ -19,8 +19,9 @@ const VERSION: &str = "lua-5.1.5";
 /// The files that are compiled: the interpreter, and the libraries that scripts may use. There are no files, no packages and
 /// no debug library.
 const FILES: &[&str] = &[
-    "lapi", "lauxlib", "lbaselib", "lcode", "ldebug", "ldo", "ldump", "lfunc", "lgc", "llex", "lmathlib", "lmem", "lobject",
-    "lopcodes", "loslib", "lparser", "lstate", "lstring", "lstrlib", "ltable", "ltablib", "ltm", "lundump", "lvm", "lzio",
+    "lapi", "lauxlib", "lbaselib", "lcode", "ldebug", "ldo", "ldump", "lfunc", "lgc", "llex", "lmathlib", "lmem",
+    "lobject", "lopcodes", "loslib", "lparser", "lstate", "lstring", "lstrlib", "ltable", "ltablib", "ltm", "lundump",
+    "lvm", "lzio",
 ];
 
 /// Compiles the interpreter into a static library that is linked with the crate.

@@ -84,6 +84,11 @@ void aleadb_set_cstack_end (lua_State *L, const char *end) {
   G(L)->cstack_end = end;
 }
 
+/* counts work in a function of Rust's, where no error may be raised */
+void aleadb_breathe (lua_State *L, ptrdiff_t steps) {
+  luaE_breathe(L, steps);
+}
+
 /* raises the error on the top of the stack; no error handler sees it */
 void aleadb_throw (lua_State *L) {
   luaD_throw(L, LUA_ERRRUN);
@@ -477,12 +482,7 @@ int luaH_getn (Table *t) {\n",
         "",
         "scripts have the processor's clock of the operating system, and nothing else",
     ),
-    replace(
-        "lbaselib.c",
-        "  {\"loadfile\", luaB_loadfile},\n",
-        "",
-        "there are no files",
-    ),
+    replace("lbaselib.c", "  {\"loadfile\", luaB_loadfile},\n", "", "there are no files"),
     replace("lbaselib.c", "  {\"dofile\", luaB_dofile},\n", "", "there are no files"),
     replace(
         "lbaselib.c",

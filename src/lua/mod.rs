@@ -1,1 +1,23 @@
-//! lua
+//! The Lua interpreter: PUC Lua 5.1.5, which the build script compiles from a package's sources with substitutions of its own
+//! (`scripts/build/substitutions.rs`), its sandbox, and what scripts may call. No databases, no clients: a script that calls a
+//! command comes back to the server with it.
+//!
+//! - [`vm`]: an interpreter and the stack its scripts run on;
+//! - [`state`]: what functions in Rust see of Lua;
+//! - `sandbox`: the globals of scripts and of functions;
+//! - `api`: `redis.*`;
+//! - `convert`: replies as Lua's values, and the other way around;
+//! - `ffi`, `alloc`: the C interface, and the memory.
+//!
+//! Unsafe code is in `ffi`, `alloc`, `state` and `vm`; all that scripts can call is written on the safe [`state::Frame`].
+
+mod alloc;
+mod api;
+mod convert;
+mod ffi;
+mod sandbox;
+pub mod state;
+pub mod vm;
+
+#[cfg(test)]
+mod tests;

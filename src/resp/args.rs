@@ -97,6 +97,23 @@ impl OwnedArgs {
         OwnedArgs { bytes, spans }
     }
 
+    /// Drops the arguments, and keeps their memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// Copies one more argument.
+    pub fn push(&mut self, arg: &[u8]) {
+        self.spans.push(Span { start: self.bytes.len() as u32, len: arg.len() as u32 });
+        self.bytes.extend_from_slice(arg);
+    }
+
+    /// Bytes of memory held.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+    }
+
     /// The arguments.
     pub fn as_args(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans)

@@ -297,6 +297,13 @@ impl Out {
         }
     }
 
+    /// Drops everything, sent or not, and keeps the buffer.
+    pub fn clear(&mut self) {
+        let (mut tail, limit_bytes) = (std::mem::take(&mut self.tail), self.limit_bytes);
+        tail.clear();
+        *self = Out { tail, limit_bytes, ..Out::default() };
+    }
+
     /// The bytes to send, if they all lie in one piece.
     #[inline]
     pub fn as_slice(&self) -> Option<&[u8]> {

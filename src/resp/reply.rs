@@ -84,6 +84,11 @@ impl<'o> Reply<'o> {
         self.line(b'+', text.as_bytes());
     }
 
+    /// `+text`, from bytes without line ends.
+    pub fn simple_text(&mut self, text: &[u8]) {
+        self.line(b'+', text);
+    }
+
     /// `+OK`
     #[inline]
     pub fn ok(&mut self) {
@@ -189,6 +194,9 @@ impl<'o> Reply<'o> {
         push_array_header(&mut header, n);
         self.replace_header(array, header);
     }
+
+    /// Ends such an array that has as many replies as were expected.
+    pub fn keep_array(&mut self, _array: OpenArray) {}
 
     /// Ends such an array as the second half of what SCAN and its kin answer; the cursor goes before it.
     pub fn close_scan(&mut self, array: OpenArray, cursor: u64, n: usize) {
@@ -303,12 +311,17 @@ impl<'o> Reply<'o> {
 
     /// Text for people, with its three-letter format (`txt`, `mkd`); in RESP2 a bulk string.
     pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        self.verbatim_bytes(format.as_bytes(), text);
+    }
+
+    /// The same, with a format that need not be text.
+    pub fn verbatim_bytes(&mut self, format: &[u8], text: &[u8]) {
         debug_assert_eq!(format.len(), 3);
         match self.proto {
             Proto::Resp2 => self.bulk(text),
             Proto::Resp3 => {
                 self.header(b'=', text.len() as i64 + 4);
-                self.fixed(format.as_bytes());
+                self.fixed(format);
                 self.fixed(b":");
                 self.out.push(text);
                 self.fixed(b"\r\n");

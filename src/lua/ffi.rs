@@ -1,0 +1,121 @@
+//! The interpreter's C interface, as `lua.h` and `lauxlib.h` of Lua 5.1 declare it, and what the substitutions of the build script
+//! add. Nothing but declarations.
+//!
+//! Functions that raise errors leave by `longjmp`. Whoever calls one of them from Rust must have nothing to drop in any frame up
+//! to the next protected call; [`super::state`] calls none that does.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_int, c_void};
+
+/// A thread of the interpreter: the main one, or a coroutine.
+#[repr(C)]
+pub struct State {
+    _opaque: [u8; 0],
+}
+
+/// A function that Lua can call.
+pub type CFunction = unsafe extern "C-unwind" fn(*mut State) -> c_int;
+/// The allocator: block, its size, the wanted size; as `realloc`.
+pub type Alloc = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void, usize, usize) -> *mut c_void;
+
+pub const REGISTRY: c_int = -10000;
+pub const GLOBALS: c_int = -10002;
+/// Most slots that a function may use.
+pub const SLOTS_MAX: usize = 8000;
+
+pub const T_NONE: c_int = -1;
+pub const T_NIL: c_int = 0;
+pub const T_BOOLEAN: c_int = 1;
+pub const T_LIGHT_USERDATA: c_int = 2;
+pub const T_NUMBER: c_int = 3;
+pub const T_STRING: c_int = 4;
+pub const T_TABLE: c_int = 5;
+pub const T_FUNCTION: c_int = 6;
+pub const T_USERDATA: c_int = 7;
+pub const T_THREAD: c_int = 8;
+
+/// The room for a function's source in [`Debug`].
+pub const SOURCE_BYTES: usize = 60;
+
+/// What is known about a function on the stack.
+#[repr(C)]
+pub struct Debug {
+    pub event: c_int,
+    pub name: *const c_char,
+    pub name_what: *const c_char,
+    pub what: *const c_char,
+    pub source: *const c_char,
+    pub current_line: c_int,
+    pub upvalues: c_int,
+    pub line_defined: c_int,
+    pub last_line_defined: c_int,
+    pub short_source: [c_char; SOURCE_BYTES],
+    /// The interpreter's own.
+    pub call: c_int,
+}
+
+unsafe extern "C-unwind" {
+    pub fn lua_newstate(alloc: Alloc, context: *mut c_void) -> *mut State;
+    pub fn lua_close(state: *mut State);
+    pub fn lua_atpanic(state: *mut State, function: CFunction) -> Option<CFunction>;
+    pub fn lua_getallocf(state: *mut State, context: *mut *mut c_void) -> Alloc;
+
+    pub fn lua_gettop(state: *mut State) -> c_int;
+    pub fn lua_settop(state: *mut State, index: c_int);
+    pub fn lua_pushvalue(state: *mut State, index: c_int);
+    pub fn lua_remove(state: *mut State, index: c_int);
+    pub fn lua_insert(state: *mut State, index: c_int);
+    pub fn lua_replace(state: *mut State, index: c_int);
+    pub fn lua_checkstack(state: *mut State, slots: c_int) -> c_int;
+
+    pub fn lua_type(state: *mut State, index: c_int) -> c_int;
+    pub fn lua_rawequal(state: *mut State, left: c_int, right: c_int) -> c_int;
+    pub fn lua_isnumber(state: *mut State, index: c_int) -> c_int;
+    pub fn lua_tonumber(state: *mut State, index: c_int) -> f64;
+    pub fn lua_toboolean(state: *mut State, index: c_int) -> c_int;
+    pub fn lua_tolstring(state: *mut State, index: c_int, length: *mut usize) -> *const c_char;
+    pub fn lua_objlen(state: *mut State, index: c_int) -> usize;
+    pub fn lua_topointer(state: *mut State, index: c_int) -> *const c_void;
+    pub fn lua_touserdata(state: *mut State, index: c_int) -> *mut c_void;
+
+    pub fn lua_pushnil(state: *mut State);
+    pub fn lua_pushnumber(state: *mut State, number: f64);
+    pub fn lua_pushlstring(state: *mut State, bytes: *const c_char, length: usize);
+    pub fn lua_pushcclosure(state: *mut State, function: CFunction, upvalues: c_int);
+    pub fn lua_pushboolean(state: *mut State, truth: c_int);
+    pub fn lua_pushlightuserdata(state: *mut State, pointer: *mut c_void);
+
+    pub fn lua_rawget(state: *mut State, index: c_int);
+    pub fn lua_rawgeti(state: *mut State, index: c_int, key: c_int);
+    pub fn lua_createtable(state: *mut State, array: c_int, record: c_int);
+    pub fn lua_getmetatable(state: *mut State, index: c_int) -> c_int;
+    pub fn lua_rawset(state: *mut State, index: c_int);
+    pub fn lua_rawseti(state: *mut State, index: c_int, key: c_int);
+    pub fn lua_setmetatable(state: *mut State, index: c_int) -> c_int;
+
+    pub fn lua_pcall(state: *mut State, arguments: c_int, results: c_int, handler: c_int) -> c_int;
+    pub fn lua_error(state: *mut State) -> c_int;
+
+    pub fn lua_getstack(state: *mut State, level: c_int, debug: *mut Debug) -> c_int;
+    pub fn lua_getinfo(state: *mut State, what: *const c_char, debug: *mut Debug) -> c_int;
+
+    pub fn luaL_loadbuffer(state: *mut State, text: *const c_char, length: usize, name: *const c_char) -> c_int;
+    pub fn luaL_ref(state: *mut State, table: c_int) -> c_int;
+    pub fn luaL_unref(state: *mut State, table: c_int, reference: c_int);
+
+    pub fn luaopen_base(state: *mut State) -> c_int;
+    pub fn luaopen_table(state: *mut State) -> c_int;
+    pub fn luaopen_string(state: *mut State) -> c_int;
+    pub fn luaopen_math(state: *mut State) -> c_int;
+    pub fn luaopen_os(state: *mut State) -> c_int;
+
+    // The substitutions' own.
+    pub fn aleadb_set_steps(state: *mut State, steps: isize);
+    pub fn aleadb_set_killed(state: *mut State, killed: c_int);
+    pub fn aleadb_set_cstack_end(state: *mut State, end: *const c_char);
+    pub fn aleadb_breathe(state: *mut State, steps: isize);
+    pub fn aleadb_throw(state: *mut State) -> !;
+    pub fn aleadb_set_readonly(state: *mut State, index: c_int, readonly: c_int);
+    pub fn aleadb_is_readonly(state: *mut State, index: c_int) -> c_int;
+    pub fn aleadb_next(state: *mut State, index: c_int) -> c_int;
+}

@@ -1,0 +1,85 @@
+//! The globals of scripts and of functions, which nothing can change: every table that a script finds is read-only, and a global
+//! that does not exist is an error.
+
+use super::state::{Answer, Frame, Function, Kind};
+use super::vm::{self, Purpose};
+use super::{api, ffi};
+
+/// What is not given to scripts of what the interpreter's base library has.
+const REMOVED: &[&str] = &["print", "getfenv", "setfenv"];
+
+/// Opens the libraries and makes the globals. Only `KEYS` and `ARGV` are set later, by [`set_global`].
+pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str) {
+    for library in [ffi::luaopen_base, ffi::luaopen_table, ffi::luaopen_string, ffi::luaopen_math, ffi::luaopen_os] {
+        vm::open_library(frame, library);
+    }
+    frame.push_globals();
+    for name in REMOVED {
+        frame.push_nil();
+        set(frame, name);
+    }
+    api::open(frame, purpose, redis_version);
+    frame.new_table(0, 1);
+    frame.push_function::<NonexistentGlobal>(0);
+    set(frame, "__index");
+    protect(frame);
+    let _ = frame.set_metatable(-2);
+    protect(frame);
+    frame.pop(1);
+    protect_string_metatable(frame);
+}
+
+/// Sets a field of the table below the value on the top: a table that was just made.
+pub(super) fn set(frame: &mut Frame<'_>, name: &str) {
+    frame.set_own(-2, name);
+}
+
+/// Sets a global to the value on the top.
+pub(super) fn set_global(frame: &mut Frame<'_>, name: &str) {
+    frame.push_globals();
+    frame.set_readonly(-1, false);
+    frame.insert(-2);
+    set(frame, name);
+    frame.set_readonly(-1, true);
+    frame.pop(1);
+}
+
+/// Makes the table on the top read-only, with all tables in it and their metatables.
+fn protect(frame: &mut Frame<'_>) {
+    if frame.is_readonly(-1) {
+        return;
+    }
+    frame.set_readonly(-1, true);
+    if frame.metatable(-1) {
+        protect(frame);
+        frame.pop(1);
+    }
+    frame.push_nil();
+    while frame.next(-2) {
+        if frame.kind(-1) == Some(Kind::Table) {
+            protect(frame);
+        }
+        frame.pop(1);
+    }
+}
+
+/// Strings have a metatable, by which `("x"):rep(3)` works.
+fn protect_string_metatable(frame: &mut Frame<'_>) {
+    frame.push_bytes(b"");
+    if frame.metatable(-1) {
+        protect(frame);
+        frame.pop(1);
+    }
+    frame.pop(1);
+}
+
+/// What answers for a global that does not exist.
+struct NonexistentGlobal;
+
+impl Function for NonexistentGlobal {
+    fn call(frame: &mut Frame<'_>) -> Answer {
+        let name = frame.coerce_bytes(2).unwrap_or_default().to_vec();
+        let text = [b"Script attempted to access nonexistent global variable '", &*name, b"'"].concat();
+        Err(frame.raise_at_caller(&text))
+    }
+}

@@ -1,0 +1,713 @@
+//! What a function in Rust sees of Lua when Lua calls it: a [`Frame`], over the stack that holds its arguments and results.
+//!
+//! # Errors and frames
+//! Lua's errors are `longjmp`s, which must not pass over a Rust frame that has something to drop. So
+//! - the one function that raises, `trampoline`, owns nothing: what it calls has returned, and dropped what it had, before
+//!   the error is raised. A function that wants an error leaves the value on the top of the stack and returns [`Raised`];
+//! - a frame calls only functions of the C interface that raise nothing: access without metamethods, after looking at the types
+//!   and at the room on the stack. While a function in Rust runs, the allocator grants everything
+//!   ([`super::alloc`]), and what went beyond the limit is answered with an error when the function returns, or when it
+//!   asks for more of whatever can fail;
+//! - a step that a function counts may suspend the stack it runs on, but raises nothing either.
+//!
+//! # Indices
+//! As in Lua's interface: 1 is the first argument, -1 the value on the top. A place that does not exist is a bug of the
+//! function and panics; only the questions for a kind or a value answer `None` for it.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_int};
+use std::marker::PhantomData;
+
+use super::alloc::Context;
+use super::ffi;
+
+/// The types of Lua's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "Lua's own names")]
+pub enum Kind {
+    Nil,
+    Boolean,
+    LightUserdata,
+    Number,
+    String,
+    Table,
+    Function,
+    Userdata,
+    Thread,
+}
+
+impl Kind {
+    fn of(code: c_int) -> Option<Kind> {
+        Some(match code {
+            ffi::T_NIL => Kind::Nil,
+            ffi::T_BOOLEAN => Kind::Boolean,
+            ffi::T_LIGHT_USERDATA => Kind::LightUserdata,
+            ffi::T_NUMBER => Kind::Number,
+            ffi::T_STRING => Kind::String,
+            ffi::T_TABLE => Kind::Table,
+            ffi::T_FUNCTION => Kind::Function,
+            ffi::T_USERDATA => Kind::Userdata,
+            ffi::T_THREAD => Kind::Thread,
+            _ => return None,
+        })
+    }
+
+    /// The type's name as Lua's error texts have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Nil => "nil",
+            Kind::Boolean => "boolean",
+            Kind::Number => "number",
+            Kind::String => "string",
+            Kind::Table => "table",
+            Kind::Function => "function",
+            Kind::Userdata | Kind::LightUserdata => "userdata",
+            Kind::Thread => "thread",
+        }
+    }
+}
+
+/// An error was raised: its value is on the top of the stack. To be returned at once.
+#[derive(Debug)]
+#[must_use = "a raised error has to be returned"]
+pub struct Raised(());
+
+/// What a function answers: how many of the values on the top of the stack are its results.
+pub type Answer = Result<usize, Raised>;
+
+/// A function that Lua can call.
+pub trait Function {
+    /// Takes its arguments from the frame, and leaves its results on the top.
+    ///
+    /// # Errors
+    /// The error that Lua is to see.
+    fn call(frame: &mut Frame<'_>) -> Answer;
+}
+
+/// Raw results of a call: results, or one of these.
+const RAISED: c_int = -1;
+
+/// What Lua calls for a [`Function`]. It owns nothing, so that an error may jump over it.
+///
+/// # Safety
+/// Called by the interpreter only, whose allocator's context is a [`Context`].
+unsafe extern "C-unwind" fn trampoline<F: Function>(state: *mut ffi::State) -> c_int {
+    // SAFETY: the state is the running one.
+    let answer = unsafe { answer(state, F::call) };
+    if answer == RAISED {
+        // SAFETY: the value is on the top. No frame of Rust up to the next protected call has anything to drop: this one owns
+        // nothing, and those below are the same function's, or the script's first call.
+        unsafe { ffi::lua_error(state) };
+    }
+    answer
+}
+
+/// Calls the function, and drops all it had.
+///
+/// # Safety
+/// As [`trampoline`].
+unsafe fn answer(state: *mut ffi::State, function: fn(&mut Frame<'_>) -> Answer) -> c_int {
+    // SAFETY: the caller's promise.
+    let mut frame = unsafe { Frame::new(state) };
+    let context = frame.context();
+    context.enter();
+    let answer = function(&mut frame).and_then(|results| match frame.has_memory() {
+        true => Ok(results),
+        false => Err(frame.raise_memory()),
+    });
+    context.leave();
+    match answer {
+        Ok(results) => results.min(frame.top()) as c_int,
+        Err(Raised(())) => {
+            if frame.top() == 0 {
+                frame.push_nil();
+            }
+            RAISED
+        }
+    }
+}
+
+/// A call from Lua.
+pub struct Frame<'a> {
+    state: *mut ffi::State,
+    _lifetime: PhantomData<&'a mut ffi::State>,
+}
+
+/// Most elements that a table is made with room for: what it is said to become may come from a hostile input.
+const ROOM_MAX: usize = 1 << 16;
+
+impl Frame<'_> {
+    /// A frame over the running function's part of the stack, or over a stack on which nothing runs.
+    ///
+    /// # Safety
+    /// The state is alive, and nothing else uses it while the frame does; its allocator's context is a [`Context`], which
+    /// grants all memory for as long.
+    pub(super) unsafe fn new<'a>(state: *mut ffi::State) -> Frame<'a> {
+        Frame { state, _lifetime: PhantomData }
+    }
+
+    pub(super) fn context(&self) -> &'static Context {
+        // SAFETY: the context lives longer than the state, and so than every frame. Whoever calls this keeps it no longer.
+        unsafe { Context::of(self.state) }
+    }
+
+    /// The state, for what needs more than a frame offers.
+    pub(super) fn state(&mut self) -> *mut ffi::State {
+        self.state
+    }
+
+    /// Number of values in this frame.
+    pub fn top(&self) -> usize {
+        // SAFETY: reads the state.
+        unsafe { ffi::lua_gettop(self.state) as usize }
+    }
+
+    /// Cuts the values to so many, or fills up with nil.
+    pub fn set_top(&mut self, count: usize) {
+        let top = self.top();
+        if count > top {
+            self.reserve(count - top);
+        }
+        // SAFETY: the stack has the room.
+        unsafe { ffi::lua_settop(self.state, count as c_int) }
+    }
+
+    /// Takes values off the top.
+    pub fn pop(&mut self, count: usize) {
+        let top = self.top();
+        assert!(count <= top, "more values are popped than there are");
+        self.set_top(top - count);
+    }
+
+    /// Makes sure of room for more values. A function has room for twenty beside its arguments; one that pushes more, in a
+    /// recursion or a loop, asks before.
+    ///
+    /// # Errors
+    /// "stack overflow": a function may have 8,000 values.
+    pub fn ensure(&mut self, slots: usize) -> Result<(), Raised> {
+        match self.try_ensure(slots) {
+            true => Ok(()),
+            false => Err(self.raise_at_caller(b"stack overflow")),
+        }
+    }
+
+    /// Makes sure of room for more values, or says that there is none.
+    pub fn try_ensure(&mut self, slots: usize) -> bool {
+        // SAFETY: grows the stack if it may; raises nothing, for all memory is granted.
+        slots < ffi::SLOTS_MAX && unsafe { ffi::lua_checkstack(self.state, slots as c_int) } != 0
+    }
+
+    fn reserve(&mut self, slots: usize) {
+        assert!(self.try_ensure(slots), "a function pushes without end and does not ask for room");
+    }
+
+    /// An index from the bottom; panics if there is no such value.
+    fn place(&self, index: i32) -> c_int {
+        let top = self.top() as c_int;
+        let place = if index < 0 { top + 1 + index } else { index };
+        assert!(0 < place && place <= top, "there is no value at this place of the stack");
+        place
+    }
+
+    /// An index from the bottom that may lie above the top, where nothing is.
+    fn place_or_none(&self, index: i32) -> c_int {
+        if index > 0 { index } else { self.place(index) }
+    }
+
+    /// The kind of a value; `None` where there is none.
+    pub fn kind(&self, index: i32) -> Option<Kind> {
+        // SAFETY: any positive index can be asked for.
+        Kind::of(unsafe { ffi::lua_type(self.state, self.place_or_none(index)) })
+    }
+
+    /// The name of the value's type as Lua's error texts have it: "no value" where there is none.
+    pub fn type_name(&self, index: i32) -> &'static str {
+        self.kind(index).map_or("no value", Kind::name)
+    }
+
+    /// Whether the value counts as true: all but nil, false and nothing do.
+    pub fn boolean(&self, index: i32) -> bool {
+        // SAFETY: any positive index can be asked for.
+        unsafe { ffi::lua_toboolean(self.state, self.place_or_none(index)) != 0 }
+    }
+
+    /// The value, if it is a number.
+    pub fn number(&self, index: i32) -> Option<f64> {
+        // SAFETY: reads the value.
+        (self.kind(index) == Some(Kind::Number)).then(|| unsafe { ffi::lua_tonumber(self.state, self.place(index)) })
+    }
+
+    /// The value as a number, if it is one or a string that reads as one.
+    pub fn coerced_number(&self, index: i32) -> Option<f64> {
+        let place = self.place_or_none(index);
+        // SAFETY: reads the value.
+        unsafe { (ffi::lua_isnumber(self.state, place) != 0).then(|| ffi::lua_tonumber(self.state, place)) }
+    }
+
+    /// The value, if it is a string.
+    pub fn bytes(&self, index: i32) -> Option<&[u8]> {
+        (self.kind(index) == Some(Kind::String)).then(|| self.string(self.place(index)))
+    }
+
+    /// The value as a string, if it is one or a number, which becomes a string in its place.
+    pub fn coerce_bytes(&mut self, index: i32) -> Option<&[u8]> {
+        matches!(self.kind(index), Some(Kind::String | Kind::Number)).then(|| self.string(self.place(index)))
+    }
+
+    /// The bytes of a string or number.
+    fn string(&self, place: c_int) -> &[u8] {
+        let mut length = 0;
+        // SAFETY: the value is a string, or becomes one, and stays at its place, and so in memory, as long as the frame is
+        // borrowed.
+        unsafe {
+            let bytes = ffi::lua_tolstring(self.state, place, &mut length);
+            std::slice::from_raw_parts(bytes.cast(), length)
+        }
+    }
+
+    /// The light userdata's value, if it is one.
+    pub fn light(&self, index: i32) -> Option<usize> {
+        // SAFETY: reads the value.
+        let read = || unsafe { ffi::lua_touserdata(self.state, self.place(index)) as usize };
+        (self.kind(index) == Some(Kind::LightUserdata)).then(read)
+    }
+
+    /// The address of a table, function or thread, which tells it from others.
+    pub(super) fn address(&self, index: i32) -> *const std::ffi::c_void {
+        // SAFETY: reads the value.
+        unsafe { ffi::lua_topointer(self.state, self.place(index)) }
+    }
+
+    /// The number that an argument is, or reads as.
+    ///
+    /// # Errors
+    /// `bad argument #1 to 'f' (number expected, got nil)`
+    pub fn check_number(&mut self, index: i32) -> Result<f64, Raised> {
+        self.coerced_number(index).ok_or_else(|| self.raise_type(index, "number"))
+    }
+
+    /// The string that an argument is; a number becomes one.
+    ///
+    /// # Errors
+    /// `bad argument #1 to 'f' (string expected, got nil)`
+    pub fn check_bytes(&mut self, index: i32) -> Result<&[u8], Raised> {
+        if !matches!(self.kind(index), Some(Kind::String | Kind::Number)) {
+            return Err(self.raise_type(index, "string"));
+        }
+        Ok(self.string(self.place(index)))
+    }
+
+    /// That an argument is a table.
+    ///
+    /// # Errors
+    /// `bad argument #1 to 'f' (table expected, got nil)`
+    pub fn check_table(&mut self, index: i32) -> Result<(), Raised> {
+        match self.kind(index) {
+            Some(Kind::Table) => Ok(()),
+            _ => Err(self.raise_type(index, "table")),
+        }
+    }
+
+    /// Pushes nil.
+    pub fn push_nil(&mut self) {
+        self.reserve(1);
+        // SAFETY: there is room.
+        unsafe { ffi::lua_pushnil(self.state) }
+    }
+
+    /// Pushes a boolean.
+    pub fn push_boolean(&mut self, truth: bool) {
+        self.reserve(1);
+        // SAFETY: there is room.
+        unsafe { ffi::lua_pushboolean(self.state, c_int::from(truth)) }
+    }
+
+    /// Pushes a number.
+    pub fn push_number(&mut self, number: f64) {
+        self.reserve(1);
+        // SAFETY: there is room.
+        unsafe { ffi::lua_pushnumber(self.state, number) }
+    }
+
+    /// Pushes a string. O(bytes).
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.reserve(1);
+        // SAFETY: there is room, and all memory is granted.
+        unsafe { ffi::lua_pushlstring(self.state, bytes.as_ptr().cast::<c_char>(), bytes.len()) }
+    }
+
+    /// Pushes another copy of a value.
+    pub fn push_copy(&mut self, index: i32) {
+        let place = self.place(index);
+        self.reserve(1);
+        // SAFETY: the value exists, and there is room.
+        unsafe { ffi::lua_pushvalue(self.state, place) }
+    }
+
+    /// Pushes a light userdata: a number that is equal to itself and to nothing else.
+    pub fn push_light(&mut self, value: usize) {
+        self.reserve(1);
+        // SAFETY: there is room. Nobody takes the pointer for one.
+        unsafe { ffi::lua_pushlightuserdata(self.state, value as *mut std::ffi::c_void) }
+    }
+
+    /// Pushes a function, which takes the given number of values off the top as its upvalues.
+    pub fn push_function<F: Function>(&mut self, upvalues: usize) {
+        assert!(upvalues <= self.top() && upvalues < 256, "a function has up to 255 upvalues, from the stack");
+        self.reserve(1);
+        // SAFETY: there is room, the upvalues are there, and all memory is granted.
+        unsafe { ffi::lua_pushcclosure(self.state, trampoline::<F>, upvalues as c_int) }
+    }
+
+    /// Pushes the table of globals.
+    pub(super) fn push_globals(&mut self) {
+        self.reserve(1);
+        // SAFETY: there is room, and the table exists always.
+        unsafe { ffi::lua_pushvalue(self.state, ffi::GLOBALS) }
+    }
+
+    /// Pushes an upvalue of the running function, from 1 on; nil if it has none such.
+    pub fn push_upvalue(&mut self, number: usize) {
+        assert!((1..256).contains(&number), "upvalues count from 1");
+        self.reserve(1);
+        // SAFETY: there is room, and any index of an upvalue can be asked for: beyond the last there is nil.
+        unsafe { ffi::lua_pushvalue(self.state, ffi::GLOBALS - number as c_int) }
+    }
+
+    /// Sets an upvalue of the running function to the value on the top, which is taken off.
+    pub fn set_upvalue(&mut self, number: usize) {
+        assert!((1..256).contains(&number) && self.top() > 0, "upvalues count from 1");
+        let index = ffi::GLOBALS - number as c_int;
+        // SAFETY: reads a place that may not exist.
+        let exists = unsafe { ffi::lua_type(self.state, index) } != ffi::T_NONE;
+        assert!(exists, "the function has fewer upvalues");
+        // SAFETY: the upvalue exists, and there is a value.
+        unsafe { ffi::lua_replace(self.state, index) }
+    }
+
+    /// Takes a value out, the ones above it move down.
+    pub fn remove(&mut self, index: i32) {
+        let place = self.place(index);
+        // SAFETY: the value exists.
+        unsafe { ffi::lua_remove(self.state, place) }
+    }
+
+    /// Moves the value on the top to a place, the ones above it move up.
+    pub fn insert(&mut self, index: i32) {
+        let place = self.place(index);
+        // SAFETY: the value exists.
+        unsafe { ffi::lua_insert(self.state, place) }
+    }
+
+    /// Moves the value on the top to a place whose value goes.
+    pub fn replace(&mut self, index: i32) {
+        let place = self.place(index);
+        // SAFETY: both values exist.
+        unsafe { ffi::lua_replace(self.state, place) }
+    }
+
+    /// Pushes an empty table. The numbers are how many elements and fields it will have, as far as that is known.
+    pub fn new_table(&mut self, array: usize, record: usize) {
+        self.reserve(1);
+        let (array, record) = (array.min(ROOM_MAX), record.min(ROOM_MAX));
+        // SAFETY: there is room, and all memory is granted.
+        unsafe { ffi::lua_createtable(self.state, array as c_int, record as c_int) }
+    }
+
+    /// The length of a string or table, without metamethods; 0 for others.
+    pub fn raw_len(&self, index: i32) -> usize {
+        match self.kind(index) {
+            // SAFETY: reads the value, and numbers are not made strings.
+            Some(Kind::String | Kind::Table) => unsafe { ffi::lua_objlen(self.state, self.place(index)) },
+            _ => 0,
+        }
+    }
+
+    /// The place of a table; panics if the value is none.
+    fn table(&self, index: i32) -> c_int {
+        let place = self.place(index);
+        assert!(self.kind(place) == Some(Kind::Table), "the value is no table");
+        place
+    }
+
+    /// Replaces the key on the top by its value in the table.
+    pub fn raw_get(&mut self, table: i32) {
+        let place = self.table(table);
+        // SAFETY: it is a table, and the key is there, if only because the table is.
+        unsafe { ffi::lua_rawget(self.state, place) }
+    }
+
+    /// Pushes an element of a table.
+    pub fn raw_get_index(&mut self, table: i32, index: i32) {
+        let place = self.table(table);
+        self.reserve(1);
+        // SAFETY: it is a table, and there is room.
+        unsafe { ffi::lua_rawgeti(self.state, place, index) }
+    }
+
+    /// Pushes a field of a table.
+    pub fn raw_get_name(&mut self, table: i32, name: &str) {
+        let place = self.table(table);
+        self.push_bytes(name.as_bytes());
+        self.raw_get(place);
+    }
+
+    /// Whether a table takes another value.
+    fn can_set(&mut self, place: c_int) -> Result<(), Raised> {
+        // SAFETY: it is a table.
+        if unsafe { ffi::aleadb_is_readonly(self.state, place) } != 0 {
+            return Err(self.raise_at_caller(b"Attempt to modify a readonly table"));
+        }
+        match self.has_memory() {
+            true => Ok(()),
+            false => Err(self.raise_memory()),
+        }
+    }
+
+    /// Sets a field: key and value are the two values on the top, and are taken off.
+    ///
+    /// # Errors
+    /// The table is read-only, the key nil or not a number, or there is no memory.
+    pub fn raw_set(&mut self, table: i32) -> Result<(), Raised> {
+        let place = self.table(table);
+        assert!(self.top() as c_int >= place + 2, "key and value lie above the table");
+        match self.kind(-2) {
+            Some(Kind::Nil) => return Err(self.raise_at_caller(b"table index is nil")),
+            Some(Kind::Number) if self.number(-2).is_some_and(f64::is_nan) => {
+                return Err(self.raise_at_caller(b"table index is NaN"));
+            }
+            _ => self.can_set(place)?,
+        }
+        // SAFETY: it is a table that can be written, key and value are there, and the key can be one; all memory is granted.
+        unsafe { ffi::lua_rawset(self.state, place) };
+        Ok(())
+    }
+
+    /// Sets an element to the value on the top, which is taken off.
+    ///
+    /// # Errors
+    /// The table is read-only, or there is no memory.
+    pub fn raw_set_index(&mut self, table: i32, index: i32) -> Result<(), Raised> {
+        let place = self.table(table);
+        self.can_set(place)?;
+        // SAFETY: it is a table that can be written, and the value is there; all memory is granted.
+        unsafe { ffi::lua_rawseti(self.state, place, index) };
+        Ok(())
+    }
+
+    /// Sets a field to the value on the top, which is taken off.
+    ///
+    /// # Errors
+    /// The table is read-only, or there is no memory.
+    pub fn raw_set_name(&mut self, table: i32, name: &str) -> Result<(), Raised> {
+        let place = self.table(table);
+        self.push_bytes(name.as_bytes());
+        self.insert(-2);
+        self.raw_set(place)
+    }
+
+    /// Sets a field of a table that this function has made to the value on the top, which is taken off, whatever memory it takes:
+    /// for error objects, and for what is made before any script runs.
+    pub(super) fn set_own(&mut self, table: i32, name: &str) {
+        let place = self.table(table);
+        self.push_bytes(name.as_bytes());
+        self.insert(-2);
+        assert!(self.top() as c_int >= place + 2 && !self.is_readonly(place), "the value lies above the table");
+        // SAFETY: it is a table that can be written, key and value are there, and all memory is granted.
+        unsafe { ffi::lua_rawset(self.state, place) };
+    }
+
+    /// Replaces the key on the top by the next one of the table and its value; by nothing after the last one. The first
+    /// key comes after nil. False as well for a key that the table does not have.
+    pub fn next(&mut self, table: i32) -> bool {
+        let place = self.table(table);
+        self.reserve(1);
+        // SAFETY: it is a table, the key lies on the top, and there is room for the value.
+        unsafe { ffi::aleadb_next(self.state, place) > 0 }
+    }
+
+    /// Whether two values are the same, without metamethods.
+    pub fn is_same(&self, left: i32, right: i32) -> bool {
+        let (left, right) = (self.place_or_none(left), self.place_or_none(right));
+        // SAFETY: any positive index can be asked for.
+        unsafe { ffi::lua_rawequal(self.state, left, right) != 0 }
+    }
+
+    /// Pushes the value's metatable; false, and nothing is pushed, if it has none.
+    pub fn metatable(&mut self, index: i32) -> bool {
+        let place = self.place(index);
+        self.reserve(1);
+        // SAFETY: the value exists, and there is room.
+        unsafe { ffi::lua_getmetatable(self.state, place) != 0 }
+    }
+
+    /// Makes the table on the top, which is taken off, the metatable of another.
+    ///
+    /// # Errors
+    /// The other table is read-only.
+    pub fn set_metatable(&mut self, index: i32) -> Result<(), Raised> {
+        let place = self.table(index);
+        self.table(-1);
+        self.can_set(place)?;
+        // SAFETY: both are tables.
+        unsafe { ffi::lua_setmetatable(self.state, place) };
+        Ok(())
+    }
+
+    /// Whether changes of a table are forbidden.
+    pub(super) fn is_readonly(&self, table: i32) -> bool {
+        // SAFETY: it is a table.
+        unsafe { ffi::aleadb_is_readonly(self.state, self.table(table)) != 0 }
+    }
+
+    /// Forbids or allows changes of a table.
+    pub(super) fn set_readonly(&mut self, table: i32, readonly: bool) {
+        let place = self.table(table);
+        // SAFETY: it is a table.
+        unsafe { ffi::aleadb_set_readonly(self.state, place, c_int::from(readonly)) }
+    }
+
+    /// Raises a string as an error.
+    pub fn raise(&mut self, text: &[u8]) -> Raised {
+        self.make_room_for_error();
+        self.push_bytes(text);
+        Raised(())
+    }
+
+    /// Raises the value on the top as an error.
+    pub fn raise_top(&mut self) -> Raised {
+        Raised(())
+    }
+
+    /// Raises a string as an error, with the place in the script where this function was called: `user_script:1: text`.
+    pub fn raise_at_caller(&mut self, text: &[u8]) -> Raised {
+        let place =
+            self.caller(1).map_or(Vec::new(), |(source, line)| [&source, format!(":{line}: ").as_bytes()].concat());
+        self.raise(&[&place, text].concat())
+    }
+
+    /// Raises an error about an argument: `bad argument #1 to 'f' (text)`.
+    pub fn raise_argument(&mut self, index: i32, text: &[u8]) -> Raised {
+        let (name, is_method) = self.name();
+        let text = match (is_method, index) {
+            (true, 1) => [b"calling '", &*name, b"' on bad self (", text, b")"].concat(),
+            _ => {
+                let number = (index - i32::from(is_method)).to_string();
+                [b"bad argument #", number.as_bytes(), b" to '", &name, b"' (", text, b")"].concat()
+            }
+        };
+        self.raise_at_caller(&text)
+    }
+
+    /// Raises an error about an argument of the wrong type.
+    fn raise_type(&mut self, index: i32, expected: &str) -> Raised {
+        let text = format!("{expected} expected, got {}", self.type_name(index));
+        self.raise_argument(index, text.as_bytes())
+    }
+
+    /// Raises Lua's error for a script that has used up its memory.
+    pub(super) fn raise_memory(&mut self) -> Raised {
+        self.raise(b"not enough memory")
+    }
+
+    /// An error finds room on any stack.
+    fn make_room_for_error(&mut self) {
+        if !self.try_ensure(1) {
+            self.pop(1);
+        }
+    }
+
+    /// Where in a script a function on the stack is: its source's short name, and the line; `None` for one that is not Lua's.
+    /// Level 0 is the running function, 1 the one that called it.
+    fn caller(&mut self, level: c_int) -> Option<(Vec<u8>, c_int)> {
+        let debug = Debug::of(self.state, level, c"Sl")?;
+        (debug.0.current_line > 0).then(|| (debug.short_source(), debug.0.current_line))
+    }
+
+    /// The name by which the running function was called, and whether as a method.
+    fn name(&mut self) -> (Vec<u8>, bool) {
+        match Debug::of(self.state, 0, c"n") {
+            Some(debug) => (debug.name().unwrap_or(b"?".to_vec()), debug.is_method()),
+            None => (b"?".to_vec(), false),
+        }
+    }
+
+    /// Counts work, a step being some nanoseconds. May suspend the script.
+    ///
+    /// # Errors
+    /// The script is to end.
+    pub fn step(&mut self, steps: u32) -> Result<(), Raised> {
+        // SAFETY: counts, and may suspend the stack, which this function runs on and is left as it is.
+        unsafe { ffi::aleadb_breathe(self.state, steps as isize) };
+        self.check_end()
+    }
+
+    /// Whether the script is to end.
+    pub(super) fn check_end(&mut self) -> Result<(), Raised> {
+        match self.context().is_killed() {
+            true => Err(super::vm::raise_end(self)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the script may have more memory.
+    fn has_memory(&self) -> bool {
+        self.context().left_bytes() > 0
+    }
+
+    /// Bytes that the script may still use; what a function builds in memory of its own has to be below it.
+    pub fn memory_left(&self) -> usize {
+        self.context().left_bytes()
+    }
+}
+
+/// What is known about a function on the stack.
+pub(super) struct Debug(ffi::Debug);
+
+impl Debug {
+    /// Asks for what the letters say, as Lua's own function; `None` if the stack is not as deep.
+    pub(super) fn of(state: *mut ffi::State, level: c_int, what: &std::ffi::CStr) -> Option<Debug> {
+        // SAFETY: numbers and pointers, for which zero is a value.
+        let mut debug = unsafe { std::mem::zeroed::<ffi::Debug>() };
+        // SAFETY: reads the state into the structure, as its declaration has it.
+        unsafe {
+            if ffi::lua_getstack(state, level, &mut debug) == 0 {
+                return None;
+            }
+            ffi::lua_getinfo(state, what.as_ptr(), &mut debug);
+        }
+        Some(Debug(debug))
+    }
+
+    fn text(pointer: *const c_char) -> Option<Vec<u8>> {
+        // SAFETY: null, or a text of the interpreter's that ends in a zero byte.
+        (!pointer.is_null()).then(|| unsafe { std::ffi::CStr::from_ptr(pointer) }.to_bytes().to_vec())
+    }
+
+    fn short_source(&self) -> Vec<u8> {
+        Debug::text(self.0.short_source.as_ptr()).unwrap_or_default()
+    }
+
+    fn name(&self) -> Option<Vec<u8>> {
+        Debug::text(self.0.name)
+    }
+
+    fn is_method(&self) -> bool {
+        Debug::text(self.0.name_what).is_some_and(|what| what == b"method")
+    }
+
+    /// True for a function that is not Lua's.
+    pub(super) fn is_c(&self) -> bool {
+        Debug::text(self.0.what).is_some_and(|what| what == b"C")
+    }
+
+    /// The whole name of the source.
+    pub(super) fn source(&self) -> Vec<u8> {
+        Debug::text(self.0.source).unwrap_or_default()
+    }
+
+    /// The line in it that is run; -1 if there is none.
+    pub(super) fn line(&self) -> i32 {
+        self.0.current_line
+    }
+}

@@ -1,0 +1,667 @@
+//! An interpreter and the stack that its scripts run on: compiled, started, resumed until they are through, ended.
+//!
+//! # Turns
+//! A script runs on a stack of its own, in C as in Lua. [`Vm::resume`] switches to it and comes back when the script is done,
+//! when it calls a command, whose reply it waits for, or when its time slice is over; where the script was, C frames included,
+//! stays as it is. So no part of the server is borrowed while a script runs, and a script that runs for long needs no thread.
+//!
+//! All work is counted in steps (see the build script's substitutions). When the budget of steps is used up, `aleadb_pause`
+//! looks at the clock: at the end of the slice it switches back, and in a script that is to end it raises an error, which
+//! nothing in Lua can catch. The next budget follows from how long the last one took, so that operations of unusual length
+//! cannot stretch a slice.
+//!
+//! # Invariants
+//! - While a script is suspended, nobody but the script uses its Lua stack.
+//! - Errors never pass from the script's stack to the caller's: everything that runs there runs in a protected call.
+//! - What is done to the interpreter from outside a script is done with all memory granted, and so raises no error.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::NonNull;
+
+use corosensei::stack::{DefaultStack, Stack};
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use super::alloc::{Context, allocate};
+use super::state::{Debug, Frame, Kind, Raised};
+use super::{api, convert, ffi, sandbox};
+use crate::base::clock::{Clock, Now};
+use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::out::Out;
+use crate::resp::reply::{Proto, Reply};
+
+/// Bytes of the stack that scripts run on. The deepest recursion is 200 calls in C, each of which may have a buffer of 8 KiB.
+const STACK_BYTES: usize = 4 << 20;
+/// Bytes at its end that no recursion of a pattern goes into.
+const STACK_RESERVE_BYTES: usize = 512 << 10;
+
+/// Steps until the clock is looked at, at most.
+const BUDGET_MAX: isize = 2048;
+/// How long such a budget should take, in nanoseconds.
+const BUDGET_NS: u64 = 20_000;
+
+/// How long a script may be compiled, in nanoseconds: nothing else happens meanwhile.
+const COMPILE_NS_MAX: u64 = 2_000_000_000;
+
+/// Where the handler of errors lies on the stack of the interpreter's main thread, below whatever else is there.
+const HANDLER: c_int = 1;
+
+/// What an interpreter is for: its globals differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Scripts, as EVAL runs them.
+    Scripts,
+    /// Libraries of functions.
+    Functions,
+}
+
+/// A compiled script or registered function, kept by the interpreter until it is released.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Chunk(c_int);
+
+/// What a script that was resumed came back for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It calls a command: [`Exchange::call`] is to be run, and its reply written into [`Exchange::answer`].
+    Call,
+    /// It asks whether its user may run [`Exchange::call`]: the answer is `:1`, `:0` or an error.
+    MayCall,
+    /// Its time slice is over.
+    Slice,
+    /// It is through: [`Vm::finish`] takes its result.
+    Done,
+}
+
+/// What a script and the server tell each other.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The command that the script calls.
+    pub call: OwnedArgs,
+    /// Whether an error of the command is to be raised in the script (`redis.call`), or returned (`redis.pcall`).
+    pub raises: bool,
+    /// The reply, in the protocol of the script.
+    pub answer: Out,
+    /// The protocol in which the script wants replies: RESP2 until it says otherwise.
+    pub proto: Proto,
+    /// Where the changes that the script makes from here on are propagated to, as `redis.set_repl` says.
+    pub replication: Replication,
+}
+
+/// Where a script's changes are propagated to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replication {
+    /// To the log of changes.
+    pub log: bool,
+    /// To replicas.
+    pub replicas: bool,
+}
+
+impl Default for Replication {
+    fn default() -> Replication {
+        Replication { log: true, replicas: true }
+    }
+}
+
+/// A run of a script or function.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'r> {
+    /// What is run, as error texts name it: a script's digest or a function's name.
+    pub name: &'r str,
+    /// Bytes that it may allocate beyond what the interpreter has.
+    pub memory_bytes: usize,
+}
+
+/// How a run ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its result was written as a reply.
+    Replied,
+    /// It failed: the error's text without a leading `-`, and whether a command that it called has counted it already.
+    Failed {
+        /// One line.
+        text: Vec<u8>,
+        /// True if the error statistics have it already.
+        is_counted: bool,
+    },
+}
+
+/// What is switched to the script's stack with.
+enum Input {
+    /// A call of the function below so many arguments on the top.
+    Call { arguments: c_int },
+    /// The compilation of a text.
+    Load { text: NonNull<[u8]>, name: &'static CStr },
+    /// The script goes on.
+    Continue,
+    /// The stack is torn down.
+    Quit,
+}
+
+/// What is switched back with.
+enum Output {
+    /// The work is done, with this status of Lua's.
+    Finished(c_int),
+    /// The script waits.
+    Waiting(Step),
+}
+
+type Fiber = Coroutine<Input, Output, (), DefaultStack>;
+
+/// The turn that the script on its stack has.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// By which the script's stack is left; `None` while it is not the one that runs.
+    yielder: Cell<Option<NonNull<Yielder<Input, Output>>>>,
+    /// The time, while the script's stack is the one that runs.
+    clock: Cell<Option<NonNull<dyn Clock>>>,
+    /// When the slice is over, on the monotonic clock.
+    until_ns: Cell<u64>,
+    /// What happens then, if the script cannot be suspended: it ends with this text.
+    overtime: Cell<Option<&'static str>>,
+    /// The text of the error with which the script is to end.
+    end: Cell<Option<&'static str>>,
+    /// Steps of the present budget, and when it was granted.
+    budget: Cell<isize>,
+    granted_ns: Cell<u64>,
+}
+
+impl Turn {
+    pub(super) fn is_killed(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    /// Switches back to whoever has resumed the script, until it is resumed again.
+    pub(super) fn wait(&self, step: Step) {
+        let yielder = self.yielder.take().expect("only a script that runs on its own stack waits");
+        // SAFETY: the yielder lies at the bottom of the stack that runs, which is kept until the script is through.
+        unsafe { yielder.as_ref() }.suspend(Output::Waiting(step));
+        self.yielder.set(Some(yielder));
+    }
+
+    fn now_ns(&self) -> Option<u64> {
+        // SAFETY: the clock is borrowed by `Vm::switch` for as long as the script's stack runs, and taken away after.
+        self.clock.get().map(|clock| unsafe { clock.as_ref() }.mono_ns())
+    }
+
+    /// Looks at the clock, and suspends the script if its slice is over. Returns the next budget.
+    fn pause(&self) -> isize {
+        let Some(mut now_ns) = self.now_ns() else { return BUDGET_MAX };
+        let took_ns = now_ns.saturating_sub(self.granted_ns.get());
+        if now_ns >= self.until_ns.get() && !self.is_killed() {
+            match self.overtime.get() {
+                Some(text) => self.end.set(Some(text)),
+                None => {
+                    self.wait(Step::Slice);
+                    now_ns = self.now_ns().unwrap_or(now_ns);
+                }
+            }
+        }
+        let budget = match took_ns {
+            0..BUDGET_NS => (self.budget.get() * 2).clamp(1, BUDGET_MAX),
+            _ => (self.budget.get() * BUDGET_NS as isize / took_ns as isize).clamp(1, BUDGET_MAX),
+        };
+        self.budget.set(budget);
+        self.granted_ns.set(now_ns);
+        budget
+    }
+}
+
+/// Called by the interpreter when the budget of steps is used up.
+///
+/// # Safety
+/// As for every function of the interpreter; the state was made by [`Vm::new`].
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn aleadb_pause(state: *mut ffi::State, may_raise: c_int) {
+    // SAFETY: the context lives as long as the state.
+    let context = unsafe { Context::of(state) };
+    let budget = context.turn.pause();
+    let is_killed = context.is_killed();
+    // In a script that is to end, the next step looks again.
+    // SAFETY: sets a number.
+    unsafe { ffi::aleadb_set_steps(state, if is_killed { 0 } else { budget }) };
+    if is_killed && may_raise != 0 && !context.is_entered() {
+        // SAFETY: the interpreter allows an error here. The function below has dropped all it had, and this one has nothing.
+        unsafe {
+            push_end(state);
+            ffi::aleadb_throw(state);
+        }
+    }
+}
+
+/// Pushes the error with which a script ends.
+///
+/// # Safety
+/// As [`aleadb_pause`].
+unsafe fn push_end(state: *mut ffi::State) {
+    // SAFETY: the caller's promise.
+    let mut frame = unsafe { Frame::new(state) };
+    let context = frame.context();
+    context.enter();
+    // SAFETY: sets a flag.
+    unsafe { ffi::aleadb_set_killed(state, 1) };
+    let _ = push_end_error(&mut frame, 0);
+    context.leave();
+}
+
+/// Raises the error with which a script ends, in a function of Rust's.
+pub(super) fn raise_end(frame: &mut Frame<'_>) -> Raised {
+    let state = frame.state();
+    // SAFETY: sets a flag.
+    unsafe { ffi::aleadb_set_killed(state, 1) };
+    push_end_error(frame, 0)
+}
+
+fn push_end_error(frame: &mut Frame<'_>, level: c_int) -> Raised {
+    let text = frame.context().turn.end.get().unwrap_or_default();
+    api::push_error(frame, text.as_bytes());
+    set_place(frame, level);
+    frame.raise_top()
+}
+
+/// Notes in the error object on the top where in the script it was raised: by the function at the level, or the one that
+/// called it, if that is not Lua's.
+pub(super) fn set_place(frame: &mut Frame<'_>, level: c_int) {
+    let state = frame.state();
+    let found = Debug::of(state, level, c"Sl");
+    let found = match found {
+        Some(debug) if debug.is_c() => Debug::of(state, level + 1, c"Sl"),
+        found => found,
+    };
+    // A script may raise a table that cannot be written to.
+    if let Some(debug) = found.filter(|_| !frame.is_readonly(-1)) {
+        frame.push_bytes(&debug.source());
+        frame.set_own(-2, "source");
+        frame.push_number(f64::from(debug.line()));
+        frame.set_own(-2, "line");
+    }
+}
+
+/// An interpreter with its stack.
+pub struct Vm {
+    state: NonNull<ffi::State>,
+    /// Shared with the interpreter by its address.
+    context: NonNull<Context>,
+    /// The stack; its function is through only when the interpreter is dropped.
+    fiber: Fiber,
+    purpose: Purpose,
+    /// What runs, for error texts.
+    name: String,
+    phase: Phase,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    /// Function and arguments are on the stack.
+    Started,
+    Suspended,
+    /// The result is on the stack, with Lua's status.
+    Done(c_int),
+}
+
+// SAFETY: the interpreter, its context and its stack belong to this value alone, and what lies on the stack are frames of C and of
+// this module's and its siblings' functions, whose values may all be sent.
+unsafe impl Send for Vm {}
+
+impl std::fmt::Debug for Vm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vm").field("purpose", &self.purpose).field("memory_bytes", &self.memory_bytes()).finish()
+    }
+}
+
+/// Ends the process: an error of the interpreter that nothing catches is a bug of this module.
+unsafe extern "C-unwind" fn on_unprotected_error(_state: *mut ffi::State) -> c_int {
+    log::error!("an error of the Lua interpreter that nothing catches");
+    std::process::abort()
+}
+
+/// What runs on the script's stack, from one input to the next.
+fn run(state: *mut ffi::State, yielder: &Yielder<Input, Output>, first: Input) {
+    // SAFETY: the context lives as long as the state.
+    let turn = unsafe { &Context::of(state).turn };
+    let mut input = first;
+    loop {
+        turn.yielder.set(Some(NonNull::from(yielder)));
+        let status = match input {
+            // SAFETY: function and arguments are on the stack, and the handler at its place. Errors end here.
+            Input::Call { arguments } => unsafe { ffi::lua_pcall(state, arguments, 1, HANDLER) },
+            // SAFETY: whoever gave the text waits until it is compiled. Errors end here.
+            Input::Load { text, name } => unsafe {
+                ffi::luaL_loadbuffer(state, text.cast::<c_char>().as_ptr(), text.len(), name.as_ptr())
+            },
+            Input::Continue => 0,
+            Input::Quit => return,
+        };
+        turn.yielder.set(None);
+        input = yielder.suspend(Output::Finished(status));
+    }
+}
+
+impl Vm {
+    /// An interpreter with the libraries and globals of its purpose. Some 100 microseconds, and some 60 KB.
+    ///
+    /// # Errors
+    /// The system has no memory for the stack.
+    pub fn new(purpose: Purpose, redis_version: &str) -> std::io::Result<Vm> {
+        let stack = DefaultStack::new(STACK_BYTES)?;
+        let context = NonNull::from(Box::leak(Box::new(Context::default())));
+        // SAFETY: just made.
+        unsafe { context.as_ref() }.enter();
+        // SAFETY: as above.
+        unsafe { context.as_ref() }.set_limit(usize::MAX);
+        // SAFETY: the allocator has its context, and grants all memory.
+        let state = unsafe { ffi::lua_newstate(allocate, context.as_ptr().cast::<c_void>()) };
+        let state = NonNull::new(state).expect("the allocator grants all memory");
+        let reserve_end = stack.limit().get() + STACK_RESERVE_BYTES;
+        // SAFETY: sets a function and an address.
+        unsafe {
+            ffi::lua_atpanic(state.as_ptr(), on_unprotected_error);
+            ffi::aleadb_set_cstack_end(state.as_ptr(), reserve_end as *const c_char);
+        }
+        let address = state.as_ptr() as usize;
+        let fiber = Fiber::with_stack(stack, move |yielder, first| run(address as *mut ffi::State, yielder, first));
+        let mut vm = Vm { state, context, fiber, purpose, name: String::new(), phase: Phase::Idle };
+        vm.outside(|frame| {
+            frame.push_function::<api::Handler>(0);
+            sandbox::open(frame, purpose, redis_version);
+        });
+        vm.context().leave();
+        Ok(vm)
+    }
+
+    fn context(&self) -> &Context {
+        // SAFETY: lives as long as this value.
+        unsafe { self.context.as_ref() }
+    }
+
+    /// Works on the interpreter from outside: no script runs, or the one that does waits.
+    fn outside<T>(&mut self, work: impl FnOnce(&mut Frame<'_>) -> T) -> T {
+        self.context().enter();
+        // SAFETY: nothing else uses the state, and all memory is granted.
+        let result = work(&mut unsafe { Frame::new(self.state.as_ptr()) });
+        self.context().leave();
+        result
+    }
+
+    /// What the interpreter is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Bytes of memory that the interpreter has, without its stack.
+    pub fn memory_bytes(&self) -> usize {
+        self.context().used_bytes()
+    }
+
+    /// What the script and the server tell each other. To be let go before the script is resumed.
+    pub fn exchange(&self) -> std::cell::RefMut<'_, Exchange> {
+        self.context().exchange.borrow_mut()
+    }
+
+    /// Switches to the script's stack until it comes back.
+    fn switch(&mut self, clock: &dyn Clock, input: Input) -> Output {
+        let turn = &self.context().turn;
+        // SAFETY: only the lifetime is left out: the clock is taken away again below, before it ends.
+        let clock = unsafe { std::mem::transmute::<NonNull<dyn Clock + '_>, NonNull<dyn Clock>>(NonNull::from(clock)) };
+        turn.clock.set(Some(clock));
+        let result = self.fiber.resume(input);
+        self.context().turn.clock.set(None);
+        match result {
+            CoroutineResult::Yield(output) => output,
+            CoroutineResult::Return(()) => Output::Finished(0),
+        }
+    }
+
+    /// Prepares a turn: until when, and what happens if that is not enough and nothing can be suspended.
+    fn prepare(&mut self, until_ns: u64, overtime: Option<&'static str>) {
+        let turn = &self.context().turn;
+        turn.until_ns.set(until_ns);
+        turn.overtime.set(overtime);
+        turn.budget.set(BUDGET_MAX / 8);
+        // SAFETY: sets a number: the first step looks at the clock.
+        unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), 0) };
+    }
+
+    /// Compiles a script. O(its length); longer for chains of thousands of branches.
+    ///
+    /// # Errors
+    /// Lua's text: `user_script:1: '=' expected near 'x'`.
+    pub fn compile(&mut self, clock: &dyn Clock, body: &[u8], memory_bytes: usize) -> Result<Chunk, Vec<u8>> {
+        assert!(self.phase == Phase::Idle, "one script at a time");
+        self.load(clock, body, c"@user_script", memory_bytes)?;
+        Ok(self.keep())
+    }
+
+    /// Compiles a text; the function is left on the top.
+    fn load(
+        &mut self,
+        clock: &dyn Clock,
+        text: &[u8],
+        name: &'static CStr,
+        memory_bytes: usize,
+    ) -> Result<(), Vec<u8>> {
+        self.context().set_limit(self.memory_bytes() + memory_bytes);
+        self.prepare(clock.mono_ns() + COMPILE_NS_MAX, Some("the script takes too long to compile"));
+        let output = self.switch(clock, Input::Load { text: NonNull::from(text), name });
+        self.clear_end();
+        match output {
+            Output::Finished(0) => Ok(()),
+            _ => Err(self.outside(|frame| {
+                let text = error_of(frame).text;
+                frame.pop(1);
+                text
+            })),
+        }
+    }
+
+    /// Keeps the function on the top.
+    fn keep(&mut self) -> Chunk {
+        // SAFETY: in `outside`, all memory is granted; the function is on the top.
+        Chunk(self.outside(|frame| unsafe { ffi::luaL_ref(frame.state(), ffi::REGISTRY) }))
+    }
+
+    /// Lets a script or function go.
+    pub fn release(&mut self, chunk: Chunk) {
+        // SAFETY: the reference was made by `keep`.
+        self.outside(|frame| unsafe { ffi::luaL_unref(frame.state(), ffi::REGISTRY, chunk.0) });
+    }
+
+    /// Prepares a run. Scripts see keys and arguments as `KEYS` and `ARGV`; functions are called with them.
+    pub fn start(&mut self, chunk: &Chunk, keys: Args<'_>, arguments: Args<'_>, run: Run<'_>) {
+        assert!(self.phase == Phase::Idle, "one script at a time");
+        self.phase = Phase::Started;
+        self.name.clear();
+        self.name.push_str(run.name);
+        {
+            let mut exchange = self.exchange();
+            exchange.proto = Proto::Resp2;
+            exchange.replication = Replication::default();
+        }
+        let (purpose, before) = (self.purpose, self.memory_bytes());
+        self.context().set_limit(usize::MAX);
+        self.outside(|frame| {
+            // SAFETY: the reference was made by `keep`, and there is room.
+            unsafe { ffi::lua_rawgeti(frame.state(), ffi::REGISTRY, chunk.0) };
+            for list in [keys, arguments] {
+                push_list(frame, list);
+            }
+            if purpose == Purpose::Scripts {
+                sandbox::set_global(frame, "ARGV");
+                sandbox::set_global(frame, "KEYS");
+            }
+        });
+        self.context().set_limit(before + run.memory_bytes);
+    }
+
+    /// Starts or goes on with a run, until it needs something or the monotonic clock reaches a time.
+    pub fn resume(&mut self, clock: &dyn Clock, until_ns: u64) -> Step {
+        let input = match self.phase {
+            Phase::Started => Input::Call { arguments: if self.purpose == Purpose::Scripts { 0 } else { 2 } },
+            Phase::Suspended => Input::Continue,
+            Phase::Idle | Phase::Done(_) => panic!("nothing was started"),
+        };
+        self.prepare(until_ns, None);
+        match self.switch(clock, input) {
+            Output::Waiting(step) => {
+                self.phase = Phase::Suspended;
+                step
+            }
+            Output::Finished(status) => {
+                self.phase = Phase::Done(status);
+                Step::Done
+            }
+        }
+    }
+
+    /// Ends the script: the next step raises an error of this text, which nothing in the script can catch.
+    pub fn kill(&mut self, text: &'static str) {
+        self.context().turn.end.set(Some(text));
+    }
+
+    /// Nothing is to end any more.
+    fn clear_end(&mut self) {
+        self.context().turn.end.set(None);
+        // SAFETY: sets a flag.
+        unsafe { ffi::aleadb_set_killed(self.state.as_ptr(), 0) };
+    }
+
+    /// Takes the result of a run that is through. A result is written in the protocol of the reply; an error is not.
+    pub fn finish(&mut self, reply: &mut Reply<'_>) -> Ending {
+        let Phase::Done(status) = self.phase else { panic!("the script is not through") };
+        self.phase = Phase::Idle;
+        self.clear_end();
+        let proto = self.exchange().proto;
+        let name = std::mem::take(&mut self.name);
+        let ending = self.outside(|frame| {
+            let ending = match status {
+                0 => convert::write_result(frame, reply, proto),
+                _ => Ending::failed(frame, &name),
+            };
+            frame.set_top(HANDLER as usize);
+            ending
+        });
+        self.name = name;
+        ending
+    }
+}
+
+impl Ending {
+    /// The error of a run: the value on the top.
+    fn failed(frame: &mut Frame<'_>, name: &str) -> Ending {
+        let error = error_of(frame);
+        let mut text = error.text;
+        if let Some((source, line)) = error.place {
+            text.extend_from_slice(format!(" script: {name}, on ").as_bytes());
+            text.extend_from_slice(&source);
+            text.push(b':');
+            text.extend_from_slice(&line);
+            text.push(b'.');
+        }
+        Ending::Failed { text, is_counted: error.is_counted }
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        // A script in the middle of its run ends first, for its stack can only be left from its beginning: it raises an error at
+        // its next step, which nothing catches.
+        let clock = StoppedClock;
+        while self.phase == Phase::Suspended {
+            self.kill("the interpreter is torn down");
+            self.resume(&clock, u64::MAX);
+        }
+        self.switch(&clock, Input::Quit);
+        self.context().enter();
+        // SAFETY: nothing runs, and this is the last use of the state; after it, of the context, which was leaked from a box.
+        unsafe {
+            ffi::lua_close(self.state.as_ptr());
+            drop(Box::from_raw(self.context.as_ptr()));
+        }
+    }
+}
+
+/// A clock for what is not to be interrupted.
+#[derive(Debug)]
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Now {
+        Now::default()
+    }
+
+    fn mono_ns(&self) -> u64 {
+        0
+    }
+
+    fn unix_us(&self) -> i64 {
+        0
+    }
+}
+
+/// What an error says.
+struct ErrorInfo {
+    text: Vec<u8>,
+    /// Source and line.
+    place: Option<(Vec<u8>, Vec<u8>)>,
+    is_counted: bool,
+}
+
+/// Reads the error on the top: a table with the field `err`, or a text.
+fn error_of(frame: &mut Frame<'_>) -> ErrorInfo {
+    let mut info = ErrorInfo { text: b"ERR unknown error".to_vec(), place: None, is_counted: false };
+    if let Some(text) = frame.coerce_bytes(-1) {
+        info.text = text.to_vec();
+    }
+    if frame.kind(-1) != Some(Kind::Table) {
+        return info;
+    }
+    if let Some(text) = field(frame, "err") {
+        info.text = text;
+    }
+    info.place = field(frame, "source").zip(field(frame, "line"));
+    frame.raw_get_name(-1, "ignore_error_stats_update");
+    info.is_counted = frame.boolean(-1);
+    frame.pop(1);
+    info
+}
+
+/// A field of the table on the top, if it is a string or number.
+fn field(frame: &mut Frame<'_>, name: &str) -> Option<Vec<u8>> {
+    frame.raw_get_name(-1, name);
+    let text = frame.coerce_bytes(-1).map(<[u8]>::to_vec);
+    frame.pop(1);
+    text
+}
+
+/// Pushes a list of strings.
+fn push_list(frame: &mut Frame<'_>, list: Args<'_>) {
+    frame.new_table(list.len(), 0);
+    for (index, item) in list.iter_from(0).enumerate() {
+        frame.push_bytes(item);
+        // A table that was just made takes everything, and memory has no limit yet.
+        let _ = frame.raw_set_index(-2, index as i32 + 1);
+    }
+}
+
+/// Calls a library's opening function, from outside a script.
+pub(super) fn open_library(frame: &mut Frame<'_>, library: ffi::CFunction) {
+    // SAFETY: the functions are the interpreter's own; all memory is granted, and what they do raises no other error.
+    let status = unsafe {
+        ffi::lua_pushcclosure(frame.state(), library, 0);
+        ffi::lua_pcall(frame.state(), 0, 0, 0)
+    };
+    assert!(status == 0, "the libraries open");
+}
+
+/// The text of a value, as `tostring` has it where there is no metatable.
+pub(super) fn text_of(frame: &mut Frame<'_>, index: i32) -> Vec<u8> {
+    match frame.kind(index) {
+        Some(Kind::Nil) | None => b"nil".to_vec(),
+        Some(Kind::Boolean) if frame.boolean(index) => b"true".to_vec(),
+        Some(Kind::Boolean) => b"false".to_vec(),
+        Some(Kind::Number | Kind::String) => frame.coerce_bytes(index).unwrap_or_default().to_vec(),
+        Some(kind) => format!("{}: {:p}", kind.name(), frame.address(index)).into_bytes(),
+    }
+}
