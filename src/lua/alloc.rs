@@ -26,6 +26,8 @@ pub(super) struct Context {
     entered: Cell<usize>,
     /// The turn that the script has, if one runs on its own stack.
     pub turn: Turn,
+    /// The state of the generator of random numbers.
+    pub random: Cell<u64>,
     /// What a script and the server tell each other.
     pub exchange: RefCell<Exchange>,
 }

@@ -26,10 +26,9 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 /// Makes the table `redis`, and sets it in the table on the top under both its names.
 pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str) {
     frame.new_table(0, 32);
-    let functions: [(&str, fn(&mut Frame<'_>)); 9] = [
+    let functions: [(&str, fn(&mut Frame<'_>)); 8] = [
         ("call", |frame| frame.push_function::<Call>(0)),
         ("pcall", |frame| frame.push_function::<ProtectedCall>(0)),
-        ("log", |frame| frame.push_function::<Log>(0)),
         ("setresp", |frame| frame.push_function::<SetProtocol>(0)),
         ("sha1hex", |frame| frame.push_function::<Sha1>(0)),
         ("error_reply", |frame| frame.push_function::<ErrorReply>(0)),
@@ -49,11 +48,7 @@ pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str)
         frame.push_function::<DebugPrint>(0);
         set(frame, "debug");
     }
-    set_version(frame, redis_version);
-    for (level, (name, _)) in LOG_LEVELS.iter().enumerate() {
-        frame.push_number(level as f64);
-        set(frame, name);
-    }
+    set_common(frame, redis_version);
     for (name, bits) in REPLICATION {
         frame.push_number(f64::from(bits));
         set(frame, name);
@@ -63,7 +58,14 @@ pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str)
     set(frame, "redis");
 }
 
-fn set_version(frame: &mut Frame<'_>, version: &str) {
+/// Sets what the code of libraries sees as well: the log and its levels, and the version.
+pub(super) fn set_common(frame: &mut Frame<'_>, version: &str) {
+    frame.push_function::<Log>(0);
+    set(frame, "log");
+    for (level, (name, _)) in LOG_LEVELS.iter().enumerate() {
+        frame.push_number(level as f64);
+        set(frame, name);
+    }
     frame.push_bytes(version.as_bytes());
     set(frame, "REDIS_VERSION");
     let numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
@@ -95,7 +97,7 @@ pub(super) fn push_reply_error(frame: &mut Frame<'_>, text: &[u8]) -> Result<(),
 }
 
 /// Raises an error object, as the functions of `redis` do.
-fn raise(frame: &mut Frame<'_>, text: &str) -> Raised {
+pub(super) fn raise(frame: &mut Frame<'_>, text: &str) -> Raised {
     match frame.ensure(4) {
         Ok(()) => {
             push_error(frame, text.as_bytes());

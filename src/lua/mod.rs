@@ -2,10 +2,12 @@
 //! (`scripts/build/substitutions.rs`), its sandbox, and what scripts may call. No databases, no clients: a script that calls a
 //! command comes back to the server with it.
 //!
+//! - [`library`]: libraries of functions;
 //! - [`vm`]: an interpreter and the stack its scripts run on;
 //! - [`state`]: what functions in Rust see of Lua;
 //! - `sandbox`: the globals of scripts and of functions;
 //! - `api`: `redis.*`;
+//! - `random`: its random numbers;
 //! - `convert`: replies as Lua's values, and the other way around;
 //! - `ffi`, `alloc`: the C interface, and the memory.
 //!
@@ -15,6 +17,8 @@ mod alloc;
 mod api;
 mod convert;
 mod ffi;
+pub mod library;
+mod random;
 mod sandbox;
 pub mod state;
 pub mod vm;

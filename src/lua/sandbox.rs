@@ -3,7 +3,7 @@
 
 use super::state::{Answer, Frame, Function, Kind};
 use super::vm::{self, Purpose};
-use super::{api, ffi};
+use super::{api, ffi, random};
 
 /// What is not given to scripts of what the interpreter's base library has.
 const REMOVED: &[&str] = &["print", "getfenv", "setfenv"];
@@ -18,15 +18,27 @@ pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str)
         frame.push_nil();
         set(frame, name);
     }
+    frame.raw_get_name(-1, "math");
+    random::open(frame);
+    frame.pop(1);
     api::open(frame, purpose, redis_version);
-    frame.new_table(0, 1);
-    frame.push_function::<NonexistentGlobal>(0);
-    set(frame, "__index");
-    protect(frame);
-    let _ = frame.set_metatable(-2);
+    refuse_missing(frame);
     protect(frame);
     frame.pop(1);
     protect_string_metatable(frame);
+}
+
+/// Makes it an error to ask the table on the top for a field that it does not have.
+pub(super) fn refuse_missing(frame: &mut Frame<'_>) {
+    frame.new_table(0, 1);
+    frame.push_function::<NonexistentGlobal>(0);
+    set(frame, "__index");
+    let _ = frame.set_metatable(-2);
+}
+
+/// Makes the table on the top read-only.
+pub(super) fn protect_one(frame: &mut Frame<'_>) {
+    frame.set_readonly(-1, true);
 }
 
 /// Sets a field of the table below the value on the top: a table that was just made.
@@ -45,7 +57,7 @@ pub(super) fn set_global(frame: &mut Frame<'_>, name: &str) {
 }
 
 /// Makes the table on the top read-only, with all tables in it and their metatables.
-fn protect(frame: &mut Frame<'_>) {
+pub(super) fn protect(frame: &mut Frame<'_>) {
     if frame.is_readonly(-1) {
         return;
     }
@@ -78,7 +90,9 @@ struct NonexistentGlobal;
 
 impl Function for NonexistentGlobal {
     fn call(frame: &mut Frame<'_>) -> Answer {
-        let name = frame.coerce_bytes(2).unwrap_or_default().to_vec();
+        let Some(name) = frame.coerce_bytes(2).map(<[u8]>::to_vec) else {
+            return Err(frame.raise_at_caller(b"Second argument to luaProtectedTableError must be a string or number"));
+        };
         let text = [b"Script attempted to access nonexistent global variable '", &*name, b"'"].concat();
         Err(frame.raise_at_caller(&text))
     }

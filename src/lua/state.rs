@@ -20,6 +20,7 @@ use std::marker::PhantomData;
 
 use super::alloc::Context;
 use super::ffi;
+use super::vm::Chunk;
 
 /// The types of Lua's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,6 +365,33 @@ impl Frame<'_> {
         self.reserve(1);
         // SAFETY: there is room, and the table exists always.
         unsafe { ffi::lua_pushvalue(self.state, ffi::GLOBALS) }
+    }
+
+    /// Makes the table on the top, which is taken off, the table of globals.
+    pub(super) fn replace_globals(&mut self) {
+        self.table(-1);
+        // SAFETY: it is a table.
+        unsafe { ffi::lua_replace(self.state, ffi::GLOBALS) }
+    }
+
+    /// Keeps the value on the top, which is taken off, until it is released.
+    pub(super) fn keep(&mut self) -> Chunk {
+        self.place(-1);
+        // SAFETY: there is a value, the registry is a table, and all memory is granted.
+        Chunk(unsafe { ffi::luaL_ref(self.state, ffi::REGISTRY) })
+    }
+
+    /// Pushes a value that was kept.
+    pub(super) fn push_kept(&mut self, chunk: &Chunk) {
+        self.reserve(1);
+        // SAFETY: there is room, and the registry is a table.
+        unsafe { ffi::lua_rawgeti(self.state, ffi::REGISTRY, chunk.0) }
+    }
+
+    /// Lets a value go that was kept.
+    pub(super) fn release(&mut self, chunk: Chunk) {
+        // SAFETY: the registry is a table, with this reference.
+        unsafe { ffi::luaL_unref(self.state, ffi::REGISTRY, chunk.0) }
     }
 
     /// Pushes an upvalue of the running function, from 1 on; nil if it has none such.

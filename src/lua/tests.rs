@@ -84,3 +84,72 @@ fn results_become_replies() {
     }
     assert_eq!(machine.calls, ["get 1 0.5"]);
 }
+
+#[test]
+fn random_numbers_are_those_of_redis() {
+    let mut machine = Machine::new();
+    let first = "$16\r\n0.39646477363839\r\n";
+    assert_eq!(machine.run("return tostring(math.random())"), first, "the generator begins where Redis's does");
+    let script = "math.randomseed(1) return {tostring(math.random()), tostring(math.random()), math.random(10), math.random(5, 6)}";
+    assert_eq!(machine.run(script), "*4\r\n$17\r\n0.041630344484761\r\n$15\r\n0.4544924448498\r\n:9\r\n:5\r\n");
+    assert_eq!(
+        machine.run("return math.random(0)"),
+        "-ERR user_script:1: bad argument #1 to 'random' (interval is empty) script: sha, on @user_script:1."
+    );
+}
+
+/// Loads a library; the names of its functions.
+fn load(vm: &mut Vm, code: &str) -> Result<Vec<super::library::Registration>, String> {
+    vm.load_library(&SystemClock::start(), code.as_bytes(), &["no-writes", "allow-oom"], MEMORY_BYTES)
+        .map_err(|text| String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn libraries_register_functions_in_two_forms() {
+    let mut vm = Vm::new(Purpose::Functions, "8.2.3").expect("memory for a stack");
+    let code = "\nredis.register_function('a', function(keys, args) return {keys[1], args[1], redis.foo or 'none'} end)
+        server.register_function{function_name='b', callback=function() return x end, flags={'allow-oom'}, description='d'}";
+    let functions = load(&mut vm, code).expect("a library");
+    let names: Vec<_> = functions.iter().map(|f| (&*f.name, f.description.as_deref(), &*f.flags)).collect();
+    assert_eq!(names, [(&b"a"[..], None, &[][..]), (&b"b"[..], Some(&b"d"[..]), &[1][..])]);
+    let clock = SystemClock::start();
+    let mut results = Vec::new();
+    for function in &functions {
+        let (keys, arguments) = (OwnedArgs::new([&b"k"[..]]), OwnedArgs::new([&b"v"[..]]));
+        vm.start(&function.chunk, keys.as_args(), arguments.as_args(), Run { name: "f", memory_bytes: MEMORY_BYTES });
+        assert_eq!(vm.resume(&clock, u64::MAX), Step::Done);
+        let mut out = Out::default();
+        results.push(match vm.finish(&mut Reply::new(&mut out, Proto::Resp2)) {
+            Ending::Replied => String::from_utf8(out.into_bytes()).expect("text"),
+            Ending::Failed { text, .. } => String::from_utf8(text).expect("text"),
+        });
+    }
+    assert_eq!(results[0], "*3\r\n$1\r\nk\r\n$1\r\nv\r\n$4\r\nnone\r\n");
+    let text = "ERR user_function:3: Script attempted to access nonexistent global variable 'x' script: f, on @user_function:3.";
+    assert_eq!(results[1], text);
+}
+
+#[test]
+fn libraries_that_fail_say_why() {
+    let mut vm = Vm::new(Purpose::Functions, "8.2.3").expect("memory for a stack");
+    let begin = "Error registering functions: ERR ";
+    for (code, text) in [
+        ("x x", "Error compiling function: user_function:2: '=' expected near 'x'"),
+        ("redis.call('set')", "user_function:2: Script attempted to access nonexistent global variable 'call'"),
+        ("return string", "user_function:2: Script attempted to access nonexistent global variable 'string'"),
+        ("x = 1", "user_function:2: Attempt to modify a readonly table"),
+        ("redis.register_function()", "wrong number of arguments to redis.register_function"),
+        ("redis.register_function('a', 1)", "second argument to redis.register_function must be a function"),
+        ("redis.register_function{function_name='a', foo=1}", "unknown argument given to redis.register_function"),
+        ("redis.register_function{function_name='a'}", "redis.register_function must get a callback argument"),
+        ("redis.register_function{function_name='a', callback=function() end, flags={'x'}}", "unknown flag given"),
+        (
+            "redis.register_function('a', function() end) redis.register_function('a', function() end)",
+            "Function already exists in the library",
+        ),
+        ("while true do end", "FUNCTION LOAD timeout"),
+    ] {
+        let error = load(&mut vm, &format!("\n{code}")).expect_err(code);
+        assert_eq!(error.strip_prefix(begin).unwrap_or(&error), text, "{code}");
+    }
+}

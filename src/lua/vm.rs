@@ -24,8 +24,9 @@ use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::alloc::{Context, allocate};
+use super::library::{self, Globals, Loading, Registration};
 use super::state::{Debug, Frame, Kind, Raised};
-use super::{api, convert, ffi, sandbox};
+use super::{api, convert, ffi, random, sandbox};
 use crate::base::clock::{Clock, Now};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::out::Out;
@@ -44,6 +45,9 @@ const BUDGET_NS: u64 = 20_000;
 /// How long a script may be compiled, in nanoseconds: nothing else happens meanwhile.
 const COMPILE_NS_MAX: u64 = 2_000_000_000;
 
+/// How long the code of a library may run, in nanoseconds, as in Redis: nothing else happens meanwhile.
+const LIBRARY_NS_MAX: u64 = 500_000_000;
+
 /// Where the handler of errors lies on the stack of the interpreter's main thread, below whatever else is there.
 const HANDLER: c_int = 1;
 
@@ -58,7 +62,7 @@ pub enum Purpose {
 
 /// A compiled script or registered function, kept by the interpreter until it is released.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Chunk(c_int);
+pub struct Chunk(pub(super) c_int);
 
 /// What a script that was resumed came back for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +90,8 @@ pub struct Exchange {
     pub proto: Proto,
     /// Where the changes that the script makes from here on are propagated to, as `redis.set_repl` says.
     pub replication: Replication,
+    /// The library that is loaded.
+    pub(super) loading: Option<Loading>,
 }
 
 /// Where a script's changes are propagated to.
@@ -288,6 +294,8 @@ pub struct Vm {
     /// What runs, for error texts.
     name: String,
     phase: Phase,
+    /// The globals of functions.
+    globals: Option<Globals>,
 }
 
 /// How far a run is.
@@ -351,6 +359,8 @@ impl Vm {
         unsafe { context.as_ref() }.enter();
         // SAFETY: as above.
         unsafe { context.as_ref() }.set_limit(usize::MAX);
+        // SAFETY: as above.
+        unsafe { context.as_ref() }.random.set(random::SEED);
         // SAFETY: the allocator has its context, and grants all memory.
         let state = unsafe { ffi::lua_newstate(allocate, context.as_ptr().cast::<c_void>()) };
         let state = NonNull::new(state).expect("the allocator grants all memory");
@@ -362,10 +372,11 @@ impl Vm {
         }
         let address = state.as_ptr() as usize;
         let fiber = Fiber::with_stack(stack, move |yielder, first| run(address as *mut ffi::State, yielder, first));
-        let mut vm = Vm { state, context, fiber, purpose, name: String::new(), phase: Phase::Idle };
-        vm.outside(|frame| {
+        let mut vm = Vm { state, context, fiber, purpose, name: String::new(), phase: Phase::Idle, globals: None };
+        vm.globals = vm.outside(|frame| {
             frame.push_function::<api::Handler>(0);
             sandbox::open(frame, purpose, redis_version);
+            (purpose == Purpose::Functions).then(|| library::open(frame, redis_version))
         });
         vm.context().leave();
         Ok(vm)
@@ -431,7 +442,7 @@ impl Vm {
     pub fn compile(&mut self, clock: &dyn Clock, body: &[u8], memory_bytes: usize) -> Result<Chunk, Vec<u8>> {
         assert!(self.phase == Phase::Idle, "one script at a time");
         self.load(clock, body, c"@user_script", memory_bytes)?;
-        Ok(self.keep())
+        Ok(self.outside(|frame| frame.keep()))
     }
 
     /// Compiles a text; the function is left on the top.
@@ -456,16 +467,55 @@ impl Vm {
         }
     }
 
-    /// Keeps the function on the top.
-    fn keep(&mut self) -> Chunk {
-        // SAFETY: in `outside`, all memory is granted; the function is on the top.
-        Chunk(self.outside(|frame| unsafe { ffi::luaL_ref(frame.state(), ffi::REGISTRY) }))
-    }
-
     /// Lets a script or function go.
     pub fn release(&mut self, chunk: Chunk) {
-        // SAFETY: the reference was made by `keep`.
-        self.outside(|frame| unsafe { ffi::luaL_unref(frame.state(), ffi::REGISTRY, chunk.0) });
+        self.outside(|frame| frame.release(chunk));
+    }
+
+    /// Runs the code of a library, of which the first line is the one after the one that names the engine. The functions it
+    /// registers may have these flags.
+    ///
+    /// # Errors
+    /// Redis's text, which begins with "Error compiling function: " or "Error registering functions: ".
+    pub fn load_library(
+        &mut self,
+        clock: &dyn Clock,
+        code: &[u8],
+        flags: &'static [&'static str],
+        memory_bytes: usize,
+    ) -> Result<Vec<Registration>, Vec<u8>> {
+        assert!(self.phase == Phase::Idle, "one script at a time");
+        self.load(clock, code, c"@user_function", memory_bytes)
+            .map_err(|text| [b"Error compiling function: ", &*text].concat())?;
+        self.exchange().loading = Some(Loading { flags, found: Vec::new() });
+        self.set_loading(true);
+        self.prepare(clock.mono_ns() + LIBRARY_NS_MAX, Some("FUNCTION LOAD timeout"));
+        let output = self.switch(clock, Input::Call { arguments: 0 });
+        self.set_loading(false);
+        self.clear_end();
+        let found = self.exchange().loading.take().map_or(Vec::new(), |loading| loading.found);
+        let failed = !matches!(output, Output::Finished(0));
+        let text = self.outside(|frame| {
+            let text = failed.then(|| error_of(frame).text);
+            frame.set_top(HANDLER as usize);
+            text
+        });
+        match text {
+            None => Ok(found),
+            Some(text) => {
+                found.into_iter().for_each(|registration| self.release(registration.chunk));
+                Err([b"Error registering functions: ", &*text].concat())
+            }
+        }
+    }
+
+    /// Globals are found where the code of libraries sees them, or where functions do.
+    fn set_loading(&mut self, is_loading: bool) {
+        let globals = self.globals.take();
+        if let Some(globals) = &globals {
+            self.outside(|frame| globals.set_loading(frame, is_loading));
+        }
+        self.globals = globals;
     }
 
     /// Prepares a run. Scripts see keys and arguments as `KEYS` and `ARGV`; functions are called with them.
@@ -482,8 +532,7 @@ impl Vm {
         let (purpose, before) = (self.purpose, self.memory_bytes());
         self.context().set_limit(usize::MAX);
         self.outside(|frame| {
-            // SAFETY: the reference was made by `keep`, and there is room.
-            unsafe { ffi::lua_rawgeti(frame.state(), ffi::REGISTRY, chunk.0) };
+            frame.push_kept(chunk);
             for list in [keys, arguments] {
                 push_list(frame, list);
             }
