@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub turn: Turn,
     /// The state of the generator of random numbers.
     pub random: Cell<u64>,
+    /// A buffer that functions in Rust use one after the other.
+    pub buffer: Cell<Vec<u8>>,
     /// What a script and the server tell each other.
     pub exchange: RefCell<Exchange>,
 }

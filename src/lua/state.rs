@@ -134,6 +134,9 @@ pub struct Frame<'a> {
     _lifetime: PhantomData<&'a mut ffi::State>,
 }
 
+/// Most bytes of a buffer that is kept between calls.
+const KEPT_BUFFER_BYTES_MAX: usize = 1 << 16;
+
 /// Most elements that a table is made with room for: what it is said to become may come from a hostile input.
 const ROOM_MAX: usize = 1 << 16;
 
@@ -337,6 +340,15 @@ impl Frame<'_> {
         unsafe { ffi::lua_pushlstring(self.state, bytes.as_ptr().cast::<c_char>(), bytes.len()) }
     }
 
+    /// Pushes a part of a string; panics if there is no such string, or no such part of it. O(bytes).
+    pub fn push_substring(&mut self, index: i32, part: std::ops::Range<usize>) {
+        self.reserve(1);
+        let bytes = &self.bytes(index).expect("a string is there")[part];
+        // SAFETY: there is room, and all memory is granted. The bytes are a string's that stays on the stack, so that the collector,
+        // which may run, leaves it.
+        unsafe { ffi::lua_pushlstring(self.state, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
     /// Pushes another copy of a value.
     pub fn push_copy(&mut self, index: i32) {
         let place = self.place(index);
@@ -500,9 +512,9 @@ impl Frame<'_> {
         let place = self.table(table);
         assert!(self.top() as c_int >= place + 2, "key and value lie above the table");
         match self.kind(-2) {
-            Some(Kind::Nil) => return Err(self.raise_at_caller(b"table index is nil")),
+            Some(Kind::Nil) => return Err(self.raise(b"table index is nil")),
             Some(Kind::Number) if self.number(-2).is_some_and(f64::is_nan) => {
-                return Err(self.raise_at_caller(b"table index is NaN"));
+                return Err(self.raise(b"table index is NaN"));
             }
             _ => self.can_set(place)?,
         }
@@ -681,6 +693,19 @@ impl Frame<'_> {
     /// Whether the script may have more memory.
     fn has_memory(&self) -> bool {
         self.context().left_bytes() > 0
+    }
+
+    /// An empty buffer, with the room that the one given back last had.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        self.context().buffer.take()
+    }
+
+    /// Gives a buffer back for the next call. One that has become large is let go.
+    pub(super) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BUFFER_BYTES_MAX {
+            buffer.clear();
+            self.context().buffer.set(buffer);
+        }
     }
 
     /// Bytes that the script may still use; what a function builds in memory of its own has to be below it.
