@@ -8,6 +8,7 @@
 //! - `sandbox`: the globals of scripts and of functions;
 //! - `api`: `redis.*`;
 //! - `random`: its random numbers;
+//! - [`lib`]: `cjson`, `cmsgpack`, `struct` and `bit`;
 //! - `convert`: replies as Lua's values, and the other way around;
 //! - `ffi`, `alloc`: the C interface, and the memory.
 //!
@@ -17,6 +18,7 @@ mod alloc;
 mod api;
 mod convert;
 mod ffi;
+pub mod lib;
 pub mod library;
 mod random;
 mod sandbox;

@@ -3,7 +3,7 @@
 
 use super::state::{Answer, Frame, Function, Kind};
 use super::vm::{self, Purpose};
-use super::{api, ffi, random};
+use super::{api, ffi, lib, random};
 
 /// What is not given to scripts of what the interpreter's base library has.
 const REMOVED: &[&str] = &["print", "getfenv", "setfenv"];
@@ -22,6 +22,10 @@ pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str)
     random::open(frame);
     frame.pop(1);
     api::open(frame, purpose, redis_version);
+    for (name, open) in lib::LIBRARIES {
+        open(frame);
+        set(frame, name);
+    }
     refuse_missing(frame);
     protect(frame);
     frame.pop(1);

@@ -557,6 +557,14 @@ impl Frame<'_> {
         unsafe { ffi::lua_rawset(self.state, place) };
     }
 
+    /// Sets an element to the value on the top, which is taken off: in a table of the caller's own, which no script can reach.
+    pub(super) fn set_own_index(&mut self, table: i32, index: i32) {
+        let place = self.table(table);
+        assert!(self.top() as c_int > place && !self.is_readonly(place), "the value lies above the table");
+        // SAFETY: it is a table that can be written, the value is there, and all memory is granted.
+        unsafe { ffi::lua_rawseti(self.state, place, index) };
+    }
+
     /// Replaces the key on the top by the next one of the table and its value; by nothing after the last one. The first
     /// key comes after nil. False as well for a key that the table does not have.
     pub fn next(&mut self, table: i32) -> bool {

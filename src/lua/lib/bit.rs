@@ -12,25 +12,25 @@ const SHIFT: f64 = 6_755_399_441_055_744.0;
 const HEX_DIGITS: usize = 8;
 
 /// Pushes the library's table.
-pub(super) fn open(frame: &mut Frame<'_>) -> Result<(), Raised> {
+pub(super) fn open(frame: &mut Frame<'_>) {
     frame.new_table(0, 12);
-    define::<ToBit>(frame, "tobit")?;
-    define::<Not>(frame, "bnot")?;
-    define::<Fold<And>>(frame, "band")?;
-    define::<Fold<Or>>(frame, "bor")?;
-    define::<Fold<Xor>>(frame, "bxor")?;
-    define::<Shift<Left>>(frame, "lshift")?;
-    define::<Shift<Right>>(frame, "rshift")?;
-    define::<Shift<SignedRight>>(frame, "arshift")?;
-    define::<Shift<RotateLeft>>(frame, "rol")?;
-    define::<Shift<RotateRight>>(frame, "ror")?;
-    define::<Swap>(frame, "bswap")?;
-    define::<ToHex>(frame, "tohex")
+    define::<ToBit>(frame, "tobit");
+    define::<Not>(frame, "bnot");
+    define::<Fold<And>>(frame, "band");
+    define::<Fold<Or>>(frame, "bor");
+    define::<Fold<Xor>>(frame, "bxor");
+    define::<Shift<Left>>(frame, "lshift");
+    define::<Shift<Right>>(frame, "rshift");
+    define::<Shift<SignedRight>>(frame, "arshift");
+    define::<Shift<RotateLeft>>(frame, "rol");
+    define::<Shift<RotateRight>>(frame, "ror");
+    define::<Swap>(frame, "bswap");
+    define::<ToHex>(frame, "tohex");
 }
 
-fn define<F: Function>(frame: &mut Frame<'_>, name: &str) -> Result<(), Raised> {
+fn define<F: Function>(frame: &mut Frame<'_>, name: &str) {
     frame.push_function::<F>(0);
-    frame.raw_set_name(-2, name)
+    frame.set_own(-2, name);
 }
 
 /// The bits of a number.

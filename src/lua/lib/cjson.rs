@@ -22,29 +22,28 @@ use settings::Settings;
 use crate::lua::state::{Answer, Frame, Function, Kind, Raised};
 
 /// Pushes a table of the library, with settings of its own.
-pub(super) fn open(frame: &mut Frame<'_>) -> Result<(), Raised> {
+pub(super) fn open(frame: &mut Frame<'_>) {
     frame.new_table(0, 16);
     frame.new_table(1, 0);
-    Settings::default().save(frame)?;
-    define::<Encode>(frame, "encode")?;
-    define::<Decode>(frame, "decode")?;
-    define::<settings::EncodeSparseArray>(frame, "encode_sparse_array")?;
-    define::<settings::EncodeMaxDepth>(frame, "encode_max_depth")?;
-    define::<settings::DecodeMaxDepth>(frame, "decode_max_depth")?;
-    define::<settings::EncodeNumberPrecision>(frame, "encode_number_precision")?;
-    define::<settings::EncodeKeepBuffer>(frame, "encode_keep_buffer")?;
-    define::<settings::EncodeInvalidNumbers>(frame, "encode_invalid_numbers")?;
-    define::<settings::DecodeInvalidNumbers>(frame, "decode_invalid_numbers")?;
-    define::<settings::DecodeArrayWithArrayMt>(frame, "decode_array_with_array_mt")?;
-    define::<New>(frame, "new")?;
+    Settings::default().save(frame);
+    define::<Encode>(frame, "encode");
+    define::<Decode>(frame, "decode");
+    define::<settings::EncodeSparseArray>(frame, "encode_sparse_array");
+    define::<settings::EncodeMaxDepth>(frame, "encode_max_depth");
+    define::<settings::DecodeMaxDepth>(frame, "decode_max_depth");
+    define::<settings::EncodeNumberPrecision>(frame, "encode_number_precision");
+    define::<settings::EncodeKeepBuffer>(frame, "encode_keep_buffer");
+    define::<settings::EncodeInvalidNumbers>(frame, "encode_invalid_numbers");
+    define::<settings::DecodeInvalidNumbers>(frame, "decode_invalid_numbers");
+    define::<settings::DecodeArrayWithArrayMt>(frame, "decode_array_with_array_mt");
+    define::<New>(frame, "new");
     frame.pop(1);
     frame.push_light(NULL);
-    frame.raw_set_name(-2, "null")?;
+    frame.set_own(-2, "null");
     for (name, value) in [("_NAME", "cjson"), ("_VERSION", "2.1.0")] {
         frame.push_bytes(value.as_bytes());
-        frame.raw_set_name(-2, name)?;
+        frame.set_own(-2, name);
     }
-    Ok(())
 }
 
 /// The light userdata that stands for JSON's null, since a table cannot hold nil.
@@ -54,10 +53,10 @@ const NULL: usize = 0;
 const ARRAY_MARK: &str = "__is_cjson_array";
 
 /// Sets a function of the table below the settings' table, which is on the top.
-fn define<F: Function>(frame: &mut Frame<'_>, name: &str) -> Result<(), Raised> {
+fn define<F: Function>(frame: &mut Frame<'_>, name: &str) {
     frame.push_copy(-1);
     frame.push_function::<F>(1);
-    frame.raw_set_name(-3, name)
+    frame.set_own(-3, name);
 }
 
 struct New;
@@ -65,7 +64,7 @@ struct New;
 impl Function for New {
     fn call(frame: &mut Frame<'_>) -> Answer {
         super::ensure(frame, 5, "too many upvalues")?;
-        open(frame)?;
+        open(frame);
         Ok(1)
     }
 }

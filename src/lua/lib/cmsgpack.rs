@@ -14,16 +14,16 @@ use crate::lua::state::{Answer, Frame, Function, Kind, Raised};
 const NESTING_MAX: usize = 16;
 
 /// Pushes the library's table.
-pub(super) fn open(frame: &mut Frame<'_>) -> Result<(), Raised> {
+pub(super) fn open(frame: &mut Frame<'_>) {
     frame.new_table(0, 8);
     frame.push_function::<Pack>(0);
-    frame.raw_set_name(-2, "pack")?;
+    frame.set_own(-2, "pack");
     frame.push_function::<Unpack>(0);
-    frame.raw_set_name(-2, "unpack")?;
+    frame.set_own(-2, "unpack");
     frame.push_function::<UnpackOne>(0);
-    frame.raw_set_name(-2, "unpack_one")?;
+    frame.set_own(-2, "unpack_one");
     frame.push_function::<UnpackLimit>(0);
-    frame.raw_set_name(-2, "unpack_limit")?;
+    frame.set_own(-2, "unpack_limit");
     for (name, value) in [
         ("_NAME", "cmsgpack"),
         ("_VERSION", "lua-cmsgpack 0.4.0"),
@@ -31,9 +31,8 @@ pub(super) fn open(frame: &mut Frame<'_>) -> Result<(), Raised> {
         ("_DESCRIPTION", "MessagePack C implementation for Lua"),
     ] {
         frame.push_bytes(value.as_bytes());
-        frame.raw_set_name(-2, name)?;
+        frame.set_own(-2, name);
     }
-    Ok(())
 }
 
 struct Pack;
@@ -47,13 +46,13 @@ impl Function for Pack {
         if !frame.try_ensure(top) {
             return Err(frame.raise_argument(0, b"Too many arguments for MessagePack pack."));
         }
-        let mut out = Buffer::new();
+        let mut out = Buffer::take(frame);
         for index in 1..=top as i32 {
             ensure(frame, 1, "in function mp_check")?;
             frame.push_copy(index);
             pack(frame, &mut out, 0)?;
         }
-        frame.push_bytes(&out.0);
+        out.push(frame);
         Ok(1)
     }
 }

@@ -15,23 +15,9 @@ pub mod structs;
 
 use super::state::{Frame, Kind, Raised};
 
-/// Makes the libraries: pushes a table for each, and hands it to `define` with the name of its global variable, which takes it off.
-///
-/// # Errors
-/// No memory, or what `define` raises.
-pub fn open(
-    frame: &mut Frame<'_>,
-    mut define: impl FnMut(&mut Frame<'_>, &'static str) -> Result<(), Raised>,
-) -> Result<(), Raised> {
-    cjson::open(frame)?;
-    define(frame, "cjson")?;
-    cmsgpack::open(frame)?;
-    define(frame, "cmsgpack")?;
-    structs::open(frame)?;
-    define(frame, "struct")?;
-    bit::open(frame)?;
-    define(frame, "bit")
-}
+/// The libraries, by their global names: each function pushes the library's table.
+pub(super) const LIBRARIES: &[(&str, fn(&mut Frame<'_>))] =
+    &[("cjson", cjson::open), ("cmsgpack", cmsgpack::open), ("struct", structs::open), ("bit", bit::open)];
 
 /// Steps that so many bytes copied or looked at count for, beside the step of whatever they are part of.
 fn steps_of(bytes: usize) -> u32 {
@@ -82,11 +68,19 @@ fn ensure(frame: &mut Frame<'_>, slots: usize, text: &str) -> Result<(), Raised>
 /// Bytes that are being built for a script.
 ///
 /// Invariant: grows only by [`Buffer::reserve`], and never beyond the memory that the script may still use.
+#[derive(Default)]
 struct Buffer(Vec<u8>);
 
 impl Buffer {
-    fn new() -> Buffer {
-        Buffer(Vec::new())
+    /// The buffer that the last call gave back.
+    fn take(frame: &mut Frame<'_>) -> Buffer {
+        Buffer(frame.take_buffer())
+    }
+
+    /// Pushes the bytes as a string, and keeps the buffer for the next call.
+    fn push(self, frame: &mut Frame<'_>) {
+        frame.push_bytes(&self.0);
+        frame.keep_buffer(self.0);
     }
 
     /// Makes room for `more` bytes. Amortised O(1) a byte.

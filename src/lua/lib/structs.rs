@@ -23,14 +23,14 @@ const INTEGER_BYTES_MAX: usize = 32;
 const ALIGNMENT: usize = 8;
 
 /// Pushes the library's table.
-pub(super) fn open(frame: &mut Frame<'_>) -> Result<(), Raised> {
+pub(super) fn open(frame: &mut Frame<'_>) {
     frame.new_table(0, 3);
     frame.push_function::<Pack>(0);
-    frame.raw_set_name(-2, "pack")?;
+    frame.set_own(-2, "pack");
     frame.push_function::<Unpack>(0);
-    frame.raw_set_name(-2, "unpack")?;
+    frame.set_own(-2, "unpack");
     frame.push_function::<Size>(0);
-    frame.raw_set_name(-2, "size")
+    frame.set_own(-2, "size");
 }
 
 /// What is wrong with a format.
@@ -193,7 +193,7 @@ impl Function for Pack {
         frame.check_bytes(1)?;
         // COMPAT: a missing argument is nil in the error's text.
         frame.push_nil();
-        let (mut format, mut argument, mut out) = (Format::new(), 2, Buffer::new());
+        let (mut format, mut argument, mut out) = (Format::new(), 2, Buffer::take(frame));
         while let Some(item) = next_item(frame, &mut format)? {
             let padding = item.padding(out.0.len());
             // An integer, the padding before it, and the zero after a string.
@@ -235,7 +235,7 @@ impl Function for Pack {
                 argument += 1;
             }
         }
-        frame.push_bytes(&out.0);
+        out.push(frame);
         Ok(1)
     }
 }

@@ -15,9 +15,13 @@ impl Function for Encode {
     fn call(frame: &mut Frame<'_>) -> Answer {
         let settings = Settings::load(frame);
         check_one_argument(frame)?;
-        let mut writer = Writer { settings, out: Buffer::new(), open: Vec::new() };
+        let out = if settings.keep_buffer { Buffer::take(frame) } else { Buffer::default() };
+        let mut writer = Writer { settings, out, open: Vec::new() };
         writer.run(frame)?;
-        frame.push_bytes(&writer.out.0);
+        match settings.keep_buffer {
+            true => writer.out.push(frame),
+            false => frame.push_bytes(&writer.out.0),
+        }
         Ok(1)
     }
 }

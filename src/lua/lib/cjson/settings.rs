@@ -61,9 +61,9 @@ impl Settings {
     }
 
     /// Stores them in the table on the top.
-    pub fn save(&self, frame: &mut Frame<'_>) -> Result<(), Raised> {
+    pub fn save(&self, frame: &mut Frame<'_>) {
         frame.push_bytes(&self.pack());
-        frame.raw_set_index(-2, 1)
+        frame.set_own_index(-2, 1);
     }
 
     fn pack(&self) -> [u8; PACKED_BYTES] {
@@ -106,11 +106,10 @@ impl Settings {
     }
 
     /// Stores the settings of the running function.
-    fn update(&self, frame: &mut Frame<'_>) -> Result<(), Raised> {
+    fn update(&self, frame: &mut Frame<'_>) {
         frame.push_upvalue(1);
-        self.save(frame)?;
+        self.save(frame);
         frame.pop(1);
-        Ok(())
     }
 }
 
@@ -139,7 +138,7 @@ fn set_number(
             return Err(frame.raise_argument(1, text.as_bytes()));
         }
         *setting(&mut settings) = number;
-        settings.update(frame)?;
+        settings.update(frame);
     }
     frame.push_number(f64::from(*setting(&mut settings)));
     Ok(())
@@ -163,7 +162,7 @@ fn set_choice(
                 _ => choice(frame, argument, choices)?,
             };
             set(&mut settings, choice);
-            settings.update(frame)?;
+            settings.update(frame);
         }
     }
     match get(&settings) {
