@@ -5,7 +5,7 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::config::ShutdownOn;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::server::ctx::{Ctx, Next};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
 
 const STOPPING: Flags = Flags::ADMIN
     .with(Flags::NOSCRIPT)
@@ -42,7 +42,10 @@ pub const ROWS: &[Spec] = &[
 const NO_SHUTDOWN: ReplyError = ReplyError::new("ERR No shutdown in progress.");
 
 fn time(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    let now_us = ctx.server.clock.unix_us();
+    let now_us = match ctx.origin {
+        CallOrigin::Scripted => ctx.server.script_unix_us(),
+        _ => ctx.server.clock.unix_us(),
+    };
     ctx.reply.array(2);
     ctx.reply.bulk_integer(now_us.div_euclid(1_000_000));
     ctx.reply.bulk_integer(now_us.rem_euclid(1_000_000));
@@ -61,6 +64,9 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if abort {
         // A shutdown waits for nothing (NOW changes nothing either), so there is never one under way.
         return Err(NO_SHUTDOWN);
+    }
+    if ctx.server.scripting.is_parked() && !nosave {
+        return Err(ctx.server.scripting.busy_error());
     }
     let save = (save || nosave).then_some(save);
     ctx.server.prepare_shutdown(ShutdownOn { save, now, force }, ctx.now)?;

@@ -127,7 +127,7 @@ impl Options {
 }
 
 /// The memory that is left up to `maxmemory`: a small payload may stand for much.
-fn budget(config: &Config) -> Budget {
+pub(super) fn budget(config: &Config) -> Budget {
     match config.maxmemory {
         0 => Budget::unlimited(),
         max => Budget::new(usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(alloc::allocated_bytes())),

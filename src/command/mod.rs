@@ -36,6 +36,7 @@ pub mod reactive;
 pub mod replication;
 pub mod run;
 pub mod scan;
+pub mod scripting;
 pub mod set;
 pub mod sort;
 pub mod spec;
@@ -72,6 +73,7 @@ const FAMILIES: &[&[Spec]] = &[
     database::ROWS,
     pubsub::ROWS,
     transaction::ROWS,
+    scripting::ROWS,
     reactive::ROWS,
     connection::ROWS,
     client::ROWS,

@@ -138,7 +138,8 @@ fn why_not(spec: &Spec) -> Option<&'static str> {
         return Some("is a command without keys, and only changes of keys are noticed");
     }
     let hidden = |keys: &KeySpec| keys.begin == Begin::Unknown || keys.access.has(Access::INCOMPLETE);
-    spec.keys.iter().any(hidden).then_some("reads keys that its arguments do not name")
+    let is_hidden = spec.flags.has(Flags::RUNS_SCRIPT) || spec.keys.iter().any(hidden);
+    is_hidden.then_some("reads keys that its arguments do not name")
 }
 
 fn refuse(command: &Command) -> Option<ReplyError> {

@@ -487,11 +487,10 @@ pub(super) static ROWS: &[Param] = &[
         "AleaDB leaves its score to the service manager (OOMScoreAdjust=)",
     ),
     any("oom-score-adj-values", Kind::Words(oom_score_adj_values), "0 200 800"),
-    // Users, scripts and modules. There are none, so nobody is created with the default channels, and no script is slow.
+    // Users and modules. There are none, so nobody is created with the default channels.
     only("aclfile", TEXT, "", &[], NO_USERS).startup(),
     any("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels"),
     only("acllog-max-len", LONG, "128", &["0"], "AleaDB does not log refusals yet"),
-    any("busy-reply-threshold", LONG, "5000").or(&["lua-time-limit"]),
     any("lua-enable-deprecated-api", YES_NO, "no").unlisted().startup(),
     only("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", &[], "AleaDB does not load modules")
         .startup(),

@@ -460,6 +460,23 @@ directives! {
     shutdown_on_sigterm: ShutdownOn = ShutdownOn::DEFAULT,
     "shutdown-on-sigterm", Runtime, shutdown;
 
+    /// Milliseconds that a script may hold the server: then others are served again, most of them with an error, and the script goes
+    /// on beside them. 0 for no end.
+    busy_reply_threshold: u64 = 5000,
+    "busy-reply-threshold" or "lua-time-limit", Runtime, int(0, i64::MAX);
+
+    /// Milliseconds after which a script that has changed nothing is ended; 0 for never.
+    script_auto_kill_ms: u64 = 0,
+    "script-auto-kill-ms", Runtime, int(0, i64::MAX);
+
+    /// Bytes that a script may allocate; 0 for no limit.
+    script_memory_limit: u64 = 256 << 20,
+    "script-memory-limit", Runtime, memory;
+
+    /// Scripts that SCRIPT LOAD has loaded, or EVALSHA has called, are saved with the data and are there after a restart.
+    script_persist: bool = true,
+    "script-persist", Runtime, yes_no;
+
     /// Which events about keys are published.
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;

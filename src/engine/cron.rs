@@ -37,9 +37,9 @@ const SAMPLE_MS: u64 = purge::LOOK_MS;
 const JUMP_MS: i64 = 1000;
 
 /// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts; nor while a log is loaded, which says
-/// itself what went.
+/// itself what went; nor while a script is parked, for which time stands still.
 fn may_expire(server: &Server, now: Now) -> bool {
-    server.active_expire && !server.is_loading() && !server.is_paused(true, now)
+    server.active_expire && !server.is_loading() && !server.scripting.is_parked() && !server.is_paused(true, now)
 }
 
 /// A time in which no key falls due, unless data changes or the wall clock goes back.

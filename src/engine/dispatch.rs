@@ -10,10 +10,11 @@ use crate::resp::out::{Mark, Out};
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
+use crate::server::scripting::Parked;
 use crate::server::session::{Blocked, Origin, ReplyMode};
-use crate::sys::alloc;
 
 use super::persistence::reload;
+use super::scripting::{self, Progress};
 use super::{settle, transaction};
 use crate::command::run::{self, Call, Ended};
 use crate::command::spec::Flags;
@@ -31,12 +32,6 @@ const LOADING: ReplyError = ReplyError::new("LOADING Redis is loading the datase
 const MODULES_REFUSED: ReplyError = ReplyError::new(
     "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local \
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-);
-
-const CANNOT_SAVE: ReplyError = ReplyError::new(
-    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
-     the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
-     (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
 );
 
 /// What became of a command.
@@ -103,13 +98,17 @@ pub fn execute(
         return Ran::Held;
     }
     if is_queued {
-        server.queue(client, command, args);
+        let flags = match command.spec.flags.has(Flags::RUNS_SCRIPT) {
+            true => transaction::flags(server, client, command, args),
+            false => command.spec.flags,
+        };
+        server.queue(client, command, flags, args);
         answer(server, client, out, |reply| reply.simple("QUEUED"));
         return Ran::Now(Next::Done);
     }
     let call = Call { hash, ..Call::of(server, client, command, args, CallOrigin::Sent) };
     let next = run(server, call, out, now, *time_ns);
-    if server.propagation.is_open() {
+    if server.propagation.is_open() && !server.scripting.is_parked() {
         server.end_unit_of(client);
     }
     let unsettled = server.is_unsettled();
@@ -158,9 +157,35 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
             server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
         }
         Next::RunQueue => {
-            next = transaction::run_queue(server, client, out, now, time_ns);
+            next = match transaction::run_queue(server, client, out, now, time_ns) {
+                Ok(next) => next,
+                Err((rest, line)) => {
+                    let parked = Parked {
+                        client,
+                        command,
+                        args: line,
+                        rest: Some(rest),
+                        out: Out::of(out.split_off(mark)),
+                        is_muted: mute,
+                        started_ns: time_ns,
+                    };
+                    scripting::park(server, parked)
+                }
+            };
             // What its commands wrote has been kept or dropped one by one.
             out_of_band = true;
+        }
+        Next::RunScript => {
+            let proto = server.clients[client].proto;
+            next = match scripting::go_on(server, command, proto, out) {
+                Progress::Through => Next::Done,
+                Progress::Slice => {
+                    let (args, started_ns) = (OwnedArgs::copy(args), time_ns);
+                    let out = Out::default();
+                    let parked = Parked { client, command, args, rest: None, out, is_muted: mute, started_ns };
+                    scripting::park(server, parked)
+                }
+            };
         }
         Next::Load(asked) => {
             let mut reply = Reply::new(out, server.clients[client].proto);
@@ -277,13 +302,13 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
         return Some(ReplyError::new("ERR Command not allowed inside a transaction"));
     }
     if server.config.maxmemory != 0
-        && transaction::flags(server, client, command).has(Flags::DENYOOM)
-        && is_over_memory(server)
+        && transaction::flags(server, client, command, args).has(Flags::DENYOOM)
+        && server.is_short_of_memory()
     {
         return Some(ReplyError::OUT_OF_MEMORY);
     }
     if server.persistence.is_failing()
-        && let Some(refused) = unsaved_refusal(server, client, command)
+        && let Some(refused) = unsaved_refusal(server, client, command, args)
     {
         return Some(refused);
     }
@@ -294,19 +319,20 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     if server.is_loading() && !flags.has(Flags::LOADING) {
         return Some(LOADING);
     }
+    if server.scripting.is_parked() && !flags.has(Flags::ALLOW_BUSY) {
+        return Some(server.scripting.busy_error());
+    }
     None
 }
 
 /// Why a command that may change data is refused after a snapshot that could not be saved, or while the log cannot be written,
 /// if it is. PING tells of it as well.
 #[cold]
-fn unsaved_refusal(server: &Server, client: ClientId, command: &Command) -> Option<ReplyError> {
-    let (config, persistence) = (&server.config, &server.persistence);
-    if !transaction::flags(server, client, command).has(Flags::WRITE) && command.spec.name != "PING" {
+fn unsaved_refusal(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Option<ReplyError> {
+    if !transaction::flags(server, client, command, args).has(Flags::WRITE) && command.spec.name != "PING" {
         return None;
     }
-    let is_strict = config.stop_writes_on_bgsave_error && !config.save.is_empty();
-    if is_strict && persistence.snapshots.failure.is_some() { Some(CANNOT_SAVE) } else { persistence.log.refusal() }
+    server.unsaved_refusal()
 }
 
 fn not_while_subscribed(command: &Command) -> ReplyError {
@@ -331,10 +357,6 @@ fn may_debug(server: &Server, client: ClientId) -> bool {
         Access::Yes => true,
         Access::Local => server.clients[client].origin != Origin::Remote,
     }
-}
-
-fn is_over_memory(server: &Server) -> bool {
-    alloc::allocated_bytes() as u64 > server.config.maxmemory
 }
 
 fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
@@ -366,7 +388,7 @@ fn reason_to_hold(
     is_queued: bool,
     now: Now,
 ) -> Option<Blocked> {
-    let flags = transaction::flags(server, client, command);
+    let flags = transaction::flags(server, client, command, args);
     if (server.pause.is_some() || server.persistence.log.is_behind()) && holds_back(server, flags, now) {
         return Some(Blocked::Paused);
     }

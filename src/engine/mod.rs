@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod persistence;
 mod purge;
 pub mod reactive;
+pub mod scripting;
 pub mod settle;
 mod transaction;
 pub mod wake;

@@ -42,6 +42,10 @@ fn push(server: &mut Server, id: QueryId, now: Now) {
 
 /// The same for those whose changes have been gathered long enough. False if there are more than one turn takes.
 pub fn evaluate_due(server: &mut Server, now: Now) -> bool {
+    if server.scripting.is_parked() {
+        // Nobody is to see what it has changed so far.
+        return true;
+    }
     let (mut left, mut due) = (DUE_PER_TURN_MAX, Vec::new());
     while left > 0 && server.outbox.text_bytes() <= UNDELIVERED_BYTES_MAX {
         let mut budget = DUE_AT_ONCE_MAX.min(left);

@@ -19,8 +19,12 @@ use crate::server::session::Blocked;
 /// Evaluates the queries that were touched, and serves the clients whose keys have become ready. The replies are posted to
 /// the outbox, and those clients are noted as resumed.
 ///
-/// Keys for which CLIENT PAUSE holds a client back are put aside until it is over.
+/// Keys for which CLIENT PAUSE holds a client back are put aside until it is over. While a script is parked nobody is to see what
+/// it has changed so far.
 pub fn serve(server: &mut Server, now: Now, time_ns: &mut u64) {
+    if server.scripting.is_parked() {
+        return;
+    }
     reactive::evaluate(server, now);
     if server.pause.is_none() && server.watchers.waits.has_held() {
         server.watchers.waits.release_held();

@@ -2,23 +2,28 @@
 //! the queue as one unit.
 
 use super::dispatch::count_queued;
+use super::scripting::{self, Progress};
 use crate::base::clock::Now;
-use crate::command::Command;
 use crate::command::run::{Call, Ended, run_apart};
 use crate::command::spec::Flags;
+use crate::command::{self, Command};
 use crate::feature::client_id::ClientId;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
 use crate::server::session::ReplyMode;
+use crate::server::transaction::Rest;
 
-/// What gates look at: a command's flags, and for EXEC also those of the commands it would run.
+/// What gates look at: a command's flags, those of the script that it would run, and for EXEC also those of the commands it would
+/// run.
 #[inline]
-pub(super) fn flags(server: &Server, client: ClientId, command: &Command) -> Flags {
+pub(super) fn flags(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Flags {
     let (own, transaction) = (command.spec.flags, &server.clients[client].transaction);
     match transaction {
+        _ if own.has(Flags::RUNS_SCRIPT) => command::scripting::flags_of(server, own, command.spec, args),
         Some(transaction) if is_exec(command) => {
             let run = transaction.flags;
             let of = |flag: Flags| if run.has(flag) { flag } else { Flags::NONE };
@@ -52,39 +57,83 @@ pub(super) fn refused(
     ReplyError::owned([b"EXECABORT Transaction discarded because of: ", reason].concat())
 }
 
-/// Runs the queue of a client's transaction, and ends the transaction. Nobody else is served before it is over.
+/// Runs the queue of a client's transaction, and ends the transaction. Nobody else is served before it is over, unless one of its
+/// scripts holds the server for too long: then what is left of it is returned, with the line of the script.
 ///
 /// Each command's reply is kept or dropped as CLIENT REPLY says when it has run, and nothing follows the reply of a CLIENT
 /// KILL that met the client itself.
-pub(super) fn run_queue(server: &mut Server, client: ClientId, out: &mut Out, now: Now, started_ns: u64) -> Next {
+///
+/// # Errors
+/// What is left.
+pub(super) fn run_queue(
+    server: &mut Server,
+    client: ClientId,
+    out: &mut Out,
+    now: Now,
+    started_ns: u64,
+) -> Result<Next, (Rest, OwnedArgs)> {
     let session = &mut server.clients[client];
     let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
     let queue = queue.unwrap_or_default();
     if !is_muted(session.reply_mode) {
         Reply::new(out, session.proto).array(queue.len());
     }
-    let (mut next, mut time_ns) = (Next::Done, started_ns);
-    for queued in &queue {
+    let mut rest = Rest { queue: queue.into_iter(), current: None, next: Next::Done };
+    if go_on(server, client, &mut rest, out, now, started_ns) {
+        return Ok(rest.next);
+    }
+    let line = rest.current.as_ref().map(|queued| queued.args.clone()).unwrap_or_default();
+    Err((rest, line))
+}
+
+/// Goes on with a queue. False if a script has had its time.
+pub(super) fn go_on(
+    server: &mut Server,
+    client: ClientId,
+    rest: &mut Rest,
+    out: &mut Out,
+    now: Now,
+    started_ns: u64,
+) -> bool {
+    let mut time_ns = started_ns;
+    loop {
+        let (queued, is_begun) = match rest.current.take() {
+            Some(queued) => (queued, true),
+            None => match rest.queue.next() {
+                Some(queued) => (queued, false),
+                None => break,
+            },
+        };
         let (command, args) = (queued.command, queued.args.as_args());
-        let mute = next == Next::Close || is_muted(server.clients[client].reply_mode);
+        let mute = rest.next == Next::Close || is_muted(server.clients[client].reply_mode);
         let mark = if mute { out.mark_before_dropped() } else { out.mark() };
-        if out.is_cut() && command.spec.flags.has(Flags::READONLY) {
+        if out.is_cut() && command.spec.flags.has(Flags::READONLY) && !is_begun {
             // Its client is being disconnected, and will never see what it reads.
             continue;
         }
-        let call = Call::of(server, client, command, args, CallOrigin::Queued);
-        let Ended { next: asked, out_of_band } = run_apart(server, call, out, now);
+        let Ended { next: mut asked, out_of_band } = match is_begun {
+            true => Ended { next: Next::RunScript, out_of_band: false },
+            false => run_apart(server, Call::of(server, client, command, args, CallOrigin::Queued), out, now),
+        };
+        if asked == Next::RunScript {
+            let proto = server.clients[client].proto;
+            if scripting::go_on(server, command, proto, out) == Progress::Slice {
+                rest.current = Some(queued);
+                return false;
+            }
+            asked = Next::Done;
+        }
         debug_assert!(matches!(asked, Next::Done | Next::Close), "nothing waits inside a transaction");
-        if next == Next::Close || (is_muted(server.clients[client].reply_mode) && !out_of_band) {
+        if rest.next == Next::Close || (is_muted(server.clients[client].reply_mode) && !out_of_band) {
             out.truncate(mark);
         }
         if asked == Next::Close {
-            next = Next::Close;
+            rest.next = Next::Close;
         }
         count_queued(server, client, command, &mut time_ns);
     }
     server.clients[client].transaction = None;
-    next
+    true
 }
 
 fn is_muted(mode: ReplyMode) -> bool {

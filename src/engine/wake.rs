@@ -59,6 +59,8 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     let (muted, error) = match session.blocked.take() {
         Some(Blocked::Paused) => return server.clients.paused -= 1,
         Some(Blocked::Snapshot) | None => return,
+        // It is no time that a script ends at.
+        Some(Blocked::Script) => return session.blocked = Some(Blocked::Script),
         Some(Blocked::Sleep { muted, .. }) => (muted, false),
         Some(Blocked::Unblocked { error, muted }) => (muted, error),
         Some(Blocked::Keys { .. }) => (false, false),

@@ -223,8 +223,8 @@ pub(super) fn run_batch(
         }
         match ran {
             Ran::Now(Next::Done | Next::RunQueue) if *time_ns - now.mono_ns > SLOW_TURN_NS => return Some(parse.end),
-            // A queue has run when EXEC returns, and what was to be loaded is there.
-            Ran::Now(Next::Done | Next::RunQueue | Next::Load(_)) => {}
+            // A queue or a script has run when its command returns, and what was to be loaded is there.
+            Ran::Now(Next::Done | Next::RunQueue | Next::RunScript | Next::Load(_)) => {}
             Ran::Now(Next::Close) => {
                 server.clients[client].closing = true;
                 return Some(bytes.len());

@@ -15,7 +15,7 @@
 
 use crate::base::clock::{Now, TurnClock};
 use crate::engine::cron::Cron;
-use crate::engine::{persistence, reactive, settle, wake};
+use crate::engine::{persistence, reactive, scripting, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
@@ -107,7 +107,10 @@ impl<T: Transport> Turn<T> {
         self.work_left |= self.server.log_turn_ends(self.conns.shut_count());
         self.close_killed();
         self.count_turn(now);
-        debug_assert!(!self.server.propagation.is_open(), "what is passed on is whole when a turn is over");
+        debug_assert!(
+            !self.server.propagation.is_open() || self.server.scripting.is_parked(),
+            "what is passed on is whole when a turn is over"
+        );
         if cfg!(debug_assertions) {
             self.conns.check();
         }
@@ -406,6 +409,9 @@ impl<T: Transport> Turn<T> {
 
     fn run_timers(&mut self, now: Now) {
         self.work_left = self.cron.expire(&mut self.server, now);
+        if self.server.scripting.is_parked() {
+            self.work_left |= scripting::step(&mut self.server, now);
+        }
         self.deliver();
         self.wake_clients(now);
         self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on();

@@ -6,6 +6,7 @@
 //! ```
 
 use super::dicedb;
+use super::rdb::file::opcode;
 use super::rdb::read::Reader;
 use super::rdb::write::{Version, Writer};
 use super::rdb::{Broken, Budget, CHECKSUM, Dialect, Shapes, VERSION, Value};
@@ -59,6 +60,40 @@ pub fn restore<'p>(payload: &'p [u8], shapes: &Shapes, mut budget: Budget) -> Re
         },
     };
     value.map_err(|broken| if broken == Broken::Memory { Refused::Memory } else { Refused::Value })
+}
+
+/// The payload of libraries of functions. O(bytes).
+pub fn dump_functions<'a>(codes: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
+    let mut writer = Writer::new(Version::Redis12, compress);
+    for code in codes {
+        writer.byte(opcode::FUNCTION);
+        writer.string(code);
+    }
+    let mut out = writer.take();
+    seal(&mut out);
+    out
+}
+
+/// The libraries of functions of a payload. O(bytes).
+///
+/// # Errors
+/// If it cannot be trusted, holds anything else, or takes more memory than `budget` allows.
+pub fn read_functions(payload: &[u8], mut budget: Budget) -> Result<Vec<Vec<u8>>, Refused> {
+    let (value, dialect) = sealed(payload).ok_or(Refused::Footer)?;
+    let mut reader = Reader::new(value, dialect, &mut budget);
+    let mut codes = Vec::new();
+    while !reader.rest().is_empty() {
+        match reader.take() {
+            Ok([opcode::FUNCTION]) => {}
+            _ => return Err(Refused::Value),
+        }
+        match reader.string() {
+            Ok(code) => codes.push(code.into_owned()),
+            Err(Broken::Memory) => return Err(Refused::Memory),
+            Err(_) => return Err(Refused::Value),
+        }
+    }
+    Ok(codes)
 }
 
 /// What comes before the footer, if that is right, and whose forms it has.

@@ -151,12 +151,22 @@ pub struct Collector {
     failure: Option<FieldDeadlines>,
 }
 
+/// What stands in a file before the data.
+#[derive(Debug, Default)]
+pub struct Code<'a> {
+    /// Scripts that EVALSHA is to know.
+    pub scripts: Vec<&'a [u8]>,
+    /// Libraries of functions.
+    pub functions: Vec<&'a [u8]>,
+}
+
 impl Collector {
-    /// The beginning of a file: its head, and libraries of functions as they were read.
-    pub fn new(form: Form, head: &Head<'_>, functions: &[Vec<u8>], sizes: BTreeMap<usize, Size>) -> Collector {
+    /// The beginning of a file: its head, scripts, and libraries of functions.
+    pub fn new(form: Form, head: &Head<'_>, code: &Code<'_>, sizes: BTreeMap<usize, Size>) -> Collector {
         let mut main = Stream::new(form);
         main.writer.begin(form, head);
-        functions.iter().for_each(|code| main.writer.function(code));
+        code.scripts.iter().for_each(|body| main.writer.script(body));
+        code.functions.iter().for_each(|code| main.writer.function(code));
         Collector { form, sizes, main, aside: None, midway: None, spent: None, keys: 0, is_quiet: false, failure: None }
     }
 

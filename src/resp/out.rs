@@ -100,6 +100,13 @@ impl Out {
         self.chunk_bytes + self.tail.capacity()
     }
 
+    /// An output of some bytes, without a limit.
+    pub fn of(bytes: Vec<u8>) -> Out {
+        let mut out = Out::default();
+        out.push(&bytes);
+        out
+    }
+
     /// An empty output that is cut off beyond so many bytes; 0 for no limit.
     pub fn with_limit(limit_bytes: u64) -> Out {
         let mut out = Out::default();
@@ -302,6 +309,20 @@ impl Out {
         let (mut tail, limit_bytes) = (std::mem::take(&mut self.tail), self.limit_bytes);
         tail.clear();
         *self = Out { tail, limit_bytes, ..Out::default() };
+    }
+
+    /// Takes out what was appended since the mark, of which nothing may have been sent. O(bytes since).
+    pub fn split_off(&mut self, mark: Mark) -> Vec<u8> {
+        if self.is_cut() {
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        let mut from = mark.tail;
+        for chunk in self.chunks.iter().skip(mark.chunks).map(Chunk::bytes).chain([self.tail.as_slice()]) {
+            taken.extend_from_slice(&chunk[std::mem::take(&mut from)..]);
+        }
+        self.truncate(mark);
+        taken
     }
 
     /// The bytes to send, if they all lie in one piece.

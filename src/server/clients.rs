@@ -167,6 +167,7 @@ impl Clients {
             Blocked::Unblocked { .. } => self.unblocked.push(client),
             Blocked::Paused => self.paused += 1,
             Blocked::Snapshot => self.held.push(client),
+            Blocked::Script => {}
         }
     }
 
@@ -239,7 +240,9 @@ impl Server {
         let muted = match self.clients[client].blocked {
             Some(Blocked::Sleep { muted, .. }) => muted,
             Some(Blocked::Keys { .. }) => false,
-            Some(Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot) | None => return false,
+            Some(Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot | Blocked::Script) | None => {
+                return false;
+            }
         };
         self.stop_waiting(client);
         self.clients.block(client, Blocked::Unblocked { error, muted });
@@ -268,10 +271,14 @@ impl Server {
         self.stats.output_limit_disconnections += 1;
     }
 
-    /// Forgets a client that has been disconnected.
+    /// Forgets a client that has been disconnected: at the end of its script, where that is not through.
     pub fn forget(&mut self, client: ClientId) {
         self.leave(client);
         self.forget_queries(client);
+        if self.scripting.needs(client) {
+            (self.clients[client].killed, self.clients[client].closing) = (true, true);
+            return;
+        }
         let session = self.clients.remove(client);
         if let Some(transaction) = session.transaction.filter(|queued| queued.count > COSTLY_TRANSACTION_MIN) {
             self.background.free(transaction);

@@ -34,6 +34,8 @@ pub enum Next {
     Block,
     /// The commands that MULTI has queued run now. Nothing was written.
     RunQueue,
+    /// The script that [`Server::scripting`] has as running runs now. Nothing was written.
+    RunScript,
     /// Data is loaded from the disk now, before anybody else is served. Nothing was written.
     Load(Reload),
     /// The server stops. The client gets no reply (SHUTDOWN) or has got it already (ABORT).
@@ -49,6 +51,8 @@ pub enum CallOrigin {
     Queued,
     /// Its client waits for keys, and one of them has changed.
     Again,
+    /// A script calls it.
+    Scripted,
     /// It is a query, whose first result its client asks for.
     Observed,
     /// It is a query, evaluated after a change for those who watch it.
@@ -101,6 +105,12 @@ impl<'a> Ctx<'a> {
     pub fn change(&mut self, change: Change<'_>) {
         self.changes += 1;
         self.server.apply(&change, self.db, &self.at);
+    }
+
+    /// Records a change of something that is no key, such as a library of functions: it is passed on, and save points count it.
+    pub fn change_without_key(&mut self) {
+        self.changes += 1;
+        self.server.stats.dirty += 1;
     }
 
     /// Has other commands passed on to the log and to replicas in place of the one that was given: those that `write` names,

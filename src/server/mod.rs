@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod persistence;
 pub mod propagation;
 pub mod reactive;
+pub mod scripting;
 pub mod session;
 pub mod stats;
 pub mod transaction;
@@ -43,6 +44,7 @@ use outbox::Outbox;
 use persistence::Persistence;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
+use scripting::Scripting;
 use session::Blocked;
 use stats::Stats;
 use waiting::Wait;
@@ -149,6 +151,8 @@ pub struct Server {
     pub propagation: Propagation,
     /// What keeps the data beyond the process.
     pub persistence: Persistence,
+    /// Scripts.
+    pub scripting: Scripting,
     /// Counters.
     pub stats: Stats,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
@@ -213,6 +217,7 @@ impl Server {
             outbox: Outbox::default(),
             propagation: Propagation::default(),
             persistence: Persistence::new(storage, &background),
+            scripting: Scripting::default(),
             stats: Stats::new(crate::command::count()),
             prng: Prng::seeded(seeds.prng),
             background,
@@ -327,6 +332,12 @@ impl Server {
     pub fn go_on(&mut self) -> bool {
         let members = self.clients.members.has_gone() && self.clear_gone_members(CLEARED_PER_TURN_MAX);
         members | self.go_on_with_queries()
+    }
+
+    /// True if memory is short: commands that need more are refused. One load, unless there is a limit.
+    #[inline]
+    pub fn is_short_of_memory(&self) -> bool {
+        self.config.maxmemory != 0 && alloc::allocated_bytes() as u64 > self.config.maxmemory
     }
 
     /// True while CLIENT PAUSE holds back commands of this kind.

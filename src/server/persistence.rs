@@ -11,6 +11,8 @@ pub mod snapshot;
 use std::sync::Arc;
 
 use crate::persist::storage::{Lock, Storage};
+use crate::resp::error::ReplyError;
+use crate::server::Server;
 use crate::server::background::Background;
 
 use loading::{Found, LoadedLog, Loading};
@@ -34,9 +36,13 @@ pub struct Persistence {
     pub loaded_log: Option<LoadedLog>,
     /// The directory is ours as long as this is held.
     pub lock: Option<Box<dyn Lock>>,
-    /// Libraries of functions that a dump file or a log held, as they were: kept for the next one.
-    pub functions: Vec<Vec<u8>>,
 }
+
+const CANNOT_SAVE: ReplyError = ReplyError::new(
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify \
+     the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails \
+     (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+);
 
 impl Persistence {
     /// Of a server that has loaded and saved nothing yet.
@@ -49,7 +55,6 @@ impl Persistence {
             found: Found::default(),
             loaded_log: None,
             lock: None,
-            functions: Vec::new(),
         }
     }
 
@@ -63,5 +68,19 @@ impl Persistence {
     #[inline]
     pub fn is_failing(&self) -> bool {
         self.snapshots.failure.is_some() || self.log.is_failing()
+    }
+}
+
+impl Server {
+    /// Why commands that change data are refused after a snapshot that could not be saved, or while the log cannot be written,
+    /// if they are.
+    pub fn unsaved_refusal(&self) -> Option<ReplyError> {
+        if self.is_stopped_by_failed_snapshot() { Some(CANNOT_SAVE) } else { self.persistence.log.refusal() }
+    }
+
+    /// True if they are refused because of a snapshot.
+    pub fn is_stopped_by_failed_snapshot(&self) -> bool {
+        let is_strict = self.config.stop_writes_on_bgsave_error && !self.config.save.is_empty();
+        is_strict && self.persistence.snapshots.failure.is_some()
     }
 }

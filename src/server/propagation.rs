@@ -43,6 +43,8 @@ pub struct Propagation {
     instead: Instead,
     /// What expires now is a unit by itself.
     is_each_apart: bool,
+    /// The command that is running is not passed on, whatever it changes.
+    is_muted: bool,
 }
 
 impl Default for Propagation {
@@ -57,6 +59,7 @@ impl Default for Propagation {
             unit_commands: 0,
             instead: Instead::default(),
             is_each_apart: false,
+            is_muted: false,
         }
     }
 }
@@ -77,24 +80,40 @@ impl Propagation {
         self.wanted
     }
 
-    /// The position behind all that was passed on so far.
+    /// The position behind all units that have ended so far.
     #[inline]
     pub fn position(&self) -> u64 {
-        self.taken_bytes + self.bytes.len() as u64
+        let ended_bytes = if self.is_open() { self.unit_at } else { self.bytes.len() };
+        self.taken_bytes + ended_bytes as u64
     }
 
     /// True if there is something to be taken.
     #[inline]
     pub fn has_some(&self) -> bool {
-        !self.bytes.is_empty()
+        if self.is_open() { self.unit_at > 0 } else { !self.bytes.is_empty() }
     }
 
-    /// The units since the last time, in order, encoded.
+    /// The units since the last time, in order, encoded. One that has not ended stays for the next time.
     pub fn take(&mut self) -> Vec<u8> {
-        debug_assert!(!self.is_open(), "a unit is taken as a whole");
-        self.taken_bytes += self.bytes.len() as u64;
+        let open = if self.is_open() { self.bytes.split_off(self.unit_at) } else { Vec::new() };
+        let taken = std::mem::replace(&mut self.bytes, open);
+        self.taken_bytes += taken.len() as u64;
         self.unit_at = 0;
-        std::mem::take(&mut self.bytes)
+        taken
+    }
+
+    /// Drops a unit that has not ended.
+    pub fn drop_unit(&mut self) {
+        if self.is_open() {
+            self.bytes.truncate(self.unit_at);
+            self.unit_commands = 0;
+            self.selected = None;
+        }
+    }
+
+    /// Says whether commands that run from now on are passed on. What expires is in any case.
+    pub fn set_muted(&mut self, is_muted: bool) {
+        self.is_muted = is_muted;
     }
 
     /// Gives back a buffer that was taken, to be used again.
@@ -147,14 +166,16 @@ impl Propagation {
 
     fn pass_on(&mut self, number: usize, given: Args<'_>, changed: bool) {
         if std::mem::take(&mut self.instead.is_named) {
-            if self.instead.commands > 0 {
+            if self.is_muted {
+                self.instead.commands = 0;
+            } else if self.instead.commands > 0 {
                 self.select(number);
                 self.bytes.extend_from_slice(&self.instead.bytes);
                 self.unit_commands += std::mem::take(&mut self.instead.commands);
             }
             self.instead.bytes.clear();
             self.instead.bytes.shrink_to(BUFFER_KEPT_BYTES_MAX);
-        } else if changed {
+        } else if changed && !self.is_muted {
             self.select(number);
             self.bytes.reserve(given.total_bytes() + HEADER_BYTES_MAX * (given.len() + 1));
             push_header(&mut self.bytes, b'*', given.len());
@@ -356,6 +377,39 @@ mod tests {
         p.give_back(buffer);
         assert!(!p.has_some() && p.bytes.capacity() > 0);
         given(&mut p, 0, "DEL k");
+        p.end_unit();
         assert_eq!(p.position(), position + b"*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n".len() as u64);
+    }
+
+    #[test]
+    fn a_unit_that_has_not_ended_is_not_taken_and_may_be_dropped() {
+        let mut p = Propagation { selected: Some(0), ..Propagation::default() };
+        given(&mut p, 0, "DEL a");
+        p.end_unit();
+        let position = p.position();
+        given(&mut p, 0, "DEL b");
+        assert_eq!((p.position(), p.has_some()), (position, true));
+        assert_eq!(taken(&mut p), r"*2\r\n$3\r\nDEL\r\n$1\r\na\r\n");
+        assert!(p.is_open() && !p.has_some());
+        given(&mut p, 0, "DEL c");
+        p.end_unit();
+        let both = r"*2\r\n$3\r\nDEL\r\n$1\r\nb\r\n*2\r\n$3\r\nDEL\r\n$1\r\nc\r\n";
+        assert_eq!(taken(&mut p), format!(r"*1\r\n$5\r\nMULTI\r\n{both}*1\r\n$4\r\nEXEC\r\n"));
+        given(&mut p, 0, "DEL d");
+        p.drop_unit();
+        assert!(!p.is_open() && !p.has_some());
+    }
+
+    #[test]
+    fn a_muted_command_is_not_passed_on_but_what_expired_is() {
+        let mut p = Propagation { selected: Some(0), ..Propagation::default() };
+        p.set_muted(true);
+        p.pass_on_own(0, [b"DEL".as_slice(), b"gone"]);
+        given(&mut p, 0, "SET k v");
+        p.instead().push([b"SET".as_slice(), b"k", b"w"]);
+        given(&mut p, 0, "APPEND k w");
+        p.set_muted(false);
+        p.end_unit();
+        assert_eq!(taken(&mut p), r"*2\r\n$3\r\nDEL\r\n$4\r\ngone\r\n");
     }
 }

@@ -61,6 +61,8 @@ pub enum Blocked {
     Paused,
     /// A snapshot does, until it has the keys that the command would change.
     Snapshot,
+    /// The script that its command runs is parked, and has its answer when it is through.
+    Script,
 }
 
 impl Blocked {
@@ -68,7 +70,7 @@ impl Blocked {
     pub fn until_ms(self) -> Option<u64> {
         match self {
             Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => Some(until_ms).filter(|ms| *ms < u64::MAX),
-            Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot => None,
+            Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot | Blocked::Script => None,
         }
     }
 }

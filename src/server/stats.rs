@@ -67,6 +67,8 @@ pub struct Stats {
     pub errors: std::collections::BTreeMap<Vec<u8>, u64>,
     /// Passwords refused.
     pub auth_failures: u64,
+    /// Scripts of EVAL that were forgotten for new ones.
+    pub evicted_scripts: u64,
     /// Times input was read from a client.
     pub reads: u64,
     /// Times output was written to a client.

@@ -4,6 +4,7 @@
 //! the engine's.
 
 use super::Server;
+use super::ctx::Next;
 use crate::base::clock::Now;
 use crate::command::Command;
 use crate::command::spec::Flags;
@@ -17,6 +18,17 @@ pub struct Queued {
     pub command: &'static Command,
     /// Its arguments.
     pub args: OwnedArgs,
+}
+
+/// What is left to be run of a queue whose run was interrupted.
+#[derive(Debug)]
+pub struct Rest {
+    /// The commands that have not run.
+    pub queue: std::vec::IntoIter<Queued>,
+    /// The one that was interrupted: its script is running.
+    pub current: Option<Queued>,
+    /// What is to happen when all have run.
+    pub next: Next,
 }
 
 /// What came after MULTI.
@@ -44,8 +56,8 @@ impl Transaction {
 }
 
 impl Server {
-    /// Queues a command. When EXEC is bound to fail nothing is kept, as nothing will be run.
-    pub fn queue(&mut self, client: ClientId, command: &'static Command, args: Args<'_>) {
+    /// Queues a command, by whose flags the transaction is judged. When EXEC is bound to fail nothing is kept, as nothing will be run.
+    pub fn queue(&mut self, client: ClientId, command: &'static Command, flags: Flags, args: Args<'_>) {
         let session = &mut self.clients[client];
         let Some(transaction) = session.transaction.as_mut() else { return };
         if transaction.broken || session.watch_broken {
@@ -53,7 +65,7 @@ impl Server {
         }
         transaction.queue.push(Queued { command, args: OwnedArgs::copy(args) });
         transaction.count += 1;
-        transaction.flags = transaction.flags.with(command.spec.flags);
+        transaction.flags = transaction.flags.with(flags);
         transaction.arg_bytes += args.total_bytes() + args.len() * size_of::<Span>();
     }
 

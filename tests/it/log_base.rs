@@ -271,12 +271,13 @@ fn the_kind_of_the_base_is_chosen_anew_for_each_rewrite() {
 #[test]
 fn a_base_tells_its_time_and_keeps_libraries_of_functions() {
     let (mut m, disk) = server(Config { aof_timestamp_enabled: true, aof_batch_checksums: false, ..config() });
-    m.server.persistence.functions = vec![b"#!lua name=l\nredis.register_function('f', f)".to_vec()];
+    let code = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
+    m.server.load_library(code.as_bytes(), false).expect("it is right");
     rewrite(&mut m);
     let text = String::from_utf8(base(&disk).1).expect("text");
-    let library = r"*3|$8|FUNCTION|$4|LOAD|$44|#!lua name=l".replace('|', "\r\n");
+    let library = format!("*3|$8|FUNCTION|$4|LOAD|${}|#!lua name=l", code.len()).replace('|', "\r\n");
     assert!(text.starts_with("#TS:17000000") && text.contains(&library), "{text}");
-    assert_eq!(loaded(&disk, &m).server.persistence.functions, m.server.persistence.functions);
+    assert_eq!(loaded(&disk, &m).server.scripting.code_to_keep(false).functions, [code.as_bytes()]);
 }
 
 /// A directory with a base of some batches, and nothing after it.

@@ -13,6 +13,7 @@ use crate::command::memory::{Account, excess, ratio};
 use crate::command::{self, Command};
 use crate::config::Supervised;
 use crate::feature::pubsub::Kind;
+use crate::lua::vm::Purpose;
 use crate::server::{REDIS_VERSION, Server};
 use crate::store::db::Db;
 use crate::sys::{alloc, limits};
@@ -232,13 +233,7 @@ fn memory(r: &mut Report<'_>) {
     r.field("allocator_resident", account.allocator.resident);
     r.field("allocator_muzzy", 0);
     r.size("total_system_memory", limits::total_system_memory());
-    r.zeroes(&["used_memory_lua", "used_memory_vm_eval"]);
-    r.field("used_memory_lua_human", human(0));
-    r.zeroes(&["used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
-    r.field("used_memory_vm_functions", 0);
-    r.size("used_memory_vm_total", 0);
-    r.field("used_memory_functions", 0);
-    r.size("used_memory_scripts", 0);
+    scripts(r);
     r.size("maxmemory", r.server.config.maxmemory as usize);
     let policy = r.server.config.text_of("maxmemory-policy").unwrap_or_default();
     r.field("maxmemory_policy", String::from_utf8_lossy(&policy));
@@ -251,6 +246,26 @@ fn memory(r: &mut Report<'_>) {
     r.field("mem_allocator", alloc::name());
     r.zeroes(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
     r.field("lazyfree_pending_objects", r.server.background.pending());
+}
+
+/// What the interpreters of scripts and functions take, and what they know.
+fn scripts(r: &mut Report<'_>) {
+    let scripting = &r.server.scripting;
+    let (eval_bytes, functions_bytes) = (scripting.vm_bytes(Purpose::Scripts), scripting.vm_bytes(Purpose::Functions));
+    let (cached, scripts_bytes) = (scripting.cache.len(), scripting.cache.heap_bytes());
+    let (libraries, functions) = (scripting.libraries.len(), scripting.libraries.function_count());
+    let libraries_bytes = scripting.libraries.heap_bytes();
+    r.field("used_memory_lua", eval_bytes);
+    r.field("used_memory_vm_eval", eval_bytes);
+    r.field("used_memory_lua_human", human(eval_bytes as u64));
+    r.field("used_memory_scripts_eval", scripts_bytes);
+    r.field("number_of_cached_scripts", cached);
+    r.field("number_of_functions", functions);
+    r.field("number_of_libraries", libraries);
+    r.field("used_memory_vm_functions", functions_bytes);
+    r.size("used_memory_vm_total", eval_bytes + functions_bytes);
+    r.field("used_memory_functions", libraries_bytes);
+    r.size("used_memory_scripts", scripts_bytes + libraries_bytes);
 }
 
 /// How the layers of memory compare, from the allocator's allocations up to the process's pages.
@@ -296,7 +311,9 @@ fn stats(r: &mut Report<'_>) {
     let stale = stale_percent(r.server, r.now.unix_ms);
     r.field("expired_stale_perc", format_args!("{stale:.2}"));
     r.field("expired_time_cap_reached_count", r.server.stats.expire_budgets_spent);
-    r.zeroes(&["evicted_keys", "evicted_clients", "evicted_scripts", "total_eviction_exceeded_time"]);
+    r.zeroes(&["evicted_keys", "evicted_clients"]);
+    r.field("evicted_scripts", r.server.stats.evicted_scripts);
+    r.field("total_eviction_exceeded_time", 0);
     r.field("current_eviction_exceeded_time", 0);
     r.field("keyspace_hits", hits);
     r.field("keyspace_misses", misses);

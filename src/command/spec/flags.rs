@@ -29,6 +29,11 @@ macro_rules! bits {
                 $name(self.0 | other.0)
             }
 
+            /// This set without the bits of the other.
+            pub const fn without(self, other: $name) -> $name {
+                $name(self.0 & !other.0)
+            }
+
             /// True if any bit of the other set is in this one.
             #[inline]
             pub const fn has(self, other: $name) -> bool {
@@ -105,6 +110,8 @@ bits! {
         BRIEF;
         /// Allowed to RESP2 clients that have subscribed to something.
         SUBSCRIBED;
+        /// Runs a script, whose own flags take the place of those that depend on what it does.
+        RUNS_SCRIPT;
     }
 }
 

@@ -65,5 +65,5 @@ fn empty(server: &mut Server, now: Now) {
     for place in server.dbs.places() {
         server.flush_db(place, now);
     }
-    server.persistence.functions.clear();
+    server.flush_functions(false);
 }

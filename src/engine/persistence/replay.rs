@@ -12,11 +12,12 @@ use crate::base::num;
 use crate::command::run::{Call, run_apart};
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
+use crate::engine::scripting::{self, Progress};
 use crate::persist::aof::read::Unit;
 use crate::resp::args::Args;
 use crate::resp::out::Out;
 use crate::server::Server;
-use crate::server::ctx::CallOrigin;
+use crate::server::ctx::{CallOrigin, Next};
 use crate::server::persistence::loading::{File, FileKind, Found};
 
 /// Errors of commands that are logged for each load.
@@ -44,7 +45,6 @@ struct Place<'p> {
 enum Action {
     Run(&'static Command),
     Select,
-    Function,
     Nothing,
 }
 
@@ -85,9 +85,6 @@ pub(super) fn run(
                 let file = File { path: path.to_owned(), kind: FileKind::Log { is_last: false } };
                 *db = place.ok_or_else(|| too_few_databases(server, &file, number))?;
             }
-            Action::Function => {
-                keep_functions(server, args).map_err(|reason| refused(path, offset, args, &reason))?;
-            }
             Action::Nothing => {}
         }
     }
@@ -117,11 +114,8 @@ fn action_of(args: Args<'_>) -> Result<Action, String> {
     if is("SELECT") {
         return Ok(Action::Select);
     }
-    if is("FUNCTION") {
-        return Ok(Action::Function);
-    }
-    // A unit has all of its transactions; and scripts are no data: what they did stands in the log by itself.
-    if is("MULTI") || is("EXEC") || is("SCRIPT") {
+    // A unit has all of its transactions.
+    if is("MULTI") || is("EXEC") {
         return Ok(Action::Nothing);
     }
     let Some(command) = command::lookup(args.at(0)) else {
@@ -131,8 +125,9 @@ fn action_of(args: Args<'_>) -> Result<Action, String> {
     if !command.spec.takes(args.len()) || command.spec.is_container() {
         return Err("wrong number of arguments".to_owned());
     }
-    // PFCOUNT may keep what it has counted, and is passed on then.
-    if !command.spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
+    // PFCOUNT may keep what it has counted, and is passed on then. Scripts are no data, and are known to EVALSHA again.
+    let is_script = is("SCRIPT") && matches!(command.spec.name, "LOAD" | "FLUSH");
+    if !is_script && !command.spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
         return Err("it changes no data and does not belong into a log".to_owned());
     }
     Ok(Action::Run(command))
@@ -154,7 +149,11 @@ fn run_command(
     let mut out = Out::with_limit(REPLY_BYTES_MAX);
     let internal = server.clients.internal();
     let call = Call { db, hash, ..Call::of(server, internal, command, args, CallOrigin::Loaded) };
-    run_apart(server, call, &mut out, now);
+    if run_apart(server, call, &mut out, now).next == Next::RunScript {
+        // Logs of old versions of Redis hold scripts in place of what they did.
+        let progress = scripting::go_on(server, command, call.proto, &mut out);
+        debug_assert_eq!(progress, Progress::Through, "a script of a log is run to its end");
+    }
     let reply = out.into_bytes();
     if reply.first() == Some(&b'-') {
         found.failed += 1;
@@ -167,16 +166,4 @@ fn run_command(
             );
         }
     }
-}
-
-/// FUNCTION LOAD, DELETE and FLUSH: libraries are kept as they are, until there is somebody to run them.
-fn keep_functions(server: &mut Server, args: Args<'_>) -> Result<(), String> {
-    let word = args.get(1).unwrap_or_default().to_ascii_uppercase();
-    match (&*word, args.len()) {
-        (b"LOAD", 3 | 4) => server.keep_function(args.at(args.len() - 1).to_vec()),
-        (b"DELETE", 3) => server.forget_function(args.at(2)),
-        (b"FLUSH", 2 | 3) => server.persistence.functions.clear(),
-        _ => return Err("this form is not known".to_owned()),
-    }
-    Ok(())
 }

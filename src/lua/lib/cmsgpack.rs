@@ -362,10 +362,8 @@ fn unpack(frame: &mut Frame<'_>, limit: i64, offset: i64) -> Answer {
     let length = frame.check_bytes(1)?.len();
     if offset < 0 || limit < 0 {
         // COMPAT: the second number is the input's length, whatever the text says.
-        let text = format!(
-            "Invalid request to unpack with offset of {} and limit of {}.",
-            offset as i32, length as i32
-        );
+        let text =
+            format!("Invalid request to unpack with offset of {} and limit of {}.", offset as i32, length as i32);
         return Err(frame.raise_at_caller(text.as_bytes()));
     }
     let mut at = usize::try_from(offset).unwrap_or(usize::MAX);

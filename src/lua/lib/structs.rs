@@ -138,7 +138,8 @@ impl Format {
         let mut number = None;
         while let Some(digit) = format.get(self.at).filter(|digit| digit.is_ascii_digit()) {
             self.at += 1;
-            let next = number.unwrap_or(0i32).checked_mul(10).and_then(|tens| tens.checked_add(i32::from(digit - b'0')));
+            let next =
+                number.unwrap_or(0i32).checked_mul(10).and_then(|tens| tens.checked_add(i32::from(digit - b'0')));
             number = Some(next.ok_or_else(|| Fault::Error("integral size overflow".to_owned()))?);
         }
         Ok(number.map_or(default, |number| number as usize))

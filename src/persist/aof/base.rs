@@ -8,6 +8,7 @@
 //! | stream | `XADD` for each entry, `XSETID` |
 //! | group of a stream | `XGROUP CREATE`; for each consumer `XGROUP CREATECONSUMER`, or `XCLAIM` for what is pending |
 //! | library of functions | `FUNCTION LOAD` |
+//! | script | `SCRIPT LOAD` |
 //!
 //! `SELECT` comes before the keys of a database, and `PEXPIREAT` behind a key with a deadline. These are the commands of Redis's
 //! own rewrite, so that any Redis loads them; what they cannot say is lost as it is there: when consumers were seen, and how long
@@ -122,7 +123,12 @@ impl CommandWriter {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Writes a library of functions, as it was read.
+    /// Writes a script that EVALSHA is to know.
+    pub fn script(&mut self, body: &[u8]) {
+        self.command(&[b"SCRIPT", b"LOAD", body]);
+    }
+
+    /// Writes a library of functions.
     pub fn function(&mut self, code: &[u8]) {
         self.command(&[b"FUNCTION", b"LOAD", code]);
     }

@@ -23,7 +23,7 @@ pub use read::{Checksum, DumpReader, Fault, Item, LoadError, Loaded, MEMORY_FACT
 pub use write::{DumpWriter, FieldDeadlines, Head, Options};
 
 /// The bytes that announce something other than a value.
-mod opcode {
+pub(in crate::persist) mod opcode {
     /// What a module of Redis 8.6 keeps of a key.
     pub const KEY_META: u8 = 243;
     /// Slots that a node of Valkey is importing.

@@ -80,6 +80,13 @@ impl KeyWriter {
         }
     }
 
+    pub fn script(&mut self, body: &[u8]) {
+        match self {
+            KeyWriter::Dump(writer) => writer.script(body),
+            KeyWriter::Commands(writer) => writer.script(body),
+        }
+    }
+
     pub fn function(&mut self, code: &[u8]) {
         match self {
             KeyWriter::Dump(writer) => writer.function(code),

@@ -175,37 +175,4 @@ impl Server {
     pub fn touch_loaded(&mut self, db: usize, key: &[u8], at: &Moment) {
         self.touch(db, key, at);
     }
-
-    /// Keeps a library of functions, in place of one of the same name.
-    pub fn keep_function(&mut self, code: Vec<u8>) {
-        let functions = &mut self.persistence.functions;
-        if let Some(name) = library_name(&code) {
-            functions.retain(|known| library_name(known) != Some(name));
-        }
-        functions.push(code);
-    }
-
-    /// Forgets the library of functions of a name.
-    pub fn forget_function(&mut self, name: &[u8]) {
-        self.persistence.functions.retain(|known| library_name(known) != Some(name));
-    }
-}
-
-/// The name that a library of functions gives itself in its first line: `#!lua name=mylib`.
-fn library_name(code: &[u8]) -> Option<&[u8]> {
-    let line = code.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    line.split(|byte| byte.is_ascii_whitespace()).find_map(|word| word.strip_prefix(b"name="))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_library_says_its_name_in_its_first_line() {
-        assert_eq!(library_name(b"#!lua name=mylib\nredis.call()"), Some(b"mylib".as_slice()));
-        assert_eq!(library_name(b"#!lua name=mylib flags=x\r\nname=other"), Some(b"mylib".as_slice()));
-        assert_eq!(library_name(b"#!lua\nname=other"), None);
-        assert_eq!(library_name(b"return 1"), None);
-    }
 }

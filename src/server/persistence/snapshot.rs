@@ -299,7 +299,7 @@ impl Server {
         let sizes: BTreeMap<usize, Size> =
             self.dbs.with_keys().into_iter().map(|(number, db)| (number, size(db))).collect();
         let keys = sizes.values().map(|size| size.keys).sum();
-        (Collector::new(form, &head, &self.persistence.functions, sizes), keys)
+        (Collector::new(form, &head, &self.scripting.code_to_keep(self.config.script_persist), sizes), keys)
     }
 
     /// Gives up the snapshot for this purpose. False if none is being made.

@@ -104,9 +104,7 @@ impl Reader {
 
     fn word(&mut self, text: &[u8]) -> Token {
         let rest = &text[self.at..];
-        for (word, token) in
-            [("true", Token::Boolean(true)), ("false", Token::Boolean(false)), ("null", Token::Null)]
-        {
+        for (word, token) in [("true", Token::Boolean(true)), ("false", Token::Boolean(false)), ("null", Token::Null)] {
             if rest.starts_with(word.as_bytes()) {
                 self.at += word.len();
                 return token;

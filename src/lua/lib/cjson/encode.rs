@@ -29,8 +29,13 @@ impl Function for Encode {
 /// An array or object that is being written. Its table lies on the stack, an object's last key above it.
 enum Open {
     /// Elements up to `index` are written, of `count`.
-    Array { index: i32, count: i32 },
-    Object { is_empty: bool },
+    Array {
+        index: i32,
+        count: i32,
+    },
+    Object {
+        is_empty: bool,
+    },
 }
 
 struct Writer {

@@ -59,7 +59,8 @@ impl Digits {
     /// Reads digits with a point or an exponent or both.
     fn parse(number: &[u8]) -> Digits {
         let end = number.iter().position(|&byte| byte == b'e').unwrap_or(number.len());
-        let exponent = std::str::from_utf8(number.get(end + 1..).unwrap_or_default()).ok().and_then(|text| text.parse().ok());
+        let exponent =
+            std::str::from_utf8(number.get(end + 1..).unwrap_or_default()).ok().and_then(|text| text.parse().ok());
         let mut digits = Digits { text: [0; 24], count: 0, exponent: exponent.unwrap_or(0) - 1 };
         let mut is_fraction = false;
         for &byte in &number[..end] {

@@ -106,7 +106,12 @@ impl DumpWriter {
         self.writer.string(value);
     }
 
-    /// Writes a library of functions, as it was read.
+    /// Writes a script, in the form in which Redis kept those it knew up to version 6; newer ones read over it.
+    pub fn script(&mut self, body: &[u8]) {
+        self.aux("lua", body);
+    }
+
+    /// Writes a library of functions.
     pub fn function(&mut self, code: &[u8]) {
         self.writer.byte(opcode::FUNCTION);
         self.writer.string(code);

@@ -240,6 +240,8 @@ impl Server {
     /// Moves a rewrite on. True if its snapshot has just begun.
     pub(super) fn rewrite_turn(&mut self, now: Now) -> bool {
         match &self.persistence.log.rewrites.stage {
+            // The data is not what it will be, and a unit is not whole.
+            Stage::Idle | Stage::Prepared(_) if self.scripting.is_parked() => {}
             Stage::Idle => self.begin_rewrite_if_due(now),
             Stage::Prepared(_) => {
                 self.switch_if_possible(now);

@@ -76,6 +76,14 @@ impl Server {
             // What has been loaded is not the data, and nothing has been changed.
             return Ok(());
         }
+        if let Some(how) = self.scripting.postpone_shutdown(how) {
+            log::warn!(
+                "A script that has changed data is running: the server ends when it is through. SCRIPT KILL FORCE ends it before, \
+                 SHUTDOWN NOSAVE gives up what it has changed."
+            );
+            self.scripting.shutdown = Some(how);
+            return Err(CANNOT_STOP);
+        }
         if self.persistence.log.is_on() && !self.persistence.log.is_established() {
             // What it has written so far is worth nothing without its base.
             if !how.force {
@@ -90,6 +98,11 @@ impl Server {
             // It must not take the name of the last one.
             running.shared.wait();
             self.persistence.snapshots.running = Some(running);
+        }
+        if self.scripting.has_changed_data() {
+            // Not the half of it.
+            self.propagation.drop_unit();
+            return Ok(());
         }
         let wanted = how.save.unwrap_or(!self.config.save.is_empty());
         if !wanted && !self.persistence.snapshots.is_outlived {
