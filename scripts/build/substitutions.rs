@@ -46,6 +46,7 @@ pub const SUBSTITUTIONS: &[Substitution] = &[
         "  TString *tmname[TM_N];  /* array with tag-method names */
   ptrdiff_t steps;  /* work that may be done until `aleadb_pause' is called */
   const char *cstack_end;  /* no recursion goes below this address */
+  lu_mem memory_limit;  /* bytes that the script may have */
   lu_byte killed;  /* the script is to end: errors cannot be caught */\n",
         "what Rust and the C code share",
     ),
@@ -65,7 +66,7 @@ extern void aleadb_pause (lua_State *L, int may_raise);
     replace(
         "lstate.c",
         "  g->panic = NULL;\n",
-        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n",
+        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n  g->memory_limit = MAX_LUMEM;\n",
         "a new state has no budget: the first step asks for one",
     ),
     // The functions that Rust calls beside Lua's own.
@@ -74,6 +75,15 @@ extern void aleadb_pause (lua_State *L, int may_raise);
         "LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
         "void aleadb_set_steps (lua_State *L, ptrdiff_t steps) {
   G(L)->steps = steps;
+}
+
+/* another script begins: what the last one did to the collector is undone */
+void aleadb_set_memory (lua_State *L, size_t limit) {
+  global_State *g = G(L);
+  g->memory_limit = limit;
+  g->gcpause = LUAI_GCPAUSE;
+  g->gcstepmul = LUAI_GCMUL;
+  if (g->GCthreshold > 2 * g->totalbytes) g->GCthreshold = 2 * g->totalbytes;
 }
 
 void aleadb_set_killed (lua_State *L, int killed) {
@@ -380,8 +390,16 @@ int luaH_getn (Table *t) {\n",
     replace(
         "lbaselib.c",
         "  status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);\n",
-        "  status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);\n  if (status != 0) aleadb_rethrow_if_killed(L);\n",
-        KILLED,
+        "  status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  if (status != 0) {
+    aleadb_rethrow_if_killed(L);
+    if (lua_istable(L, -1)) {
+      lua_getfield(L, -1, \"err\");
+      if (lua_isstring(L, -1)) lua_replace(L, -2);
+      else lua_pop(L, 1);
+    }
+  }\n",
+        "as above; and of an error object the text is shown, as in Redis",
     ),
     replace(
         "lbaselib.c",
@@ -406,6 +424,16 @@ int luaH_getn (Table *t) {\n",
         "LUAI_FUNC lua_State *luaE_newthread (lua_State *L);\n",
         "extern void aleadb_rethrow_if_killed (lua_State *L);\nLUAI_FUNC lua_State *luaE_newthread (lua_State *L);\n",
         KILLED,
+    ),
+    // Memory.
+    replace(
+        "lgc.c",
+        "#define setthreshold(g)  (g->GCthreshold = (g->estimate/100) * g->gcpause)\n",
+        "#define setthreshold(g)  { \\
+  g->GCthreshold = (g->estimate/100) * g->gcpause; \\
+  if (g->GCthreshold > g->memory_limit && g->memory_limit > g->estimate) \\
+    g->GCthreshold = g->estimate + (g->memory_limit - g->estimate) / 2; }\n",
+        "garbage is collected before it fills the memory that the script may have",
     ),
     replace(
         "lstate.c",

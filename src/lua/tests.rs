@@ -6,6 +6,8 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 
+mod stops;
+
 /// Memory that a test's script may use.
 const MEMORY_BYTES: usize = 32 << 20;
 

@@ -39,6 +39,8 @@ const STACK_RESERVE_BYTES: usize = 512 << 10;
 
 /// Steps until the clock is looked at, at most.
 const BUDGET_MAX: isize = 2048;
+/// Steps until it is looked at for the first time in a turn.
+const BUDGET_FIRST: isize = 256;
 /// How long such a budget should take, in nanoseconds.
 const BUDGET_NS: u64 = 20_000;
 
@@ -169,7 +171,7 @@ pub(super) struct Turn {
     end: Cell<Option<&'static str>>,
     /// Steps of the present budget, and when it was granted.
     budget: Cell<isize>,
-    granted_ns: Cell<u64>,
+    granted_ns: Cell<Option<u64>>,
 }
 
 impl Turn {
@@ -193,8 +195,8 @@ impl Turn {
     /// Looks at the clock, and suspends the script if its slice is over. Returns the next budget.
     fn pause(&self) -> isize {
         let Some(mut now_ns) = self.now_ns() else { return BUDGET_MAX };
-        let took_ns = now_ns.saturating_sub(self.granted_ns.get());
-        if now_ns >= self.until_ns.get() && !self.is_killed() {
+        let took_ns = self.granted_ns.get().map_or(0, |granted_ns| now_ns.saturating_sub(granted_ns));
+        if now_ns >= self.until_ns.get() {
             match self.overtime.get() {
                 Some(text) => self.end.set(Some(text)),
                 None => {
@@ -208,7 +210,7 @@ impl Turn {
             _ => (self.budget.get() * BUDGET_NS as isize / took_ns as isize).clamp(1, BUDGET_MAX),
         };
         self.budget.set(budget);
-        self.granted_ns.set(now_ns);
+        self.granted_ns.set(Some(now_ns));
         budget
     }
 }
@@ -221,15 +223,18 @@ impl Turn {
 unsafe extern "C-unwind" fn aleadb_pause(state: *mut ffi::State, may_raise: c_int) {
     // SAFETY: the context lives as long as the state.
     let context = unsafe { Context::of(state) };
-    let budget = context.turn.pause();
+    let budget = if context.is_killed() { BUDGET_FIRST } else { context.turn.pause() };
     let is_killed = context.is_killed();
-    // In a script that is to end, the next step looks again.
+    let may_raise = may_raise != 0 && !context.is_entered();
+    // In a script that is to end, the next step comes here as well, for it may be allowed to raise an error.
     // SAFETY: sets a number.
-    unsafe { ffi::aleadb_set_steps(state, if is_killed { 0 } else { budget }) };
-    if is_killed && may_raise != 0 && !context.is_entered() {
-        // SAFETY: the interpreter allows an error here. The function below has dropped all it had, and this one has nothing.
+    unsafe { ffi::aleadb_set_steps(state, if is_killed && !may_raise { 0 } else { budget }) };
+    if is_killed && may_raise {
+        // SAFETY: the interpreter allows an error here. The function below has dropped all it had, and this one has nothing. What
+        // the script does next, should it catch the error, comes here at once.
         unsafe {
             push_end(state);
+            ffi::aleadb_set_steps(state, 0);
             ffi::aleadb_throw(state);
         }
     }
@@ -430,9 +435,18 @@ impl Vm {
         let turn = &self.context().turn;
         turn.until_ns.set(until_ns);
         turn.overtime.set(overtime);
-        turn.budget.set(BUDGET_MAX / 8);
-        // SAFETY: sets a number: the first step looks at the clock.
-        unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), 0) };
+        turn.budget.set(BUDGET_FIRST);
+        turn.granted_ns.set(None);
+        let steps = if turn.is_killed() { 0 } else { BUDGET_FIRST };
+        // SAFETY: sets a number.
+        unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), steps) };
+    }
+
+    /// Says how many bytes the interpreter may have while the next script runs.
+    fn limit_memory(&mut self, bytes: usize) {
+        self.context().set_limit(bytes);
+        // SAFETY: sets numbers.
+        unsafe { ffi::aleadb_set_memory(self.state.as_ptr(), bytes) };
     }
 
     /// Compiles a script. O(its length); longer for chains of thousands of branches.
@@ -453,14 +467,14 @@ impl Vm {
         name: &'static CStr,
         memory_bytes: usize,
     ) -> Result<(), Vec<u8>> {
-        self.context().set_limit(self.memory_bytes() + memory_bytes);
+        self.limit_memory(self.memory_bytes() + memory_bytes);
         self.prepare(clock.mono_ns() + COMPILE_NS_MAX, Some("the script takes too long to compile"));
         let output = self.switch(clock, Input::Load { text: NonNull::from(text), name });
         self.clear_end();
         match output {
             Output::Finished(0) => Ok(()),
             _ => Err(self.outside(|frame| {
-                let text = error_of(frame).text;
+                let text = frame.coerce_bytes(-1).unwrap_or_default().to_vec();
                 frame.pop(1);
                 text
             })),
@@ -541,7 +555,7 @@ impl Vm {
                 sandbox::set_global(frame, "KEYS");
             }
         });
-        self.context().set_limit(before + run.memory_bytes);
+        self.limit_memory(before + run.memory_bytes);
     }
 
     /// Starts or goes on with a run, until it needs something or the monotonic clock reaches a time.
@@ -661,7 +675,7 @@ struct ErrorInfo {
 fn error_of(frame: &mut Frame<'_>) -> ErrorInfo {
     let mut info = ErrorInfo { text: b"ERR unknown error".to_vec(), place: None, is_counted: false };
     if let Some(text) = frame.coerce_bytes(-1) {
-        info.text = text.to_vec();
+        info.text = [b"ERR ", text].concat();
     }
     if frame.kind(-1) != Some(Kind::Table) {
         return info;

@@ -1,0 +1,120 @@
+//! Every loop and every recursion that a script can write can be suspended and ended, wherever in C it is.
+
+use std::cell::Cell;
+
+use super::*;
+use crate::base::clock::{Clock, Now};
+
+/// A clock that counts how often somebody looks at it, as nanoseconds: each time, a whole budget of steps was used up.
+#[derive(Debug, Default)]
+struct CountingClock(Cell<u64>);
+
+impl Clock for CountingClock {
+    fn now(&self) -> Now {
+        Now { unix_ms: 0, mono_ns: self.mono_ns() }
+    }
+
+    fn mono_ns(&self) -> u64 {
+        self.0.set(self.0.get() + 1);
+        self.0.get()
+    }
+
+    fn unix_us(&self) -> i64 {
+        0
+    }
+}
+
+const KILLED: &str = "Script killed by user with SCRIPT KILL.";
+
+/// Scripts that would run for minutes or for ever, most of the time inside one function in C.
+const ENDLESS: &[&str] = &[
+    "while true do end",
+    "repeat until false",
+    "for i = 1, 1e15 do end",
+    "for i = 1e15, 1, -1 do end",
+    "local function f() return f() end f()",
+    "local t = setmetatable({}, {__index = function(t, k) return k end}) while true do local x = t.x end",
+    "for _ in function() return 1 end do end",
+    "for i, v in pairs(setmetatable({}, {})) do end while true do next({}) end",
+    "return (''):rep(2^31 - 1)",
+    // Patterns.
+    "return ('a'):rep(30000):find(('.-'):rep(20) .. 'b')",
+    "return ('a'):rep(30000):match(('a*'):rep(20) .. 'b')",
+    "return ('a'):rep(30):find(('a?'):rep(30) .. ('a'):rep(31))",
+    "return ('('):rep(4e6):gsub('%b()', '')",
+    "return ('a'):rep(4e6):find(('a'):rep(2e6) .. 'b', 1, true)",
+    "return ('a'):rep(4e6):find('[' .. ('b'):rep(4e6) .. ']')",
+    "return ('a'):rep(4e6):find('[' .. ('b'):rep(4e6) .. 'a]*c')",
+    "return ('a'):rep(4e6):find('a-[' .. ('b'):rep(4e6) .. 'a]-c')",
+    "return ('a'):rep(4e6):find('%f[' .. ('b'):rep(4e6) .. ']')",
+    "return ('a'):rep(1e6):find('(a*)%1b')",
+    "return ('ab'):rep(1e6):find('.-.-.-c')",
+    "for x in ('a'):rep(1e6):gmatch('a*b') do end",
+    "return ('a'):rep(1e6):gsub('a*b', '')",
+    "while true do ('a'):gsub('a', 'b') end",
+    // Tables.
+    "table.insert({}, -2^31, 1)",
+    "local t = {} for i = 1, 2e5 do t[i] = i end while true do table.insert(t, 1, table.remove(t)) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end while true do table.insert(t, table.remove(t, 1)) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end while true do table.sort(t, function(a, b) return a > b end) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end while true do table.foreach(t, function() end) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end while true do table.foreachi(t, function() end) end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end while true do table.maxn(t) end",
+    "local t = {} for i = 1, 1e5 do t[i] = '' end while true do table.concat(t, '') end",
+    "local t = {} for i = 1, 2e5 do t[i] = i end for i = 1, 2e5 do t[i] = nil end while true do next(t) end",
+    "local t = {} for i = 1, 5000 do t[i] = i end while true do unpack(t) end",
+    "local a = ('x'):rep(4e6) local b, c = a .. 'b', a .. 'c' while true do local x = b < c and b <= c end",
+    // Strings of one hash are in one chain.
+    "local t = {} for i = 1, 2e5 do t[i] = 'x' .. ('y'):rep(40) .. i .. ('z'):rep(2000) end",
+    "local s = '' while true do s = (s .. 'x'):sub(1, 1e6) end",
+    "local s = ('x'):rep(4e6) while true do s = s:upper() s = s:lower() s = s:reverse() end",
+    "while true do string.format('%s %q', ('x'):rep(1e5), ('y'):rep(1e5)) end",
+    "while true do collectgarbage() end",
+    "while true do collectgarbage('step', 1000) end",
+    // The compiler.
+    "load(function() return ' ' end)",
+    "load(function() return '--x' end)",
+    "load(function() return 'x=1 ' end)",
+    "while true do loadstring('return 1') end",
+    "loadstring('if a then ' .. ('elseif a then '):rep(40000) .. 'end') while true do end",
+    // Protected calls and coroutines.
+    "while true do pcall(error) end",
+    "while true do pcall(function() while true do end end) end",
+    "xpcall(function() while true do end end, function() while true do end end) while true do end",
+    "xpcall(error, function() while true do end end)",
+    "local f = coroutine.wrap(function() while true do coroutine.yield() end end) while true do f() end",
+    "coroutine.wrap(function() while true do end end)()",
+    "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+    "pcall(coroutine.wrap(function() pcall(function() while true do end end) end)) while true do end",
+    "local function f() pcall(f) f() end f()",
+    "while true do redis.pcall() end",
+    "while true do redis.sha1hex('x') end",
+    "while true do tostring(setmetatable({}, {__tostring = function() return 'x' end})) end",
+];
+
+#[test]
+fn every_endless_loop_is_suspended_and_killed() {
+    let mut machine = Machine::new();
+    let clock = CountingClock::default();
+    for script in ENDLESS {
+        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
+        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES };
+        machine.vm.start(&chunk, OwnedArgs::default().as_args(), OwnedArgs::default().as_args(), run);
+        // Some four million steps, which is more than what is looped over takes to be made.
+        let until_ns = clock.mono_ns() + 2000;
+        assert_eq!(machine.vm.resume(&clock, until_ns), Step::Slice, "{script}");
+        for _ in 0..20 {
+            let until_ns = clock.mono_ns();
+            assert_eq!(machine.vm.resume(&clock, until_ns), Step::Slice, "{script}");
+        }
+        machine.vm.kill(KILLED);
+        let before = clock.mono_ns();
+        assert_eq!(machine.vm.resume(&clock, u64::MAX), Step::Done, "{script}");
+        let looks = clock.mono_ns() - before;
+        assert!(looks < 100, "{script}: the clock was looked at {looks} times before it ended");
+        let text = machine.finish();
+        assert!(text.starts_with(&format!("-ERR {KILLED} script: sha, on @user_script:1.")), "{script}: {text}");
+        machine.vm.release(chunk);
+        assert_eq!(machine.run("return 1"), ":1\r\n", "after {script}");
+    }
+}
