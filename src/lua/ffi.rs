@@ -34,6 +34,9 @@ pub const T_FUNCTION: c_int = 6;
 pub const T_USERDATA: c_int = 7;
 pub const T_THREAD: c_int = 8;
 
+pub const GC_COLLECT: c_int = 2;
+pub const GC_STEP: c_int = 5;
+
 /// The room for a function's source in [`Debug`].
 pub const SOURCE_BYTES: usize = 60;
 
@@ -59,6 +62,8 @@ unsafe extern "C-unwind" {
     pub fn lua_close(state: *mut State);
     pub fn lua_atpanic(state: *mut State, function: CFunction) -> Option<CFunction>;
     pub fn lua_getallocf(state: *mut State, context: *mut *mut c_void) -> Alloc;
+
+    pub fn lua_gc(state: *mut State, what: c_int, data: c_int) -> c_int;
 
     pub fn lua_gettop(state: *mut State) -> c_int;
     pub fn lua_settop(state: *mut State, index: c_int);

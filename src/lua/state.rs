@@ -390,20 +390,20 @@ impl Frame<'_> {
     pub(super) fn keep(&mut self) -> Chunk {
         self.place(-1);
         // SAFETY: there is a value, the registry is a table, and all memory is granted.
-        Chunk(unsafe { ffi::luaL_ref(self.state, ffi::REGISTRY) })
+        Chunk::new(unsafe { ffi::luaL_ref(self.state, ffi::REGISTRY) })
     }
 
     /// Pushes a value that was kept.
     pub(super) fn push_kept(&mut self, chunk: &Chunk) {
         self.reserve(1);
         // SAFETY: there is room, and the registry is a table.
-        unsafe { ffi::lua_rawgeti(self.state, ffi::REGISTRY, chunk.0) }
+        unsafe { ffi::lua_rawgeti(self.state, ffi::REGISTRY, chunk.reference) }
     }
 
     /// Lets a value go that was kept.
     pub(super) fn release(&mut self, chunk: Chunk) {
         // SAFETY: the registry is a table, with this reference.
-        unsafe { ffi::luaL_unref(self.state, ffi::REGISTRY, chunk.0) }
+        unsafe { ffi::luaL_unref(self.state, ffi::REGISTRY, chunk.reference) }
     }
 
     /// Pushes an upvalue of the running function, from 1 on; nil if it has none such.

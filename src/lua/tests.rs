@@ -6,6 +6,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 
+mod holes;
 mod stops;
 
 /// Memory that a test's script may use.
@@ -20,13 +21,15 @@ struct Machine {
     answer: Vec<u8>,
     /// The commands that were called.
     calls: Vec<String>,
+    /// Bytes that a script may use.
+    memory_bytes: usize,
 }
 
 impl Machine {
     fn new() -> Machine {
         let vm = Vm::new(Purpose::Scripts, "8.2.3").expect("memory for a stack");
         let (clock, proto) = (SystemClock::start(), Proto::Resp2);
-        Machine { vm, clock, proto, answer: b"+OK\r\n".to_vec(), calls: Vec::new() }
+        Machine { vm, clock, proto, answer: b"+OK\r\n".to_vec(), calls: Vec::new(), memory_bytes: MEMORY_BYTES }
     }
 
     /// Runs a script without keys.
@@ -36,12 +39,12 @@ impl Machine {
 
     /// Runs a script; what it answers, as a client would be sent it.
     fn run_with(&mut self, script: &[u8], keys: &[&[u8]], arguments: &[&[u8]]) -> String {
-        let chunk = match self.vm.compile(&self.clock, script, MEMORY_BYTES) {
+        let chunk = match self.vm.compile(&self.clock, script, self.memory_bytes) {
             Ok(chunk) => chunk,
             Err(text) => return format!("-{}", String::from_utf8_lossy(&text)),
         };
         let (keys, arguments) = (OwnedArgs::new(keys.iter().copied()), OwnedArgs::new(arguments.iter().copied()));
-        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES };
+        let run = Run { name: "sha", memory_bytes: self.memory_bytes };
         self.vm.start(&chunk, keys.as_args(), arguments.as_args(), run);
         while self.step(u64::MAX) != Step::Done {}
         self.vm.release(chunk);

@@ -50,6 +50,11 @@ const COMPILE_NS_MAX: u64 = 2_000_000_000;
 /// How long the code of a library may run, in nanoseconds, as in Redis: nothing else happens meanwhile.
 const LIBRARY_NS_MAX: u64 = 500_000_000;
 
+/// Garbage that may lie about for longer, in bytes.
+const GARBAGE_BYTES: usize = 512 << 10;
+/// How much of it is collected at one time, in KiB of allocations that a collector would have kept up with.
+const TIDIED_KIB: c_int = 8;
+
 /// Where the handler of errors lies on the stack of the interpreter's main thread, below whatever else is there.
 const HANDLER: c_int = 1;
 
@@ -64,7 +69,23 @@ pub enum Purpose {
 
 /// A compiled script or registered function, kept by the interpreter until it is released.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Chunk(pub(super) c_int);
+pub struct Chunk {
+    /// Its place in the registry.
+    pub(super) reference: c_int,
+    /// Bytes of the interpreter's that it takes.
+    bytes: usize,
+}
+
+impl Chunk {
+    pub(super) fn new(reference: c_int) -> Chunk {
+        Chunk { reference, bytes: 0 }
+    }
+
+    /// Bytes of the interpreter's that it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 /// What a script that was resumed came back for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +322,8 @@ pub struct Vm {
     phase: Phase,
     /// The globals of functions.
     globals: Option<Globals>,
+    /// Bytes that stay: what the interpreter had when it was new, and its chunks.
+    kept_bytes: usize,
 }
 
 /// How far a run is.
@@ -377,13 +400,23 @@ impl Vm {
         }
         let address = state.as_ptr() as usize;
         let fiber = Fiber::with_stack(stack, move |yielder, first| run(address as *mut ffi::State, yielder, first));
-        let mut vm = Vm { state, context, fiber, purpose, name: String::new(), phase: Phase::Idle, globals: None };
+        let mut vm = Vm {
+            state,
+            context,
+            fiber,
+            purpose,
+            name: String::new(),
+            phase: Phase::Idle,
+            globals: None,
+            kept_bytes: 0,
+        };
         vm.globals = vm.outside(|frame| {
             frame.push_function::<api::Handler>(0);
             sandbox::open(frame, purpose, redis_version);
             (purpose == Purpose::Functions).then(|| library::open(frame, redis_version))
         });
         vm.context().leave();
+        vm.kept_bytes = vm.memory_bytes();
         Ok(vm)
     }
 
@@ -409,6 +442,14 @@ impl Vm {
     /// Bytes of memory that the interpreter has, without its stack.
     pub fn memory_bytes(&self) -> usize {
         self.context().used_bytes()
+    }
+
+    /// Collects some garbage, if there is much: some tens of microseconds. To be called now and then while no script runs.
+    pub fn tidy(&mut self) {
+        if self.phase == Phase::Idle && self.memory_bytes() > 2 * self.kept_bytes + GARBAGE_BYTES {
+            // SAFETY: nothing is called in a collection, and none raises an error.
+            self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_STEP, TIDIED_KIB) });
+        }
     }
 
     /// What the script and the server tell each other. To be let go before the script is resumed.
@@ -442,8 +483,14 @@ impl Vm {
         unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), steps) };
     }
 
-    /// Says how many bytes the interpreter may have while the next script runs.
-    fn limit_memory(&mut self, bytes: usize) {
+    /// Says how many bytes the next script may have, beside what the interpreter keeps. What earlier scripts have left behind
+    /// counts as well, so it is collected before it could be in the way.
+    fn limit_memory(&mut self, script_bytes: usize) {
+        let bytes = self.kept_bytes.saturating_add(script_bytes);
+        if self.memory_bytes() > self.kept_bytes + script_bytes / 2 {
+            // SAFETY: nothing is called in a collection, and none raises an error.
+            self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_COLLECT, 0) });
+        }
         self.context().set_limit(bytes);
         // SAFETY: sets numbers.
         unsafe { ffi::aleadb_set_memory(self.state.as_ptr(), bytes) };
@@ -455,8 +502,13 @@ impl Vm {
     /// Lua's text: `user_script:1: '=' expected near 'x'`.
     pub fn compile(&mut self, clock: &dyn Clock, body: &[u8], memory_bytes: usize) -> Result<Chunk, Vec<u8>> {
         assert!(self.phase == Phase::Idle, "one script at a time");
+        let before = self.memory_bytes();
         self.load(clock, body, c"@user_script", memory_bytes)?;
-        Ok(self.outside(|frame| frame.keep()))
+        let mut chunk = self.outside(|frame| frame.keep());
+        // Garbage may have been collected meanwhile.
+        chunk.bytes = self.memory_bytes().saturating_sub(before).max(body.len());
+        self.kept_bytes += chunk.bytes;
+        Ok(chunk)
     }
 
     /// Compiles a text; the function is left on the top.
@@ -467,7 +519,7 @@ impl Vm {
         name: &'static CStr,
         memory_bytes: usize,
     ) -> Result<(), Vec<u8>> {
-        self.limit_memory(self.memory_bytes() + memory_bytes);
+        self.limit_memory(memory_bytes);
         self.prepare(clock.mono_ns() + COMPILE_NS_MAX, Some("the script takes too long to compile"));
         let output = self.switch(clock, Input::Load { text: NonNull::from(text), name });
         self.clear_end();
@@ -483,6 +535,7 @@ impl Vm {
 
     /// Lets a script or function go.
     pub fn release(&mut self, chunk: Chunk) {
+        self.kept_bytes -= chunk.bytes;
         self.outside(|frame| frame.release(chunk));
     }
 
@@ -543,7 +596,7 @@ impl Vm {
             exchange.proto = Proto::Resp2;
             exchange.replication = Replication::default();
         }
-        let (purpose, before) = (self.purpose, self.memory_bytes());
+        let purpose = self.purpose;
         self.context().set_limit(usize::MAX);
         self.outside(|frame| {
             frame.push_kept(chunk);
@@ -555,7 +608,7 @@ impl Vm {
                 sandbox::set_global(frame, "KEYS");
             }
         });
-        self.limit_memory(before + run.memory_bytes);
+        self.limit_memory(run.memory_bytes);
     }
 
     /// Starts or goes on with a run, until it needs something or the monotonic clock reaches a time.
@@ -606,6 +659,7 @@ impl Vm {
             ending
         });
         self.name = name;
+        self.tidy();
         ending
     }
 }
