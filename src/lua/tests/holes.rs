@@ -73,7 +73,7 @@ fn recursion_of_every_kind_ends_before_the_stack_does() {
         "while 1 do ".repeat(100_000),
         "function f() ".repeat(100_000),
         "a.b(".repeat(100_000),
-        "-".repeat(2) + &"not ".repeat(100_000) + "1",
+        "return ".to_owned() + &"not ".repeat(100_000) + "1",
         "return ".to_owned() + &"1 .. ".repeat(100_000) + "1",
         "return ".to_owned() + &"2 ^ ".repeat(100_000) + "1",
     ] {
