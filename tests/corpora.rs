@@ -71,6 +71,26 @@ fn commands_corpus() {
     replay("commands", bodies::commands);
 }
 
+#[test]
+fn cjson_corpus() {
+    replay("cjson", bodies::cjson);
+}
+
+#[test]
+fn cmsgpack_corpus() {
+    replay("cmsgpack", bodies::cmsgpack);
+}
+
+#[test]
+fn struct_corpus() {
+    replay("struct", bodies::structs);
+}
+
+#[test]
+fn bit_corpus() {
+    replay("bit", bodies::bit);
+}
+
 /// `scripts/fuzz.sh` builds with `--locked`, and nothing else ever does.
 #[test]
 fn the_fuzzers_lock_file_knows_every_dependency() {

@@ -13,6 +13,7 @@
 //! - `replay`, `ours`: what is propagated, run by another server.
 //! - `scripts`: lines written by hand.
 //! - `waitaof`: WAITAOF in every situation.
+//! - `script_libraries`, `script_calls`: what scripts compute with `cjson`, `cmsgpack`, `struct` and `bit`.
 //! - `differences`: every difference that is let pass, with its reason.
 //!
 //! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
@@ -34,6 +35,8 @@ mod events;
 mod generate;
 mod globs;
 mod interleaved;
+#[path = "../support/interpreter.rs"]
+mod interpreter;
 mod logs;
 #[path = "../support/memory.rs"]
 mod memory;
@@ -42,6 +45,8 @@ mod ours;
 mod pair;
 mod propagation;
 mod protocol;
+#[path = "../support/recorded_calls.rs"]
+mod recorded_calls;
 mod replay;
 #[path = "../support/resp.rs"]
 mod resp;
@@ -49,6 +54,8 @@ mod resp;
 mod rng;
 #[path = "../support/rows.rs"]
 mod rows;
+mod script_calls;
+mod script_libraries;
 mod scripts;
 #[path = "../support/server.rs"]
 mod server;

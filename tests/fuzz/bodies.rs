@@ -24,8 +24,12 @@ use aleadb::store::types::{Hash, hash, list, set, zset};
 
 #[path = "../support/disk.rs"]
 mod disk;
+#[path = "libraries.rs"]
+mod libraries;
 #[path = "../support/memory.rs"]
 mod memory;
+
+pub use libraries::{bit, cjson, cmsgpack, structs};
 
 use memory::Memory;
 

@@ -30,6 +30,8 @@ mod hash;
 mod hash_expiry;
 mod hyperloglog;
 mod info;
+#[path = "../support/interpreter.rs"]
+mod interpreter;
 mod introspect;
 mod keys;
 mod list;
@@ -43,6 +45,8 @@ mod notify;
 mod packs;
 mod pubsub;
 mod reactive;
+#[path = "../support/recorded_calls.rs"]
+mod recorded_calls;
 mod recovery;
 mod replication;
 #[path = "../support/resp.rs"]
@@ -51,6 +55,7 @@ mod resp;
 mod rng;
 #[path = "../support/rows.rs"]
 mod rows;
+mod script_libraries;
 mod set;
 mod snapshot;
 mod sort;
