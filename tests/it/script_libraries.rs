@@ -4,7 +4,7 @@ use crate::interpreter::Interpreter;
 use crate::recorded_calls;
 
 /// Memory that a script of these tests may use.
-const MEMORY_BYTES: usize = 64 << 20;
+const MEMORY_BYTES: usize = 16 << 20;
 
 /// What a script that returns a string answers.
 fn text(interpreter: &mut Interpreter, script: &str) -> String {
@@ -45,10 +45,10 @@ fn text_beyond_the_memory_of_a_script_is_an_error() {
         // Each table holds the one before twice.
         "local t = {} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
         "local t = {} for i = 1, 40 do t = {a = t, b = t} end return cjson.encode(t)",
-        "local s = string.rep('x', 4 * 1024 * 1024) local t = {} for i = 1, 100 do t[i] = s end return cmsgpack.pack(t)",
-        "local s = string.rep('x', 4 * 1024 * 1024) return struct.pack(string.rep('s', 20), s, s, s, s, s, s, s, s, s, s, s,
+        "local s = string.rep('x', 1024 * 1024) local t = {} for i = 1, 100 do t[i] = s end return cmsgpack.pack(t)",
+        "local s = string.rep('x', 1024 * 1024) return struct.pack(string.rep('s', 20), s, s, s, s, s, s, s, s, s, s, s,
             s, s, s, s, s, s, s, s, s)",
-        "local s = '[' .. string.rep('\"a\",', 4 * 1024 * 1024) .. '1]' return #cjson.decode(s)",
+        "local s = '[' .. string.rep('\"a\",', 1024 * 1024) .. '1]' return #cjson.decode(s)",
     ] {
         let text = error(&mut interpreter, script);
         assert!(text.contains("not enough memory"), "{script}: {text}");
