@@ -272,6 +272,9 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
 ];
 
+/// In what our answers to scripts differ.
+pub const SCRIPT_REASONS: &[(&str, &str)] = &[];
+
 /// Scenes about what commands propagate that show what is not built, each with its reason.
 pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
     ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", OPTIONS_OF_8_4),

@@ -14,6 +14,7 @@
 //! - `scripts`: lines written by hand.
 //! - `waitaof`: WAITAOF in every situation.
 //! - `script_libraries`, `script_calls`: what scripts compute with `cjson`, `cmsgpack`, `struct` and `bit`.
+//! - `lua`: scripts that servers run.
 //! - `differences`: every difference that is let pass, with its reason.
 //!
 //! `ALEADB_DIFF_SEED` replays one seed or sets the first, `ALEADB_DIFF_SEEDS` says how many follow, `ALEADB_DIFF_STEPS` how
@@ -38,6 +39,7 @@ mod interleaved;
 #[path = "../support/interpreter.rs"]
 mod interpreter;
 mod logs;
+mod lua;
 #[path = "../support/memory.rs"]
 mod memory;
 mod our_logs;
