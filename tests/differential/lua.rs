@@ -243,10 +243,22 @@ impl<'s> Side<'s> {
 
 fn shown(reply: &Result<Vec<u8>, String>) -> String {
     match reply {
-        Ok(raw) if raw.len() > SHOWN_BYTES_MAX => format!("{}...", raw[..SHOWN_BYTES_MAX].escape_ascii()),
         Ok(raw) => raw.escape_ascii().to_string(),
         Err(error) => format!("({error})"),
     }
+}
+
+/// Two replies, cut to the part where they differ if they are long.
+fn shown_apart(pair: [Option<Result<Vec<u8>, String>>; 2]) -> [String; 2] {
+    let whole = pair.map(|reply| reply.as_ref().map(shown).unwrap_or_default());
+    let same = whole[0].bytes().zip(whole[1].bytes()).take_while(|(ours, theirs)| ours == theirs).count();
+    whole.map(|text| match text.len() {
+        0..=SHOWN_BYTES_MAX => text,
+        _ => {
+            let from = same.saturating_sub(SHOWN_BYTES_MAX / 2);
+            format!("...{}...", &text[from..text.len().min(from + SHOWN_BYTES_MAX)])
+        }
+    })
 }
 
 /// Runs all entries of a file on both servers.
@@ -264,7 +276,7 @@ fn compare(file: &str, text: &'static str) {
                 let (ours, theirs) = (subject.run(step), oracle.run(step));
                 let excused = ours.as_ref().is_some_and(|ours| step.ours.contains(&&*shown(ours)));
                 if ours != theirs && !excused {
-                    let [ours, theirs] = [ours, theirs].map(|reply| reply.as_ref().map(shown).unwrap_or_default());
+                    let [ours, theirs] = shown_apart([ours, theirs]);
                     reports.push(format!(
                         "{file}, line {} ({}), protocol {protocol}: {}\n    ours:  {ours}\n    redis: {theirs}",
                         step.number, entry.title, step.text
