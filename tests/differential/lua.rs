@@ -8,7 +8,7 @@
 //! - Lines that begin with `>` are one script. `<script>` in the lines after it stands for it, `<sha>` for its digest; where no
 //!   line names either before the next script, it is run without keys where it stands.
 //! - `B: LINE` is sent by another client than the first. `B waits: LINE` is sent by one that is to wait, and `B gets` reads the
-//!   reply that it then gets.
+//!   reply that it then gets. `A starts: LINE` does not wait for anything, and `B is told that it is busy` tries until that is so.
 //! - `own: LINE` has a reply that is each server's own. Only its kind is compared; `<reply>` in later lines stands for its bytes.
 //! - Any other line is a command. Lines that begin with `#` are comments.
 //! - `ours (reason): REPLY` under a step is what we answer instead, escaped; the reasons are among the differences. There is one
@@ -17,7 +17,7 @@
 use crate::differences;
 use crate::generate::Line;
 use crate::pair::{Pair, ask};
-use crate::resp::{Client, Reply};
+use crate::resp::{Client, Reply, encode};
 use crate::server::{Server, wait_until};
 use aleadb::base::quote::split_args;
 use sha1_smol::Sha1;
@@ -28,7 +28,7 @@ use std::time::Duration;
 /// The client of lines that name none.
 const FIRST: char = 'A';
 
-/// How long a client may take until the server has it wait.
+/// How long it may take until a client waits, or is told that a script runs.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How many differences are told of.
@@ -43,6 +43,10 @@ enum Action {
     Send(Line),
     /// The same, and the client then waits.
     Wait(Line),
+    /// The line is sent, and that is all.
+    Start(Line),
+    /// A script runs for so long that the client is told so.
+    MeetBusy,
     /// The reply that a waiting client has got.
     Receive,
 }
@@ -112,6 +116,10 @@ impl Step {
         };
         let (action, is_own) = if rest == " gets" {
             (Action::Receive, false)
+        } else if rest == " is told that it is busy" {
+            (Action::MeetBusy, false)
+        } else if let Some(line) = rest.strip_prefix(" starts: ") {
+            (Action::Start(script.words(number, line)), false)
         } else if let Some(line) = rest.strip_prefix(" waits: ") {
             (Action::Wait(script.words(number, line)), false)
         } else if let Some(line) = rest.strip_prefix("own: ") {
@@ -207,14 +215,28 @@ impl<'s> Side<'s> {
         })
     }
 
-    /// What answers a step, or what is wrong with the answer. None for a client that waits.
+    /// What answers a step, or what is wrong with the answer. None when there is nothing to be read.
     fn run(&mut self, step: &Step) -> Option<Result<Vec<u8>, String>> {
         let client = self.client(step.client);
         let reply = match &step.action {
             Action::Receive => client.read_reply(),
+            Action::Start(line) => {
+                client.send_raw(&encode(line)).expect("still running");
+                return None;
+            }
+            Action::MeetBusy => {
+                let mut reply = None;
+                wait_until(WAIT_MAX, || {
+                    let latest = client.call(&["PING"]).expect("still running");
+                    let is_busy = latest.raw.starts_with(b"-BUSY");
+                    reply = Some(latest);
+                    is_busy
+                });
+                Ok(reply.expect("asked at least once"))
+            }
             Action::Send(line) => self.call(step, line),
             Action::Wait(line) => {
-                client.send_raw(&crate::resp::encode(line)).expect("still running");
+                client.send_raw(&encode(line)).expect("still running");
                 let mut other = self.server.connect().expect("still running");
                 let waits = wait_until(WAIT_MAX, || {
                     ask(&mut other, &["INFO", "clients"]).text().lines().any(|line| line == "blocked_clients:1")
@@ -343,4 +365,9 @@ fn functions_answer_as_in_redis() {
 #[test]
 fn scripts_of_applications_answer_as_in_redis() {
     compare("applications.txt", include_str!("lua/applications.txt"));
+}
+
+#[test]
+fn busy_scripts_are_told_of_and_killed_as_in_redis() {
+    compare("busy.txt", include_str!("lua/busy.txt"));
 }
