@@ -10,15 +10,17 @@
 //! - `B: LINE` is sent by another client than the first. `B waits: LINE` is sent by one that is to wait, and `B gets` reads the
 //!   reply that it then gets. `A starts: LINE` does not wait for anything, and `B is told that it is busy` tries until that is so.
 //! - `own: LINE` has a reply that is each server's own. Only its kind is compared; `<reply>` in later lines stands for its bytes.
+//! - `needs: COMMANDS`, the first line of an entry, names commands without which it says nothing: it is run where both servers know
+//!   them.
 //! - Any other line is a command. Lines that begin with `#` are comments.
 //! - `ours (reason): REPLY` under a step is what we answer instead, escaped; the reasons are among the differences. There is one
 //!   such line for each reply that we may give.
 
-use crate::differences;
 use crate::generate::Line;
 use crate::pair::{Pair, ask};
 use crate::resp::{Client, Reply, encode};
 use crate::server::{Server, wait_until};
+use crate::{differences, tables};
 use aleadb::base::quote::split_args;
 use sha1_smol::Sha1;
 use std::collections::BTreeMap;
@@ -65,6 +67,8 @@ struct Step {
 
 struct Entry {
     title: &'static str,
+    /// Full names of the commands without which it says nothing.
+    needs: Vec<&'static str>,
     steps: Vec<Step>,
 }
 
@@ -173,7 +177,9 @@ fn entries(text: &'static str) -> Vec<Entry> {
         }
         if let Some(title) = line.strip_prefix("== ") {
             std::mem::take(&mut script).finish(&mut entries);
-            entries.push(Entry { title, steps: Vec::new() });
+            entries.push(Entry { title, needs: Vec::new(), steps: Vec::new() });
+        } else if let Some(names) = line.strip_prefix("needs: ") {
+            entries.last_mut().expect("a title comes first").needs = names.split(' ').collect();
         } else if let Some(ours) = line.strip_prefix("ours (") {
             let (reason, ours) = ours.split_once("): ").expect("a reason");
             let is_known = differences::SCRIPT_REASONS.iter().any(|(name, _)| *name == reason);
@@ -289,8 +295,10 @@ fn compare(file: &str, text: &'static str) {
     if !pair.is_target_version() {
         return;
     }
+    let known = [&pair.subject, &pair.oracle].map(tables::known_commands);
+    let is_known = |name: &&str| known.iter().all(|known| known.contains(*name));
     let mut reports = Vec::new();
-    for entry in entries(text) {
+    for entry in entries(text).into_iter().filter(|entry| entry.needs.iter().all(is_known)) {
         assert!(!entry.steps.is_empty(), "{file}: {} has no steps", entry.title);
         for protocol in ["2", "3"] {
             let [mut subject, mut oracle] = [&pair.subject, &pair.oracle].map(|server| Side::reset(server, protocol));
