@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 
 PORT = int(os.environ["ECOSYSTEM_PORT"])
@@ -44,8 +45,7 @@ def until(condition, what):
             return found
         if time.monotonic() > deadline:
             sys.exit(f"in vain: {what}")
-        # Lets the others run.
-        os.sched_yield()
+        threading.Event().wait(0.01)
 
 
 def done():

@@ -2,7 +2,13 @@
 'use strict';
 const { connection, same, holds, until, run } = require('./checks.js');
 const Redis = require('ioredis');
-const { RateLimiterRedis, RLWrapperBlackAndWhite, BurstyRateLimiter, RateLimiterQueue, RateLimiterUnion } = require('rate-limiter-flexible');
+const {
+    RateLimiterRedis,
+    RLWrapperBlackAndWhite,
+    BurstyRateLimiter,
+    RateLimiterQueue,
+    RateLimiterUnion,
+} = require('rate-limiter-flexible');
 
 const refused = (promise) => promise.then(() => null, (answer) => answer);
 
@@ -28,7 +34,8 @@ run(async () => {
     await limiter.block('dan', 60);
     holds((await refused(limiter.consume('dan'))).msBeforeNext > 50000, 'blocked by hand');
 
-    const blocking = new RateLimiterRedis({ storeClient, keyPrefix: 'block', points: 1, duration: 1, blockDuration: 60, inMemoryBlockOnConsumed: 5 });
+    const blocks = { keyPrefix: 'block', blockDuration: 60, inMemoryBlockOnConsumed: 5 };
+    const blocking = new RateLimiterRedis({ storeClient, points: 1, duration: 1, ...blocks });
     await blocking.consume('ann');
     holds((await refused(blocking.consume('ann'))).msBeforeNext > 50000, 'blocked for longer than the window');
     same((await storeClient.pttl('block:ann')) > 50000, true, 'in the server too');
@@ -37,8 +44,9 @@ run(async () => {
     await short.consume('ann');
     await until(() => short.consume('ann').then(() => true, () => false), 'the window passes');
 
-    const custom = new RateLimiterRedis({ storeClient, keyPrefix: 'even', points: 2, duration: 1, execEvenly: true, execEvenlyMinDelayMs: 20 });
-    same((await custom.consume('ann')).consumedPoints, 1, 'evenly');
+    const evenly = { keyPrefix: 'even', execEvenly: true, execEvenlyMinDelayMs: 20 };
+    const even = new RateLimiterRedis({ storeClient, points: 2, duration: 1, ...evenly });
+    same((await even.consume('ann')).consumedPoints, 1, 'evenly');
 
     const bursty = new BurstyRateLimiter(
         new RateLimiterRedis({ storeClient, keyPrefix: 'base', points: 1, duration: 5 }),
@@ -57,7 +65,8 @@ run(async () => {
     const listed = new RLWrapperBlackAndWhite({ limiter, whiteList: ['vip'], blackList: ['bad'] });
     holds((await listed.consume('vip', 99)).remainingPoints > 99, 'a white list');
     holds(await refused(listed.consume('bad')), 'a black list');
-    const queue = new RateLimiterQueue(new RateLimiterRedis({ storeClient, keyPrefix: 'q', points: 2, duration: 1 }), { maxQueueSize: 10 });
+    const queued = new RateLimiterRedis({ storeClient, keyPrefix: 'q', points: 2, duration: 1 });
+    const queue = new RateLimiterQueue(queued, { maxQueueSize: 10 });
     const waited = await Promise.all([1, 2, 3, 4].map(() => queue.removeTokens(1, 'ann')));
     same(waited.length, 4, 'a queue lets all through in time');
 });
