@@ -127,18 +127,24 @@ impl TurnClock {
 pub struct ManualClock {
     unix_us: Cell<i64>,
     mono_ns: Cell<u64>,
+    tick_ns: Cell<u64>,
 }
 
 impl ManualClock {
     /// A clock standing at the given wall time, its monotonic side at zero.
     pub fn at_unix_ms(unix_ms: i64) -> ManualClock {
-        ManualClock { unix_us: Cell::new(unix_ms * 1000), mono_ns: Cell::new(0) }
+        ManualClock { unix_us: Cell::new(unix_ms * 1000), ..ManualClock::default() }
     }
 
     /// Moves both clocks forward.
     pub fn advance_ms(&self, ms: u64) {
         self.unix_us.set(self.unix_us.get() + ms as i64 * 1000);
         self.mono_ns.set(self.mono_ns.get() + ms * 1_000_000);
+    }
+
+    /// From now on the monotonic clock moves by so much each time that it is looked at: for what runs until time has passed.
+    pub fn set_tick_ns(&self, tick_ns: u64) {
+        self.tick_ns.set(tick_ns);
     }
 
     /// Moves only the wall clock, as an administrator or NTP would.
@@ -153,6 +159,7 @@ impl Clock for ManualClock {
     }
 
     fn mono_ns(&self) -> u64 {
+        self.mono_ns.set(self.mono_ns.get() + self.tick_ns.get());
         self.mono_ns.get()
     }
 

@@ -33,13 +33,13 @@ use cache::Cache;
 use libraries::Libraries;
 use shebang::ScriptFlags;
 
-/// What clients are answered while a script of EVAL holds the server.
-pub const BUSY_SCRIPT: ReplyError =
-    ReplyError::new("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
+const BUSY_SCRIPT: ReplyError = ReplyError::new(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
 
-/// The same while a function does.
-pub const BUSY_FUNCTION: ReplyError =
-    ReplyError::new("BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.");
+const BUSY_FUNCTION: ReplyError = ReplyError::new(
+    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+);
 
 /// What commands of a script are answered that would change data.
 pub const READ_ONLY: ReplyError = ReplyError::new("ERR Write commands are not allowed from read-only scripts.");
@@ -99,10 +99,8 @@ pub struct Running {
 /// Who ends a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KilledBy {
-    /// SCRIPT KILL.
-    ScriptKill,
-    /// FUNCTION KILL.
-    FunctionKill,
+    /// SCRIPT KILL or FUNCTION KILL.
+    User,
     /// `script-auto-kill-ms`.
     Timeout,
 }
@@ -111,10 +109,17 @@ impl KilledBy {
     /// The text of the error that ends the script.
     pub fn text(self) -> &'static str {
         match self {
-            KilledBy::ScriptKill => "Script killed by user with SCRIPT KILL.",
-            KilledBy::FunctionKill => "Script killed by user with FUNCTION KILL.",
+            KilledBy::User => "Script killed by user with SCRIPT KILL...",
             KilledBy::Timeout => "Script killed: it ran longer than script-auto-kill-ms allows.",
         }
+    }
+}
+
+/// What clients are answered while a script of EVAL, or a function, holds the server.
+fn busy_error(purpose: Purpose) -> ReplyError {
+    match purpose {
+        Purpose::Scripts => BUSY_SCRIPT,
+        Purpose::Functions => BUSY_FUNCTION,
     }
 }
 
@@ -171,10 +176,7 @@ impl Scripting {
 
     /// What clients are answered while a script is parked.
     pub fn busy_error(&self) -> ReplyError {
-        match &self.running {
-            Some(Running { purpose: Purpose::Functions, .. }) => BUSY_FUNCTION,
-            _ => BUSY_SCRIPT,
-        }
+        busy_error(self.running.as_ref().map_or(Purpose::Scripts, |running| running.purpose))
     }
 
     /// Notes a script as running that the interpreter has been told to start.
@@ -215,7 +217,8 @@ impl Scripting {
         }
     }
 
-    /// Has the script end that is running. One that has changed data ends only if `force` says so: what it has changed stays.
+    /// Has the script end that is running. One that has changed data ends only by force, and what it has changed stays; force does
+    /// not ask of which kind it is either.
     ///
     /// # Errors
     /// Redis's: there is none, it is of the other kind, or it has changed data.
@@ -224,13 +227,10 @@ impl Scripting {
         if running.has_written && !force {
             return Err(UNKILLABLE);
         }
-        if running.purpose != purpose {
-            return Err(if running.purpose == Purpose::Functions { BUSY_FUNCTION } else { BUSY_SCRIPT });
+        if running.purpose != purpose && !force {
+            return Err(busy_error(running.purpose));
         }
-        running.killed = Some(match purpose {
-            Purpose::Scripts => KilledBy::ScriptKill,
-            Purpose::Functions => KilledBy::FunctionKill,
-        });
+        running.killed = Some(KilledBy::User);
         Ok(())
     }
 

@@ -197,7 +197,7 @@ fn what_ordinary_clients_may_not_send_is_taken_from_a_log() {
 }
 
 #[test]
-fn libraries_of_functions_come_from_logs_and_dump_files() {
+fn libraries_of_functions_are_in_the_log_and_in_dump_files() {
     let mut log = encoded(&["SELECT 0"]);
     let code =
         |name: &str, n: u8| format!("#!lua name={name}\nredis.register_function('{name}', function() return {n} end)");
@@ -210,14 +210,62 @@ fn libraries_of_functions_come_from_logs_and_dump_files() {
     log.extend(encoded(&["FUNCTION DELETE two"]));
     let disk = disk_with_log(&log);
     let mut m = started(&disk, true);
-    let check = |m: &mut Memory| {
-        m.expect(&[("FCALL one 0", r":3\r\n"), ("FCALL two 0", r"-ERR Function not found\r\n")]);
-    };
-    check(&mut m);
+    let rows = [("FCALL one 0", r":3\r\n"), ("FCALL two 0", r"-ERR Function not found\r\n")];
+    m.expect(&rows);
     // And they come back from a dump file.
     m.run("SET k v");
     assert_eq!(m.run("DEBUG RELOAD"), r"+OK\r\n");
-    check(&mut m);
+    m.expect(&rows);
+}
+
+#[test]
+fn scripts_that_were_loaded_or_called_by_their_digest_are_there_after_a_restart() {
+    let mut m = Memory::new();
+    m.server.begin_propagation();
+    m.expect(&[
+        ("SCRIPT LOAD \"return 1\"", r"$40\r\ne0e1f9fabfc9d4800c877a703b823ac0578ff8db\r\n"),
+        ("EVAL \"return 2\" 0", r":2\r\n"),
+        ("EVAL \"return 3\" 0", r":3\r\n"),
+        ("EVALSHA 7f923f79fe76194c868d7e1d0820de36700eb649 0", r":2\r\n"),
+    ]);
+    let known = "SCRIPT EXISTS e0e1f9fabfc9d4800c877a703b823ac0578ff8db 7f923f79fe76194c868d7e1d0820de36700eb649 \
+                 09d3822de862f46d784e6a36848b4f0736dda47a";
+    let after_restart = [(known, r"*3\r\n:1\r\n:1\r\n:0\r\n")];
+    m.expect(&[(known, r"*3\r\n:1\r\n:1\r\n:1\r\n")]);
+    // From a log, and then from the dump file that was made of it.
+    let disk = disk_with_log(&m.server.propagation.take());
+    let mut m = started(&disk, true);
+    m.expect(&after_restart);
+    m.expect(&[("SAVE", r"+OK\r\n")]);
+    drop(m);
+    let mut m = started(&disk, false);
+    m.expect(&after_restart);
+    m.expect(&[
+        ("CONFIG SET script-persist no", r"+OK\r\n"),
+        ("SAVE", r"+OK\r\n"),
+        ("SCRIPT FLUSH", r"+OK\r\n"),
+        (known, r"*3\r\n:0\r\n:0\r\n:0\r\n"),
+    ]);
+    drop(m);
+    started(&disk, false).expect(&[(known, r"*3\r\n:0\r\n:0\r\n:0\r\n")]);
+}
+
+#[test]
+fn a_library_that_cannot_be_loaded_stops_the_load_of_a_dump_file() {
+    let disk = SimulatedDisk::new();
+    let mut saving = started(&disk, false);
+    saving.raw(&[b"FUNCTION", b"LOAD", b"#!lua name=one\nredis.register_function('one', function() return 1 end)"]);
+    saving.expect(&[("CONFIG SET rdbcompression no", r"+OK\r\n"), ("SAVE", r"+OK\r\n")]);
+    drop(saving);
+    let path = std::path::Path::new("dump.rdb");
+    let mut bytes = disk.contents(path).expect("it was saved");
+    let at = bytes.windows(8).position(|window| window == b"return 1").expect("it is there as it is");
+    bytes[at..at + 8].copy_from_slice(b"return +");
+    let end = bytes.len() - 8;
+    bytes[end..].fill(0);
+    disk.put(path, &bytes);
+    let text = refusal(&disk, settings(false));
+    assert!(text.contains("a library of functions: ERR Error compiling function: user_function:2:"), "{text}");
 }
 
 #[test]

@@ -56,6 +56,7 @@ mod rng;
 #[path = "../support/rows.rs"]
 mod rows;
 mod script_libraries;
+mod scripting;
 mod set;
 mod snapshot;
 mod sort;

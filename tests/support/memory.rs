@@ -9,7 +9,7 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
-use aleadb::engine::{persistence, reactive, settle, wake};
+use aleadb::engine::{persistence, reactive, scripting, settle, wake};
 use aleadb::feature::client_id::ClientId;
 use aleadb::persist::storage::Storage;
 use aleadb::resp::args::OwnedArgs;
@@ -156,6 +156,12 @@ impl Memory {
     /// them may try again. True if there is more to do at once.
     pub fn turn(&mut self) -> bool {
         let now = self.clock.now();
+        if self.server.scripting.is_parked() {
+            scripting::step(&mut self.server, now);
+            if self.server.is_unsettled() {
+                settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
+            }
+        }
         self.cron.run(&mut self.server, now);
         let more = persistence::step(&mut self.server, now);
         self.wake();

@@ -197,6 +197,10 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let running = ctx.server.scripting.running.as_ref();
+    if running.is_some_and(|running| running.purpose == Purpose::Scripts) {
+        return Err(ctx.server.scripting.busy_error());
+    }
     let Ctx { server, reply, .. } = ctx;
     reply.map(2);
     reply.bulk_str("running_script");
