@@ -94,6 +94,8 @@ const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
 
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
 
+const FORCE: &str = "FORCE ends a script that has changed data";
+
 /// Differences between the rows and documents of our commands and those of Redis: full name, field, reason.
 pub const ROWS: &[(&str, &str, &str)] = &[
     ("set", "history", OPTIONS_OF_8_4),
@@ -105,6 +107,8 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("bgsave", "arguments", CANCEL_OF_VALKEY),
     ("unwatch", "arity", "with a fingerprint it ends the watch of a query"),
     ("unwatch", "arguments", "with a fingerprint it ends the watch of a query"),
+    ("script|kill", "arity", FORCE),
+    ("script|kill", "arguments", FORCE),
 ];
 
 /// Sections and fields of INFO that are not there, each with its reason.
@@ -157,7 +161,6 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
         ],
     ),
     ("users other than the default one", &["acl"]),
-    ("scripts and functions", &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"]),
     ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
     ("watching the commands of others", &["monitor", "slowlog"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
@@ -279,7 +282,6 @@ pub const SCRIPT_REASONS: &[(&str, &str)] = &[];
 pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
     ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", OPTIONS_OF_8_4),
     ("idempotent ids of streams", OPTIONS_OF_8_6),
-    ("scripts and functions", "scripts and functions are not built"),
     ("evicted keys", "keys are not evicted"),
 ];
 

@@ -55,6 +55,41 @@ pub struct Plan {
     pub any_pipeline: bool,
     /// Whether collections leave their compact forms early.
     pub tight: bool,
+    /// What sends the lines.
+    pub sender: Sender,
+}
+
+/// What sends the lines of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The client itself.
+    Client,
+    /// A script, which each line runs anew.
+    Script,
+    /// A function.
+    Function,
+}
+
+/// A function that runs the command that it is given.
+const LIBRARY: &str = "#!lua name=sender\nredis.register_function('send', function(keys, args)
+    redis.setresp(tonumber(table.remove(args, 1)))
+    return redis.pcall(unpack(args))
+end)";
+
+impl Plan {
+    /// A line as it is sent.
+    fn sent(self, line: &Line) -> Vec<u8> {
+        let around: [&str; 4] = match self.sender {
+            Sender::Client => return encode(line),
+            Sender::Script => {
+                let script = "redis.setresp(tonumber(table.remove(ARGV, 1))) return redis.pcall(unpack(ARGV))";
+                ["EVAL", script, "0", if self.protocol == 3 { "3" } else { "2" }]
+            }
+            Sender::Function => ["FCALL", "send", "0", if self.protocol == 3 { "3" } else { "2" }],
+        };
+        let words: Line = around.iter().map(|word| word.as_bytes().to_vec()).chain(line.iter().cloned()).collect();
+        encode(&words)
+    }
 }
 
 /// A difference between the two servers.
@@ -135,6 +170,9 @@ fn prepare(pair: &Pair, plan: Plan) -> Result<(Client, Client), String> {
         let mut client = server.connect().map_err(|error| format!("cannot connect: {error}"))?;
         ask(&mut client, &["FLUSHALL"]);
         set_limits(&mut client, plan.tight);
+        if plan.sender == Sender::Function {
+            ask(&mut client, &["FUNCTION", "LOAD", "REPLACE", LIBRARY]);
+        }
         if plan.protocol == 3 {
             ask(&mut client, &["HELLO", "3"]);
         }
@@ -163,7 +201,7 @@ fn run(pair: &Pair, plan: Plan, lines: &[Line], pipelined: bool) -> Option<Misma
         };
         let until_check = STATE_EVERY - step % STATE_EVERY;
         let batch = &lines[step..lines.len().min(step + size.min(until_check))];
-        let bytes: Vec<u8> = batch.iter().flat_map(|line| encode(line)).collect();
+        let bytes: Vec<u8> = batch.iter().flat_map(|line| plan.sent(line)).collect();
         for (name, client) in [("subject", &mut subject), ("oracle", &mut oracle)] {
             if let Err(error) = client.send_raw(&bytes) {
                 return broken(step, format!("{name}: {error}"));

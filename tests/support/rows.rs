@@ -49,13 +49,13 @@ pub fn all() -> Vec<Row> {
     rows
 }
 
-/// Commands of our own that have no dot in their name.
-const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve"];
+/// Commands and subcommands of our own that have no dot in their name.
+const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve", "script|stats"];
 
 /// Whether only our server has the command.
 pub fn is_ours(full_name: &str) -> bool {
     let container = full_name.split('|').next().unwrap_or(full_name);
-    full_name.contains('.') || OURS.contains(&container)
+    full_name.contains('.') || OURS.contains(&container) || OURS.contains(&full_name)
 }
 
 /// Commands that no generated line names, each with its reason.
