@@ -33,13 +33,11 @@ use cache::Cache;
 use libraries::Libraries;
 use shebang::ScriptFlags;
 
-const BUSY_SCRIPT: ReplyError = ReplyError::new(
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);
+const BUSY_SCRIPT: ReplyError =
+    ReplyError::new("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
 
-const BUSY_FUNCTION: ReplyError = ReplyError::new(
-    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
-);
+const BUSY_FUNCTION: ReplyError =
+    ReplyError::new("BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.");
 
 /// What commands of a script are answered that would change data.
 pub const READ_ONLY: ReplyError = ReplyError::new("ERR Write commands are not allowed from read-only scripts.");

@@ -105,7 +105,11 @@ fn streams_match(protocol: u8, senders: &[Sender]) {
         for _ in 0..REPORTS_PER_SEED_MAX {
             let sendable = |name: &str| sender == Sender::Client || !OF_CLIENTS.contains(&name);
             let takes_part = |name: &str| {
-                wanted(name) && known(name) && same_in_oracle(name) && sendable(name) && !found.iter().any(|f| f == name)
+                wanted(name)
+                    && known(name)
+                    && same_in_oracle(name)
+                    && sendable(name)
+                    && !found.iter().any(|f| f == name)
             };
             let Err(failure) = stream::check(&pair, plan, takes_part) else { break };
             reports.push(format!("{}  without: {}\n", failure.report, found.join(",")));

@@ -61,11 +61,20 @@ fn every_refusal_has_the_text_of_redis() {
         (&["EVAL", "return 1", "99999999999"], "-ERR Number of keys can't be greater than number of args"),
         (&["EVAL", "return 1", "-1"], "-ERR Number of keys can't be negative"),
         (&["EVALSHA", "abc", "x"], "-NOSCRIPT No matching script. Please use EVAL."),
-        (&["EVALSHA", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "0"], "-NOSCRIPT No matching script. Please use EVAL."),
+        (
+            &["EVALSHA", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "0"],
+            "-NOSCRIPT No matching script. Please use EVAL.",
+        ),
         (&["EVALSHA", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "x"], "-ERR value is not an integer or out of range"),
         (&["EVAL", "x y", "0"], "-ERR Error compiling script (new function): user_script:1: '=' expected near 'y'"),
-        (&["EVAL", "#!lua \n x y", "0"], "-ERR Error compiling script (new function): user_script:2: '=' expected near 'y'"),
-        (&["SCRIPT", "LOAD", "x y"], "-ERR Error compiling script (new function): user_script:1: '=' expected near 'y'"),
+        (
+            &["EVAL", "#!lua \n x y", "0"],
+            "-ERR Error compiling script (new function): user_script:2: '=' expected near 'y'",
+        ),
+        (
+            &["SCRIPT", "LOAD", "x y"],
+            "-ERR Error compiling script (new function): user_script:1: '=' expected near 'y'",
+        ),
         (&["EVAL", "#!", "0"], "-ERR Invalid script shebang"),
         (&["EVAL", "#!lua", "0"], "-ERR Invalid script shebang"),
         (&["EVAL", "#!lua 'x\nreturn 1", "0"], "-ERR Invalid engine in script shebang"),
@@ -85,11 +94,17 @@ fn every_refusal_has_the_text_of_redis() {
         (&["FUNCTION", "LOAD", "#!lua name=a"], "-ERR Invalid library metadata"),
         (&["FUNCTION", "LOAD", "#!lua\nx"], "-ERR Library name was not given"),
         (&["FUNCTION", "LOAD", "#!foo name=x\nx"], "-ERR Engine 'foo' not found"),
-        (&["FUNCTION", "LOAD", "#!lua name=a name=b\nx"], "-ERR Invalid metadata value, name argument was given multiple times"),
+        (
+            &["FUNCTION", "LOAD", "#!lua name=a name=b\nx"],
+            "-ERR Invalid metadata value, name argument was given multiple times",
+        ),
         (&["FUNCTION", "LOAD", "#!lua name=a foo=b\nx"], "-ERR Invalid metadata value given: foo=b"),
         (&["FUNCTION", "LOAD", "#!LUA name=zz\nreturn 1"], "-ERR No functions registered"),
         (&["FUNCTION", "LOAD", "foo", "#!lua name=a\nx"], "-ERR Unknown option given: foo"),
-        (&["FUNCTION", "LOAD", "#!lua name=a\nx y"], "-ERR Error compiling function: user_function:2: '=' expected near 'y'"),
+        (
+            &["FUNCTION", "LOAD", "#!lua name=a\nx y"],
+            "-ERR Error compiling function: user_function:2: '=' expected near 'y'",
+        ),
         (
             &["FUNCTION", "LOAD", "#!lua name=a-b\nx"],
             "-ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long",
@@ -124,7 +139,10 @@ fn a_script_is_refused_what_redis_refuses_it_and_the_errors_count_once() {
             "#!lua flags=no-writes\nreturn redis.pcall('publish', 'a', 'b')",
             "ERR Write commands are not allowed from read-only scripts.",
         ),
-        ("redis.call('lpush', 'l', 1) return redis.pcall('get', 'l')", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        (
+            "redis.call('lpush', 'l', 1) return redis.pcall('get', 'l')",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+        ),
     ] {
         assert_eq!(eval(&mut m, script, &["0"]), format!("-{error}\\r\\n"), "{script}");
     }
@@ -160,7 +178,11 @@ fn what_a_script_does_is_one_unit_of_propagation() {
     m.server.begin_propagation();
     let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     eval(&mut m, "redis.call('SET', 'k', 1) redis.call('GET', 'k') redis.call('INCR', 'k') return 1", &["0"]);
-    eval(&mut m, "redis.call('SELECT', 2) return redis.call('SPOP', 'none') or redis.call('SETEX', 'k', 5, 'v')", &["0"]);
+    eval(
+        &mut m,
+        "redis.call('SELECT', 2) return redis.call('SPOP', 'none') or redis.call('SETEX', 'k', 5, 'v')",
+        &["0"],
+    );
     let script = "redis.set_repl(redis.REPL_NONE) redis.call('SET', 'a', 1) redis.set_repl(redis.REPL_ALL) redis.call('SET', 'b', 1)";
     eval(&mut m, script, &["0"]);
     eval(&mut m, "return redis.call('GET', 'k')", &["0"]);
@@ -270,7 +292,10 @@ fn a_live_query_sees_a_script_as_one_change() {
     let sent = m.take_sent(watching);
     assert!(sent.ends_with(r"$2\r\n10\r\n") && sent.matches("GET.WATCH").count() == 1, "{sent}");
     // A script may read what its line does not name.
-    assert_eq!(m.run("EVAL_RO.WATCH \"return 1\" 0"), r"-ERR \'eval_ro\' reads keys that its arguments do not name\r\n");
+    assert_eq!(
+        m.run("EVAL_RO.WATCH \"return 1\" 0"),
+        r"-ERR \'eval_ro\' reads keys that its arguments do not name\r\n"
+    );
 }
 
 #[test]
@@ -358,7 +383,10 @@ fn no_protected_call_keeps_a_script_from_being_killed() {
 fn a_function_that_is_busy_is_told_of_and_ended_by_its_own_command() {
     let mut m = impatient();
     let caller = m.client;
-    run(&mut m, &["FUNCTION", "LOAD", "#!lua name=spin\nredis.register_function('spin', function() while true do end end)"]);
+    run(
+        &mut m,
+        &["FUNCTION", "LOAD", "#!lua name=spin\nredis.register_function('spin', function() while true do end end)"],
+    );
     assert_eq!(m.run("FCALL spin 0"), "");
     m.connect();
     m.expect(&[("PING", BUSY_FUNCTION), ("SCRIPT KILL", BUSY_FUNCTION)]);
@@ -400,7 +428,8 @@ fn a_script_that_has_written_goes_on_and_nobody_sees_its_changes_before_it_is_ov
     assert_eq!(m.take_sent(waiting), r"*2\r\n$1\r\nl\r\n$1\r\na\r\n");
     assert!(m.take_sent(watching).ends_with(r"$1\r\n2\r\n"));
     let units = m.take_propagated();
-    let first: Vec<_> = units[0].iter().map(|(_, words)| String::from_utf8_lossy(&words.join(&b' ')).into_owned()).collect();
+    let first: Vec<_> =
+        units[0].iter().map(|(_, words)| String::from_utf8_lossy(&words.join(&b' ')).into_owned()).collect();
     assert_eq!(first, ["SET x 1", "RPUSH l a", "SET y 2"]);
     m.advance_ms(1);
     m.expect(&[("GET gone", r"$-1\r\n"), ("GET y", r"$1\r\n2\r\n")]);
@@ -413,7 +442,10 @@ fn a_script_that_has_written_is_killed_by_force_and_what_it_has_changed_stays() 
     let caller = m.client;
     assert_eq!(eval(&mut m, WRITES_AND_WAITS, &["0"]), "");
     m.connect();
-    m.expect(&[("SCRIPT KILL x", r"-ERR wrong number of arguments for \'script|kill\' command\r\n"), ("SCRIPT KILL FORCE", OK)]);
+    m.expect(&[
+        ("SCRIPT KILL x", r"-ERR wrong number of arguments for \'script|kill\' command\r\n"),
+        ("SCRIPT KILL FORCE", OK),
+    ]);
     m.turn();
     assert!(m.take_sent(caller).starts_with("-ERR Script killed by user with SCRIPT KILL"));
     m.expect(&[("GET x", r"$1\r\n1\r\n"), ("GET y", r"$-1\r\n")]);
@@ -524,13 +556,21 @@ fn libraries_are_listed_dumped_and_restored() {
     assert_eq!(run(&mut m, &["FUNCTION", "LOAD", &taken]), r"-ERR Function g already exists\r\n");
     assert_eq!(run(&mut m, &["FUNCTION", "LOAD", "REPLACE", code]), r"$1\r\na\r\n");
     let list = r"*1\r\n*6\r\n$12\r\nlibrary_name\r\n$1\r\na\r\n$6\r\nengine\r\n$3\r\nLUA\r\n$9\r\nfunctions\r\n*1\r\n*6\r\n$4\r\nname\r\n$1\r\ng\r\n$11\r\ndescription\r\n$1\r\nd\r\n$5\r\nflags\r\n*1\r\n+no-writes\r\n";
-    m.expect(&[("FUNCTION LIST", list), ("FUNCTION LIST LIBRARYNAME A*", list), ("FUNCTION LIST LIBRARYNAME b*", r"*0\r\n")]);
-    m.expect(&[("FCALL G 1 x y", r"*2\r\n*1\r\n$1\r\nx\r\n*1\r\n$1\r\ny\r\n"), ("FCALL_RO g 0", r"*2\r\n*0\r\n*0\r\n")]);
+    m.expect(&[
+        ("FUNCTION LIST", list),
+        ("FUNCTION LIST LIBRARYNAME A*", list),
+        ("FUNCTION LIST LIBRARYNAME b*", r"*0\r\n"),
+    ]);
+    m.expect(&[
+        ("FCALL G 1 x y", r"*2\r\n*1\r\n$1\r\nx\r\n*1\r\n$1\r\ny\r\n"),
+        ("FCALL_RO g 0", r"*2\r\n*0\r\n*0\r\n"),
+    ]);
     let dump = m.raw(&[b"FUNCTION", b"DUMP"]);
     let start = dump.iter().position(|byte| *byte == b'\n').expect("a bulk string") + 1;
     let payload = dump[start..dump.len() - 2].to_vec();
     let restore = |m: &mut Memory, policy: &[&[u8]]| {
-        let words: Vec<&[u8]> = [b"FUNCTION".as_slice(), b"RESTORE", &payload].into_iter().chain(policy.iter().copied()).collect();
+        let words: Vec<&[u8]> =
+            [b"FUNCTION".as_slice(), b"RESTORE", &payload].into_iter().chain(policy.iter().copied()).collect();
         m.raw(&words).escape_ascii().to_string()
     };
     assert_eq!(restore(&mut m, &[]), r"-ERR Library a already exists\r\n");
