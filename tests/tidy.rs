@@ -18,10 +18,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("feature", &["base", "sys", "resp", "timer", "store"]),
     ("config", &["base", "sys", "resp", "timer", "store"]),
     ("persist", &["base", "sys", "resp", "timer", "store"]),
-    ("server", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist"]),
-    ("command", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist", "server"]),
-    ("engine", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist", "server", "command"]),
-    ("net", &["base", "sys", "resp", "timer", "store", "feature", "config", "persist", "server", "command", "engine"]),
+    ("server", &["base", "sys", "resp", "timer", "lua", "store", "feature", "config", "persist"]),
+    ("command", &["base", "sys", "resp", "timer", "lua", "store", "feature", "config", "persist", "server"]),
+    ("engine", &["base", "sys", "resp", "timer", "lua", "store", "feature", "config", "persist", "server", "command"]),
+    (
+        "net",
+        &[
+            "base", "sys", "resp", "timer", "lua", "store", "feature", "config", "persist", "server", "command",
+            "engine",
+        ],
+    ),
 ];
 
 /// Who may name a layer above it after all, and why.

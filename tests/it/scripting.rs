@@ -549,7 +549,9 @@ fn the_memory_of_a_script_is_limited() {
 #[test]
 fn libraries_are_listed_dumped_and_restored() {
     let mut m = Memory::new();
-    let code = "#!lua name=a\nredis.register_function{function_name='g', callback=function(k, a) return {k, a} end, description='d', flags={'no-writes'}}";
+    let code = "#!lua name=a
+        local function echo(keys, arguments) return {keys, arguments} end
+        redis.register_function{function_name='g', callback=echo, description='d', flags={'no-writes'}}";
     assert_eq!(run(&mut m, &["FUNCTION", "LOAD", code]), r"$1\r\na\r\n");
     assert_eq!(run(&mut m, &["FUNCTION", "LOAD", code]), r"-ERR Library \'a\' already exists\r\n");
     let taken = code.replace("name=a", "name=b");
@@ -591,7 +593,7 @@ fn runs_of_scripts_are_counted() {
     m.run("EVAL \"return 1\" 0");
     m.run("EVAL \"return 1\" 0");
     m.run("SCRIPT LOAD \"return 22\"");
-    let sha = "$4\\r\\nsha1\\r\\n$40\\r\\ne0e1f9fabfc9d4800c877a703b823ac0578ff8db\\r\\n$5\\r\\ncalls\\r\\n:2\\r\\n$4\\r\\nusec\\r\\n:0\\r\\n$5\\r\\nbytes\\r\\n:8\\r\\n$6\\r\\nloaded\\r\\n:0\\r\\n";
-    let stats = m.run("SCRIPT STATS");
-    assert!(stats.starts_with(r"*2\r\n") && stats.contains(sha), "{stats}");
+    let stats = m.run("SCRIPT STATS").replace(r"\r\n", " ");
+    let first = "$4 sha1 $40 e0e1f9fabfc9d4800c877a703b823ac0578ff8db $5 calls :2 $4 usec :0 $5 bytes :8 $6 loaded :0 ";
+    assert!(stats.starts_with("*2 ") && stats.contains(first), "{stats}");
 }
