@@ -159,7 +159,8 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
         Next::RunQueue => {
             next = match transaction::run_queue(server, client, out, now, time_ns) {
                 Ok(next) => next,
-                Err((rest, line)) => {
+                Err(left) => {
+                    let (rest, line) = *left;
                     let parked = Parked {
                         client,
                         command,

@@ -71,7 +71,7 @@ pub(super) fn run_queue(
     out: &mut Out,
     now: Now,
     started_ns: u64,
-) -> Result<Next, (Rest, OwnedArgs)> {
+) -> Result<Next, Box<(Rest, OwnedArgs)>> {
     let session = &mut server.clients[client];
     let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
     let queue = queue.unwrap_or_default();
@@ -83,7 +83,7 @@ pub(super) fn run_queue(
         return Ok(rest.next);
     }
     let line = rest.current.as_ref().map(|queued| queued.args.clone()).unwrap_or_default();
-    Err((rest, line))
+    Err(Box::new((rest, line)))
 }
 
 /// Goes on with a queue. False if a script has had its time.

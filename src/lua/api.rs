@@ -2,7 +2,7 @@
 
 use super::convert;
 use super::sandbox::set;
-use super::state::{Answer, Frame, Function, Kind, Raised};
+use super::state::{Answer, Frame, Function, Kind, Push, Raised};
 use super::vm::{self, Purpose, Replication, Step};
 use crate::base::num;
 use crate::resp::args::OwnedArgs;
@@ -26,7 +26,7 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 /// Makes the table `redis`, and sets it in the table on the top under both its names.
 pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str) {
     frame.new_table(0, 32);
-    let functions: [(&str, fn(&mut Frame<'_>)); 8] = [
+    let functions: [(&str, Push); 8] = [
         ("call", |frame| frame.push_function::<Call>(0)),
         ("pcall", |frame| frame.push_function::<ProtectedCall>(0)),
         ("setresp", |frame| frame.push_function::<SetProtocol>(0)),

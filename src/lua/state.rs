@@ -76,6 +76,9 @@ pub struct Raised(());
 /// What a function answers: how many of the values on the top of the stack are its results.
 pub type Answer = Result<usize, Raised>;
 
+/// What pushes a value.
+pub type Push = fn(&mut Frame<'_>);
+
 /// A function that Lua can call.
 pub trait Function {
     /// Takes its arguments from the frame, and leaves its results on the top.

@@ -271,13 +271,15 @@ fn the_kind_of_the_base_is_chosen_anew_for_each_rewrite() {
 #[test]
 fn a_base_tells_its_time_and_keeps_libraries_of_functions() {
     let (mut m, disk) = server(Config { aof_timestamp_enabled: true, aof_batch_checksums: false, ..config() });
-    let code = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
-    m.server.load_library(code.as_bytes(), false).expect("it is right");
+    let code = "#!lua name=l\nredis.register_function('f', function() return 7 end)";
+    m.raw(&[b"FUNCTION", b"LOAD", code.as_bytes()]);
+    m.raw(&[b"SCRIPT", b"LOAD", b"return 1"]);
     rewrite(&mut m);
     let text = String::from_utf8(base(&disk).1).expect("text");
-    let library = format!("*3|$8|FUNCTION|$4|LOAD|${}|#!lua name=l", code.len()).replace('|', "\r\n");
+    let library = r"*3|$8|FUNCTION|$4|LOAD|$66|#!lua name=l".replace('|', "\r\n");
     assert!(text.starts_with("#TS:17000000") && text.contains(&library), "{text}");
-    assert_eq!(loaded(&disk, &m).server.scripting.code_to_keep(false).functions, [code.as_bytes()]);
+    loaded(&disk, &m)
+        .expect(&[("FCALL f 0", r":7\r\n"), ("EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0", r":1\r\n")]);
 }
 
 /// A directory with a base of some batches, and nothing after it.

@@ -13,10 +13,10 @@ pub mod cjson;
 pub mod cmsgpack;
 pub mod structs;
 
-use super::state::{Frame, Kind, Raised};
+use super::state::{Frame, Kind, Push, Raised};
 
 /// The libraries, by their global names: each function pushes the library's table.
-pub(super) const LIBRARIES: &[(&str, fn(&mut Frame<'_>))] =
+pub(super) const LIBRARIES: &[(&str, Push)] =
     &[("cjson", cjson::open), ("cmsgpack", cmsgpack::open), ("struct", structs::open), ("bit", bit::open)];
 
 /// Steps that so many bytes copied or looked at count for, beside the step of whatever they are part of.
