@@ -2,7 +2,7 @@
 //! sent, and goes on with it in later turns if it holds the server for too long.
 //!
 //! Until `busy-reply-threshold` the loop stands still, as in Redis: a script is one command. After that the script is parked, and
-//! goes on for [`SLICE_NS`] in each turn. Others are served meanwhile, most of them with an error, so that somebody can end it. What
+//! goes on for `SLICE_NS` in each turn. Others are served meanwhile, most of them with an error, so that somebody can end it. What
 //! comes behind it in a transaction is parked with it, for that is one command as well.
 
 use std::rc::Rc;

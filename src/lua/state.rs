@@ -6,7 +6,7 @@
 //!   the error is raised. A function that wants an error leaves the value on the top of the stack and returns [`Raised`];
 //! - a frame calls only functions of the C interface that raise nothing: access without metamethods, after looking at the types
 //!   and at the room on the stack. While a function in Rust runs, the allocator grants everything
-//!   ([`super::alloc`]), and what went beyond the limit is answered with an error when the function returns, or when it
+//!   (`super::alloc`), and what went beyond the limit is answered with an error when the function returns, or when it
 //!   asks for more of whatever can fail;
 //! - a step that a function counts may suspend the stack it runs on, but raises nothing either.
 //!

@@ -3,9 +3,9 @@
 //!
 //! Invariants, whatever a script gives them: nothing panics; nothing recurses deeper than a constant; each loop whose length
 //! a script chooses counts its steps; a length that is claimed is compared with what is there before anything is
-//! allocated; and what is built in Rust's memory is held below the script's limit by [`Buffer`].
+//! allocated; and what is built in Rust's memory is held below the script's limit by `Buffer`.
 //!
-//! Integers are C's: [`integer`] and [`natural`] convert doubles as the compiled C code does on x86-64, since what comes out
+//! Integers are C's: `integer` and `natural` convert doubles as the compiled C code does on x86-64, since what comes out
 //! of range shows in replies.
 
 pub mod bit;

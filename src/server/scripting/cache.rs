@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - A script that was only ever given to EVAL is in a list by use, the one that was used last at its head; of these there are no more
-//!   than [`EVALUATED_MAX`], and the one at the tail goes for a new one. SCRIPT LOAD and EVALSHA take a script out of the list: it
+//!   than `EVALUATED_MAX`, and the one at the tail goes for a new one. SCRIPT LOAD and EVALSHA take a script out of the list: it
 //!   stays until SCRIPT FLUSH.
 //! - `bytes` is the sum of the bodies' lengths.
 
