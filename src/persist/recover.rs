@@ -180,6 +180,7 @@ impl Recovery<'_> {
         loop {
             match first.take().unwrap_or_else(|| reader.next_item()) {
                 Ok(Item::Select(selected)) => number = usize::try_from(selected).unwrap_or(usize::MAX),
+                Ok(Item::Script(body)) => writer.script(&body),
                 Ok(Item::Function(code)) => writer.function(&code),
                 Ok(Item::Entry(loaded)) => {
                     writer.select(number, 0, 0);

@@ -203,7 +203,7 @@ fn load(memory: &mut Memory, server: &Server, tight: bool) -> Vec<Vec<u8>> {
             Item::Function(code) => functions.push(code),
             Item::End(_) => return functions,
             Item::Passed(what) => panic!("{what}"),
-            Item::Aux { .. } | Item::Resize { .. } => {}
+            Item::Aux { .. } | Item::Script(_) | Item::Resize { .. } => {}
         }
     }
 }

@@ -24,3 +24,4 @@ mod process;
 mod reactive;
 mod readme;
 mod saving;
+mod scripting;

@@ -71,6 +71,10 @@ const ROWS: &[Row] = &[
         r#"RESTORE k NOW+5 "\x00\x05hello\x0a\x00cr\xdfve4 \x0a" ABSTTL"#,
     ),
     given("RPUSH k 2 1", "SORT k STORE l", "sortstore=l"),
+    given("", FUNCTION, ""),
+    given(FUNCTION, "FUNCTION DELETE a", ""),
+    given(FUNCTION, "FUNCTION FLUSH", ""),
+    given(FUNCTION, r#"FUNCTION RESTORE "\x0c\x00\x96\xedh\x80\xf5U<\x93" FLUSH"#, ""),
     given("SET k v", "FLUSHDB", ""),
     given("SET k v", "FLUSHALL", ""),
     given("SET k v", "SWAPDB 0 1", ""),
@@ -208,6 +212,9 @@ const ROWS: &[Row] = &[
     given(PENDING, "XACK k g 1-1", ""),
     given(PENDING, "XACKDEL k g IDS 1 1-1", "xdel=k"),
 ];
+
+/// A library of functions.
+const FUNCTION: &str = r#"FUNCTION LOAD REPLACE "#!lua name=a\nredis.register_function('f', function() return 1 end)""#;
 
 /// One entry, which a consumer was given and has not acknowledged.
 const PENDING: &str = "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >";

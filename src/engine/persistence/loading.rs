@@ -222,18 +222,16 @@ fn load_group(
     }
     insert(server, group, work, purpose, file, now)?;
     match next {
-        None | Some(Item::Entry(_) | Item::Resize { .. }) => Ok(Step::More),
+        None | Some(Item::Entry(_) | Item::Resize { .. } | Item::Aux { .. }) => Ok(Step::More),
         Some(Item::Select(number)) => {
             let place = usize::try_from(number).ok().and_then(|number| server.dbs.make(number));
             work.db = place.ok_or_else(|| too_few_databases(server, file, number))?;
             Ok(Step::More)
         }
-        Some(Item::Aux { name, value }) => {
-            // A script that EVALSHA is to know. It is no data: one that cannot be compiled keeps nothing from being loaded.
-            if name == b"lua"
-                && let Err(error) = server.known_script(&value, true)
-            {
-                log::warn!("{}: left out: {}", file.path.display(), error.text().escape_ascii());
+        Some(Item::Script(body)) => {
+            // It is no data: one that cannot be compiled keeps nothing from being loaded.
+            if let Err(error) = server.known_script(&body, true) {
+                log::warn!("{}: a script is left out: {}", file.path.display(), error.text().escape_ascii());
             }
             Ok(Step::More)
         }

@@ -15,6 +15,7 @@ pub struct Summary {
     bytes: u64,
     version: u16,
     aux: Vec<(Vec<u8>, Vec<u8>)>,
+    scripts: usize,
     functions: usize,
     databases: BTreeMap<u64, Keys>,
     empty_keys: u64,
@@ -64,6 +65,7 @@ impl Summary {
                     self.databases.entry(number).or_default();
                 }
                 Item::Resize { .. } => {}
+                Item::Script(_) => self.scripts += 1,
                 Item::Function(_) => self.functions += 1,
                 Item::Passed(what) => self.passed.push(what),
                 Item::Entry(loaded) => {
@@ -120,6 +122,9 @@ impl fmt::Display for Summary {
             if keys.timed_fields > 0 {
                 writeln!(f, "    fields with a deadline: {}", keys.timed_fields)?;
             }
+        }
+        if self.scripts > 0 {
+            writeln!(f, "  scripts: {}", self.scripts)?;
         }
         if self.functions > 0 {
             writeln!(f, "  libraries of functions: {}", self.functions)?;

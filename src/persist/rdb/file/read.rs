@@ -41,6 +41,9 @@ const VERSION_CHECKSUM: u16 = 5;
 /// Deadlines before this are read as this one: no command sets them, and they have passed.
 const DEADLINE_MIN_MS: i64 = 1;
 
+/// The auxiliary field that holds a script: Redis wrote such up to version 6, and newer ones read over them.
+pub(super) const SCRIPT_FIELD: &[u8] = b"lua";
+
 /// A part of a dump file.
 #[derive(Debug)]
 pub enum Item {
@@ -60,6 +63,8 @@ pub enum Item {
         /// Of them with a deadline.
         timed: u64,
     },
+    /// A script that EVALSHA is to know.
+    Script(Vec<u8>),
     /// A library of functions.
     Function(Vec<u8>),
     /// A key.
@@ -415,7 +420,7 @@ impl Next {
             }
             opcode::AUX => {
                 let (name, value) = (reader.string()?.into_owned(), reader.string()?.into_owned());
-                Part::Item(Item::Aux { name, value })
+                Part::Item(if name == SCRIPT_FIELD { Item::Script(value) } else { Item::Aux { name, value } })
             }
             opcode::SELECT_DB => Part::Item(Item::Select(reader.length()?)),
             opcode::RESIZE_DB => {

@@ -8,6 +8,7 @@
 
 use super::super::RunningSum;
 use super::super::write::{Version, Writer};
+use super::read::SCRIPT_FIELD;
 use super::{magic, opcode};
 use crate::store::entry::Entry;
 
@@ -92,23 +93,23 @@ impl DumpWriter {
         debug_assert!(self.writer.is_empty() && magic.len() == magic::BYTES);
         self.writer.raw(magic.as_bytes());
         let mut digits = itoa::Buffer::new();
-        self.aux("redis-ver", head.redis_version.as_bytes());
-        self.aux("redis-bits", digits.format(usize::BITS).as_bytes());
-        self.aux("ctime", digits.format(head.unix_s).as_bytes());
-        self.aux("used-mem", digits.format(head.used_bytes).as_bytes());
-        self.aux("aof-base", digits.format(u8::from(head.is_aof_base)).as_bytes());
+        self.aux(b"redis-ver", head.redis_version.as_bytes());
+        self.aux(b"redis-bits", digits.format(usize::BITS).as_bytes());
+        self.aux(b"ctime", digits.format(head.unix_s).as_bytes());
+        self.aux(b"used-mem", digits.format(head.used_bytes).as_bytes());
+        self.aux(b"aof-base", digits.format(u8::from(head.is_aof_base)).as_bytes());
     }
 
     /// Writes an auxiliary field, which readers may ignore.
-    pub fn aux(&mut self, name: &str, value: &[u8]) {
+    pub fn aux(&mut self, name: &[u8], value: &[u8]) {
         self.writer.byte(opcode::AUX);
-        self.writer.string(name.as_bytes());
+        self.writer.string(name);
         self.writer.string(value);
     }
 
-    /// Writes a script, in the form in which Redis kept those it knew up to version 6; newer ones read over it.
+    /// Writes a script that EVALSHA is to know.
     pub fn script(&mut self, body: &[u8]) {
-        self.aux("lua", body);
+        self.aux(SCRIPT_FIELD, body);
     }
 
     /// Writes a library of functions.
