@@ -214,7 +214,8 @@ const ROWS: &[Row] = &[
 ];
 
 /// A library of functions.
-const FUNCTION: &str = r#"FUNCTION LOAD REPLACE "#!lua name=a\nredis.register_function('f', function() return 1 end)""#;
+const FUNCTION: &str =
+    r##"FUNCTION LOAD REPLACE "#!lua name=a\nredis.register_function('f', function() return 1 end)""##;
 
 /// One entry, which a consumer was given and has not acknowledged.
 const PENDING: &str = "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >";
