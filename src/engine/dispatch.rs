@@ -159,17 +159,10 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
         Next::RunQueue => {
             next = match transaction::run_queue(server, client, out, now, time_ns) {
                 Ok(next) => next,
-                Err(left) => {
-                    let (rest, line) = *left;
-                    let parked = Parked {
-                        client,
-                        command,
-                        args: line,
-                        rest: Some(rest),
-                        out: Out::of(out.split_off(mark)),
-                        is_muted: mute,
-                        started_ns: time_ns,
-                    };
+                Err(rest) => {
+                    let (args, started_ns) = (OwnedArgs::copy(args), time_ns);
+                    let (rest, out) = (Some(rest), Out::of(out.split_off(mark)));
+                    let parked = Parked { client, command, args, rest, out, is_muted: mute, started_ns };
                     scripting::park(server, parked)
                 }
             };

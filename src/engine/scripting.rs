@@ -32,6 +32,7 @@ const UNKNOWN: ReplyError = ReplyError::new("ERR Unknown Redis command called fr
 const BAD_ARITY: ReplyError = ReplyError::new("ERR Wrong number of args calling Redis command from script");
 const NOT_FROM_SCRIPT: ReplyError = ReplyError::new("ERR This Redis command is not allowed from script");
 const NO_SUCH_COMMAND: ReplyError = ReplyError::new("ERR Invalid command passed to redis.acl_check_cmd()");
+const BAD_ARITY_TO_CHECK: ReplyError = ReplyError::new("ERR Wrong number of args for redis.acl_check_cmd()");
 const TOO_LONG: ReplyError = ReplyError::new("ERR the reply is longer than script-memory-limit allows");
 
 /// How far a script has come.
@@ -185,7 +186,9 @@ fn find(args: Args<'_>) -> Option<&'static Command> {
 fn may_call(exchange: &mut Exchange) {
     let Exchange { call, answer, proto, .. } = exchange;
     let mut reply = Reply::new(answer, *proto);
-    match find(call.as_args()) {
+    let args = call.as_args();
+    match find(args) {
+        Some(command) if !command.spec.takes(args.len()) => reply.error(&BAD_ARITY_TO_CHECK),
         Some(_) => reply.integer(1),
         None => reply.error(&NO_SUCH_COMMAND),
     }

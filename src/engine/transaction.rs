@@ -8,7 +8,7 @@ use crate::command::run::{Call, Ended, run_apart};
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
 use crate::feature::client_id::ClientId;
-use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
@@ -58,7 +58,7 @@ pub(super) fn refused(
 }
 
 /// Runs the queue of a client's transaction, and ends the transaction. Nobody else is served before it is over, unless one of its
-/// scripts holds the server for too long: then what is left of it is returned, with the line of the script.
+/// scripts holds the server for too long: then what is left of it is returned.
 ///
 /// Each command's reply is kept or dropped as CLIENT REPLY says when it has run, and nothing follows the reply of a CLIENT
 /// KILL that met the client itself.
@@ -71,7 +71,7 @@ pub(super) fn run_queue(
     out: &mut Out,
     now: Now,
     started_ns: u64,
-) -> Result<Next, Box<(Rest, OwnedArgs)>> {
+) -> Result<Next, Rest> {
     let session = &mut server.clients[client];
     let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
     let queue = queue.unwrap_or_default();
@@ -82,8 +82,7 @@ pub(super) fn run_queue(
     if go_on(server, client, &mut rest, out, now, started_ns) {
         return Ok(rest.next);
     }
-    let line = rest.current.as_ref().map(|queued| queued.args.clone()).unwrap_or_default();
-    Err(Box::new((rest, line)))
+    Err(rest)
 }
 
 /// Goes on with a queue. False if a script has had its time.

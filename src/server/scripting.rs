@@ -25,7 +25,7 @@ use crate::config::ShutdownOn;
 use crate::feature::client_id::ClientId;
 use crate::lua::vm::{Purpose, Vm};
 use crate::persist::snapshot::Code;
-use crate::resp::args::OwnedArgs;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 
@@ -128,9 +128,9 @@ pub struct Parked {
     pub client: ClientId,
     /// The command that the client has sent: one that runs scripts, or EXEC.
     pub command: &'static Command,
-    /// The command line that runs the script.
+    /// The client's command line.
     pub args: OwnedArgs,
-    /// Where it is one of a queue: what comes behind it.
+    /// Where the script is one of a queue: its command, and what comes behind it.
     pub rest: Option<Rest>,
     /// What has been answered so far.
     pub out: Out,
@@ -138,6 +138,14 @@ pub struct Parked {
     pub is_muted: bool,
     /// Monotonic nanoseconds at which the client's command began.
     pub started_ns: u64,
+}
+
+impl Parked {
+    /// The command line that runs the script.
+    pub fn line(&self) -> Args<'_> {
+        let queued = self.rest.as_ref().and_then(|rest| rest.current.as_ref());
+        queued.map_or(&self.args, |queued| &queued.args).as_args()
+    }
 }
 
 /// Scripts and functions, with the interpreters that run them.

@@ -158,6 +158,21 @@ fn a_script_is_refused_what_redis_refuses_it_and_the_errors_count_once() {
     assert!(get.contains("calls=1,") && get.ends_with("rejected_calls=1,failed_calls=1"), "{get}");
 }
 
+/// As a Redis 8.6.2 answers: older ones do not look at the number of arguments.
+#[test]
+fn whether_a_command_may_run_is_answered_for_lines_that_fit_its_arity() {
+    let mut m = Memory::new();
+    for (call, reply) in [
+        ("redis.acl_check_cmd('GET', 'k')", ":1"),
+        ("redis.acl_check_cmd('GET')", "-ERR Wrong number of args for redis.acl_check_cmd()"),
+        ("redis.acl_check_cmd('GET', 'a', 'b')", "-ERR Wrong number of args for redis.acl_check_cmd()"),
+        ("redis.acl_check_cmd('nosuch')", "-ERR Invalid command passed to redis.acl_check_cmd()"),
+    ] {
+        let answered = eval(&mut m, &format!("return {call}"), &["0"]);
+        assert!(answered.starts_with(reply), "{call}: {answered}");
+    }
+}
+
 #[test]
 fn a_script_keeps_its_database_to_itself_and_time_stands_still_in_it() {
     let mut m = Memory::new();

@@ -211,7 +211,7 @@ fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
             reply.bulk_str("name");
             reply.bulk_str(&running.name);
             reply.bulk_str("command");
-            let args = parked.args.as_args();
+            let args = parked.line();
             reply.array(args.len());
             args.iter_from(0).for_each(|arg| reply.bulk(arg));
             reply.bulk_str("duration_ms");
