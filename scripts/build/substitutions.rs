@@ -117,6 +117,35 @@ int aleadb_is_readonly (lua_State *L, int idx) {
   return hvalue(index2adr(L, idx))->readonly;
 }
 
+/* the type of a value, and the number or the string that it is */
+int aleadb_value (lua_State *L, int idx, lua_Number *number, const char **bytes, size_t *length) {
+  StkId o = index2adr(L, idx);
+  if (ttisnumber(o)) *number = nvalue(o);
+  else if (ttisstring(o)) {
+    *bytes = svalue(o);
+    *length = tsvalue(o)->len;
+  }
+  return (o == luaO_nilobject) ? LUA_TNONE : ttype(o);
+}
+
+/* sets an element of the table on the top, which is not read-only, to a string */
+void aleadb_set_item (lua_State *L, int n, const char *bytes, size_t length) {
+  Table *t = hvalue(L->top - 1);
+  TValue *slot = luaH_setnum(L, t, n);
+  TString *ts = luaS_newlstr(L, bytes, length);
+  setsvalue(L, slot, ts);
+  luaC_barriert(L, t, slot);
+}
+
+/* sets a global to the value on the top, which is taken off, even if scripts cannot */
+void aleadb_set_global (lua_State *L, const char *name, size_t length) {
+  Table *t = hvalue(gt(L));
+  TString *ts = luaS_newlstr(L, name, length);
+  setobj2t(L, luaH_setstr(L, t, ts), L->top - 1);
+  luaC_barriert(L, t, L->top - 1);
+  L->top--;
+}
+
 /* `lua_next' that answers -1 for a key that is not in the table, instead of raising an error */
 int aleadb_next (lua_State *L, int idx) {
   int more = luaH_trynext(L, hvalue(index2adr(L, idx)), L->top - 1);
@@ -348,6 +377,51 @@ int luaH_getn (Table *t) {\n",
         "static int sort_comp (lua_State *L, int a, int b) {\n",
         "static int sort_comp (lua_State *L, int a, int b) {\n  luaE_step(L, 2);\n",
         STEPS,
+    ),
+    // What scripts do most.
+    replace(
+        "lvm.c",
+        "        TValue *rb = KBx(i);
+        sethvalue(L, &g, cl->env);
+        lua_assert(ttisstring(rb));
+        Protect(luaV_gettable(L, &g, rb, ra));\n",
+        "        TValue *rb = KBx(i);
+        const TValue *found = luaH_getstr(cl->env, rawtsvalue(rb));
+        if (!ttisnil(found)) { setobj2s(L, ra, found); continue; }
+        sethvalue(L, &g, cl->env);
+        Protect(luaV_gettable(L, &g, rb, ra));\n",
+        "a global that exists is found without a look at metatables",
+    ),
+    replace(
+        "lvm.c",
+        "        Protect(luaV_gettable(L, RB(i), RKC(i), ra));\n        continue;\n      }\n      case OP_SETGLOBAL: {\n",
+        "        const TValue *rb = RB(i);
+        TValue *rc = RKC(i);
+        if (ttistable(rb)) {
+          const TValue *found =
+            ttisstring(rc) ? luaH_getstr(hvalue(rb), rawtsvalue(rc)) : luaH_get(hvalue(rb), rc);
+          if (!ttisnil(found)) { setobj2s(L, ra, found); continue; }
+        }
+        Protect(luaV_gettable(L, rb, rc, ra));
+        continue;
+      }
+      case OP_SETGLOBAL: {\n",
+        "so is a field",
+    ),
+    replace(
+        "lvm.c",
+        "    lua_number2str(s, n);\n    setsvalue2s(L, obj, luaS_new(L, s));\n",
+        "    if (n > -1e14 && n < 1e14 && (lua_Number)(ptrdiff_t)n == n && (n != 0 || 1 / n > 0)) {
+      ptrdiff_t rest = (ptrdiff_t)(n < 0 ? -n : n);
+      char *digit = s + LUAI_MAXNUMBER2STR;
+      do *--digit = cast(char, '0' + rest % 10); while ((rest /= 10) > 0);
+      if (n < 0) *--digit = '-';
+      setsvalue2s(L, obj, luaS_newlstr(L, digit, s + LUAI_MAXNUMBER2STR - digit));
+      return 1;
+    }
+    lua_number2str(s, n);
+    setsvalue2s(L, obj, luaS_new(L, s));\n",
+        "the digits of an integer of up to 14, as the format has them, without the format",
     ),
     // Read-only tables.
     replace(

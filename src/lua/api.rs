@@ -2,7 +2,7 @@
 
 use super::convert;
 use super::sandbox::set;
-use super::state::{Answer, Frame, Function, Kind, Push, Raised};
+use super::state::{Answer, Frame, Function, Kind, Push, Raised, Value};
 use super::vm::{self, Purpose, Replication, Step};
 use crate::base::num;
 use crate::resp::args::OwnedArgs;
@@ -20,7 +20,7 @@ const LOG_LEVELS: [(&str, log::Level); 4] = [
 const REPLICATION: [(&str, u8); 5] =
     [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)];
 
-/// Bytes that the command and the reply of a call may keep for the next one.
+/// Bytes that the command of a call may keep for the next one.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
 /// Makes the table `redis`, and sets it in the table on the top under both its names.
@@ -162,59 +162,45 @@ fn call(frame: &mut Frame<'_>, raises: bool) -> Answer {
 /// Pushes the reply that the server has written, and drops it; whether it is an error.
 fn push_answer(frame: &mut Frame<'_>) -> Result<bool, Raised> {
     let context = frame.context();
-    let answer = std::mem::take(&mut context.exchange.borrow_mut().answer);
-    let gathered;
-    let (bytes, mut answer) = match answer.as_slice() {
-        Some(_) => (None, answer),
-        None => {
-            gathered = answer.into_bytes();
-            (Some(gathered), Default::default())
+    {
+        let mut exchange = context.exchange.borrow_mut();
+        let pushed = exchange.answer.as_slice().and_then(|reply| convert::push_simple(frame, reply));
+        if pushed.is_some() {
+            exchange.answer.clear();
+            return Ok(false);
         }
-    };
-    let reply = match &bytes {
-        Some(bytes) => bytes,
-        None => answer.as_slice().unwrap_or_default(),
-    };
-    let failed = reply.first() == Some(&b'-');
-    let pushed = convert::push_reply(frame, reply).map(|_| failed);
-    answer.clear();
-    if answer.heap_bytes() <= KEPT_BYTES_MAX {
-        context.exchange.borrow_mut().answer = answer;
     }
-    pushed
+    // To convert a larger reply is work that may be interrupted, so it is taken out of what is shared.
+    let reply = std::mem::take(&mut context.exchange.borrow_mut().answer).into_bytes();
+    let failed = reply.first() == Some(&b'-');
+    convert::push_reply(frame, &reply)?;
+    Ok(failed)
 }
 
 /// Takes the frame's values as a command, or says why they are none.
 fn take_command(frame: &mut Frame<'_>) -> Option<&'static str> {
-    let count = frame.top();
+    let count = frame.top() as i32;
     if count == 0 {
         return Some("Please specify at least one argument for this redis lib call");
     }
-    let mut command = std::mem::take(&mut frame.context().exchange.borrow_mut().call);
+    let mut exchange = frame.context().exchange.borrow_mut();
+    let command = &mut exchange.call;
     if command.heap_bytes() > KEPT_BYTES_MAX {
-        command = OwnedArgs::default();
+        *command = OwnedArgs::default();
     }
     command.clear();
-    let is_taken = (1..=count as i32).all(|index| take_argument(frame, index, &mut command));
-    frame.context().exchange.borrow_mut().call = command;
-    match is_taken {
-        true => None,
-        false => Some("Lua redis lib command arguments must be strings or integers"),
+    for index in 1..=count {
+        match frame.value(index) {
+            Value::String(bytes) => command.push(bytes),
+            Value::Number(number) => {
+                let mut digits = Vec::with_capacity(32);
+                write_number(&mut digits, number);
+                command.push(&digits);
+            }
+            Value::Other => return Some("Lua redis lib command arguments must be strings or integers"),
+        }
     }
-}
-
-/// Takes one argument; false if it is neither a string nor a number.
-fn take_argument(frame: &Frame<'_>, index: i32, command: &mut OwnedArgs) -> bool {
-    if let Some(number) = frame.number(index) {
-        let mut digits = Vec::with_capacity(32);
-        write_number(&mut digits, number);
-        command.push(&digits);
-    } else if let Some(bytes) = frame.bytes(index) {
-        command.push(bytes);
-    } else {
-        return false;
-    }
-    true
+    None
 }
 
 /// A number as an argument: all its digits, unlike Lua's own text of it.

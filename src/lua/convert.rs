@@ -57,6 +57,24 @@ pub(super) fn push_reply<'r>(frame: &mut Frame<'_>, reply: &'r [u8]) -> Result<&
     Ok(rest)
 }
 
+/// Pushes the value of a reply that is a short bulk string, an integer or a null: most of them, for which nothing has to be
+/// looked at twice. `None` for others.
+#[inline]
+pub(super) fn push_simple(frame: &mut Frame<'_>, reply: &[u8]) -> Option<()> {
+    match *reply {
+        [b'$', digit @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => {
+            frame.push_bytes(rest.get(..usize::from(digit - b'0'))?);
+        }
+        [b'$', high @ b'1'..=b'9', low @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => {
+            frame.push_bytes(rest.get(..usize::from(high - b'0') * 10 + usize::from(low - b'0'))?);
+        }
+        [b':', ref line @ .., b'\r', b'\n'] => frame.push_number(num::parse_i64(line)? as f64),
+        [b'$', b'-', ..] => frame.push_boolean(false),
+        _ => return None,
+    }
+    Some(())
+}
+
 /// The type, the rest of the first line, and what follows it.
 fn header(reply: &[u8]) -> (u8, &[u8], &[u8]) {
     let end = memchr::memchr(b'\r', reply).unwrap_or(reply.len());

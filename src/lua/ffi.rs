@@ -123,5 +123,14 @@ unsafe extern "C-unwind" {
     pub fn aleadb_throw(state: *mut State) -> !;
     pub fn aleadb_set_readonly(state: *mut State, index: c_int, readonly: c_int);
     pub fn aleadb_is_readonly(state: *mut State, index: c_int) -> c_int;
+    pub fn aleadb_value(
+        state: *mut State,
+        index: c_int,
+        number: *mut f64,
+        bytes: *mut *const c_char,
+        length: *mut usize,
+    ) -> c_int;
+    pub fn aleadb_set_item(state: *mut State, index: c_int, bytes: *const c_char, length: usize);
+    pub fn aleadb_set_global(state: *mut State, name: *const c_char, length: usize);
     pub fn aleadb_next(state: *mut State, index: c_int) -> c_int;
 }

@@ -8,7 +8,7 @@ use super::{api, ffi, lib, random};
 /// What is not given to scripts of what the interpreter's base library has.
 const REMOVED: &[&str] = &["print", "getfenv", "setfenv"];
 
-/// Opens the libraries and makes the globals. Only `KEYS` and `ARGV` are set later, by [`set_global`].
+/// Opens the libraries and makes the globals. Only `KEYS` and `ARGV` are set later.
 pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str) {
     for library in [ffi::luaopen_base, ffi::luaopen_table, ffi::luaopen_string, ffi::luaopen_math, ffi::luaopen_os] {
         vm::open_library(frame, library);
@@ -48,16 +48,6 @@ pub(super) fn protect_one(frame: &mut Frame<'_>) {
 /// Sets a field of the table below the value on the top: a table that was just made.
 pub(super) fn set(frame: &mut Frame<'_>, name: &str) {
     frame.set_own(-2, name);
-}
-
-/// Sets a global to the value on the top.
-pub(super) fn set_global(frame: &mut Frame<'_>, name: &str) {
-    frame.push_globals();
-    frame.set_readonly(-1, false);
-    frame.insert(-2);
-    set(frame, name);
-    frame.set_readonly(-1, true);
-    frame.pop(1);
 }
 
 /// Makes the table on the top read-only, with all tables in it and their metatables.

@@ -79,6 +79,13 @@ pub type Answer = Result<usize, Raised>;
 /// What pushes a value.
 pub type Push = fn(&mut Frame<'_>);
 
+/// A value that can be read without a copy.
+pub(super) enum Value<'f> {
+    Number(f64),
+    String(&'f [u8]),
+    Other,
+}
+
 /// A function that Lua can call.
 pub trait Function {
     /// Takes its arguments from the frame, and leaves its results on the top.
@@ -113,6 +120,8 @@ unsafe extern "C-unwind" fn trampoline<F: Function>(state: *mut ffi::State) -> c
 unsafe fn answer(state: *mut ffi::State, function: fn(&mut Frame<'_>) -> Answer) -> c_int {
     // SAFETY: the caller's promise.
     let mut frame = unsafe { Frame::new(state) };
+    // The interpreter calls functions with at least as many slots (`LUA_MINSTACK`).
+    frame.room = ROOM_ASKED;
     let context = frame.context();
     context.enter();
     let answer = function(&mut frame).and_then(|results| match frame.has_memory() {
@@ -134,8 +143,14 @@ unsafe fn answer(state: *mut ffi::State, function: fn(&mut Frame<'_>) -> Answer)
 /// A call from Lua.
 pub struct Frame<'a> {
     state: *mut ffi::State,
+    context: &'a Context,
+    /// Slots above the top that are known to be free.
+    room: usize,
     _lifetime: PhantomData<&'a mut ffi::State>,
 }
+
+/// Slots of the stack that are asked for at one time.
+const ROOM_ASKED: usize = 16;
 
 /// Most bytes of a buffer that is kept between calls.
 const KEPT_BUFFER_BYTES_MAX: usize = 1 << 16;
@@ -143,19 +158,19 @@ const KEPT_BUFFER_BYTES_MAX: usize = 1 << 16;
 /// Most elements that a table is made with room for: what it is said to become may come from a hostile input.
 const ROOM_MAX: usize = 1 << 16;
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    pub(super) fn context(&self) -> &'a Context {
+        self.context
+    }
+
     /// A frame over the running function's part of the stack, or over a stack on which nothing runs.
     ///
     /// # Safety
     /// The state is alive, and nothing else uses it while the frame does; its allocator's context is a [`Context`], which
     /// grants all memory for as long.
-    pub(super) unsafe fn new<'a>(state: *mut ffi::State) -> Frame<'a> {
-        Frame { state, _lifetime: PhantomData }
-    }
-
-    pub(super) fn context(&self) -> &'static Context {
-        // SAFETY: the context lives longer than the state, and so than every frame. Whoever calls this keeps it no longer.
-        unsafe { Context::of(self.state) }
+    pub(super) unsafe fn new(state: *mut ffi::State) -> Frame<'a> {
+        // SAFETY: the context lives longer than the state, and so than every frame.
+        Frame { state, context: unsafe { Context::of(state) }, room: 0, _lifetime: PhantomData }
     }
 
     /// The state, for what needs more than a frame offers.
@@ -205,7 +220,21 @@ impl Frame<'_> {
     }
 
     fn reserve(&mut self, slots: usize) {
-        assert!(self.try_ensure(slots), "a function pushes without end and does not ask for room");
+        if slots > self.room {
+            self.grow(slots);
+        }
+        self.room -= slots;
+    }
+
+    /// Finds out that there is room. What is taken off the stack is not added to it, so it is asked for again and again.
+    fn grow(&mut self, slots: usize) {
+        self.room = match self.try_ensure(ROOM_ASKED.max(slots)) {
+            true => ROOM_ASKED.max(slots),
+            false => {
+                assert!(self.try_ensure(slots), "a function pushes without end and does not ask for room");
+                slots
+            }
+        };
     }
 
     /// An index from the bottom; panics if there is no such value.
@@ -240,8 +269,10 @@ impl Frame<'_> {
 
     /// The value, if it is a number.
     pub fn number(&self, index: i32) -> Option<f64> {
-        // SAFETY: reads the value.
-        (self.kind(index) == Some(Kind::Number)).then(|| unsafe { ffi::lua_tonumber(self.state, self.place(index)) })
+        match self.value(index) {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
     }
 
     /// The value as a number, if it is one or a string that reads as one.
@@ -253,7 +284,24 @@ impl Frame<'_> {
 
     /// The value, if it is a string.
     pub fn bytes(&self, index: i32) -> Option<&[u8]> {
-        (self.kind(index) == Some(Kind::String)).then(|| self.string(self.place(index)))
+        match self.value(index) {
+            Value::String(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The value, if it is a number or a string.
+    pub(super) fn value(&self, index: i32) -> Value<'_> {
+        let (mut number, mut bytes, mut length) = (0.0, std::ptr::null(), 0);
+        // SAFETY: any positive index can be asked for. A string stays at its place, and so in memory, as long as the frame is
+        // borrowed.
+        unsafe {
+            match ffi::aleadb_value(self.state, self.place_or_none(index), &mut number, &mut bytes, &mut length) {
+                ffi::T_NUMBER => Value::Number(number),
+                ffi::T_STRING => Value::String(std::slice::from_raw_parts(bytes.cast(), length)),
+                _ => Value::Other,
+            }
+        }
     }
 
     /// The value as a string, if it is one or a number, which becomes a string in its place.
@@ -447,6 +495,22 @@ impl Frame<'_> {
         let place = self.place(index);
         // SAFETY: both values exist.
         unsafe { ffi::lua_replace(self.state, place) }
+    }
+
+    /// Pushes a list of strings. O(bytes).
+    pub(super) fn push_list<'i>(&mut self, items: impl ExactSizeIterator<Item = &'i [u8]>) {
+        self.new_table(items.len(), 0);
+        for (index, item) in items.enumerate() {
+            // SAFETY: the table was just made and is on the top, and all memory is granted.
+            unsafe { ffi::aleadb_set_item(self.state, index as c_int + 1, item.as_ptr().cast(), item.len()) }
+        }
+    }
+
+    /// Sets a global to the value on the top, which is taken off, though the globals are read-only.
+    pub(super) fn set_global(&mut self, name: &str) {
+        self.place(-1);
+        // SAFETY: there is a value, the globals are a table, and all memory is granted.
+        unsafe { ffi::aleadb_set_global(self.state, name.as_ptr().cast(), name.len()) }
     }
 
     /// Pushes an empty table. The numbers are how many elements and fields it will have, as far as that is known.

@@ -601,11 +601,11 @@ impl Vm {
         self.outside(|frame| {
             frame.push_kept(chunk);
             for list in [keys, arguments] {
-                push_list(frame, list);
+                frame.push_list(list.iter_from(0));
             }
             if purpose == Purpose::Scripts {
-                sandbox::set_global(frame, "ARGV");
-                sandbox::set_global(frame, "KEYS");
+                frame.set_global("ARGV");
+                frame.set_global("KEYS");
             }
         });
         self.limit_memory(run.memory_bytes);
@@ -750,16 +750,6 @@ fn field(frame: &mut Frame<'_>, name: &str) -> Option<Vec<u8>> {
     let text = frame.coerce_bytes(-1).map(<[u8]>::to_vec);
     frame.pop(1);
     text
-}
-
-/// Pushes a list of strings.
-fn push_list(frame: &mut Frame<'_>, list: Args<'_>) {
-    frame.new_table(list.len(), 0);
-    for (index, item) in list.iter_from(0).enumerate() {
-        frame.push_bytes(item);
-        // A table that was just made takes everything, and memory has no limit yet.
-        let _ = frame.raw_set_index(-2, index as i32 + 1);
-    }
 }
 
 /// Calls a library's opening function, from outside a script.
