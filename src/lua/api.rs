@@ -1,8 +1,9 @@
 //! What scripts find in `redis`, which is `server` as well: commands, replies, the log, and the server's version.
 
-use super::convert;
+use super::convert::{self, Simple};
 use super::sandbox::set;
 use super::state::{Answer, Frame, Function, Kind, Push, Raised, Value};
+use super::ffi;
 use super::vm::{self, Purpose, Replication, Step};
 use crate::base::num;
 use crate::resp::args::OwnedArgs;
@@ -19,6 +20,11 @@ const LOG_LEVELS: [(&str, log::Level); 4] = [
 /// Where changes are propagated to, as `redis.set_repl` takes it: bits for the log and for replicas.
 const REPLICATION: [(&str, u8); 5] =
     [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)];
+
+/// Bytes that a command's arguments may have together: as many as a client may send.
+const COMMAND_BYTES_MAX: usize = 1 << 30;
+/// As many arguments as there can be stay below that if none of them has more bytes than this.
+const LARGE_BYTES: usize = COMMAND_BYTES_MAX / (2 * ffi::SLOTS_MAX);
 
 /// Bytes that the command of a call may keep for the next one.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -161,17 +167,16 @@ fn call(frame: &mut Frame<'_>, raises: bool) -> Answer {
 
 /// Pushes the reply that the server has written, and drops it; whether it is an error.
 fn push_answer(frame: &mut Frame<'_>) -> Result<bool, Raised> {
-    let context = frame.context();
-    {
-        let mut exchange = context.exchange.borrow_mut();
-        let pushed = exchange.answer.as_slice().and_then(|reply| convert::push_simple(frame, reply));
-        if pushed.is_some() {
-            exchange.answer.clear();
-            return Ok(false);
-        }
+    // Whatever allocates for the script may suspend it, so nothing that is shared is borrowed meanwhile.
+    let mut exchange = frame.context().exchange.borrow_mut();
+    if let Some(simple) = exchange.answer.as_slice().and_then(Simple::of) {
+        exchange.answer.clear();
+        drop(exchange);
+        simple.push(frame);
+        return Ok(false);
     }
-    // To convert a larger reply is work that may be interrupted, so it is taken out of what is shared.
-    let reply = std::mem::take(&mut context.exchange.borrow_mut().answer).into_bytes();
+    let reply = std::mem::take(&mut exchange.answer).into_bytes();
+    drop(exchange);
     let failed = reply.first() == Some(&b'-');
     convert::push_reply(frame, &reply)?;
     Ok(failed)
@@ -184,14 +189,27 @@ fn take_command(frame: &mut Frame<'_>) -> Option<&'static str> {
         return Some("Please specify at least one argument for this redis lib call");
     }
     let mut exchange = frame.context().exchange.borrow_mut();
+    if exchange.loading.is_some() {
+        return Some("redis.call/pcall can only be called inside a script invocation");
+    }
     let command = &mut exchange.call;
     if command.heap_bytes() > KEPT_BYTES_MAX {
         *command = OwnedArgs::default();
     }
     command.clear();
+    let mut is_measured = false;
     for index in 1..=count {
         match frame.value(index) {
-            Value::String(bytes) => command.push(bytes),
+            Value::String(bytes) => {
+                if bytes.len() > LARGE_BYTES && !is_measured {
+                    is_measured = true;
+                    let length = |index| frame.bytes(index).map_or(0, <[u8]>::len);
+                    if (1..=count).map(length).sum::<usize>() > COMMAND_BYTES_MAX {
+                        return Some("the arguments of a command take too much memory");
+                    }
+                }
+                command.push(bytes);
+            }
             Value::Number(number) => {
                 let mut digits = Vec::with_capacity(32);
                 write_number(&mut digits, number);

@@ -18,7 +18,8 @@ use super::api;
 use super::state::{Frame, Kind, Raised};
 use super::vm::Ending;
 use crate::base::num;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::error::ReplyError;
+use crate::resp::reply::{OpenArray, Proto, Reply};
 
 /// Pushes the value of the first reply in the bytes; returns the bytes after it.
 ///
@@ -57,22 +58,46 @@ pub(super) fn push_reply<'r>(frame: &mut Frame<'_>, reply: &'r [u8]) -> Result<&
     Ok(rest)
 }
 
-/// Pushes the value of a reply that is a short bulk string, an integer or a null: most of them, for which nothing has to be
-/// looked at twice. `None` for others.
-#[inline]
-pub(super) fn push_simple(frame: &mut Frame<'_>, reply: &[u8]) -> Option<()> {
-    match *reply {
-        [b'$', digit @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => {
-            frame.push_bytes(rest.get(..usize::from(digit - b'0'))?);
+/// A reply that is a short bulk string, an integer or a null: most of them.
+pub(super) enum Simple {
+    /// Bytes, of which so many count.
+    Bytes([u8; SIMPLE_BYTES_MAX], usize),
+    Number(f64),
+    Null,
+}
+
+/// Bytes of a short bulk string: their number has two digits.
+const SIMPLE_BYTES_MAX: usize = 99;
+
+impl Simple {
+    /// Reads a reply, if it is one of these.
+    #[inline]
+    pub(super) fn of(reply: &[u8]) -> Option<Simple> {
+        match *reply {
+            [b'$', digit @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => Simple::bytes(rest, usize::from(digit - b'0')),
+            [b'$', high @ b'1'..=b'9', low @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => {
+                Simple::bytes(rest, usize::from(high - b'0') * 10 + usize::from(low - b'0'))
+            }
+            [b':', ref line @ .., b'\r', b'\n'] => Some(Simple::Number(num::parse_i64(line)? as f64)),
+            [b'$', b'-', ..] => Some(Simple::Null),
+            _ => None,
         }
-        [b'$', high @ b'1'..=b'9', low @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => {
-            frame.push_bytes(rest.get(..usize::from(high - b'0') * 10 + usize::from(low - b'0'))?);
-        }
-        [b':', ref line @ .., b'\r', b'\n'] => frame.push_number(num::parse_i64(line)? as f64),
-        [b'$', b'-', ..] => frame.push_boolean(false),
-        _ => return None,
     }
-    Some(())
+
+    fn bytes(rest: &[u8], length: usize) -> Option<Simple> {
+        let mut bytes = [0; SIMPLE_BYTES_MAX];
+        bytes.get_mut(..length)?.copy_from_slice(rest.get(..length)?);
+        Some(Simple::Bytes(bytes, length))
+    }
+
+    /// Pushes its value.
+    pub(super) fn push(&self, frame: &mut Frame<'_>) {
+        match self {
+            Simple::Bytes(bytes, length) => frame.push_bytes(&bytes[..*length]),
+            Simple::Number(number) => frame.push_number(*number),
+            Simple::Null => frame.push_boolean(false),
+        }
+    }
 }
 
 /// The type, the rest of the first line, and what follows it.
@@ -179,7 +204,7 @@ pub(super) fn write_result(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_
 /// The text of the error object on the top, in one line, and whether it has been counted.
 fn error(frame: &mut Frame<'_>) -> (Vec<u8>, bool) {
     frame.raw_get_name(-1, "err");
-    let text = one_line(frame.bytes(-1).unwrap_or_default());
+    let text = ReplyError::owned(frame.bytes(-1).unwrap_or_default()).text().to_vec();
     frame.pop(1);
     frame.raw_get_name(-1, "ignore_error_stats_update");
     let is_counted = frame.boolean(-1);
@@ -188,28 +213,104 @@ fn error(frame: &mut Frame<'_>) -> (Vec<u8>, bool) {
 }
 
 /// A text whose line ends are spaces.
-pub(super) fn one_line(text: &[u8]) -> Vec<u8> {
+fn one_line(text: &[u8]) -> Vec<u8> {
     text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
 }
 
-/// Writes the value on the top, which is taken off, as a reply.
+/// A table in the middle of being written, whose place on the stack is below what belongs to those after it.
+enum Open {
+    /// An array: the table.
+    Array { array: OpenArray, expected: usize, count: usize },
+    /// A map: its table, the one inside it, and the last key; above that the value, if it comes next.
+    Map { has_value: bool },
+    /// A set: the same, without values.
+    Set,
+}
+
+/// Writes the value on the top, which is taken off, as a reply. Tables may be nested as deep as Lua's stack allows, which is
+/// deeper than the machine's, so this does not call itself.
 fn write_value(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) {
-    if !frame.try_ensure(4) {
-        reply.error_text(b"ERR reached lua stack limit");
-        return frame.pop(1);
+    let mut open = Vec::new();
+    loop {
+        if let Some(table) = write_start(frame, reply, script_proto) {
+            open.push(table);
+        }
+        while open.last_mut().is_some_and(|table| !table.push_next(frame)) {
+            if let Some(table) = open.pop() {
+                table.close(frame, reply);
+            }
+        }
+        if open.is_empty() {
+            return;
+        }
     }
-    match frame.kind(-1) {
-        Some(Kind::String) => reply.bulk(frame.bytes(-1).unwrap_or_default()),
-        Some(Kind::Number) => reply.integer(integer(frame.number(-1).unwrap_or_default())),
-        Some(Kind::Boolean) => match (script_proto, frame.boolean(-1)) {
-            (Proto::Resp2, true) => reply.integer(1),
-            (Proto::Resp2, false) => reply.null(),
-            (Proto::Resp3, truth) => reply.boolean(truth),
-        },
-        Some(Kind::Table) => write_table(frame, reply, script_proto),
-        _ => reply.null(),
+}
+
+/// Writes the value on the top, which is taken off; or the beginning of a table that others are in, which stays.
+fn write_start(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) -> Option<Open> {
+    if frame.try_ensure(4) {
+        match frame.kind(-1) {
+            Some(Kind::String) => reply.bulk(frame.bytes(-1).unwrap_or_default()),
+            Some(Kind::Number) => reply.integer(integer(frame.number(-1).unwrap_or_default())),
+            Some(Kind::Boolean) => match (script_proto, frame.boolean(-1)) {
+                (Proto::Resp2, true) => reply.integer(1),
+                (Proto::Resp2, false) => reply.null(),
+                (Proto::Resp3, truth) => reply.boolean(truth),
+            },
+            Some(Kind::Table) => return write_table(frame, reply),
+            _ => reply.null(),
+        }
+    } else {
+        reply.error_text(b"ERR reached lua stack limit");
     }
     frame.pop(1);
+    None
+}
+
+impl Open {
+    /// Pushes what is to be written next; false if there is nothing more.
+    fn push_next(&mut self, frame: &mut Frame<'_>) -> bool {
+        match self {
+            Open::Array { count, .. } => {
+                frame.raw_get_index(-1, *count as i32 + 1);
+                let is_there = frame.kind(-1) != Some(Kind::Nil);
+                match is_there {
+                    true => *count += 1,
+                    false => frame.pop(1),
+                }
+                is_there
+            }
+            Open::Map { has_value: has_value @ true } => {
+                *has_value = false;
+                true
+            }
+            Open::Map { has_value } => {
+                *has_value = frame.next(-2);
+                if *has_value {
+                    frame.push_copy(-2);
+                }
+                *has_value
+            }
+            Open::Set => {
+                let is_there = frame.next(-2);
+                if is_there {
+                    frame.pop(1);
+                    frame.push_copy(-1);
+                }
+                is_there
+            }
+        }
+    }
+
+    /// Ends the table, which is taken off.
+    fn close(self, frame: &mut Frame<'_>, reply: &mut Reply<'_>) {
+        match self {
+            Open::Array { array, expected, count } if count == expected => reply.keep_array(array),
+            Open::Array { array, count, .. } => reply.close_array(array, count),
+            Open::Map { .. } | Open::Set => frame.pop(1),
+        }
+        frame.pop(1);
+    }
 }
 
 /// As C converts on the machines Redis runs on: what does not fit is the least integer.
@@ -218,32 +319,50 @@ fn integer(number: f64) -> i64 {
     if fits { number as i64 } else { i64::MIN }
 }
 
-/// Writes the table on the top: what one of its fields says that it is, or an array.
-fn write_table(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) {
-    if frame_field(frame, "err", Kind::String) {
-        let text = one_line(frame.bytes(-1).unwrap_or_default());
-        reply.error_text(&text);
-    } else if frame_field(frame, "ok", Kind::String) {
+/// Writes the table on the top, which is taken off, as what one of its fields says that it is; or the beginning of a table that
+/// others are in, which stays.
+fn write_table(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Option<Open> {
+    if push_field_of(frame, "err", Kind::String) {
+        let text = ReplyError::owned(frame.bytes(-1).unwrap_or_default());
+        reply.error(&text);
+    } else if push_field_of(frame, "ok", Kind::String) {
         let text = one_line(frame.bytes(-1).unwrap_or_default());
         reply.simple_text(&text);
-    } else if frame_field(frame, "double", Kind::Number) {
+    } else if push_field_of(frame, "double", Kind::Number) {
         reply.double(frame.number(-1).unwrap_or_default());
-    } else if frame_field(frame, "map", Kind::Table) {
-        write_pairs(frame, reply, script_proto, true);
-    } else if frame_field(frame, "set", Kind::Table) {
-        write_pairs(frame, reply, script_proto, false);
-    } else if frame_field(frame, "big_number", Kind::String) {
+    } else if push_field_of(frame, "map", Kind::Table) {
+        reply.map(count_keys(frame));
+        frame.push_nil();
+        return Some(Open::Map { has_value: false });
+    } else if push_field_of(frame, "set", Kind::Table) {
+        reply.set(count_keys(frame));
+        frame.push_nil();
+        return Some(Open::Set);
+    } else if push_field_of(frame, "big_number", Kind::String) {
         let digits = one_line(frame.bytes(-1).unwrap_or_default());
         reply.big_number(&String::from_utf8_lossy(&digits));
-    } else if frame_field(frame, "verbatim_string", Kind::Table) && write_verbatim(frame, reply) {
+    } else if push_field_of(frame, "verbatim_string", Kind::Table) && write_verbatim(frame, reply) {
     } else {
-        return write_array(frame, reply, script_proto);
+        let expected = frame.raw_len(-1);
+        return Some(Open::Array { array: reply.open_array(expected), expected, count: 0 });
     }
-    frame.pop(1);
+    frame.pop(2);
+    None
+}
+
+/// Keys of the table on the top.
+fn count_keys(frame: &mut Frame<'_>) -> usize {
+    let mut count = 0;
+    frame.push_nil();
+    while frame.next(-2) {
+        count += 1;
+        frame.pop(1);
+    }
+    count
 }
 
 /// Pushes the field of the table on the top; only if it is of a kind.
-fn frame_field(frame: &mut Frame<'_>, name: &str, kind: Kind) -> bool {
+fn push_field_of(frame: &mut Frame<'_>, name: &str, kind: Kind) -> bool {
     frame.raw_get_name(-1, name);
     let is_there = frame.kind(-1) == Some(kind);
     if !is_there {
@@ -252,36 +371,12 @@ fn frame_field(frame: &mut Frame<'_>, name: &str, kind: Kind) -> bool {
     is_there
 }
 
-/// Writes the table on the top as a map, or its keys as a set.
-fn write_pairs(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto, is_map: bool) {
-    let mut count = 0;
-    frame.push_nil();
-    while frame.next(-2) {
-        count += 1;
-        frame.pop(1);
-    }
-    if is_map {
-        reply.map(count)
-    } else {
-        reply.set(count)
-    }
-    frame.push_nil();
-    while frame.next(-2) {
-        frame.push_copy(-2);
-        write_value(frame, reply, script_proto);
-        match is_map {
-            true => write_value(frame, reply, script_proto),
-            false => frame.pop(1),
-        }
-    }
-}
-
 /// Writes the table on the top as a verbatim string; false, and the table is taken off, if it is none.
 fn write_verbatim(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> bool {
     let top = frame.top();
-    let is_whole = frame_field(frame, "format", Kind::String) && {
+    let is_whole = push_field_of(frame, "format", Kind::String) && {
         frame.insert(-2);
-        frame_field(frame, "string", Kind::String)
+        push_field_of(frame, "string", Kind::String)
     };
     if is_whole {
         let format = frame.bytes(-3).unwrap_or_default();
@@ -291,25 +386,4 @@ fn write_verbatim(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> bool {
     }
     frame.set_top(if is_whole { top } else { top - 1 });
     is_whole
-}
-
-/// Writes the table on the top as an array, up to its first nil.
-fn write_array(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) {
-    let expected = frame.raw_len(-1);
-    let array = reply.open_array(expected);
-    let mut count = 0;
-    loop {
-        frame.raw_get_index(-1, count as i32 + 1);
-        if frame.kind(-1) == Some(Kind::Nil) {
-            frame.pop(1);
-            break;
-        }
-        write_value(frame, reply, script_proto);
-        count += 1;
-    }
-    if count != expected {
-        reply.close_array(array, count);
-    } else {
-        reply.keep_array(array);
-    }
 }

@@ -440,7 +440,8 @@ impl<'a> Frame<'a> {
     /// Keeps the value on the top, which is taken off, until it is released.
     pub(super) fn keep(&mut self) -> Chunk {
         self.place(-1);
-        // SAFETY: there is a value, the registry is a table, and all memory is granted.
+        self.reserve(2);
+        // SAFETY: there are a value and room, the registry is a table, and all memory is granted.
         Chunk::new(unsafe { ffi::luaL_ref(self.state, ffi::REGISTRY) })
     }
 
@@ -453,7 +454,8 @@ impl<'a> Frame<'a> {
 
     /// Lets a value go that was kept.
     pub(super) fn release(&mut self, chunk: Chunk) {
-        // SAFETY: the registry is a table, with this reference.
+        self.reserve(2);
+        // SAFETY: there is room, and the registry is a table, with this reference.
         unsafe { ffi::luaL_unref(self.state, ffi::REGISTRY, chunk.reference) }
     }
 

@@ -6,6 +6,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 
+mod api;
 mod holes;
 mod stops;
 

@@ -50,6 +50,9 @@ const COMPILE_NS_MAX: u64 = 2_000_000_000;
 /// How long the code of a library may run, in nanoseconds, as in Redis: nothing else happens meanwhile.
 const LIBRARY_NS_MAX: u64 = 500_000_000;
 
+/// Slots that an error object is made in.
+const ERROR_SLOTS: usize = 8;
+
 /// Garbage that may lie about for longer, in bytes.
 const GARBAGE_BYTES: usize = 512 << 10;
 /// How much of it is collected at one time, in KiB of allocations that a collector would have kept up with.
@@ -285,6 +288,10 @@ pub(super) fn raise_end(frame: &mut Frame<'_>) -> Raised {
 }
 
 fn push_end_error(frame: &mut Frame<'_>, level: c_int) -> Raised {
+    // What lies on a stack that is full is not needed any more.
+    if !frame.try_ensure(ERROR_SLOTS) {
+        frame.pop(ERROR_SLOTS);
+    }
     let text = frame.context().turn.end.get().unwrap_or_default();
     api::push_error(frame, text.as_bytes());
     set_place(frame, level);
@@ -526,7 +533,11 @@ impl Vm {
         match output {
             Output::Finished(0) => Ok(()),
             _ => Err(self.outside(|frame| {
-                let text = frame.coerce_bytes(-1).unwrap_or_default().to_vec();
+                // Lua's text, or the error object of one that took too long.
+                let text = match frame.coerce_bytes(-1) {
+                    Some(text) => text.to_vec(),
+                    None => error_of(frame).text,
+                };
                 frame.pop(1);
                 text
             })),
@@ -631,9 +642,11 @@ impl Vm {
         }
     }
 
-    /// Ends the script: the next step raises an error of this text, which nothing in the script can catch.
+    /// Ends the script that runs: the next step raises an error of this text, which nothing in the script can catch.
     pub fn kill(&mut self, text: &'static str) {
-        self.context().turn.end.set(Some(text));
+        if matches!(self.phase, Phase::Started | Phase::Suspended) {
+            self.context().turn.end.set(Some(text));
+        }
     }
 
     /// Nothing is to end any more.

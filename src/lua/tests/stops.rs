@@ -37,6 +37,8 @@ const ENDLESS: &[&str] = &[
     "for _ in function() return 1 end do end",
     "for i, v in pairs(setmetatable({}, {})) do end while true do next({}) end",
     "return (''):rep(2^31 - 1)",
+    // The stack of the function that is ended is full.
+    "return string.rep('', 2^31 - 1, unpack({}, 1, 7997))",
     // Patterns.
     "return ('a'):rep(30000):find(('.-'):rep(20) .. 'b')",
     "return ('a'):rep(30000):match(('a*'):rep(20) .. 'b')",
@@ -117,4 +119,51 @@ fn every_endless_loop_is_suspended_and_killed() {
         machine.vm.release(chunk);
         assert_eq!(machine.run("return 1"), ":1\r\n", "after {script}");
     }
+}
+
+#[test]
+fn what_takes_too_long_to_compile_is_an_error() {
+    /// A clock by which a second goes by whenever somebody looks at it.
+    #[derive(Debug, Default)]
+    struct HastyClock(CountingClock);
+
+    impl Clock for HastyClock {
+        fn now(&self) -> Now {
+            self.0.now()
+        }
+
+        fn mono_ns(&self) -> u64 {
+            self.0.mono_ns() * 1_000_000_000
+        }
+
+        fn unix_us(&self) -> i64 {
+            0
+        }
+    }
+
+    let mut machine = Machine::new();
+    let branches = format!("if a then {} end", "elseif a then ".repeat(40_000));
+    let error = machine.vm.compile(&HastyClock::default(), branches.as_bytes(), MEMORY_BYTES);
+    assert_eq!(error.err().as_deref(), Some(&b"ERR the script takes too long to compile"[..]));
+    assert_eq!(machine.run("return 1"), ":1\r\n");
+}
+
+#[test]
+fn a_kill_concerns_only_the_script_that_runs() {
+    let mut machine = Machine::new();
+    machine.vm.kill(KILLED);
+    assert_eq!(machine.run("for i = 1, 1e5 do end return 1"), ":1\r\n");
+}
+
+#[test]
+fn a_script_that_waits_for_a_command_is_killed_as_well() {
+    let mut machine = Machine::new();
+    let script = "pcall(redis.call, 'get') return 1";
+    let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
+    let none = OwnedArgs::default();
+    machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+    assert_eq!(machine.step(u64::MAX), Step::Call);
+    machine.vm.kill(KILLED);
+    assert_eq!(machine.step(u64::MAX), Step::Done);
+    assert_eq!(machine.finish(), format!("-ERR {KILLED} script: sha, on @user_script:1."));
 }
