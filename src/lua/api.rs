@@ -1,9 +1,9 @@
 //! What scripts find in `redis`, which is `server` as well: commands, replies, the log, and the server's version.
 
 use super::convert::{self, Simple};
+use super::ffi;
 use super::sandbox::set;
 use super::state::{Answer, Frame, Function, Kind, Push, Raised, Value};
-use super::ffi;
 use super::vm::{self, Purpose, Replication, Step};
 use crate::base::num;
 use crate::resp::args::OwnedArgs;

@@ -24,14 +24,16 @@ fn functions_of_redis_answer_as_in_redis() {
         ("return redis.breakpoint()", "$-1"),
         ("return redis.debug('a')", "$-1"),
         ("redis.set_repl()", "-ERR redis.set_repl() requires one argument."),
-        (
-            "redis.set_repl(9)",
-            "-ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
-        ),
+        ("redis.set_repl(9)", "-ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."),
         ("return redis.set_repl('x')", "$-1"),
-        ("return {redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL, redis.REPL_NONE}",
-            "*5\r\n:1\r\n:2\r\n:2\r\n:3\r\n:0"),
-        ("return {redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING}", "*4\r\n:0\r\n:1\r\n:2\r\n:3"),
+        (
+            "return {redis.REPL_AOF, redis.REPL_SLAVE, redis.REPL_REPLICA, redis.REPL_ALL, redis.REPL_NONE}",
+            "*5\r\n:1\r\n:2\r\n:2\r\n:3\r\n:0",
+        ),
+        (
+            "return {redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING}",
+            "*4\r\n:0\r\n:1\r\n:2\r\n:3",
+        ),
         ("return {redis.REDIS_VERSION, redis.REDIS_VERSION_NUM}", "*2\r\n$5\r\n8.2.3\r\n:524803"),
         ("return redis.acl_check_cmd()", "-ERR Please specify at least one argument for this redis lib call"),
         ("return redis.acl_check_cmd({})", "-ERR Lua redis lib command arguments must be strings or integers"),
@@ -49,7 +51,10 @@ fn functions_of_redis_answer_as_in_redis() {
         ("return redis.call({})", "-ERR Lua redis lib command arguments must be strings or integers"),
         ("return redis.pcall({})", "-ERR Lua redis lib command arguments must be strings or integers"),
         ("return {pcall(error, {err = 'x y'})}", "*2\r\n$-1\r\n$3\r\nx y"),
-        ("return {xpcall(function() error({err = 'x y'}) end, function(e) return e.err end)}", "*2\r\n$-1\r\n$3\r\nx y"),
+        (
+            "return {xpcall(function() error({err = 'x y'}) end, function(e) return e.err end)}",
+            "*2\r\n$-1\r\n$3\r\nx y",
+        ),
         ("error('x')", "-ERR user_script:1: x"),
         ("error('x', 0)", "-ERR x"),
         ("error({err = 'FOO bar'})", "-FOO bar"),
@@ -60,7 +65,10 @@ fn functions_of_redis_answer_as_in_redis() {
         ("return _G[{}]", "-ERR user_script:1: Second argument to luaProtectedTableError must be a string or number"),
         ("rawset(_G, 'a', 1)", "-ERR Attempt to modify a readonly table"),
         ("coroutine.yield()", "-ERR attempt to yield across metamethod/C-call boundary"),
-        ("return {coroutine.resume(coroutine.create(function() error('x') end))}", "*2\r\n$-1\r\n$16\r\nuser_script:1: x"),
+        (
+            "return {coroutine.resume(coroutine.create(function() error('x') end))}",
+            "*2\r\n$-1\r\n$16\r\nuser_script:1: x",
+        ),
         ("return 1e300", ":-9223372036854775808"),
         ("return 0/0", ":-9223372036854775808"),
         ("return {double = 1.5}", "$3\r\n1.5"),
@@ -155,7 +163,11 @@ fn replies_become_values_by_their_type() {
         (",inf\r\n", "return tostring(redis.call('x').double)", "$3\r\ninf\r\n"),
         ("(123456789012345678901\r\n", "return redis.call('x').big_number", "$21\r\n123456789012345678901\r\n"),
         ("#t\r\n", "return tostring(redis.call('x'))", "$4\r\ntrue\r\n"),
-        ("=7\r\ntxt:abc\r\n", "local v = redis.call('x').verbatim_string return v.format .. v.string", "$6\r\ntxtabc\r\n"),
+        (
+            "=7\r\ntxt:abc\r\n",
+            "local v = redis.call('x').verbatim_string return v.format .. v.string",
+            "$6\r\ntxtabc\r\n",
+        ),
         ("|1\r\n+ttl\r\n:1\r\n:7\r\n", "return redis.call('x')", ":7\r\n"),
     ] {
         machine.answer = reply.as_bytes().to_vec();
