@@ -324,7 +324,11 @@ impl Function for ErrorReply {
     fn call(frame: &mut Frame<'_>) -> Answer {
         match frame.bytes(1).filter(|_| frame.top() == 1) {
             Some(text) => {
-                let text = text.strip_prefix(b"-").unwrap_or(text).to_vec();
+                let text = text.strip_prefix(b"-").unwrap_or(text);
+                let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+                let start = text.iter().position(is_text).unwrap_or(text.len());
+                let end = text.iter().rposition(is_text).map_or(start, |last| last + 1);
+                let text = text[start..end].to_vec();
                 push_reply_error(frame, &text)?;
             }
             None => push_error(frame, b"wrong number or type of arguments"),
