@@ -470,10 +470,21 @@ int luaH_getn (Table *t) {\n",
     if (lua_istable(L, -1)) {
       lua_getfield(L, -1, \"err\");
       if (lua_isstring(L, -1)) lua_replace(L, -2);
-      else lua_pop(L, 1);
     }
   }\n",
-        "as above; and of an error object the text is shown, as in Redis",
+        "as above; and as in Redis, of an error object the text is shown, and nil after any other table",
+    ),
+    replace(
+        "lbaselib.c",
+        "static int luaB_pcall (lua_State *L) {\n  int status;\n  luaL_checkany(L, 1);\n",
+        "static int luaB_pcall (lua_State *L) {
+  int status;
+  if (lua_gettop(L) == 0) {
+    lua_pushboolean(L, 0);
+    lua_pushliteral(L, \"attempt to call a boolean value\");
+    return 2;
+  }\n",
+        "what Redis answers where there is nothing to call",
     ),
     replace(
         "lbaselib.c",

@@ -92,14 +92,19 @@ pub(super) fn push_error(frame: &mut Frame<'_>, text: &[u8]) {
 /// # Errors
 /// There is no memory.
 pub(super) fn push_reply_error(frame: &mut Frame<'_>, text: &[u8]) -> Result<(), Raised> {
+    push_error_text(frame, text);
+    frame.push_boolean(true);
+    frame.raw_set_name(-2, "ignore_error_stats_update")
+}
+
+/// Pushes an error object of a text that begins with its code word, unless it has only one word.
+fn push_error_text(frame: &mut Frame<'_>, text: &[u8]) {
     frame.new_table(0, 4);
     match text.contains(&b' ') {
         true => frame.push_bytes(text),
         false => frame.push_bytes(&[b"ERR ", text].concat()),
     }
-    frame.raw_set_name(-2, "err")?;
-    frame.push_boolean(true);
-    frame.raw_set_name(-2, "ignore_error_stats_update")
+    set(frame, "err");
 }
 
 /// Raises an error object, as the functions of `redis` do.
@@ -113,7 +118,7 @@ pub(super) fn raise(frame: &mut Frame<'_>, text: &str) -> Raised {
     }
 }
 
-/// The interpreter's handler of errors: makes an error object of whatever was raised, and notes where.
+/// The interpreter's handler of errors, which Redis's scripts can call as `__redis__err__handler`: makes an error object of whatever was raised, and notes where.
 pub(super) struct Handler;
 
 impl Function for Handler {
@@ -123,7 +128,8 @@ impl Function for Handler {
             let text = vm::text_of(frame, 1);
             push_error(frame, &text);
         }
-        vm::set_place(frame, 1);
+        // As Redis's handler: of the function that raised the error, or the one that called it.
+        vm::set_place(frame, 1..=2);
         Ok(1)
     }
 }
@@ -293,9 +299,9 @@ impl Function for SetProtocol {
         if frame.top() != 1 {
             return Err(raise(frame, "redis.setresp() requires one argument."));
         }
-        let proto = match frame.coerced_number(1) {
-            Some(2.0) => Proto::Resp2,
-            Some(3.0) => Proto::Resp3,
+        let proto = match frame.coerced_number(1).unwrap_or_default() as i32 {
+            2 => Proto::Resp2,
+            3 => Proto::Resp3,
             _ => return Err(raise(frame, "RESP version must be 2 or 3.")),
         };
         frame.context().exchange.borrow_mut().proto = proto;
@@ -329,7 +335,7 @@ impl Function for ErrorReply {
                 let start = text.iter().position(is_text).unwrap_or(text.len());
                 let end = text.iter().rposition(is_text).map_or(start, |last| last + 1);
                 let text = text[start..end].to_vec();
-                push_reply_error(frame, &text)?;
+                push_error_text(frame, &text);
             }
             None => push_error(frame, b"wrong number or type of arguments"),
         }

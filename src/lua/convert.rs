@@ -16,7 +16,7 @@
 
 use super::api;
 use super::state::{Frame, Kind, Raised};
-use super::vm::Ending;
+use super::vm::{Ending, c_string};
 use crate::base::num;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{OpenArray, Proto, Reply};
@@ -204,7 +204,7 @@ pub(super) fn write_result(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_
 /// The text of the error object on the top, in one line, and whether it has been counted.
 fn error(frame: &mut Frame<'_>) -> (Vec<u8>, bool) {
     frame.raw_get_name(-1, "err");
-    let text = ReplyError::owned(frame.bytes(-1).unwrap_or_default()).text().to_vec();
+    let text = ReplyError::owned(c_string(frame.bytes(-1).unwrap_or_default())).text().to_vec();
     frame.pop(1);
     frame.raw_get_name(-1, "ignore_error_stats_update");
     let is_counted = frame.boolean(-1);
@@ -323,10 +323,10 @@ fn integer(number: f64) -> i64 {
 /// others are in, which stays.
 fn write_table(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Option<Open> {
     if push_field_of(frame, "err", Kind::String) {
-        let text = ReplyError::owned(frame.bytes(-1).unwrap_or_default());
+        let text = ReplyError::owned(c_string(frame.bytes(-1).unwrap_or_default()));
         reply.error(&text);
     } else if push_field_of(frame, "ok", Kind::String) {
-        let text = one_line(frame.bytes(-1).unwrap_or_default());
+        let text = one_line(c_string(frame.bytes(-1).unwrap_or_default()));
         reply.simple_text(&text);
     } else if push_field_of(frame, "double", Kind::Number) {
         reply.double(frame.number(-1).unwrap_or_default());

@@ -20,6 +20,8 @@ pub type Alloc = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void, usize, us
 
 pub const REGISTRY: c_int = -10000;
 pub const GLOBALS: c_int = -10002;
+/// Most calls of functions in C that may be at work at once.
+pub const C_CALLS_MAX: c_int = 200;
 /// Most slots that a function may use.
 pub const SLOTS_MAX: usize = 8000;
 

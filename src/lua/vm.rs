@@ -18,6 +18,7 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ops::RangeInclusive;
 use std::ptr::NonNull;
 
 use corosensei::stack::{DefaultStack, Stack};
@@ -275,7 +276,7 @@ unsafe fn push_end(state: *mut ffi::State) {
     context.enter();
     // SAFETY: sets a flag.
     unsafe { ffi::aleadb_set_killed(state, 1) };
-    let _ = push_end_error(&mut frame, 0);
+    let _ = push_end_error(&mut frame);
     context.leave();
 }
 
@@ -284,29 +285,35 @@ pub(super) fn raise_end(frame: &mut Frame<'_>) -> Raised {
     let state = frame.state();
     // SAFETY: sets a flag.
     unsafe { ffi::aleadb_set_killed(state, 1) };
-    push_end_error(frame, 0)
+    push_end_error(frame)
 }
 
-fn push_end_error(frame: &mut Frame<'_>, level: c_int) -> Raised {
+fn push_end_error(frame: &mut Frame<'_>) -> Raised {
     // What lies on a stack that is full is not needed any more.
     if !frame.try_ensure(ERROR_SLOTS) {
         frame.pop(ERROR_SLOTS);
     }
     let text = frame.context().turn.end.get().unwrap_or_default();
     api::push_error(frame, text.as_bytes());
-    set_place(frame, level);
+    // A function that waits may have been called by others that are not Lua's, such as `pcall`.
+    set_place(frame, 0..=ffi::C_CALLS_MAX);
     frame.raise_top()
 }
 
-/// Notes in the error object on the top where in the script it was raised: by the function at the level, or the one that
-/// called it, if that is not Lua's.
-pub(super) fn set_place(frame: &mut Frame<'_>, level: c_int) {
+/// Notes in the error object on the top where in the script it was raised: by the first function of Lua's among those at the
+/// levels, or the last of them.
+pub(super) fn set_place(frame: &mut Frame<'_>, levels: RangeInclusive<c_int>) {
     let state = frame.state();
-    let found = Debug::of(state, level, c"Sl");
-    let found = match found {
-        Some(debug) if debug.is_c() => Debug::of(state, level + 1, c"Sl"),
-        found => found,
-    };
+    let mut found = None;
+    for level in levels {
+        match Debug::of(state, level, c"Sl") {
+            Some(debug) => found = Some(debug),
+            None => break,
+        }
+        if found.as_ref().is_some_and(|debug| !debug.is_c()) {
+            break;
+        }
+    }
     // A script may raise a table that cannot be written to.
     if let Some(debug) = found.filter(|_| !frame.is_readonly(-1)) {
         frame.push_bytes(&debug.source());
@@ -742,7 +749,7 @@ struct ErrorInfo {
 fn error_of(frame: &mut Frame<'_>) -> ErrorInfo {
     let mut info = ErrorInfo { text: b"ERR unknown error".to_vec(), place: None, is_counted: false };
     if let Some(text) = frame.coerce_bytes(-1) {
-        info.text = [b"ERR ", text].concat();
+        info.text = [b"ERR ", c_string(text)].concat();
     }
     if frame.kind(-1) != Some(Kind::Table) {
         return info;
@@ -760,9 +767,14 @@ fn error_of(frame: &mut Frame<'_>) -> ErrorInfo {
 /// A field of the table on the top, if it is a string or number.
 fn field(frame: &mut Frame<'_>, name: &str) -> Option<Vec<u8>> {
     frame.raw_get_name(-1, name);
-    let text = frame.coerce_bytes(-1).map(<[u8]>::to_vec);
+    let text = frame.coerce_bytes(-1).map(|text| c_string(text).to_vec());
     frame.pop(1);
     text
+}
+
+/// COMPAT: the texts of errors end at their first NUL byte.
+pub(super) fn c_string(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 /// Calls a library's opening function, from outside a script.

@@ -56,7 +56,15 @@ fn functions_of_redis_answer_as_in_redis() {
             "return {xpcall(function() error({err = 'x y'}) end, function(e) return e.err end)}",
             "*2\r\n$-1\r\n$3\r\nx y",
         ),
+        ("return {pcall()}", "*2\r\n$-1\r\n$31\r\nattempt to call a boolean value"),
+        ("return select('#', pcall(error, {1}))", ":3"),
+        ("return redis.setresp(2.9)", "$-1"),
         ("error('x')", "-ERR user_script:1: x"),
+        ("error('a\\0b')", "-ERR user_script:1: a"),
+        ("return {err = 'a\\0b'}", "-a"),
+        ("return {ok = 'a\\0b'}", "+a"),
+        ("return next(redis.error_reply('A b'), 'err')", "$-1"),
+        ("return __redis__err__handler('x').err", "$5\r\nERR x"),
         ("error('x', 0)", "-ERR x"),
         ("error({err = 'FOO bar'})", "-FOO bar"),
         ("error({})", "-ERR unknown error"),
@@ -128,8 +136,8 @@ fn errors_of_commands_are_objects_that_have_been_counted() {
 #[test]
 fn arguments_of_commands_have_all_their_digits() {
     let mut machine = Machine::new();
-    machine.run("redis.call('set', 0.1, 1e100, 3, -0, 1e17, 12345678901234567890, 0/0, 1/0, -1/0, 1/3)");
-    let call = "set 0.1 1e+100 3 0 100000000000000000 12345678901234567000 -nan inf -inf 0.3333333333333333";
+    machine.run("redis.call('set', 0.1, 1e100, 3, 1e17, 12345678901234567890, 0/0, 1/0, -1/0, 1/3, -0)");
+    let call = "set 0.1 1e+100 3 100000000000000000 12345678901234567000 -nan inf -inf 0.3333333333333333 0";
     assert_eq!(machine.calls, [call]);
 }
 
