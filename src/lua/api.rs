@@ -118,7 +118,8 @@ pub(super) fn raise(frame: &mut Frame<'_>, text: &str) -> Raised {
     }
 }
 
-/// The interpreter's handler of errors, which Redis's scripts can call as `__redis__err__handler`: makes an error object of whatever was raised, and notes where.
+/// The interpreter's handler of errors: makes an error object of whatever was raised, and notes where. In Redis it is a global
+/// of scripts, though not of functions.
 pub(super) struct Handler;
 
 impl Function for Handler {

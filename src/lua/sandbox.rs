@@ -21,8 +21,10 @@ pub(super) fn open(frame: &mut Frame<'_>, purpose: Purpose, redis_version: &str)
     frame.raw_get_name(-1, "math");
     random::open(frame);
     frame.pop(1);
-    frame.push_function::<api::Handler>(0);
-    set(frame, "__redis__err__handler");
+    if purpose == Purpose::Scripts {
+        frame.push_function::<api::Handler>(0);
+        set(frame, "__redis__err__handler");
+    }
     api::open(frame, purpose, redis_version);
     for (name, open) in lib::LIBRARIES {
         open(frame);
