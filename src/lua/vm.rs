@@ -485,7 +485,7 @@ impl Vm {
         }
     }
 
-    /// Prepares a turn: until when, and what happens if that is not enough and nothing can be suspended.
+    /// Prepares the first turn of some work: until when, and what happens if that is not enough and nothing can be suspended.
     fn prepare(&mut self, until_ns: u64, overtime: Option<&'static str>) {
         let turn = &self.context().turn;
         turn.until_ns.set(until_ns);
@@ -495,6 +495,17 @@ impl Vm {
         let steps = if turn.is_killed() { 0 } else { BUDGET_FIRST };
         // SAFETY: sets a number.
         unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), steps) };
+    }
+
+    /// Prepares another turn. The budget of steps stays what it is: a script that calls commands comes back so often that it
+    /// would never use up a new one.
+    fn go_on(&mut self, until_ns: u64) {
+        let turn = &self.context().turn;
+        turn.until_ns.set(until_ns);
+        if turn.is_killed() {
+            // SAFETY: sets a number: the next step looks.
+            unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), 0) };
+        }
     }
 
     /// Says how many bytes the next script may have, beside what the interpreter keeps. What earlier scripts have left behind
@@ -632,11 +643,16 @@ impl Vm {
     /// Starts or goes on with a run, until it needs something or the monotonic clock reaches a time.
     pub fn resume(&mut self, clock: &dyn Clock, until_ns: u64) -> Step {
         let input = match self.phase {
-            Phase::Started => Input::Call { arguments: if self.purpose == Purpose::Scripts { 0 } else { 2 } },
-            Phase::Suspended => Input::Continue,
+            Phase::Started => {
+                self.prepare(until_ns, None);
+                Input::Call { arguments: if self.purpose == Purpose::Scripts { 0 } else { 2 } }
+            }
+            Phase::Suspended => {
+                self.go_on(until_ns);
+                Input::Continue
+            }
             Phase::Idle | Phase::Done(_) => panic!("nothing was started"),
         };
-        self.prepare(until_ns, None);
         match self.switch(clock, input) {
             Output::Waiting(step) => {
                 self.phase = Phase::Suspended;

@@ -309,8 +309,9 @@ fn globals_are_those_of_redis() {
         .split(' ')
         .filter(|name| !libraries.contains(name))
         .collect();
-    let expected = "ARGV KEYS _G _VERSION __redis__err__handler assert collectgarbage coroutine error gcinfo getmetatable ipairs \
-        load loadstring math next os pairs pcall rawequal rawget rawset redis select setmetatable string table tonumber tostring type unpack xpcall";
+    let expected = "ARGV KEYS _G _VERSION __redis__err__handler assert collectgarbage coroutine error gcinfo getmetatable \
+        ipairs load loadstring math next os pairs pcall rawequal rawget rawset redis select setmetatable string \
+        table tonumber tostring type unpack xpcall";
     assert_eq!(names.join(" "), expected);
     let script = "local t = {} for k, v in pairs(redis) do t[#t + 1] = k end table.sort(t) return table.concat(t, ' ')";
     let expected = "LOG_DEBUG LOG_NOTICE LOG_VERBOSE LOG_WARNING REDIS_VERSION REDIS_VERSION_NUM REPL_ALL REPL_AOF REPL_NONE \

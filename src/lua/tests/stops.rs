@@ -167,3 +167,27 @@ fn a_script_that_waits_for_a_command_is_killed_as_well() {
     assert_eq!(machine.step(u64::MAX), Step::Done);
     assert_eq!(machine.finish(), format!("-ERR {KILLED} script: sha, on @user_script:1."));
 }
+
+#[test]
+fn a_script_that_calls_commands_for_ever_is_suspended() {
+    let mut machine = Machine::new();
+    for script in ["while true do redis.call('get', 'k') end", "while true do redis.pcall('get') end"] {
+        let (clock, none) = (CountingClock::default(), OwnedArgs::default());
+        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
+        machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+        for _ in 0..3 {
+            let until_ns = clock.mono_ns() + 5;
+            let steps = std::iter::repeat_with(|| {
+                let step = machine.vm.resume(&clock, until_ns);
+                machine.vm.exchange().answer.push(if step == Step::Call { b"$1\r\nx\r\n" } else { b"" });
+                step
+            });
+            let calls = steps.take(1_000_000).take_while(|step| *step == Step::Call).count();
+            assert!((1..1_000_000).contains(&calls), "{script}: {calls} calls and no end");
+        }
+        machine.vm.kill(KILLED);
+        assert_eq!(machine.vm.resume(&clock, u64::MAX), Step::Done, "{script}");
+        machine.finish();
+        machine.vm.release(chunk);
+    }
+}
