@@ -3,9 +3,12 @@
 use super::process::{DEADLINE, Process};
 use super::server::wait_until;
 
-/// What a line is answered, as text.
+/// What a line is answered, as text; an error's as well.
 fn ask(client: &mut super::resp::Client, words: &[&str]) -> String {
-    client.call(words).expect("a reply").value.text()
+    match client.call(words).expect("a reply").value {
+        super::resp::Value::Error(text) => String::from_utf8_lossy(&text).into_owned(),
+        value => value.text(),
+    }
 }
 
 /// Replies as a Redis 8.2.3 gives them.
