@@ -283,12 +283,14 @@ enum Open {
 fn unpack_value(frame: &mut Frame<'_>, at: &mut usize) -> Result<(), Raised> {
     let mut open = Vec::new();
     loop {
-        if *at >= input(frame).len() {
+        let input = frame.bytes(1).unwrap_or_default();
+        let (is_end, item) = (*at >= input.len(), read_item(input, at));
+        if is_end {
             return Err(fault(frame, Fault::Missing));
         }
         ensure(frame, 1, "too many return values at once; use unpack_one or unpack_limit instead.")?;
         frame.step(1)?;
-        match read_item(input(frame), at) {
+        match item {
             Err(kind) => return Err(fault(frame, kind)),
             Ok(Item::Nil) => frame.push_nil(),
             Ok(Item::Boolean(truth)) => frame.push_boolean(truth),
@@ -342,11 +344,6 @@ fn unpack_value(frame: &mut Frame<'_>, at: &mut usize) -> Result<(), Raised> {
             open.pop();
         }
     }
-}
-
-/// The packed string: argument 1, which was found to be one.
-fn input<'f>(frame: &'f Frame<'_>) -> &'f [u8] {
-    frame.bytes(1).unwrap_or_default()
 }
 
 fn fault(frame: &mut Frame<'_>, kind: Fault) -> Raised {

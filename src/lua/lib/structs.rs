@@ -19,6 +19,9 @@ use crate::lua::state::{Answer, Frame, Function, Raised};
 /// Bytes of the widest integer.
 const INTEGER_BYTES_MAX: usize = 32;
 
+/// Results for which every function has room on the stack.
+const RESULTS_WITH_ROOM: usize = 16;
+
 /// The alignment that `!` stands for without a number.
 const ALIGNMENT: usize = 8;
 
@@ -80,17 +83,18 @@ impl Item {
 
 /// A format that is being read: the place in it, and what was set.
 ///
-/// Invariant: the format itself is not held, so that the stack on which it lies can be used meanwhile; it is given to each
-/// call, and is the same string.
+/// Invariant: each call is given the same text.
 struct Format {
     at: usize,
+    /// Letters read so far, modulo 2^32.
+    letters: u32,
     is_little: bool,
     align: usize,
 }
 
 impl Format {
     fn new() -> Format {
-        Format { at: 0, is_little: true, align: 1 }
+        Format { at: 0, letters: 0, is_little: true, align: 1 }
     }
 
     /// The next letter and its size; `None` at the end.
@@ -146,20 +150,34 @@ impl Format {
     }
 }
 
-/// The next letter of the format, which is argument 1. Counts a step.
-fn next_item(frame: &mut Frame<'_>, format: &mut Format) -> Result<Option<Item>, Raised> {
-    frame.step(1)?;
-    format.next(text(frame)).map_err(|fault| fault.raise(frame))
+/// Letters that are read before their steps are counted.
+const LETTERS_PER_STEP: u32 = 64;
+
+/// The next letter of the format. Counts steps.
+fn next_item(frame: &mut Frame<'_>, text: &[u8], format: &mut Format) -> Result<Option<Item>, Raised> {
+    format.letters = format.letters.wrapping_add(1);
+    if format.letters.is_multiple_of(LETTERS_PER_STEP) {
+        frame.step(LETTERS_PER_STEP)?;
+    }
+    format.next(text).map_err(|fault| fault.raise(frame))
 }
 
 /// A letter for which there is no value.
-fn control(frame: &mut Frame<'_>, format: &mut Format, letter: u8) -> Result<(), Raised> {
-    format.control(text(frame), letter).map_err(|fault| fault.raise(frame))
+fn control(frame: &mut Frame<'_>, text: &[u8], format: &mut Format, letter: u8) -> Result<(), Raised> {
+    format.control(text, letter).map_err(|fault| fault.raise(frame))
 }
 
-/// The format: argument 1, which was found to be a string.
-fn text<'f>(frame: &'f Frame<'_>) -> &'f [u8] {
-    frame.bytes(1).unwrap_or_default()
+/// The format: argument 1. A copy, so that the stack can be used while it is read.
+fn check_format(frame: &mut Frame<'_>) -> Result<Vec<u8>, Raised> {
+    let text = frame.check_bytes(1)?;
+    let bytes = text.len();
+    if bytes > frame.memory_left() {
+        return Err(frame.raise_memory());
+    }
+    frame.step(steps_of(bytes))?;
+    let mut copy = frame.take_buffer();
+    copy.extend_from_slice(frame.bytes(1).unwrap_or_default());
+    Ok(copy)
 }
 
 /// Appends the lowest bytes of an integer, zeros beyond the eighth.
@@ -191,11 +209,11 @@ struct Pack;
 
 impl Function for Pack {
     fn call(frame: &mut Frame<'_>) -> Answer {
-        frame.check_bytes(1)?;
+        let text = check_format(frame)?;
         // COMPAT: a missing argument is nil in the error's text.
         frame.push_nil();
         let (mut format, mut argument, mut out) = (Format::new(), 2, Buffer::take(frame));
-        while let Some(item) = next_item(frame, &mut format)? {
+        while let Some(item) = next_item(frame, &text, &mut format)? {
             let padding = item.padding(out.0.len());
             // An integer, the padding before it, and the zero after a string.
             out.reserve(frame, padding + INTEGER_BYTES_MAX + 1)?;
@@ -228,7 +246,7 @@ impl Function for Pack {
                     }
                 }
                 letter => {
-                    control(frame, &mut format, letter)?;
+                    control(frame, &text, &mut format, letter)?;
                     continue;
                 }
             }
@@ -245,7 +263,7 @@ struct Unpack;
 
 impl Function for Unpack {
     fn call(frame: &mut Frame<'_>) -> Answer {
-        frame.check_bytes(1)?;
+        let text = check_format(frame)?;
         let length = frame.check_bytes(2)?.len();
         // A negative offset wraps around and lies behind the end, if no padding brings it back.
         let mut at = optional_integer(frame, 3, 1)? as usize;
@@ -254,14 +272,16 @@ impl Function for Unpack {
         }
         at -= 1;
         let (mut format, mut results) = (Format::new(), 0);
-        while let Some(item) = next_item(frame, &mut format)? {
+        while let Some(item) = next_item(frame, &text, &mut format)? {
             at = at.wrapping_add(item.padding(at));
             let mut size = item.size;
             if size > length || at > length - size {
                 return Err(too_short(frame));
             }
-            // The value, and the position behind the last one.
-            ensure(frame, 2, "too many results")?;
+            if results >= RESULTS_WITH_ROOM {
+                // The value, and the position behind the last one.
+                ensure(frame, 2, "too many results")?;
+            }
             let data = frame.bytes(2).unwrap_or_default();
             let field = &data[at..at + size];
             match item.letter {
@@ -309,7 +329,7 @@ impl Function for Unpack {
                     size = end + 1;
                 }
                 letter => {
-                    control(frame, &mut format, letter)?;
+                    control(frame, &text, &mut format, letter)?;
                     continue;
                 }
             }
@@ -317,6 +337,7 @@ impl Function for Unpack {
             at += size;
         }
         frame.push_number((at as i64).wrapping_add(1) as f64);
+        frame.keep_buffer(text);
         Ok(results + 1)
     }
 }
@@ -329,19 +350,20 @@ struct Size;
 
 impl Function for Size {
     fn call(frame: &mut Frame<'_>) -> Answer {
-        frame.check_bytes(1)?;
+        let text = check_format(frame)?;
         let (mut format, mut at) = (Format::new(), 0usize);
-        while let Some(item) = next_item(frame, &mut format)? {
+        while let Some(item) = next_item(frame, &text, &mut format)? {
             at = at.wrapping_add(item.padding(at));
             match item.letter {
                 b's' => return Err(frame.raise_argument(1, b"option 's' has no fixed size")),
                 b'c' if item.size == 0 => return Err(frame.raise_argument(1, b"option 'c0' has no fixed size")),
                 // COMPAT: a letter that means nothing is no error here.
-                letter if !letter.is_ascii_alphanumeric() => control(frame, &mut format, letter)?,
+                letter if !letter.is_ascii_alphanumeric() => control(frame, &text, &mut format, letter)?,
                 _ => at = at.wrapping_add(item.size),
             }
         }
         frame.push_number(at as i64 as f64);
+        frame.keep_buffer(text);
         Ok(1)
     }
 }
