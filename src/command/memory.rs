@@ -4,6 +4,7 @@ use super::help;
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
 use crate::base::clock::Now;
 use crate::base::num;
+use crate::lua::vm::Purpose;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
@@ -82,6 +83,12 @@ pub(super) struct Account {
     pub startup: usize,
     /// Sessions and their buffers.
     pub clients: usize,
+    /// Texts of scripts, and what is known of them.
+    scripts: usize,
+    /// Texts of libraries of functions, and what is known of those.
+    libraries: usize,
+    /// What the interpreters have allocated.
+    interpreters: usize,
     /// The databases that have keys.
     pub dbs: Vec<DbMemory>,
     /// Everything that is not keys and values.
@@ -108,13 +115,19 @@ impl Account {
             dbs.map(|(number, db)| DbMemory { number, table: db.table().bytes(), wheel: db.wheel_bytes() }).collect();
         let tables: usize = dbs.iter().map(|db| db.table + db.wheel).sum();
         let startup = server.process.startup_bytes;
-        let overhead = startup + clients + tables;
+        let scripting = &server.scripting;
+        let (scripts, libraries) = (scripting.cache.heap_bytes(), scripting.libraries.heap_bytes());
+        let interpreters = scripting.vm_bytes(Purpose::Scripts) + scripting.vm_bytes(Purpose::Functions);
+        let overhead = startup + clients + tables + scripts + libraries + interpreters;
         Account {
             used,
             peak: server.stats.peak_allocated_bytes,
             peak_unix_s: server.stats.peak_unix_s,
             startup,
             clients,
+            scripts,
+            libraries,
+            interpreters,
             dbs,
             overhead,
             dataset: used.saturating_sub(overhead),
@@ -246,9 +259,9 @@ fn figures(account: &Account) -> Vec<(String, Figure)> {
         bytes("clients.normal", account.clients),
         bytes("cluster.links", 0),
         bytes("aof.buffer", 0),
-        bytes("lua.caches", 0),
-        bytes("functions.caches", 0),
-        bytes("script.VMs", 0),
+        bytes("lua.caches", account.scripts),
+        bytes("functions.caches", account.libraries),
+        bytes("script.VMs", account.interpreters),
     ];
     figures.extend(account.dbs.iter().map(|db| (format!("db.{}", db.number), Figure::Db(*db))));
     figures.extend([

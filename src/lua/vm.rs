@@ -338,6 +338,8 @@ pub struct Vm {
     globals: Option<Globals>,
     /// Bytes that stay: what the interpreter had when it was new, and its chunks.
     kept_bytes: usize,
+    /// Compiling and the code of libraries may take any time.
+    is_unhurried: bool,
 }
 
 /// How far a run is.
@@ -423,6 +425,7 @@ impl Vm {
             phase: Phase::Idle,
             globals: None,
             kept_bytes: 0,
+            is_unhurried: false,
         };
         vm.globals = vm.outside(|frame| {
             frame.push_function::<api::Handler>(0);
@@ -487,6 +490,7 @@ impl Vm {
 
     /// Prepares the first turn of some work: until when, and what happens if that is not enough and nothing can be suspended.
     fn prepare(&mut self, until_ns: u64, overtime: Option<&'static str>) {
+        let until_ns = if self.is_unhurried && overtime.is_some() { u64::MAX } else { until_ns };
         let turn = &self.context().turn;
         turn.until_ns.set(until_ns);
         turn.overtime.set(overtime);
@@ -506,6 +510,11 @@ impl Vm {
             // SAFETY: sets a number: the next step looks.
             unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), 0) };
         }
+    }
+
+    /// Whether compiling and the code of libraries may take any time.
+    pub fn set_unhurried(&mut self, is_unhurried: bool) {
+        self.is_unhurried = is_unhurried;
     }
 
     /// Says how many bytes the next script may have, beside what the interpreter keeps. What earlier scripts have left behind

@@ -278,12 +278,17 @@ impl Server {
                 ReplyError::new("ERR no memory for the stack of scripts")
             })?));
         }
-        Ok(place.as_mut().expect("just made"))
+        let is_loading = self.is_loading();
+        let vm = self.scripting.place_of(purpose).as_mut().expect("just made");
+        // What has been acknowledged is loaded, however long that takes on a busy machine.
+        vm.set_unhurried(is_loading);
+        Ok(vm)
     }
 
-    /// Bytes that a script may allocate.
+    /// Bytes that a script may allocate. What is loaded has been acknowledged, perhaps under a higher limit: it has none.
     pub fn script_memory_bytes(&self) -> usize {
         match self.config.script_memory_limit {
+            _ if self.is_loading() => usize::MAX / 2,
             0 => usize::MAX / 2,
             bytes => usize::try_from(bytes).unwrap_or(usize::MAX / 2),
         }

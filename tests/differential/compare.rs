@@ -119,7 +119,10 @@ fn same_sort(line: &Line, left: &Value, right: &Value) -> bool {
     let after_by = line.iter().position(|word| word.eq_ignore_ascii_case(b"BY")).and_then(|at| line.get(at + 1));
     let by_text = line.iter().any(|word| word.eq_ignore_ascii_case(b"ALPHA"));
     // Texts are compared up to their first zero byte.
-    let cut_short = || left.items().unwrap_or_default().iter().any(|item| item.bytes().is_some_and(|b| b.contains(&0)));
+    let is_cut_short = |value: &Value| {
+        value.items().unwrap_or_default().iter().any(|item| item.bytes().is_some_and(|bytes| bytes.contains(&0)))
+    };
+    let cut_short = || is_cut_short(left) || is_cut_short(right);
     let has_order = match after_by {
         None => !(by_text && cut_short()),
         // Missing texts are equal to each other; missing numbers are told apart by the element itself.

@@ -261,6 +261,10 @@ pub fn events_differ(full_name: &str, line: &Line) -> bool {
 
 /// Why we propagate lines otherwise than Redis does, by the words that the facts name each reason with.
 pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
+    (
+        "script-persist",
+        "scripts that SCRIPT LOAD has made known are there after a restart, unless the setting says otherwise",
+    ),
     ("freeing", "how values are freed is no setting: whatever goes is passed on as DEL"),
     ("scan", "SCAN passes over due keys and leaves them to the timers"),
     (

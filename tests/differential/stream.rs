@@ -8,7 +8,7 @@ use crate::compare::Transaction;
 use crate::differences;
 use crate::generate::{EVERYTHING, Generator, Line};
 use crate::pair::{Pair, ask};
-use crate::resp::{Client, encode};
+use crate::resp::{Client, Reply, Value, encode};
 use crate::rng::Rng;
 use crate::rows::full_name;
 use crate::state;
@@ -213,6 +213,10 @@ fn run(pair: &Pair, plan: Plan, lines: &[Line], pipelined: bool) -> Option<Misma
                 (Err(error), _) => return broken(step, format!("subject: {error} at {}", quoted(line))),
                 (_, Err(error)) => return broken(step, format!("oracle: {error} at {}", quoted(line))),
             };
+            let (left, right) = match plan.sender {
+                Sender::Client => (left, right),
+                Sender::Script | Sender::Function => (from_tables(left), from_tables(right)),
+            };
             if !transaction.same(line, &left, &right) {
                 let detail = format!("{}\n    subject {:?}\n    oracle  {:?}", quoted(line), left.value, right.value);
                 return Some(Mismatch { step, what: full_name(line), detail });
@@ -227,6 +231,28 @@ fn run(pair: &Pair, plan: Plan, lines: &[Line], pipelined: bool) -> Option<Misma
         }
     }
     None
+}
+
+/// A reply that has been a value of Lua's, with its maps and sets in order: tables have none.
+fn from_tables(reply: Reply) -> Reply {
+    fn ordered(value: Value) -> Value {
+        let all = |items: Vec<Value>| -> Vec<Value> { items.into_iter().map(ordered).collect() };
+        match value {
+            Value::Array(items) => Value::Array(all(items)),
+            Value::Set(items) => {
+                let mut items = all(items);
+                items.sort();
+                Value::Set(items)
+            }
+            Value::Map(pairs) => {
+                let mut pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (ordered(key), ordered(value))).collect();
+                pairs.sort();
+                Value::Map(pairs)
+            }
+            other => other,
+        }
+    }
+    Reply { value: ordered(reply.value), ..reply }
 }
 
 /// Leaves out ever smaller parts of the script while `what` still differs.

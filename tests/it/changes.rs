@@ -71,7 +71,12 @@ const ROWS: &[Row] = &[
         r#"RESTORE k NOW+5 "\x00\x05hello\x0a\x00cr\xdfve4 \x0a" ABSTTL"#,
     ),
     given("RPUSH k 2 1", "SORT k STORE l", "sortstore=l"),
-    given("", FUNCTION, ""),
+    row(
+        "",
+        FUNCTION,
+        "",
+        r##"FUNCTION LOAD REPLACE "#!lua name=a\x0aredis.register_function('f', function() return 1 end)""##,
+    ),
     given(FUNCTION, "FUNCTION DELETE a", ""),
     given(FUNCTION, "FUNCTION FLUSH", ""),
     given(FUNCTION, r#"FUNCTION RESTORE "\x0c\x00\x96\xedh\x80\xf5U<\x93" FLUSH"#, ""),

@@ -32,7 +32,11 @@ fn server(disk: &SimulatedDisk, config: Config, later_ms: u64) -> Memory {
 
 /// Starts a server on a disk; the text with which it refuses to.
 pub fn try_start(disk: &SimulatedDisk, config: Config, later_ms: u64) -> Result<Memory, String> {
-    let mut m = server(disk, config, later_ms);
+    load(server(disk, config, later_ms))
+}
+
+/// Has a server load what is on its disk.
+fn load(mut m: Memory) -> Result<Memory, String> {
     let now = m.clock.now();
     start::begin(&mut m.server, now)?;
     while m.server.is_loading() {
@@ -678,5 +682,33 @@ fn damaged_files_of_any_kind_never_end_the_process() {
         if let Err(failure) = try_start(&disk, config, 0) {
             assert!(failure.len() > 20, "{failure}");
         }
+    }
+}
+
+/// A machine that is busy when a server starts takes longer for what was loaded in time when it was acknowledged.
+#[test]
+fn what_was_acknowledged_is_loaded_however_long_its_code_runs_and_whatever_it_allocates() {
+    const LIBRARY: &str = "#!lua name=slow
+        local all = {}
+        for i = 1, 1e5 do all[i] = {i} end
+        redis.register_function('f', function() return #all end)";
+    let script = format!("return {}1", "1 + ".repeat(1000));
+    let line = |words: &[&str]| {
+        let words: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*3\r\n{words}").into_bytes()
+    };
+    let log = [line(&["FUNCTION", "LOAD", LIBRARY]), line(&["SCRIPT", "LOAD", &script])].concat();
+    let disk = disk_with_log(&log);
+    let mut m = started(&disk, true);
+    let sha = m.run(&format!("SCRIPT LOAD \"{script}\"")).split(r"\r\n").nth(1).expect("a digest").to_owned();
+    m.expect(&[("SAVE", r"+OK\r\n")]);
+    drop(m);
+    for appendonly in [true, false] {
+        let slow = server(&disk, Config { script_memory_limit: 100_000, ..settings(appendonly) }, 0);
+        slow.clock.set_tick_ns(1_000_000_000);
+        let mut m = load(slow).unwrap_or_else(|failure| panic!("{failure}"));
+        m.clock.set_tick_ns(0);
+        m.run("CONFIG SET script-memory-limit 0");
+        m.expect(&[("FCALL f 0", r":100000\r\n"), (&format!("EVALSHA {sha} 0"), r":1001\r\n")]);
     }
 }

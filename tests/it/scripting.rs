@@ -31,10 +31,11 @@ fn run(m: &mut Memory, words: &[&str]) -> String {
     m.raw(&words).escape_ascii().to_string()
 }
 
-/// A server whose monotonic clock moves by a tenth of a millisecond whenever it is looked at, where scripts hold the server for 5 ms.
+/// A server whose monotonic clock moves by 20 microseconds whenever it is looked at, which is how long a script runs between two
+/// looks at a real one; scripts hold the server for 5 ms.
 fn impatient() -> Memory {
     let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-    clock.set_tick_ns(100_000);
+    clock.set_tick_ns(20_000);
     let config = Config { busy_reply_threshold: 5, ..Config::default() };
     let disk = Arc::new(SimulatedDisk::new());
     Memory::with_outside(config, Seeds { hash: [1; 16], prng: 1 }, clock, Background::inline(), disk)
@@ -558,9 +559,7 @@ fn libraries_are_listed_dumped_and_restored() {
         ("FCALL G 1 x y", r"*2\r\n*1\r\n$1\r\nx\r\n*1\r\n$1\r\ny\r\n"),
         ("FCALL_RO g 0", r"*2\r\n*0\r\n*0\r\n"),
     ]);
-    let dump = m.raw(&[b"FUNCTION", b"DUMP"]);
-    let start = dump.iter().position(|byte| *byte == b'\n').expect("a bulk string") + 1;
-    let payload = dump[start..dump.len() - 2].to_vec();
+    let payload = dumped(&mut m);
     let restore = |m: &mut Memory, policy: &[&[u8]]| {
         let words: Vec<&[u8]> =
             [b"FUNCTION".as_slice(), b"RESTORE", &payload].into_iter().chain(policy.iter().copied()).collect();
@@ -576,6 +575,65 @@ fn libraries_are_listed_dumped_and_restored() {
     run(&mut m, &["FUNCTION", "LOAD", &taken]);
     assert_eq!(restore(&mut m, &[b"REPLACE"]), r"-ERR Function g already exists\r\n");
     m.expect(&[("FCALL g 0", r"*2\r\n*0\r\n*0\r\n")]);
+}
+
+/// The payload of FUNCTION DUMP.
+fn dumped(m: &mut Memory) -> Vec<u8> {
+    let dump = m.raw(&[b"FUNCTION", b"DUMP"]);
+    let start = dump.iter().position(|byte| *byte == b'\n').expect("a bulk string") + 1;
+    dump[start..dump.len() - 2].to_vec()
+}
+
+#[test]
+fn libraries_keep_their_state_when_others_are_restored_or_refused() {
+    let counter = |name: &str| {
+        format!("#!lua name={name}\nlocal n = 0 redis.register_function('{name}', function() n = n + 1 return n end)")
+    };
+    let restore = |m: &mut Memory, payload: &[u8], policy: &[u8]| {
+        m.raw(&[b"FUNCTION", b"RESTORE", payload, policy]).escape_ascii().to_string()
+    };
+    let mut m = Memory::new();
+    run(&mut m, &["FUNCTION", "LOAD", &counter("a")]);
+    let of_a = dumped(&mut m);
+    run(&mut m, &["FUNCTION", "LOAD", &counter("b")]);
+    m.expect(&[("FCALL a 0", r":1\r\n"), ("FCALL b 0", r":1\r\n")]);
+    assert_eq!(restore(&mut m, &of_a, b"APPEND"), r"-ERR Library a already exists\r\n");
+    m.expect(&[("FCALL a 0", r":2\r\n"), ("FCALL b 0", r":2\r\n")]);
+    assert_eq!(restore(&mut m, &of_a, b"REPLACE"), OK);
+    m.expect(&[("FCALL a 0", r":1\r\n"), ("FCALL b 0", r":3\r\n")]);
+    assert_eq!(restore(&mut m, &of_a, b"FLUSH"), OK);
+    m.expect(&[("FCALL a 0", r":1\r\n"), ("FCALL b 0", r"-ERR Function not found\r\n")]);
+    // A function that moves to another library that is restored as well is in nobody's way.
+    let two = |first: &str, second: &str| {
+        let library = |name: &str, function: &str| {
+            format!("#!lua name={name}\nredis.register_function('{function}', function() return '{name}' end)")
+        };
+        let mut m = Memory::new();
+        run(&mut m, &["FUNCTION", "LOAD", &library("a", first)]);
+        run(&mut m, &["FUNCTION", "LOAD", &library("b", second)]);
+        m
+    };
+    let swapped = dumped(&mut two("y", "x"));
+    let mut m = two("x", "y");
+    assert_eq!(restore(&mut m, &swapped, b"REPLACE"), OK);
+    m.expect(&[("FCALL x 0", r"$1\r\nb\r\n"), ("FCALL y 0", r"$1\r\na\r\n")]);
+}
+
+#[test]
+fn memory_stats_counts_scripts_libraries_and_interpreters() {
+    let mut m = Memory::new();
+    let figures = |m: &mut Memory| {
+        let reply = m.run("MEMORY STATS");
+        ["lua.caches", "functions.caches", "script.VMs"].map(|name| {
+            let figure = reply.split(&format!(r"{name}\r\n:")).nth(1).expect("the figure");
+            figure.split(r"\r\n").next().and_then(|digits| digits.parse::<usize>().ok()).expect("a number")
+        })
+    };
+    let before = figures(&mut m);
+    run(&mut m, &["EVAL", "return 1", "0"]);
+    run(&mut m, &["FUNCTION", "LOAD", "#!lua name=a\nredis.register_function('f', function() end)"]);
+    let after = figures(&mut m);
+    assert!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?} {after:?}");
 }
 
 #[test]

@@ -9,8 +9,7 @@ use crate::persist::payload::{self, Refused};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::scripting::libraries::Library;
-use crate::server::scripting::shebang;
+use crate::server::scripting::libraries::{Library, RestorePolicy};
 
 /// The row.
 pub(super) const ROW: Spec = Spec::container(
@@ -244,20 +243,12 @@ fn dump(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// What becomes of the libraries that are there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Policy {
-    Flush,
-    Append,
-    Replace,
-}
-
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let policy = match args.len() {
-        3 => Policy::Append,
-        4 if args.is(3, "FLUSH") => Policy::Flush,
-        4 if args.is(3, "APPEND") => Policy::Append,
-        4 if args.is(3, "REPLACE") => Policy::Replace,
+        3 => RestorePolicy::Append,
+        4 if args.is(3, "FLUSH") => RestorePolicy::Flush,
+        4 if args.is(3, "APPEND") => RestorePolicy::Append,
+        4 if args.is(3, "REPLACE") => RestorePolicy::Replace,
         4 => {
             return Err(ReplyError::new(
                 "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
@@ -273,44 +264,8 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             Refused::Value => ReplyError::new("ERR given type is not a function"),
             refused => refused.into(),
         })?;
-    // All of them or none: what was there before is loaded again if one is refused.
-    let libraries = ctx.server.scripting.libraries.iter();
-    let before: Vec<(Vec<u8>, Vec<u8>)> =
-        libraries.map(|(name, library)| (name.to_vec(), library.code.clone())).collect();
-    if policy == Policy::Flush {
-        ctx.server.flush_functions(false);
-    }
-    if let Err(refused) = load_all(ctx, &codes, policy, &before) {
-        ctx.server.flush_functions(false);
-        for (_, code) in &before {
-            if let Err(error) = ctx.server.load_library(code, true) {
-                log::error!("A library of functions cannot be loaded again: {}", error.text().escape_ascii());
-            }
-        }
-        return Err(refused);
-    }
+    ctx.server.restore_libraries(&codes, policy)?;
     ctx.change_without_key();
     ctx.reply.ok();
     Ok(Next::Done)
-}
-
-fn load_all(
-    ctx: &mut Ctx<'_>,
-    codes: &[Vec<u8>],
-    policy: Policy,
-    before: &[(Vec<u8>, Vec<u8>)],
-) -> Result<(), ReplyError> {
-    let mut seen: Vec<Vec<u8>> = Vec::new();
-    for code in codes {
-        let name = shebang::of_library(code)?.name;
-        let was_there = before.iter().any(|(known, _)| *known == name);
-        if was_there && policy == Policy::Append {
-            return Err(ReplyError::about("ERR Library ", &name, " already exists"));
-        }
-        // A payload that has a library twice is refused in any case.
-        let is_replacing = policy == Policy::Replace && !seen.contains(&name);
-        ctx.server.load_library(code, is_replacing)?;
-        seen.push(name);
-    }
-    Ok(())
 }

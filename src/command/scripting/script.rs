@@ -85,6 +85,8 @@ fn help_text(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 pub(super) fn propagate(ctx: &mut Ctx<'_>, number: u32) {
     if ctx.server.config.script_persist {
         let body = ctx.server.scripting.cache.get(number).body.clone();
+        // A save point is reached as by a change of data.
+        ctx.server.stats.dirty += 1;
         ctx.propagate_as(|lines| lines.push([b"SCRIPT".as_slice(), b"LOAD", &body]));
     }
 }
@@ -113,6 +115,7 @@ fn flush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at_once = is_at_once(args).ok_or(ReplyError::new("ERR SCRIPT FLUSH only support SYNC|ASYNC option"))?;
     ctx.server.flush_scripts(at_once);
     if ctx.server.config.script_persist {
+        ctx.server.stats.dirty += 1;
         ctx.propagate_as(|lines| lines.push([b"SCRIPT".as_slice(), b"FLUSH"]));
     }
     ctx.reply.ok();

@@ -19,6 +19,14 @@ const BAD_NAME: ReplyError = ReplyError::new(
 );
 const NO_FUNCTIONS: ReplyError = ReplyError::new("ERR No functions registered");
 
+fn already_there(library: &[u8]) -> ReplyError {
+    ReplyError::about("ERR Library '", library, "' already exists")
+}
+
+fn function_already_there(name: &str) -> ReplyError {
+    ReplyError::about("ERR Function ", name.as_bytes(), " already exists")
+}
+
 /// A function.
 #[derive(Debug)]
 pub struct Function {
@@ -126,6 +134,23 @@ impl From<Registration> for Function {
     }
 }
 
+/// A library that the interpreter has loaded and that is not yet among the others.
+struct Made {
+    name: Vec<u8>,
+    library: Library,
+}
+
+/// What becomes of the libraries that are there when others are restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestorePolicy {
+    /// They go.
+    Flush,
+    /// They stay, and none may have the name of one that is restored.
+    Append,
+    /// Those of the same names go.
+    Replace,
+}
+
 impl Server {
     /// Makes a library known, in place of the one of its name if it is to be replaced; the library's name. Nothing changes if it
     /// cannot be. O(its length), and what its code does when it is loaded, which may take half a second.
@@ -133,6 +158,81 @@ impl Server {
     /// # Errors
     /// Redis's texts.
     pub fn load_library(&mut self, code: &[u8], is_replacing: bool) -> Result<Vec<u8>, ReplyError> {
+        let made = self.make_library(code, |server, name| {
+            if !is_replacing && server.scripting.libraries.get(name).is_some() {
+                return Err(already_there(name));
+            }
+            Ok(())
+        })?;
+        let of_others = |library: &[u8]| library != made.name;
+        if let Some(refused) = self.name_taken(&made.library, of_others) {
+            self.release_functions(made.library.functions);
+            return Err(refused);
+        }
+        let name = made.name.clone();
+        self.take_in(made);
+        Ok(name)
+    }
+
+    /// Makes all of these libraries known, or none: those that are there stay as they are, with the state that their functions
+    /// keep, unless the policy says otherwise. O(their lengths), and what their code does when it is loaded.
+    ///
+    /// # Errors
+    /// Redis's texts.
+    pub fn restore_libraries(&mut self, codes: &[Vec<u8>], policy: RestorePolicy) -> Result<(), ReplyError> {
+        let mut all: Vec<Made> = Vec::with_capacity(codes.len());
+        let made = codes.iter().try_for_each(|code| {
+            let made = self.make_library(code, |_, name| match all.iter().any(|other| other.name == name) {
+                true => Err(already_there(name)),
+                false => Ok(()),
+            })?;
+            let of =
+                |made: &Made, name: &str| made.library.functions.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+            let taken = made.library.functions.iter().find(|own| all.iter().any(|other| of(other, &own.name)));
+            let refused = taken.map(|function| function_already_there(&function.name));
+            all.push(made);
+            refused.map_or(Ok(()), Err)
+        });
+        let is_replaced = |library: &[u8]| all.iter().any(|made| made.name == library);
+        let refused = made.and_then(|()| match policy {
+            RestorePolicy::Flush => Ok(()),
+            RestorePolicy::Append => {
+                let there = all.iter().find(|made| self.scripting.libraries.get(&made.name).is_some());
+                there.map_or(Ok(()), |made| Err(ReplyError::about("ERR Library ", &made.name, " already exists")))
+            }
+            RestorePolicy::Replace => Ok(()),
+        });
+        let refused = refused.and_then(|()| match policy {
+            RestorePolicy::Flush => Ok(()),
+            _ => all
+                .iter()
+                .find_map(|made| self.name_taken(&made.library, |other| !is_replaced(other)))
+                .map_or(Ok(()), Err),
+        });
+        if refused.is_err() {
+            all.into_iter().for_each(|made| self.release_functions(made.library.functions));
+            return refused;
+        }
+        if policy == RestorePolicy::Flush {
+            let names: Vec<Vec<u8>> = self.scripting.libraries.iter().map(|(name, _)| name.to_vec()).collect();
+            for name in &names {
+                self.forget_library(name);
+            }
+        }
+        // All that are replaced go before the first of the others comes: functions may have moved from one to another.
+        for made in &all {
+            self.forget_library(&made.name);
+        }
+        all.into_iter().for_each(|made| self.take_in(made));
+        Ok(())
+    }
+
+    /// Loads a library, if `may` lets its name pass.
+    fn make_library(
+        &mut self,
+        code: &[u8],
+        may: impl FnOnce(&Server, &[u8]) -> Result<(), ReplyError>,
+    ) -> Result<Made, ReplyError> {
         let heading = shebang::of_library(code)?;
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         if heading.name.is_empty() || !heading.name.iter().all(is_name) {
@@ -141,29 +241,27 @@ impl Server {
         if !heading.engine.eq_ignore_ascii_case(b"lua") {
             return Err(ReplyError::about("ERR Engine '", &heading.engine, "' not found"));
         }
-        if !is_replacing && self.scripting.libraries.get(&heading.name).is_some() {
-            return Err(ReplyError::about("ERR Library '", &heading.name, "' already exists"));
-        }
+        may(self, &heading.name)?;
         let (clock, memory_bytes) = (Rc::clone(&self.clock), self.script_memory_bytes());
         let vm = self.vm(Purpose::Functions)?;
         let made = vm.load_library(&*clock, heading.code, ScriptFlags::NAMES, memory_bytes);
         let made = made.map_err(|text| ReplyError::owned([b"ERR ".as_slice(), &text].concat()))?;
         let functions: Vec<Function> = made.into_iter().map(Function::from).collect();
-        let taken = |function: &&Function| {
-            self.scripting.libraries.library_of(&function.name).is_some_and(|library| library != heading.name)
-        };
-        let refused = match functions.iter().find(taken) {
-            _ if functions.is_empty() => Some(NO_FUNCTIONS),
-            Some(function) => Some(ReplyError::about("ERR Function ", function.name.as_bytes(), " already exists")),
-            None => None,
-        };
-        if let Some(refused) = refused {
-            self.release_functions(functions);
-            return Err(refused);
+        if functions.is_empty() {
+            return Err(NO_FUNCTIONS);
         }
-        self.forget_library(&heading.name);
-        self.scripting.libraries.insert(heading.name.clone(), Library { code: code.to_vec(), functions });
-        Ok(heading.name)
+        Ok(Made { name: heading.name, library: Library { code: code.to_vec(), functions } })
+    }
+
+    /// The refusal of a library one of whose functions has the name of another's, of those libraries that `counts` says.
+    fn name_taken(&self, library: &Library, counts: impl Fn(&[u8]) -> bool) -> Option<ReplyError> {
+        let taken = |function: &&Function| self.scripting.libraries.library_of(&function.name).is_some_and(&counts);
+        library.functions.iter().find(taken).map(|function| function_already_there(&function.name))
+    }
+
+    fn take_in(&mut self, made: Made) {
+        self.forget_library(&made.name);
+        self.scripting.libraries.insert(made.name, made.library);
     }
 
     /// Forgets a library. False if there is none of that name.
