@@ -125,37 +125,37 @@ impl TurnClock {
 /// A clock that stands still until it is told to move: for tests.
 #[derive(Debug, Default)]
 pub struct ManualClock {
-    unix_us: Cell<i64>,
     mono_ns: Cell<u64>,
+    /// Microseconds from the monotonic clock to the wall clock.
+    wall_ahead_us: Cell<i64>,
     tick_ns: Cell<u64>,
 }
 
 impl ManualClock {
     /// A clock standing at the given wall time, its monotonic side at zero.
     pub fn at_unix_ms(unix_ms: i64) -> ManualClock {
-        ManualClock { unix_us: Cell::new(unix_ms * 1000), ..ManualClock::default() }
+        ManualClock { wall_ahead_us: Cell::new(unix_ms * 1000), ..ManualClock::default() }
     }
 
     /// Moves both clocks forward.
     pub fn advance_ms(&self, ms: u64) {
-        self.unix_us.set(self.unix_us.get() + ms as i64 * 1000);
         self.mono_ns.set(self.mono_ns.get() + ms * 1_000_000);
     }
 
-    /// From now on the monotonic clock moves by so much each time that it is looked at: for what runs until time has passed.
+    /// From now on both clocks move by so much each time that the monotonic one is looked at: for what runs until time has passed.
     pub fn set_tick_ns(&self, tick_ns: u64) {
         self.tick_ns.set(tick_ns);
     }
 
     /// Moves only the wall clock, as an administrator or NTP would.
     pub fn step_wall_ms(&self, ms: i64) {
-        self.unix_us.set(self.unix_us.get() + ms * 1000);
+        self.wall_ahead_us.set(self.wall_ahead_us.get() + ms * 1000);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Now {
-        Now { unix_ms: self.unix_us.get().div_euclid(1000), mono_ns: self.mono_ns.get() }
+        Now { unix_ms: self.unix_us().div_euclid(1000), mono_ns: self.mono_ns.get() }
     }
 
     fn mono_ns(&self) -> u64 {
@@ -164,7 +164,7 @@ impl Clock for ManualClock {
     }
 
     fn unix_us(&self) -> i64 {
-        self.unix_us.get()
+        (self.mono_ns.get() / 1000) as i64 + self.wall_ahead_us.get()
     }
 }
 

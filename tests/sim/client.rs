@@ -6,6 +6,7 @@ use aleadb::net::turn::ClientId;
 
 use crate::network::Socket;
 use crate::resp::{self, Value};
+use crate::scripts::READ_TWINS;
 use crate::workload::{QUERIES, Role};
 
 /// What is owed for a request.
@@ -21,10 +22,14 @@ pub enum Owed {
     Pop,
     /// OK, for a key that expires at this Unix millisecond.
     Timed(String, i64),
-    /// A confirmation about a channel.
-    Topic,
+    /// A confirmation about a channel, and so many more for the same line.
+    Topic { more: usize },
     /// The first answer of a query, which begins with this label.
     Watch { query: usize, label: String },
+    /// This text, of a script that has run.
+    Script(String),
+    /// Twins, or nothing in their places.
+    Twins,
     /// OK, after which nothing more comes of the query with this fingerprint.
     Unwatch(String),
 }
@@ -40,6 +45,8 @@ pub enum News {
     Timed(String, i64),
     /// A key has expired.
     Expired(String),
+    /// A script has run, or has failed.
+    Script(String, bool),
     /// A revision of a query was seen.
     Revision(usize, i64),
 }
@@ -71,6 +78,8 @@ pub struct Client {
     unread: Vec<u8>,
     /// By fingerprint.
     pub watched: BTreeMap<String, Watched>,
+    /// What is written to two keys is there in both.
+    pub sees_twins: bool,
     /// The number of the last message, by topic and publisher.
     heard: BTreeMap<String, usize>,
 }
@@ -88,6 +97,7 @@ impl Client {
             owed: VecDeque::new(),
             unread: Vec::new(),
             watched: BTreeMap::new(),
+            sees_twins: true,
             heard: BTreeMap::new(),
         }
     }
@@ -145,26 +155,34 @@ impl Client {
             Owed::Echo(text) => refused || value.text() == *text,
             Owed::Push(_) => refused || value.integer().is_some_and(|length| length > 0),
             Owed::Pop => refused || value.integer().is_none() && !is_push,
+            Owed::Script(text) => refused || value.text() == *text,
+            Owed::Twins => refused || !self.sees_twins || are_twins(&value),
             Owed::Timed(..) | Owed::Unwatch(_) => refused || value.text() == "OK",
-            Owed::Topic => refused || is_confirmation(&value),
+            Owed::Topic { .. } => refused || is_confirmation(&value),
             Owed::Watch { label, .. } => refused || first_text(&value) == *label,
         };
         if !fits {
             return Err(format!("{owed:?} is owed, and {value:?} came"));
         }
         match owed {
+            // A line that is refused is confirmed for none of its channels.
+            Owed::Topic { more } if refused => drop(self.owed.drain(..more)),
             Owed::Pop => jobs_in(&value, news),
+            // One that is queued is none of those.
+            Owed::Script(text) if value.is_error() => news.push(News::Script(text, false)),
             _ if refused => {}
             Owed::Push(job) => news.push(News::Pushed(job)),
             Owed::Timed(key, deadline_ms) => news.push(News::Timed(key, deadline_ms)),
+            Owed::Script(text) => news.push(News::Script(text, true)),
             Owed::Watch { query, .. } => {
                 let items = value.items().unwrap_or_default();
                 let (fingerprint, last) = (items[1].text(), items[2].clone());
+                self.check_watched(query, &last)?;
                 note_revision(query, items, news);
                 self.watched.insert(fingerprint, Watched { query, last });
             }
             Owed::Unwatch(fingerprint) => drop(self.watched.remove(&fingerprint)),
-            Owed::Reply | Owed::Echo(_) | Owed::Topic => {}
+            Owed::Reply | Owed::Echo(_) | Owed::Topic { .. } | Owed::Twins => {}
         }
         Ok(())
     }
@@ -201,8 +219,29 @@ impl Client {
             return Err(format!("nothing like this is watched, and {value:?} came"));
         };
         watched.last = items[2].clone();
-        note_revision(watched.query, items, news);
-        Ok(())
+        let query = watched.query;
+        note_revision(query, items, news);
+        self.check_watched(query, &items[2])
+    }
+
+    /// Twins are seen together, or not at all.
+    fn check_watched(&self, query: usize, result: &Value) -> Result<(), String> {
+        if QUERIES[query] != READ_TWINS || !self.sees_twins || are_twins(result) {
+            return Ok(());
+        }
+        Err(format!("{READ_TWINS} had the result {result:?}"))
+    }
+}
+
+/// True for no twins, or for two of one text: a list has its name before them.
+fn are_twins(value: &Value) -> bool {
+    match value.items() {
+        Some([one, two]) => match two.items() {
+            Some(popped) => popped.len() == 2 && popped[0] == popped[1],
+            None => one == two,
+        },
+        Some(_) => false,
+        None => matches!(value, Value::Null | Value::NullArray),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The simulator: the server's own turn, engine, wheel and store, over a network in memory and a clock that is set by hand.
 //! Nothing in a run depends on the machine, so a seed that fails once fails always.
 //!
-//! - `workload`: the steps of a run, made from a seed: who connects, what is sent, what goes wrong.
+//! - `workload`: the steps of a run, made from a seed: who connects, what is sent, what goes wrong; `scripts`: the scripts in it.
 //! - `network`: connections in memory; `client`: what each client is owed, and what came; `world`: they and the server.
 //! - `properties`: what must hold, after every turn, at rest and in the end.
 //! - `crash`: servers over a disk that forgets, stopped at any moment, and what comes back.
@@ -24,6 +24,7 @@ mod resp;
 mod rng;
 #[path = "../support/rows.rs"]
 mod rows;
+mod scripts;
 mod shrink;
 mod workload;
 mod world;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aleadb::base::clock::Now;
 
 use crate::client::{News, Owed};
+use crate::scripts::Log;
 use crate::workload::{QUERIES, QUEUES, words};
 use crate::world::World;
 
@@ -18,6 +19,12 @@ pub enum Property {
     ExpiredOnce,
     /// A job is given to one client at most; unless it was given to one that went later, it is with a client or in a queue.
     JobsKept,
+    /// Of what a script has written nobody sees a part, and no part is in the log; one that was ended before has written nothing.
+    ScriptsWhole,
+    /// While a script holds the server no other command runs, no key expires and no query has a new result.
+    NothingBehindAScript,
+    /// A script that is killed ends in the same turn.
+    KilledAtOnce,
     /// When nothing happens any more, the last result that a watcher got is the present one.
     WatchersCurrent,
     /// No more output is kept for a client than its limit allows.
@@ -45,7 +52,7 @@ impl Violation {
     }
 }
 
-fn ensure(holds: bool, property: Property, what: impl FnOnce() -> String) -> Result<(), Violation> {
+pub fn ensure(holds: bool, property: Property, what: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation::new(property, what())) }
 }
 
@@ -74,6 +81,8 @@ pub struct Ledger {
     timed: BTreeMap<String, Timed>,
     /// The last revision of each query that anybody has seen.
     revisions: BTreeMap<usize, i64>,
+    /// What is known of scripts.
+    pub scripts: Log,
     /// The last turn in which a client was disconnected that jobs may have been given to which it never got.
     loser_turn: Option<usize>,
 }
@@ -144,6 +153,7 @@ impl Ledger {
                     )
                 })?;
             }
+            News::Script(text, has_run) => self.scripts.note(text, has_run),
             News::Revision(query, revision) => {
                 self.revisions.insert(query, revision);
             }
@@ -177,7 +187,7 @@ impl World {
         {
             let session = self.turn.server.clients.get(client.id);
             let waits = session.is_some_and(|session| session.blocked.is_some());
-            let only_waits = client.owed.is_empty() || waits && matches!(client.owed[0], Owed::Pop);
+            let only_waits = client.owed.is_empty() || waits && matches!(client.owed[0], Owed::Pop | Owed::Twins);
             ensure(only_waits, Property::RepliesInOrder, || {
                 format!("{:?} is owed {:?} and more; it waits: {waits}", client.id, client.owed[0])
             })?;
@@ -186,6 +196,9 @@ impl World {
             ensure(!timed.was_set || timed.expired || self.plan.flushes, Property::ExpiredOnce, || {
                 format!("{key}, due at {}, never expired", timed.deadline_ms)
             })?;
+        }
+        if !self.plan.forces {
+            self.ledger.scripts.check()?;
         }
         self.check_watchers()?;
         self.check_jobs()
@@ -260,6 +273,7 @@ impl World {
             ("keys of queries", watchers.reactive.keys()),
             ("queries that linger", watchers.reactive.resumable()),
             ("bytes of versions", watchers.reactive.history_bytes() as usize),
+            ("scripts under way", usize::from(server.scripting.is_parked() || server.scripting.running.is_some())),
             ("messages", server.outbox.len()),
             ("keys", server.dbs.iter().map(|db| db.len()).sum()),
             ("keys with deadlines", server.dbs.iter().map(|db| db.timed() + db.timed_hashes()).sum()),

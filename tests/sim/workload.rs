@@ -5,6 +5,7 @@
 
 use crate::generate::{Generator, Line};
 use crate::rng::{Rng, mix, mix_text};
+use crate::scripts::{self, How, POP_TWINS, READ_TWINS, Script};
 
 /// Places for clients.
 pub const CLIENTS: usize = 6;
@@ -29,6 +30,7 @@ pub const QUERIES: &[&str] = &[
     "ZRANGE k18 0 -1 WITHSCORES",
     "ZCARD k19",
     "XLEN k24",
+    READ_TWINS,
 ];
 
 /// What a client is for; it decides what it sends and what it may be sent.
@@ -55,6 +57,10 @@ pub enum Request {
     Push(usize),
     /// A line that takes jobs.
     Pop(&'static str),
+    /// A script with a text of its own.
+    Script(Script, How),
+    /// A line that reads or takes twins.
+    Twins(&'static str),
     /// A message of its own to a channel, with this command.
     Publish(&'static str, usize),
     /// A key of its own that lives so many milliseconds from when it is sent.
@@ -140,13 +146,32 @@ pub struct Plan {
     pub flushes: bool,
     /// Hard limit of an ordinary client's output, in bytes.
     pub output_bytes_max: u64,
+    /// Nanoseconds that pass with every look at the clock: what ends a script's slices. With none, a script is through at once.
+    pub look_ns: u64,
+    /// `busy-reply-threshold` and `script-auto-kill-ms`.
+    pub busy_ms: u64,
+    pub auto_kill_ms: u64,
+    /// Scripts that have changed something are ended all the same.
+    pub forces: bool,
+    /// The server is shut down.
+    pub shuts: bool,
 }
 
 impl Plan {
     pub fn of(seed: u64) -> Plan {
         let bits = mix(seed);
         let output_bytes_max = [0, 2_000, 30_000, 1_000_000][(bits >> 8) as usize % 4];
-        Plan { seed, flushes: bits.is_multiple_of(4), output_bytes_max }
+        let any = |shift: u32, choices: [u64; 4]| choices[(bits >> shift) as usize % 4];
+        Plan {
+            seed,
+            flushes: bits.is_multiple_of(4),
+            output_bytes_max,
+            look_ns: any(16, [0, 30_000, 100_000, 100_000]),
+            busy_ms: any(20, [1, 2, 5, 5]),
+            auto_kill_ms: any(24, [0, 0, 2, 20]),
+            forces: any(28, [0, 0, 0, 1]) == 1,
+            shuts: any(32, [0, 0, 0, 1]) == 1,
+        }
     }
 }
 
@@ -268,11 +293,13 @@ impl Workload {
 
     fn plain(&mut self) -> Vec<Request> {
         type Make = fn(&mut Workload) -> Vec<Request>;
-        let choices: [(&str, usize, Make); 13] = [
+        // CLIENT REPLY may be refused behind a script: then nobody knows what is answered.
+        let silence = if self.plan.look_ns == 0 { 3 } else { 0 };
+        let choices: [(&str, usize, Make); 15] = [
             ("grammar", 30, |it| (0..1 + it.rng.below(4)).map(|_| Request::Line(it.generator.line())).collect()),
             ("pipeline", 2, |it| (0..30 + it.rng.below(60)).map(|_| Request::Line(it.generator.line())).collect()),
             ("transaction", 8, Workload::transaction),
-            ("silence", 3, Workload::silence),
+            ("silence", silence, Workload::silence),
             ("push", 30, |it| (0..1 + it.rng.below(3)).map(|_| Request::Push(it.rng.below(QUEUES))).collect()),
             ("pop", 26, |it| vec![it.pop()]),
             ("timed", 10, |it| (0..1 + it.rng.below(5)).map(|_| Request::Timed(it.rng.between(1, 3_000))).collect()),
@@ -285,6 +312,8 @@ impl Workload {
             ("databases", 3, |it| vec![Request::Line(it.about_databases())]),
             ("clients", 20, |it| vec![it.about_clients()]),
             ("settings", 4, |it| vec![Request::Line(it.setting())]),
+            ("scripts", 14, Workload::scripts),
+            ("twins", 8, |it| vec![it.twins()]),
         ];
         let make = self.draw(&choices);
         make(self)
@@ -293,11 +322,44 @@ impl Workload {
     fn transaction(&mut self) -> Vec<Request> {
         let mut requests = vec![Request::Line(words("MULTI"))];
         for _ in 0..self.rng.below(6) {
+            if self.rng.chance(12) {
+                requests.push(self.script());
+                continue;
+            }
             let line = if self.rng.chance(40) { self.watched() } else { self.generator.line() };
             requests.push(Request::Line(line));
         }
         requests.push(Request::Line(words(if self.rng.chance(85) { "EXEC" } else { "DISCARD" })));
         requests
+    }
+
+    fn script(&mut self) -> Request {
+        let how = *self.rng.pick(&[How::Body, How::Body, How::Digest, How::Function]);
+        // Nothing would stop an endless one if no time passed.
+        if self.plan.look_ns > 0 && self.rng.chance(30) {
+            let is_stuck = self.plan.forces && self.rng.chance(20);
+            let script = if is_stuck { Script::Stuck } else { Script::endless(self.rng.below(100)) };
+            return Request::Script(script, how);
+        }
+        let rounds = [(); 3].map(|()| *self.rng.pick(&[0, 0, 30, 400]));
+        Request::Script(Script::Twins(rounds), how)
+    }
+
+    /// A script, or something about those that there are; sometimes in a transaction that disconnects its own client.
+    fn scripts(&mut self) -> Vec<Request> {
+        match self.rng.below(12) {
+            0..5 => vec![self.script()],
+            5 if self.plan.shuts && self.rng.chance(10) => vec![Request::Line(words("SHUTDOWN NOSAVE"))],
+            6 => {
+                let kill = Request::Kill(self.rng.below(CLIENTS));
+                vec![Request::Line(words("MULTI")), kill, self.script(), Request::Line(words("EXEC"))]
+            }
+            _ => vec![Request::Line(scripts::about_scripts(self.rng.below(16), self.plan.forces))],
+        }
+    }
+
+    fn twins(&mut self) -> Request {
+        Request::Twins(if self.rng.chance(50) { READ_TWINS } else { *self.rng.pick(POP_TWINS) })
     }
 
     fn silence(&mut self) -> Vec<Request> {

@@ -1,5 +1,6 @@
 //! A run: the server's turn with its clients, its network and its clock, and the steps that move them.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::generate::Line;
 use crate::network::Socket;
 use crate::properties::{Ledger, Property, Violation};
 use crate::resp::{self, Value};
+use crate::scripts::{self, Held};
 use crate::workload::{CLIENTS, Plan, QUERIES, Request, Role, Step, Watch, words};
 
 /// 2023-11-14 22:13:20 UTC.
@@ -27,6 +29,8 @@ const TURNS_TO_REST_MAX: usize = 5_000;
 const LONGEST_WAIT_MS: u64 = 4_000;
 /// Longer than queries live on without a watcher, in milliseconds.
 const LINGER_MS: u64 = 61_000;
+/// Turns after which a script that holds the server is ended when everything is to come to rest.
+const TURNS_OF_A_SCRIPT_MAX: usize = 100;
 
 /// Everything there is.
 pub struct World {
@@ -42,6 +46,10 @@ pub struct World {
     pub ledger: Ledger,
     /// Makes texts unique.
     serial: usize,
+    /// Turns that were behind a script, one after the other.
+    turns_held: usize,
+    /// How often something about scripts happened.
+    reached: BTreeMap<&'static str, u64>,
 }
 
 /// Runs the steps of a seed, lets everything come to rest, and sends everybody away; what was found wrong first, or how often
@@ -51,8 +59,14 @@ pub fn run(plan: Plan, steps: &[Step]) -> Result<Reached, Violation> {
     for step in steps {
         world.step(step)?;
     }
-    world.settle()?;
+    if !world.has_stopped() {
+        world.settle()?;
+    }
     let reached = world.reached();
+    // What a server that is shut down has under way is dropped with it.
+    if world.has_stopped() {
+        return Ok(reached);
+    }
     world.check_at_rest()?;
     world.leave()?;
     world.check_empty()?;
@@ -71,7 +85,11 @@ impl World {
         let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
         let outside =
             Outside { clock: shared, background: Background::inline(), storage: Arc::new(SimulatedDisk::new()) };
-        let server = Server::new(Config::default(), Default::default(), identity, seeds, outside);
+        clock.set_tick_ns(plan.look_ns);
+        let config =
+            Config { busy_reply_threshold: plan.busy_ms, script_auto_kill_ms: plan.auto_kill_ms, ..Config::default() };
+        let mut server = Server::new(config, Default::default(), identity, seeds, outside);
+        server.begin_propagation();
         let mut world = World {
             plan,
             turn: Turn::new(server),
@@ -81,14 +99,17 @@ impl World {
             observer: None,
             ledger: Ledger::default(),
             serial: 0,
+            turns_held: 0,
+            reached: BTreeMap::new(),
         };
         let limit = format!("normal {} 0 0", plan.output_bytes_max);
         let line: [&[u8]; 4] = [b"CONFIG", b"SET", b"client-output-buffer-limit", limit.as_bytes()];
         world.ask(2, &line.map(<[u8]>::to_vec))?;
         world.ask(2, &words("CONFIG SET notify-keyspace-events Ex"))?;
+        world.ask(2, &scripts::load_functions())?;
         let mut observer = world.connect(Role::Subscriber, 3);
         observer.send(&words("PSUBSCRIBE __keyevent@*__:expired"));
-        observer.owed.push_back(Owed::Topic);
+        observer.owed.push_back(Owed::Topic { more: 0 });
         world.observer = Some(observer);
         Ok(world)
     }
@@ -97,6 +118,11 @@ impl World {
         let stats = &self.turn.server.stats;
         let calls =
             |name: &[u8]| stats.by_command[aleadb::command::lookup(name).expect("there is such a command").id].calls;
+        let kills = |container: &[u8]| {
+            let kill = aleadb::command::lookup(container).and_then(|container| container.subcommand(b"KILL"));
+            let counts = &stats.by_command[kill.expect("there is such a command").id];
+            counts.calls - counts.failed
+        };
         let errors = |code: &[u8]| stats.errors.get(code).copied().unwrap_or(0);
         [
             ("transactions", calls(b"EXEC")),
@@ -109,9 +135,14 @@ impl World {
             ("results that others took the place of", stats.watch_frames_superseded),
             ("queries resumed", stats.watch_resumed),
             ("clients cut off", stats.output_limit_disconnections),
+            ("refused behind a script", errors(b"BUSY")),
+            ("scripts not killed, for they had written", errors(b"UNKILLABLE")),
+            ("scripts killed", kills(b"SCRIPT") + kills(b"FUNCTION")),
         ]
         .into_iter()
         .chain(self.ledger.reached())
+        .chain(self.ledger.scripts.reached())
+        .chain(self.reached.iter().map(|(what, count)| (*what, *count)))
         .collect()
     }
 
@@ -128,6 +159,7 @@ impl World {
         let peer = Peer { origin: Origin::Loopback, address: "127.0.0.1:5000".into(), local: String::new(), fd: 0 };
         let id = self.turn.admit(socket.clone(), peer, now).expect("there is room for some clients");
         let mut client = Client::new(id, socket, role, version);
+        client.sees_twins = !self.plan.forces;
         client.send(&["HELLO".to_owned(), version.to_string()]);
         client.owed.push_back(Owed::Reply);
         if role == (Role::Watcher { revisions: true }) {
@@ -218,6 +250,15 @@ impl World {
                 owed = vec![Owed::Pop];
                 words(line)
             }
+            Request::Script(script, how) => {
+                let text = self.text("twin-");
+                owed = vec![Owed::Script(text.clone())];
+                script.line(*how, &text)
+            }
+            Request::Twins(line) => {
+                owed = vec![Owed::Twins];
+                words(line)
+            }
             Request::Publish(command, channel) => {
                 self.serial += 1;
                 let publisher = self.places[place].as_ref().map_or(0, |client| client.id.serial());
@@ -230,7 +271,7 @@ impl World {
                 words(&format!("SET {key} value PXAT {deadline_ms}"))
             }
             Request::Topics(line, count) => {
-                owed = vec![Owed::Topic; *count];
+                owed = (0..*count).rev().map(|more| Owed::Topic { more }).collect();
                 line.clone()
             }
             Request::Watch { query, how } => {
@@ -271,8 +312,13 @@ impl World {
         }
         edges.into_iter().for_each(|(id, readiness)| self.turn.note(id, readiness));
         let now = self.turn.take_time();
+        if self.has_stopped() {
+            return Ok(());
+        }
+        let held = Held::of(&self.turn.server);
         self.turn.run(now, |_| {});
         self.ledger.count_turn(now);
+        self.note_scripts(held)?;
         for socket in self.turn.take_closed() {
             let client = self.clients().find(|client| client.socket.is(&socket)).expect("a client of ours");
             client.is_closed = true;
@@ -281,6 +327,45 @@ impl World {
         }
         self.read(now)?;
         self.check_turn()
+    }
+
+    /// What has become of scripts in a turn before which the server was held like this.
+    fn note_scripts(&mut self, held: Option<Held>) -> Result<(), Violation> {
+        let server = &mut self.turn.server;
+        Held::check(held, server)?;
+        let bytes = server.propagation.take();
+        let taken = self.ledger.scripts.take(&bytes);
+        server.propagation.give_back(bytes);
+        if !self.plan.forces {
+            taken?;
+        }
+        let Some(client) = server.scripting.parked.as_ref().map(|parked| parked.client) else {
+            self.turns_held = 0;
+            return Ok(());
+        };
+        self.turns_held += 1;
+        *self.reached.entry("turns behind a script").or_default() += 1;
+        if self.turn.transport_mut(client).is_none() {
+            *self.reached.entry("turns behind a script of nobody").or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// True if the server has been shut down.
+    fn has_stopped(&self) -> bool {
+        self.turn.server.process.stop_requested
+    }
+
+    /// Somebody has the script end that holds the server, if it can be ended.
+    fn end_script(&mut self) {
+        let mut client = self.connect(Role::Plain, 2);
+        let lines = ["SCRIPT KILL", "FUNCTION KILL", "SCRIPT KILL FORCE"];
+        for line in &lines[..if self.plan.forces { 3 } else { 2 }] {
+            client.send(&words(line));
+            client.owed.push_back(Owed::Reply);
+        }
+        client.leave();
+        self.former.push(client);
     }
 
     fn read(&mut self, now: Now) -> Result<(), Violation> {
@@ -299,6 +384,12 @@ impl World {
     fn rest(&mut self) -> Result<(), Violation> {
         for _ in 0..TURNS_TO_REST_MAX {
             self.run_turn()?;
+            if self.has_stopped() {
+                return Ok(());
+            }
+            if self.turns_held > 0 && self.turns_held.is_multiple_of(TURNS_OF_A_SCRIPT_MAX) {
+                self.end_script();
+            }
             if !self.turn.has_work() && self.clients().all(|client| client.socket.wire().is_still()) {
                 return Ok(());
             }
@@ -331,7 +422,8 @@ impl World {
         let behind_ms = self.ledger.last_deadline_ms() - self.clock.now().unix_ms;
         self.clock.step_wall_ms(behind_ms.max(0));
         // One wait may come behind another.
-        while self.turn.server.clients.iter().any(|(_, session)| session.blocked.and_then(Blocked::until_ms).is_some())
+        while !self.has_stopped()
+            && self.turn.server.clients.iter().any(|(_, session)| session.blocked.and_then(Blocked::until_ms).is_some())
         {
             self.pass(LONGEST_WAIT_MS)?;
         }
