@@ -78,7 +78,8 @@ pub(super) fn run_queue(
     if !is_muted(session.reply_mode) {
         Reply::new(out, session.proto).array(queue.len());
     }
-    let mut rest = Rest { queue: queue.into_iter(), current: None, next: Next::Done };
+    let mut rest =
+        Rest { queue: queue.into_iter(), current: None, next: Next::Done, changes_before: server.stats.dirty };
     if go_on(server, client, &mut rest, out, now, started_ns) {
         return Ok(rest.next);
     }

@@ -248,16 +248,6 @@ impl Scripting {
         Code { scripts, functions: self.libraries.iter().map(|(_, library)| &*library.code).collect() }
     }
 
-    /// True if a parked script has changed data: what is in memory is the half of something.
-    pub fn has_changed_data(&self) -> bool {
-        self.is_parked() && self.running.as_ref().is_some_and(|running| running.has_written)
-    }
-
-    /// The shutdown that has to wait until the parked script is through, for it is to keep the data.
-    pub fn postpone_shutdown(&self, how: ShutdownOn) -> Option<ShutdownOn> {
-        (self.has_changed_data() && how.save != Some(false)).then_some(how)
-    }
-
     /// True if a session must stay though its connection has gone: its script is not through.
     pub fn needs(&self, client: ClientId) -> bool {
         self.parked.as_ref().is_some_and(|parked| parked.client == client)
@@ -265,6 +255,13 @@ impl Scripting {
 }
 
 impl Server {
+    /// True if a parked script has changed data, or its transaction has before: what is in memory is the half of something.
+    pub fn is_amid_changes(&self) -> bool {
+        let Some(parked) = &self.scripting.parked else { return false };
+        self.scripting.running.as_ref().is_some_and(|running| running.has_written)
+            || parked.rest.as_ref().is_some_and(|rest| rest.changes_before != self.stats.dirty)
+    }
+
     /// The interpreter of a kind, which is made when it is first needed. Some 100 microseconds then.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub struct Rest {
     pub current: Option<Queued>,
     /// What is to happen when all have run.
     pub next: Next,
+    /// `Stats::dirty` when the first began.
+    pub changes_before: u64,
 }
 
 /// What came after MULTI.

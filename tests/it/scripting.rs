@@ -514,6 +514,37 @@ fn no_snapshot_and_no_end_of_the_server_catch_the_half_of_a_script() {
 }
 
 #[test]
+fn no_end_of_the_server_saves_the_half_of_a_transaction_whose_script_only_reads() {
+    for (queued, is_half) in [("SET q 1", true), ("GET q", false)] {
+        let mut m = impatient();
+        m.expect(&[("MULTI", OK), (queued, r"+QUEUED\r\n")]);
+        assert_eq!(eval(&mut m, "for i = 1, 300 do end return 1", &["0"]), r"+QUEUED\r\n");
+        m.expect(&[("SET r 2", r"+QUEUED\r\n"), ("EXEC", "")]);
+        let (how, now) = (m.server.config.shutdown_on_sigterm, m.clock.now());
+        assert_eq!(m.server.prepare_shutdown(how, now).is_err(), is_half, "{queued}");
+        assert!(!m.server.process.stop_requested);
+        run_to_end(&mut m);
+        assert_eq!(m.server.process.stop_requested, is_half, "it ends when the transaction is through");
+    }
+}
+
+/// CLIENT REPLY keeps back what a parked script answers, as it does of any command.
+#[test]
+fn the_reply_of_a_parked_script_is_kept_back_if_its_client_wants_none() {
+    let mut m = impatient();
+    m.run("CLIENT REPLY SKIP");
+    assert_eq!(eval(&mut m, "for i = 1, 300 do end return 1", &["0"]), "");
+    assert!(m.server.scripting.is_parked());
+    run_to_end(&mut m);
+    assert_eq!(m.take_sent(0), "");
+    m.expect(&[("PING", r"+PONG\r\n"), ("CLIENT REPLY OFF", "")]);
+    assert_eq!(eval(&mut m, "for i = 1, 300 do end return 1", &["0"]), "");
+    run_to_end(&mut m);
+    assert_eq!(m.take_sent(0), "");
+    m.expect(&[("CLIENT REPLY ON", OK), ("PING", r"+PONG\r\n")]);
+}
+
+#[test]
 fn shutdown_nosave_ends_the_server_under_a_script_and_its_changes_are_no_part_of_the_log() {
     let mut m = impatient();
     m.server.begin_propagation();

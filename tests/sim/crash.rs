@@ -3,7 +3,8 @@
 //!
 //! # Properties
 //! - It starts.
-//! - It holds the data as of the end of some turn: a prefix of what was done, with no command in halves.
+//! - It holds the data as of the end of some turn: a prefix of what was done, with no command in halves, and no script either, be it
+//!   as long as it will. Libraries of functions and the scripts that are kept belong to the data.
 //! - That turn is no earlier than the last one whose bytes an fsync had put on the disk.
 //! - Under `appendfsync always` it has every write whose reply has come, and what clients were shown that read.
 //! - It goes on, crashes again, and the same holds.
@@ -16,19 +17,19 @@
 //! Threads are stepped: a job of theirs runs when the seed says so. The clock of a server that starts stands where that of
 //! the first stood at first, so that nothing is due which was not due before.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use aleadb::base::clock::{Clock, ManualClock, Now};
+use aleadb::base::clock::{Clock, ManualClock};
 use aleadb::base::prng::Prng;
 use aleadb::config::{AppendFsync, Config, SavePoints};
 use aleadb::engine::persistence::start;
 use aleadb::net::turn::{Peer, Turn};
 use aleadb::persist::digest::DataDigest;
 use aleadb::server::background::Background;
+use aleadb::server::scripting::cache::{digest_of, hexadecimal};
 use aleadb::server::session::Origin;
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
@@ -45,9 +46,6 @@ const CLIENTS: usize = 4;
 const LIVES: usize = 3;
 /// Turns after which a server that loads, or clients that wait while the disk works, wait for something that never comes.
 const TURNS_MAX: usize = 5_000;
-
-/// Milliseconds that the server's clock may be ahead of the one that is set by hand.
-const TICKED_MS_MAX: i64 = 20;
 
 /// How often something happened.
 pub type Reached = Vec<(&'static str, u64)>;
@@ -71,6 +69,8 @@ struct Plan {
     dumps: bool,
     /// Nanoseconds that pass with every look at the clock: what ends slices.
     look_ns: u64,
+    /// Scripts that are kept come back.
+    keeps_scripts: bool,
 }
 
 impl Plan {
@@ -90,30 +90,8 @@ impl Plan {
             faults: rng.chance(30),
             dumps,
             look_ns: *rng.pick(&[0, 30_000, 150_000]),
+            keeps_scripts: rng.chance(75),
         }
-    }
-}
-
-/// A clock that is set by hand, and moves on a little whenever it is looked at.
-#[derive(Debug)]
-struct Ticking {
-    clock: Rc<ManualClock>,
-    look_ns: u64,
-    ticked_ns: Cell<u64>,
-}
-
-impl Clock for Ticking {
-    fn now(&self) -> Now {
-        Now { mono_ns: self.mono_ns(), ..self.clock.now() }
-    }
-
-    fn mono_ns(&self) -> u64 {
-        self.ticked_ns.set(self.ticked_ns.get() + self.look_ns);
-        self.clock.mono_ns() + self.ticked_ns.get()
-    }
-
-    fn unix_us(&self) -> i64 {
-        self.clock.unix_us()
     }
 }
 
@@ -130,7 +108,7 @@ struct Client {
     answered: Option<(usize, u64)>,
 }
 
-/// A digest of each value and its key's deadline, by database and key.
+/// A digest of each value and its key's deadline, by database and key; and code, in a place that is no database's.
 type Data = BTreeMap<(usize, String), (String, Option<i64>)>;
 
 /// The data as of the end of a turn.
@@ -157,6 +135,8 @@ struct Life {
     has_failed_dumps: bool,
     /// Turns amid a snapshot that changed data.
     changes_in_dumps: u64,
+    /// Turns at whose end a script had changed something and was not through.
+    half_scripts: u64,
 }
 
 impl Life {
@@ -169,14 +149,16 @@ impl Life {
             // Failures refuse writes, or do not.
             stop_writes_on_bgsave_error: plan.seed.is_multiple_of(2),
             save: SavePoints::none(),
+            busy_reply_threshold: 2,
+            script_persist: plan.keeps_scripts,
             auto_aof_rewrite_percentage: 0,
             ..Config::default()
         };
         let seeds =
             Seeds { hash: (u128::from(plan.seed) << 8 | life as u128).to_le_bytes(), prng: plan.seed + life as u64 };
         let identity = Identity { run_id: "0".repeat(40), ..Identity::default() };
-        let shared: Rc<dyn Clock> =
-            Rc::new(Ticking { clock: Rc::clone(&clock), look_ns: plan.look_ns, ticked_ns: Cell::new(0) });
+        clock.set_tick_ns(plan.look_ns);
+        let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
         let outside = Outside { clock: shared, background: Background::stepped(), storage: Arc::new(disk.clone()) };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);
         start::begin(&mut server, clock.now())?;
@@ -190,6 +172,7 @@ impl Life {
             sent: Vec::new(),
             has_failed_dumps: false,
             changes_in_dumps: 0,
+            half_scripts: 0,
         };
         for _ in 0..TURNS_MAX {
             if !life.turn.server.is_loading() {
@@ -250,7 +233,13 @@ impl Life {
     /// Notes the state at the end of a turn.
     fn remember(&mut self) {
         let position = self.turn.server.propagation.position();
-        let (data, changes) = (data_of(&self.turn.server, START_MS), self.turn.server.stats.dirty);
+        let is_half = self.turn.server.is_amid_changes();
+        self.half_scripts += u64::from(is_half);
+        let (data, changes) = match self.states.last().filter(|_| is_half) {
+            // What a script has changed so far is part of no state.
+            Some(state) => (state.data.clone(), state.changes),
+            None => (data_of(&self.turn.server, START_MS), self.turn.server.stats.dirty),
+        };
         self.states.push(State { data, sent: std::mem::take(&mut self.sent), position, changes });
     }
 
@@ -313,7 +302,8 @@ impl Life {
             self.run_turn(self.plan.jobs_percent)?;
             self.remember();
             self.read()?;
-            if self.disk.is_off() {
+            // A script makes no calls to the disk, after which the power could go.
+            if self.disk.is_off() || self.turn.server.is_amid_changes() && rng.chance(2) {
                 return Ok(());
             }
             if rng.chance(40) {
@@ -397,15 +387,59 @@ fn next_line(generator: &mut Generator, rng: &mut Rng, plan: Plan) -> Line {
     if rng.chance(plan.rewrites_percent) {
         return words("BGREWRITEAOF");
     }
+    if rng.chance(12) {
+        return script_line(rng);
+    }
     if rng.chance(5) {
         return words(&format!("SET short:{} value PX {}", rng.below(5), 1 + rng.below(500)));
     }
     generator.line()
 }
 
-/// All data.
+/// Writes some keys one after the other, with loops in between that may last for slices.
+const WRITES: &str = "local function spin(rounds) for i = 1, rounds do end end
+    redis.call('SET', 'script:1', ARGV[1]) spin(ARGV[2])
+    redis.call('RPUSH', 'script:2', ARGV[1]) redis.call('HSET', 'script:3', ARGV[1], ARGV[2]) spin(ARGV[2])
+    redis.call('SELECT', 1) redis.call('SET', 'script:1', ARGV[1], 'PX', 300)
+    redis.call('LTRIM', 'script:2', -2, -1) spin(ARGV[2]) redis.call('DEL', 'script:3')
+    return redis.call('INCR', 'script:4')";
+
+/// A line that runs a script or a function, has one kept, has one forgotten, or ends one.
+fn script_line(rng: &mut Rng) -> Line {
+    let (number, rounds) = (rng.below(4).to_string(), rng.pick(&["0", "40", "400"]).to_string());
+    let sha = hexadecimal(&digest_of(WRITES.as_bytes())).to_string();
+    let library = format!(
+        "#!lua name=l{number}
+        redis.register_function('f{number}', function(keys, ARGV) {WRITES} end) -- {rounds}"
+    );
+    let kept = format!("return {}", rng.below(9));
+    let function = format!("f{number}");
+    let line: &[&str] = match rng.below(14) {
+        0..5 => &["EVAL", WRITES, "0", &number, &rounds],
+        5 => &["EVALSHA", &sha, "0", &number, &rounds],
+        6 | 7 => &["FCALL", &function, "0", &number, &rounds],
+        8 | 9 => &["FUNCTION", "LOAD", "REPLACE", &library],
+        10 => &["SCRIPT", "LOAD", &kept],
+        11 => &[["SCRIPT", "FUNCTION"][rng.below(2)], "FLUSH"],
+        12 => &["FUNCTION", "DELETE", "l1"],
+        _ => match rng.below(3) {
+            0 => &["SCRIPT", "KILL"],
+            1 => &["SCRIPT", "KILL", "FORCE"],
+            _ => &["FUNCTION", "KILL"],
+        },
+    };
+    line.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// All data, with the code that is kept.
 fn data_of(server: &Server, unix_ms: i64) -> Data {
     let mut data = Data::new();
+    let code = server.scripting.code_to_keep(server.config.script_persist);
+    for (kind, texts) in [("script", &code.scripts), ("library", &code.functions)] {
+        for text in texts {
+            data.insert((usize::MAX, format!("{kind}: {}", text.escape_ascii())), (String::new(), None));
+        }
+    }
     for (number, db) in server.dbs.with_keys() {
         db.table().for_each(|entry| {
             let value = DataDigest::of_value(&entry, unix_ms).to_string();
@@ -428,6 +462,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
     let mut generator = Generator::new(plan.seed, |_, line| is_barred(line), wanted);
     let (mut found_last, mut found_earlier, mut crashes_at_work, mut failed_calls) = (0, 0, 0, 0);
     let (mut failed_dumps, mut crashes_in_dumps, mut changes_in_dumps) = (0, 0, 0);
+    let (mut half_scripts, mut crashes_in_scripts, mut kept_code) = (0, 0, 0);
     let mut life = Life::start(plan, &disk, 0)?;
     for number in 1..=LIVES {
         disk.power_off_after(plan.calls + rng.below(50) as u64);
@@ -437,7 +472,9 @@ fn run(plan: Plan) -> Result<Reached, String> {
         failed_dumps += u64::from(life.has_failed_dumps);
         crashes_in_dumps += u64::from(life.turn.server.persistence.snapshots.is_dumping());
         changes_in_dumps += life.changes_in_dumps;
-        let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms + TICKED_MS_MAX);
+        half_scripts += life.half_scripts;
+        crashes_in_scripts += u64::from(life.turn.server.is_amid_changes());
+        let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms);
         let states = std::mem::take(&mut life.states);
         drop(life);
         disk.crash(&mut prng);
@@ -450,6 +487,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
             data.iter().filter(|(_, value)| is_live(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
         };
         let data = &live(&life.states.first().expect("noted at the start").data);
+        kept_code += data.keys().filter(|(place, _)| *place == usize::MAX).count() as u64;
         let states: Vec<State> = states.into_iter().map(|state| State { data: live(&state.data), ..state }).collect();
         let found = states.iter().rposition(|state| state.data == *data);
         match found {
@@ -487,6 +525,9 @@ fn run(plan: Plan) -> Result<Reached, String> {
         ("lives with a snapshot that could not be saved", failed_dumps),
         ("turns amid a snapshot that changed data", changes_in_dumps),
         ("crashes amid a snapshot", crashes_in_dumps),
+        ("turns amid a script that has changed something", half_scripts),
+        ("crashes amid such a script", crashes_in_scripts),
+        ("code that came back", kept_code),
     ])
 }
 

@@ -76,7 +76,8 @@ impl Server {
             // What has been loaded is not the data, and nothing has been changed.
             return Ok(());
         }
-        if let Some(how) = self.scripting.postpone_shutdown(how) {
+        let is_amid_changes = self.is_amid_changes();
+        if is_amid_changes && how.save != Some(false) {
             log::warn!(
                 "A script that has changed data is running: the server ends when it is through. SCRIPT KILL FORCE ends it before, \
                  SHUTDOWN NOSAVE gives up what it has changed."
@@ -99,7 +100,7 @@ impl Server {
             running.shared.wait();
             self.persistence.snapshots.running = Some(running);
         }
-        if self.scripting.has_changed_data() {
+        if is_amid_changes {
             // Not the half of it.
             self.propagation.drop_unit();
             return Ok(());
