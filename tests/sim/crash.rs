@@ -120,6 +120,9 @@ struct State {
     position: u64,
     /// Changes since the start.
     changes: u64,
+    /// The data is that of before a script, but others had changed something in the turn in which it began: what the log has is not
+    /// known.
+    is_unknown: bool,
 }
 
 /// A server, from its start to its crash.
@@ -235,12 +238,12 @@ impl Life {
         let position = self.turn.server.propagation.position();
         let is_half = self.turn.server.is_amid_changes();
         self.half_scripts += u64::from(is_half);
-        let (data, changes) = match self.states.last().filter(|_| is_half) {
+        let (data, changes, is_unknown) = match self.states.last().filter(|_| is_half) {
             // What a script has changed so far is part of no state.
-            Some(state) => (state.data.clone(), state.changes),
-            None => (data_of(&self.turn.server, START_MS), self.turn.server.stats.dirty),
+            Some(state) => (state.data.clone(), state.changes, state.is_unknown || state.position < position),
+            None => (data_of(&self.turn.server, START_MS), self.turn.server.stats.dirty, false),
         };
-        self.states.push(State { data, sent: std::mem::take(&mut self.sent), position, changes });
+        self.states.push(State { data, sent: std::mem::take(&mut self.sent), position, changes, is_unknown });
     }
 
     fn read(&mut self) -> Result<(), String> {
@@ -276,6 +279,9 @@ impl Life {
         if self.plan.dumps && !self.plan.seed.is_multiple_of(3) {
             self.send(0, &["CONFIG", "SET", "save", "1 10 3 1"].map(|word| word.as_bytes().to_vec()));
         }
+        let is_amid_known_changes = |life: &Life| {
+            life.turn.server.is_amid_changes() && life.states.last().is_some_and(|state| !state.is_unknown)
+        };
         for _ in 0..self.plan.turns {
             for place in 0..CLIENTS {
                 let is_free = |client: &Client| client.sent == client.received;
@@ -303,7 +309,7 @@ impl Life {
             self.remember();
             self.read()?;
             // A script makes no calls to the disk, after which the power could go.
-            if self.disk.is_off() || self.turn.server.is_amid_changes() && rng.chance(2) {
+            if self.disk.is_off() || is_amid_known_changes(self) && rng.chance(4) {
                 return Ok(());
             }
             if rng.chance(40) {
@@ -462,7 +468,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
     let mut generator = Generator::new(plan.seed, |_, line| is_barred(line), wanted);
     let (mut found_last, mut found_earlier, mut crashes_at_work, mut failed_calls) = (0, 0, 0, 0);
     let (mut failed_dumps, mut crashes_in_dumps, mut changes_in_dumps) = (0, 0, 0);
-    let (mut half_scripts, mut crashes_in_scripts, mut kept_code) = (0, 0, 0);
+    let (mut half_scripts, mut crashes_in_scripts, mut kept_code, mut found_unknown) = (0, 0, 0, 0);
     let mut life = Life::start(plan, &disk, 0)?;
     for number in 1..=LIVES {
         disk.power_off_after(plan.calls + rng.below(50) as u64);
@@ -490,7 +496,9 @@ fn run(plan: Plan) -> Result<Reached, String> {
         kept_code += data.keys().filter(|(place, _)| *place == usize::MAX).count() as u64;
         let states: Vec<State> = states.into_iter().map(|state| State { data: live(&state.data), ..state }).collect();
         let found = states.iter().rposition(|state| state.data == *data);
+        let is_unknown = states[least..].iter().any(|state| state.is_unknown);
         match found {
+            _ if is_unknown => found_unknown += 1,
             None => {
                 let (nearest, different) = states
                     .iter()
@@ -528,6 +536,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
         ("turns amid a script that has changed something", half_scripts),
         ("crashes amid such a script", crashes_in_scripts),
         ("code that came back", kept_code),
+        ("lives of which it is not known what the log has", found_unknown),
     ])
 }
 
