@@ -393,7 +393,7 @@ fn a_function_that_is_busy_is_told_of_and_ended_by_its_own_command() {
 
 /// A script that writes, holds the server for as long as `stop` is not there, and writes again.
 const WRITES_AND_WAITS: &str = "redis.call('SET', 'x', 1) redis.call('RPUSH', 'l', 'a')
-    for i = 1, 3e5 do end
+    for i = 1, 3000 do end
     redis.call('SET', 'y', 2) return 'done'";
 
 #[test]
@@ -518,7 +518,7 @@ fn no_end_of_the_server_saves_the_half_of_a_transaction_whose_script_only_reads(
     for (queued, is_half) in [("SET q 1", true), ("GET q", false)] {
         let mut m = impatient();
         m.expect(&[("MULTI", OK), (queued, r"+QUEUED\r\n")]);
-        assert_eq!(eval(&mut m, "for i = 1, 300 do end return 1", &["0"]), r"+QUEUED\r\n");
+        assert_eq!(eval(&mut m, "for i = 1, 3000 do end return 1", &["0"]), r"+QUEUED\r\n");
         m.expect(&[("SET r 2", r"+QUEUED\r\n"), ("EXEC", "")]);
         let (how, now) = (m.server.config.shutdown_on_sigterm, m.clock.now());
         assert_eq!(m.server.prepare_shutdown(how, now).is_err(), is_half, "{queued}");
@@ -533,12 +533,12 @@ fn no_end_of_the_server_saves_the_half_of_a_transaction_whose_script_only_reads(
 fn the_reply_of_a_parked_script_is_kept_back_if_its_client_wants_none() {
     let mut m = impatient();
     m.run("CLIENT REPLY SKIP");
-    assert_eq!(eval(&mut m, "for i = 1, 300 do end return 1", &["0"]), "");
+    assert_eq!(eval(&mut m, "for i = 1, 3000 do end return 1", &["0"]), "");
     assert!(m.server.scripting.is_parked());
     run_to_end(&mut m);
     assert_eq!(m.take_sent(0), "");
     m.expect(&[("PING", r"+PONG\r\n"), ("CLIENT REPLY OFF", "")]);
-    assert_eq!(eval(&mut m, "for i = 1, 300 do end return 1", &["0"]), "");
+    assert_eq!(eval(&mut m, "for i = 1, 3000 do end return 1", &["0"]), "");
     run_to_end(&mut m);
     assert_eq!(m.take_sent(0), "");
     m.expect(&[("CLIENT REPLY ON", OK), ("PING", r"+PONG\r\n")]);
