@@ -117,3 +117,8 @@ fn the_fuzzers_lock_file_knows_every_dependency() {
         assert!(fuzzers.iter().any(|known| known == name), "run `cargo +nightly update -w` in tests/fuzz: no {name}");
     }
 }
+
+#[test]
+fn script_corpus() {
+    replay("script", bodies::script);
+}

@@ -310,6 +310,11 @@ impl Function for SetProtocol {
     }
 }
 
+/// Bytes that are hashed between two counts of steps.
+const HASHED_BYTES: usize = 64 << 10;
+/// A step is some nanoseconds, and so is the hash of so many bytes.
+const HASHED_BYTES_PER_STEP: u32 = 4;
+
 /// `redis.sha1hex(text)`
 struct Sha1;
 
@@ -318,7 +323,14 @@ impl Function for Sha1 {
         if frame.top() != 1 {
             return Err(raise(frame, "wrong number of arguments"));
         }
-        let digest = sha1_smol::Sha1::from(frame.coerce_bytes(1).unwrap_or_default()).digest().to_string();
+        let mut hash = sha1_smol::Sha1::new();
+        let length = frame.coerce_bytes(1).map_or(0, <[u8]>::len);
+        for start in (0..length).step_by(HASHED_BYTES) {
+            let end = length.min(start + HASHED_BYTES);
+            hash.update(&frame.coerce_bytes(1).unwrap_or_default()[start..end]);
+            frame.step((end - start) as u32 / HASHED_BYTES_PER_STEP)?;
+        }
+        let digest = hash.digest().to_string();
         frame.push_bytes(digest.as_bytes());
         Ok(1)
     }

@@ -29,7 +29,7 @@ mod libraries;
 #[path = "../support/memory.rs"]
 mod memory;
 
-pub use libraries::{bit, cjson, cmsgpack, structs};
+pub use libraries::{bit, cjson, cmsgpack, script, structs};
 
 use memory::Memory;
 

@@ -24,6 +24,15 @@ fn run(script: &str, arguments: &[&[u8]]) -> String {
     }
 }
 
+/// Slices that any script gets before it is killed.
+const SLICES: usize = 200;
+
+/// Any text is refused, or runs, calls commands, is suspended, and ends or is killed; and the next script finds nothing of it.
+pub fn script(data: &[u8]) {
+    INTERPRETER.with_borrow_mut(|interpreter| _ = interpreter.run_slices(data, SLICES));
+    assert_eq!(run("return #KEYS + #ARGV + #string.rep('x', 3)", &[]), ":3\r\n");
+}
+
 /// Any text decodes or is refused; what decodes encodes or is refused; and what was encoded decodes.
 pub fn cjson(data: &[u8]) {
     const SCRIPT: &str = "local is_json, value = pcall(cjson.decode, ARGV[1])

@@ -91,6 +91,11 @@ const ENDLESS: &[&str] = &[
     "local function f() pcall(f) f() end f()",
     "while true do redis.pcall() end",
     "while true do redis.sha1hex('x') end",
+    // One call of each is long.
+    "local s = ('x'):rep(8e6) while true do redis.sha1hex(s) end",
+    "local s = cjson.encode(('\\1'):rep(2e6)) while true do cjson.decode(s) end",
+    "local s = (' '):rep(8e6) .. '1' while true do cjson.decode(s) end",
+    "local s = ('\\1'):rep(2e6) while true do cjson.encode(s) end",
     "while true do tostring(setmetatable({}, {__tostring = function() return 'x' end})) end",
 ];
 
@@ -187,6 +192,33 @@ fn a_script_that_calls_commands_for_ever_is_suspended() {
         }
         machine.vm.kill(KILLED);
         assert_eq!(machine.vm.resume(&clock, u64::MAX), Step::Done, "{script}");
+        machine.finish();
+        machine.vm.release(chunk);
+    }
+}
+
+#[test]
+fn one_call_of_a_library_that_takes_long_is_suspended_in_its_midst() {
+    let mut machine = Machine::new();
+    // What is ended stays on the stack of the one call that there is.
+    for (made, call) in [
+        ("('x'):rep(8e6)", "redis.sha1hex(s)"),
+        ("cjson.encode(('\\1'):rep(2e6))", "cjson.decode(s)"),
+        ("'\"\\\\u0041' .. ('x\\\\n'):rep(1e6) .. '\"'", "cjson.decode(s)"),
+        ("(' '):rep(8e6) .. '1'", "cjson.decode(s)"),
+        ("('\\1'):rep(2e6)", "cjson.encode(s)"),
+        ("('x'):rep(8e6)", "cjson.encode(s)"),
+    ] {
+        // It calls a command when it is about to begin.
+        let script = format!("local s = {made} redis.call('PING') return #tostring({call})");
+        let (clock, none) = (CountingClock::default(), OwnedArgs::default());
+        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect("it compiles");
+        machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+        assert_eq!(machine.vm.resume(&clock, u64::MAX), Step::Call, "{script}");
+        machine.vm.exchange().answer.push(b"+PONG\r\n");
+        let slices = std::iter::repeat_with(|| machine.vm.resume(&clock, 0)).take_while(|step| *step == Step::Slice);
+        let count = slices.count();
+        assert!(count >= 8, "{script}: {count} slices");
         machine.finish();
         machine.vm.release(chunk);
     }

@@ -29,9 +29,14 @@ pub enum Token {
     Comma,
     /// The end of the text, or a NUL.
     End,
+    /// No token so far: the next call goes on in the midst of it.
+    Unfinished,
     /// No token: what is wrong.
     Error(&'static str),
 }
+
+/// Bytes of space, or of a string with escapes, that are looked at in one call.
+const CALL_BYTES: usize = 64 << 10;
 
 impl Token {
     /// How error texts call it.
@@ -48,6 +53,7 @@ impl Token {
             Token::Colon => "T_COLON",
             Token::Comma => "T_COMMA",
             Token::End => "T_END",
+            Token::Unfinished => "no token",
             Token::Error(text) => text,
         }
     }
@@ -61,14 +67,16 @@ pub struct Reader {
     token_at: usize,
     /// Whether numbers that are not JSON's are read.
     is_lenient: bool,
-    /// The last token, if it was a string with escapes.
+    /// The last token, if it was a string with escapes, or the beginning of one.
     unescaped: Vec<u8>,
+    /// A string with escapes was not looked at to its end.
+    is_in_string: bool,
 }
 
 impl Reader {
     /// A reader at the start of a text.
     pub fn new(is_lenient: bool) -> Reader {
-        Reader { at: 0, token_at: 0, is_lenient, unescaped: Vec::new() }
+        Reader { at: 0, token_at: 0, is_lenient, unescaped: Vec::new(), is_in_string: false }
     }
 
     /// The bytes of the last token, if it was a string with escapes.
@@ -76,10 +84,18 @@ impl Reader {
         &self.unescaped
     }
 
-    /// The next token. At the end of the text, and at an error, it stays where it is. O(bytes of the token).
+    /// The next token. At the end of the text, and at an error, it stays where it is. O(bytes of the token), but no more than
+    /// [`CALL_BYTES`] of what takes longer than to be copied.
     pub fn next(&mut self, text: &[u8]) -> Token {
+        if self.is_in_string {
+            return self.escaped_string(text);
+        }
+        let space_max = self.at + CALL_BYTES;
         while matches!(text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
+            if self.at == space_max {
+                return Token::Unfinished;
+            }
         }
         self.token_at = self.at;
         let single = match text.get(self.at) {
@@ -128,14 +144,26 @@ impl Reader {
 
     fn string(&mut self, text: &[u8]) -> Token {
         let start = self.at + 1;
-        let mut end = start + plain_length(&text[start..]);
+        let end = start + plain_length(&text[start..]);
         if text.get(end) == Some(&b'"') {
             self.at = end + 1;
             return Token::Plain(start..end);
         }
         self.unescaped.clear();
         self.unescaped.extend_from_slice(&text[start..end]);
+        self.at = end;
+        self.escaped_string(text)
+    }
+
+    /// Goes on with a string that has escapes.
+    fn escaped_string(&mut self, text: &[u8]) -> Token {
+        let (mut end, end_max) = (self.at, self.at + CALL_BYTES);
+        self.is_in_string = false;
         loop {
+            if end >= end_max {
+                (self.at, self.is_in_string) = (end, true);
+                return Token::Unfinished;
+            }
             let fault = match text.get(end) {
                 Some(b'"') => {
                     self.at = end + 1;
@@ -270,10 +298,17 @@ impl Parser {
     }
 
     fn next(&mut self, frame: &mut Frame<'_>) -> Result<Token, Raised> {
-        let before = self.reader.at;
-        let token = self.reader.next(frame.bytes(1).unwrap_or_default());
-        frame.step(steps_of(self.reader.at - before))?;
-        Ok(token)
+        loop {
+            let before = self.reader.at;
+            let token = self.reader.next(frame.bytes(1).unwrap_or_default());
+            let looked_at = self.reader.at - before;
+            if token != Token::Unfinished {
+                frame.step(steps_of(looked_at))?;
+                return Ok(token);
+            }
+            // Byte by byte takes longer than a copy.
+            frame.step(steps_of(looked_at) * 8)?;
+        }
     }
 
     /// Pushes the value that a token begins. If it is an array or object that has elements, answers the token that begins the

@@ -197,18 +197,40 @@ impl Writer {
     fn string(&mut self, frame: &mut Frame<'_>, index: i32) -> Result<(), Raised> {
         let bytes = frame.bytes(index).unwrap_or_default();
         let length = bytes.len();
-        let more: usize = bytes.iter().map(|&byte| usize::from(ESCAPES[usize::from(byte)])).sum();
-        frame.step(steps_of(length))?;
-        self.out.reserve(frame, length.saturating_add(more + 2))?;
-        let (out, bytes) = (&mut self.out.0, frame.bytes(index).unwrap_or_default());
-        out.push(b'"');
-        if more == 0 {
-            out.extend_from_slice(bytes);
-        } else {
-            bytes.iter().for_each(|&byte| write_byte(out, byte));
+        let more_of = |bytes: &[u8]| bytes.iter().map(|&byte| usize::from(ESCAPES[usize::from(byte)])).sum::<usize>();
+        if length <= PIECE_BYTES {
+            let more = more_of(bytes);
+            frame.step(steps_of(length))?;
+            self.out.reserve(frame, length + more + 2)?;
+            let (out, bytes) = (&mut self.out.0, frame.bytes(index).unwrap_or_default());
+            out.push(b'"');
+            write_bytes(out, bytes, more);
+            out.push(b'"');
+            return Ok(());
         }
-        out.push(b'"');
+        self.out.reserve(frame, length.saturating_add(2))?;
+        self.out.0.push(b'"');
+        for start in (0..length).step_by(PIECE_BYTES) {
+            let range = start..length.min(start + PIECE_BYTES);
+            let more = more_of(&frame.bytes(index).unwrap_or_default()[range.clone()]);
+            frame.step(steps_of(range.len() + more) * 4)?;
+            self.out.reserve(frame, range.len() + more + 1)?;
+            write_bytes(&mut self.out.0, &frame.bytes(index).unwrap_or_default()[range], more);
+        }
+        self.out.0.push(b'"');
         Ok(())
+    }
+}
+
+/// Bytes of a string that are written between two counts of steps.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Writes bytes of a string, of which so many more are written for those that are escaped.
+fn write_bytes(out: &mut Vec<u8>, bytes: &[u8], more: usize) {
+    if more == 0 {
+        out.extend_from_slice(bytes);
+    } else {
+        bytes.iter().for_each(|&byte| write_byte(out, byte));
     }
 }
 
