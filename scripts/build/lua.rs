@@ -16,13 +16,18 @@ use crate::substitutions::{SUBSTITUTIONS, Substitution};
 const PACKAGE: &str = "lua-src";
 const VERSION: &str = "lua-5.1.5";
 
-/// The files that are compiled: the interpreter, and the libraries that scripts may use. There are no files, no packages and
-/// no debug library.
-const FILES: &[&str] = &[
-    "lapi", "lauxlib", "lbaselib", "lcode", "ldebug", "ldo", "ldump", "lfunc", "lgc", "llex", "lmathlib", "lmem",
-    "lobject", "lopcodes", "loslib", "lparser", "lstate", "lstring", "lstrlib", "ltable", "ltablib", "ltm", "lundump",
-    "lvm", "lzio",
+/// The files that are compiled, as one: the interpreter, and the libraries that scripts may use. There are no files, no packages
+/// and no debug library.
+const FILES: [&str; 25] = [
+    "lapi", "lcode", "ldebug", "ldo", "ldump", "lfunc", "lgc", "llex", "lmem", "lobject", "lopcodes", "lparser",
+    "lstate", "lstring", "ltable", "ltm", "lundump", "lvm", "lzio", "lauxlib", "lbaselib", "lmathlib", "loslib",
+    "lstrlib", "ltablib",
 ];
+
+/// What stands before them, as the sources foresee it for such a file: what one of them offers the others is its own then, and
+/// the compiler moves short functions to where they are called. The system's header has a function by the name of one of
+/// their macros.
+const WHOLE_BEGIN: &str = "#define luaall_c\n#define LUA_CORE\n#define LUA_LIB\n#include <stdio.h>\n";
 
 /// Compiles the interpreter into a static library that is linked with the crate.
 ///
@@ -34,12 +39,15 @@ pub fn build() -> Result<(), Box<dyn Error>> {
     for substitution in SUBSTITUTIONS {
         make(&target_dir, substitution)?;
     }
+    let whole = target_dir.join("aleadb_lua.c");
+    fs::write(&whole, WHOLE_BEGIN.to_string() + &FILES.map(|name| format!("#include \"{name}.c\"\n")).concat())?;
     let mut compiler = cc::Build::new();
     compiler
-        .files(FILES.iter().map(|name| target_dir.join(name).with_extension("c")))
+        .file(whole)
         .include(&target_dir)
         // Tests run scripts without end: they need the interpreter as fast as it will be.
         .opt_level(2)
+        .force_frame_pointer(false)
         // An overflow of an index that a script chose wraps around instead of being undefined.
         .flag_if_supported("-fwrapv")
         // `longjmp` without a system call for the signal mask.

@@ -381,6 +381,21 @@ int luaH_getn (Table *t) {\n",
     // What scripts do most.
     replace(
         "lvm.c",
+        "    if ((L->hookmask & (LUA_MASKLINE | LUA_MASKCOUNT)) &&
+        (--L->hookcount == 0 || L->hookmask & LUA_MASKLINE)) {
+      traceexec(L, pc);
+      if (L->status == LUA_YIELD) {  /* did hook yield? */
+        L->savedpc = pc - 1;
+        return;
+      }
+      base = L->base;
+    }
+",
+        "",
+        "nothing sets a hook, which each instruction would look for",
+    ),
+    replace(
+        "lvm.c",
         "        TValue *rb = KBx(i);
         sethvalue(L, &g, cl->env);
         lua_assert(ttisstring(rb));
