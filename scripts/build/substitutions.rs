@@ -47,7 +47,8 @@ pub const SUBSTITUTIONS: &[Substitution] = &[
   ptrdiff_t steps;  /* work that may be done until `aleadb_pause' is called */
   const char *cstack_end;  /* no recursion goes below this address */
   lu_mem memory_limit;  /* bytes that the script may have */
-  lu_byte killed;  /* the script is to end: errors cannot be caught */\n",
+  lu_byte killed;  /* the script is to end: errors cannot be caught */
+  Table *lists[2];  /* the last `KEYS' and `ARGV', which the globals hold */\n",
         "what Rust and the C code share",
     ),
     replace(
@@ -58,6 +59,8 @@ pub const SUBSTITUTIONS: &[Substitution] = &[
 extern void aleadb_pause (lua_State *L, int may_raise);
 #define luaE_step(L,n) \\
   { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, (L)->errorJmp != NULL); }
+/* bytes of garbage that are not worth a look at all that is none */
+#define ALEADB_GARBAGE (256u << 10)
 /* the same where an error may not be raised */
 #define luaE_breathe(L,n) \\
   { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, 0); }\n",
@@ -66,14 +69,17 @@ extern void aleadb_pause (lua_State *L, int may_raise);
     replace(
         "lstate.c",
         "  g->panic = NULL;\n",
-        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n  g->memory_limit = MAX_LUMEM;\n",
+        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n  g->memory_limit = MAX_LUMEM;
+  g->lists[0] = g->lists[1] = NULL;\n",
         "a new state has no budget: the first step asks for one",
     ),
     // The functions that Rust calls beside Lua's own.
     replace(
         "lapi.c",
         "LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
-        "void aleadb_set_steps (lua_State *L, ptrdiff_t steps) {
+        "extern int aleadb_has_fields (const Table *t);
+
+void aleadb_set_steps (lua_State *L, ptrdiff_t steps) {
   G(L)->steps = steps;
 }
 
@@ -83,7 +89,7 @@ void aleadb_set_memory (lua_State *L, size_t limit) {
   g->memory_limit = limit;
   g->gcpause = LUAI_GCPAUSE;
   g->gcstepmul = LUAI_GCMUL;
-  if (g->GCthreshold > 2 * g->totalbytes) g->GCthreshold = 2 * g->totalbytes;
+  if (g->GCthreshold > 2 * g->totalbytes + ALEADB_GARBAGE) g->GCthreshold = 2 * g->totalbytes + ALEADB_GARBAGE;
 }
 
 void aleadb_set_killed (lua_State *L, int killed) {
@@ -113,20 +119,14 @@ void aleadb_set_readonly (lua_State *L, int idx, int readonly) {
   hvalue(index2adr(L, idx))->readonly = cast_byte(readonly);
 }
 
-int aleadb_is_readonly (lua_State *L, int idx) {
-  return hvalue(index2adr(L, idx))->readonly;
-}
-
-/* the type of a value, and the number or the string that it is */
-int aleadb_value (lua_State *L, int idx, lua_Number *number, const char **bytes, size_t *length) {
-  StkId o = index2adr(L, idx);
-  if (ttisnumber(o)) *number = nvalue(o);
-  else if (ttisstring(o)) {
-    *bytes = svalue(o);
-    *length = tsvalue(o)->len;
-  }
-  return (o == luaO_nilobject) ? LUA_TNONE : ttype(o);
-}
+/* where fields are that Rust reads */
+const size_t aleadb_layout[] = {
+  offsetof(lua_State, top), offsetof(lua_State, base), offsetof(lua_State, ci),
+  offsetof(CallInfo, top),
+  sizeof(TValue), offsetof(TValue, value), offsetof(TValue, tt), sizeof(Value),
+  sizeof(TString), offsetof(TString, tsv.mark), offsetof(TString, tsv.len),
+  offsetof(Table, readonly), offsetof(Table, metatable), offsetof(Table, array), offsetof(Table, sizearray)
+};
 
 /* sets an element of the table on the top, which is not read-only, to a string */
 void aleadb_set_item (lua_State *L, int n, const char *bytes, size_t length) {
@@ -137,13 +137,24 @@ void aleadb_set_item (lua_State *L, int n, const char *bytes, size_t length) {
   luaC_barriert(L, t, slot);
 }
 
-/* sets a global to the value on the top, which is taken off, even if scripts cannot */
-void aleadb_set_global (lua_State *L, const char *name, size_t length) {
-  Table *t = hvalue(gt(L));
-  TString *ts = luaS_newlstr(L, name, length);
-  setobj2t(L, luaH_setstr(L, t, ts), L->top - 1);
-  luaC_barriert(L, t, L->top - 1);
-  L->top--;
+/* pushes the table of a global, which scripts cannot set, for n elements. It is that of the last script, if nothing but elements
+   of it has been set since: a script is over when its successor begins, and can have left it nowhere else */
+void aleadb_push_list (lua_State *L, int number, const char *name, size_t length, int n) {
+  global_State *g = G(L);
+  Table *t = g->lists[number];
+  if (t == NULL || t->sizearray != n || t->metatable != NULL || aleadb_has_fields(t)) {
+    Table *globals = hvalue(gt(L));
+    TString *ts;
+    lua_createtable(L, n, 0);
+    t = g->lists[number] = hvalue(L->top - 1);
+    ts = luaS_newlstr(L, name, length);
+    setobj2t(L, luaH_setstr(L, globals, ts), L->top - 1);
+    luaC_barriert(L, globals, L->top - 1);
+  }
+  else {
+    sethvalue(L, L->top, t);
+    api_incr_top(L);
+  }
 }
 
 /* `lua_next' that answers -1 for a key that is not in the table, instead of raising an error */
@@ -243,7 +254,12 @@ LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
     replace(
         "ltable.c",
         "int luaH_getn (Table *t) {\n",
-        "int luaH_next (lua_State *L, Table *t, StkId key) {
+        "/* whether a table has a part for other keys than those of its array */
+int aleadb_has_fields (const Table *t) {
+  return t->node != dummynode;
+}
+
+int luaH_next (lua_State *L, Table *t, StkId key) {
   int i = findindex(L, t, key);  /* find original element */
   if (i == -2) luaG_runerror(L, \"invalid key to \" LUA_QL(\"next\"));
   return nextfrom(L, t, key, i);
@@ -438,12 +454,43 @@ int luaH_getn (Table *t) {\n",
     setsvalue2s(L, obj, luaS_new(L, s));\n",
         "the digits of an integer of up to 14, as the format has them, without the format",
     ),
+    replace(
+        "lobject.h",
+        "    lu_byte reserved;\n    unsigned int hash;\n",
+        "    lu_byte reserved;\n    lu_byte mark;  /* what the server knows it by */\n    unsigned int hash;\n",
+        "the name of a command is looked up once",
+    ),
+    replace(
+        "lstring.c",
+        "  ts->tsv.reserved = 0;\n",
+        "  ts->tsv.reserved = 0;\n  ts->tsv.mark = 0;\n",
+        "as above",
+    ),
     // Read-only tables.
     replace(
         "lobject.h",
         "  lu_byte lsizenode;  /* log2 of size of `node' array */\n",
         "  lu_byte lsizenode;  /* log2 of size of `node' array */\n  lu_byte readonly;  /* nothing can be assigned to its fields */\n",
         READONLY,
+    ),
+    replace(
+        "lvm.c",
+        "            setnilvalue(ra + j);
+          }
+        }
+        continue;
+      }
+",
+        "            setnilvalue(ra + j);
+          }
+        }
+        continue;
+      }
+#if defined(__GNUC__)
+      default: __builtin_unreachable();
+#endif
+",
+        "there are no other instructions, which the compiler cannot know",
     ),
     replace("ltable.c", "  t->sizearray = 0;\n", "  t->sizearray = 0;\n  t->readonly = 0;\n", READONLY),
     replace(
@@ -530,10 +577,10 @@ int luaH_getn (Table *t) {\n",
         "lgc.c",
         "#define setthreshold(g)  (g->GCthreshold = (g->estimate/100) * g->gcpause)\n",
         "#define setthreshold(g)  { \\
-  g->GCthreshold = (g->estimate/100) * g->gcpause; \\
+  g->GCthreshold = (g->estimate/100) * g->gcpause + ALEADB_GARBAGE; \\
   if (g->GCthreshold > g->memory_limit && g->memory_limit > g->estimate) \\
     g->GCthreshold = g->estimate + (g->memory_limit - g->estimate) / 2; }\n",
-        "garbage is collected before it fills the memory that the script may have",
+        "garbage is collected before it fills the memory that the script may have, and not before there is some",
     ),
     replace(
         "lstate.c",

@@ -97,7 +97,7 @@ pub fn flags_of(server: &Server, flags: Flags, spec: &Spec, args: Args<'_>) -> F
 
 /// The number of the script of a digest.
 fn known(server: &Server, digest: &[u8]) -> Option<u32> {
-    server.scripting.cache.find(&cache::parse_digest(digest)?)
+    server.scripting.cache.find(digest)
 }
 
 /// A checked number of keys, of those that a line may have.
@@ -114,7 +114,7 @@ fn key_count(args: Args<'_>, not_a_number: ReplyError) -> Result<usize, ReplyErr
 fn eval(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let is_read_only = ctx.command.spec.flags.has(Flags::READONLY);
     let by_digest = ctx.command.spec.name.starts_with("EVALSHA");
-    if by_digest && args.at(1).len() != 2 * size_of::<cache::Digest>() {
+    if by_digest && args.at(1).len() != cache::DIGITS {
         return Err(NO_SCRIPT);
     }
     let keys = key_count(args, ReplyError::NOT_AN_INTEGER)?;
@@ -187,7 +187,7 @@ fn begin(ctx: &mut Ctx<'_>, prepared: Prepared, args: Args<'_>, keys: usize) -> 
         has_written: false,
         is_loaded: ctx.origin == CallOrigin::Loaded,
         now: ctx.now,
-        started_ns: ctx.server.clock.mono_ns(),
+        started_ns: ctx.now.mono_ns,
         no_touch: ctx.server.clients[ctx.client].no_touch,
         killed: None,
     };

@@ -171,7 +171,7 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
         }
         Next::RunScript => {
             let proto = server.clients[client].proto;
-            next = match scripting::go_on(server, command, proto, out) {
+            next = match scripting::run(server, command, proto, out, time_ns) {
                 Progress::Through => Next::Done,
                 Progress::Slice => {
                     let (args, started_ns) = (OwnedArgs::copy(args), time_ns);
@@ -203,16 +203,22 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
 /// Counts a command that has been answered. `time_ns` is moved to the time at which it ended.
 #[inline]
 pub(super) fn count(server: &mut Server, client: ClientId, command: &'static Command, time_ns: &mut u64) {
-    let ended_ns = server.clock.mono_ns();
+    let ended_ns = end_ns(server, *time_ns);
     let took_ns = ended_ns.saturating_sub(*time_ns);
     *time_ns = ended_ns;
     server.stats.command_ns += took_ns;
     tally(server, client, command, took_ns);
 }
 
-/// The same for a command of a transaction, whose time is also that of EXEC.
+/// The time at which a command has ended that began at another. Where a script was the end of it, the clock has been read.
+#[inline]
+fn end_ns(server: &mut Server, began_ns: u64) -> u64 {
+    server.scripting.take_end_ns(began_ns).unwrap_or_else(|| server.clock.mono_ns())
+}
+
+/// The same as [`count`] for a command of a transaction, whose time is also that of EXEC.
 pub(super) fn count_queued(server: &mut Server, client: ClientId, command: &'static Command, time_ns: &mut u64) {
-    let ended_ns = server.clock.mono_ns();
+    let ended_ns = end_ns(server, *time_ns);
     let took_ns = ended_ns.saturating_sub(*time_ns);
     *time_ns = ended_ns;
     tally(server, client, command, took_ns);

@@ -12,7 +12,7 @@ use crate::base::clock::Now;
 use crate::command::run::{Call, run_apart};
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
-use crate::lua::vm::{Ending, Exchange, Step};
+use crate::lua::vm::{Asked, Ending, Exchange, Step};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
@@ -44,8 +44,20 @@ pub(super) enum Progress {
     Slice,
 }
 
-/// Lets the script go on that a handler has begun, or that is parked, until it is through or has had its time. Its result is
-/// appended to `out`, in the given protocol.
+/// Runs the script that a handler has begun, for a command that began at this time, until it is through or has had its time. Its
+/// result is appended to `out`, in the given protocol.
+pub(super) fn run(
+    server: &mut Server,
+    command: &'static Command,
+    proto: Proto,
+    out: &mut Out,
+    started_ns: u64,
+) -> Progress {
+    server.scripting.note_start(started_ns);
+    go_on(server, command, proto, out)
+}
+
+/// The same for one that has been parked.
 pub(super) fn go_on(server: &mut Server, command: &'static Command, proto: Proto, out: &mut Out) -> Progress {
     let mut running = server.scripting.running.take().expect("a handler has begun a script");
     let mut vm = server.scripting.take_vm(running.purpose);
@@ -55,9 +67,11 @@ pub(super) fn go_on(server: &mut Server, command: &'static Command, proto: Proto
         vm.kill(killed.text());
     }
     let progress = loop {
-        match vm.resume(&*clock, slice_ends_ns) {
-            Step::Call => call(server, &mut running, &mut vm.exchange()),
-            Step::MayCall => may_call(&mut vm.exchange()),
+        let mut answerer = |asked: Asked, exchange: &mut Exchange| match asked {
+            Asked::Call => call(server, &mut running, exchange, slice_ends_ns),
+            Asked::MayCall => may_call(exchange),
+        };
+        match vm.resume(&*clock, slice_ends_ns, &mut answerer) {
             Step::Slice if is_to_be_ended(server, &running) => {
                 log::warn!("Script {} has run for longer than script-auto-kill-ms and is ended", running.name);
                 running.killed = Some(KilledBy::Timeout);
@@ -102,11 +116,11 @@ fn is_to_be_ended(server: &Server, running: &Running) -> bool {
 }
 
 /// Runs a command that the script calls; its reply, or why it does not run, is written for the script.
-fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange) {
-    let Exchange { call, answer, proto, replication, .. } = exchange;
+fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, slice_ends_ns: u64) {
+    let Exchange { call, mark, answer, is_late, proto, replication, .. } = exchange;
     let (args, proto) = (call.as_args(), *proto);
     answer.set_limit(server.config.script_memory_limit);
-    let command = match check(server, running, args) {
+    let command = match check(server, running, args, mark) {
         Ok(command) => command,
         Err((command, error)) => {
             server.stats.count_error(error.code());
@@ -129,7 +143,11 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange) {
     server.propagation.set_muted(false);
     debug_assert_eq!(ended.next, Next::Done, "{} asks for what a script cannot wait for", command.full_name);
     running.db = server.clients[internal].db;
-    let took_ns = began_ns.map_or(0, |began_ns| server.clock.mono_ns().saturating_sub(began_ns));
+    let took_ns = began_ns.map_or(0, |began_ns| {
+        let now_ns = server.clock.mono_ns();
+        *is_late = now_ns >= slice_ends_ns;
+        now_ns.saturating_sub(began_ns)
+    });
     server.stats.commands += 1;
     let counts = &mut server.stats.by_command[command.id];
     counts.calls += 1;
@@ -145,8 +163,18 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange) {
 type Refused = (Option<&'static Command>, ReplyError);
 
 /// What is held against a command of a script, in Redis's order.
-fn check(server: &Server, running: &Running, args: Args<'_>) -> Result<&'static Command, Refused> {
-    let command = find(args).ok_or((None, UNKNOWN))?;
+fn check(server: &mut Server, running: &Running, args: Args<'_>, mark: &mut u8) -> Result<&'static Command, Refused> {
+    let command = match server.scripting.called.of(*mark) {
+        Some(command) => command,
+        None => {
+            let command = find(args).ok_or((None, UNKNOWN))?;
+            // A subcommand is not told by the name alone.
+            if command::lookup(args.at(0)).is_some_and(|named| named.subcommands.is_empty()) {
+                *mark = server.scripting.called.mark(command);
+            }
+            command
+        }
+    };
     let refuse = |error: ReplyError| Err((Some(command), error));
     if !command.spec.takes(args.len()) || command.spec.is_container() {
         return refuse(BAD_ARITY);

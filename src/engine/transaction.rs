@@ -117,7 +117,11 @@ pub(super) fn go_on(
         };
         if asked == Next::RunScript {
             let proto = server.clients[client].proto;
-            if scripting::go_on(server, command, proto, out) == Progress::Slice {
+            let progress = match is_begun {
+                true => scripting::go_on(server, command, proto, out),
+                false => scripting::run(server, command, proto, out, time_ns),
+            };
+            if progress == Progress::Slice {
                 rest.current = Some(queued);
                 return false;
             }

@@ -1,12 +1,13 @@
 //! What scripts find in `redis`, which is `server` as well: commands, replies, the log, and the server's version.
 
-use super::convert::{self, Simple};
+use super::convert;
 use super::ffi;
 use super::sandbox::set;
 use super::state::{Answer, Frame, Function, Kind, Push, Raised, Value};
-use super::vm::{self, Purpose, Replication, Step};
+use super::vm::{self, Asked, Exchange, Purpose, Replication};
 use crate::base::num;
 use crate::resp::args::OwnedArgs;
+use crate::resp::out::Out;
 use crate::resp::reply::Proto;
 
 /// The levels of the log, as `redis.LOG_DEBUG` to `redis.LOG_WARNING` number them.
@@ -160,42 +161,49 @@ fn fail(frame: &mut Frame<'_>, text: &str, raises: bool) -> Answer {
     if raises { Err(frame.raise_top()) } else { Ok(1) }
 }
 
-/// Runs a command: the server does, while the script waits.
+/// Runs a command: the server does.
 fn call(frame: &mut Frame<'_>, raises: bool) -> Answer {
-    if let Some(refusal) = take_command(frame) {
+    let context = frame.context();
+    // Nobody else needs it before this function is over, not even if the script is suspended meanwhile.
+    let mut exchange = context.exchange.borrow_mut();
+    if let Some(refusal) = take_command(frame, &mut exchange) {
         return fail(frame, refusal, raises);
     }
-    frame.context().exchange.borrow_mut().raises = raises;
-    frame.context().turn.wait(Step::Call);
-    frame.check_end()?;
-    let failed = push_answer(frame)?;
+    let mark = frame.mark(1);
+    exchange.mark = mark;
+    context.turn.ask(Asked::Call, &mut exchange);
+    if exchange.mark != mark {
+        frame.set_mark(1, exchange.mark);
+    }
+    if std::mem::take(&mut exchange.is_late) {
+        frame.use_up_steps();
+    }
+    let failed = push_answer(frame, &mut exchange.answer)?;
     if raises && failed { Err(frame.raise_top()) } else { Ok(1) }
 }
 
 /// Pushes the reply that the server has written, and drops it; whether it is an error.
-fn push_answer(frame: &mut Frame<'_>) -> Result<bool, Raised> {
-    // Whatever allocates for the script may suspend it, so nothing that is shared is borrowed meanwhile.
-    let mut exchange = frame.context().exchange.borrow_mut();
-    if let Some(simple) = exchange.answer.as_slice().and_then(Simple::of) {
-        exchange.answer.clear();
-        drop(exchange);
-        simple.push(frame);
-        return Ok(false);
-    }
-    let reply = std::mem::take(&mut exchange.answer).into_bytes();
-    drop(exchange);
+fn push_answer(frame: &mut Frame<'_>, answer: &mut Out) -> Result<bool, Raised> {
+    let long;
+    let reply = match answer.as_slice() {
+        Some(reply) => reply,
+        None => {
+            long = std::mem::take(answer).into_bytes();
+            &*long
+        }
+    };
     let failed = reply.first() == Some(&b'-');
-    convert::push_reply(frame, &reply)?;
-    Ok(failed)
+    let pushed = convert::push_reply(frame, reply).map(|_| failed);
+    answer.clear();
+    pushed
 }
 
 /// Takes the frame's values as a command, or says why they are none.
-fn take_command(frame: &mut Frame<'_>) -> Option<&'static str> {
+fn take_command(frame: &mut Frame<'_>, exchange: &mut Exchange) -> Option<&'static str> {
     let count = frame.top() as i32;
     if count == 0 {
         return Some("Please specify at least one argument for this redis lib call");
     }
-    let mut exchange = frame.context().exchange.borrow_mut();
     if exchange.loading.is_some() {
         return Some("redis.call/pcall can only be called inside a script invocation");
     }
@@ -244,12 +252,13 @@ struct MayCall;
 
 impl Function for MayCall {
     fn call(frame: &mut Frame<'_>) -> Answer {
-        if let Some(refusal) = take_command(frame) {
+        let context = frame.context();
+        let mut exchange = context.exchange.borrow_mut();
+        if let Some(refusal) = take_command(frame, &mut exchange) {
             return Err(raise(frame, refusal));
         }
-        frame.context().turn.wait(Step::MayCall);
-        frame.check_end()?;
-        let failed = push_answer(frame)?;
+        context.turn.ask(Asked::MayCall, &mut exchange);
+        let failed = push_answer(frame, &mut exchange.answer)?;
         match failed {
             true => Err(frame.raise_top()),
             false => {

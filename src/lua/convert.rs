@@ -15,7 +15,7 @@
 //! The other way around a number becomes an integer, `true` 1, and an array ends before its first nil.
 
 use super::api;
-use super::state::{Frame, Kind, Raised};
+use super::state::{Frame, Kind, Raised, Value};
 use super::vm::{Ending, c_string};
 use crate::base::num;
 use crate::resp::error::ReplyError;
@@ -27,6 +27,10 @@ use crate::resp::reply::{OpenArray, Proto, Reply};
 /// There is no memory or no room on the stack.
 pub(super) fn push_reply<'r>(frame: &mut Frame<'_>, reply: &'r [u8]) -> Result<&'r [u8], Raised> {
     frame.ensure(4)?;
+    if let Some((bytes, rest)) = bulk(reply) {
+        frame.push_bytes(bytes);
+        return Ok(rest);
+    }
     let (kind, line, rest) = header(reply);
     let length = num::parse_i64(line).unwrap_or(-1);
     match kind {
@@ -58,46 +62,23 @@ pub(super) fn push_reply<'r>(frame: &mut Frame<'_>, reply: &'r [u8]) -> Result<&
     Ok(rest)
 }
 
-/// A reply that is a short bulk string, an integer or a null: most of them.
-pub(super) enum Simple {
-    /// Bytes, of which so many count.
-    Bytes([u8; SIMPLE_BYTES_MAX], usize),
-    Number(f64),
-    Null,
-}
-
-/// Bytes of a short bulk string: their number has two digits.
-const SIMPLE_BYTES_MAX: usize = 99;
-
-impl Simple {
-    /// Reads a reply, if it is one of these.
-    #[inline]
-    pub(super) fn of(reply: &[u8]) -> Option<Simple> {
-        match *reply {
-            [b'$', digit @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => Simple::bytes(rest, usize::from(digit - b'0')),
-            [b'$', high @ b'1'..=b'9', low @ b'0'..=b'9', b'\r', b'\n', ref rest @ ..] => {
-                Simple::bytes(rest, usize::from(high - b'0') * 10 + usize::from(low - b'0'))
+/// The bytes of a bulk string, if the reply is one that is not very long, and what follows it.
+#[inline]
+fn bulk(reply: &[u8]) -> Option<(&[u8], &[u8])> {
+    const DIGITS_MAX: usize = 8;
+    let digits = reply.strip_prefix(b"$")?;
+    let mut length = 0;
+    for (index, byte) in digits.iter().take(DIGITS_MAX).enumerate() {
+        match byte {
+            b'0'..=b'9' => length = length * 10 + usize::from(byte - b'0'),
+            b'\r' => {
+                let rest = digits.get(index + 2..)?;
+                return Some((rest.get(..length)?, rest.get(length + 2..)?));
             }
-            [b':', ref line @ .., b'\r', b'\n'] => Some(Simple::Number(num::parse_i64(line)? as f64)),
-            [b'$', b'-', ..] => Some(Simple::Null),
-            _ => None,
+            _ => return None,
         }
     }
-
-    fn bytes(rest: &[u8], length: usize) -> Option<Simple> {
-        let mut bytes = [0; SIMPLE_BYTES_MAX];
-        bytes.get_mut(..length)?.copy_from_slice(rest.get(..length)?);
-        Some(Simple::Bytes(bytes, length))
-    }
-
-    /// Pushes its value.
-    pub(super) fn push(&self, frame: &mut Frame<'_>) {
-        match self {
-            Simple::Bytes(bytes, length) => frame.push_bytes(&bytes[..*length]),
-            Simple::Number(number) => frame.push_number(*number),
-            Simple::Null => frame.push_boolean(false),
-        }
-    }
+    None
 }
 
 /// The type, the rest of the first line, and what follows it.
@@ -146,6 +127,11 @@ fn push_verbatim(frame: &mut Frame<'_>, bytes: &[u8]) -> Result<(), Raised> {
 fn push_array<'r>(frame: &mut Frame<'_>, count: usize, mut rest: &'r [u8]) -> Result<&'r [u8], Raised> {
     frame.new_table(count, 0);
     for index in 0..count {
+        if let Some((bytes, after)) = bulk(rest) {
+            frame.set_item(index + 1, bytes)?;
+            rest = after;
+            continue;
+        }
         frame.step(1)?;
         rest = push_reply(frame, rest)?;
         frame.raw_set_index(-2, index as i32 + 1)?;
@@ -188,7 +174,7 @@ fn skip_attribute<'r>(frame: &mut Frame<'_>, count: usize, mut rest: &'r [u8]) -
 
 /// Writes the value on the top as the reply of a script that is through. An error object is not written.
 pub(super) fn write_result(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) -> Ending {
-    if frame.kind(-1) == Some(Kind::Table) {
+    if frame.kind(-1) == Some(Kind::Table) && frame.has_fields(-1) {
         frame.raw_get_name(-1, "err");
         let is_error = frame.kind(-1) == Some(Kind::String);
         frame.pop(1);
@@ -235,7 +221,7 @@ fn write_value(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto
         if let Some(table) = write_start(frame, reply, script_proto) {
             open.push(table);
         }
-        while open.last_mut().is_some_and(|table| !table.push_next(frame)) {
+        while open.last_mut().is_some_and(|table| !table.push_next(frame, reply)) {
             if let Some(table) = open.pop() {
                 table.close(frame, reply);
             }
@@ -268,10 +254,20 @@ fn write_start(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto
 }
 
 impl Open {
-    /// Pushes what is to be written next; false if there is nothing more.
-    fn push_next(&mut self, frame: &mut Frame<'_>) -> bool {
+    /// Pushes what is to be written next; false if there is nothing more. Elements of an array that are no tables may have been
+    /// written already.
+    fn push_next(&mut self, frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> bool {
         match self {
             Open::Array { count, .. } => {
+                // Most elements are written where they are.
+                loop {
+                    match frame.item(*count + 1) {
+                        Value::String(bytes) => reply.bulk(bytes),
+                        Value::Number(number) => reply.integer(integer(number)),
+                        Value::Other => break,
+                    }
+                    *count += 1;
+                }
                 frame.raw_get_index(-1, *count as i32 + 1);
                 let is_there = frame.kind(-1) != Some(Kind::Nil);
                 match is_there {
@@ -322,6 +318,9 @@ fn integer(number: f64) -> i64 {
 /// Writes the table on the top, which is taken off, as what one of its fields says that it is; or the beginning of a table that
 /// others are in, which stays.
 fn write_table(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Option<Open> {
+    if !frame.has_fields(-1) {
+        return Some(start_array(frame, reply));
+    }
     if push_field_of(frame, "err", Kind::String) {
         let text = ReplyError::owned(c_string(frame.bytes(-1).unwrap_or_default()));
         reply.error(&text);
@@ -343,11 +342,15 @@ fn write_table(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Option<Open> {
         reply.big_number(&String::from_utf8_lossy(&digits));
     } else if push_field_of(frame, "verbatim_string", Kind::Table) && write_verbatim(frame, reply) {
     } else {
-        let expected = frame.raw_len(-1);
-        return Some(Open::Array { array: reply.open_array(expected), expected, count: 0 });
+        return Some(start_array(frame, reply));
     }
     frame.pop(2);
     None
+}
+
+fn start_array(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Open {
+    let expected = frame.raw_len(-1);
+    Open::Array { array: reply.open_array(expected), expected, count: 0 }
 }
 
 /// Keys of the table on the top.

@@ -8,6 +8,7 @@
 //!   and at the room on the stack. While a function in Rust runs, the allocator grants everything
 //!   (`super::alloc`), and what went beyond the limit is answered with an error when the function returns, or when it
 //!   asks for more of whatever can fail;
+//! - what is on the stack is read and written in place ([`ffi::State`]), with the checks that the C interface leaves out;
 //! - a step that a function counts may suspend the stack it runs on, but raises nothing either.
 //!
 //! # Indices
@@ -86,6 +87,22 @@ pub(super) enum Value<'f> {
     Other,
 }
 
+/// The lists that scripts find as globals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Keys,
+    Arguments,
+}
+
+impl List {
+    fn name(self) -> &'static str {
+        match self {
+            List::Keys => "KEYS",
+            List::Arguments => "ARGV",
+        }
+    }
+}
+
 /// A function that Lua can call.
 pub trait Function {
     /// Takes its arguments from the frame, and leaves its results on the top.
@@ -120,8 +137,6 @@ unsafe extern "C-unwind" fn trampoline<F: Function>(state: *mut ffi::State) -> c
 unsafe fn answer(state: *mut ffi::State, function: fn(&mut Frame<'_>) -> Answer) -> c_int {
     // SAFETY: the caller's promise.
     let mut frame = unsafe { Frame::new(state) };
-    // The interpreter calls functions with at least as many slots (`LUA_MINSTACK`).
-    frame.room = ROOM_ASKED;
     let context = frame.context();
     context.enter();
     let answer = function(&mut frame).and_then(|results| match frame.has_memory() {
@@ -144,8 +159,6 @@ unsafe fn answer(state: *mut ffi::State, function: fn(&mut Frame<'_>) -> Answer)
 pub struct Frame<'a> {
     state: *mut ffi::State,
     context: &'a Context,
-    /// Slots above the top that are known to be free.
-    room: usize,
     _lifetime: PhantomData<&'a mut ffi::State>,
 }
 
@@ -170,7 +183,7 @@ impl<'a> Frame<'a> {
     /// grants all memory for as long.
     pub(super) unsafe fn new(state: *mut ffi::State) -> Frame<'a> {
         // SAFETY: the context lives longer than the state, and so than every frame.
-        Frame { state, context: unsafe { Context::of(state) }, room: 0, _lifetime: PhantomData }
+        Frame { state, context: unsafe { Context::of(state) }, _lifetime: PhantomData }
     }
 
     /// The state, for what needs more than a frame offers.
@@ -179,22 +192,25 @@ impl<'a> Frame<'a> {
     }
 
     /// Number of values in this frame.
+    #[inline]
     pub fn top(&self) -> usize {
-        // SAFETY: reads the state.
-        unsafe { ffi::lua_gettop(self.state) as usize }
+        // SAFETY: both point into the state's stack, the top not below the base.
+        unsafe { (*self.state).top.offset_from((*self.state).base) as usize }
     }
 
     /// Cuts the values to so many, or fills up with nil.
+    #[inline]
     pub fn set_top(&mut self, count: usize) {
         let top = self.top();
-        if count > top {
-            self.reserve(count - top);
+        for _ in top..count {
+            self.push_nil();
         }
-        // SAFETY: the stack has the room.
-        unsafe { ffi::lua_settop(self.state, count as c_int) }
+        // SAFETY: the frame has as many values.
+        unsafe { (*self.state).top = (*self.state).base.add(count) }
     }
 
     /// Takes values off the top.
+    #[inline]
     pub fn pop(&mut self, count: usize) {
         let top = self.top();
         assert!(count <= top, "more values are popped than there are");
@@ -214,30 +230,56 @@ impl<'a> Frame<'a> {
     }
 
     /// Makes sure of room for more values, or says that there is none.
+    #[inline]
     pub fn try_ensure(&mut self, slots: usize) -> bool {
         // SAFETY: grows the stack if it may; raises nothing, for all memory is granted.
-        slots < ffi::SLOTS_MAX && unsafe { ffi::lua_checkstack(self.state, slots as c_int) } != 0
+        let grow = |slots| unsafe { ffi::lua_checkstack(self.state, slots as c_int) } != 0;
+        slots < ffi::SLOTS_MAX && (self.has_room(slots) || grow(slots))
     }
 
+    /// Whether the running function may push so many values without asking.
+    #[inline]
+    fn has_room(&self, slots: usize) -> bool {
+        // SAFETY: both point into the state's stack.
+        let room = unsafe { (*(*self.state).call).top.offset_from((*self.state).top) };
+        room >= slots as isize
+    }
+
+    #[inline]
     fn reserve(&mut self, slots: usize) {
-        if slots > self.room {
+        if !self.has_room(slots) {
             self.grow(slots);
         }
-        self.room -= slots;
     }
 
-    /// Finds out that there is room. What is taken off the stack is not added to it, so it is asked for again and again.
+    /// Makes room, and some more for what follows.
+    #[cold]
     fn grow(&mut self, slots: usize) {
-        self.room = match self.try_ensure(ROOM_ASKED.max(slots)) {
-            true => ROOM_ASKED.max(slots),
-            false => {
-                assert!(self.try_ensure(slots), "a function pushes without end and does not ask for room");
-                slots
-            }
-        };
+        let is_granted = self.try_ensure(ROOM_ASKED.max(slots)) || self.try_ensure(slots);
+        assert!(is_granted, "a function pushes without end and does not ask for room");
+    }
+
+    /// Pushes a value that the collector need not know of before.
+    #[inline]
+    fn push(&mut self, slot: ffi::Slot) {
+        self.reserve(1);
+        // SAFETY: there is room.
+        unsafe {
+            (*self.state).top.write(slot);
+            (*self.state).top = (*self.state).top.add(1);
+        }
+    }
+
+    /// The value at an index; `None` where there is none.
+    #[inline]
+    fn slot(&self, index: i32) -> Option<&ffi::Slot> {
+        let place = self.place_or_none(index) as usize;
+        // SAFETY: the value is between base and top, and stays there as long as the frame is borrowed.
+        (place <= self.top()).then(|| unsafe { &*(*self.state).base.add(place - 1) })
     }
 
     /// An index from the bottom; panics if there is no such value.
+    #[inline]
     fn place(&self, index: i32) -> c_int {
         let top = self.top() as c_int;
         let place = if index < 0 { top + 1 + index } else { index };
@@ -246,14 +288,15 @@ impl<'a> Frame<'a> {
     }
 
     /// An index from the bottom that may lie above the top, where nothing is.
+    #[inline]
     fn place_or_none(&self, index: i32) -> c_int {
         if index > 0 { index } else { self.place(index) }
     }
 
     /// The kind of a value; `None` where there is none.
+    #[inline]
     pub fn kind(&self, index: i32) -> Option<Kind> {
-        // SAFETY: any positive index can be asked for.
-        Kind::of(unsafe { ffi::lua_type(self.state, self.place_or_none(index)) })
+        self.slot(index).and_then(|slot| Kind::of(slot.kind))
     }
 
     /// The name of the value's type as Lua's error texts have it: "no value" where there is none.
@@ -262,12 +305,18 @@ impl<'a> Frame<'a> {
     }
 
     /// Whether the value counts as true: all but nil, false and nothing do.
+    #[inline]
     pub fn boolean(&self, index: i32) -> bool {
-        // SAFETY: any positive index can be asked for.
-        unsafe { ffi::lua_toboolean(self.state, self.place_or_none(index)) != 0 }
+        self.slot(index).is_some_and(|slot| match slot.kind {
+            ffi::T_NIL => false,
+            // SAFETY: a boolean holds this.
+            ffi::T_BOOLEAN => unsafe { slot.payload.boolean != 0 },
+            _ => true,
+        })
     }
 
     /// The value, if it is a number.
+    #[inline]
     pub fn number(&self, index: i32) -> Option<f64> {
         match self.value(index) {
             Value::Number(number) => Some(number),
@@ -277,12 +326,16 @@ impl<'a> Frame<'a> {
 
     /// The value as a number, if it is one or a string that reads as one.
     pub fn coerced_number(&self, index: i32) -> Option<f64> {
+        if let Value::Number(number) = self.value(index) {
+            return Some(number);
+        }
         let place = self.place_or_none(index);
         // SAFETY: reads the value.
         unsafe { (ffi::lua_isnumber(self.state, place) != 0).then(|| ffi::lua_tonumber(self.state, place)) }
     }
 
     /// The value, if it is a string.
+    #[inline]
     pub fn bytes(&self, index: i32) -> Option<&[u8]> {
         match self.value(index) {
             Value::String(bytes) => Some(bytes),
@@ -291,16 +344,43 @@ impl<'a> Frame<'a> {
     }
 
     /// The value, if it is a number or a string.
+    #[inline]
     pub(super) fn value(&self, index: i32) -> Value<'_> {
-        let (mut number, mut bytes, mut length) = (0.0, std::ptr::null(), 0);
-        // SAFETY: any positive index can be asked for. A string stays at its place, and so in memory, as long as the frame is
-        // borrowed.
-        unsafe {
-            match ffi::aleadb_value(self.state, self.place_or_none(index), &mut number, &mut bytes, &mut length) {
-                ffi::T_NUMBER => Value::Number(number),
-                ffi::T_STRING => Value::String(std::slice::from_raw_parts(bytes.cast(), length)),
-                _ => Value::Other,
-            }
+        // SAFETY: the value stays at its place as long as the frame is borrowed.
+        self.slot(index).map_or(Value::Other, |slot| unsafe { value_of(slot) })
+    }
+
+    /// What a string has been marked with; 0 for one that has not been, and for what is none.
+    #[inline]
+    pub(super) fn mark(&self, index: i32) -> u8 {
+        // SAFETY: a string holds this.
+        self.text(index).map_or(0, |text| unsafe { (*text).mark })
+    }
+
+    /// Marks a string, for as long as it is in memory.
+    pub(super) fn set_mark(&mut self, index: i32, mark: u8) {
+        if let Some(text) = self.text(index) {
+            // SAFETY: a string holds this, and nobody has borrowed it.
+            unsafe { (*text).mark = mark }
+        }
+    }
+
+    #[inline]
+    fn text(&self, index: i32) -> Option<*mut ffi::Text> {
+        let slot = self.slot(index).filter(|slot| slot.kind == ffi::T_STRING);
+        // SAFETY: a string holds this.
+        slot.map(|slot| unsafe { slot.payload.object.cast() })
+    }
+
+    /// An element of the table on the top, if it is a number or a string and lies in the table's array: others are to be pushed.
+    #[inline]
+    pub(super) fn item(&self, index: usize) -> Value<'_> {
+        let table = self.table_at(-1);
+        match index.checked_sub(1) {
+            // SAFETY: the array has so many elements. One stays in its table, which stays at its place, as long as the frame is
+            // borrowed.
+            Some(offset) if offset < table.array_length as usize => unsafe { value_of(&*table.array.add(offset)) },
+            _ => Value::Other,
         }
     }
 
@@ -310,7 +390,11 @@ impl<'a> Frame<'a> {
     }
 
     /// The bytes of a string or number.
+    #[inline]
     fn string(&self, place: c_int) -> &[u8] {
+        if let Value::String(bytes) = self.value(place) {
+            return bytes;
+        }
         let mut length = 0;
         // SAFETY: the value is a string, or becomes one, and stays at its place, and so in memory, as long as the frame is
         // borrowed.
@@ -322,15 +406,15 @@ impl<'a> Frame<'a> {
 
     /// The light userdata's value, if it is one.
     pub fn light(&self, index: i32) -> Option<usize> {
-        // SAFETY: reads the value.
-        let read = || unsafe { ffi::lua_touserdata(self.state, self.place(index)) as usize };
-        (self.kind(index) == Some(Kind::LightUserdata)).then(read)
+        let slot = self.slot(index).filter(|slot| slot.kind == ffi::T_LIGHT_USERDATA);
+        // SAFETY: such a value holds this.
+        slot.map(|slot| unsafe { slot.payload.object } as usize)
     }
 
     /// The address of a table, function or thread, which tells it from others.
     pub(super) fn address(&self, index: i32) -> *const std::ffi::c_void {
-        // SAFETY: reads the value.
-        unsafe { ffi::lua_topointer(self.state, self.place(index)) }
+        // SAFETY: such a value holds this.
+        self.slot(index).map_or(std::ptr::null(), |slot| unsafe { slot.payload.object })
     }
 
     /// The number that an argument is, or reads as.
@@ -364,27 +448,25 @@ impl<'a> Frame<'a> {
     }
 
     /// Pushes nil.
+    #[inline]
     pub fn push_nil(&mut self) {
-        self.reserve(1);
-        // SAFETY: there is room.
-        unsafe { ffi::lua_pushnil(self.state) }
+        self.push(ffi::Slot { payload: ffi::Payload { none: 0 }, kind: ffi::T_NIL })
     }
 
     /// Pushes a boolean.
+    #[inline]
     pub fn push_boolean(&mut self, truth: bool) {
-        self.reserve(1);
-        // SAFETY: there is room.
-        unsafe { ffi::lua_pushboolean(self.state, c_int::from(truth)) }
+        self.push(ffi::Slot { payload: ffi::Payload { boolean: c_int::from(truth) }, kind: ffi::T_BOOLEAN })
     }
 
     /// Pushes a number.
+    #[inline]
     pub fn push_number(&mut self, number: f64) {
-        self.reserve(1);
-        // SAFETY: there is room.
-        unsafe { ffi::lua_pushnumber(self.state, number) }
+        self.push(ffi::Slot { payload: ffi::Payload { number }, kind: ffi::T_NUMBER })
     }
 
     /// Pushes a string. O(bytes).
+    #[inline]
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         self.reserve(1);
         // SAFETY: there is room, and all memory is granted.
@@ -401,18 +483,16 @@ impl<'a> Frame<'a> {
     }
 
     /// Pushes another copy of a value.
+    #[inline]
     pub fn push_copy(&mut self, index: i32) {
-        let place = self.place(index);
-        self.reserve(1);
-        // SAFETY: the value exists, and there is room.
-        unsafe { ffi::lua_pushvalue(self.state, place) }
+        let slot = *self.slot(index).expect("there is no value at this place of the stack");
+        self.push(slot)
     }
 
     /// Pushes a light userdata: a number that is equal to itself and to nothing else.
     pub fn push_light(&mut self, value: usize) {
-        self.reserve(1);
-        // SAFETY: there is room. Nobody takes the pointer for one.
-        unsafe { ffi::lua_pushlightuserdata(self.state, value as *mut std::ffi::c_void) }
+        let object = value as *mut std::ffi::c_void;
+        self.push(ffi::Slot { payload: ffi::Payload { object }, kind: ffi::T_LIGHT_USERDATA })
     }
 
     /// Pushes a function, which takes the given number of values off the top as its upvalues.
@@ -508,11 +588,34 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Sets a global to the value on the top, which is taken off, though the globals are read-only.
-    pub(super) fn set_global(&mut self, name: &str) {
-        self.place(-1);
-        // SAFETY: there is a value, the globals are a table, and all memory is granted.
-        unsafe { ffi::aleadb_set_global(self.state, name.as_ptr().cast(), name.len()) }
+    /// Sets an element of the table on the top, which this function has made, to a string. May suspend the script. O(bytes).
+    ///
+    /// # Errors
+    /// There is no memory, or the script is to end.
+    #[inline]
+    pub(super) fn set_item(&mut self, index: usize, bytes: &[u8]) -> Result<(), Raised> {
+        assert!(!self.is_readonly(-1), "the table is the caller's own");
+        // SAFETY: it is a table that can be written, and all memory is granted.
+        unsafe { ffi::aleadb_set_item(self.state, index as c_int, bytes.as_ptr().cast(), bytes.len()) }
+        match self.has_memory() {
+            true => self.check_end(),
+            false => Err(self.raise_memory()),
+        }
+    }
+
+    /// Sets one of the globals of scripts that are lists of strings, though globals are read-only. O(bytes).
+    pub(super) fn set_list<'i>(&mut self, list: List, items: impl ExactSizeIterator<Item = &'i [u8]>) {
+        self.reserve(2);
+        let (name, count) = (list.name(), items.len() as c_int);
+        // SAFETY: there is room, the globals are a table, and all memory is granted. The table has as many elements, which is on the
+        // top then.
+        unsafe {
+            ffi::aleadb_push_list(self.state, list as c_int, name.as_ptr().cast(), name.len(), count);
+            for (index, item) in items.enumerate() {
+                ffi::aleadb_set_item(self.state, index as c_int + 1, item.as_ptr().cast(), item.len());
+            }
+        }
+        self.pop(1);
     }
 
     /// Pushes an empty table. The numbers are how many elements and fields it will have, as far as that is known.
@@ -525,18 +628,34 @@ impl<'a> Frame<'a> {
 
     /// The length of a string or table, without metamethods; 0 for others.
     pub fn raw_len(&self, index: i32) -> usize {
-        match self.kind(index) {
-            // SAFETY: reads the value, and numbers are not made strings.
-            Some(Kind::String | Kind::Table) => unsafe { ffi::lua_objlen(self.state, self.place(index)) },
+        match (self.kind(index), self.value(index)) {
+            (_, Value::String(bytes)) => bytes.len(),
+            // SAFETY: reads the table.
+            (Some(Kind::Table), _) => unsafe { ffi::lua_objlen(self.state, self.place(index)) },
             _ => 0,
         }
     }
 
+    /// A table; panics if the value is none.
+    #[inline]
+    fn table_at(&self, index: i32) -> &ffi::Table {
+        let slot = self.slot(index).filter(|slot| slot.kind == ffi::T_TABLE).expect("the value is a table");
+        // SAFETY: a table holds this, and stays in memory with the value.
+        unsafe { &*slot.payload.object.cast::<ffi::Table>() }
+    }
+
+    /// Whether a table has room for keys beyond those of its array; one without has none of them.
+    #[inline]
+    pub(super) fn has_fields(&self, index: i32) -> bool {
+        // SAFETY: reads the table.
+        unsafe { ffi::aleadb_has_fields(self.table_at(index)) != 0 }
+    }
+
     /// The place of a table; panics if the value is none.
+    #[inline]
     fn table(&self, index: i32) -> c_int {
-        let place = self.place(index);
-        assert!(self.kind(place) == Some(Kind::Table), "the value is no table");
-        place
+        self.table_at(index);
+        self.place(index)
     }
 
     /// Replaces the key on the top by its value in the table.
@@ -563,8 +682,7 @@ impl<'a> Frame<'a> {
 
     /// Whether a table takes another value.
     fn can_set(&mut self, place: c_int) -> Result<(), Raised> {
-        // SAFETY: it is a table.
-        if unsafe { ffi::aleadb_is_readonly(self.state, place) } != 0 {
+        if self.is_readonly(place) {
             return Err(self.raise_at_caller(b"Attempt to modify a readonly table"));
         }
         match self.has_memory() {
@@ -652,6 +770,9 @@ impl<'a> Frame<'a> {
 
     /// Pushes the value's metatable; false, and nothing is pushed, if it has none.
     pub fn metatable(&mut self, index: i32) -> bool {
+        if self.kind(index) == Some(Kind::Table) && self.table_at(index).metatable.is_null() {
+            return false;
+        }
         let place = self.place(index);
         self.reserve(1);
         // SAFETY: the value exists, and there is room.
@@ -673,8 +794,7 @@ impl<'a> Frame<'a> {
 
     /// Whether changes of a table are forbidden.
     pub(super) fn is_readonly(&self, table: i32) -> bool {
-        // SAFETY: it is a table.
-        unsafe { ffi::aleadb_is_readonly(self.state, self.table(table)) != 0 }
+        self.table_at(table).readonly != 0
     }
 
     /// Forbids or allows changes of a table.
@@ -759,7 +879,14 @@ impl<'a> Frame<'a> {
         self.check_end()
     }
 
+    /// Has the next step look at the clock.
+    pub(super) fn use_up_steps(&mut self) {
+        // SAFETY: sets a number.
+        unsafe { ffi::aleadb_set_steps(self.state, 0) }
+    }
+
     /// Whether the script is to end.
+    #[inline]
     pub(super) fn check_end(&mut self) -> Result<(), Raised> {
         match self.context().is_killed() {
             true => Err(super::vm::raise_end(self)),
@@ -768,6 +895,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Whether the script may have more memory.
+    #[inline]
     fn has_memory(&self) -> bool {
         self.context().left_bytes() > 0
     }
@@ -788,6 +916,25 @@ impl<'a> Frame<'a> {
     /// Bytes that the script may still use; what a function builds in memory of its own has to be below it.
     pub fn memory_left(&self) -> usize {
         self.context().left_bytes()
+    }
+}
+
+/// A value, if it is a number or a string.
+///
+/// # Safety
+/// The slot holds a value, which is kept in memory as long as it is borrowed.
+#[inline]
+unsafe fn value_of(slot: &ffi::Slot) -> Value<'_> {
+    // SAFETY: a number and a string hold these. The bytes of a string follow it.
+    unsafe {
+        match slot.kind {
+            ffi::T_NUMBER => Value::Number(slot.payload.number),
+            ffi::T_STRING => {
+                let text = slot.payload.object.cast::<ffi::Text>();
+                Value::String(std::slice::from_raw_parts(text.add(1).cast(), (*text).length))
+            }
+            _ => Value::Other,
+        }
     }
 }
 

@@ -54,14 +54,12 @@ impl Machine {
 
     /// Goes on with a script until a time, and answers its calls.
     fn step(&mut self, until_ns: u64) -> Step {
-        let step = self.vm.resume(&self.clock, until_ns);
-        if matches!(step, Step::Call | Step::MayCall) {
-            let mut exchange = self.vm.exchange();
+        let Machine { vm, clock, answer, calls, .. } = self;
+        vm.resume(clock, until_ns, &mut |_, exchange| {
             let call: Vec<_> = exchange.call.as_args().iter_from(0).map(String::from_utf8_lossy).collect();
-            self.calls.push(call.join(" "));
-            exchange.answer.push(&self.answer);
-        }
-        step
+            calls.push(call.join(" "));
+            exchange.answer.push(answer);
+        })
     }
 
     fn finish(&mut self) -> String {
@@ -123,7 +121,8 @@ fn libraries_register_functions_in_two_forms() {
     for function in &functions {
         let (keys, arguments) = (OwnedArgs::new([&b"k"[..]]), OwnedArgs::new([&b"v"[..]]));
         vm.start(&function.chunk, keys.as_args(), arguments.as_args(), Run { name: "f", memory_bytes: MEMORY_BYTES });
-        assert_eq!(vm.resume(&clock, u64::MAX), Step::Done);
+        let step = vm.resume(&clock, u64::MAX, &mut |_, _| panic!("no command is called"));
+        assert_eq!(step, Step::Done);
         let mut out = Out::default();
         results.push(match vm.finish(&mut Reply::new(&mut out, Proto::Resp2)) {
             Ending::Replied => String::from_utf8(out.into_bytes()).expect("text"),

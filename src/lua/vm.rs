@@ -1,9 +1,10 @@
 //! An interpreter and the stack that its scripts run on: compiled, started, resumed until they are through, ended.
 //!
 //! # Turns
-//! A script runs on a stack of its own, in C as in Lua. [`Vm::resume`] switches to it and comes back when the script is done,
-//! when it calls a command, whose reply it waits for, or when its time slice is over; where the script was, C frames included,
-//! stays as it is. So no part of the server is borrowed while a script runs, and a script that runs for long needs no thread.
+//! A script runs on a stack of its own, in C as in Lua. [`Vm::resume`] switches to it and comes back when the script is done or
+//! when its time slice is over; where the script was, C frames included, stays as it is. So no part of the server is borrowed
+//! between two slices, and a script that runs for long needs no thread. The commands that it calls run on the script's stack as
+//! well, by the function that `resume` was given: a switch to the other stack and back would take as long as a short command.
 //!
 //! All work is counted in steps (see the build script's substitutions). When the budget of steps is used up, `aleadb_pause`
 //! looks at the clock: at the end of the slice it switches back, and in a script that is to end it raises an error, which
@@ -26,14 +27,15 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::alloc::{Context, allocate};
 use super::library::{self, Globals, Loading, Registration};
-use super::state::{Debug, Frame, Kind, Raised};
+use super::state::{Debug, Frame, Kind, List, Raised};
 use super::{api, convert, ffi, random, sandbox};
 use crate::base::clock::{Clock, Now};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 
-/// Bytes of the stack that scripts run on. The deepest recursion is 200 calls in C, each of which may have a buffer of 8 KiB.
+/// Bytes of the stack that scripts run on. The deepest recursion is 200 calls in C, each of which may have a buffer of 8 KiB; what
+/// is left then is for the command that the innermost one calls, none of which recurses by what it is given.
 const STACK_BYTES: usize = 4 << 20;
 /// Bytes at its end that no recursion of a pattern goes into.
 const STACK_RESERVE_BYTES: usize = 512 << 10;
@@ -94,25 +96,35 @@ impl Chunk {
 /// What a script that was resumed came back for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It calls a command: [`Exchange::call`] is to be run, and its reply written into [`Exchange::answer`].
-    Call,
-    /// It asks whether its user may run [`Exchange::call`]: the answer is `:1`, `:0` or an error.
-    MayCall,
     /// Its time slice is over.
     Slice,
     /// It is through: [`Vm::finish`] takes its result.
     Done,
 }
 
+/// What a script asks for while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// [`Exchange::call`] is to be run, and its reply written into [`Exchange::answer`].
+    Call,
+    /// Whether its user may run [`Exchange::call`]: the answer is `:1`, `:0` or an error.
+    MayCall,
+}
+
+/// What answers a script that asks.
+pub type Answerer<'a> = dyn FnMut(Asked, &mut Exchange) + 'a;
+
 /// What a script and the server tell each other.
 #[derive(Debug, Default)]
 pub struct Exchange {
     /// The command that the script calls.
     pub call: OwnedArgs,
-    /// Whether an error of the command is to be raised in the script (`redis.call`), or returned (`redis.pcall`).
-    pub raises: bool,
+    /// What the server knows its name by, which it may set to have it there when the same name is called again; 0 for nothing.
+    pub mark: u8,
     /// The reply, in the protocol of the script.
     pub answer: Out,
+    /// The command has taken so long that the script's time may be over: it looks at the clock at once.
+    pub is_late: bool,
     /// The protocol in which the script wants replies: RESP2 until it says otherwise.
     pub proto: Proto,
     /// Where the changes that the script makes from here on are propagated to, as `redis.set_repl` says.
@@ -188,6 +200,8 @@ pub(super) struct Turn {
     yielder: Cell<Option<NonNull<Yielder<Input, Output>>>>,
     /// The time, while the script's stack is the one that runs.
     clock: Cell<Option<NonNull<dyn Clock>>>,
+    /// What answers the script, as long.
+    answerer: Cell<Option<NonNull<Answerer<'static>>>>,
     /// When the slice is over, on the monotonic clock.
     until_ns: Cell<u64>,
     /// What happens then, if the script cannot be suspended: it ends with this text.
@@ -205,11 +219,21 @@ impl Turn {
     }
 
     /// Switches back to whoever has resumed the script, until it is resumed again.
-    pub(super) fn wait(&self, step: Step) {
+    fn wait(&self, step: Step) {
         let yielder = self.yielder.take().expect("only a script that runs on its own stack waits");
         // SAFETY: the yielder lies at the bottom of the stack that runs, which is kept until the script is through.
         unsafe { yielder.as_ref() }.suspend(Output::Waiting(step));
         self.yielder.set(Some(yielder));
+    }
+
+    /// Has the server answer the script, on the script's stack.
+    pub(super) fn ask(&self, asked: Asked, exchange: &mut Exchange) {
+        // Nobody else has it meanwhile.
+        let mut answerer = self.answerer.take().expect("a script that runs is answered, by one at a time");
+        // SAFETY: it is borrowed by `Vm::switch` for as long as the script's stack runs, and taken away after.
+        let answer = unsafe { answerer.as_mut() };
+        answer(asked, exchange);
+        self.answerer.set(Some(answerer));
     }
 
     fn now_ns(&self) -> Option<u64> {
@@ -408,6 +432,8 @@ impl Vm {
         // SAFETY: the allocator has its context, and grants all memory.
         let state = unsafe { ffi::lua_newstate(allocate, context.as_ptr().cast::<c_void>()) };
         let state = NonNull::new(state).expect("the allocator grants all memory");
+        // SAFETY: a constant.
+        assert!(unsafe { ffi::aleadb_layout } == ffi::LAYOUT, "structures of C lie as they are declared in Rust");
         let reserve_end = stack.limit().get() + STACK_RESERVE_BYTES;
         // SAFETY: sets a function and an address.
         unsafe {
@@ -469,26 +495,33 @@ impl Vm {
         }
     }
 
-    /// What the script and the server tell each other. To be let go before the script is resumed.
-    pub fn exchange(&self) -> std::cell::RefMut<'_, Exchange> {
+    /// What the script and the server tell each other, while no script runs.
+    fn exchange(&self) -> std::cell::RefMut<'_, Exchange> {
         self.context().exchange.borrow_mut()
     }
 
     /// Switches to the script's stack until it comes back.
-    fn switch(&mut self, clock: &dyn Clock, input: Input) -> Output {
+    fn switch(&mut self, clock: &dyn Clock, answerer: Option<&mut Answerer<'_>>, input: Input) -> Output {
         let turn = &self.context().turn;
         // SAFETY: only the lifetime is left out: the clock is taken away again below, before it ends.
         let clock = unsafe { std::mem::transmute::<NonNull<dyn Clock + '_>, NonNull<dyn Clock>>(NonNull::from(clock)) };
         turn.clock.set(Some(clock));
+        // SAFETY: as above.
+        let lent = |answerer| unsafe {
+            std::mem::transmute::<NonNull<Answerer<'_>>, NonNull<Answerer<'static>>>(NonNull::from(answerer))
+        };
+        turn.answerer.set(answerer.map(lent));
         let result = self.fiber.resume(input);
-        self.context().turn.clock.set(None);
+        let turn = &self.context().turn;
+        turn.clock.set(None);
+        turn.answerer.set(None);
         match result {
             CoroutineResult::Yield(output) => output,
             CoroutineResult::Return(()) => Output::Finished(0),
         }
     }
 
-    /// Prepares the first turn of some work: until when, and what happens if that is not enough and nothing can be suspended.
+    /// Prepares a turn of some work: until when, and what happens if that is not enough and nothing can be suspended.
     fn prepare(&mut self, until_ns: u64, overtime: Option<&'static str>) {
         let until_ns = if self.is_unhurried && overtime.is_some() { u64::MAX } else { until_ns };
         let turn = &self.context().turn;
@@ -499,17 +532,6 @@ impl Vm {
         let steps = if turn.is_killed() { 0 } else { BUDGET_FIRST };
         // SAFETY: sets a number.
         unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), steps) };
-    }
-
-    /// Prepares another turn. The budget of steps stays what it is: a script that calls commands comes back so often that it
-    /// would never use up a new one.
-    fn go_on(&mut self, until_ns: u64) {
-        let turn = &self.context().turn;
-        turn.until_ns.set(until_ns);
-        if turn.is_killed() {
-            // SAFETY: sets a number: the next step looks.
-            unsafe { ffi::aleadb_set_steps(self.state.as_ptr(), 0) };
-        }
     }
 
     /// Whether compiling and the code of libraries may take any time.
@@ -555,7 +577,7 @@ impl Vm {
     ) -> Result<(), Vec<u8>> {
         self.limit_memory(memory_bytes);
         self.prepare(clock.mono_ns() + COMPILE_NS_MAX, Some("the script takes too long to compile"));
-        let output = self.switch(clock, Input::Load { text: NonNull::from(text), name });
+        let output = self.switch(clock, None, Input::Load { text: NonNull::from(text), name });
         self.clear_end();
         match output {
             Output::Finished(0) => Ok(()),
@@ -595,7 +617,7 @@ impl Vm {
         self.exchange().loading = Some(Loading { flags, found: Vec::new() });
         self.set_loading(true);
         self.prepare(clock.mono_ns() + LIBRARY_NS_MAX, Some("FUNCTION LOAD timeout"));
-        let output = self.switch(clock, Input::Call { arguments: 0 });
+        let output = self.switch(clock, None, Input::Call { arguments: 0 });
         self.set_loading(false);
         self.clear_end();
         let found = self.exchange().loading.take().map_or(Vec::new(), |loading| loading.found);
@@ -638,31 +660,35 @@ impl Vm {
         self.context().set_limit(usize::MAX);
         self.outside(|frame| {
             frame.push_kept(chunk);
-            for list in [keys, arguments] {
-                frame.push_list(list.iter_from(0));
-            }
-            if purpose == Purpose::Scripts {
-                frame.set_global("ARGV");
-                frame.set_global("KEYS");
+            match purpose {
+                Purpose::Scripts => {
+                    frame.set_list(List::Keys, keys.iter_from(0));
+                    frame.set_list(List::Arguments, arguments.iter_from(0));
+                }
+                Purpose::Functions => {
+                    frame.push_list(keys.iter_from(0));
+                    frame.push_list(arguments.iter_from(0));
+                }
             }
         });
         self.limit_memory(run.memory_bytes);
     }
 
-    /// Starts or goes on with a run, until it needs something or the monotonic clock reaches a time.
-    pub fn resume(&mut self, clock: &dyn Clock, until_ns: u64) -> Step {
+    /// Starts or goes on with a run, until it is through or the monotonic clock reaches a time. What it asks for meanwhile is
+    /// answered by a function, on the script's stack.
+    pub fn resume(&mut self, clock: &dyn Clock, until_ns: u64, answerer: &mut Answerer<'_>) -> Step {
         let input = match self.phase {
             Phase::Started => {
                 self.prepare(until_ns, None);
                 Input::Call { arguments: if self.purpose == Purpose::Scripts { 0 } else { 2 } }
             }
             Phase::Suspended => {
-                self.go_on(until_ns);
+                self.prepare(until_ns, None);
                 Input::Continue
             }
             Phase::Idle | Phase::Done(_) => panic!("nothing was started"),
         };
-        match self.switch(clock, input) {
+        match self.switch(clock, Some(answerer), input) {
             Output::Waiting(step) => {
                 self.phase = Phase::Suspended;
                 step
@@ -732,9 +758,9 @@ impl Drop for Vm {
         let clock = StoppedClock;
         while self.phase == Phase::Suspended {
             self.kill("the interpreter is torn down");
-            self.resume(&clock, u64::MAX);
+            self.resume(&clock, u64::MAX, &mut |_, exchange| exchange.answer.push(b"$-1\r\n"));
         }
-        self.switch(&clock, Input::Quit);
+        self.switch(&clock, None, Input::Quit);
         self.context().enter();
         // SAFETY: nothing runs, and this is the last use of the state; after it, of the context, which was leaked from a box.
         unsafe {

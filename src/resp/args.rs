@@ -104,6 +104,7 @@ impl OwnedArgs {
     }
 
     /// Copies one more argument.
+    #[inline]
     pub fn push(&mut self, arg: &[u8]) {
         self.spans.push(Span { start: self.bytes.len() as u32, len: arg.len() as u32 });
         self.bytes.extend_from_slice(arg);

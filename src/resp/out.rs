@@ -306,6 +306,11 @@ impl Out {
 
     /// Drops everything, sent or not, and keeps the buffer.
     pub fn clear(&mut self) {
+        if self.chunks.is_empty() {
+            self.tail.clear();
+            (self.sent, self.lost_bytes) = (0, 0);
+            return;
+        }
         let (mut tail, limit_bytes) = (std::mem::take(&mut self.tail), self.limit_bytes);
         tail.clear();
         *self = Out { tail, limit_bytes, ..Out::default() };

@@ -148,6 +148,29 @@ impl Parked {
     }
 }
 
+/// Commands by the marks that their names have in the interpreters: 1 and so on, in the order in which they were first called.
+#[derive(Debug, Default)]
+pub struct Called(Vec<&'static Command>);
+
+impl Called {
+    /// The command of a mark, if it is one.
+    #[inline]
+    pub fn of(&self, mark: u8) -> Option<&'static Command> {
+        self.0.get(usize::from(mark).wrapping_sub(1)).copied()
+    }
+
+    /// The mark for the name of a command, which alone tells it; 0 if there are no more marks. O(marks).
+    pub fn mark(&mut self, command: &'static Command) -> u8 {
+        let known = self.0.iter().position(|known| std::ptr::eq(*known, command));
+        let place = known.unwrap_or_else(|| {
+            self.0.push(command);
+            self.0.len() - 1
+        });
+        self.0.truncate(usize::from(u8::MAX));
+        u8::try_from(place + 1).unwrap_or(0)
+    }
+}
+
 /// Scripts and functions, with the interpreters that run them.
 #[derive(Debug, Default)]
 pub struct Scripting {
@@ -159,12 +182,16 @@ pub struct Scripting {
     pub functions: Option<Box<Vm>>,
     /// The libraries that it knows.
     pub libraries: Libraries,
+    /// The commands that scripts have called.
+    pub called: Called,
     /// The script that is running.
     pub running: Option<Running>,
     /// The client's command whose script is parked.
     pub parked: Option<Box<Parked>>,
     /// Monotonic nanoseconds at which the script began that is running.
     pub started_ns: u64,
+    /// Monotonic nanoseconds at which the last script ended, until that has been made use of.
+    ended_ns: Option<u64>,
     /// The interpreter that is out of its place, and its bytes of memory.
     taken: Option<(Purpose, usize)>,
     /// The time that it is told, once it has asked.
@@ -188,8 +215,15 @@ impl Scripting {
     /// Notes a script as running that the interpreter has been told to start.
     pub fn begin(&mut self, running: Running) {
         debug_assert!(self.running.is_none(), "one script runs at a time");
-        (self.started_ns, self.unix_us) = (running.started_ns, None);
         self.running = Some(running);
+    }
+
+    /// Notes when the script began that is to run.
+    pub fn note_start(&mut self, started_ns: u64) {
+        (self.started_ns, self.unix_us, self.ended_ns) = (started_ns, None, None);
+        if let Some(running) = &mut self.running {
+            running.started_ns = started_ns;
+        }
     }
 
     /// Bytes of memory of an interpreter; of one that runs, those that it had when it was last resumed.
@@ -200,6 +234,12 @@ impl Scripting {
         };
         let running = || self.taken.filter(|(of, _)| *of == purpose).map_or(0, |(_, bytes)| bytes);
         vm.as_ref().map_or_else(running, |vm| vm.memory_bytes())
+    }
+
+    /// Monotonic nanoseconds at which the script ended that was the end of a command which began at this time, if one was.
+    #[inline]
+    pub fn take_end_ns(&mut self, began_ns: u64) -> Option<u64> {
+        self.ended_ns.take().filter(|ended_ns| *ended_ns >= began_ns)
     }
 
     /// Takes the interpreter of a kind out of its place, to run.
@@ -374,7 +414,9 @@ impl Server {
 
     /// Counts a run of the script that has ended.
     pub fn note_script_run(&mut self, running: &Running) {
-        let took_ns = self.clock.mono_ns().saturating_sub(running.started_ns);
+        let ended_ns = self.clock.mono_ns();
+        self.scripting.ended_ns = Some(ended_ns);
+        let took_ns = ended_ns.saturating_sub(running.started_ns);
         if let Some(script) = running.script.and_then(|number| self.scripting.cache.get_mut(number)) {
             script.calls += 1;
             script.ns += took_ns;

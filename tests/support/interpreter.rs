@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses its own part of it")]
 
 use aleadb::base::clock::SystemClock;
-use aleadb::lua::vm::{Ending, Purpose, Run, Step, Vm};
+use aleadb::lua::vm::{Asked, Ending, Exchange, Purpose, Run, Step, Vm};
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::resp::reply::{Proto, Reply};
@@ -30,7 +30,7 @@ impl Interpreter {
         let arguments = OwnedArgs::new(arguments.iter().copied());
         let run = Run { name: "sha", memory_bytes: self.memory_bytes };
         self.vm.start(&chunk, OwnedArgs::new([]).as_args(), arguments.as_args(), run);
-        while self.vm.resume(&self.clock, u64::MAX) != Step::Done {}
+        while self.vm.resume(&self.clock, u64::MAX, &mut no_command) != Step::Done {}
         self.vm.release(chunk);
         self.finish()
     }
@@ -41,9 +41,9 @@ impl Interpreter {
         let none = OwnedArgs::new([]);
         let run = Run { name: "sha", memory_bytes: self.memory_bytes };
         self.vm.start(&chunk, none.as_args(), none.as_args(), run);
-        assert_eq!(self.vm.resume(&self.clock, 0), Step::Slice, "the script gives way");
+        assert_eq!(self.vm.resume(&self.clock, 0, &mut no_command), Step::Slice, "the script gives way");
         self.vm.kill(text);
-        assert_eq!(self.vm.resume(&self.clock, u64::MAX), Step::Done, "the script ends");
+        assert_eq!(self.vm.resume(&self.clock, u64::MAX, &mut no_command), Step::Done, "the script ends");
         self.vm.release(chunk);
         self.finish().expect_err("a script that was killed")
     }
@@ -79,4 +79,8 @@ impl Interpreter {
             Ending::Failed { text, .. } => Err(text),
         }
     }
+}
+
+fn no_command(_: Asked, _: &mut Exchange) {
+    panic!("scripts call no commands here");
 }

@@ -151,7 +151,7 @@ fn run_command(
     let call = Call { db, hash, ..Call::of(server, internal, command, args, CallOrigin::Loaded) };
     if run_apart(server, call, &mut out, now).next == Next::RunScript {
         // Logs of old versions of Redis hold scripts in place of what they did.
-        let progress = scripting::go_on(server, command, call.proto, &mut out);
+        let progress = scripting::run(server, command, call.proto, &mut out, server.clock.mono_ns());
         debug_assert_eq!(progress, Progress::Through, "a script of a log is run to its end");
     }
     let reply = out.into_bytes();

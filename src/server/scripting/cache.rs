@@ -28,6 +28,9 @@ const NONE: u32 = u32::MAX;
 /// A SHA-1 digest.
 pub type Digest = [u8; 20];
 
+/// Hexadecimal digits of one.
+pub const DIGITS: usize = 2 * size_of::<Digest>();
+
 /// A script.
 #[derive(Debug)]
 pub struct Script {
@@ -45,7 +48,6 @@ pub struct Script {
     pub calls: u64,
     /// Nanoseconds that it ran.
     pub ns: u64,
-    digest: Digest,
     newer: u32,
     older: u32,
 }
@@ -82,20 +84,6 @@ pub fn digest_of(body: &[u8]) -> Digest {
     Sha1::from(body).digest().bytes()
 }
 
-/// The digest of forty hexadecimal digits, in any case.
-pub fn parse_digest(text: &[u8]) -> Option<Digest> {
-    let (pairs, rest) = text.as_chunks::<2>();
-    if !rest.is_empty() || pairs.len() != size_of::<Digest>() {
-        return None;
-    }
-    let mut digest = Digest::default();
-    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
-        let digit = |of: u8| char::from(of).to_digit(16);
-        *byte = (digit(*high)? << 4 | digit(*low)?) as u8;
-    }
-    Some(digest)
-}
-
 /// Forty hexadecimal digits.
 pub fn hexadecimal(digest: &Digest) -> Arc<str> {
     let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -107,9 +95,13 @@ fn hash_of_body(body: &[u8]) -> u64 {
     (u64::from(crc32c::crc32c(body)) | (body.len() as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }
 
-fn hash_of_digest(digest: &Digest) -> u64 {
-    // Any eight bytes of a digest are as good as a hash.
-    digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+/// A hash of the digits of a digest, in any case.
+fn hash_of_name(name: &[u8]) -> u64 {
+    // Eight digits are as good as a hash once they are spread over the word. Letters of both cases differ in this bit, which
+    // decimal digits have.
+    const LOWER_CASE: u64 = 0x2020_2020_2020_2020;
+    let digits = name.first_chunk().map_or(0, |digits| u64::from_le_bytes(*digits) | LOWER_CASE);
+    digits.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }
 
 impl Cache {
@@ -119,10 +111,13 @@ impl Cache {
         self.by_body.find(hash_of_body(body), is_it).copied()
     }
 
-    /// The number of the script of a digest. O(1).
-    pub fn find(&self, digest: &Digest) -> Option<u32> {
-        let is_it = |number: &u32| self.scripts[*number as usize].digest == *digest;
-        self.by_digest.find(hash_of_digest(digest), is_it).copied()
+    /// The number of the script of a digest, given as hexadecimal digits in any case. O(1).
+    pub fn find(&self, digits: &[u8]) -> Option<u32> {
+        let is_it = |number: &u32| {
+            let name = self.scripts[*number as usize].name.as_bytes();
+            name == digits || name.eq_ignore_ascii_case(digits)
+        };
+        self.by_digest.find(hash_of_name(digits), is_it).copied()
     }
 
     /// The script of a number.
@@ -152,8 +147,7 @@ impl Cache {
 
     /// Bytes of the bodies, and of what is kept beside them.
     pub fn heap_bytes(&self) -> usize {
-        const EACH: usize =
-            size_of::<Script>() + 2 * size_of::<u32>() + 2 * size_of::<Digest>() + 2 * size_of::<usize>();
+        const EACH: usize = size_of::<Script>() + 2 * size_of::<u32>() + DIGITS + 2 * size_of::<usize>();
         self.bytes + self.scripts.len() * EACH
     }
 
@@ -168,26 +162,15 @@ impl Cache {
     ) -> (u32, Option<Chunk>) {
         debug_assert!(self.find_body(body).is_none());
         let evicted = if !is_kept && self.evaluated >= EVALUATED_MAX { self.evict_oldest() } else { None };
-        let digest = digest_of(body);
-        let name = hexadecimal(&digest);
-        let script = Script {
-            chunk,
-            body: body.into(),
-            name,
-            flags,
-            is_kept,
-            calls: 0,
-            ns: 0,
-            digest,
-            newer: NONE,
-            older: NONE,
-        };
+        let name = hexadecimal(&digest_of(body));
+        let script =
+            Script { chunk, body: body.into(), name, flags, is_kept, calls: 0, ns: 0, newer: NONE, older: NONE };
         self.bytes += body.len();
         let number = self.scripts.insert(script) as u32;
         let scripts = &self.scripts;
         self.by_body.insert_unique(hash_of_body(body), number, |number| hash_of_body(&scripts[*number as usize].body));
-        self.by_digest
-            .insert_unique(hash_of_digest(&digest), number, |number| hash_of_digest(&scripts[*number as usize].digest));
+        let hash = |number: &u32| hash_of_name(scripts[*number as usize].name.as_bytes());
+        self.by_digest.insert_unique(hash(&number), number, hash);
         if !is_kept {
             self.link(number);
         }
@@ -247,7 +230,7 @@ impl Cache {
         if let Ok(entry) = self.by_body.find_entry(hash_of_body(&script.body), is_it) {
             entry.remove();
         }
-        if let Ok(entry) = self.by_digest.find_entry(hash_of_digest(&script.digest), is_it) {
+        if let Ok(entry) = self.by_digest.find_entry(hash_of_name(script.name.as_bytes()), is_it) {
             entry.remove();
         }
         self.bytes -= script.body.len();
