@@ -466,6 +466,12 @@ int luaH_getn (Table *t) {\n",
         "  ts->tsv.reserved = 0;\n  ts->tsv.mark = 0;\n",
         "as above",
     ),
+    replace(
+        "lvm.c",
+        "          setnvalue(ra, idx);  /* update internal index... */\n",
+        "          ra->value.n = idx;  /* update internal index... */\n",
+        "it has been a number since the loop began, and no script sees it",
+    ),
     // Read-only tables.
     replace(
         "lobject.h",

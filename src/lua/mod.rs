@@ -1,6 +1,6 @@
 //! The Lua interpreter: PUC Lua 5.1.5, which the build script compiles from a package's sources with substitutions of its own
-//! (`scripts/build/substitutions.rs`), its sandbox, and what scripts may call. No databases, no clients: a script that calls a
-//! command comes back to the server with it.
+//! (`scripts/build/substitutions.rs`), its sandbox, and what scripts may call. No databases, no clients: a command that a script
+//! calls is handed to whoever runs the script.
 //!
 //! - [`library`]: libraries of functions;
 //! - [`vm`]: an interpreter and the stack its scripts run on;

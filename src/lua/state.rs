@@ -607,8 +607,8 @@ impl<'a> Frame<'a> {
     pub(super) fn set_list<'i>(&mut self, list: List, items: impl ExactSizeIterator<Item = &'i [u8]>) {
         self.reserve(2);
         let (name, count) = (list.name(), items.len() as c_int);
-        // SAFETY: there is room, the globals are a table, and all memory is granted. The table has as many elements, which is on the
-        // top then.
+        // SAFETY: there is room, the globals are a table, and all memory is granted. The table is on the top then, and can be
+        // written.
         unsafe {
             ffi::aleadb_push_list(self.state, list as c_int, name.as_ptr().cast(), name.len(), count);
             for (index, item) in items.enumerate() {

@@ -677,3 +677,49 @@ fn runs_of_scripts_are_counted() {
     let first = "$4 sha1 $40 e0e1f9fabfc9d4800c877a703b823ac0578ff8db $5 calls :2 $4 usec :0 $5 bytes :8 $6 loaded :0 ";
     assert!(stats.starts_with("*2 ") && stats.contains(first), "{stats}");
 }
+
+#[test]
+fn the_deepest_nesting_leaves_a_command_enough_of_the_stack() {
+    let mut m = Memory::new();
+    run(&mut m, &["RPUSH", "l", "3", "1", "2"]);
+    for command in ["'command', 'docs'", "'info', 'everything'", "'sort', 'l', 'by', 'w_*', 'get', '#'", "'lolwut'"] {
+        let script = format!(
+            "local function f(n) if n == 0 then return type(redis.call({command})) end
+            local x = ('x'):gsub('x', function() return f(n - 1) end) return x end return f(190)"
+        );
+        let reply = eval(&mut m, &script, &["0"]);
+        assert!([r"$5\r\ntable\r\n", r"$6\r\nstring\r\n"].contains(&&*reply), "{command}: {reply}");
+    }
+}
+
+#[test]
+fn a_name_that_has_been_called_is_told_by_its_subcommand_and_in_any_case() {
+    let mut m = Memory::new();
+    let script = "local replies = {}
+        for _, line in ipairs({{'object', 'encoding', 'k'}, {'object', 'refcount', 'k'}, {'object'}, {'get', 'k'}, {'GET', 'k'},
+            {'get'}, {'nothing'}, {'get', 'k'}, {'object', 'encoding', 'k'}, {'eval', 'return 1', '0'}}) do
+            local reply = redis.pcall(unpack(line)) replies[#replies + 1] = type(reply) == 'table' and reply.err or reply end
+        return replies";
+    run(&mut m, &["SET", "k", "1"]);
+    for _ in 0..2 {
+        let reply = eval(&mut m, script, &["0"]);
+        let arity = "ERR Wrong number of args calling Redis command from script";
+        let unknown = "ERR Unknown Redis command called from script";
+        let refused = "ERR This Redis command is not allowed from script";
+        let bulk = |text: &str| format!(r"${}\r\n{text}\r\n", text.len());
+        let expected = [
+            r"*10\r\n".to_owned(),
+            bulk("int"),
+            r":1\r\n".to_owned(),
+            bulk(arity),
+            bulk("1"),
+            bulk("1"),
+            bulk(arity),
+            bulk(unknown),
+            bulk("1"),
+            bulk("int"),
+            bulk(refused),
+        ];
+        assert_eq!(reply, expected.concat());
+    }
+}

@@ -236,3 +236,31 @@ fn numbers_print_as_in_lua() {
         assert_eq!(machine.run(&script), format!("*3\r\n{}", bulk.repeat(3)), "{number}");
     }
 }
+
+#[test]
+fn keys_and_arguments_begin_anew_whatever_the_last_script_did_to_them() {
+    let mut machine = Machine::new();
+    let look = b"local seen = {#KEYS, #ARGV} for _, list in ipairs({KEYS, ARGV}) do
+        for name, value in pairs(list) do seen[#seen + 1] = name .. '=' .. value end end
+        return table.concat(seen, ' ') .. tostring(getmetatable(KEYS)) .. tostring(KEYS.x)";
+    let expected = "$32\r\n2 1 1=a 2=b 1=clonger-than-it-wasnilnil\r\n";
+    for script in [
+        "return 1",
+        "KEYS[1] = nil KEYS[2] = nil ARGV[1] = nil",
+        "KEYS.x = 'y' ARGV.x = 'z'",
+        "KEYS[3] = 'c' KEYS[4] = 'd' for i = 1, 100 do ARGV[i] = i end",
+        "setmetatable(KEYS, {__index = function() return 'y' end, __mode = 'kv'})",
+        "table.remove(KEYS) table.insert(ARGV, 'x')",
+        "KEYS = 1",
+    ] {
+        machine.run_with(script.as_bytes(), &[b"1", b"2"], &[b"3"]);
+        let answer = machine.run_with(look, &[b"a", b"b"], &[b"clonger-than-it-was"]);
+        assert_eq!(
+            answer.split_once("\r\n").map(|(_, text)| text),
+            expected.split_once("\r\n").map(|(_, text)| text),
+            "{script}"
+        );
+        let none = machine.run_with(b"return #KEYS + #ARGV", &[], &[]);
+        assert_eq!(none, ":0\r\n", "{script}");
+    }
+}
