@@ -359,7 +359,7 @@ impl Workload {
     }
 
     fn twins(&mut self) -> Request {
-        Request::Twins(if self.rng.chance(50) { READ_TWINS } else { self.rng.pick(POP_TWINS) })
+        Request::Twins(if self.rng.chance(50) { READ_TWINS } else { self.any(POP_TWINS) })
     }
 
     fn silence(&mut self) -> Vec<Request> {

@@ -57,11 +57,12 @@ impl Interpreter {
         self.vm.start(&chunk, none.as_args(), none.as_args(), run);
         let mut left = slices;
         loop {
-            match self.vm.resume(&self.clock, 0) {
-                Step::Done => break,
-                Step::Call => self.vm.exchange().answer.push(b"+OK\r\n"),
-                Step::MayCall => self.vm.exchange().answer.push(b":1\r\n"),
-                Step::Slice => {}
+            let mut answer = |asked, exchange: &mut Exchange| match asked {
+                Asked::Call => exchange.answer.push(b"+OK\r\n"),
+                Asked::MayCall => exchange.answer.push(b":1\r\n"),
+            };
+            if self.vm.resume(&self.clock, 0, &mut answer) == Step::Done {
+                break;
             }
             left = left.saturating_sub(1);
             if left == 0 {
