@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::*;
 use crate::base::clock::{Clock, Now};
+use crate::lua::vm::Exchange;
 
 /// A clock that counts how often somebody looks at it, as nanoseconds: each time, a whole budget of steps was used up.
 #[derive(Debug, Default)]
