@@ -7,7 +7,8 @@ With pipelines the load generator is the bottleneck, so the number to compare is
 request, taken from the scheduler's count over all its threads, not requests per second. Absolute numbers say little on a
 shared machine; the ratios to the first peer do. Memory is what the kernel says is resident.
 
-At the end it prints the medians as a Markdown table: the one in README.md is made by `bench.sh --tests get,set,memory`.
+At the end it prints the medians as a Markdown table: those in README.md are made by `bench.sh --tests get,set,memory` and
+`bench.sh --tests scripts --depths 16`.
 
 Python's standard library only. Raw output and every single number are kept in the output directory.
 """
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 
+import bench_scripts
 import churn
 
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -45,6 +47,8 @@ TESTS = {
     "hset": ["HSET", "hash", "field:__rand_int__", VALUE],
     "zadd": ["ZADD", "zset", "__rand_int__", "member:__rand_int__"],
 }
+# Commands that run scripts, and how many times fewer requests a run makes.
+SCRIPTS = bench_scripts.TESTS
 # These are of one run of the server each, not of rounds of requests.
 FRESH = ("memory", "idle", "start", "churn")
 DEFAULT_TESTS = "ping,get,set,setex,memory,idle,start,churn"
@@ -157,6 +161,12 @@ class Server:
                 last, since = now, time.monotonic()
         return last
 
+    def tell(self, lines):
+        """Sends commands, and checks that none is answered with an error."""
+        ask = ["redis-cli", "-e", "-p", str(self.port)]
+        for line in lines:
+            subprocess.run([*ask, *line], stdout=self.log, check=True)
+
     def fill(self, keys, *extra):
         """Sets `keys` keys in order, in pipelines of a thousand, and checks every reply."""
         with self.connect() as client:
@@ -173,9 +183,10 @@ class Server:
                     raise SystemExit(f"bench: '{self.command}' answered SET with {replies[:200]!r}")
 
 
-def load(server, words, args, depth, raw):
+def load(server, test, args, depth, raw):
     """One run of redis-benchmark. Returns requests/s, latency percentiles in ms, and the server's CPU per request."""
-    requests = args.requests * {1: 1, 16: 4}.get(depth, 8 if depth > 16 else 2)
+    words, fewer = SCRIPTS[test] if test in SCRIPTS else (TESTS[test], 1)
+    requests = max(args.requests * {1: 1, 16: 4}.get(depth, 8 if depth > 16 else 2) // fewer, args.clients * depth)
     command = ["redis-benchmark", "-p", str(server.port), "-n", str(requests), "-c", str(args.clients), "-P", str(depth),
                "-r", str(args.keys), "--precision", "3", *words]
     before = server.cpu_s()
@@ -208,7 +219,7 @@ def percentile(text, share):
 
 def measure_load(peers, args, raw, results):
     """All request tests, with every peer running and filled, round by round."""
-    tests = [test for test in args.tests if test in TESTS]
+    tests = [test for test in args.tests if test not in FRESH]
     if not tests:
         return
     servers = {}
@@ -216,12 +227,14 @@ def measure_load(peers, args, raw, results):
         for name, command in peers.items():
             servers[name] = Server(command, raw).__enter__()
             servers[name].fill(args.keys)
+            if any(test in SCRIPTS for test in tests):
+                servers[name].tell(bench_scripts.prepare())
         for test in tests:
             for depth in args.depths:
                 runs = {name: [] for name in peers}
                 for _ in range(args.rounds):
                     for name, server in servers.items():
-                        runs[name].append(load(server, TESTS[test], args, depth, raw))
+                        runs[name].append(load(server, test, args, depth, raw))
                 label = f"{test} P{depth}"
                 results[label] = runs
                 report_load(label, runs)
@@ -240,7 +253,7 @@ def report_load(label, runs):
         rate, cpu = median(own, "rps"), median(own, "cpu_us")
         values = [run["cpu_us"] for run in own]
         spread = (max(values) - min(values)) / cpu * 100 if cpu else 0
-        print(f"{label:11} {name:10} {rate:10.0f} /s {rate / median(first, 'rps'):5.2f}x   {cpu:7.3f} cpu us/req "
+        print(f"{label:19} {name:10} {rate:10.0f} /s {rate / median(first, 'rps'):5.2f}x   {cpu:7.3f} cpu us/req "
               f"{cpu / (median(first, 'cpu_us') or float('nan')):5.2f}x (spread {spread:2.0f}%)   p50 {median(own, 'p50'):7.3f}  "
               f"p99 {median(own, 'p99'):7.3f}  p99.9 {median(own, 'p99.9'):7.3f} ms", flush=True)
 
@@ -311,7 +324,7 @@ def markdown(products, results):
     rows = []
     for label, found in results.items():
         test, _, depth = label.partition(" P")
-        if test in TESTS:
+        if test not in FRESH:
             what = f"{test.upper()}, {'one at a time' if depth == '1' else f'pipelines of {depth}'}"
             if depth == "1":
                 rows.append((f"{what}: requests a second", [median(runs, "rps") for runs in found.values()], "{:,.0f}"))
@@ -337,7 +350,7 @@ def arguments():
     parser.add_argument("--requests", type=int, default=200_000,
                         help="requests a run at depth 1; 4 times as many at 16, 8 times at 64 (%(default)s)")
     parser.add_argument("--tests", default=DEFAULT_TESTS,
-                        help=f"any of {','.join([*TESTS, *FRESH])} (%(default)s)")
+                        help=f"any of {','.join([*TESTS, *SCRIPTS, *FRESH])}, or `scripts` for all of those (%(default)s)")
     parser.add_argument("--depths", default="1,16,64", help="pipeline depths (%(default)s)")
     parser.add_argument("--clients", type=int, default=50, help="connections under load (%(default)s)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="keys filled in and hit at random (%(default)s)")
@@ -345,9 +358,9 @@ def arguments():
     parser.add_argument("--churn-rounds", type=int, default=12, help="rounds of load and delete of churn (%(default)s)")
     parser.add_argument("--output", required=True, help="directory for raw output and results.json (target/bench/DATE-TIME)")
     args = parser.parse_args()
-    args.tests = args.tests.split(",")
+    args.tests = [test for name in args.tests.split(",") for test in (SCRIPTS if name == "scripts" else [name])]
     args.depths = [int(depth) for depth in args.depths.split(",")]
-    unknown = [test for test in args.tests if test not in TESTS and test not in FRESH]
+    unknown = [test for test in args.tests if test not in {*TESTS, *SCRIPTS, *FRESH}]
     if unknown:
         parser.error(f"no such test: {', '.join(unknown)}")
     if min(args.rounds, args.requests, args.clients, args.keys, args.connections, args.churn_rounds, *args.depths) < 1:

@@ -31,11 +31,10 @@ fn run(m: &mut Memory, words: &[&str]) -> String {
     m.raw(&words).escape_ascii().to_string()
 }
 
-/// A server whose monotonic clock moves by 20 microseconds whenever it is looked at, which is how long a script runs between two
-/// looks at a real one; scripts hold the server for 5 ms.
+/// A server whose monotonic clock moves by a tenth of a millisecond whenever it is looked at, where scripts hold the server for 5 ms.
 fn impatient() -> Memory {
     let clock = Rc::new(ManualClock::at_unix_ms(START_MS));
-    clock.set_tick_ns(20_000);
+    clock.set_tick_ns(100_000);
     let config = Config { busy_reply_threshold: 5, ..Config::default() };
     let disk = Arc::new(SimulatedDisk::new());
     Memory::with_outside(config, Seeds { hash: [1; 16], prng: 1 }, clock, Background::inline(), disk)
