@@ -8,7 +8,7 @@
 //!   and at the room on the stack. While a function in Rust runs, the allocator grants everything
 //!   (`super::alloc`), and what went beyond the limit is answered with an error when the function returns, or when it
 //!   asks for more of whatever can fail;
-//! - what is on the stack is read and written in place ([`ffi::State`]), with the checks that the C interface leaves out;
+//! - what is on the stack is read and written in place (`ffi::State`), with the checks that the C interface leaves out;
 //! - a step that a function counts may suspend the stack it runs on, but raises nothing either.
 //!
 //! # Indices

@@ -42,7 +42,7 @@ pub(super) const ROW: Spec = Spec::container(
             "<YES | SYNC | NO>",
         ),
         row("STATS", 2, Flags::NOSCRIPT.with(Flags::STALE), stats, "0.1.0").doc(
-            "Counts the runs of each script that is known, with the microseconds they took and the bytes of its text.",
+            "Counts the runs of each script that is known, with their microseconds and the bytes of its text.",
             "O(N) with N being the number of scripts in cache",
             "",
         ),

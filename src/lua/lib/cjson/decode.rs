@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// The next token. At the end of the text, and at an error, it stays where it is. O(bytes of the token), but no more than
-    /// [`CALL_BYTES`] of what takes longer than to be copied.
+    /// `CALL_BYTES` of what takes longer than to be copied.
     pub fn next(&mut self, text: &[u8]) -> Token {
         if self.is_in_string {
             return self.escaped_string(text);
