@@ -160,7 +160,7 @@ struct Prepared {
 fn begin(ctx: &mut Ctx<'_>, prepared: Prepared, args: Args<'_>, keys: usize) -> Outcome {
     let Prepared { purpose, name, script, flags, is_read_only } = prepared;
     let has = |flag: ScriptFlags| flags.is_some_and(|flags| flags.has(flag));
-    let run = Run { name: &name, memory_bytes: ctx.server.script_memory_bytes() };
+    let run = Run { name: &name, memory_bytes: ctx.server.script_memory_bytes(), proto: ctx.reply.proto() };
     let (keys, arguments) = (args.up_to(3 + keys).tail(3), args.tail(3 + keys));
     let scripting = &mut ctx.server.scripting;
     match purpose {

@@ -232,13 +232,23 @@ fn finish(
     out: &mut Out,
 ) {
     server.note_script_run(running);
-    let Ending::Failed { text, is_counted } = ending else { return };
-    let error = ReplyError::owned(text);
-    if !is_counted {
-        server.stats.count_error(error.code());
+    match ending {
+        Ending::Replied { errors } => {
+            // COMPAT: a call has failed once for each error of a command that its result passes on, and once for its own.
+            let is_own = !errors.codes.is_empty();
+            server.stats.by_command[command.id].failed += errors.counted + u64::from(is_own);
+            server.stats.error_replies += errors.others;
+            errors.codes.iter().for_each(|(code, times)| server.stats.count_errors(code, *times));
+        }
+        Ending::Failed { text, is_counted } => {
+            let error = ReplyError::owned(text);
+            if !is_counted {
+                server.stats.count_error(error.code());
+            }
+            server.stats.by_command[command.id].failed += 1;
+            Reply::new(out, proto).error(&error);
+        }
     }
-    server.stats.by_command[command.id].failed += 1;
-    Reply::new(out, proto).error(&error);
 }
 
 /// Parks a script that has had its time, and what comes behind it: its client waits.

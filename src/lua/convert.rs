@@ -14,11 +14,15 @@
 //!
 //! The other way around a number becomes an integer, `true` 1, and an array ends before its first nil.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::api;
 use super::state::{Frame, Kind, Raised, Value};
 use super::vm::{Ending, c_string};
 use crate::base::num;
 use crate::resp::error::ReplyError;
+use crate::resp::out::Out;
 use crate::resp::reply::{OpenArray, Proto, Reply};
 
 /// Pushes the value of the first reply in the bytes; returns the bytes after it.
@@ -172,19 +176,76 @@ fn skip_attribute<'r>(frame: &mut Frame<'_>, count: usize, mut rest: &'r [u8]) -
     push_reply(frame, rest)
 }
 
-/// Writes the value on the top as the reply of a script that is through. An error object is not written.
-pub(super) fn write_result(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) -> Ending {
-    if frame.kind(-1) == Some(Kind::Table) && frame.has_fields(-1) {
-        frame.raw_get_name(-1, "err");
-        let is_error = frame.kind(-1) == Some(Kind::String);
-        frame.pop(1);
-        if is_error {
-            let (text, is_counted) = error(frame);
-            return Ending::Failed { text, is_counted };
-        }
+/// Bytes of a string that is copied in parts, and of such a part.
+const PART_BYTES: usize = 64 << 10;
+
+/// Elements of an array that are written between two looks at what the script may still do.
+const ELEMENTS_AT_ONCE: usize = 64;
+
+/// Writes the value on the top as the reply of a script, if that may take long: a table that is no error object, or a long string.
+/// To be called on the script's own stack, for it counts steps, and so may be suspended. What is written may be as long as
+/// the memory that the script may still use.
+///
+/// # Errors
+/// There is no memory, or the script is to end.
+pub(super) fn write_ahead(frame: &mut Frame<'_>, proto: Proto) -> Result<(), Raised> {
+    let is_long = match frame.kind(-1) {
+        Some(Kind::Table) => !is_error_object(frame),
+        Some(Kind::String) => frame.raw_len(-1) > PART_BYTES,
+        _ => false,
+    };
+    if !is_long {
+        return Ok(());
     }
-    write_value(frame, reply, script_proto);
-    Ending::Replied
+    let mut exchange = frame.context().exchange.borrow_mut();
+    let (out, script_proto) = (std::mem::take(&mut exchange.result), exchange.proto);
+    drop(exchange);
+    let left_bytes = frame.memory_left().max(1);
+    let mut writer = Writer { out, proto, script_proto, left_bytes, errors: NestedErrors::default() };
+    writer.out.set_limit(left_bytes as u64);
+    writer.value(frame)?;
+    let Writer { out, errors, .. } = writer;
+    let mut exchange = frame.context().exchange.borrow_mut();
+    (exchange.result, exchange.errors) = (out, errors);
+    Ok(())
+}
+
+/// Writes the value on the top as the reply of a script that is through, unless that has been done. An error object is not
+/// written.
+pub(super) fn write_result(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Ending {
+    let mut exchange = frame.context().exchange.borrow_mut();
+    let script_proto = exchange.proto;
+    if !exchange.result.is_empty() {
+        match exchange.result.as_slice() {
+            Some(bytes) => {
+                reply.out().push(bytes);
+                exchange.result.clear();
+            }
+            None => {
+                let chunks = std::mem::take(&mut exchange.result).into_chunks();
+                chunks.for_each(|chunk| reply.out().push_shared(&chunk));
+            }
+        }
+        return Ending::Replied { errors: std::mem::take(&mut exchange.errors) };
+    }
+    drop(exchange);
+    if frame.kind(-1) == Some(Kind::Table) {
+        let (text, is_counted) = error(frame);
+        return Ending::Failed { text, is_counted };
+    }
+    write_plain(frame, reply, script_proto);
+    Ending::Replied { errors: NestedErrors::default() }
+}
+
+/// Whether the table on the top is an error object.
+fn is_error_object(frame: &mut Frame<'_>) -> bool {
+    if !frame.has_fields(-1) {
+        return false;
+    }
+    frame.raw_get_name(-1, "err");
+    let is_error = frame.kind(-1) == Some(Kind::String);
+    frame.pop(1);
+    is_error
 }
 
 /// The text of the error object on the top, in one line, and whether it has been counted.
@@ -213,60 +274,135 @@ enum Open {
     Set,
 }
 
-/// Writes the value on the top, which is taken off, as a reply. Tables may be nested as deep as Lua's stack allows, which is
-/// deeper than the machine's, so this does not call itself.
-fn write_value(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) {
-    let mut open = Vec::new();
-    loop {
-        if let Some(table) = write_start(frame, reply, script_proto) {
-            open.push(table);
-        }
-        while open.last_mut().is_some_and(|table| !table.push_next(frame, reply)) {
-            if let Some(table) = open.pop() {
-                table.close(frame, reply);
+/// The writer of a result.
+struct Writer {
+    out: Out,
+    /// The protocol of the reply.
+    proto: Proto,
+    /// The protocol that the script has chosen for itself.
+    script_proto: Proto,
+    /// Bytes that may be written.
+    left_bytes: usize,
+    errors: NestedErrors,
+}
+
+impl Writer {
+    fn reply(&mut self) -> Reply<'_> {
+        Reply::new(&mut self.out, self.proto)
+    }
+
+    /// Writes the value on the top, which is taken off. Tables may be nested as deep as Lua's stack allows, which is deeper than the
+    /// machine's, so this does not call itself.
+    fn value(&mut self, frame: &mut Frame<'_>) -> Result<(), Raised> {
+        let mut open = Vec::new();
+        loop {
+            frame.step(1)?;
+            self.check_length(frame)?;
+            if let Some(table) = self.start(frame)? {
+                open.push(table);
+            }
+            while let Some(table) = open.last_mut() {
+                if self.push_next(frame, table)? {
+                    break;
+                }
+                if let Some(table) = open.pop() {
+                    table.close(frame, &mut self.reply());
+                }
+            }
+            if open.is_empty() {
+                return Ok(());
             }
         }
-        if open.is_empty() {
-            return;
-        }
     }
-}
 
-/// Writes the value on the top, which is taken off; or the beginning of a table that others are in, which stays.
-fn write_start(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) -> Option<Open> {
-    if frame.try_ensure(4) {
-        match frame.kind(-1) {
-            Some(Kind::String) => reply.bulk(frame.bytes(-1).unwrap_or_default()),
-            Some(Kind::Number) => reply.integer(integer(frame.number(-1).unwrap_or_default())),
-            Some(Kind::Boolean) => match (script_proto, frame.boolean(-1)) {
-                (Proto::Resp2, true) => reply.integer(1),
-                (Proto::Resp2, false) => reply.null(),
-                (Proto::Resp3, truth) => reply.boolean(truth),
-            },
-            Some(Kind::Table) => return write_table(frame, reply),
-            _ => reply.null(),
+    /// Writes the value on the top, which is taken off; or the beginning of a table that others are in, which stays.
+    fn start(&mut self, frame: &mut Frame<'_>) -> Result<Option<Open>, Raised> {
+        if !frame.try_ensure(4) {
+            self.reply().error_text(b"ERR reached lua stack limit");
+        } else if frame.kind(-1) == Some(Kind::Table) {
+            return self.table(frame);
+        } else if frame.kind(-1) == Some(Kind::String) && frame.raw_len(-1) > PART_BYTES {
+            self.long_string(frame)?;
+        } else {
+            let script_proto = self.script_proto;
+            write_plain(frame, &mut self.reply(), script_proto);
         }
-    } else {
-        reply.error_text(b"ERR reached lua stack limit");
+        frame.pop(1);
+        Ok(None)
     }
-    frame.pop(1);
-    None
-}
 
-impl Open {
-    /// Pushes what is to be written next; false if there is nothing more. Elements of an array that are no tables may have been
-    /// written already.
-    fn push_next(&mut self, frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> bool {
-        match self {
+    /// Writes the string on the top in parts.
+    fn long_string(&mut self, frame: &mut Frame<'_>) -> Result<(), Raised> {
+        let length = frame.raw_len(-1);
+        if self.out.len() + length > self.left_bytes {
+            return Err(frame.raise_memory());
+        }
+        let mut copy = Vec::with_capacity(length);
+        while copy.len() < length {
+            let part = copy.len()..length.min(copy.len() + PART_BYTES);
+            frame.step((part.len() / 32) as u32)?;
+            copy.extend_from_slice(&frame.bytes(-1).unwrap_or_default()[part]);
+        }
+        self.reply().bulk_shared(&Arc::new(copy));
+        Ok(())
+    }
+
+    /// Writes the table on the top, which is taken off, as what one of its fields says that it is; or the beginning of a table that
+    /// others are in, which stays.
+    fn table(&mut self, frame: &mut Frame<'_>) -> Result<Option<Open>, Raised> {
+        if !frame.has_fields(-1) {
+            return Ok(Some(self.array(frame)));
+        }
+        if push_field_of(frame, "err", Kind::String) {
+            let error = ReplyError::owned(c_string(frame.bytes(-1).unwrap_or_default()));
+            frame.raw_get_name(-2, "ignore_error_stats_update");
+            // COMPAT: the code word of an error of one word is ERR.
+            let code = if error.text().contains(&b' ') { error.code() } else { b"ERR" };
+            self.errors.note(code, frame.boolean(-1));
+            frame.pop(1);
+            self.reply().error(&error);
+        } else if push_field_of(frame, "ok", Kind::String) {
+            let text = one_line(c_string(frame.bytes(-1).unwrap_or_default()));
+            self.reply().simple_text(&text);
+        } else if push_field_of(frame, "double", Kind::Number) {
+            self.reply().double(frame.number(-1).unwrap_or_default());
+        } else if push_field_of(frame, "map", Kind::Table) {
+            let keys = count_keys(frame)?;
+            self.reply().map(keys);
+            frame.push_nil();
+            return Ok(Some(Open::Map { has_value: false }));
+        } else if push_field_of(frame, "set", Kind::Table) {
+            let keys = count_keys(frame)?;
+            self.reply().set(keys);
+            frame.push_nil();
+            return Ok(Some(Open::Set));
+        } else if push_field_of(frame, "big_number", Kind::String) {
+            let digits = one_line(frame.bytes(-1).unwrap_or_default());
+            self.reply().big_number(&String::from_utf8_lossy(&digits));
+        } else if push_field_of(frame, "verbatim_string", Kind::Table) && write_verbatim(frame, &mut self.reply()) {
+        } else {
+            return Ok(Some(self.array(frame)));
+        }
+        frame.pop(2);
+        Ok(None)
+    }
+
+    /// Pushes what comes next of a table; false if there is nothing more. Most elements of arrays are written where they are.
+    fn push_next(&mut self, frame: &mut Frame<'_>, table: &mut Open) -> Result<bool, Raised> {
+        Ok(match table {
             Open::Array { count, .. } => {
-                // Most elements are written where they are.
                 loop {
+                    let mut reply = Reply::new(&mut self.out, self.proto);
                     match frame.item(*count + 1) {
-                        Value::String(bytes) => reply.bulk(bytes),
+                        Value::String(bytes) if bytes.len() <= PART_BYTES => reply.bulk(bytes),
                         Value::Number(number) => reply.integer(integer(number)),
-                        Value::Other => break,
+                        _ => break,
                     }
                     *count += 1;
+                    if count.is_multiple_of(ELEMENTS_AT_ONCE) {
+                        frame.step(ELEMENTS_AT_ONCE as u32)?;
+                        self.check_length(frame)?;
+                    }
                 }
                 frame.raw_get_index(-1, *count as i32 + 1);
                 let is_there = frame.kind(-1) != Some(Kind::Nil);
@@ -295,9 +431,62 @@ impl Open {
                 }
                 is_there
             }
-        }
+        })
     }
 
+    fn check_length(&self, frame: &mut Frame<'_>) -> Result<(), Raised> {
+        if self.out.is_over_limit() { Err(frame.raise_memory()) } else { Ok(()) }
+    }
+
+    fn array(&mut self, frame: &mut Frame<'_>) -> Open {
+        let expected = frame.raw_len(-1);
+        Open::Array { array: self.reply().open_array(expected), expected, count: 0 }
+    }
+}
+
+/// Writes the value on the top, which is no table and stays.
+fn write_plain(frame: &mut Frame<'_>, reply: &mut Reply<'_>, script_proto: Proto) {
+    match frame.kind(-1) {
+        Some(Kind::String) => reply.bulk(frame.bytes(-1).unwrap_or_default()),
+        Some(Kind::Number) => reply.integer(integer(frame.number(-1).unwrap_or_default())),
+        Some(Kind::Boolean) => match (script_proto, frame.boolean(-1)) {
+            (Proto::Resp2, true) => reply.integer(1),
+            (Proto::Resp2, false) => reply.null(),
+            (Proto::Resp3, truth) => reply.boolean(truth),
+        },
+        _ => reply.null(),
+    }
+}
+
+/// The error objects inside a result, for the error statistics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NestedErrors {
+    /// Of those that nothing has counted yet: each code word with how often it is there.
+    pub codes: BTreeMap<Vec<u8>, u64>,
+    /// Those of other codes, once there are many.
+    pub others: u64,
+    /// Errors of commands that the script has called, which were counted then.
+    pub counted: u64,
+}
+
+/// Code words that are told apart: as many as the error statistics have.
+const CODES_MAX: usize = 128;
+
+impl NestedErrors {
+    fn note(&mut self, code: &[u8], is_counted: bool) {
+        if is_counted {
+            self.counted += 1;
+        } else if let Some(count) = self.codes.get_mut(code) {
+            *count += 1;
+        } else if self.codes.len() < CODES_MAX {
+            self.codes.insert(code.to_vec(), 1);
+        } else {
+            self.others += 1;
+        }
+    }
+}
+
+impl Open {
     /// Ends the table, which is taken off.
     fn close(self, frame: &mut Frame<'_>, reply: &mut Reply<'_>) {
         match self {
@@ -315,53 +504,16 @@ fn integer(number: f64) -> i64 {
     if fits { number as i64 } else { i64::MIN }
 }
 
-/// Writes the table on the top, which is taken off, as what one of its fields says that it is; or the beginning of a table that
-/// others are in, which stays.
-fn write_table(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Option<Open> {
-    if !frame.has_fields(-1) {
-        return Some(start_array(frame, reply));
-    }
-    if push_field_of(frame, "err", Kind::String) {
-        let text = ReplyError::owned(c_string(frame.bytes(-1).unwrap_or_default()));
-        reply.error(&text);
-    } else if push_field_of(frame, "ok", Kind::String) {
-        let text = one_line(c_string(frame.bytes(-1).unwrap_or_default()));
-        reply.simple_text(&text);
-    } else if push_field_of(frame, "double", Kind::Number) {
-        reply.double(frame.number(-1).unwrap_or_default());
-    } else if push_field_of(frame, "map", Kind::Table) {
-        reply.map(count_keys(frame));
-        frame.push_nil();
-        return Some(Open::Map { has_value: false });
-    } else if push_field_of(frame, "set", Kind::Table) {
-        reply.set(count_keys(frame));
-        frame.push_nil();
-        return Some(Open::Set);
-    } else if push_field_of(frame, "big_number", Kind::String) {
-        let digits = one_line(frame.bytes(-1).unwrap_or_default());
-        reply.big_number(&String::from_utf8_lossy(&digits));
-    } else if push_field_of(frame, "verbatim_string", Kind::Table) && write_verbatim(frame, reply) {
-    } else {
-        return Some(start_array(frame, reply));
-    }
-    frame.pop(2);
-    None
-}
-
-fn start_array(frame: &mut Frame<'_>, reply: &mut Reply<'_>) -> Open {
-    let expected = frame.raw_len(-1);
-    Open::Array { array: reply.open_array(expected), expected, count: 0 }
-}
-
 /// Keys of the table on the top.
-fn count_keys(frame: &mut Frame<'_>) -> usize {
+fn count_keys(frame: &mut Frame<'_>) -> Result<usize, Raised> {
     let mut count = 0;
     frame.push_nil();
     while frame.next(-2) {
+        frame.step(1)?;
         count += 1;
         frame.pop(1);
     }
-    count
+    Ok(count)
 }
 
 /// Pushes the field of the table on the top; only if it is of a kind.

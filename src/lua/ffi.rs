@@ -129,6 +129,9 @@ pub const T_FUNCTION: c_int = 6;
 pub const T_USERDATA: c_int = 7;
 pub const T_THREAD: c_int = 8;
 
+/// The status of a call that has raised an error.
+pub const ERROR_RUN: c_int = 2;
+
 pub const GC_COLLECT: c_int = 2;
 pub const GC_STEP: c_int = 5;
 

@@ -45,7 +45,7 @@ impl Machine {
             Err(text) => return format!("-{}", String::from_utf8_lossy(&text)),
         };
         let (keys, arguments) = (OwnedArgs::new(keys.iter().copied()), OwnedArgs::new(arguments.iter().copied()));
-        let run = Run { name: "sha", memory_bytes: self.memory_bytes };
+        let run = Run { name: "sha", memory_bytes: self.memory_bytes, proto: self.proto };
         self.vm.start(&chunk, keys.as_args(), arguments.as_args(), run);
         while self.step(u64::MAX) != Step::Done {}
         self.vm.release(chunk);
@@ -65,7 +65,7 @@ impl Machine {
     fn finish(&mut self) -> String {
         let mut out = Out::default();
         match self.vm.finish(&mut Reply::new(&mut out, self.proto)) {
-            Ending::Replied => String::from_utf8_lossy(&out.into_bytes()).into_owned(),
+            Ending::Replied { .. } => String::from_utf8_lossy(&out.into_bytes()).into_owned(),
             Ending::Failed { text, .. } => format!("-{}", String::from_utf8_lossy(&text)),
         }
     }
@@ -120,12 +120,17 @@ fn libraries_register_functions_in_two_forms() {
     let mut results = Vec::new();
     for function in &functions {
         let (keys, arguments) = (OwnedArgs::new([&b"k"[..]]), OwnedArgs::new([&b"v"[..]]));
-        vm.start(&function.chunk, keys.as_args(), arguments.as_args(), Run { name: "f", memory_bytes: MEMORY_BYTES });
+        vm.start(
+            &function.chunk,
+            keys.as_args(),
+            arguments.as_args(),
+            Run { name: "f", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
+        );
         let step = vm.resume(&clock, u64::MAX, &mut |_, _| panic!("no command is called"));
         assert_eq!(step, Step::Done);
         let mut out = Out::default();
         results.push(match vm.finish(&mut Reply::new(&mut out, Proto::Resp2)) {
-            Ending::Replied => String::from_utf8(out.into_bytes()).expect("text"),
+            Ending::Replied { .. } => String::from_utf8(out.into_bytes()).expect("text"),
             Ending::Failed { text, .. } => String::from_utf8(text).expect("text"),
         });
     }

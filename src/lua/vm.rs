@@ -26,6 +26,7 @@ use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::alloc::{Context, allocate};
+pub use super::convert::NestedErrors;
 use super::library::{self, Globals, Loading, Registration};
 use super::state::{Debug, Frame, Kind, List, Raised};
 use super::{api, convert, ffi, random, sandbox};
@@ -131,6 +132,10 @@ pub struct Exchange {
     pub replication: Replication,
     /// The library that is loaded.
     pub(super) loading: Option<Loading>,
+    /// The result, once it has been written on the script's own stack.
+    pub(super) result: Out,
+    /// The errors in it.
+    pub(super) errors: NestedErrors,
 }
 
 /// Where a script's changes are propagated to.
@@ -155,13 +160,18 @@ pub struct Run<'r> {
     pub name: &'r str,
     /// Bytes that it may allocate beyond what the interpreter has.
     pub memory_bytes: usize,
+    /// The protocol that its result is written in.
+    pub proto: Proto,
 }
 
 /// How a run ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Its result was written as a reply.
-    Replied,
+    Replied {
+        /// The error objects in it.
+        errors: NestedErrors,
+    },
     /// It failed: the error's text without a leading `-`, and whether a command that it called has counted it already.
     Failed {
         /// One line.
@@ -173,8 +183,8 @@ pub enum Ending {
 
 /// What is switched to the script's stack with.
 enum Input {
-    /// A call of the function below so many arguments on the top.
-    Call { arguments: c_int },
+    /// A call of the function below so many arguments on the top. Where a protocol is given, the result is a reply.
+    Call { arguments: c_int, proto: Option<Proto> },
     /// The compilation of a text.
     Load { text: NonNull<[u8]>, name: &'static CStr },
     /// The script goes on.
@@ -251,6 +261,9 @@ impl Turn {
                 None => {
                     self.wait(Step::Slice);
                     now_ns = self.now_ns().unwrap_or(now_ns);
+                    self.budget.set(BUDGET_FIRST);
+                    self.granted_ns.set(Some(now_ns));
+                    return BUDGET_FIRST;
                 }
             }
         }
@@ -358,6 +371,8 @@ pub struct Vm {
     /// What runs, for error texts.
     name: String,
     phase: Phase,
+    /// The protocol of its result.
+    proto: Proto,
     /// The globals of functions.
     globals: Option<Globals>,
     /// Bytes that stay: what the interpreter had when it was new, and its chunks.
@@ -393,6 +408,20 @@ unsafe extern "C-unwind" fn on_unprotected_error(_state: *mut ffi::State) -> c_i
     std::process::abort()
 }
 
+/// Writes the result on the top, if that may take long. Returns a status of Lua's; if that is an error, its value is on the top.
+///
+/// # Safety
+/// As [`aleadb_pause`].
+unsafe fn write_ahead(state: *mut ffi::State, proto: Proto) -> c_int {
+    // SAFETY: the caller's promise.
+    let mut frame = unsafe { Frame::new(state) };
+    let context = frame.context();
+    context.enter();
+    let written = convert::write_ahead(&mut frame, proto);
+    context.leave();
+    if written.is_ok() { 0 } else { ffi::ERROR_RUN }
+}
+
 /// What runs on the script's stack, from one input to the next.
 fn run(state: *mut ffi::State, yielder: &Yielder<Input, Output>, first: Input) {
     // SAFETY: the context lives as long as the state.
@@ -401,8 +430,15 @@ fn run(state: *mut ffi::State, yielder: &Yielder<Input, Output>, first: Input) {
     loop {
         turn.yielder.set(Some(NonNull::from(yielder)));
         let status = match input {
-            // SAFETY: function and arguments are on the stack, and the handler at its place. Errors end here.
-            Input::Call { arguments } => unsafe { ffi::lua_pcall(state, arguments, 1, HANDLER) },
+            Input::Call { arguments, proto } => {
+                // SAFETY: function and arguments are on the stack, and the handler at its place. Errors end here.
+                let status = unsafe { ffi::lua_pcall(state, arguments, 1, HANDLER) };
+                match proto {
+                    // SAFETY: the result is on the top.
+                    Some(proto) if status == 0 => unsafe { write_ahead(state, proto) },
+                    _ => status,
+                }
+            }
             // SAFETY: whoever gave the text waits until it is compiled. Errors end here.
             Input::Load { text, name } => unsafe {
                 ffi::luaL_loadbuffer(state, text.cast::<c_char>().as_ptr(), text.len(), name.as_ptr())
@@ -449,6 +485,7 @@ impl Vm {
             purpose,
             name: String::new(),
             phase: Phase::Idle,
+            proto: Proto::Resp2,
             globals: None,
             kept_bytes: 0,
             is_unhurried: false,
@@ -617,7 +654,7 @@ impl Vm {
         self.exchange().loading = Some(Loading { flags, found: Vec::new() });
         self.set_loading(true);
         self.prepare(clock.mono_ns() + LIBRARY_NS_MAX, Some("FUNCTION LOAD timeout"));
-        let output = self.switch(clock, None, Input::Call { arguments: 0 });
+        let output = self.switch(clock, None, Input::Call { arguments: 0, proto: None });
         self.set_loading(false);
         self.clear_end();
         let found = self.exchange().loading.take().map_or(Vec::new(), |loading| loading.found);
@@ -649,6 +686,7 @@ impl Vm {
     pub fn start(&mut self, chunk: &Chunk, keys: Args<'_>, arguments: Args<'_>, run: Run<'_>) {
         assert!(self.phase == Phase::Idle, "one script at a time");
         self.phase = Phase::Started;
+        self.proto = run.proto;
         self.name.clear();
         self.name.push_str(run.name);
         {
@@ -680,7 +718,7 @@ impl Vm {
         let input = match self.phase {
             Phase::Started => {
                 self.prepare(until_ns, None);
-                Input::Call { arguments: if self.purpose == Purpose::Scripts { 0 } else { 2 } }
+                Input::Call { arguments: if self.purpose == Purpose::Scripts { 0 } else { 2 }, proto: Some(self.proto) }
             }
             Phase::Suspended => {
                 self.prepare(until_ns, None);
@@ -714,16 +752,17 @@ impl Vm {
         unsafe { ffi::aleadb_set_killed(self.state.as_ptr(), 0) };
     }
 
-    /// Takes the result of a run that is through. A result is written in the protocol of the reply; an error is not.
+    /// Takes the result of a run that is through. A result is written, in the protocol that the run was started with; an error
+    /// is not.
     pub fn finish(&mut self, reply: &mut Reply<'_>) -> Ending {
         let Phase::Done(status) = self.phase else { panic!("the script is not through") };
         self.phase = Phase::Idle;
         self.clear_end();
-        let proto = self.exchange().proto;
+        debug_assert_eq!(reply.proto(), self.proto, "a run is told the protocol of its result");
         let name = std::mem::take(&mut self.name);
         let ending = self.outside(|frame| {
             let ending = match status {
-                0 => convert::write_result(frame, reply, proto),
+                0 => convert::write_result(frame, reply),
                 _ => Ending::failed(frame, &name),
             };
             frame.set_top(HANDLER as usize);

@@ -143,11 +143,16 @@ impl Stats {
 
     /// Counts an error reply by its code word.
     pub fn count_error(&mut self, code: &[u8]) {
-        self.error_replies += 1;
+        self.count_errors(code, 1);
+    }
+
+    /// Counts so many errors of a code word.
+    pub fn count_errors(&mut self, code: &[u8], times: u64) {
+        self.error_replies += times;
         if let Some(count) = self.errors.get_mut(code) {
-            *count += 1;
+            *count += times;
         } else if self.errors.len() < ERROR_CODES_MAX {
-            self.errors.insert(code.to_vec(), 1);
+            self.errors.insert(code.to_vec(), times);
         }
     }
 }

@@ -722,3 +722,27 @@ fn a_name_that_has_been_called_is_told_by_its_subcommand_and_in_any_case() {
         assert_eq!(reply, expected.concat());
     }
 }
+
+#[test]
+fn errors_inside_a_result_count_as_in_redis() {
+    for (script, failed, replies, codes) in [
+        ("return {{err='a b'}}", 1, 1, &["errorstat_a:count=1"][..]),
+        ("return {{err='a b'}, {err='a c'}, {err='x'}}", 1, 3, &["errorstat_a:count=2", "errorstat_ERR:count=1"]),
+        ("return {{map={a={err='Q r'}}}}", 1, 1, &["errorstat_Q:count=1"]),
+        ("local e = redis.pcall('get') return {e, e}", 2, 1, &["errorstat_ERR:count=1"]),
+        (
+            "local e = redis.pcall('get') return {e, {err='X y'}}",
+            2,
+            2,
+            &["errorstat_X:count=1", "errorstat_ERR:count=1"],
+        ),
+        ("return {1, {2}}", 0, 0, &[]),
+    ] {
+        let mut m = Memory::new();
+        eval(&mut m, script, &["0"]);
+        let errors = m.run("INFO errorstats");
+        assert!(codes.iter().all(|code| errors.contains(code)), "{script}: {errors}");
+        assert!(m.run("INFO stats").contains(&format!("total_error_replies:{replies}\\r")), "{script}");
+        assert!(m.run("INFO commandstats").contains(&format!("failed_calls={failed}\\r")), "{script}");
+    }
+}

@@ -28,7 +28,7 @@ impl Interpreter {
     pub fn run(&mut self, script: &[u8], arguments: &[&[u8]]) -> Result<Vec<u8>, Vec<u8>> {
         let chunk = self.vm.compile(&self.clock, script, self.memory_bytes)?;
         let arguments = OwnedArgs::new(arguments.iter().copied());
-        let run = Run { name: "sha", memory_bytes: self.memory_bytes };
+        let run = Run { name: "sha", memory_bytes: self.memory_bytes, proto: Proto::Resp2 };
         self.vm.start(&chunk, OwnedArgs::new([]).as_args(), arguments.as_args(), run);
         while self.vm.resume(&self.clock, u64::MAX, &mut no_command) != Step::Done {}
         self.vm.release(chunk);
@@ -39,7 +39,7 @@ impl Interpreter {
     pub fn run_and_kill(&mut self, script: &[u8], text: &'static str) -> Vec<u8> {
         let chunk = self.vm.compile(&self.clock, script, self.memory_bytes).expect("it compiles");
         let none = OwnedArgs::new([]);
-        let run = Run { name: "sha", memory_bytes: self.memory_bytes };
+        let run = Run { name: "sha", memory_bytes: self.memory_bytes, proto: Proto::Resp2 };
         self.vm.start(&chunk, none.as_args(), none.as_args(), run);
         assert_eq!(self.vm.resume(&self.clock, 0, &mut no_command), Step::Slice, "the script gives way");
         self.vm.kill(text);
@@ -53,7 +53,7 @@ impl Interpreter {
     pub fn run_slices(&mut self, script: &[u8], slices: usize) -> Result<Vec<u8>, Vec<u8>> {
         let chunk = self.vm.compile(&self.clock, script, self.memory_bytes)?;
         let none = OwnedArgs::new([]);
-        let run = Run { name: "sha", memory_bytes: self.memory_bytes };
+        let run = Run { name: "sha", memory_bytes: self.memory_bytes, proto: Proto::Resp2 };
         self.vm.start(&chunk, none.as_args(), none.as_args(), run);
         let mut left = slices;
         loop {
@@ -76,7 +76,7 @@ impl Interpreter {
     fn finish(&mut self) -> Result<Vec<u8>, Vec<u8>> {
         let mut out = Out::default();
         match self.vm.finish(&mut Reply::new(&mut out, Proto::Resp2)) {
-            Ending::Replied => Ok(out.into_bytes()),
+            Ending::Replied { .. } => Ok(out.into_bytes()),
             Ending::Failed { text, .. } => Err(text),
         }
     }

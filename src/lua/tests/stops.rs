@@ -106,7 +106,7 @@ fn every_endless_loop_is_suspended_and_killed() {
     let clock = CountingClock::default();
     for script in ENDLESS {
         let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES };
+        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 };
         machine.vm.start(&chunk, OwnedArgs::default().as_args(), OwnedArgs::default().as_args(), run);
         // Some million steps, which is more than what is looped over takes to be made.
         let until_ns = clock.mono_ns() + 500;
@@ -167,7 +167,12 @@ fn a_script_that_comes_back_among_its_commands_is_killed_as_well() {
     let script = "while true do pcall(redis.call, 'get') end";
     let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
     let none = OwnedArgs::default();
-    machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+    machine.vm.start(
+        &chunk,
+        none.as_args(),
+        none.as_args(),
+        Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
+    );
     let until_ns = machine.clock.mono_ns() + 1_000_000;
     assert_eq!(machine.step(until_ns), Step::Slice);
     machine.vm.kill(KILLED);
@@ -181,7 +186,12 @@ fn a_script_comes_back_right_after_a_command_that_took_its_time() {
     let (clock, none, script) =
         (CountingClock::default(), OwnedArgs::default(), "for i = 1, 9 do redis.call('keys') end");
     let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-    machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+    machine.vm.start(
+        &chunk,
+        none.as_args(),
+        none.as_args(),
+        Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
+    );
     for _ in 0..9 {
         let mut calls = 0;
         let step = machine.vm.resume(&clock, 0, &mut |_, exchange| {
@@ -199,7 +209,12 @@ fn a_script_that_calls_commands_for_ever_is_suspended() {
     for script in ["while true do redis.call('get', 'k') end", "while true do redis.pcall('get') end"] {
         let (clock, none) = (CountingClock::default(), OwnedArgs::default());
         let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-        machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+        machine.vm.start(
+            &chunk,
+            none.as_args(),
+            none.as_args(),
+            Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
+        );
         for _ in 0..3 {
             let until_ns = clock.mono_ns() + 5;
             let mut calls = 0;
@@ -234,7 +249,12 @@ fn one_call_of_a_library_that_takes_long_is_suspended_in_its_midst() {
         let script = format!("local s = {made} redis.call('PING') return #tostring({call})");
         let (clock, none) = (CountingClock::default(), OwnedArgs::default());
         let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect("it compiles");
-        machine.vm.start(&chunk, none.as_args(), none.as_args(), Run { name: "sha", memory_bytes: MEMORY_BYTES });
+        machine.vm.start(
+            &chunk,
+            none.as_args(),
+            none.as_args(),
+            Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
+        );
         let (begun, mut count) = (Cell::new(false), 0);
         let mut pong = |_, exchange: &mut Exchange| {
             begun.set(true);
@@ -247,4 +267,47 @@ fn one_call_of_a_library_that_takes_long_is_suspended_in_its_midst() {
         machine.finish();
         machine.vm.release(chunk);
     }
+}
+
+/// Results that go on for ever, for a table is in them again and again.
+const ENDLESS_RESULTS: &[&str] = &[
+    "local t = {1} for i = 1, 40 do t = {t, t} end return t",
+    "local t = {} t[1] = t t[2] = t return t",
+    "local t = {} t.map = {t, t} return t",
+    "local t = {} for i = 1, 2e4 do t[{}] = true end t = {set = t} for i = 1, 40 do t = {t, t} end return t",
+];
+
+#[test]
+fn a_result_without_end_is_suspended_and_killed() {
+    let mut machine = Machine::new();
+    for script in ENDLESS_RESULTS {
+        let (clock, none) = (CountingClock::default(), OwnedArgs::default());
+        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
+        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 };
+        machine.vm.start(&chunk, none.as_args(), none.as_args(), run);
+        for _ in 0..20 {
+            let until_ns = clock.mono_ns() + 10;
+            assert_eq!(machine.vm.resume(&clock, until_ns, &mut |_, _| ()), Step::Slice, "{script}");
+        }
+        machine.vm.kill(KILLED);
+        assert_eq!(machine.vm.resume(&clock, u64::MAX, &mut |_, _| ()), Step::Done, "{script}");
+        assert_eq!(machine.finish(), format!("-ERR {KILLED}"), "{script}");
+        machine.vm.release(chunk);
+        assert_eq!(machine.run("return {1, {2}}"), "*2\r\n:1\r\n*1\r\n:2\r\n", "after {script}");
+    }
+}
+
+#[test]
+fn a_result_is_limited_by_the_memory_of_its_script() {
+    let mut machine = Machine::new();
+    machine.memory_bytes = 4 << 20;
+    let long = "local s = ('x'):rep(2^20) return {s, s, s, s, s}";
+    for script in ENDLESS_RESULTS.iter().chain([&long]) {
+        assert_eq!(machine.run(script), "-ERR not enough memory", "{script}");
+        assert_eq!(machine.run("return {1}"), "*1\r\n:1\r\n", "after {script}");
+    }
+    machine.memory_bytes = MEMORY_BYTES;
+    let whole = machine.run("return {('x'):rep(100000), 'y', ('z'):rep(2^20)}");
+    let (x, z) = ("x".repeat(100_000), "z".repeat(1 << 20));
+    assert!(whole == format!("*3\r\n$100000\r\n{x}\r\n$1\r\ny\r\n$1048576\r\n{z}\r\n"), "{} bytes", whole.len());
 }
