@@ -417,9 +417,16 @@ unsafe fn write_ahead(state: *mut ffi::State, proto: Proto) -> c_int {
     let mut frame = unsafe { Frame::new(state) };
     let context = frame.context();
     context.enter();
+    let result = frame.top();
     let written = convert::write_ahead(&mut frame, proto);
     context.leave();
-    if written.is_ok() { 0 } else { ffi::ERROR_RUN }
+    if written.is_ok() {
+        return 0;
+    }
+    // The error takes the result's place, and what was being written leaves the stack.
+    frame.replace(result as i32);
+    frame.set_top(result);
+    ffi::ERROR_RUN
 }
 
 /// What runs on the script's stack, from one input to the next.
