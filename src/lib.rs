@@ -9,7 +9,7 @@
 //! timer    the hashed timing wheel; no clock
 //! lua      the Lua interpreter: its interface, the sandbox, what scripts may call; no databases, no clients
 //! store    hash table, entries, databases; no clients
-//! feature  who subscribed to what, waits for which key, watches which; no sockets, no sessions
+//! feature  who subscribed to what, waits for which key, watches which, may do what; no sockets, no sessions
 //! config   directives, redis.conf, command line
 //! persist  Redis's dump files, and single values as DUMP shows them; the disk; no databases, no clients
 //! server   the parts commands work on: databases, clients, watchers, counters; what follows from a change
@@ -29,7 +29,7 @@
 //!  4     net::batch        has the commands parsed, and their keys loaded
 //!  5       resp::parse     finds the arguments: slices of that buffer
 //!  6       command::spec::registry  finds the row of the name                   <- to the turn, for the next connection
-//!  7     engine::dispatch  asks the gates: arity? password? memory? paused?
+//!  7     engine::dispatch  asks the gates: arity? password? permission? memory? paused?
 //!  8       command::run    builds what a handler sees, and calls it
 //!  9         command::string  the handler `get` under its row
 //! 10           store::db   looks the key up: one whose deadline has passed is not there

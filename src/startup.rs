@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aleadb::base::clock::{Clock, SystemClock};
+use aleadb::command::{self, acl};
 use aleadb::config::file::{LoadError, Sources};
 use aleadb::config::{Config, Supervised, title};
 use aleadb::engine::persistence::start;
@@ -122,6 +123,7 @@ fn serve(
     titled: io::Result<()>,
 ) -> Result<(), String> {
     log_greeting(&sources);
+    rename_commands(&sources)?;
     let notifier = notifier(manager.wanted, manager.notifier)?;
     let passed = manager.passed.map_err(|error| format!("Failed taking over a socket: {}", error_text(&error)))?;
     let signals = Signals::install().map_err(|error| format!("Can't install the signal handlers: {error}"))?;
@@ -151,6 +153,7 @@ fn serve(
         background.map_err(|error| format!("Can't prepare work in the background: {}", error_text(&error)))?;
     let mut server =
         Server::new(config, sources, identity, seeds, Outside { clock, background, storage: Arc::new(RealStorage) });
+    acl::load_at_start(&mut server)?;
     let now = server.clock.now();
     start::begin(&mut server, now)?;
     let mut reactor = Reactor::new(server, sockets, signals, notifier)
@@ -169,6 +172,17 @@ fn serve(
     outcome?;
     log::warn!("AleaDB is now ready to exit, bye bye...");
     Ok(())
+}
+
+/// Gives commands the names that the configuration has for them.
+fn rename_commands(sources: &Sources) -> Result<(), String> {
+    let lines = sources.renames();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+    let renames: Vec<_> = lines.iter().map(|line| (text(&line.from), text(&line.to))).collect();
+    command::rename(&renames).map_err(|(place, error)| lines[place].error(error.text()).to_string())
 }
 
 fn log_greeting(sources: &Sources) {

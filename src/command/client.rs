@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::connection::{DEFAULT_USER, is_plain, shown, valid_name};
+use super::connection::{is_plain, shown, valid_name};
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::clock::Now;
 use crate::base::num;
+use crate::feature::acl::UserId;
 use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Kind;
 use crate::resp::args::Args;
@@ -269,6 +270,14 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
+/// The line of a client, without its end, that is running a line of so many bytes.
+pub(super) fn line_of(server: &Server, client: ClientId, now: Now, argv_bytes: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_line(&mut text, server, client, now, argv_bytes);
+    text.truncate(text.len() - 1);
+    text
+}
+
 /// A client's line, its fields in Redis's order. There are no threads, so theirs is what Redis shows for a server without.
 fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, argv_bytes: usize) {
     let session = &server.clients[client];
@@ -294,7 +303,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
     let _ = write!(
         line,
         " age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} \
-         rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} cmd={} user=default redir=-1 resp={} lib-name=",
+         rbs={} rbp={} obl={} oll={} omem={} tot-mem={} events={} cmd={} user=",
         seconds_since(session.connected_ms),
         seconds_since(session.active_ms),
         flags(session),
@@ -316,8 +325,10 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
         total_bytes,
         if buffers.out_bytes > 0 { "rw" } else { "r" },
         session.last_command.map_or("NULL", |command| &command.full_name),
-        if session.proto == Proto::Resp2 { 2 } else { 3 },
     );
+    text.append(&mut std::mem::take(&mut line).into_bytes());
+    text.extend_from_slice(server.acl.users[session.user].name());
+    let _ = write!(line, " redir=-1 resp={} lib-name=", if session.proto == Proto::Resp2 { 2 } else { 3 });
     text.append(&mut std::mem::take(&mut line).into_bytes());
     text.extend_from_slice(shown(&session.lib_name));
     text.extend_from_slice(b" lib-ver=");
@@ -355,13 +366,14 @@ struct Filter<'a> {
     kind: Option<ClientType>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
+    user: Option<UserId>,
     age_s: Option<i64>,
     skip_me: bool,
 }
 
 impl<'a> Filter<'a> {
     /// Reads `option value` pairs. A repeated option counts with its last value, as in Redis.
-    fn parse(args: Args<'a>) -> Result<Filter<'a>, ReplyError> {
+    fn parse(server: &Server, args: Args<'a>) -> Result<Filter<'a>, ReplyError> {
         let mut filter = Filter { skip_me: true, ..Filter::default() };
         for at in (2..args.len()).step_by(2) {
             let Some(value) = args.get(at + 1) else { return Err(ReplyError::SYNTAX) };
@@ -375,10 +387,8 @@ impl<'a> Filter<'a> {
             } else if args.is(at, "LADDR") {
                 filter.laddr = Some(value);
             } else if args.is(at, "USER") {
-                // Every client is the default user, so the right name excludes none.
-                if value != DEFAULT_USER {
-                    return Err(ReplyError::about("ERR No such user '", value, "'"));
-                }
+                let user = server.acl.users.find(value);
+                filter.user = Some(user.ok_or_else(|| ReplyError::about("ERR No such user '", value, "'"))?);
             } else if args.is(at, "SKIPME") {
                 filter.skip_me = match (args.is(at + 1, "YES"), args.is(at + 1, "NO")) {
                     (true, _) => true,
@@ -405,13 +415,17 @@ impl<'a> Filter<'a> {
             && self.kind.is_none_or(|kind| kind == ClientType::of(session))
             && self.addr.is_none_or(|addr| addr == session.peer.as_bytes())
             && self.laddr.is_none_or(|laddr| laddr == session.local.as_bytes())
+            && self.user.is_none_or(|user| user == session.user)
             && self.age_s.is_none_or(|least_s| age_s >= least_s as u64)
     }
 }
 
 fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let old_form = args.len() == 3;
-    let filter = if old_form { Filter { addr: Some(args.at(2)), ..Filter::default() } } else { Filter::parse(args)? };
+    let filter = match old_form {
+        true => Filter { addr: Some(args.at(2)), ..Filter::default() },
+        false => Filter::parse(ctx.server, args)?,
+    };
     let matching = ctx.server.clients.present().filter(|(_, session)| filter.matches(session, ctx.now));
     let mut victims: Vec<ClientId> = matching.map(|(client, _)| client).collect();
     victims.retain(|client| !(filter.skip_me && *client == ctx.client));

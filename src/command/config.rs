@@ -4,8 +4,8 @@
 use std::io;
 use std::path::Path;
 
-use super::help;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
+use super::{acl, help};
 use crate::config::{Config, SetError, file, title};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -74,10 +74,14 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let words: Vec<&[u8]> = args.iter_from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let mut next = ctx.server.config.clone();
-    next.set_many(&pairs)
-        .and_then(|changed| apply(ctx.server, &next, &changed))
+    let changed = next
+        .set_many(&pairs)
+        .and_then(|changed| apply(ctx.server, &next, &changed).map(|()| changed))
         .map_err(|error| ReplyError::owned([b"ERR ".as_slice(), &error.message()].concat()))?;
     ctx.server.config = next;
+    if changed.contains(&"requirepass") {
+        ctx.server.password_changed();
+    }
     show_title(ctx.server);
     ctx.server.note_wanted_events();
     ctx.reply.ok();
@@ -183,6 +187,7 @@ fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    let users = acl::config_lines(ctx.server);
     let Server { config, config_sources, process, .. } = &*ctx.server;
     let identity = &process.identity;
     let Some(path) = &identity.config_file else {
@@ -194,7 +199,8 @@ fn rewrite(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         _ => std::fs::read(path),
     };
-    let written = old.and_then(|old| file::write_atomically(path, &file::rewrite(&old, config, config_sources)));
+    let written =
+        old.and_then(|old| file::write_atomically(path, &file::rewrite(&old, config, config_sources, &users)));
     if let Err(error) = written {
         log::warn!("CONFIG REWRITE of {} failed: {error}", path.display());
         return Err(ReplyError::owned(format!("ERR Rewriting config file: {}", rewrite_failure(path, &error))));

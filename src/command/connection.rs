@@ -2,20 +2,19 @@
 
 use memchr::memchr;
 
+use super::acl;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
+use crate::feature::acl::DEFAULT_NAME;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Proto;
 use crate::server::REDIS_VERSION;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::ReplyMode;
+use crate::server::session::{LateReply, ReplyMode};
 
 /// Longest SLEEP: 68 years. Any later end would be as good, and its milliseconds always fit the clock.
 const SLEEP_SECONDS_MAX: i64 = i32::MAX as i64;
-
-/// The only user there is.
-pub(super) const DEFAULT_USER: &[u8] = b"default";
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 const GREETING: Flags = ANY_TIME.with(Flags::FAST).with(Flags::NO_AUTH).with(Flags::ALLOW_BUSY);
@@ -57,7 +56,6 @@ pub const ROWS: &[Spec] = &[
         .doc("Answers OK after some seconds, which no other client notices.", "O(1)", "seconds"),
 ];
 
-const WRONG_PASS: ReplyError = ReplyError::new("WRONGPASS invalid username-password pair or user is disabled.");
 const NO_PASSWORD: ReplyError = ReplyError::new(
     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration \
      is correct?",
@@ -96,8 +94,10 @@ fn echo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let asked = Hello::parse(args)?;
-    if let Some((user, password)) = asked.credentials {
-        authenticate(ctx, user, password)?;
+    if let Some((user, password)) = asked.credentials
+        && !acl::authenticate(ctx, args, user, password)
+    {
+        return acl::refuse_password(ctx);
     }
     if ctx.server.needs_auth(ctx.client) {
         return Err(NO_AUTH);
@@ -170,36 +170,16 @@ impl<'a> Hello<'a> {
 
 fn auth(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (user, password) = match args.len() {
-        2 if ctx.server.config.requirepass.is_empty() => return Err(NO_PASSWORD),
-        2 => (DEFAULT_USER, args.at(1)),
+        2 if ctx.server.acl.users.default_user().needs_no_password() => return Err(NO_PASSWORD),
+        2 => (DEFAULT_NAME, args.at(1)),
         3 => (args.at(1), args.at(2)),
         _ => return Err(ReplyError::SYNTAX),
     };
-    authenticate(ctx, user, password)?;
+    if !acl::authenticate(ctx, args, user, password) {
+        return acl::refuse_password(ctx);
+    }
     ctx.reply.ok();
     Ok(Next::Done)
-}
-
-/// Lets the client in, or counts a failure. Without a password set, the default user may come with any.
-fn authenticate(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Result<(), ReplyError> {
-    let required = &ctx.server.config.requirepass;
-    if user == DEFAULT_USER && (required.is_empty() || same_secret(required, password)) {
-        ctx.session().authenticated = true;
-        return Ok(());
-    }
-    ctx.server.stats.auth_failures += 1;
-    Err(WRONG_PASS)
-}
-
-/// Compares in a time that depends on what was given, never on where it differs from the secret.
-fn same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = secret.len() ^ given.len();
-    for (i, byte) in given.iter().enumerate() {
-        let expected = secret.get(i % secret.len().max(1)).copied().unwrap_or_default();
-        // The barrier keeps the compiler from leaving the loop at the first difference.
-        difference = std::hint::black_box(difference | usize::from(byte ^ expected));
-    }
-    difference == 0
 }
 
 fn quit(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
@@ -208,13 +188,12 @@ fn quit(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    let authenticated = ctx.server.config.requirepass.is_empty();
     ctx.server.leave(ctx.client);
     ctx.server.forget_queries(ctx.client);
     ctx.server.discard_transaction(ctx.client);
+    ctx.server.log_out(ctx.client);
     let session = ctx.session();
     // COMPAT: what SETINFO told about the library stays.
-    session.authenticated = authenticated;
     session.db = 0;
     session.proto = Proto::Resp2;
     session.name = Vec::new();
@@ -231,7 +210,7 @@ fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     match num::parse_i64(args.at(1)) {
         Some(seconds @ 1..=SLEEP_SECONDS_MAX) if ctx.may_block() => {
-            Ok(Next::Sleep { until_ms: ctx.now.mono_ms() + seconds as u64 * 1000 })
+            Ok(Next::Sleep { until_ms: ctx.now.mono_ms() + seconds as u64 * 1000, reply: LateReply::Ok })
         }
         Some(0..=SLEEP_SECONDS_MAX) => {
             ctx.reply.ok();
@@ -255,26 +234,4 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
 /// A client's name, if it may have it.
 pub(super) fn valid_name(name: &[u8]) -> Result<&[u8], ReplyError> {
     if is_plain(name) { Ok(name) } else { Err(BAD_CLIENT_NAME) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_the_same_only_if_every_byte_is() {
-        let rows: [(&[u8], &[u8], bool); 8] = [
-            (b"abc", b"abc", true),
-            (b"abc", b"abd", false),
-            (b"abc", b"ab", false),
-            (b"abc", b"abcabc", false),
-            (b"abc", b"", false),
-            (b"a", b"aaaaaaaaaaaaaaaaa", false),
-            (b"\xff\x00", b"\xff\x00", true),
-            (b"", b"a", false),
-        ];
-        for (secret, given, same) in rows {
-            assert_eq!(same_secret(secret, given), same, "{given:?}");
-        }
-    }
 }

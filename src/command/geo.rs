@@ -7,7 +7,7 @@ mod options;
 mod point;
 mod search;
 
-use super::spec::{Access, Category, Group, KeySpec, Spec};
+use super::spec::{Access, Category, Group, KeySpec, Spec, keyfind};
 use super::zset;
 use crate::base::num;
 use crate::resp::args::Args;
@@ -76,6 +76,7 @@ pub const ROWS: &[Spec] = &[
     row(Spec::write("GEORADIUS", -6, search::georadius), "3.2.0")
         .denyoom()
         .keys(&[KeySpec::one(READ, 1), KeySpec::after(OVERWRITE, "STORE", 6), KeySpec::after(OVERWRITE, "STOREDIST", 6)])
+        .find_keys(keyfind::georadius)
         .doc(
             "Returns the members around a point, or stores them in another key.",
             SEARCH_COST,
@@ -97,6 +98,7 @@ pub const ROWS: &[Spec] = &[
     row(Spec::write("GEORADIUSBYMEMBER", -5, search::georadiusbymember), "3.2.0")
         .denyoom()
         .keys(&[KeySpec::one(READ, 1), KeySpec::after(OVERWRITE, "STORE", 5), KeySpec::after(OVERWRITE, "STOREDIST", 5)])
+        .find_keys(keyfind::georadiusbymember)
         .doc(
             "Returns the members around a member, or stores them in another key.",
             SEARCH_COST,

@@ -3,7 +3,7 @@
 use super::spec::syntax::{Arg, ArgKind};
 use super::spec::{Begin, Category, Find, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
 use super::spec::{keyspec, syntax};
-use super::{Command, all, help, lookup};
+use super::{Command, help, lookup, reachable};
 use crate::base::glob::Pattern;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -84,12 +84,12 @@ fn command(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn write_all(reply: &mut Reply<'_>) {
-    reply.array(all().len());
-    all().iter().for_each(|command| write_facts(reply, command));
+    reply.array(reachable().count());
+    reachable().for_each(|command| write_facts(reply, command));
 }
 
 fn count(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.reply.integer(all().len() as i64);
+    ctx.reply.integer(reachable().count() as i64);
     Ok(Next::Done)
 }
 
@@ -193,7 +193,7 @@ fn write_number(reply: &mut Reply<'_>, name: &str, number: i64) {
 
 fn docs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let commands: Vec<&Command> = match args.len() {
-        2 => all().iter().collect(),
+        2 => reachable().collect(),
         _ => args.iter_from(2).filter_map(named).collect(),
     };
     ctx.reply.map(commands.len());
@@ -360,7 +360,7 @@ impl Filter {
 
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let filter = Filter::read(args)?;
-    let commands = all().iter().flat_map(|command| std::iter::once(command).chain(&command.subcommands));
+    let commands = reachable().flat_map(|command| std::iter::once(command).chain(&command.subcommands));
     let names: Vec<&str> =
         commands.filter(|command| filter.accepts(command)).map(|command| command.full_name.as_str()).collect();
     ctx.reply.array(names.len());

@@ -4,6 +4,7 @@
 //! documentation asks for; no other source file lists commands. The names of live queries, `GET.WATCH` and the like, are
 //! derived from the rows of what can be watched. Handlers are called by [`run`] alone.
 
+pub mod acl;
 pub mod admin;
 pub mod bitmap;
 mod blocking;
@@ -47,10 +48,11 @@ pub mod zset;
 
 use std::sync::OnceLock;
 
+use crate::feature::acl::Catalog;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 pub use spec::registry::Command;
-use spec::registry::Registry;
+use spec::registry::{Registry, Rename, RenameError};
 use spec::{Spec, resolve};
 
 /// The families, in the order of the README's table.
@@ -77,6 +79,7 @@ const FAMILIES: &[&[Spec]] = &[
     reactive::ROWS,
     connection::ROWS,
     client::ROWS,
+    acl::ROWS,
     admin::ROWS,
     persistence::ROWS,
     config::ROWS,
@@ -91,12 +94,42 @@ const FAMILIES: &[&[Spec]] = &[
     debug::ROWS,
 ];
 
+static REGISTRY: OnceLock<Registry> = OnceLock::new();
+
+#[inline]
 fn registry() -> &'static Registry {
-    static REGISTRY: OnceLock<Registry> = OnceLock::new();
     REGISTRY.get_or_init(|| Registry::new(FAMILIES, reactive::derived))
 }
 
-/// The command of a name, in any case. O(1).
+/// Gives commands other names for the life of the process, before anybody has asked for one.
+///
+/// # Errors
+/// The place of the first that cannot be, and why.
+pub fn rename(renames: &[Rename]) -> Result<(), (usize, RenameError)> {
+    let mut registry = Registry::new(FAMILIES, reactive::derived);
+    registry.rename(renames)?;
+    let is_first = REGISTRY.set(registry).is_ok();
+    assert!(is_first, "commands are renamed before they are used");
+    Ok(())
+}
+
+/// True if clients know some command by another name than its row's.
+#[inline]
+pub fn has_renamed() -> bool {
+    registry().has_renamed()
+}
+
+/// The command whose row has a name, in any case, whatever clients know it by: what logs and queries say. O(1).
+pub fn lookup_own(name: &[u8]) -> Option<&'static Command> {
+    registry().lookup_own(name)
+}
+
+/// Every command that clients can reach and that has a row.
+pub fn reachable() -> impl Iterator<Item = &'static Command> + Clone {
+    all().iter().filter(|command| registry().is_reachable(command))
+}
+
+/// The command that clients know by a name, in any case. O(1).
 #[inline]
 pub fn lookup(name: &[u8]) -> Option<&'static Command> {
     registry().lookup(name)
@@ -123,6 +156,12 @@ pub fn all() -> &'static [Command] {
 /// Every command that is derived from another's row.
 pub fn derived() -> &'static [Command] {
     registry().derived()
+}
+
+/// The commands as the rules of users name them.
+pub fn catalog() -> &'static Catalog {
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    CATALOG.get_or_init(|| registry().catalog())
 }
 
 /// How many commands and subcommands there are: one more than the highest `id`.

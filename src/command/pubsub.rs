@@ -4,6 +4,7 @@
 use super::help;
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
 use crate::base::glob::Pattern;
+use crate::feature::acl::ChannelUse;
 use crate::feature::pubsub::Kind;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -16,7 +17,7 @@ const CHANNELS: &[KeySpec] = &[KeySpec::rest(Access::NOT_KEY, 1, 1)];
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    row("SUBSCRIBE", -2, SUBSCRIBE, "2.0.0", |ctx, args| subscribe(ctx, args, &CHANNEL)).doc(
+    row("SUBSCRIBE", -2, SUBSCRIBE, "2.0.0", |ctx, args| subscribe(ctx, args, &CHANNEL)).channels(ChannelUse::All).doc(
         "Listens to channels.",
         "O(N) where N is the number of channels to subscribe to.",
         "channel [channel ...]",
@@ -26,36 +27,44 @@ pub const ROWS: &[Spec] = &[
         "O(N) where N is the number of channels to unsubscribe.",
         "[channel [channel ...]]",
     ),
-    row("PSUBSCRIBE", -2, SUBSCRIBE, "2.0.0", |ctx, args| subscribe(ctx, args, &PATTERN)).doc(
-        "Listens to every channel that one of the patterns matches.",
-        "O(N) where N is the number of patterns to subscribe to.",
-        "pattern [pattern ...]",
-    ),
+    row("PSUBSCRIBE", -2, SUBSCRIBE, "2.0.0", |ctx, args| subscribe(ctx, args, &PATTERN))
+        .channels(ChannelUse::AllPatterns)
+        .doc(
+            "Listens to every channel that one of the patterns matches.",
+            "O(N) where N is the number of patterns to subscribe to.",
+            "pattern [pattern ...]",
+        ),
     row("PUNSUBSCRIBE", -1, SUBSCRIBE, "2.0.0", |ctx, args| unsubscribe(ctx, args, &PATTERN)).doc(
         "Stops listening by patterns, or by all of them.",
         "O(N) where N is the number of patterns to unsubscribe.",
         "[pattern [pattern ...]]",
     ),
-    row("SSUBSCRIBE", -2, SUBSCRIBE, "7.0.0", |ctx, args| subscribe(ctx, args, &SHARD)).keys(CHANNELS).doc(
-        "Listens to shard channels.",
-        "O(N) where N is the number of shard channels to subscribe to.",
-        "shardchannel [shardchannel ...]",
-    ),
+    row("SSUBSCRIBE", -2, SUBSCRIBE, "7.0.0", |ctx, args| subscribe(ctx, args, &SHARD))
+        .keys(CHANNELS)
+        .channels(ChannelUse::All)
+        .doc(
+            "Listens to shard channels.",
+            "O(N) where N is the number of shard channels to subscribe to.",
+            "shardchannel [shardchannel ...]",
+        ),
     row("SUNSUBSCRIBE", -1, SUBSCRIBE, "7.0.0", |ctx, args| unsubscribe(ctx, args, &SHARD)).keys(CHANNELS).doc(
         "Stops listening to shard channels, or to all of them.",
         "O(N) where N is the number of shard channels to unsubscribe.",
         "[shardchannel [shardchannel ...]]",
     ),
-    row("PUBLISH", 3, SEND, "2.0.0", publish).doc(
+    row("PUBLISH", 3, SEND, "2.0.0", publish).channels(ChannelUse::First).doc(
         "Sends a message to everybody who listens to a channel.",
         "O(N+M) for N receivers and M patterns whose literal beginning is the channel's.",
         "channel message",
     ),
-    row("SPUBLISH", 3, SEND, "7.0.0", spublish).keys(&[KeySpec::one(Access::NOT_KEY, 1)]).doc(
-        "Sends a message to everybody who listens to a shard channel.",
-        "O(N) where N is the number of clients subscribed to the receiving shard channel.",
-        "shardchannel message",
-    ),
+    row("SPUBLISH", 3, SEND, "7.0.0", spublish)
+        .keys(&[KeySpec::one(Access::NOT_KEY, 1)])
+        .channels(ChannelUse::First)
+        .doc(
+            "Sends a message to everybody who listens to a shard channel.",
+            "O(N) where N is the number of clients subscribed to the receiving shard channel.",
+            "shardchannel message",
+        ),
     Spec::container("PUBSUB", SUBCOMMANDS).group(Group::Pubsub, Category::NONE, "2.8.0").doc(
         "Looks at subscriptions.",
         "Depends on subcommand.",

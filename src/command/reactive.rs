@@ -17,11 +17,13 @@
 
 use std::sync::Arc;
 
+use super::acl::permission;
 use super::run::{Call, run_apart};
 use super::spec::{Access, Begin, Category, Flags, Group, KeySpec, KeyUse, Outcome, Spec};
-use super::{Command, lookup, resolve};
+use super::{Command, lookup, lookup_own, resolve};
 use crate::base::clock::Now;
 use crate::base::num;
+use crate::feature::acl::log::Context;
 use crate::feature::client_id::ClientId;
 use crate::feature::reactive::{Line, Query, QueryId, WatchOptions, is_label, parse_fingerprint};
 use crate::resp::args::Args;
@@ -152,7 +154,7 @@ fn watched_command(name: &[u8]) -> Option<&'static Command> {
         let (stem, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
         end.eq_ignore_ascii_case(suffix.as_bytes()).then_some(stem)
     };
-    ends_with(WATCH).or_else(|| ends_with(UNWATCH)).and_then(lookup)
+    ends_with(WATCH).or_else(|| ends_with(UNWATCH)).and_then(lookup_own)
 }
 
 /// The refusal of a name that would be a `.WATCH` or `.UNWATCH` of a command that cannot be watched. `None` if it is no such
@@ -163,14 +165,15 @@ pub fn refusal(name: &[u8]) -> Option<ReplyError> {
 
 /// The row of a watched line: that of its subcommand, where it has one.
 fn row_of(args: Args<'_>) -> &'static Command {
-    let command = lookup(args.at(0)).expect("a query is a line of a command");
+    let command = lookup_own(args.at(0)).expect("a query is a line of a command");
     let sub = || command.subcommand(args.at(1)).expect("the subcommand was found before");
     if command.subcommands.is_empty() { command } else { sub() }
 }
 
 /// The keys of a `.WATCH` of a command with subcommands.
 fn keys_of_subcommand(line: Args<'_>, found: &mut Vec<KeyUse>) {
-    let command = watched_command(line.at(0)).and_then(|command| command.subcommand(line.at(1)));
+    let watched = lookup(line.at(0)).and_then(|row| watched_command(row.spec.name.as_bytes()));
+    let command = watched.and_then(|command| command.subcommand(line.at(1)));
     found.extend(command.into_iter().flat_map(|command| command.spec.keys_of(line)));
 }
 
@@ -273,6 +276,10 @@ fn observe(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 /// Answers a query and makes the client watch it, in one step.
 fn begin(ctx: &mut Ctx<'_>, asked: Asked<'_>) -> Outcome {
     let Asked { command, name, args, options } = asked;
+    // Who may watch may not see by that what it may not see by the command itself.
+    if let Err(denied) = permission::check(ctx.server, ctx.client, command, args) {
+        return Err(permission::refuse(ctx.server, ctx.client, command, args, denied, Context::Toplevel));
+    }
     let keys: Vec<usize> = command.spec.keys_of(args).iter().map(|key| key.index).collect();
     if keys.is_empty() {
         // The line makes no sense to the command either, whose error is the answer: nothing could ever change it.
@@ -425,6 +432,31 @@ pub fn push_result(server: &mut Server, id: QueryId, now: Now) {
     server.watchers.reactive.untouch(id);
 }
 
+/// Ends those of a client's queries that its user may not ask any more, each with a frame that says so. O(its queries).
+pub(super) fn end_forbidden(server: &mut Server, client: ClientId) {
+    let session = &server.clients[client];
+    let (proto, numbered) = (session.proto, session.revisions);
+    let Some(watcher) = session.watcher.filter(|_| !session.unlimited) else { return };
+    let user = &server.acl.users[session.user];
+    let mut forbidden: Vec<(u32, Vec<u8>)> = Vec::new();
+    for (query, _) in server.watchers.reactive.of(watcher) {
+        let line = query.line().unpack();
+        let command = row_of(line.as_args());
+        if let Err(denied) = permission::check_user(user, command, line.as_args()) {
+            let mut out = Out::default();
+            Reply::new(&mut out, proto).error(&permission::error(user, command, denied));
+            let revision = query.revision().filter(|_| numbered);
+            forbidden.push((query.fingerprint(), frame(proto, query, &out.into_bytes(), revision)));
+        }
+    }
+    for (fingerprint, frame) in forbidden {
+        server.unwatch_query(client, fingerprint);
+        let mut out = Out::default();
+        out.push(&frame);
+        server.outbox.reply(client, out);
+    }
+}
+
 /// What has been written of one new result.
 struct Pushed {
     id: QueryId,
@@ -454,7 +486,7 @@ fn evaluate(server: &mut Server, id: QueryId, client: ClientId, proto: Proto, no
     let query = server.watchers.reactive.query(id);
     let (db, line) = (query.db(), query.line().unpack());
     let args = line.as_args();
-    let (command, named) = (row_of(args), lookup(args.at(0)));
+    let (command, named) = (row_of(args), lookup_own(args.at(0)));
     let call = Call { db, proto, ..Call::of(server, client, command, args, CallOrigin::Watched) };
     answer(server, call, named.map_or("", |named| named.spec.name), now)
 }

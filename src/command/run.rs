@@ -9,7 +9,7 @@ use super::Command;
 use super::spec::Flags;
 use crate::base::clock::Now;
 use crate::feature::client_id::ClientId;
-use crate::resp::args::Args;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
@@ -104,9 +104,19 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     server.report(db);
     server.clear_garbage(db);
     if server.propagation.is_wanted() && origin != CallOrigin::Loaded {
-        server.propagate(db, args, changes > 0);
+        if super::has_renamed() {
+            server.propagate(db, under_own_name(command, args).as_args(), changes > 0);
+        } else {
+            server.propagate(db, args, changes > 0);
+        }
     }
     Ended { next, out_of_band }
+}
+
+/// The line with the name that the command's row has: a log is read whatever clients know commands by.
+fn under_own_name(command: &Command, args: Args<'_>) -> OwnedArgs {
+    let name = command.full_name.split('|').next().unwrap_or_default().to_ascii_uppercase();
+    OwnedArgs::new(std::iter::once(name.as_bytes()).chain(args.iter_from(1)))
 }
 
 /// Counts an error; that of a query belongs to whoever watches it.

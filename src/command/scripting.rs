@@ -178,6 +178,7 @@ fn begin(ctx: &mut Ctx<'_>, prepared: Prepared, args: Args<'_>, keys: usize) -> 
         }
     }
     let running = Running {
+        client: ctx.client,
         purpose,
         name,
         script,

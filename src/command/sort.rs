@@ -3,10 +3,12 @@
 
 use std::cmp::Ordering;
 
+use super::acl::permission;
 use super::dump::shapes;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec, keyfind};
 use crate::base::num;
 use crate::config::EventClass;
+use crate::feature::acl::KeyAccess;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
@@ -50,6 +52,8 @@ pub const ROWS: &[Spec] = &[
         ),
 ];
 
+const BY_DENIED: ReplyError = ReplyError::new("ERR BY option of SORT denied due to insufficient ACL permissions.");
+const GET_DENIED: ReplyError = ReplyError::new("ERR GET option of SORT denied due to insufficient ACL permissions.");
 const NO_SCORE: ReplyError = ReplyError::new("ERR One or more scores can't be converted into double");
 
 /// What a line asks for.
@@ -68,7 +72,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, may_store: bool) -> Result<Options<'a>, ReplyError> {
+    /// Reads a line. What BY and GET lead to is for those alone who may read every key.
+    fn parse(args: Args<'a>, may_store: bool, may_follow: bool) -> Result<Options<'a>, ReplyError> {
         let mut options = Options { count: -1, ..Options::default() };
         let mut i = 2;
         while i < args.len() {
@@ -89,10 +94,17 @@ impl<'a> Options<'a> {
             } else if args.is(i, "BY") && left >= 1 {
                 i += 1;
                 let pattern = Pattern::new(args.at(i));
+                if pattern.has_place() && !may_follow {
+                    return Err(BY_DENIED);
+                }
                 options.by = Some(pattern);
                 // COMPAT: once one BY has no asterisk, no other makes up for it.
                 options.unsorted |= !pattern.has_place();
             } else if args.is(i, "GET") && left >= 1 {
+                // COMPAT: Redis does not ask what GET leads to, be it the element itself.
+                if !may_follow {
+                    return Err(GET_DENIED);
+                }
                 i += 1;
                 options.gets.push(Pattern::new(args.at(i)));
             } else {
@@ -196,11 +208,18 @@ impl Elements {
 }
 
 fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    run(ctx, args, Options::parse(args, true)?)
+    let may_follow = may_read_all_keys(ctx, args);
+    run(ctx, args, Options::parse(args, true, may_follow)?)
 }
 
 fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    run(ctx, args, Options::parse(args, false)?)
+    let may_follow = may_read_all_keys(ctx, args);
+    run(ctx, args, Options::parse(args, false, may_follow)?)
+}
+
+fn may_read_all_keys(ctx: &Ctx<'_>, args: Args<'_>) -> bool {
+    let read = KeyAccess { read: true, write: false };
+    permission::may_use_all_keys(ctx.server, ctx.client, ctx.command, args, read)
 }
 
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: Options<'_>) -> Outcome {

@@ -18,6 +18,7 @@ pub mod syntax;
 pub use flags::{Access, Category, Flags, Group};
 pub use keyspec::{Begin, Find, FindKeys, KeySpec, KeyUse};
 
+use crate::feature::acl::ChannelUse;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -45,6 +46,8 @@ pub struct Spec {
     first_key: usize,
     /// See [`Spec::member`]; else 0.
     member: usize,
+    /// Which arguments name channels that a user has to be allowed to use.
+    pub channels: ChannelUse,
     /// Finds the keys where the specifications do not.
     pub find_keys: Option<FindKeys>,
     /// Group of the documentation.
@@ -80,6 +83,7 @@ impl Spec {
             keys: &[],
             first_key: 0,
             member: 0,
+            channels: ChannelUse::None,
             find_keys: None,
             group: Group::Generic,
             since: "1.0.0",
@@ -139,6 +143,11 @@ impl Spec {
     /// Names the function that finds the keys of the lines that the key specifications cannot read.
     pub const fn find_keys(self, finder: FindKeys) -> Spec {
         Spec { find_keys: Some(finder), ..self }
+    }
+
+    /// Says which arguments name channels.
+    pub const fn channels(self, channels: ChannelUse) -> Spec {
+        Spec { channels, ..self }
     }
 
     /// Group, ACL categories and first version.
@@ -207,6 +216,15 @@ impl Spec {
     pub fn first_key<'a>(&self, line: Args<'a>) -> Option<&'a [u8]> {
         // No command has a key in the place of its name.
         if self.first_key == 0 { None } else { line.get(self.first_key) }
+    }
+
+    /// The only argument that is a key, whatever else the line says, and how it is used.
+    #[inline]
+    pub fn only_key(&self) -> Option<KeyUse> {
+        match self.keys {
+            [only] => only.always(),
+            _ => None,
+        }
     }
 
     /// True if some argument may be a key.

@@ -125,29 +125,10 @@ pub(super) fn file_line(name: &[u8], values: &[&[u8]]) -> Option<Result<(), Reas
     Some(match (name.as_slice(), values) {
         // Redis reads these for the sake of older files, and does nothing with them.
         (b"list-max-ziplist-entries" | b"list-max-ziplist-value" | b"lua-replicate-commands", [_]) => Ok(()),
-        (b"user", words) if is_the_default_user(words) => Ok(()),
-        (b"user", _) => Err("AleaDB has no users but the default one, whose password is requirepass".into()),
-        (b"rename-command", _) => Err("AleaDB does not rename commands".into()),
         (b"loadmodule", _) => Err("AleaDB does not load modules".into()),
         (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
         _ => return None,
     })
-}
-
-/// Whether these words describe a default user that needs no password and may do everything, as in the line that CONFIG
-/// REWRITE of a Redis without users writes.
-fn is_the_default_user(words: &[&[u8]]) -> bool {
-    let [name, rules @ ..] = words else { return false };
-    let has = |spellings: [&str; 2]| rules.iter().any(|rule| spellings.iter().any(|known| *rule == known.as_bytes()));
-    let is_known = |rule: &&[u8]| {
-        matches!(*rule, b"on" | b"nopass" | b"~*" | b"allkeys" | b"&*" | b"allchannels" | b"+@all" | b"allcommands")
-            || matches!(*rule, b"sanitize-payload" | b"skip-sanitize-payload")
-    };
-    *name == b"default"
-        && rules.iter().all(is_known)
-        && [["on", "on"], ["nopass", "nopass"], ["~*", "allkeys"], ["&*", "allchannels"], ["+@all", "allcommands"]]
-            .into_iter()
-            .all(has)
 }
 
 // --- Forms of values --------------------------------------------------------------------------------------------------
@@ -300,7 +281,6 @@ const NO_LOG: &str = "AleaDB does not log slow or large commands yet";
 const NO_EVICTION: &str = "AleaDB does not evict keys yet";
 const NO_AFFINITY: &str = "AleaDB leaves the choice of processors to the system (taskset, CPUAffinity=)";
 const ONE_THREAD: &str = "AleaDB does all its work in one thread";
-const NO_USERS: &str = "AleaDB has no users but the default one";
 const NO_CORRUPT_TAIL: &str = "AleaDB tells a torn end of a log from damage by its batches";
 const NO_HOOKS: &str = "AleaDB does not have this hook for Redis's own tests";
 const ONE_LOG_FORM: &str = "AleaDB writes its log in one form";
@@ -487,10 +467,7 @@ pub(super) static ROWS: &[Param] = &[
         "AleaDB leaves its score to the service manager (OOMScoreAdjust=)",
     ),
     any("oom-score-adj-values", Kind::Words(oom_score_adj_values), "0 200 800"),
-    // Users and modules. There are none, so nobody is created with the default channels.
-    only("aclfile", TEXT, "", &[], NO_USERS).startup(),
-    any("acl-pubsub-default", Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels"),
-    only("acllog-max-len", LONG, "128", &["0"], "AleaDB does not log refusals yet"),
+    // Modules. There are none.
     any("lua-enable-deprecated-api", YES_NO, "no").unlisted().startup(),
     only("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", &[], "AleaDB does not load modules")
         .startup(),

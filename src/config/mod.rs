@@ -25,7 +25,9 @@ pub use events::{EventClass, Events};
 pub use inert::Kept;
 pub use params::{Config, Param, When};
 pub use persistence::{AppendFsync, SavePoint, SavePoints, ShutdownOn};
-pub use value::{Access, BindAddress, Facility, LogLevel, OutputLimit, OutputLimits, Reason, Supervised};
+pub use value::{
+    Access, BindAddress, Facility, Line, LogLevel, OutputLimit, OutputLimits, PubsubDefault, Reason, Supervised,
+};
 
 /// Why CONFIG SET changed nothing. Its text is Redis's, without the leading `ERR `.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -251,6 +251,22 @@ directives! {
     requirepass: Vec<u8> = Vec::new(),
     "requirepass", Runtime, bytes;
 
+    /// The file that holds the users; none means that they are in the configuration.
+    aclfile: Option<PathBuf> = None,
+    "aclfile", Startup, path;
+
+    /// Which channels a user has that is told nothing of channels.
+    acl_pubsub_default: PubsubDefault = PubsubDefault::ResetChannels,
+    "acl-pubsub-default", Runtime, choice;
+
+    /// Refusals that ACL LOG keeps.
+    acllog_max_len: u64 = 128,
+    "acllog-max-len", Runtime, int(0, i64::MAX);
+
+    /// Milliseconds after which a wrong password is answered; 0 for at once.
+    auth_failure_delay_ms: u64 = 0,
+    "auth-failure-delay-ms", Runtime, int(0, 60_000);
+
     /// How much is logged.
     loglevel: LogLevel = LogLevel::Notice,
     "loglevel", Runtime, choice;

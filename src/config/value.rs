@@ -74,6 +74,15 @@ pub enum Supervised {
     Auto,
 }
 
+/// Which channels a user has that is told nothing of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PubsubDefault {
+    /// All of them.
+    AllChannels,
+    /// None.
+    ResetChannels,
+}
+
 /// Who may run a command that is closed by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -177,6 +186,11 @@ impl Choice for Supervised {
 
 impl Choice for Access {
     const NAMES: &'static [(&'static str, Self)] = &[("no", Self::No), ("yes", Self::Yes), ("local", Self::Local)];
+}
+
+impl Choice for PubsubDefault {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("allchannels", Self::AllChannels), ("resetchannels", Self::ResetChannels)];
 }
 
 impl Choice for Facility {
@@ -420,7 +434,7 @@ pub(super) fn address(host: &str, optional: bool) -> BindAddress {
 }
 
 /// A line of a rewritten file without the directive's name, and whether it differs from the default.
-pub(super) type Line = (Vec<u8>, bool);
+pub type Line = (Vec<u8>, bool);
 
 /// The `bind` line of a rewritten file, and whether it differs from the default.
 pub(super) fn address_lines(value: &[BindAddress], default: &[BindAddress]) -> Vec<Line> {

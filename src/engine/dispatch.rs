@@ -1,8 +1,10 @@
 //! Runs one command: finds its row, asks the gates in Redis's order, has it run, counts.
 
 use crate::base::clock::Now;
+use crate::command::acl::permission;
 use crate::command::{self, Command};
 use crate::config::Access;
+use crate::feature::acl::log::Context;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
@@ -28,6 +30,8 @@ const DEBUG_REFUSED: ReplyError = ReplyError::new(
 );
 
 const LOADING: ReplyError = ReplyError::new("LOADING Redis is loading the dataset in memory");
+
+const NOT_IN_TRANSACTION: ReplyError = ReplyError::new("ERR Command not allowed inside a transaction");
 
 const MODULES_REFUSED: ReplyError = ReplyError::new(
     "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local \
@@ -151,7 +155,9 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
     let posted = server.outbox.len();
     let Ended { mut next, mut out_of_band } = run::run(server, call, out, now);
     match next {
-        Next::Sleep { until_ms } => server.clients.block(client, Blocked::Sleep { until_ms, muted: mute }),
+        Next::Sleep { until_ms, reply } => {
+            server.clients.block(client, Blocked::Sleep { until_ms, reply, muted: mute });
+        }
         Next::Block => {
             let wait = *server.asked_wait.take().expect("a handler that blocks has said what for");
             server.wait_for_keys(client, command, wait, || OwnedArgs::copy(args), mute, now);
@@ -294,12 +300,13 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     {
         return Some(refused);
     }
-    let session = &server.clients[client];
-    if !session.authenticated && server.needs_auth(client) && !flags.has(Flags::NO_AUTH) {
-        return Some(ReplyError::new("NOAUTH Authentication required."));
+    if !server.clients[client].unlimited
+        && let Some(refused) = restriction(server, client, command, args)
+    {
+        return Some(refused);
     }
     if flags.has(Flags::NO_MULTI) && server.clients[client].transaction.is_some() {
-        return Some(ReplyError::new("ERR Command not allowed inside a transaction"));
+        return Some(NOT_IN_TRANSACTION);
     }
     if server.config.maxmemory != 0
         && transaction::flags(server, client, command, args).has(Flags::DENYOOM)
@@ -323,6 +330,22 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
         return Some(server.scripting.busy_error());
     }
     None
+}
+
+/// Why a client that may not do everything is refused a command, if it is: it has not said who it is, or its user may not.
+#[inline(never)]
+fn restriction(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+    let flags = command.spec.flags;
+    if !flags.has(Flags::NO_AUTH) && server.needs_auth(client) {
+        return Some(ReplyError::new("NOAUTH Authentication required."));
+    }
+    let in_transaction = server.clients[client].transaction.is_some();
+    if in_transaction && flags.has(Flags::NO_MULTI) {
+        return Some(NOT_IN_TRANSACTION);
+    }
+    let denied = permission::check(server, client, command, args).err()?;
+    let context = if in_transaction { Context::Multi } else { Context::Toplevel };
+    Some(permission::refuse(server, client, command, args, denied, context))
 }
 
 /// Why a command that may change data is refused after a snapshot that could not be saved, or while the log cannot be written,

@@ -9,9 +9,11 @@ use std::rc::Rc;
 
 use super::{dispatch, transaction};
 use crate::base::clock::Now;
+use crate::command::acl::permission;
 use crate::command::run::{Call, run_apart};
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
+use crate::feature::acl::log::Context;
 use crate::lua::vm::{Asked, Ending, Exchange, Step};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -69,7 +71,7 @@ pub(super) fn go_on(server: &mut Server, command: &'static Command, proto: Proto
     let progress = loop {
         let mut answerer = |asked: Asked, exchange: &mut Exchange| match asked {
             Asked::Call => call(server, &mut running, exchange, slice_ends_ns),
-            Asked::MayCall => may_call(exchange),
+            Asked::MayCall => may_call(server, &running, exchange),
         };
         match vm.resume(&*clock, slice_ends_ns, &mut answerer) {
             Step::Slice if is_to_be_ended(server, &running) => {
@@ -139,7 +141,9 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     let call = Call { client: internal, command, args, hash: None, origin, db: running.db, proto };
     let began_ns = if flags.has(QUICK) { None } else { Some(server.clock.mono_ns()) };
     server.propagation.set_muted(!replication.log);
+    server.act_for(running.client);
     let ended = run_apart(server, call, answer, running.now);
+    server.act_for_nobody();
     server.propagation.set_muted(false);
     debug_assert_eq!(ended.next, Next::Done, "{} asks for what a script cannot wait for", command.full_name);
     running.db = server.clients[internal].db;
@@ -183,6 +187,9 @@ fn check(server: &mut Server, running: &Running, args: Args<'_>, mark: &mut u8) 
     if flags.has(Flags::NOSCRIPT) {
         return refuse(NOT_FROM_SCRIPT);
     }
+    if let Some(error) = forbidden(server, running, command, args) {
+        return refuse(error);
+    }
     if running.is_read_only && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
         return refuse(READ_ONLY);
     }
@@ -201,6 +208,15 @@ fn check(server: &mut Server, running: &Running, args: Args<'_>, mark: &mut u8) 
     Ok(command)
 }
 
+/// Why the user who runs the script may not run a command, if it may not.
+fn forbidden(server: &mut Server, running: &Running, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+    let client = running.client;
+    let denied = permission::check(server, client, command, args).err()?;
+    let error = permission::refuse(server, client, command, args, denied, Context::Script);
+    let text = error.text().strip_prefix(b"NOPERM ").unwrap_or(error.text());
+    Some(ReplyError::owned([b"ERR ACL failure in script: ", text].concat()))
+}
+
 /// The row of a line: that of its subcommand, where it has one.
 fn find(args: Args<'_>) -> Option<&'static Command> {
     let command = command::lookup(args.at(0))?;
@@ -210,14 +226,15 @@ fn find(args: Args<'_>) -> Option<&'static Command> {
     }
 }
 
-/// Whether the script's user may run a command: the one user there is may run any.
-fn may_call(exchange: &mut Exchange) {
+/// Whether the script's user may run a command.
+fn may_call(server: &Server, running: &Running, exchange: &mut Exchange) {
     let Exchange { call, answer, proto, .. } = exchange;
     let mut reply = Reply::new(answer, *proto);
     let args = call.as_args();
     match find(args) {
         Some(command) if !command.spec.takes(args.len()) => reply.error(&BAD_ARITY_TO_CHECK),
-        Some(_) => reply.integer(1),
+        Some(command) if permission::check(server, running.client, command, args).is_ok() => reply.integer(1),
+        Some(_) => reply.null(),
         None => reply.error(&NO_SUCH_COMMAND),
     }
 }

@@ -4,9 +4,12 @@
 use super::dispatch::count_queued;
 use super::scripting::{self, Progress};
 use crate::base::clock::Now;
+use crate::command::acl::permission;
 use crate::command::run::{Call, Ended, run_apart};
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
+use crate::feature::acl::Reason;
+use crate::feature::acl::log::Context;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -111,6 +114,14 @@ pub(super) fn go_on(
             // Its client is being disconnected, and will never see what it reads.
             continue;
         }
+        if !is_begun && let Some(error) = forbidden_meanwhile(server, client, command, args) {
+            server.stats.count_error(error.code());
+            Reply::new(out, server.clients[client].proto).error(&error);
+            if mute {
+                out.truncate(mark);
+            }
+            continue;
+        }
         let Ended { next: mut asked, out_of_band } = match is_begun {
             true => Ended { next: Next::RunScript, out_of_band: false },
             false => run_apart(server, Call::of(server, client, command, args, CallOrigin::Queued), out, now),
@@ -138,6 +149,30 @@ pub(super) fn go_on(
     }
     server.clients[client].transaction = None;
     true
+}
+
+/// The refusal of a queued command that its client's user, who may be another by now, has no permission for any more.
+#[inline]
+fn forbidden_meanwhile(
+    server: &mut Server,
+    client: ClientId,
+    command: &'static Command,
+    args: Args<'_>,
+) -> Option<ReplyError> {
+    if server.clients[client].unlimited {
+        return None;
+    }
+    let denied = permission::check(server, client, command, args).err()?;
+    permission::note(server, client, command, args, denied, Context::Multi);
+    let reason = match denied.reason {
+        Reason::Command | Reason::Auth => "no permission to execute the command or subcommand",
+        Reason::Key => "no permission to touch the specified keys",
+        Reason::Channel => "no permission to access one of the channels used as argument to the command",
+    };
+    Some(ReplyError::owned(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no \
+         longer allowed for the following reason: {reason}"
+    )))
 }
 
 fn is_muted(mode: ReplyMode) -> bool {

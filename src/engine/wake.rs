@@ -11,7 +11,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
-use crate::server::session::{Blocked, Session};
+use crate::server::session::{Blocked, LateReply, Session};
 
 /// Sleeping clients looked at in one turn: a tenth of a millisecond of work.
 const SLEEPERS_PER_TURN_MAX: usize = 1024;
@@ -61,6 +61,9 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
         Some(Blocked::Snapshot) | None => return,
         // It is no time that a script ends at.
         Some(Blocked::Script) => return session.blocked = Some(Blocked::Script),
+        Some(Blocked::Sleep { reply: LateReply::WrongPassword, muted, .. }) => {
+            return refuse_password(server, client, muted, out);
+        }
         Some(Blocked::Sleep { muted, .. }) => (muted, false),
         Some(Blocked::Unblocked { error, muted }) => (muted, error),
         Some(Blocked::Keys { .. }) => (false, false),
@@ -85,5 +88,18 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
         _ if error => reply.error(&UNBLOCKED),
         Some(waiting) => waiting.on_timeout.write(&mut reply, is_durable),
         None => reply.ok(),
+    }
+}
+
+/// Tells a client that its password was wrong.
+fn refuse_password(server: &mut Server, client: ClientId, muted: bool, out: &mut Out) {
+    const ERROR: ReplyError = ReplyError::WRONG_PASSWORD;
+    let session = &server.clients[client];
+    server.stats.count_error(ERROR.code());
+    if let Some(command) = session.last_command {
+        server.stats.by_command[command.id].failed += 1;
+    }
+    if !muted {
+        Reply::new(out, session.proto).error(&ERROR);
     }
 }

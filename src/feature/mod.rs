@@ -1,5 +1,6 @@
 //! State machines behind whole families of commands: no sockets, no clients' sessions, no clock.
 
+pub mod acl;
 pub mod blocking;
 pub mod client_id;
 pub mod members;

@@ -50,7 +50,7 @@ fn refusal(server: &Server, origin: Origin) -> Option<&'static [u8]> {
     let config = &server.config;
     if server.clients.len() >= config.maxclients as usize {
         Some(MAX_CLIENTS_TEXT)
-    } else if config.protected_mode && config.requirepass.is_empty() && origin == Origin::Remote {
+    } else if config.protected_mode && server.acl.users.default_user().needs_no_password() && origin == Origin::Remote {
         Some(DENIED_TEXT)
     } else {
         None

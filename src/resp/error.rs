@@ -55,6 +55,9 @@ impl ReplyError {
         ReplyError::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     /// `used memory > 'maxmemory'`
     pub const OUT_OF_MEMORY: ReplyError = ReplyError::new("OOM command not allowed when used memory > 'maxmemory'.");
+    /// A password that is not the user's, whether there is such a user or not.
+    pub const WRONG_PASSWORD: ReplyError =
+        ReplyError::new("WRONGPASS invalid username-password pair or user is disabled.");
     /// A database index out of range.
     pub const DB_INDEX: ReplyError = ReplyError::new("ERR DB index is out of range");
 

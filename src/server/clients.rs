@@ -14,7 +14,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::session::{Blocked, Origin, Session};
+use super::session::{Blocked, LateReply, Origin, Session};
 use super::{COSTLY_TRANSACTION_MIN, Server};
 use crate::base::clock::Now;
 use crate::feature::client_id::ClientId;
@@ -55,7 +55,7 @@ impl Clients {
     pub fn new(now: Now) -> Clients {
         let mut sessions = Slab::new();
         let mut internal = Session::new(0, Origin::Internal, now.mono_ms());
-        internal.authenticated = true;
+        (internal.authenticated, internal.unlimited) = (true, true);
         let internal = ClientId::new(sessions.insert(internal), 0);
         Clients {
             sessions,
@@ -227,17 +227,19 @@ impl IndexMut<ClientId> for Clients {
 }
 
 impl Server {
-    /// Takes in a client that has connected; it need not send a password if none is set. O(log n) for n clients.
+    /// Takes in a client that has connected; it is the default user, who may have to send a password. O(log n) for n clients.
     pub fn admit(&mut self, origin: Origin, now: Now) -> ClientId {
-        let authenticated = self.config.requirepass.is_empty();
         self.stats.connections += 1;
-        self.clients.admit(|number| Session { authenticated, ..Session::new(number, origin, now.mono_ms()) })
+        let client = self.clients.admit(|number| Session::new(number, origin, now.mono_ms()));
+        self.log_out(client);
+        client
     }
 
     /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
     /// CLIENT PAUSE or for a snapshot.
     pub fn unblock(&mut self, client: ClientId, error: bool) -> bool {
         let muted = match self.clients[client].blocked {
+            Some(Blocked::Sleep { reply: LateReply::WrongPassword, .. }) => return false,
             Some(Blocked::Sleep { muted, .. }) => muted,
             Some(Blocked::Keys { .. }) => false,
             Some(Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot | Blocked::Script) | None => {
@@ -283,11 +285,5 @@ impl Server {
         if let Some(transaction) = session.transaction.filter(|queued| queued.count > COSTLY_TRANSACTION_MIN) {
             self.background.free(transaction);
         }
-    }
-
-    /// True while a client still has to send the password.
-    #[inline]
-    pub fn needs_auth(&self, client: ClientId) -> bool {
-        !self.clients[client].authenticated && !self.config.requirepass.is_empty()
     }
 }

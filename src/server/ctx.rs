@@ -13,7 +13,7 @@ use super::Server;
 use super::change::Change;
 use super::persistence::loading::Reload;
 use super::propagation::Lines;
-use super::session::Session;
+use super::session::{LateReply, Session};
 
 pub use super::waiting::{NullReply, Wait};
 pub use crate::feature::blocking::WaitFor;
@@ -25,10 +25,12 @@ pub enum Next {
     Done,
     /// The client's connection closes once its replies are out.
     Close,
-    /// The client's next command waits until this monotonic millisecond; `+OK` is sent then.
+    /// The client's next command waits until this monotonic millisecond, and so does the answer to this one. Nothing was written.
     Sleep {
         /// Monotonic milliseconds.
         until_ms: u64,
+        /// The answer.
+        reply: LateReply,
     },
     /// The command waits for keys, as [`Ctx::wait`] has recorded. Nothing was written.
     Block,

@@ -1,6 +1,7 @@
 //! The server's data, in a dozen owned parts. No client's socket: connections belong to `net`, which owns a `Server` beside
 //! them.
 
+pub mod acl;
 pub mod background;
 pub mod change;
 pub mod clients;
@@ -37,6 +38,7 @@ use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
 use crate::sys::listen::BoundSocket;
 
+use acl::Acl;
 use background::Background;
 use clients::Clients;
 use databases::Databases;
@@ -136,6 +138,8 @@ pub struct Server {
     pub dbs: Databases,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// The users, and what they were refused.
+    pub acl: Acl,
     /// The clients.
     pub clients: Clients,
     /// CLIENT PAUSE, while it lasts.
@@ -204,6 +208,7 @@ impl Server {
                 attack_logged_ms: None,
             },
             active_expire: true,
+            acl: Acl::default(),
             clients: Clients::new(now),
             pause: None,
             watchers: Watchers {
@@ -224,12 +229,14 @@ impl Server {
             clock,
         };
         server.note_wanted_events();
+        server.password_changed();
         server
     }
 
     /// Panics if what the server knows in two places does not agree. O(clients + databases made); for tests.
     pub fn check(&self) {
         self.clients.check();
+        self.check_users();
         self.dbs.check();
         let waiting =
             self.clients.present().filter(|(_, session)| matches!(session.blocked, Some(Blocked::Keys { .. })));

@@ -68,6 +68,8 @@ const UNKILLABLE: ReplyError = ReplyError::new(
 /// The script that is running.
 #[derive(Debug)]
 pub struct Running {
+    /// Whose permissions it has.
+    pub client: ClientId,
     /// Whose interpreter runs it.
     pub purpose: Purpose,
     /// The digest of a script, the name of a function.

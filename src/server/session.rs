@@ -2,6 +2,7 @@
 //! and buffers; the connection copies its figures in for CLIENT LIST.
 
 use crate::command::Command;
+use crate::feature::acl::UserId;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
@@ -35,14 +36,25 @@ pub enum ReplyMode {
     Skipping,
 }
 
+/// What a client is answered that nothing but time keeps waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateReply {
+    /// `+OK`.
+    Ok,
+    /// Its password was wrong. Nothing ends this wait before its time.
+    WrongPassword,
+}
+
 /// Why a client's commands wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// SLEEP, until this monotonic millisecond; then `+OK` is due.
+    /// SLEEP, or a wrong password, until this monotonic millisecond; then the answer is due.
     Sleep {
         /// Monotonic milliseconds.
         until_ms: u64,
-        /// CLIENT REPLY keeps the `+OK` back.
+        /// The answer.
+        reply: LateReply,
+        /// CLIENT REPLY keeps it back.
         muted: bool,
     },
     /// It waits for keys, until this monotonic millisecond, `u64::MAX` for never; what for is in [`Session::waiting`].
@@ -119,8 +131,13 @@ pub struct Session {
     pub db: usize,
     /// Protocol version.
     pub proto: Proto,
-    /// False while it still has to send the password.
+    /// Whose permissions it has.
+    pub user: UserId,
+    /// It has said who it is, or did not need to.
     pub authenticated: bool,
+    /// Nothing needs to be checked for it: it may run commands, and its user may run all of them on everything. Follows from
+    /// the user; see [`super::acl`].
+    pub unlimited: bool,
     /// Has subscribed to something.
     pub subscribed: bool,
     /// Its number among the members, if it has ever subscribed, watched a key or waited for one.
@@ -188,7 +205,9 @@ impl Session {
             active_ms: now_ms,
             db: 0,
             proto: Proto::Resp2,
+            user: UserId::DEFAULT,
             authenticated: false,
+            unlimited: false,
             subscribed: false,
             member: None,
             watcher: None,

@@ -65,8 +65,8 @@ pub struct Stats {
     pub unexpected_errors: u64,
     /// Error replies by code word.
     pub errors: std::collections::BTreeMap<Vec<u8>, u64>,
-    /// Passwords refused.
-    pub auth_failures: u64,
+    /// Refusals by their reason.
+    pub denied: Denials,
     /// Scripts of EVAL that were forgotten for new ones.
     pub evicted_scripts: u64,
     /// Times input was read from a client.
@@ -117,6 +117,19 @@ pub struct Stats {
     pub watch_evaluations: u64,
     /// Counts by command id.
     pub by_command: Vec<CommandStats>,
+}
+
+/// What was refused, how often.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Denials {
+    /// Passwords.
+    pub auth: u64,
+    /// Commands.
+    pub command: u64,
+    /// Keys.
+    pub key: u64,
+    /// Channels.
+    pub channel: u64,
 }
 
 /// Different error code words kept; beyond them errors are only counted in total, as in Redis.

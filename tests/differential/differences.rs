@@ -160,7 +160,6 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
             "vsim",
         ],
     ),
-    ("users other than the default one", &["acl"]),
     ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
     ("watching the commands of others", &["monitor", "slowlog"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
@@ -384,9 +383,16 @@ pub fn propagates_otherwise(full_name: &str, line: &Line) -> Option<&'static str
     PROPAGATION.iter().find(|(names, is_it, _)| names.contains(&full_name) && is_it(line)).map(|(_, _, why)| *why)
 }
 
-/// Lines whose keys COMMAND GETKEYS tells since 8.6.4 only.
+/// Lines whose keys COMMAND GETKEYS tells since 8.6.4 only, and those that use other keys than the key specifications name, which
+/// is minded since 8.10.
 pub fn keys_differ(full_name: &str, line: &Line) -> bool {
-    full_name == "pfmerge" && line.len() == 2
+    let times = |word: &str| line.iter().filter(|arg| arg.eq_ignore_ascii_case(word.as_bytes())).count();
+    match full_name {
+        "pfmerge" => line.len() == 2,
+        "georadius" | "georadiusbymember" => times("STORE").max(times("STOREDIST")) > 1,
+        "xreadgroup" => !line.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"GROUP")) || times("STREAMS") > 1,
+        _ => false,
+    }
 }
 
 fn number(word: &[u8]) -> Option<i64> {

@@ -1,5 +1,6 @@
 //! The differential test: our server and Redis get the same bytes and must give the same answers.
 //!
+//! - `acl`: users of random rules.
 //! - `stream`, `generate`, `compare`, `state`: seeded streams of command lines, written from the commands' syntax.
 //! - `protocol`: broken and unusual requests, byte by byte.
 //! - `dumps`: what either dumps the other restores.
@@ -22,6 +23,7 @@
 //! A report that says it came `without` some commands is replayed with those in `ALEADB_DIFF_SKIP`. The programs compared are
 //! chosen in `pair`.
 
+mod acl;
 mod aof;
 mod compare;
 #[path = "../support/contents.rs"]

@@ -9,6 +9,7 @@ mod resp;
 mod server;
 
 mod abuse;
+mod acl;
 mod background;
 mod check;
 mod clients;

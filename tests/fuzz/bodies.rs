@@ -199,10 +199,13 @@ pub fn config(data: &[u8]) {
     match load(data) {
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok((config, sources)) => {
-            let text = rewrite(data, &config, &sources);
+            let text = rewrite(data, &config, &sources, &[]);
             let (again, sources) = load(&text).unwrap_or_else(|error| panic!("{}\n{error}", text.escape_ascii()));
             assert_eq!(again, config);
-            assert_eq!(rewrite(&text, &again, &sources).escape_ascii().to_string(), text.escape_ascii().to_string());
+            assert_eq!(
+                rewrite(&text, &again, &sources, &[]).escape_ascii().to_string(),
+                text.escape_ascii().to_string()
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use aleadb::config::Config;
 use aleadb::resp::reply::Proto;
 use aleadb::server::ctx::Next;
-use aleadb::server::session::Blocked;
+use aleadb::server::session::{Blocked, LateReply};
 
 use crate::memory::Memory;
 
@@ -81,7 +81,7 @@ fn without_a_password_only_the_default_user_may_authenticate() {
         ("AUTH a b c", r"-ERR syntax error\r\n"),
         ("AUTH", r"-ERR wrong number of arguments for \'auth\' command\r\n"),
     ]);
-    assert_eq!(m.server.stats.auth_failures, 2);
+    assert_eq!(m.server.stats.denied.auth, 2);
 }
 
 #[test]
@@ -121,11 +121,12 @@ fn with_a_password_nothing_runs_before_it_but_the_greeting() {
 #[test]
 fn a_password_set_later_leaves_the_clients_in_and_one_removed_lets_them_in() {
     let mut m = Memory::new();
-    m.server.config.requirepass = b"sekret".to_vec();
-    m.expect(&[("PING", r"+PONG\r\n")]);
+    m.expect(&[("CONFIG SET requirepass sekret", r"+OK\r\n"), ("PING", r"+PONG\r\n")]);
     m.connect();
     m.expect(&[("PING", NOAUTH)]);
-    m.server.config.requirepass.clear();
+    m.client = 0;
+    m.expect(&[("CONFIG SET requirepass \"\"", r"+OK\r\n")]);
+    m.client = 1;
     m.expect(&[("PING", r"+PONG\r\n"), ("HELLO 9", r"-NOPROTO unsupported protocol version\r\n")]);
 }
 
@@ -159,7 +160,7 @@ fn reset_forgets_everything_but_the_library() {
 fn sleep_delays_the_caller_until_its_time() {
     let mut m = Memory::new();
     m.expect(&[("SLEEP 2", "")]);
-    assert_eq!(m.next, Next::Sleep { until_ms: 2000 });
+    assert_eq!(m.next, Next::Sleep { until_ms: 2000, reply: LateReply::Ok });
     assert!(m.is_waiting());
     m.advance_ms(1999);
     assert_eq!(m.wake(), []);
@@ -225,7 +226,7 @@ fn sleep_takes_whole_seconds_that_are_not_negative() {
         ("SLEEP 2147483647", ""),
     ]);
     let until_ms = 2_147_483_647_000;
-    assert_eq!(m.session(m.client).blocked, Some(Blocked::Sleep { until_ms, muted: false }));
+    assert_eq!(m.session(m.client).blocked, Some(Blocked::Sleep { until_ms, reply: LateReply::Ok, muted: false }));
 }
 
 #[test]

@@ -29,7 +29,8 @@ fn it_is_closed_unless_the_configuration_opens_it() {
     let rejected = "calls=0,usec=0,usec_per_call=0.00,rejected_calls=3,failed_calls=0";
     assert!(m.run("INFO commandstats").contains(&format!("cmdstat_debug:{rejected}")));
     // It comes even before the password.
-    m.session(m.client).authenticated = false;
+    m.run("CONFIG SET requirepass secret");
+    m.connect();
     m.expect(&[("DEBUG SLEEP 0", REFUSED)]);
 }
 

@@ -5,6 +5,7 @@ mod disk;
 #[path = "../support/memory.rs"]
 mod memory;
 
+mod acl;
 mod admin;
 mod bitmap;
 mod blocking;

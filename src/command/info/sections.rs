@@ -338,8 +338,11 @@ fn stats(r: &mut Report<'_>) {
     r.field("client_output_buffer_limit_disconnections", r.server.stats.output_limit_disconnections);
     r.zeroes(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     loop_stats(r);
-    r.field("acl_access_denied_auth", r.server.stats.auth_failures);
-    r.zeroes(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    let denied = r.server.stats.denied;
+    r.field("acl_access_denied_auth", denied.auth);
+    r.field("acl_access_denied_cmd", denied.command);
+    r.field("acl_access_denied_key", denied.key);
+    r.field("acl_access_denied_channel", denied.channel);
     r.field("acl_access_denied_tls_cert", 0);
 }
 

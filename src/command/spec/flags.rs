@@ -40,6 +40,16 @@ macro_rules! bits {
                 self.0 & other.0 != 0
             }
 
+            /// The bits as a number.
+            pub const fn bits(self) -> u32 {
+                self.0
+            }
+
+            /// Every bit that has a wire name, with it, in Redis's order.
+            pub fn named_bits() -> impl Iterator<Item = ($name, &'static str)> {
+                Self::WIRE_NAMES.iter().copied()
+            }
+
             /// The wire names of the bits that have one, in Redis's order.
             pub fn names(self) -> impl Iterator<Item = &'static str> {
                 Self::WIRE_NAMES.iter().filter(move |(bit, _)| self.has(*bit)).map(|(_, name)| *name)

@@ -76,3 +76,41 @@ pub fn migrate(line: Args<'_>, found: &mut Vec<KeyUse>) {
     }
     found.extend(keys.map(|index| KeyUse { index, access: TAKE }));
 }
+
+/// GEORADIUS: the sorted set, and where to store. Of several places the last counts; the others are named as well, as the key
+/// specifications name them.
+pub fn georadius(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    around(line, 6, found);
+}
+
+/// GEORADIUSBYMEMBER: the same, one argument earlier.
+pub fn georadiusbymember(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    around(line, 5, found);
+}
+
+fn around(line: Args<'_>, first_option: usize, found: &mut Vec<KeyUse>) {
+    found.push(KeyUse { index: 1, access: READ });
+    let (mut first, mut last, mut index) = ([None, None], None, first_option);
+    while index + 1 < line.len() {
+        let word = ["STORE", "STOREDIST"].iter().position(|word| line.is(index, word));
+        if let Some(word) = word {
+            last = Some(index + 1);
+            first[word] = first[word].or(last);
+            index += 1;
+        }
+        index += 1;
+    }
+    let named = first.into_iter().chain([last.filter(|last| !first.contains(&Some(*last)))]).flatten();
+    found.extend(named.map(|index| KeyUse { index, access: OVERWRITE }));
+}
+
+/// XREADGROUP: the keys after the word STREAMS that is no value of another option.
+pub fn xreadgroup(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let mut index = 1;
+    while index < line.len() && !line.is(index, "STREAMS") {
+        index += 1 + taken_by(line, index, &[("GROUP", 2), ("COUNT", 1), ("BLOCK", 1)]).unwrap_or(0);
+    }
+    let first = index + 1;
+    let keys = line.len().saturating_sub(first) / 2;
+    found.extend((first..first + keys).map(|index| KeyUse { index, access: READ }));
+}

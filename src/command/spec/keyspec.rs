@@ -114,6 +114,18 @@ impl KeySpec {
         KeySpec { access, begin: Begin::Unknown, find: Find::Unknown, notes: "" }
     }
 
+    /// The key, if every line has just this one, in the same place and used in the same way.
+    #[inline]
+    pub(super) fn always(&self) -> Option<KeyUse> {
+        const DEPENDS: Access = Access::NOT_KEY.with(Access::INCOMPLETE).with(Access::VARIABLE);
+        match (self.begin, self.find) {
+            (Begin::Index(index), Find::Range { last: 0, .. }) if !self.access.has(DEPENDS) => {
+                Some(KeyUse { index, access: self.access })
+            }
+            _ => None,
+        }
+    }
+
     /// Adds what the access alone does not say.
     pub const fn notes(self, notes: &'static str) -> KeySpec {
         KeySpec { notes, ..self }
@@ -191,22 +203,22 @@ pub struct KeyUse {
     pub access: Access,
 }
 
-/// Finds the keys of a line, which fits the arity, where the specifications do not: because a part of them is unknown, or
-/// because options change how a key is used. Adds what it finds and costs no more than one pass.
+/// Finds the keys of a line, which fits the arity, where the specifications do not: because a part of them is unknown, because
+/// options change how a key is used, or because a line may mean others than they name. Adds what it finds and costs no more
+/// than one pass.
 pub type FindKeys = fn(line: Args<'_>, found: &mut Vec<KeyUse>);
 
 /// The keys of a line that fits the arity, none if it has none. `finder` is the row's own.
 pub(super) fn find(specs: &[KeySpec], finder: Option<FindKeys>, line: Args<'_>) -> Vec<KeyUse> {
     let mut found = Vec::new();
-    let variable = specs.iter().any(|spec| spec.access.has(Access::VARIABLE));
-    let real = || specs.iter().filter(|spec| !spec.access.has(Access::NOT_KEY));
-    if !(variable && finder.is_some()) && real().all(|spec| spec.add(line, &mut found).is_some()) {
+    if let Some(finder) = finder {
+        finder(line, &mut found);
         return found;
     }
-    found.clear();
-    match finder {
-        Some(finder) => finder(line, &mut found),
-        None => add_leniently(specs, line, &mut found),
+    let mut real = specs.iter().filter(|spec| !spec.access.has(Access::NOT_KEY));
+    if !real.all(|spec| spec.add(line, &mut found).is_some()) {
+        found.clear();
+        add_leniently(specs, line, &mut found);
     }
     found
 }

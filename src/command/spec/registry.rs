@@ -2,7 +2,10 @@
 //!
 //! Made once from the families' rows. Knows no family, and nothing of what a command does.
 
-use super::Spec;
+use std::collections::BTreeMap;
+
+use super::{Category, Spec};
+use crate::feature::acl::{Catalog, Entry};
 
 /// A row with its place among all commands, for statistics.
 #[derive(Debug)]
@@ -33,8 +36,37 @@ pub struct Registry {
     rows: usize,
     /// Commands and subcommands.
     count: usize,
-    /// At most half full.
-    slots: Vec<Slot>,
+    /// The way from the names that clients use. At most half full.
+    slots: Slots,
+    /// The way from the names of the rows, where some commands were given others.
+    own_slots: Option<Slots>,
+    /// The names that commands were given, by their index; an empty one for those that clients cannot reach.
+    renamed: BTreeMap<usize, String>,
+}
+
+/// Places by the hashes of names; the number of them is a power of two.
+type Slots = Vec<Slot>;
+
+/// Another name for a command, or none, by which clients cannot reach it.
+pub type Rename = (String, String);
+
+/// Why a command cannot be renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenameError {
+    /// There is none of that name.
+    NoSuchCommand,
+    /// Another has the new name.
+    Taken,
+}
+
+impl RenameError {
+    /// Redis's text.
+    pub fn text(self) -> &'static str {
+        match self {
+            RenameError::NoSuchCommand => "No such command in rename-command",
+            RenameError::Taken => "Target command name already exists",
+        }
+    }
 }
 
 /// One place of the way from names to commands.
@@ -117,30 +149,75 @@ impl Registry {
         let mut commands: Vec<Command> = families.iter().copied().flatten().map(&mut numbered).collect();
         let rows = commands.len();
         commands.extend(families.iter().copied().flatten().filter_map(derive).flatten().map(numbered));
-        let mut slots = vec![Slot::default(); (2 * commands.len()).next_power_of_two().max(1024)];
-        for (index, command) in commands.iter().enumerate() {
-            let ends = Ends::of(command.spec.name.as_bytes());
-            let mut at = ends.hash() & (slots.len() - 1);
-            while slots[at].command != 0 {
-                at = (at + 1) & (slots.len() - 1);
-            }
-            slots[at] = Slot { ends, command: index as u32 + 1 };
-        }
-        Registry { commands, rows, count, slots }
+        let slots = slots_of(&commands, &BTreeMap::new());
+        Registry { commands, rows, count, slots, own_slots: None, renamed: BTreeMap::new() }
     }
 
-    /// The command of a name, in any case. O(1).
+    /// Gives commands other names, one after the other, or none by which clients can reach them. What is derived from a command
+    /// goes with it. To be called once.
+    ///
+    /// # Errors
+    /// The place of the first that cannot be, and why. Nothing has changed then.
+    pub fn rename(&mut self, renames: &[Rename]) -> Result<(), (usize, RenameError)> {
+        let mut indices: BTreeMap<String, usize> = BTreeMap::new();
+        indices.extend(self.commands.iter().enumerate().map(|(index, command)| (command.full_name.clone(), index)));
+        let mut renamed = BTreeMap::new();
+        for (place, (from, to)) in renames.iter().enumerate() {
+            let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+            if !indices.contains_key(&from) {
+                return Err((place, RenameError::NoSuchCommand));
+            }
+            for suffix in ["", ".watch", ".unwatch"] {
+                let Some(index) = indices.remove(&format!("{from}{suffix}")) else { continue };
+                let name = if to.is_empty() { String::new() } else { format!("{to}{suffix}") };
+                if !name.is_empty() && indices.insert(name.clone(), index).is_some() {
+                    return Err((place, RenameError::Taken));
+                }
+                renamed.insert(index, name);
+            }
+        }
+        self.own_slots = Some(std::mem::replace(&mut self.slots, slots_of(&self.commands, &renamed)));
+        self.renamed = renamed;
+        Ok(())
+    }
+
+    /// True if clients can reach the command.
+    pub fn is_reachable(&self, command: &Command) -> bool {
+        let is_it = |index: &usize| std::ptr::eq(&self.commands[*index], command);
+        !self.renamed.iter().any(|(index, name)| name.is_empty() && is_it(index))
+    }
+
+    /// True if some command has another name than its row's.
+    #[inline]
+    pub fn has_renamed(&self) -> bool {
+        !self.renamed.is_empty()
+    }
+
+    /// The command that clients know by a name, in any case. O(1).
     #[inline]
     pub fn lookup(&self, name: &[u8]) -> Option<&Command> {
-        let Registry { commands, slots, .. } = self;
+        self.lookup_in(&self.slots, name, |index| {
+            let given = if self.renamed.is_empty() { None } else { self.renamed.get(&index) };
+            given.map_or(self.commands[index].spec.name, String::as_str)
+        })
+    }
+
+    /// The command whose row has a name, in any case, whatever clients know it by. O(1).
+    pub fn lookup_own(&self, name: &[u8]) -> Option<&Command> {
+        let slots = self.own_slots.as_ref().unwrap_or(&self.slots);
+        self.lookup_in(slots, name, |index| self.commands[index].spec.name)
+    }
+
+    #[inline(always)]
+    fn lookup_in<'a>(&'a self, slots: &[Slot], name: &[u8], name_of: impl Fn(usize) -> &'a str) -> Option<&'a Command> {
         let ends = Ends::of(name);
         let mut at = ends.hash() & (slots.len() - 1);
         loop {
             let slot = slots[at];
-            let command = &commands[(slot.command as usize).checked_sub(1)?];
+            let index = (slot.command as usize).checked_sub(1)?;
             let told_apart = name.len() <= Ends::LETTERS;
-            if slot.ends == ends && (told_apart || command.spec.name.as_bytes().eq_ignore_ascii_case(name)) {
-                return Some(command);
+            if slot.ends == ends && (told_apart || name_of(index).as_bytes().eq_ignore_ascii_case(name)) {
+                return Some(&self.commands[index]);
             }
             at = (at + 1) & (slots.len() - 1);
         }
@@ -156,15 +233,95 @@ impl Registry {
         &self.commands[self.rows..]
     }
 
+    /// The commands as the rules of users name them.
+    pub fn catalog(&self) -> Catalog {
+        let mut entries = Vec::with_capacity(self.count);
+        let entry = |command: &Command| Entry {
+            name: command.full_name.clone(),
+            categories: command.spec.categories().bits(),
+            subcommands: command.id + 1..command.id + 1 + command.subcommands.len(),
+        };
+        for command in self.commands.iter().flat_map(|command| std::iter::once(command).chain(&command.subcommands)) {
+            debug_assert_eq!(command.id, entries.len(), "subcommands are numbered behind their container");
+            entries.push(entry(command));
+        }
+        Catalog::new(entries, Category::named_bits().map(|(bit, name)| (bit.bits(), name)).collect())
+    }
+
     /// How many commands and subcommands there are: one more than the highest `id`.
     pub fn count(&self) -> usize {
         self.count
     }
 }
 
+/// The way to commands from their names, but for those that have another, or none.
+fn slots_of(commands: &[Command], renamed: &BTreeMap<usize, String>) -> Slots {
+    let mut slots = vec![Slot::default(); (2 * commands.len()).next_power_of_two().max(1024)];
+    for (index, command) in commands.iter().enumerate() {
+        let name = renamed.get(&index).map_or(command.spec.name, String::as_str);
+        if name.is_empty() {
+            continue;
+        }
+        let ends = Ends::of(name.as_bytes());
+        let mut at = ends.hash() & (slots.len() - 1);
+        while slots[at].command != 0 {
+            at = (at + 1) & (slots.len() - 1);
+        }
+        slots[at] = Slot { ends, command: index as u32 + 1 };
+    }
+    slots
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::{FAMILIES, reactive};
+
+    fn renamed(renames: &[(&str, &str)]) -> Result<Registry, (usize, RenameError)> {
+        let mut registry = Registry::new(FAMILIES, reactive::derived);
+        let renames: Vec<Rename> = renames.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+        registry.rename(&renames).map(|()| registry)
+    }
+
+    #[test]
+    fn a_renamed_command_has_its_new_name_alone_and_takes_its_queries_along() {
+        let registry =
+            renamed(&[("GET", "fetch"), ("CONFIG", ""), ("SDIFFSTORE", "SDIFxxTORE"), ("SET", "get"), ("MGET", "")])
+                .unwrap();
+        let found = |name: &str| registry.lookup(name.as_bytes()).map(|command| command.spec.name);
+        for (name, expected) in [
+            ("FETCH", Some("GET")),
+            ("Fetch.Watch", Some("GET.WATCH")),
+            ("fetch.unwatch", Some("GET.UNWATCH")),
+            ("GET", Some("SET")),
+            ("get.watch", None),
+            ("set", None),
+            ("config", None),
+            ("sdiffstore", None),
+            ("sdifxxtore", Some("SDIFFSTORE")),
+            ("mget", None),
+            ("mget.watch", None),
+            ("ping", Some("PING")),
+        ] {
+            assert_eq!(found(name), expected, "{name}");
+        }
+        for name in ["get", "set", "config", "sdiffstore", "get.watch"] {
+            let own = registry.lookup_own(name.as_bytes()).expect("its row has the name");
+            assert_eq!(own.full_name, name);
+            assert_eq!(registry.is_reachable(own), name != "config");
+        }
+        assert!(registry.lookup_own(b"fetch").is_none());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_or_unknown_is_refused_with_its_place() {
+        let error = |renames| renamed(renames).map(drop);
+        assert_eq!(error(&[("GET", "x"), ("nosuch", "y")]), Err((1, RenameError::NoSuchCommand)));
+        assert_eq!(error(&[("GET", "x"), ("GET", "y")]), Err((1, RenameError::NoSuchCommand)));
+        assert_eq!(error(&[("GET", "set")]), Err((0, RenameError::Taken)));
+        assert_eq!(error(&[("GET", "get")]), Ok(()));
+        assert_eq!(error(&[("GET", "x"), ("SET", "GET"), ("x", "SET")]), Ok(()));
+    }
 
     #[test]
     fn capitals_alone_are_folded() {

@@ -1,7 +1,7 @@
 //! The rows.
 
 use super::{add, claim, group, info, pending, range, read, remove};
-use crate::command::spec::{Access, Category, Flags, Group, Handler, KeySpec, Spec};
+use crate::command::spec::{Access, Category, Flags, Group, Handler, KeySpec, Spec, keyfind};
 
 const READ: Access = Access::RO.with(Access::ACCESS);
 const UPDATE: Access = Access::RW.with(Access::UPDATE);
@@ -188,6 +188,7 @@ pub const ROWS: &[Spec] = &[
         ),
     of(Spec::new("XREADGROUP", -7, Flags::WRITE.with(Flags::BLOCKING), read::xreadgroup), "5.0.0")
         .keys(&[KeySpec::all_after(READ, "STREAMS", 4, 2)])
+        .find_keys(keyfind::xreadgroup)
         .doc(
             "Gives a consumer entries that are new to its group, or its pending ones. Can wait for some.",
             "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always \

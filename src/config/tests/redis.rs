@@ -24,6 +24,7 @@ const TARGET: (u32, u32) = (8, 6);
 /// Directives that no Redis has.
 const OWN: &[&str] = &[
     "aof-batch-checksums",
+    "auth-failure-delay-ms",
     "busy-poll-us",
     "expired-event-for-past-deadlines",
     "rdb-format-version",

@@ -118,7 +118,7 @@ fn action_of(args: Args<'_>) -> Result<Action, String> {
     if is("MULTI") || is("EXEC") {
         return Ok(Action::Nothing);
     }
-    let Some(command) = command::lookup(args.at(0)) else {
+    let Some(command) = command::lookup_own(args.at(0)) else {
         return Err("Unknown command reading the append only file".to_owned());
     };
     let command = command::resolve(Some(command), args).map_err(|error| text_of(error.text()))?;

@@ -30,14 +30,14 @@ const ROWS: &[(Spec, Range)] = &[
     (row("bzmpop", &[KeySpec::keynum(TAKE, 2)]), (0, 0, 0, true)),
     (row("eval", &[KeySpec::keynum(CHANGE, 2)]).flags(Flags::NO_MANDATORY_KEYS), (0, 0, 0, true)),
     (row("xread", &[KeySpec::all_after(READ, "STREAMS", 1, 2)]), (0, 0, 0, true)),
-    (row("xreadgroup", &[KeySpec::all_after(READ, "STREAMS", 4, 2)]), (0, 0, 0, true)),
+    (row("xreadgroup", &[KeySpec::all_after(READ, "STREAMS", 4, 2)]).find_keys(keyfind::xreadgroup), (0, 0, 0, true)),
     (
         row("sort", &[KeySpec::one(READ, 1), KeySpec::unknown(READ), KeySpec::unknown(OVERWRITE)])
             .find_keys(keyfind::sort),
         (1, 1, 1, true),
     ),
     (row("sort_ro", &[KeySpec::one(READ, 1), KeySpec::unknown(READ)]).find_keys(keyfind::sort_ro), (1, 1, 1, true)),
-    (row("georadius", GEORADIUS), (1, 1, 1, true)),
+    (row("georadius", GEORADIUS).find_keys(keyfind::georadius), (1, 1, 1, true)),
     (row("bitop", &[KeySpec::one(OVERWRITE, 2), KeySpec::rest(READ, 3, 1)]), (2, -1, 1, false)),
     (row("blpop", &[KeySpec::until(TAKE, 1, -2, 1)]), (1, -2, 1, false)),
     (
@@ -236,5 +236,19 @@ fn first_key_is_told_only_where_its_place_is_fixed() {
     ];
     for (line, expected) in cases {
         assert_eq!(first(line).as_deref(), expected, "{line}");
+    }
+}
+
+/// Redis finds them so since 8.10: a permission for other keys than those that are used would be none.
+#[test]
+fn the_keys_that_a_line_uses_are_among_those_that_are_found() {
+    for (line, expected) in [
+        ("georadius a 1 1 1 m store b store c", "a:RO,access b:OW,update c:OW,update"),
+        ("georadius a 1 1 1 m store b storedist c store d", "a:RO,access b:OW,update c:OW,update d:OW,update"),
+        ("georadius a 1 1 1 m store store store c", "a:RO,access store:OW,update c:OW,update"),
+        ("xreadgroup count 1 group streams c streams k >", "k:RO,access"),
+        ("xreadgroup group streams streams block 0 streams k l > >", "k:RO,access l:RO,access"),
+    ] {
+        assert_eq!(keys(line), expected, "{line}");
     }
 }
