@@ -174,6 +174,52 @@ mod tests {
     use super::spec::syntax;
     use super::*;
 
+    fn renamed(renames: &[(&str, &str)]) -> Result<Registry, (usize, RenameError)> {
+        let mut registry = Registry::new(FAMILIES, reactive::derived);
+        let renames: Vec<Rename> = renames.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+        registry.rename(&renames).map(|()| registry)
+    }
+
+    #[test]
+    fn a_renamed_command_has_its_new_name_alone_and_takes_its_queries_along() {
+        let registry =
+            renamed(&[("GET", "fetch"), ("CONFIG", ""), ("SDIFFSTORE", "SDIFxxTORE"), ("SET", "get"), ("MGET", "")])
+                .unwrap();
+        let found = |name: &str| registry.lookup(name.as_bytes()).map(|command| command.spec.name);
+        for (name, expected) in [
+            ("FETCH", Some("GET")),
+            ("Fetch.Watch", Some("GET.WATCH")),
+            ("fetch.unwatch", Some("GET.UNWATCH")),
+            ("GET", Some("SET")),
+            ("get.watch", None),
+            ("set", None),
+            ("config", None),
+            ("sdiffstore", None),
+            ("sdifxxtore", Some("SDIFFSTORE")),
+            ("mget", None),
+            ("mget.watch", None),
+            ("ping", Some("PING")),
+        ] {
+            assert_eq!(found(name), expected, "{name}");
+        }
+        for name in ["get", "set", "config", "sdiffstore", "get.watch"] {
+            let own = registry.lookup_own(name.as_bytes()).expect("its row has the name");
+            assert_eq!(own.full_name, name);
+            assert_eq!(registry.is_reachable(own), name != "config");
+        }
+        assert!(registry.lookup_own(b"fetch").is_none());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_or_unknown_is_refused_with_its_place() {
+        let error = |renames| renamed(renames).map(drop);
+        assert_eq!(error(&[("GET", "x"), ("nosuch", "y")]), Err((1, RenameError::NoSuchCommand)));
+        assert_eq!(error(&[("GET", "x"), ("GET", "y")]), Err((1, RenameError::NoSuchCommand)));
+        assert_eq!(error(&[("GET", "set")]), Err((0, RenameError::Taken)));
+        assert_eq!(error(&[("GET", "get")]), Ok(()));
+        assert_eq!(error(&[("GET", "x"), ("SET", "GET"), ("x", "SET")]), Ok(()));
+    }
+
     #[test]
     fn every_name_is_found_in_any_case_and_nothing_else_is() {
         for command in all() {

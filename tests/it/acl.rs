@@ -90,8 +90,10 @@ fn rules_are_described_as_redis_does() {
 
 #[test]
 fn a_rule_that_is_none_is_named_and_changes_nothing() {
-    let keys = "Adding a pattern after the * pattern (or the \\'allkeys\\' flag) is not valid and does not have any effect. Try \\'resetkeys\\' to start with an empty list of patterns";
-    let channels = "Adding a pattern after the * pattern (or the \\'allchannels\\' flag) is not valid and does not have any effect. Try \\'resetchannels\\' to start with an empty list of channels";
+    let keys = "Adding a pattern after the * pattern (or the \\'allkeys\\' flag) is not valid and does not have any effect. \
+                Try \\'resetkeys\\' to start with an empty list of patterns";
+    let channels = "Adding a pattern after the * pattern (or the \\'allchannels\\' flag) is not valid and does not have any effect. \
+                    Try \\'resetchannels\\' to start with an empty list of channels";
     let hash = "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters";
     let (unknown, syntax) = ("Unknown command or category name in ACL", "Syntax error");
     let capitals = format!("#{}", "A".repeat(64));
