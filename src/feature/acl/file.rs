@@ -23,7 +23,7 @@ pub fn read(text: &[u8], path: &str, rules: Rules<'_>) -> Result<Vec<User>, Vec<
         let words = line.trim_ascii().split(|byte| *byte == b' ');
         let words: Vec<&[u8]> = words.map(|word| trim(word, b"\t\r\n")).collect();
         let (name, given) = match words.as_slice() {
-            [only] if only.is_empty() => continue,
+            [[]] => continue,
             [b"user", name, given @ ..] => (*name, given),
             _ => {
                 errors.extend(format!("{at} should start with user keyword followed by the username. ").into_bytes());
