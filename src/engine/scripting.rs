@@ -141,9 +141,11 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     let call = Call { client: internal, command, args, hash: None, origin, db: running.db, proto };
     let began_ns = if flags.has(QUICK) { None } else { Some(server.clock.mono_ns()) };
     server.propagation.set_muted(!replication.log);
-    server.act_for(running.client);
+    let is_restricted = server.act_for(running.client);
     let ended = run_apart(server, call, answer, running.now);
-    server.act_for_nobody();
+    if is_restricted {
+        server.act_for_nobody();
+    }
     server.propagation.set_muted(false);
     debug_assert_eq!(ended.next, Next::Done, "{} asks for what a script cannot wait for", command.full_name);
     running.db = server.clients[internal].db;

@@ -163,15 +163,20 @@ impl Server {
         })
     }
 
-    /// Gives the session of commands that no client has sent the permissions of a client, for a command of its script.
-    pub fn act_for(&mut self, client: ClientId) {
-        let internal = self.clients.internal();
+    /// Gives the session of commands that no client has sent the permissions of a client, for a command of its script. True if
+    /// they are fewer than all, and are to be taken back with [`Server::act_for_nobody`].
+    #[inline]
+    pub fn act_for(&mut self, client: ClientId) -> bool {
         let Session { user, authenticated, unlimited, .. } = self.clients[client];
-        let session = &mut self.clients[internal];
-        (session.user, session.authenticated, session.unlimited) = (user, authenticated, unlimited);
+        if !unlimited {
+            let internal = self.clients.internal();
+            let session = &mut self.clients[internal];
+            (session.user, session.authenticated, session.unlimited) = (user, authenticated, false);
+        }
+        !unlimited
     }
 
-    /// Takes them back: commands that no client has sent may do everything.
+    /// Commands that no client has sent may do everything again.
     pub fn act_for_nobody(&mut self) {
         let internal = self.clients.internal();
         let session = &mut self.clients[internal];
