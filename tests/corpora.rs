@@ -42,6 +42,11 @@ fn config_corpus() {
 }
 
 #[test]
+fn acl_corpus() {
+    replay("acl", bodies::acl);
+}
+
+#[test]
 fn restore_corpus() {
     replay("restore", bodies::restore);
 }

@@ -266,7 +266,7 @@ fn getuser(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn write_selector(reply: &mut Reply<'_>, selector: &Selector) {
     let rows = [
-        ("commands", selector.commands_text()),
+        ("commands", selector.commands_text().join(&b' ')),
         ("keys", selector.keys_text().join(&b' ')),
         ("channels", selector.channels_text().join(&b' ')),
     ];

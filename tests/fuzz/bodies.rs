@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aleadb::base::{glob, quote};
+use aleadb::command;
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
+use aleadb::feature::acl::{Rules, User, Users, file};
 use aleadb::persist::aof;
 use aleadb::persist::aof::manifest::Manifest;
 use aleadb::persist::digest::DataDigest;
@@ -206,6 +208,26 @@ pub fn config(data: &[u8]) {
                 rewrite(&text, &again, &sources, &[]).escape_ascii().to_string(),
                 text.escape_ascii().to_string()
             );
+        }
+    }
+}
+
+/// An ACL file that can be read makes users whose file makes the same users again.
+pub fn acl(data: &[u8]) {
+    let Some((&first, text)) = data.split_first() else { return };
+    let rules = Rules { catalog: command::catalog(), all_channels: first & 1 == 0 };
+    let written = |users: Vec<User>| {
+        let mut all = Users::new(rules.catalog);
+        users.into_iter().for_each(|user| drop(all.put(user)));
+        file::write(&all)
+    };
+    match file::read(text, "fuzz.acl", rules) {
+        Err(error) => assert!(!error.is_empty()),
+        Ok(users) => {
+            let text = written(users);
+            let again = file::read(&text, "fuzz.acl", rules)
+                .unwrap_or_else(|error| panic!("{}\n{}", text.escape_ascii(), error.escape_ascii()));
+            assert_eq!(written(again).escape_ascii().to_string(), text.escape_ascii().to_string());
         }
     }
 }

@@ -364,14 +364,11 @@ impl Selector {
         self.channels.iter().map(Channel)
     }
 
-    /// The rules about commands as text.
-    pub fn commands_text(&self) -> Vec<u8> {
-        let mut text = if self.future { b"+@all".to_vec() } else { b"-@all".to_vec() };
-        for (allowed, name) in &self.rules {
-            text.extend_from_slice(if *allowed { b" +" } else { b" -" });
-            text.extend_from_slice(name);
-        }
-        text
+    /// The rules about commands.
+    pub fn commands_text(&self) -> Vec<Vec<u8>> {
+        let all: &[u8] = if self.future { b"+@all" } else { b"-@all" };
+        let rule = |(allowed, name): &(bool, Vec<u8>)| [if *allowed { b"+" } else { b"-" }, &**name].concat();
+        std::iter::once(all.to_vec()).chain(self.rules.iter().map(rule)).collect()
     }
 
     /// The rules about keys.
@@ -405,23 +402,29 @@ impl Selector {
             words.push(b"resetchannels".to_vec());
         }
         words.extend(self.channels_text());
-        words.push(self.commands_text());
+        words.extend(self.commands_text());
         words
     }
 
     /// All rules as a selector that is not a user's first. Its words are read back with quotes, so those that have some are
-    /// written in quotes.
+    /// written in quotes, and so is a word that would be taken for its end.
     pub(super) fn in_parentheses(&self) -> Vec<u8> {
-        let words: Vec<Vec<u8>> = self.words().into_iter().map(|word| quoted_if_needed(&word)).collect();
+        let words: Vec<Vec<u8>> = self.words().iter().map(|word| word_of_selector(word)).collect();
         [b"(", &*words.join(&b' '), b")"].concat()
     }
 }
 
+fn word_of_selector(word: &[u8]) -> Vec<u8> {
+    if word.ends_with(b")") { in_quotes(word) } else { quoted_if_needed(word) }
+}
+
 /// A word as a line that is split with quotes has to have it.
 pub fn quoted_if_needed(word: &[u8]) -> Vec<u8> {
-    if !word.is_empty() && !word.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
-        return word.to_vec();
-    }
+    let needs_quotes = word.is_empty() || word.iter().any(|byte| matches!(byte, b'"' | b'\''));
+    if needs_quotes { in_quotes(word) } else { word.to_vec() }
+}
+
+fn in_quotes(word: &[u8]) -> Vec<u8> {
     let mut quoted = Vec::new();
     quote::repr(&mut quoted, word);
     quoted

@@ -169,7 +169,7 @@ fn random_rule(prng: &mut Prng) -> Vec<u8> {
         "-config",
         "+config|get",
         "-config|set",
-        "+select|0",
+        "+select|",
         "+select",
         "~",
         "%R~",
@@ -184,21 +184,21 @@ fn random_rule(prng: &mut Prng) -> Vec<u8> {
     ];
     let word = WORDS[prng.below(WORDS.len() as u64) as usize];
     let mut rule = word.as_bytes().to_vec();
-    if word.ends_with(['~', '&', '>']) {
+    if word.ends_with(['~', '&', '>', '|']) {
         let bytes = b"ab*?[]\\\"'()#|\xff";
         (0..prng.below(4)).for_each(|_| rule.push(bytes[prng.below(bytes.len() as u64) as usize]));
     }
     if word.starts_with('(') && word.len() > 1 {
-        rule.extend_from_slice(b" ~");
-        let bytes = b"ab*\\\"'";
+        rule.extend_from_slice(if prng.below(2) == 0 { b" ~" } else { b" +select|" });
+        let start = rule.iter().rposition(|byte| *byte == b' ').expect("just written") + 1;
+        let bytes = b"ab*\\\"'()";
         let pattern: Vec<u8> = (0..prng.below(4)).map(|_| bytes[prng.below(bytes.len() as u64) as usize]).collect();
         let mut quoted = Vec::new();
         crate::base::quote::repr(&mut quoted, &pattern);
         // The quotes are those of the selector's own words.
-        rule.pop();
-        rule.extend_from_slice(b"\"~");
+        rule.insert(start, b'"');
         rule.extend_from_slice(&quoted[1..]);
-        rule.push(b')');
+        rule.extend_from_slice(if prng.below(2) == 0 { b")" } else { b" +set)" });
     }
     rule
 }
