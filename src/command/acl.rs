@@ -153,6 +153,7 @@ pub(super) fn authenticate(ctx: &mut Ctx<'_>, args: Args<'_>, name: &[u8], passw
     match found.filter(|_| accepted) {
         Some(id) => {
             ctx.server.log_in(ctx.client, id);
+            ctx.renew_output_limit();
             reactive::end_forbidden(ctx.server, ctx.client);
             true
         }

@@ -273,7 +273,7 @@ fn finish(
 /// Parks a script that has had its time, and what comes behind it: its client waits.
 #[cold]
 pub(super) fn park(server: &mut Server, mut parked: Parked) -> Next {
-    let limit = server.config.client_output_buffer_limit.of(server.clients[parked.client].is_sent_messages());
+    let limit = server.output_limit_of(parked.client);
     parked.out.set_limit(limit.hard_bytes);
     let running = server.scripting.running.as_ref();
     log::warn!(

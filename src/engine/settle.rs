@@ -91,7 +91,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
         return Again::Held;
     }
     let blocked = server.clients[client].blocked.take();
-    let limit = server.config.client_output_buffer_limit.of(server.clients[client].is_sent_messages());
+    let limit = server.output_limit_of(client);
     let (mut out, posted) = (Out::with_limit(limit.hard_bytes), server.outbox.len());
     if let Some(error) = dispatch::gate_again(server, client, command, args) {
         server.stats.count_error(error.code());

@@ -8,7 +8,7 @@ use crate::feature::client_id::ClientId;
 use crate::server::Server;
 use crate::server::session::Origin;
 
-use super::conn::{Conn, limit_of};
+use super::conn::Conn;
 use super::transport::{Received, Transport};
 use super::turn::Turn;
 
@@ -162,11 +162,10 @@ impl<T: Transport> Turn<T> {
     /// Once a second: idle clients and clients over their soft output limit.
     pub(super) fn walk_clients(&mut self, now_ms: u64) {
         let timeout_ms = u64::from(self.server.config.timeout) * 1000;
-        let limits = self.server.config.client_output_buffer_limit;
         for conn in self.conns.iter_mut() {
             let client = conn.client;
             let session = &self.server.clients[client];
-            let limit = limit_of(limits, session);
+            let limit = self.server.output_limit_of(client);
             let idle = timeout_ms > 0
                 && !self.server.is_listening(client)
                 && session.blocked.is_none()

@@ -8,12 +8,11 @@ use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
 use crate::base::clock::Now;
-use crate::config::{OutputLimit, OutputLimits};
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
 use crate::server::persistence::log::Hold;
-use crate::server::session::{Buffers, Session};
+use crate::server::session::Buffers;
 
 use super::gate::Gate;
 use super::input::Input;
@@ -118,7 +117,7 @@ impl<T: Transport> Conn<T> {
                 server.clients.kills.push(client);
             }
         } else {
-            let limit = limit_of(server.config.client_output_buffer_limit, session);
+            let limit = server.output_limit_of(client);
             if limit.hard_bytes > 0 && left as u64 > limit.hard_bytes {
                 server.cut_off(client);
             } else {
@@ -138,12 +137,6 @@ impl<T: Transport> Conn<T> {
         };
         self.flushing
     }
-}
-
-/// The output limit of a client's class.
-#[inline]
-pub(super) fn limit_of(limits: OutputLimits, session: &Session) -> OutputLimit {
-    limits.of(session.is_sent_messages())
 }
 
 /// All connections.

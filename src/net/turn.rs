@@ -22,7 +22,7 @@ use crate::server::Server;
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, Commands, Segment, parse_batch, run_batch};
 use super::clients;
-use super::conn::{BufferPool, Conns, limit_of};
+use super::conn::{BufferPool, Conns};
 use super::input::{Filled, Source};
 use super::transport::{Readiness, Transport};
 
@@ -286,7 +286,7 @@ impl<T: Transport> Turn<T> {
         }
         pool.lend(&mut conn.out);
         let bytes = source.bytes(scratch);
-        conn.out.set_limit(limit_of(server.config.client_output_buffer_limit, &server.clients[client]).hard_bytes);
+        conn.out.set_limit(server.output_limit_of(client).hard_bytes);
         let mut left = COMMANDS_PER_TURN_MAX - commands.len();
         let first = Commands { parsed: &gathered.commands[commands], spans: &gathered.spans, bytes };
         let mut stopped = run_batch(server, client, first, &mut conn.out, now, time_ns);
@@ -361,19 +361,18 @@ impl<T: Transport> Turn<T> {
     #[cold]
     fn deliver_posts(&mut self) {
         let mut outbox = std::mem::take(&mut self.server.outbox);
-        let limits = self.server.config.client_output_buffer_limit;
         for client in outbox.take_over_limit() {
             self.server.cut_off(client);
         }
         for (client, text, query) in outbox.posts() {
             let session = &mut self.server.clients[client];
             session.posted_bytes = 0;
-            // A result that may be held back is nothing to be disconnected for.
-            let held_back = query.is_some() && !session.is_sent_messages();
-            let hard_bytes = if held_back { 0 } else { limit_of(limits, session).hard_bytes };
             if session.closing {
                 continue;
             }
+            // A result that may be held back is nothing to be disconnected for.
+            let held_back = query.is_some() && !session.is_sent_messages();
+            let hard_bytes = if held_back { 0 } else { self.server.output_limit_of(client).hard_bytes };
             let Some(conn) = self.conns.get_mut(client) else { continue };
             self.pool.lend(&mut conn.out);
             conn.out.set_limit(hard_bytes);

@@ -17,12 +17,17 @@ use slab::Slab;
 use super::session::{Blocked, LateReply, Origin, Session};
 use super::{COSTLY_TRANSACTION_MIN, Server};
 use crate::base::clock::Now;
+use crate::config::OutputLimit;
 use crate::feature::client_id::ClientId;
 use crate::feature::members::Members;
 use crate::timer::{Verdict, Wheel};
 
 /// Slots of the wheel for clients' timeouts: 2^12 ticks of 1 ms, a revolution of 4 s.
 const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
+
+/// Bytes of replies that may wait for a client that has not said who it is, whatever the configuration allows: a few hundred
+/// refusals.
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: u64 = 16 * 1024;
 
 /// All clients.
 #[derive(Debug)]
@@ -258,6 +263,16 @@ impl Server {
         self.clients.kills.push(client);
         self.leave(client);
         self.forget_queries(client);
+    }
+
+    /// How many bytes of replies may wait for a client.
+    #[inline]
+    pub fn output_limit_of(&self, client: ClientId) -> OutputLimit {
+        let session = &self.clients[client];
+        if !session.unlimited && self.needs_auth(client) {
+            return OutputLimit::new(UNAUTHENTICATED_OUTPUT_BYTES_MAX, 0, 0);
+        }
+        self.config.client_output_buffer_limit.of(session.is_sent_messages())
     }
 
     /// Disconnects a client whose output has grown beyond its limit.

@@ -147,8 +147,7 @@ impl<'a> Ctx<'a> {
 
     /// Applies the output limit of the class that the client belongs to from now on.
     pub fn renew_output_limit(&mut self) {
-        let is_sent_messages = self.server.clients[self.client].is_sent_messages();
-        let limit = self.server.config.client_output_buffer_limit.of(is_sent_messages);
+        let limit = self.server.output_limit_of(self.client);
         self.reply.out().set_limit(limit.hard_bytes);
     }
 

@@ -204,7 +204,7 @@ impl Server {
 
     /// Bytes of unsent output beyond which results are held back.
     fn hold_bytes(&self, client: ClientId) -> usize {
-        let limit = self.config.client_output_buffer_limit.of(self.clients[client].is_sent_messages());
+        let limit = self.output_limit_of(client);
         // Nobody is disconnected for a result that may be held back: limits that are lower count as well.
         let lower = [limit.hard_bytes, limit.soft_bytes].into_iter().filter(|bytes| *bytes > 0).map(|bytes| bytes / 2);
         lower.fold(self.config.watch_output_threshold, u64::min) as usize

@@ -271,6 +271,28 @@ fn without_the_password_requests_are_small() {
     }
 }
 
+/// The limit is what Redis has for them in its client's own buffer.
+#[test]
+fn without_the_password_replies_are_few() {
+    let process = Process::serving(&["--requirepass", "secret"]);
+    let refusal = b"-NOAUTH Authentication required.\r\n";
+    let mut client = process.connect();
+    client.send_raw(&b"GET k\r\n".repeat(400)).expect("the server listens");
+    for _ in 0..400 {
+        assert_eq!(client.read_reply().expect("a reply").raw, refusal);
+    }
+    // Who logs in may have more, at once.
+    let value = "v".repeat(100_000);
+    client.send_raw(format!("AUTH secret\r\nSET k {value}\r\nGET k\r\nGET k\r\n").as_bytes()).expect("still there");
+    let lengths: Vec<usize> = (0..4).map(|_| client.read_reply().expect("a reply").raw.len()).collect();
+    assert_eq!(lengths, [5, 5, 100_011, 100_011]);
+    // Who asks for thousands of refusals without reading one is disconnected.
+    let mut client = process.connect();
+    let sent = client.send_raw(&b"GET k\r\n".repeat(100_000));
+    assert!(sent.is_err() || drain(&mut client).len() < 100_000 * refusal.len());
+    assert!(process.log().contains("closed for overcoming of output buffer limits"), "{}", process.log());
+}
+
 #[test]
 fn broken_requests_are_answered_and_closed() {
     let process = Process::serving(&[]);
