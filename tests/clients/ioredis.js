@@ -328,11 +328,34 @@ async function administration(db, protocol) {
   });
 }
 
+async function users(db, protocol) {
+  expect(await db.acl("SETUSER", "alice", "on", ">secret", "~cache:*", "+@read", "+@connection", "+info", "+acl|whoami"), "OK");
+  await db.set("cache:1", "x");
+  const alice = db.duplicate({ username: "alice", password: "secret" });
+  try {
+    expect(await alice.acl("WHOAMI"), "alice");
+    expect(await alice.get("cache:1"), "x");
+    await rejects(alice.get("other"), /^ReplyError: NOPERM No permissions to access a key$/);
+    await rejects(alice.set("cache:1", "y"), /^ReplyError: NOPERM User alice has no permissions to run the 'set' command$/);
+    // Who is deleted is disconnected, and not let in again.
+    const refused = once(alice, "error");
+    expect(await db.acl("DELUSER", "alice"), 1);
+    const [error] = await refused;
+    ok(error.message.startsWith("WRONGPASS") || error.message.startsWith("NOAUTH"), error.message);
+  } finally {
+    alice.disconnect();
+  }
+  const reasons = (await db.acl("LOG")).map((entry) => (Array.isArray(entry) ? entry[3] : entry.reason));
+  ok(["auth", "command", "key"].every((reason) => reasons.includes(reason)), reasons);
+  expect(await db.acl("LOG", "RESET"), "OK");
+  expect(await db.del("cache:1"), 1);
+}
+
 async function all(Redis, protocol) {
   const db = new Redis({ port, protocol });
   try {
     for (const part of [strings, expiry, bitmaps, hyperloglogs, lists, queues, hashes, sets, sortedSets, geo, streams,
-      transactions, pipelines, subscriptions, administration]) {
+      transactions, pipelines, subscriptions, administration, users]) {
       await db.flushall();
       await part(db, protocol);
       // What iterates does so over what the pipelines left.

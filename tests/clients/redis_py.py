@@ -411,6 +411,37 @@ def administration(db):
     assert db.command_count() > 20
 
 
+def users(db, port, protocol):
+    rules = {"enabled": True, "passwords": ["+secret"], "categories": ["+@read", "+@connection"], "keys": ["cache:*"]}
+    expect(db.acl_setuser("alice", **rules, commands=["+acl|whoami", "-mget"], channels=["news:*"]), True)
+    expect(db.acl_users(), ["alice", "default"])
+    alice = db.acl_getuser("alice")
+    expect((alice["keys"], alice["channels"], alice["enabled"]), (["~cache:*"], ["&news:*"], True))
+    expect(sorted(alice["categories"]), ["+@connection", "+@read", "-@all"])
+    expect(sorted(alice["commands"]), ["+acl|whoami", "-mget"])
+    db.set("cache:1", "x")
+    options = {"port": port, "protocol": protocol, "decode_responses": True, "username": "alice"}
+    with redis.Redis(**options, password="wrong") as other:
+        expect_error(redis.AuthenticationError, "invalid username-password pair", lambda: other.get("cache:1"))
+    with redis.Redis(**options, password="secret") as other:
+        expect(other.acl_whoami(), "alice")
+        expect(other.get("cache:1"), "x")
+        no_permission = redis.exceptions.NoPermissionError
+        expect_error(no_permission, "No permissions to access a key", lambda: other.get("other"))
+        expect_error(no_permission, "no permissions to run the 'mget' command", lambda: other.mget("cache:1"))
+        expect_error(no_permission, "no permissions to run the 'set' command", lambda: other.set("cache:1", "y"))
+    refused = [(entry["reason"], entry["object"], entry["username"]) for entry in db.acl_log()]
+    login = "AUTH" if protocol == 2 else "HELLO"
+    wanted = [("command", "set"), ("command", "mget"), ("key", "other"), ("auth", login)]
+    expect(refused, [(*what, "alice") for what in wanted])
+    expect(db.acl_log_reset(), True)
+    expect("get" in db.acl_cat("read"), True)
+    expect(db.acl_dryrun("alice", "get", "cache:2"), "OK")
+    expect(len(db.acl_genpass(128)), 32)
+    expect(db.acl_deluser("alice"), 1)
+    db.delete("cache:1")
+
+
 def main():
     port = int(sys.argv[1])
     for protocol in (2, 3):
@@ -434,6 +465,7 @@ def main():
             hyperloglogs(db)
             geo(db)
             administration(db)
+            users(db, port, protocol)
         pool(port, protocol)
         with redis.Redis(port=port, db=5, protocol=protocol) as other:
             expect(other.dbsize(), 0)
