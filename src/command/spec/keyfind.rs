@@ -104,13 +104,13 @@ fn around(line: Args<'_>, first_option: usize, found: &mut Vec<KeyUse>) {
     found.extend(named.map(|index| KeyUse { index, access: OVERWRITE }));
 }
 
-/// XREADGROUP: the keys after the word STREAMS that is no value of another option.
+/// XREADGROUP: the keys after the word STREAMS that is no value of another option. Before it there is GROUP with its two names.
 pub fn xreadgroup(line: Args<'_>, found: &mut Vec<KeyUse>) {
     let mut index = 1;
     while index < line.len() && !line.is(index, "STREAMS") {
         index += 1 + taken_by(line, index, &[("GROUP", 2), ("COUNT", 1), ("BLOCK", 1)]).unwrap_or(0);
     }
     let first = index + 1;
-    let keys = line.len().saturating_sub(first) / 2;
+    let keys = if index < 4 { 0 } else { line.len().saturating_sub(first) / 2 };
     found.extend((first..first + keys).map(|index| KeyUse { index, access: READ }));
 }
