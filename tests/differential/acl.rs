@@ -303,6 +303,71 @@ fn random_users_are_refused_the_same_with_the_same_words() {
     assert!(refused * 10 > all && refused * 10 < all * 9, "{refused} of {all} lines were refused");
 }
 
+/// Scripts that call what their user may or may not, and ask what it may.
+const SCRIPTS: &[&str] = &[
+    "return 1",
+    "return redis.call('get', KEYS[1] or 'a1')",
+    "return redis.pcall('set', 'b1', 'x')",
+    "return redis.call('set', 'a1', 'x')",
+    "return redis.call('mget', 'a1', 'b1')",
+    "return redis.call('publish', 'c', 'x')",
+    "return redis.call('sort', 'a1', 'by', 'x*')",
+    "return redis.pcall('config', 'get', 'x')",
+    "return redis.acl_check_cmd('get', 'a1')",
+    "return redis.acl_check_cmd('get')",
+    "return redis.acl_check_cmd('nosuch', 'get', 'x')",
+    "return tostring(redis.acl_check_cmd('config', 'get', 'x'))",
+    "redis.setresp(3); return redis.acl_check_cmd('set', 'b', '1')",
+    "#!lua flags=no-writes\nreturn redis.call('get', 'a1')",
+];
+
+const LIBRARY: &str = "#!lua name=l\nredis.register_function('f', function() return redis.call('set', 'a1', '1') end)\n\
+     redis.register_function{function_name = 'g', flags = {'no-writes'},\n\
+     callback = function(keys) return redis.call('get', keys[1] or 'a') end}";
+
+/// The keys of EVAL and FCALL are asked for as any others, and what the script does then is what its user may do.
+#[test]
+fn scripts_of_restricted_users_are_refused_the_same_with_the_same_words() {
+    let Some(pair) = start(&[]) else { return };
+    let mut admins = connect(&pair);
+    let line = |words: &[&str]| -> Line { words.iter().map(|word| word.as_bytes().to_vec()).collect() };
+    expect_same(&mut admins, &line(&["FUNCTION", "LOAD", LIBRARY]), &[]);
+    both(&mut admins, &words("CONFIG SET acllog-max-len 1000"));
+    let commands = [
+        "+@all",
+        "+eval +eval_ro +get",
+        "+@scripting +@read",
+        "+@all -get",
+        "+@all -eval",
+        "+fcall +fcall_ro +set",
+        "+@write +eval",
+        "+@all -@scripting",
+    ];
+    for rules in commands {
+        for pattern in ["", "~a*", "%R~a*", "%W~a*", "~*"] {
+            let user = words(format!("ACL SETUSER u reset on nopass {rules} {pattern}").trim_end());
+            let history = [user.clone()];
+            expect_same(&mut admins, &user, &history);
+            let mut users = connect(&pair);
+            expect_same(&mut users, &words("AUTH u x"), &history);
+            for keys in [&["0"][..], &["1", "a1"], &["1", "b1"], &["2", "a1", "b1"]] {
+                let scripts = SCRIPTS.iter().map(|script| ("EVAL", *script));
+                let functions =
+                    [("EVAL_RO", SCRIPTS[1]), ("FCALL", "f"), ("FCALL", "g"), ("FCALL_RO", "f"), ("FCALL_RO", "g")];
+                for (command, what) in scripts.chain(functions) {
+                    let line = line(&[&[command, what], keys].concat());
+                    expect_same(&mut users, &line, &history);
+                    let dryrun: Line = words("ACL DRYRUN u").into_iter().chain(line).collect();
+                    expect_same(&mut admins, &dryrun, &history);
+                }
+            }
+            let [ours, theirs] = &mut admins;
+            assert_eq!(log_of(ours), log_of(theirs), "the log of {}", quoted(&user));
+            both(&mut admins, &words("ACL LOG RESET"));
+        }
+    }
+}
+
 #[test]
 fn a_file_of_random_lines_is_loaded_or_refused_as_redis_does() {
     let path = std::env::temp_dir().join(format!("aleadb-acl-diff-{}.acl", std::process::id()));
