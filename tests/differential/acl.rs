@@ -355,7 +355,7 @@ fn scripts_of_restricted_users_are_refused_the_same_with_the_same_words() {
                 let functions =
                     [("EVAL_RO", SCRIPTS[1]), ("FCALL", "f"), ("FCALL", "g"), ("FCALL_RO", "f"), ("FCALL_RO", "g")];
                 for (command, what) in scripts.chain(functions) {
-                    let line = line(&[&[command, what], keys].concat());
+                    let line = line(&[&[command, what][..], keys].concat());
                     expect_same(&mut users, &line, &history);
                     let dryrun: Line = words("ACL DRYRUN u").into_iter().chain(line).collect();
                     expect_same(&mut admins, &dryrun, &history);

@@ -218,7 +218,9 @@ pub fn acl(data: &[u8]) {
     let rules = Rules { catalog: command::catalog(), all_channels: first & 1 == 0 };
     let written = |users: Vec<User>| {
         let mut all = Users::new(rules.catalog);
-        users.into_iter().for_each(|user| drop(all.put(user)));
+        for user in users {
+            all.put(user);
+        }
         file::write(&all)
     };
     match file::read(text, "fuzz.acl", rules) {
