@@ -67,7 +67,7 @@ pub fn migrate(line: Args<'_>, found: &mut Vec<KeyUse>) {
     let mut keys = 3..4;
     let mut index = 6;
     while index < line.len() {
-        if line.is(index, "KEYS") {
+        if line.is(index, "KEYS") && index + 1 < line.len() {
             // Both the one key and others: an error, so no key at all.
             keys = if line.at(3).is_empty() { index + 1..line.len() } else { 0..0 };
             break;
@@ -90,18 +90,20 @@ pub fn georadiusbymember(line: Args<'_>, found: &mut Vec<KeyUse>) {
 
 fn around(line: Args<'_>, first_option: usize, found: &mut Vec<KeyUse>) {
     found.push(KeyUse { index: 1, access: READ });
-    let (mut first, mut last, mut index) = ([None, None], None, first_option);
+    let is_store = |index: usize| line.is(index, "STORE") || line.is(index, "STOREDIST");
+    let (mut last, mut index) = (None, first_option);
     while index + 1 < line.len() {
-        let word = ["STORE", "STOREDIST"].iter().position(|word| line.is(index, word));
-        if let Some(word) = word {
-            last = Some(index + 1);
-            first[word] = first[word].or(last);
+        if is_store(index) {
             index += 1;
+            last = Some(index);
         }
         index += 1;
     }
-    let named = first.into_iter().chain([last.filter(|last| !first.contains(&Some(*last)))]).flatten();
-    found.extend(named.map(|index| KeyUse { index, access: OVERWRITE }));
+    let words = first_option..line.len().saturating_sub(1);
+    let named =
+        ["STORE", "STOREDIST"].map(|word| words.clone().find(|index| line.is(*index, word)).map(|index| index + 1));
+    let used = last.filter(|last| !named.contains(&Some(*last)));
+    found.extend(named.into_iter().chain([used]).flatten().map(|index| KeyUse { index, access: OVERWRITE }));
 }
 
 /// XREADGROUP: the keys after the word STREAMS that is no value of another option. Before it there is GROUP with its two names.

@@ -150,7 +150,6 @@ fn keys_are_where_redis_finds_them() {
         ("georadius a 1 1 1 store b store c", "a:RO,access c:OW,update"),
         ("georadius a 1 1 1 m store store b", "a:RO,access store:OW,update"),
         ("georadius a 1 1 1 m count store storedist b", "a:RO,access storedist:OW,update b:OW,update"),
-        ("georadius a 1 1 1 m store b store c", "a:RO,access b:OW,update"),
         ("georadius a 1 1 1 m store storedist b c", "a:RO,access storedist:OW,update b:OW,update"),
         ("georadius a 1 1 1 m storedist storedist storedist", "a:RO,access storedist:OW,update"),
         (
@@ -246,6 +245,10 @@ fn the_keys_that_a_line_uses_are_among_those_that_are_found() {
         ("georadius a 1 1 1 m store b store c", "a:RO,access b:OW,update c:OW,update"),
         ("georadius a 1 1 1 m store b storedist c store d", "a:RO,access b:OW,update c:OW,update d:OW,update"),
         ("georadius a 1 1 1 m store store store c", "a:RO,access store:OW,update c:OW,update"),
+        (
+            "georadius a 1 1 1 m store b store storedist withdist",
+            "a:RO,access b:OW,update withdist:OW,update storedist:OW,update",
+        ),
         ("xreadgroup count 1 group streams c streams k >", "k:RO,access"),
         ("xreadgroup group streams streams block 0 streams k l > >", "k:RO,access l:RO,access"),
     ] {
