@@ -219,10 +219,9 @@ impl Spec {
     }
 
     /// The only argument that is a key, whatever else the line says, and how it is used.
-    #[inline]
     pub fn only_key(&self) -> Option<KeyUse> {
         match self.keys {
-            [only] => only.always(),
+            [only] if self.find_keys.is_none() => only.always(),
             _ => None,
         }
     }

@@ -301,6 +301,7 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
         return Some(refused);
     }
     if !server.clients[client].unlimited
+        && !permission::is_plain(server, client, command, args)
         && let Some(refused) = restriction(server, client, command, args)
     {
         return Some(refused);

@@ -24,7 +24,7 @@ const SORT: Spec = Spec::write("SORT", -2, |_, _| Ok(Next::Done))
 
 /// What is written about a row, its lines joined by spaces.
 fn written(spec: &'static Spec, proto: Proto, write: impl Fn(&mut Reply<'_>, &Command)) -> String {
-    let command = Command { spec, id: 0, full_name: spec.name.to_ascii_lowercase(), subcommands: Vec::new() };
+    let command = Command::new(spec, 0, spec.name.to_ascii_lowercase(), Vec::new());
     let mut out = Out::default();
     write(&mut Reply::new(&mut out, proto), &command);
     let text = std::str::from_utf8(out.as_slice().expect("short")).expect("ASCII");

@@ -9,6 +9,7 @@
 
 use super::Access;
 use crate::base::num;
+use crate::feature::acl::{KeyAccess, KeyAsked};
 use crate::resp::args::Args;
 
 /// Where the arguments that hold keys begin.
@@ -115,7 +116,6 @@ impl KeySpec {
     }
 
     /// The key, if every line has just this one, in the same place and used in the same way.
-    #[inline]
     pub(super) fn always(&self) -> Option<KeyUse> {
         const DEPENDS: Access = Access::NOT_KEY.with(Access::INCOMPLETE).with(Access::VARIABLE);
         match (self.begin, self.find) {
@@ -201,6 +201,14 @@ pub struct KeyUse {
     pub index: usize,
     /// How this very line uses it.
     pub access: Access,
+}
+
+impl From<KeyUse> for KeyAsked {
+    fn from(key: KeyUse) -> KeyAsked {
+        const WRITES: Access = Access::INSERT.with(Access::DELETE).with(Access::UPDATE);
+        let access = KeyAccess { read: key.access.has(Access::ACCESS), write: key.access.has(WRITES) };
+        KeyAsked { place: key.index, access }
+    }
 }
 
 /// Finds the keys of a line, which fits the arity, where the specifications do not: because a part of them is unknown, because

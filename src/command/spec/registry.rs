@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{Category, Spec};
-use crate::feature::acl::{Catalog, Entry};
+use crate::feature::acl::{Catalog, ChannelUse, Entry, KeyAsked};
 
 /// A row with its place among all commands, for statistics.
 #[derive(Debug)]
@@ -18,9 +18,21 @@ pub struct Command {
     pub full_name: String,
     /// Subcommands, in the row's order.
     pub subcommands: Vec<Command>,
+    /// The key, if every line has just this one and no channel: most of what restricted users send.
+    pub only_key: Option<KeyAsked>,
 }
 
 impl Command {
+    pub(in crate::command) fn new(
+        spec: &'static Spec,
+        id: usize,
+        full_name: String,
+        subcommands: Vec<Command>,
+    ) -> Command {
+        let only_key = spec.only_key().filter(|_| spec.channels == ChannelUse::None).map(KeyAsked::from);
+        Command { spec, id, full_name, subcommands, only_key }
+    }
+
     /// The subcommand of a name, in any case.
     pub fn subcommand(&self, name: &[u8]) -> Option<&Command> {
         self.subcommands.iter().find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(name))
@@ -137,14 +149,12 @@ impl Registry {
         let mut numbered = |spec: &'static Spec| {
             let full_name = spec.name.to_ascii_lowercase();
             let id = number();
-            let subcommand = |sub: &'static Spec| Command {
-                spec: sub,
-                id: number(),
-                full_name: format!("{full_name}|{}", sub.name.to_ascii_lowercase()),
-                subcommands: Vec::new(),
+            let subcommand = |sub: &'static Spec| {
+                let full_name = format!("{full_name}|{}", sub.name.to_ascii_lowercase());
+                Command::new(sub, number(), full_name, Vec::new())
             };
             let subcommands = spec.subcommands.iter().map(subcommand).collect();
-            Command { spec, id, full_name, subcommands }
+            Command::new(spec, id, full_name, subcommands)
         };
         let mut commands: Vec<Command> = families.iter().copied().flatten().map(&mut numbered).collect();
         let rows = commands.len();

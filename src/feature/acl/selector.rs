@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::catalog::Catalog;
 use super::rules::{RuleError, as_c_string, has_spaces};
-use crate::base::glob::Pattern;
+use crate::base::glob::KeptPattern;
 use crate::base::quote;
 use crate::resp::args::Args;
 
@@ -99,13 +99,13 @@ pub struct Denied {
 struct KeyPattern {
     text: Vec<u8>,
     access: KeyAccess,
-    glob: Arc<Pattern>,
+    glob: Arc<KeptPattern>,
 }
 
 #[derive(Clone, Debug)]
 struct ChannelPattern {
     text: Vec<u8>,
-    glob: Arc<Pattern>,
+    glob: Arc<KeptPattern>,
 }
 
 /// A set of permissions.
@@ -205,7 +205,7 @@ impl Selector {
                 known.access.write |= access.write;
             }
             None => {
-                let glob = Arc::new(Pattern::new(pattern, false));
+                let glob = Arc::new(KeptPattern::new(pattern));
                 self.keys.push(KeyPattern { text: pattern.to_vec(), access, glob });
             }
         }
@@ -220,7 +220,7 @@ impl Selector {
             return Err(RuleError::Syntax);
         }
         if !self.channels.iter().any(|known| known.text == pattern) {
-            let glob = Arc::new(Pattern::new(pattern, false));
+            let glob = Arc::new(KeptPattern::new(pattern));
             self.channels.push(ChannelPattern { text: pattern.to_vec(), glob });
         }
         Ok(())
@@ -326,7 +326,18 @@ impl Selector {
     #[inline]
     fn allows_command(&self, asked: &Asked<'_>) -> bool {
         let id = asked.command;
-        self.bits[id / 64] >> (id % 64) & 1 == 1 || (!self.first_args.is_empty() && self.allows_first_arg(asked))
+        self.has_bit(id) || (!self.first_args.is_empty() && self.allows_first_arg(asked))
+    }
+
+    #[inline]
+    fn has_bit(&self, command: usize) -> bool {
+        self.bits[command / 64] >> (command % 64) & 1 == 1
+    }
+
+    /// True if a command is allowed whatever its line says but for one key, used in this way.
+    #[inline]
+    pub(super) fn allows_on_key(&self, command: usize, key: &[u8], access: KeyAccess) -> bool {
+        self.has_bit(command) && (self.all_keys || self.allows_key(key, access))
     }
 
     #[cold]
@@ -339,7 +350,7 @@ impl Selector {
 
     #[inline]
     fn allows_key(&self, key: &[u8], access: KeyAccess) -> bool {
-        self.keys.iter().any(|pattern| pattern.access.covers(access) && pattern.glob.matches(key))
+        self.keys.iter().any(|pattern| pattern.access.covers(access) && pattern.glob.matches(&pattern.text, key))
     }
 
     fn check_channels(&self, asked: &Asked<'_>) -> Result<(), Denied> {
@@ -442,7 +453,7 @@ impl Channel<'_> {
 
     fn allows(&self, name: &[u8], is_pattern: bool) -> bool {
         // A pattern that is subscribed by has to be allowed as it is.
-        if is_pattern { self.0.text == name } else { self.0.glob.matches(name) }
+        if is_pattern { self.0.text == name } else { self.0.glob.matches(&self.0.text, name) }
     }
 }
 

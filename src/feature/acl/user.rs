@@ -239,6 +239,13 @@ impl User {
         self.selectors.iter().any(Selector::looks_at_keys)
     }
 
+    /// True if a command is allowed whatever its line says but for one key, used in this way. Where it is not, the whole
+    /// line may still be.
+    #[inline]
+    pub fn allows_on_key(&self, command: usize, key: &[u8], access: KeyAccess) -> bool {
+        self.selectors.iter().any(|selector| selector.allows_on_key(command, key, access))
+    }
+
     /// Whether the line is allowed; if not, what says most about why.
     #[inline]
     pub fn check(&self, asked: &Asked<'_>) -> Result<(), Denied> {
