@@ -48,7 +48,7 @@ const SUBCOMMANDS: &[Spec] = &[
         "O(1) since the categories and commands are a fixed set.",
         "[category]",
     ),
-    row("DELUSER", -3, FLAGS, "6.0.0", deluser).tips(TO_ALL).doc(
+    row("DELUSER", -3, FLAGS, "6.0.0", deluser).secrets(about_users).tips(TO_ALL).doc(
         "Removes users, and disconnects their clients.",
         "O(1) amortized time considering the typical user.",
         "username [username ...]",
@@ -60,6 +60,7 @@ const SUBCOMMANDS: &[Spec] = &[
     ),
     row("GENPASS", -2, ANY_TIME, "6.0.0", genpass).doc("Makes a password that nobody can guess.", "O(1)", "[bits]"),
     row("GETUSER", 3, FLAGS, "6.0.0", getuser)
+        .secrets(about_users)
         .doc(
             "Describes a user.",
             "O(N). Where N is the number of password, command and pattern rules that the user has.",
@@ -95,6 +96,7 @@ const SUBCOMMANDS: &[Spec] = &[
         "",
     ),
     row("SETUSER", -3, FLAGS, "6.0.0", setuser)
+        .secrets(about_users)
         .tips(TO_ALL)
         .doc(
             "Makes a user, or changes one, by rules.",
@@ -112,6 +114,11 @@ const SUBCOMMANDS: &[Spec] = &[
     ),
     row("WHOAMI", 2, ANY_TIME, "6.0.0", whoami).doc("Answers whose connection this is.", "O(1)", ""),
 ];
+
+/// Names of users are as secret as their passwords.
+fn about_users(line: Args<'_>) -> Vec<usize> {
+    (2..line.len()).collect()
+}
 
 const TO_ALL: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 

@@ -1,12 +1,15 @@
-//! CLIENT and its subcommands: the rows and the handlers below.
+//! CLIENT and its subcommands: the rows and the handlers below; which clients are meant is read in `filter`.
+
+mod filter;
 
 use std::fmt::Write;
 
 use super::connection::{is_plain, shown, valid_name};
 use super::spec::{Category, Flags, Group, Outcome, Spec};
+use filter::Filter;
+
 use crate::base::clock::Now;
 use crate::base::num;
-use crate::feature::acl::UserId;
 use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Kind;
 use crate::resp::args::Args;
@@ -210,56 +213,34 @@ fn info(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// Clients as TYPE names them. A server without replication has the two kinds that [`ClientType::of`] tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClientType {
-    Normal,
-    Replica,
-    Pubsub,
-    Primary,
-}
-
-impl ClientType {
-    fn of(session: &Session) -> ClientType {
-        if session.subscribed { ClientType::Pubsub } else { ClientType::Normal }
-    }
-
-    fn parse(name: &[u8]) -> Result<ClientType, ReplyError> {
-        match name.to_ascii_lowercase().as_slice() {
-            b"normal" => Ok(ClientType::Normal),
-            b"slave" | b"replica" => Ok(ClientType::Replica),
-            b"pubsub" => Ok(ClientType::Pubsub),
-            b"master" => Ok(ClientType::Primary),
-            _ => Err(ReplyError::about("ERR Unknown client type '", name, "'")),
-        }
-    }
-}
-
 /// The client of the client whose id a number is, if there is one.
 fn find(server: &Server, id: i64) -> Option<ClientId> {
     server.clients.find(u64::try_from(id).ok()?)
 }
 
+/// The ids of a line that names nothing else, in its order: Redis's own form, whose ids need not be those of clients.
+fn listed_ids(args: Args<'_>) -> Result<Option<Vec<i64>>, ReplyError> {
+    if args.len() < 4 || !args.is(2, "ID") {
+        return Ok(None);
+    }
+    let ids: Vec<Option<i64>> = args.iter_from(3).map(num::parse_i64).collect();
+    match ids.iter().position(Option::is_none) {
+        None => Ok(Some(ids.into_iter().flatten().collect())),
+        // Another option may follow the ids, with its value.
+        Some(at) if at > 0 && at + 1 < ids.len() => Ok(None),
+        Some(_) => Err(UNKNOWN_ID),
+    }
+}
+
 fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let server = &ctx.server;
-    let indices: Vec<ClientId> = if args.len() == 4 && args.is(2, "TYPE") {
-        let kind = ClientType::parse(args.at(3))?;
-        server
-            .clients
-            .present()
-            .filter(|(_, session)| ClientType::of(session) == kind)
-            .map(|(client, _)| client)
-            .collect()
-    } else if args.len() > 3 && args.is(2, "ID") {
-        let mut chosen = Vec::new();
-        for id in args.iter_from(3) {
-            chosen.extend(find(server, num::parse_i64(id).ok_or(UNKNOWN_ID)?));
-        }
-        chosen
-    } else if args.len() == 2 {
-        server.clients.present().map(|(client, _)| client).collect()
+    let server: &Server = ctx.server;
+    let indices: Vec<ClientId> = if let Some(ids) = listed_ids(args)? {
+        ids.into_iter().filter_map(|id| find(server, id)).collect()
     } else {
-        return Err(ReplyError::SYNTAX);
+        let filter = Filter::parse(server, args)?;
+        let skipped = filter.skip_me.unwrap_or(false).then_some(ctx.client);
+        let all = server.clients.present().filter(|(client, _)| Some(*client) != skipped);
+        all.filter(|(_, session)| filter.matches(server, session, ctx.now)).map(|(client, _)| client).collect()
     };
     let mut text = Vec::new();
     for client in indices {
@@ -344,6 +325,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
 /// The letters of what is special about a client, `N` for nothing.
 fn flags(session: &Session) -> String {
     let letters = [
+        (session.is_monitor, 'O'),
         (session.subscribed, 'P'),
         (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
@@ -359,76 +341,14 @@ fn flags(session: &Session) -> String {
 
 // --- Kills ---------------------------------------------------------------------------------------------------------
 
-/// Which clients CLIENT KILL means; a condition that is `None` is met by all.
-#[derive(Default)]
-struct Filter<'a> {
-    id: Option<u64>,
-    kind: Option<ClientType>,
-    addr: Option<&'a [u8]>,
-    laddr: Option<&'a [u8]>,
-    user: Option<UserId>,
-    age_s: Option<i64>,
-    skip_me: bool,
-}
-
-impl<'a> Filter<'a> {
-    /// Reads `option value` pairs. A repeated option counts with its last value, as in Redis.
-    fn parse(server: &Server, args: Args<'a>) -> Result<Filter<'a>, ReplyError> {
-        let mut filter = Filter { skip_me: true, ..Filter::default() };
-        for at in (2..args.len()).step_by(2) {
-            let Some(value) = args.get(at + 1) else { return Err(ReplyError::SYNTAX) };
-            if args.is(at, "ID") {
-                let id = num::parse_i64(value).filter(|id| *id > 0);
-                filter.id = Some(id.ok_or(ReplyError::new("ERR client-id should be greater than 0"))? as u64);
-            } else if args.is(at, "TYPE") {
-                filter.kind = Some(ClientType::parse(value)?);
-            } else if args.is(at, "ADDR") {
-                filter.addr = Some(value);
-            } else if args.is(at, "LADDR") {
-                filter.laddr = Some(value);
-            } else if args.is(at, "USER") {
-                let user = server.acl.users.find(value);
-                filter.user = Some(user.ok_or_else(|| ReplyError::about("ERR No such user '", value, "'"))?);
-            } else if args.is(at, "SKIPME") {
-                filter.skip_me = match (args.is(at + 1, "YES"), args.is(at + 1, "NO")) {
-                    (true, _) => true,
-                    (_, true) => false,
-                    _ => return Err(ReplyError::SYNTAX),
-                };
-            } else if args.is(at, "MAXAGE") {
-                let age_s = num::parse_i64(value);
-                let age_s = age_s.ok_or(ReplyError::new("ERR maxage is not an integer or out of range"))?;
-                if age_s <= 0 {
-                    return Err(ReplyError::new("ERR maxage should be greater than 0"));
-                }
-                filter.age_s = Some(age_s);
-            } else {
-                return Err(ReplyError::SYNTAX);
-            }
-        }
-        Ok(filter)
-    }
-
-    fn matches(&self, session: &Session, now: Now) -> bool {
-        let age_s = now.mono_ms().saturating_sub(session.connected_ms) / 1000;
-        self.id.is_none_or(|id| id == session.id)
-            && self.kind.is_none_or(|kind| kind == ClientType::of(session))
-            && self.addr.is_none_or(|addr| addr == session.peer.as_bytes())
-            && self.laddr.is_none_or(|laddr| laddr == session.local.as_bytes())
-            && self.user.is_none_or(|user| user == session.user)
-            && self.age_s.is_none_or(|least_s| age_s >= least_s as u64)
-    }
-}
-
 fn kill(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let old_form = args.len() == 3;
-    let filter = match old_form {
-        true => Filter { addr: Some(args.at(2)), ..Filter::default() },
-        false => Filter::parse(ctx.server, args)?,
-    };
-    let matching = ctx.server.clients.present().filter(|(_, session)| filter.matches(session, ctx.now));
-    let mut victims: Vec<ClientId> = matching.map(|(client, _)| client).collect();
-    victims.retain(|client| !(filter.skip_me && *client == ctx.client));
+    let server: &Server = ctx.server;
+    let filter = if old_form { Filter::address(args.at(2)) } else { Filter::parse(server, args)? };
+    // COMPAT: the old form kills its own client as well.
+    let is_skipped = |client: ClientId| filter.skip_me.unwrap_or(!old_form) && client == ctx.client;
+    let matching = server.clients.present().filter(|(_, session)| filter.matches(server, session, ctx.now));
+    let victims: Vec<ClientId> = matching.map(|(client, _)| client).filter(|client| !is_skipped(*client)).collect();
     if old_form && victims.is_empty() {
         return Err(NO_SUCH_CLIENT);
     }
@@ -587,12 +507,19 @@ const HELP: &[&str] = &[
     "      It has this id.",
     "    * MAXAGE <maxage>",
     "      It is at least so many seconds old.",
+    "    * IDLE <seconds>",
+    "      It has neither sent nor been sent anything for so long.",
+    "    * NAME <name>, LIB-NAME <name>, LIB-VER <version>, IP <address>, DB <number>, FLAGS <letters>",
+    "      It has these.",
+    "    * NOT-<option> <value>",
+    "      It does not meet the condition.",
     "LIST [options ...]",
     "    Describe the connections. Options:",
     "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
     "      Only those of this type.",
     "    * ID <client-id> [<client-id> ...]",
     "      Only those with these ids.",
+    "    * any other option of KILL; SKIPME is no by default",
     "NO-EVICT (ON|OFF)",
     "    Keep this connection when clients are evicted.",
     "NO-TOUCH (ON|OFF)",

@@ -50,11 +50,27 @@ pub const ROWS: &[Spec] = &[Spec::container(
                 "O(N) where N is the number of settings given",
                 "parameter value [parameter value ...]",
             )
+            .secrets(|line| (3..line.len()).step_by(2).filter(|at| is_secret(line.at(at - 1))).collect())
             .history(&[("7.0.0", "Several settings may be given.")]),
     ],
 )
 .group(Group::Server, Category::NONE, "2.0.0")
 .doc("Shows and changes the server's settings.", "Depends on subcommand.", "")];
+
+/// Settings that are not shown in logs.
+const SECRETS: &[&str] = &[
+    "requirepass",
+    "masterauth",
+    "primaryauth",
+    "masteruser",
+    "primaryuser",
+    "tls-key-file-pass",
+    "tls-client-key-file-pass",
+];
+
+fn is_secret(name: &[u8]) -> bool {
+    SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()))
+}
 
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = args.iter_from(2).collect();
@@ -84,6 +100,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     show_title(ctx.server);
     ctx.server.note_wanted_events();
+    ctx.server.renew_observation();
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -181,6 +198,8 @@ fn resume(socket: &BoundSocket, backlog: u32) {
 
 fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     ctx.server.stats.reset();
+    ctx.server.observer.reset_durations();
+    ctx.server.phases.reset();
     ctx.server.dbs.reset_stats();
     ctx.reply.ok();
     Ok(Next::Done)

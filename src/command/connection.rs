@@ -35,6 +35,7 @@ pub const ROWS: &[Spec] = &[
             "O(1)",
             "[protover [AUTH username password] [SETNAME clientname]]",
         )
+        .secrets(names_and_passwords)
         .history(&[("6.2.0", "`protover` became optional; without it the reply describes the connection as it is.")]),
     Spec::new("AUTH", -2, GREETING, auth)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
@@ -43,6 +44,7 @@ pub const ROWS: &[Spec] = &[
             "O(N) where N is the number of passwords defined for the user",
             "[username] password",
         )
+        .secrets(|line| (1..line.len()).collect())
         .history(&[("6.0.0", "Added the form with a user name.")]),
     Spec::new("QUIT", -1, GREETING.with(Flags::SUBSCRIBED).with(Flags::UNQUEUED), quit)
         .group(Group::Connection, Category::CONNECTION, "1.0.0")
@@ -132,6 +134,21 @@ fn hello(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     reply.bulk_str("modules");
     reply.array(0);
     Ok(Next::Done)
+}
+
+/// What follows the word AUTH of a HELLO. A name that a client gives itself is not that word.
+fn names_and_passwords(line: Args<'_>) -> Vec<usize> {
+    let (mut secrets, mut at) = (Vec::new(), 2);
+    while at < line.len() {
+        if line.is(at, "AUTH") {
+            secrets.extend(at + 1..line.len().min(at + 3));
+            at += 2;
+        } else if line.is(at, "SETNAME") {
+            at += 1;
+        }
+        at += 1;
+    }
+    secrets
 }
 
 /// What a HELLO asks for.

@@ -21,6 +21,7 @@ pub mod expiry;
 pub mod geo;
 pub mod hash;
 mod help;
+pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
@@ -31,6 +32,7 @@ mod lolwut;
 pub mod memory;
 pub mod module;
 pub mod object;
+pub mod observe;
 pub mod persistence;
 pub mod pubsub;
 pub mod reactive;
@@ -87,6 +89,8 @@ const FAMILIES: &[&[Spec]] = &[
     introspect::ROWS,
     memory::ROWS,
     latency::ROWS,
+    observe::ROWS,
+    hotkeys::ROWS,
     module::ROWS,
     replication::ROWS,
     cluster::ROWS,

@@ -26,6 +26,9 @@ use crate::server::ctx::{Ctx, Next};
 /// Runs a command. Everything that can fail happens before the first byte of the reply; an error is the whole reply.
 pub type Handler = fn(&mut Ctx<'_>, Args<'_>) -> Outcome;
 
+/// Finds the secrets of a line that fits the arity: indices of arguments.
+pub type FindSecrets = fn(line: Args<'_>) -> Vec<usize>;
+
 /// What a handler returns.
 pub type Outcome = Result<Next, ReplyError>;
 
@@ -50,6 +53,8 @@ pub struct Spec {
     pub channels: ChannelUse,
     /// Finds the keys where the specifications do not.
     pub find_keys: Option<FindKeys>,
+    /// Finds the arguments that are secrets, by their index: logs and MONITOR do not show them.
+    pub secrets: Option<FindSecrets>,
     /// Group of the documentation.
     pub group: Group,
     /// Version of Redis (or of AleaDB, for its own commands) that brought it.
@@ -85,6 +90,7 @@ impl Spec {
             member: 0,
             channels: ChannelUse::None,
             find_keys: None,
+            secrets: None,
             group: Group::Generic,
             since: "1.0.0",
             summary: "",
@@ -148,6 +154,11 @@ impl Spec {
     /// Says which arguments name channels.
     pub const fn channels(self, channels: ChannelUse) -> Spec {
         Spec { channels, ..self }
+    }
+
+    /// Names the function that finds the arguments that are secrets.
+    pub const fn secrets(self, finder: FindSecrets) -> Spec {
+        Spec { secrets: Some(finder), ..self }
     }
 
     /// Group, ACL categories and first version.

@@ -5,7 +5,7 @@
 //! does. Such a value is accepted, kept, shown by CONFIG GET and written by CONFIG REWRITE; every other is refused with its
 //! reason. So the tuning of what another row keeps off takes every value (`repl-timeout`: no row lets a replica be), while a
 //! row that switches something on or describes it takes those values alone under which that something is not there, and
-//! Redis's own default, without which no shipped file would start (`slowlog-max-len 128`).
+//! Redis's own default, without which no shipped file would start (`stream-idmp-maxsize 100`).
 //!
 //! The names are those of Redis 8.6, with two kinds that CONFIG GET answers only when asked by name: what Redis itself hides
 //! or has dropped, and what Valkey 9.1 added. Valkey's names collide with none of Redis's, and its users' files describe the
@@ -180,22 +180,6 @@ fn oom_score_adj_values(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
     }
 }
 
-fn percentiles(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
-    if matches!(args, [one] if one.is_empty()) {
-        return Ok(Vec::new());
-    }
-    for text in args {
-        match std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok()) {
-            None => return Err("Invalid latency-tracking-info-percentiles parameters".into()),
-            Some(value) if (0.0..=100.0).contains(&value) => {}
-            Some(_) => {
-                return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
-            }
-        }
-    }
-    Ok(args.join(&b' '))
-}
-
 /// Names of a list, in any order; printed in the list's order, or `none` for the first name, which stands for no other.
 fn flags(args: &[&[u8]], names: &[&'static str]) -> Result<Vec<&'static str>, Reason> {
     let given: Vec<&str> = args.iter().map(|word| value::one_of(word, names)).collect::<Result<_, _>>()?;
@@ -277,7 +261,6 @@ const TEXT: Kind = Kind::Text;
 const NO_REPLICATION: &str = "AleaDB does not replicate yet";
 const NO_CLUSTER: &str = "AleaDB does not run as a cluster";
 const NO_TLS: &str = "AleaDB does not speak TLS yet";
-const NO_LOG: &str = "AleaDB does not log slow or large commands yet";
 const NO_EVICTION: &str = "AleaDB does not evict keys yet";
 const NO_AFFINITY: &str = "AleaDB leaves the choice of processors to the system (taskset, CPUAffinity=)";
 const ONE_THREAD: &str = "AleaDB does all its work in one thread";
@@ -484,22 +467,6 @@ pub(super) static ROWS: &[Param] = &[
     any("crash-memcheck-enabled", YES_NO, "yes"),
     any("hide-user-data-from-log", YES_NO, "no"),
     any("ignore-warnings", TEXT, ""),
-    any("latency-tracking", YES_NO, "yes"),
-    only(
-        "latency-tracking-info-percentiles",
-        Kind::Words(percentiles),
-        "50 99 99.9",
-        &[""],
-        "AleaDB does not choose percentiles yet",
-    ),
-    only("latency-monitor-threshold", LONG, "0", &[], "AleaDB does not monitor latency yet"),
-    only("slowlog-log-slower-than", Kind::Int(-1, i64::MAX), "10000", &["-1"], NO_LOG)
-        .or_unlisted(&["commandlog-execution-slower-than"]),
-    only("slowlog-max-len", LONG, "128", &["0"], NO_LOG).or_unlisted(&["commandlog-slow-execution-max-len"]),
-    only("commandlog-reply-larger-than", Kind::Int(-1, i64::MAX), "1048576", &["-1"], NO_LOG).unlisted(),
-    only("commandlog-large-reply-max-len", LONG, "128", &["0"], NO_LOG).unlisted(),
-    only("commandlog-request-larger-than", Kind::Int(-1, i64::MAX), "1048576", &["-1"], NO_LOG).unlisted(),
-    only("commandlog-large-request-max-len", LONG, "128", &["0"], NO_LOG).unlisted(),
     only("log-format", Kind::Choice(&["legacy", "logfmt", "json"]), "legacy", &[], ONE_LOG_FORM).unlisted(),
     only("log-timestamp-format", Kind::Choice(&["legacy", "iso8601", "milliseconds"]), "legacy", &[], ONE_LOG_FORM)
         .unlisted(),

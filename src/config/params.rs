@@ -84,7 +84,7 @@ macro_rules! directives {
     ($(
         $(#[doc = $doc:literal])+
         $field:ident: $type:ty = $default:expr,
-        $name:literal $(or $alias:literal)*, $when:ident, $kind:ident $(($($bound:expr),+))?;
+        $name:literal $(or $alias:literal)* $(unlisted $unlisted:literal)*, $when:ident, $kind:ident $(($($bound:expr),+))?;
     )+) => {
         /// Every setting of the server, one typed field per directive, named like it with `_` for `-`.
         ///
@@ -108,7 +108,7 @@ macro_rules! directives {
             Param {
                 name: $name,
                 aliases: &[$($alias),*],
-                unlisted: &[],
+                unlisted: &[$($unlisted),*],
                 listed: true,
                 when: When::$when,
                 many: directives!(@many $kind),
@@ -129,6 +129,7 @@ macro_rules! directives {
     (@many limits) => { true };
     (@many save_points) => { true };
     (@many shutdown) => { true };
+    (@many percentiles) => { true };
     (@many $kind:ident) => { false };
 
     (@clear save_points, $field:ident, $default:expr) => { |config| config.$field = $default };
@@ -150,6 +151,7 @@ macro_rules! directives {
     (@parse save_points, $old:expr, $args:ident) => { persistence::parse_save_points(&$old, $args) };
     (@parse rdb_version, $old:expr, $args:ident) => { persistence::parse_rdb_version($args) };
     (@parse shutdown, $old:expr, $args:ident) => { persistence::parse_shutdown($args) };
+    (@parse percentiles, $old:expr, $args:ident) => { value::parse_percentiles($args) };
     (@parse filename, $old:expr, $args:ident, $what:expr) => { persistence::parse_filename($args, $what) };
     (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
@@ -169,6 +171,7 @@ macro_rules! directives {
     (@print save_points, $value:expr) => { persistence::print_save_points(&$value) };
     (@print rdb_version, $value:expr) => { value::print_int(&$value) };
     (@print shutdown, $value:expr) => { persistence::print_shutdown(&$value) };
+    (@print percentiles, $value:expr) => { value::print_percentiles(&$value) };
     (@print filename, $value:expr) => { $value.clone().into_bytes() };
     (@print template, $value:expr) => { value::print_bytes(&$value) };
 
@@ -182,6 +185,7 @@ macro_rules! directives {
     (@layout limits, $field:ident) => { Layout::Lines(|config| value::limit_lines(&config.$field, &Config::default().$field)) };
     (@layout save_points, $field:ident) => { Layout::Added(|config, is_included| persistence::save_lines(&config.$field, is_included)) };
     (@layout filename, $field:ident) => { Layout::Quoted(|config| Some(config.$field.clone().into_bytes())) };
+    (@layout percentiles, $field:ident) => { Layout::Lines(|config| value::percentile_lines(&config.$field, &Config::default().$field)) };
     (@layout template, $field:ident) => { directives!(@layout bytes, $field) };
     (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
 }
@@ -375,6 +379,54 @@ directives! {
     /// Switch transparent huge pages off for this process.
     disable_thp: bool = true,
     "disable-thp", Startup, yes_no;
+
+    /// Keep a histogram of how long each command takes.
+    latency_tracking: bool = true,
+    "latency-tracking", Runtime, yes_no;
+
+    /// The percentiles that INFO latencystats shows of each.
+    latency_tracking_info_percentiles: Vec<f64> = vec![50.0, 99.0, 99.9],
+    "latency-tracking-info-percentiles", Runtime, percentiles;
+
+    /// Milliseconds from which on an event is noted for LATENCY; 0 for none.
+    latency_monitor_threshold: u64 = 0,
+    "latency-monitor-threshold", Runtime, int(0, i64::MAX);
+
+    /// Microseconds from which on a command is logged as slow; negative for none.
+    slowlog_log_slower_than: i64 = 10_000,
+    "slowlog-log-slower-than" unlisted "commandlog-execution-slower-than", Runtime, int(-1, i64::MAX);
+
+    /// Slow commands that the log keeps.
+    slowlog_max_len: usize = 128,
+    "slowlog-max-len" unlisted "commandlog-slow-execution-max-len", Runtime, int(0, i64::MAX);
+
+    /// Arguments that a log of commands keeps of each; the last place says how many more there were.
+    slowlog_entry_max_argc: usize = 32,
+    "slowlog-entry-max-argc", Runtime, int(2, i32::MAX);
+
+    /// Bytes that a log of commands keeps of each argument.
+    slowlog_entry_max_string_len: usize = 128,
+    "slowlog-entry-max-string-len", Runtime, int(1, i64::MAX);
+
+    /// Bytes from which on a request is logged as large; negative for none.
+    commandlog_request_larger_than: i64 = 1 << 20,
+    "commandlog-request-larger-than", Runtime, int(-1, i64::MAX);
+
+    /// Large requests that the log keeps.
+    commandlog_large_request_max_len: usize = 128,
+    "commandlog-large-request-max-len", Runtime, int(0, i64::MAX);
+
+    /// Bytes from which on a reply is logged as large; negative for none.
+    commandlog_reply_larger_than: i64 = 1 << 20,
+    "commandlog-reply-larger-than", Runtime, int(-1, i64::MAX);
+
+    /// Large replies that the log keeps.
+    commandlog_large_reply_max_len: usize = 128,
+    "commandlog-large-reply-max-len", Runtime, int(0, i64::MAX);
+
+    /// Bytes of commands that a client of MONITOR may leave unread before it is disconnected; 0 for no limit.
+    monitor_output_limit: u64 = 32 << 20,
+    "monitor-output-limit", Runtime, memory;
 
     /// Who may run DEBUG.
     enable_debug_command: Access = Access::No,

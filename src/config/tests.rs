@@ -50,6 +50,20 @@ pub(super) const SET_FACTS: &[(&[(&str, &str)], &str)] = &[
     ),
     (&[("shutdown-on-sigterm", "now nosave")], ""),
     (&[("slowlog-max-len", "0"), ("slowlog-log-slower-than", "-1"), ("latency-monitor-threshold", "0")], ""),
+    (
+        &[("slowlog-log-slower-than", "-2")],
+        "slowlog-log-slower-than|argument must be between -1 and 9223372036854775807 inclusive",
+    ),
+    (&[("latency-tracking-info-percentiles", "50 0 99.95 100")], ""),
+    (&[("latency-tracking-info-percentiles", "")], ""),
+    (
+        &[("latency-tracking-info-percentiles", "50 x")],
+        "latency-tracking-info-percentiles|Invalid latency-tracking-info-percentiles parameters",
+    ),
+    (
+        &[("latency-tracking-info-percentiles", "100.1")],
+        "latency-tracking-info-percentiles|latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
+    ),
     (&[("oom-score-adj-values", "1 2")], "oom-score-adj-values|wrong number of arguments"),
     (
         &[("oom-score-adj-values", "1 2 2001")],
@@ -251,11 +265,7 @@ fn values_that_would_promise_what_is_not_there_are_refused_and_the_reason_is_sai
         ("maxmemory-policy", "allkeys-lru", "AleaDB does not evict keys yet: maxmemory-policy can only be noeviction"),
         ("Min-Slaves-To-Write", "1", "AleaDB does not replicate yet: min-replicas-to-write can only be 0"),
         ("tls-port", "6380", "AleaDB does not speak TLS yet: tls-port can only be 0"),
-        (
-            "slowlog-max-len",
-            "64",
-            "AleaDB does not log slow or large commands yet: slowlog-max-len can only be 128 or 0",
-        ),
+        ("maxmemory-clients", "1gb", "AleaDB does not evict clients yet: maxmemory-clients can only be 0 or 0%"),
     ];
     for (name, value, reason) in cases {
         let answer = set(&mut Config::default(), &[(name, value)]).unwrap_err();

@@ -429,6 +429,35 @@ pub(super) fn print_limits(value: &OutputLimits) -> Vec<u8> {
     groups.join(" ").into_bytes()
 }
 
+/// Percentages, in any number and order; none, or one empty word, means none.
+pub(super) fn parse_percentiles(args: &[&[u8]]) -> Result<Vec<f64>, Reason> {
+    if matches!(args, [one] if one.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let mut percentiles = Vec::with_capacity(args.len());
+    for text in args {
+        match std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok()) {
+            None => return Err("Invalid latency-tracking-info-percentiles parameters".into()),
+            Some(value) if (0.0..=100.0).contains(&value) => percentiles.push(value),
+            Some(_) => {
+                return Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".into());
+            }
+        }
+    }
+    Ok(percentiles)
+}
+
+pub(super) fn print_percentiles(value: &[f64]) -> Vec<u8> {
+    let words: Vec<String> = value.iter().map(f64::to_string).collect();
+    words.join(" ").into_bytes()
+}
+
+/// The line of a rewritten file, and whether it differs from the default.
+pub(super) fn percentile_lines(value: &[f64], default: &[f64]) -> Vec<Line> {
+    let text = if value.is_empty() { b"\"\"".to_vec() } else { print_percentiles(value) };
+    vec![(text, value != default)]
+}
+
 pub(super) fn address(host: &str, optional: bool) -> BindAddress {
     BindAddress { host: host.to_owned(), optional }
 }

@@ -12,14 +12,18 @@ use crate::resp::out::{Mark, Out};
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
+use crate::server::observer::Seen;
 use crate::server::scripting::Parked;
-use crate::server::session::{Blocked, Origin, ReplyMode};
+use crate::server::session::{Blocked, Origin, ReplyMode, Session};
 
 use super::persistence::reload;
 use super::scripting::{self, Progress};
 use super::{settle, transaction};
 use crate::command::run::{self, Call, Ended};
 use crate::command::spec::Flags;
+
+/// Bytes that the protocol puts around an argument at most.
+pub(super) const HEAD_BYTES: usize = 16;
 
 /// Milliseconds between two log lines about web requests.
 const ATTACK_LOG_MS: u64 = 60_000;
@@ -56,7 +60,7 @@ pub struct Line<'a> {
     pub named: Option<&'static Command>,
     /// The hash of the first key, if it was computed.
     pub hash: Option<u64>,
-    /// The clock need not be read after it: what follows is the same command again, and their sum is all that is counted.
+    /// The clock need not be read after it: it is a short request, and what follows is the same command again.
     pub timed_with_next: bool,
 }
 
@@ -110,21 +114,39 @@ pub fn execute(
         answer(server, client, out, |reply| reply.simple("QUEUED"));
         return Ran::Now(Next::Done);
     }
+    let end = out.end();
     let call = Call { hash, ..Call::of(server, client, command, args, CallOrigin::Sent) };
     let next = run(server, call, out, now, *time_ns);
     if server.propagation.is_open() && !server.scripting.is_parked() {
         server.end_unit_of(client);
     }
     let unsettled = server.is_unsettled();
-    if timed_with_next && !unsettled && next == Next::Done {
-        tally(server, client, command, 0);
-    } else if next != Next::Block {
-        count(server, client, command, time_ns);
+    let reply_bytes = out.end().saturating_sub(end);
+    if timed_with_next && !unsettled && next == Next::Done && server.observer.may_share_time(reply_bytes) {
+        server.observer.share_time();
+    } else {
+        let seen = Seen { client, command, args, reply_bytes, is_shown: false };
+        count_sent(server, seen, next, out, time_ns);
     }
     if unsettled {
         settle_for(server, client, out, now, time_ns);
     }
     Ran::Now(next)
+}
+
+/// Counts a command that has been answered, or shows one that waits. What is shown of it to the client itself, if that sees all
+/// commands, follows its reply. Apart, so that the loop over quick commands keeps its registers.
+#[inline(never)]
+fn count_sent(server: &mut Server, seen: Seen<'_>, next: Next, out: &mut Out, time_ns: &mut u64) {
+    let posted = server.outbox.len();
+    if next != Next::Block {
+        count(server, seen, time_ns);
+    } else if server.observer.has_monitors() {
+        server.show_to_monitors(seen);
+    }
+    if server.outbox.len() > posted && server.is_listening(seen.client) {
+        server.deliver_own(seen.client, posted, out);
+    }
 }
 
 /// Does what a client's command has made necessary. What that sends to the client itself comes before the reply to its next
@@ -153,6 +175,9 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
     };
     let mark = if mute { out.mark_before_dropped() } else { out.mark() };
     let posted = server.outbox.len();
+    if server.observer.has_monitors() {
+        server.show_script(client, command, args);
+    }
     let Ended { mut next, mut out_of_band } = run::run(server, call, out, now);
     match next {
         Next::Sleep { until_ms, reply } => {
@@ -208,12 +233,9 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
 
 /// Counts a command that has been answered. `time_ns` is moved to the time at which it ended.
 #[inline]
-pub(super) fn count(server: &mut Server, client: ClientId, command: &'static Command, time_ns: &mut u64) {
-    let ended_ns = end_ns(server, *time_ns);
-    let took_ns = ended_ns.saturating_sub(*time_ns);
-    *time_ns = ended_ns;
+pub(super) fn count(server: &mut Server, seen: Seen<'_>, time_ns: &mut u64) {
+    let took_ns = count_queued(server, seen, time_ns);
     server.stats.command_ns += took_ns;
-    tally(server, client, command, took_ns);
 }
 
 /// The time at which a command has ended that began at another. Where a script was the end of it, the clock has been read.
@@ -222,12 +244,20 @@ fn end_ns(server: &mut Server, began_ns: u64) -> u64 {
     server.scripting.take_end_ns(began_ns).unwrap_or_else(|| server.clock.mono_ns())
 }
 
-/// The same as [`count`] for a command of a transaction, whose time is also that of EXEC.
-pub(super) fn count_queued(server: &mut Server, client: ClientId, command: &'static Command, time_ns: &mut u64) {
+/// The same as [`count`] for a command of a transaction, whose time is also that of EXEC. Returns the nanoseconds since the clock
+/// was last read.
+#[inline]
+pub(super) fn count_queued(server: &mut Server, seen: Seen<'_>, time_ns: &mut u64) -> u64 {
+    let Seen { client, command, args, reply_bytes, .. } = seen;
     let ended_ns = end_ns(server, *time_ns);
     let took_ns = ended_ns.saturating_sub(*time_ns);
     *time_ns = ended_ns;
-    tally(server, client, command, took_ns);
+    let own_ns = server.note_duration(client, command, took_ns);
+    tally(server, client, command, own_ns);
+    if server.observer.is_wanted(own_ns, args.extent() + HEAD_BYTES * args.len() + reply_bytes) {
+        server.observe(seen, own_ns);
+    }
+    took_ns
 }
 
 /// Counts a command that took so long.
@@ -321,8 +351,10 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
         return Some(refused);
     }
     let session = &server.clients[client];
-    if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
-        return Some(not_while_subscribed(command));
+    if (session.subscribed | session.is_monitor)
+        && let Some(refused) = refusal_while_listening(session, command)
+    {
+        return Some(refused);
     }
     if server.is_loading() && !flags.has(Flags::LOADING) {
         return Some(LOADING);
@@ -359,6 +391,17 @@ fn unsaved_refusal(server: &Server, client: ClientId, command: &Command, args: A
     server.unsaved_refusal()
 }
 
+/// What a client may not send that messages or commands are sent to.
+#[cold]
+fn refusal_while_listening(session: &Session, command: &Command) -> Option<ReplyError> {
+    let flags = command.spec.flags;
+    if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
+        return Some(not_while_subscribed(command));
+    }
+    let touches_keys = flags.has(Flags::WRITE.with(Flags::READONLY).with(Flags::MAY_REPLICATE));
+    (session.is_monitor && touches_keys).then_some(ReplyError::new("ERR Replica can't interact with the keyspace"))
+}
+
 fn not_while_subscribed(command: &Command) -> ReplyError {
     ReplyError::owned(format!(
         "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -384,6 +427,11 @@ fn may_debug(server: &Server, client: ClientId) -> bool {
 }
 
 fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
+    if let Some(command) = command
+        && server.observer.is_in_row()
+    {
+        server.end_row_early(client, command);
+    }
     let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());
     if let Some(command) = command {

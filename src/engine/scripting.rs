@@ -7,7 +7,8 @@
 
 use std::rc::Rc;
 
-use super::{dispatch, transaction};
+use super::dispatch::{self, HEAD_BYTES};
+use super::transaction;
 use crate::base::clock::Now;
 use crate::command::acl::permission;
 use crate::command::run::{Call, run_apart};
@@ -21,13 +22,14 @@ use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
+use crate::server::observer::Seen;
 use crate::server::scripting::{KilledBy, Parked, READ_ONLY, Running};
 use crate::server::session::Blocked;
 
 /// Nanoseconds for which a parked script goes on in one turn.
 const SLICE_NS: u64 = 1_000_000;
 
-/// Commands of a script that end in no time: they are counted, and their time is that of the script alone.
+/// Commands of a script that end in no time: few of them are timed.
 const QUICK: Flags = Flags::FAST.with(Flags::BRIEF);
 
 const UNKNOWN: ReplyError = ReplyError::new("ERR Unknown Redis command called from script");
@@ -139,7 +141,13 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     (session.db, session.no_touch) = (running.db, running.no_touch);
     let origin = if running.is_loaded { CallOrigin::Loaded } else { CallOrigin::Scripted };
     let call = Call { client: internal, command, args, hash: None, origin, db: running.db, proto };
-    let began_ns = if flags.has(QUICK) { None } else { Some(server.clock.mono_ns()) };
+    let is_quick = flags.has(QUICK);
+    let estimate_ns = match is_quick {
+        true if running.is_loaded => Some(0),
+        true => server.observer.estimate_scripted(command),
+        false => None,
+    };
+    let began_ns = if estimate_ns.is_some() { None } else { Some(server.clock.mono_ns()) };
     server.propagation.set_muted(!replication.log);
     let is_restricted = server.act_for(running.client);
     let ended = run_apart(server, call, answer, running.now);
@@ -149,7 +157,7 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     server.propagation.set_muted(false);
     debug_assert_eq!(ended.next, Next::Done, "{} asks for what a script cannot wait for", command.full_name);
     running.db = server.clients[internal].db;
-    let took_ns = began_ns.map_or(0, |began_ns| {
+    let took_ns = began_ns.map_or(estimate_ns.unwrap_or(0), |began_ns| {
         let now_ns = server.clock.mono_ns();
         *is_late = now_ns >= slice_ends_ns;
         now_ns.saturating_sub(began_ns)
@@ -158,6 +166,15 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     let counts = &mut server.stats.by_command[command.id];
     counts.calls += 1;
     counts.ns += took_ns;
+    if origin == CallOrigin::Scripted {
+        if began_ns.is_some() {
+            server.note_scripted(command, took_ns, is_quick);
+        }
+        let (args, reply_bytes) = (call.args, answer.written_bytes());
+        if server.observer.is_wanted(took_ns, args.extent() + HEAD_BYTES * args.len() + reply_bytes) {
+            server.observe(Seen { client: internal, command, args, reply_bytes, is_shown: false }, took_ns);
+        }
+    }
     if answer.is_cut() {
         *answer = Out::default();
         server.stats.count_error(TOO_LONG.code());
@@ -323,10 +340,11 @@ pub fn step(server: &mut Server, now: Now) -> bool {
 /// A parked command is over: its client is answered, unless it has gone, and goes on.
 fn end(server: &mut Server, out: Out, next: Next) {
     let Some(parked) = server.scripting.parked.take() else { return };
-    let Parked { client, command, is_muted, started_ns, .. } = *parked;
+    let Parked { client, command, args, is_muted, started_ns, .. } = *parked;
     server.end_unit_of(client);
     let mut time_ns = started_ns;
-    dispatch::count(server, client, command, &mut time_ns);
+    let seen = Seen { client, command, args: args.as_args(), reply_bytes: out.written_bytes(), is_shown: true };
+    dispatch::count(server, seen, &mut time_ns);
     let session = &mut server.clients[client];
     session.blocked = None;
     if session.killed {

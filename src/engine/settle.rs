@@ -14,6 +14,7 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
+use crate::server::observer::Seen;
 use crate::server::session::Blocked;
 
 /// Evaluates the queries that were touched, and serves the clients whose keys have become ready. The replies are posted to
@@ -107,7 +108,8 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
             (session.waiting, session.blocked) = (Some(waiting), blocked);
             return Again::Waits;
         }
-        dispatch::count(server, client, command, time_ns);
+        let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
+        dispatch::count(server, seen, time_ns);
     }
     debug_assert!(matches!(blocked, Some(Blocked::Keys { .. })), "only those who wait for keys have a command to run");
     if waiting.muted {

@@ -17,6 +17,7 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
+use crate::server::observer::Seen;
 use crate::server::session::ReplyMode;
 use crate::server::transaction::Rest;
 
@@ -109,18 +110,22 @@ pub(super) fn go_on(
         };
         let (command, args) = (queued.command, queued.args.as_args());
         let mute = rest.next == Next::Close || is_muted(server.clients[client].reply_mode);
+        let written_bytes = out.written_bytes();
         let mark = if mute { out.mark_before_dropped() } else { out.mark() };
         if out.is_cut() && command.spec.flags.has(Flags::READONLY) && !is_begun {
             // Its client is being disconnected, and will never see what it reads.
             continue;
         }
-        if !is_begun && let Some(error) = forbidden_meanwhile(server, client, command, args) {
-            server.stats.count_error(error.code());
-            Reply::new(out, server.clients[client].proto).error(&error);
-            if mute {
-                out.truncate(mark);
+        if !is_begun {
+            if let Some(error) = forbidden_meanwhile(server, client, command, args) {
+                server.stats.count_error(error.code());
+                Reply::new(out, server.clients[client].proto).error(&error);
+                if mute {
+                    out.truncate(mark);
+                }
+                continue;
             }
-            continue;
+            server.show_script(client, command, args);
         }
         let Ended { next: mut asked, out_of_band } = match is_begun {
             true => Ended { next: Next::RunScript, out_of_band: false },
@@ -145,7 +150,8 @@ pub(super) fn go_on(
         if asked == Next::Close {
             rest.next = Next::Close;
         }
-        count_queued(server, client, command, &mut time_ns);
+        let reply_bytes = out.written_bytes().saturating_sub(written_bytes);
+        count_queued(server, Seen { client, command, args, reply_bytes, is_shown: false }, &mut time_ns);
     }
     server.clients[client].transaction = None;
     true

@@ -11,6 +11,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
+use crate::server::observer::Seen;
 use crate::server::session::{Blocked, LateReply, Session};
 
 /// Sleeping clients looked at in one turn: a tenth of a millisecond of work.
@@ -72,7 +73,9 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     if let Some(waiting) = &waiting {
         // It was not counted when it began to wait: a command that waits counts once, when it is over.
         let mut ended_ns = server.clock.mono_ns();
-        count(server, client, waiting.command, &mut ended_ns);
+        let args = waiting.args.as_args();
+        let seen = Seen { client, command: waiting.command, args, reply_bytes: 0, is_shown: true };
+        count(server, seen, &mut ended_ns);
         server.stats.by_command[waiting.command.id].failed += u64::from(error);
         server.stop_waiting(client);
     }

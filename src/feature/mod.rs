@@ -3,7 +3,11 @@
 pub mod acl;
 pub mod blocking;
 pub mod client_id;
+pub mod command_log;
+pub mod durations;
+pub mod latency;
 pub mod members;
 pub mod pubsub;
 pub mod reactive;
+pub mod top_keys;
 pub mod transaction;

@@ -14,6 +14,7 @@ use crate::resp::out::Out;
 use crate::resp::parse::{Limits, Parsed};
 use crate::server::Server;
 use crate::server::ctx::Next;
+use crate::server::observer::SHARED_BYTES_MAX;
 use crate::store::db::Db;
 use crate::store::prefetch::MemberLookup;
 
@@ -76,7 +77,8 @@ impl Batch {
     #[inline]
     fn push(&mut self, parse: Parse) {
         if let Some(last) = self.commands.last_mut() {
-            let both = last.command.zip(parse.command).filter(|_| last.spans.len() <= QUICK_ARGS_MAX);
+            let is_short = last.spans.len() <= QUICK_ARGS_MAX && last.end - last.start < SHARED_BYTES_MAX;
+            let both = last.command.zip(parse.command).filter(|_| is_short);
             last.timed_with_next = both.is_some_and(|(a, b)| std::ptr::eq(a, b) && a.spec.flags.has(QUICK));
         }
         self.commands.push(parse);
@@ -201,6 +203,24 @@ pub(super) struct Commands<'b> {
 /// Runs commands of one connection. `Some(offset)` when it has to stop there: it waits, closes, or has had its part of
 /// the turn.
 pub(super) fn run_batch(
+    server: &mut Server,
+    client: ClientId,
+    commands: Commands<'_>,
+    out: &mut Out,
+    now: Now,
+    time_ns: &mut u64,
+) -> Option<usize> {
+    let stopped = run_some(server, client, commands, out, now, time_ns);
+    if server.observer.is_in_row()
+        && let Some(command) = server.clients[client].last_command
+    {
+        server.end_row_early(client, command);
+    }
+    stopped
+}
+
+#[inline(always)]
+fn run_some(
     server: &mut Server,
     client: ClientId,
     commands: Commands<'_>,

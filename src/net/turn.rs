@@ -19,6 +19,7 @@ use crate::engine::{persistence, reactive, scripting, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
+use crate::server::phases::Phase;
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, Commands, Segment, parse_batch, run_batch};
 use super::clients;
@@ -99,10 +100,11 @@ impl<T: Transport> Turn<T> {
     /// One turn, as the module header lists it. `before_replies` is the driver's part: a client that reads that a setting was
     /// changed finds it changed.
     pub fn run(&mut self, now: Now, before_replies: impl FnOnce(&mut Server)) {
+        self.server.phases.pass(Phase::Wait, now.mono_ns);
         self.serve(now);
         self.run_timers(now);
         before_replies(&mut self.server);
-        self.work_left |= self.server.log_turn(now);
+        self.log_turn(now);
         self.work_left |= self.conns.send(&mut self.server, &mut self.pool, now);
         self.work_left |= self.server.log_turn_ends(self.conns.shut_count());
         self.close_killed();
@@ -114,6 +116,19 @@ impl<T: Transport> Turn<T> {
         if cfg!(debug_assertions) {
             self.conns.check();
         }
+    }
+
+    /// Has the log written what was changed. The time up to it is that of the timers.
+    fn log_turn(&mut self, now: Now) {
+        let is_logging = self.server.is_logging();
+        if is_logging || self.server.phases.is_detailed() {
+            self.server.phases.pass(Phase::Timers, self.clock.mono_ns());
+        }
+        if !is_logging {
+            return;
+        }
+        self.work_left |= self.server.log_turn(now);
+        self.server.phases.lap(Phase::Log, self.clock.mono_ns());
     }
 
     /// To be called when the last turn is over: the log comes to the disk, and the replies that wait for that leave. Blocks.
@@ -242,10 +257,17 @@ impl<T: Transport> Turn<T> {
             self.segments.iter().all(|segment| segment.client != client),
             "read twice before it was processed"
         );
+        let is_detailed = self.server.phases.is_detailed();
+        if is_detailed {
+            self.server.phases.lap(Phase::Read, self.clock.mono_ns());
+        }
         let first = self.gathered.commands.len();
         let (bytes, input) = (source.bytes(&self.scratch), &mut self.conns[client].input);
         let end = parse_batch(input, &mut self.gathered, &self.server, client, bytes, 0, BATCH_MAX);
         self.segments.push(Segment { client, source, commands: first..self.gathered.commands.len(), end });
+        if is_detailed {
+            self.server.phases.lap(Phase::Parse, self.clock.mono_ns());
+        }
     }
 
     /// Runs the gathered commands, connection by connection in the order they came.
@@ -261,6 +283,12 @@ impl<T: Transport> Turn<T> {
                 self.gathered.prefetch_members(db(segment.client), commands, bytes);
             }
         }
+        if self.segments.is_empty() {
+            return;
+        }
+        // What was read and parsed is no part of the first command's time.
+        *time_ns = self.clock.mono_ns();
+        self.server.phases.pass(Phase::Parse, *time_ns);
         let mut segments = std::mem::take(&mut self.segments);
         for segment in segments.drain(..) {
             let client = segment.client;
@@ -273,6 +301,7 @@ impl<T: Transport> Turn<T> {
         self.segments = segments;
         self.gathered.clear();
         self.scratch_used = 0;
+        self.server.phases.pass(Phase::Execute, *time_ns);
     }
 
     /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
@@ -313,7 +342,10 @@ impl<T: Transport> Turn<T> {
                 break (from, false);
             }
             batch.clear();
+            server.phases.pass(Phase::Execute, *time_ns);
             end = parse_batch(&mut conn.input, batch, server, client, bytes, from, BATCH_MAX.min(left));
+            *time_ns = server.clock.mono_ns();
+            server.phases.pass(Phase::Parse, *time_ns);
             let db = &server.dbs[server.clients[client].db];
             batch.commands.iter().filter_map(|command| command.hash).for_each(|hash| db.prefetch_entry(hash));
             batch.prefetch_members(db, 0..batch.commands.len(), bytes);
@@ -407,13 +439,13 @@ impl<T: Transport> Turn<T> {
     }
 
     fn run_timers(&mut self, now: Now) {
-        self.work_left = self.cron.expire(&mut self.server, now);
+        self.expire(now);
         if self.server.scripting.is_parked() {
-            self.work_left |= scripting::step(&mut self.server, now);
+            self.go_on_with_script(now);
         }
         self.deliver();
         self.wake_clients(now);
-        self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.server.go_on();
+        self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.go_on();
         if self.server.is_unsettled() {
             let mut time_ns = self.clock.mono_ns();
             settle::serve(&mut self.server, now, &mut time_ns);
@@ -422,11 +454,57 @@ impl<T: Transport> Turn<T> {
         self.deliver();
         self.resume();
         self.cron.run(&mut self.server, now);
-        self.work_left |= persistence::step(&mut self.server, now);
+        self.step_persistence(now);
         let now_ms = now.mono_ms();
         if now_ms >= self.clients_walked_ms + CLIENTS_WALK_MS {
             self.clients_walked_ms = now_ms;
             self.walk_clients(now_ms);
+        }
+    }
+
+    /// Removes keys that are due.
+    fn expire(&mut self, now: Now) {
+        let changes = self.server.stats.dirty;
+        self.work_left = self.cron.expire(&mut self.server, now);
+        if self.server.stats.dirty != changes {
+            let took_ns = self.server.phases.lap(Phase::Expire, self.clock.mono_ns());
+            self.server.note_latency("expire-cycle", took_ns);
+        }
+    }
+
+    /// A slice of a script that is parked.
+    #[cold]
+    fn go_on_with_script(&mut self, now: Now) {
+        self.server.phases.lap(Phase::Timers, self.clock.mono_ns());
+        self.work_left |= scripting::step(&mut self.server, now);
+        self.server.phases.lap(Phase::Execute, self.clock.mono_ns());
+    }
+
+    /// A turn's part of what takes several. True if there is more.
+    fn go_on(&mut self) -> bool {
+        let is_measured = self.server.clients.members.has_gone();
+        if is_measured {
+            self.server.phases.pass(Phase::Timers, self.clock.mono_ns());
+        }
+        let more = self.server.go_on();
+        if is_measured {
+            self.server.phases.lap(Phase::Free, self.clock.mono_ns());
+        }
+        more
+    }
+
+    /// A slice of a snapshot, or of what is being loaded.
+    fn step_persistence(&mut self, now: Now) {
+        let is_measured = self.server.persistence.snapshots.is_running() || self.server.is_loading();
+        if is_measured {
+            self.server.phases.pass(Phase::Timers, self.clock.mono_ns());
+        }
+        self.work_left |= persistence::step(&mut self.server, now);
+        if is_measured {
+            let took_ns = self.server.phases.lap(Phase::Snapshot, self.clock.mono_ns());
+            if !self.server.is_loading() {
+                self.server.note_latency("snapshot", took_ns);
+            }
         }
     }
 
@@ -452,6 +530,7 @@ impl<T: Transport> Turn<T> {
         let ended_ns = self.clock.mono_ns();
         let took_ns = ended_ns - now.mono_ns;
         self.ended = self.clock.at(ended_ns);
+        self.server.phases.end_turn(ended_ns);
         let stats = &mut self.server.stats;
         stats.turns += 1;
         stats.turn_ns += took_ns;

@@ -57,6 +57,13 @@ impl<'a> Args<'a> {
         Args { spans: &self.spans[..index.min(self.spans.len())], ..self }
     }
 
+    /// Bytes from the beginning of the command to the end of its last argument, as they lie: all of a request but its last line
+    /// end, or the arguments alone where they have storage of their own. O(1).
+    #[inline]
+    pub fn extent(&self) -> usize {
+        self.spans.last().map_or(0, |last| last.start as usize + last.len as usize)
+    }
+
     /// True if the argument equals a keyword, in any case.
     #[inline]
     pub fn is(&self, index: usize, keyword: &str) -> bool {

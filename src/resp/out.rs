@@ -139,6 +139,12 @@ impl Out {
         self.len() + self.lost_bytes
     }
 
+    /// Where the next byte comes: it moves by what is written, as long as nothing is sent. O(1).
+    #[inline]
+    pub fn end(&self) -> usize {
+        self.chunk_bytes + self.tail.len()
+    }
+
     /// The buffer to append up to so many bytes to, which are fewer than a chunk has.
     #[inline]
     pub(super) fn tail_for(&mut self, bytes: usize) -> &mut Vec<u8> {

@@ -269,6 +269,9 @@ impl Server {
     #[inline]
     pub fn output_limit_of(&self, client: ClientId) -> OutputLimit {
         let session = &self.clients[client];
+        if session.is_monitor {
+            return OutputLimit::new(self.config.monitor_output_limit, 0, 0);
+        }
         if !session.unlimited && self.needs_auth(client) {
             return OutputLimit::new(UNAUTHENTICATED_OUTPUT_BYTES_MAX, 0, 0);
         }

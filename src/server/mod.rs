@@ -7,9 +7,12 @@ pub mod change;
 pub mod clients;
 pub mod ctx;
 pub mod databases;
+pub mod hotkeys;
 pub mod lag;
+pub mod observer;
 pub mod outbox;
 pub mod persistence;
+pub mod phases;
 pub mod propagation;
 pub mod reactive;
 pub mod scripting;
@@ -42,8 +45,11 @@ use acl::Acl;
 use background::Background;
 use clients::Clients;
 use databases::Databases;
+use hotkeys::HotKeys;
+use observer::Observer;
 use outbox::Outbox;
 use persistence::Persistence;
+use phases::Phases;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
 use scripting::Scripting;
@@ -159,6 +165,12 @@ pub struct Server {
     pub scripting: Scripting,
     /// Counters.
     pub stats: Stats,
+    /// What is noted of the commands that run.
+    pub observer: Observer,
+    /// The latest session of HOTKEYS, until it is forgotten.
+    pub hotkeys: Option<Box<HotKeys>>,
+    /// What turns of the loop spend their time on.
+    pub phases: Phases,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
     /// Frees big values and does what would keep the loop too long.
@@ -195,6 +207,9 @@ impl Server {
         let now = clock.now();
         let mut server = Server {
             dbs: Databases::new(config.databases, hasher),
+            observer: Observer::new(&config, crate::command::count()),
+            hotkeys: None,
+            phases: Phases::default(),
             config,
             config_sources,
             process: Process {
@@ -238,6 +253,7 @@ impl Server {
         self.clients.check();
         self.check_users();
         self.dbs.check();
+        self.check_observer();
         let waiting =
             self.clients.present().filter(|(_, session)| matches!(session.blocked, Some(Blocked::Keys { .. })));
         let others = self.watchers.waits.clients().saturating_sub(waiting.count());
@@ -295,9 +311,10 @@ impl Server {
         }
     }
 
-    /// Ends what a client has subscribed to, watches and waits for. Nobody sees anything of it from now on, but of very much
-    /// some is cleared away in later turns.
+    /// Ends what a client has subscribed to, watches and waits for, and that it is shown all commands. Nobody sees anything of it
+    /// from now on, but of very much some is cleared away in later turns.
     pub fn leave(&mut self, client: ClientId) {
+        self.end_monitor(client);
         let session = &mut self.clients[client];
         session.subscribed = false;
         let Some(member) = session.member.take() else { return };

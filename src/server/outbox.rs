@@ -139,19 +139,45 @@ impl Outbox {
         for member in receivers {
             let Some(client) = clients.members.client(*member as usize) else { continue };
             count += 1;
-            let session = &mut clients[client];
+            let session = &clients[client];
             if limit_bytes > 0 && session.posted_bytes > limit_bytes {
                 continue;
             }
             let known = if session.proto == Proto::Resp2 { &mut resp2 } else { &mut resp3 };
             let text = *known.get_or_insert_with(|| self.add_text(Arc::new(push_text(session.proto, parts))));
-            session.posted_bytes += self.texts[text as usize].len() as u64;
-            self.posts.push(Post { client, text, query: NO_QUERY });
-            if limit_bytes > 0 && session.posted_bytes > limit_bytes {
-                self.over_limit.push(client);
-            }
+            let bytes = self.texts[text as usize].len() as u64;
+            self.keep(clients, client, limit_bytes, text, bytes);
         }
         count
+    }
+}
+
+impl Outbox {
+    /// Posts a text to some clients. More than `limit_bytes` (0 for no limit) are not kept for any of them. O(clients).
+    pub fn post_to(&mut self, clients: &mut Clients, limit_bytes: u64, receivers: &[ClientId], text: Arc<Vec<u8>>) {
+        let bytes = text.len() as u64;
+        let is_over = |client: &ClientId| limit_bytes > 0 && clients[*client].posted_bytes > limit_bytes;
+        if receivers.iter().all(is_over) {
+            return;
+        }
+        let text = self.add_text(text);
+        for client in receivers {
+            self.keep(clients, *client, limit_bytes, text, bytes);
+        }
+    }
+
+    /// Posts a text to a client, unless more waits for it than its limit allows; beyond that it is to be disconnected.
+    #[inline]
+    fn keep(&mut self, clients: &mut Clients, client: ClientId, limit_bytes: u64, text: u32, bytes: u64) {
+        let session = &mut clients[client];
+        if limit_bytes > 0 && session.posted_bytes > limit_bytes {
+            return;
+        }
+        session.posted_bytes += bytes;
+        self.posts.push(Post { client, text, query: NO_QUERY });
+        if limit_bytes > 0 && session.posted_bytes > limit_bytes {
+            self.over_limit.push(client);
+        }
     }
 }
 

@@ -140,6 +140,8 @@ pub struct Session {
     pub unlimited: bool,
     /// Has subscribed to something.
     pub subscribed: bool,
+    /// MONITOR: it is shown every command; see [`super::observer`].
+    pub is_monitor: bool,
     /// Its number among the members, if it has ever subscribed, watched a key or waited for one.
     pub member: Option<u32>,
     /// Its number among those who watch queries, if it does.
@@ -209,6 +211,7 @@ impl Session {
             authenticated: false,
             unlimited: false,
             subscribed: false,
+            is_monitor: false,
             member: None,
             watcher: None,
             wants_every: false,

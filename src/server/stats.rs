@@ -117,6 +117,28 @@ pub struct Stats {
     pub watch_evaluations: u64,
     /// Counts by command id.
     pub by_command: Vec<CommandStats>,
+    /// What was logged as slow.
+    pub slow: SlowStats,
+    /// The same by command id, of those of which any was.
+    pub slow_by_command: std::collections::BTreeMap<usize, SlowStats>,
+}
+
+/// Commands that were logged as slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlowStats {
+    /// How many.
+    pub count: u64,
+    /// Microseconds that they took.
+    pub us: u64,
+    /// Microseconds that the slowest took.
+    pub us_max: u64,
+}
+
+impl SlowStats {
+    /// Counts one that took so long.
+    fn add(&mut self, us: u64) {
+        (self.count, self.us, self.us_max) = (self.count + 1, self.us + us, self.us_max.max(us));
+    }
 }
 
 /// What was refused, how often.
@@ -139,6 +161,12 @@ impl Stats {
     /// Counters at zero, for this many commands.
     pub fn new(commands: usize) -> Stats {
         Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() }
+    }
+
+    /// Counts a command that was logged as slow, and took so many microseconds.
+    pub fn count_slow(&mut self, id: usize, us: u64) {
+        self.slow.add(us);
+        self.slow_by_command.entry(id).or_default().add(us);
     }
 
     /// CONFIG RESETSTAT: everything to zero but the number of changes and the peak of memory.

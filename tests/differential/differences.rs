@@ -103,6 +103,7 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("xreadgroup", "arguments", OPTIONS_OF_8_4),
     ("xadd", "arguments", OPTIONS_OF_8_6),
     ("xinfo|stream", "history", OPTIONS_OF_8_6),
+    ("hotkeys|start", "arguments", "METRICS takes tokens, and a token of our notation takes the names that follow it"),
     ("bgsave", "history", CANCEL_OF_VALKEY),
     ("bgsave", "arguments", CANCEL_OF_VALKEY),
     ("unwatch", "arity", "with a fingerprint it ends the watch of a query"),
@@ -125,6 +126,10 @@ pub const INFO_NOT_BUILT: &[(&str, &str)] = &[
 pub const INFO_OF_OURS: &[&str] = &[
     "aleadb_version",
     "turn_us_max",
+    // Redis 8.8's.
+    "slowlog_commands_count",
+    "slowlog_commands_time_ms_sum",
+    "slowlog_commands_time_ms_max",
     "snapshot_scheduled",
     "snapshot_slice_us_max",
     "snapshot_waiting_bytes_max",
@@ -141,7 +146,7 @@ pub const INFO_OF_OURS: &[&str] = &[
 
 /// Commands of the newest oracle that are not built, by the reason. A container stands for its subcommands.
 pub const NOT_BUILT: &[(&str, &[&str])] = &[
-    ("commands of Redis 8.4 and 8.6", &["delex", "digest", "msetex", "hotkeys", "trimslots", "xcfgset", "xidmprecord"]),
+    ("commands of Redis 8.4 and 8.6", &["delex", "digest", "msetex", "trimslots", "xcfgset", "xidmprecord"]),
     (
         "vector sets, which are a module to Redis",
         &[
@@ -161,7 +166,6 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
         ],
     ),
     ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
-    ("watching the commands of others", &["monitor", "slowlog"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
 ];
 

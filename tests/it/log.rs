@@ -548,6 +548,40 @@ fn a_slow_fsync_puts_writes_off_and_after_two_seconds_those_who_write_but_nobody
     assert_eq!(recovered(&rig.disk), data(&[("k", "4")]));
 }
 
+/// An fsync lasts until the loop takes note of it; what the loop writes itself takes as long as the clock says.
+#[test]
+fn slow_writes_and_fsyncs_of_the_log_are_latency_events() {
+    for policy in [AppendFsync::EverySec, AppendFsync::Always] {
+        let mut rig = Rig::new(policy);
+        let a = rig.connect();
+        let names = |rig: &mut Rig| {
+            let latest = rig.ask(a, "LATENCY LATEST|LATENCY RESET");
+            ["aof-fsync-always", "aof-write", "aof-write-active-child", "aof-write-alone"]
+                .into_iter()
+                .filter(|name| latest.contains(&format!("\r\n{name}\r\n")))
+                .collect::<Vec<_>>()
+        };
+        rig.ask(a, "CONFIG SET latency-monitor-threshold 10");
+        rig.clock.advance_ms(2_000);
+        rig.ask(a, "SET k 1");
+        assert!(rig.turn.server.persistence.log.is_syncing());
+        rig.clock.advance_ms(30);
+        rig.settle();
+        let always: &[&str] = if policy == AppendFsync::Always { &["aof-fsync-always"] } else { &[] };
+        assert_eq!(names(&mut rig), always, "an fsync that nobody waits for is no event");
+        rig.got(a);
+        rig.clock.set_tick_ns(20_000_000);
+        rig.send(a, "SET k 2");
+        rig.run();
+        rig.clock.set_tick_ns(0);
+        rig.settle();
+        rig.got(a);
+        let mut events = names(&mut rig);
+        events.retain(|name| name.starts_with("aof-write"));
+        assert_eq!(events, ["aof-write", "aof-write-alone"]);
+    }
+}
+
 // --- The disk fails ----------------------------------------------------------------------------------------------------
 
 #[test]

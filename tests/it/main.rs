@@ -42,6 +42,7 @@ mod log_base;
 #[path = "memory.rs"]
 mod memory_command;
 mod notify;
+mod observe;
 #[cfg(debug_assertions)]
 mod packs;
 mod pubsub;

@@ -1,4 +1,4 @@
-//! What a server without cluster, modules and latency monitoring answers to questions about them: as Redis 8.6.2 does.
+//! What a server without cluster and modules answers to questions about them: as Redis 8.6.2 does.
 
 use crate::memory::Memory;
 
@@ -43,22 +43,4 @@ fn there_are_no_modules_and_none_is_loaded() {
         ("MODULE UNLOAD x", refused),
         ("INFO modules", r"$11\r\n# Modules\r\n\r\n"),
     ]);
-}
-
-#[test]
-fn latency_has_nothing_to_tell() {
-    let mut m = Memory::new();
-    m.expect(&[
-        ("LATENCY LATEST", r"*0\r\n"),
-        ("LATENCY HISTORY command", r"*0\r\n"),
-        ("LATENCY RESET", r":0\r\n"),
-        ("LATENCY RESET command fork", r":0\r\n"),
-        ("LATENCY GRAPH command", r"-ERR No samples available for event \'command\'\r\n"),
-        ("LATENCY HISTOGRAM", r"*0\r\n"),
-        ("LATENCY HISTOGRAM get nosuch", r"*0\r\n"),
-        ("INFO latencystats", r"$16\r\n# Latencystats\r\n\r\n"),
-    ]);
-    m.run("HELLO 3");
-    m.expect(&[("LATENCY HISTOGRAM", r"%0\r\n"), ("LATENCY LATEST", r"*0\r\n")]);
-    assert!(m.run("LATENCY DOCTOR").contains("txt:I\\'m sorry"));
 }

@@ -33,6 +33,8 @@ pub struct Memory {
     ids: Vec<ClientId>,
     /// What the last command asked to happen next.
     pub next: Next,
+    /// Nanoseconds that commands seem to take.
+    pub took_ns: u64,
     /// Bytes that a reply may have, 0 for any number.
     pub reply_bytes_max: u64,
     /// Bytes of the last reply, those included that went beyond the limit and were dropped.
@@ -76,6 +78,7 @@ impl Memory {
             client: 0,
             ids,
             next: Next::Done,
+            took_ns: 0,
             reply_bytes_max: 0,
             written_bytes: 0,
             cron: Cron::default(),
@@ -112,11 +115,21 @@ impl Memory {
 
     /// Sends one command; the reply's bytes.
     pub fn raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        self.send(args, false)
+    }
+
+    /// Sends a line whose time is taken with that of the next one, as the loop does in a pipeline of quick commands.
+    pub fn run_timed_with_next(&mut self, line: &str) -> String {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.send(&args, true).escape_ascii().to_string()
+    }
+
+    fn send(&mut self, args: &[&[u8]], timed_with_next: bool) -> Vec<u8> {
         let owned = OwnedArgs::new(args.iter().copied());
         let mut out = Out::with_limit(self.reply_bytes_max);
-        let (now, mut started_ns) = (self.clock.now(), self.clock.mono_ns());
+        let (now, mut started_ns) = (self.clock.now(), self.clock.mono_ns().saturating_sub(self.took_ns));
         let named = command::lookup(args[0]);
-        let line = Line { args: owned.as_args(), named, hash: None, timed_with_next: false };
+        let line = Line { args: owned.as_args(), named, hash: None, timed_with_next };
         match execute(&mut self.server, self.ids[self.client], line, &mut out, now, &mut started_ns) {
             Ran::Now(next) => self.next = next,
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),

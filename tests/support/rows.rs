@@ -50,7 +50,7 @@ pub fn all() -> Vec<Row> {
 }
 
 /// Commands and subcommands of our own that have no dot in their name.
-const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve", "script|stats"];
+const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve", "script|stats", "commandlog"];
 
 /// Whether only our server has the command.
 pub fn is_ours(full_name: &str) -> bool {
@@ -89,6 +89,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "latency|histogram",
             "latency|doctor",
             "slowlog",
+            "hotkeys",
             "client|id",
             "client|info",
             "client|list",

@@ -2,7 +2,7 @@
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
 //! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in
-//! Stats, and the section Expiry.
+//! Stats, and the sections Expiry and Loop.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::command::{self, Command};
 use crate::config::Supervised;
 use crate::feature::pubsub::Kind;
 use crate::lua::vm::Purpose;
+use crate::server::phases::Phase;
 use crate::server::{REDIS_VERSION, Server};
 use crate::store::db::Db;
 use crate::sys::{alloc, limits};
@@ -51,16 +52,15 @@ pub(super) const SECTIONS: &[Section] = &[
     section("Stats", &["stats"], Shown::ByDefault, stats),
     section("Replication", &["replication"], Shown::ByDefault, replication),
     section("CPU", &["cpu"], Shown::ByDefault, cpu),
-    // No keys are counted by how often they are used, so the section is empty: what Redis shows without HOTKEYS START.
-    section("Hotkeys", &["hotkeys"], Shown::ByDefault, nothing),
+    section("Hotkeys", &["hotkeys"], Shown::ByDefault, hotkeys),
     section("Modules", &["modules", "module_list"], Shown::ByDefault, nothing),
     section("Commandstats", &["commandstats"], Shown::WithAll, commandstats),
     section("Errorstats", &["errorstats"], Shown::ByDefault, errorstats),
-    // Percentiles are not measured, so the section is empty: what Redis shows with latency-tracking off.
-    section("Latencystats", &["latencystats"], Shown::WithAll, nothing),
+    section("Latencystats", &["latencystats"], Shown::WithAll, latencystats),
     section("Cluster", &["cluster"], Shown::ByDefault, cluster),
     section("Keyspace", &["keyspace"], Shown::ByDefault, keyspace),
     section("Expiry", &["expiry"], Shown::WithAll, expiry),
+    section("Loop", &["loop"], Shown::WithAll, loop_phases),
 ];
 
 const fn section(
@@ -338,12 +338,21 @@ fn stats(r: &mut Report<'_>) {
     r.field("client_output_buffer_limit_disconnections", r.server.stats.output_limit_disconnections);
     r.zeroes(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     loop_stats(r);
+    let slow = r.server.stats.slow;
+    r.field("slowlog_commands_count", slow.count);
+    r.field("slowlog_commands_time_ms_sum", milliseconds(slow.us));
+    r.field("slowlog_commands_time_ms_max", milliseconds(slow.us_max));
     let denied = r.server.stats.denied;
     r.field("acl_access_denied_auth", denied.auth);
     r.field("acl_access_denied_cmd", denied.command);
     r.field("acl_access_denied_key", denied.key);
     r.field("acl_access_denied_channel", denied.channel);
     r.field("acl_access_denied_tls_cert", 0);
+}
+
+/// Microseconds as milliseconds with two decimals.
+fn milliseconds(us: u64) -> String {
+    format!("{:.2}", us as f64 / 1000.0)
 }
 
 fn loop_stats(r: &mut Report<'_>) {
@@ -385,6 +394,14 @@ fn cpu(r: &mut Report<'_>) {
     time("used_cpu_user_main_thread", usage.thread.user);
 }
 
+/// Nothing without a session, as in Redis.
+fn hotkeys(r: &mut Report<'_>) {
+    let is_active = r.server.active_hotkeys(r.now).is_some();
+    let Some(spent_ns) = r.server.hotkeys.as_ref().map(|hotkeys| hotkeys.spent_ns) else { return };
+    r.field("hotkeys-tracking-active", u8::from(is_active));
+    r.field("hotkeys-cmd-cpu-time", spent_ns / 1_000_000);
+}
+
 fn commandstats(r: &mut Report<'_>) {
     for command in command::all().iter().chain(command::derived()) {
         command_line(r, command);
@@ -399,11 +416,38 @@ fn command_line(r: &mut Report<'_>, command: &Command) {
     }
     let usec = counts.ns / 1000;
     let mean = if counts.calls == 0 { 0.0 } else { usec as f64 / counts.calls as f64 };
-    let line = format!(
+    let mut line = format!(
         "calls={},usec={usec},usec_per_call={mean:.2},rejected_calls={},failed_calls={}",
         counts.calls, counts.rejected, counts.failed
     );
+    if let Some(slow) = r.server.stats.slow_by_command.get(&command.id) {
+        let (count, sum, max) = (slow.count, milliseconds(slow.us), milliseconds(slow.us_max));
+        // Writing to a `String` cannot fail.
+        let _ = write!(line, ",slowlog_count={count},slowlog_time_ms_sum={sum},slowlog_time_ms_max={max}");
+    }
     r.field(format_args!("cmdstat_{}", command.full_name), line);
+}
+
+/// Percentiles of how long each command took, in microseconds.
+fn latencystats(r: &mut Report<'_>) {
+    if !r.server.config.latency_tracking {
+        return;
+    }
+    r.server.settle_durations();
+    for command in command::all().iter().chain(command::derived()) {
+        latency_line(r, command);
+        command.subcommands.iter().for_each(|sub| latency_line(r, sub));
+    }
+}
+
+fn latency_line(r: &mut Report<'_>, command: &Command) {
+    let Some(durations) = r.server.observer.durations_of(command) else { return };
+    let percentiles = &r.server.config.latency_tracking_info_percentiles;
+    let shown: Vec<String> = percentiles
+        .iter()
+        .map(|percent| format!("p{percent}={:.3}", durations.percentile_ns(*percent) as f64 / 1000.0))
+        .collect();
+    r.field(format_args!("latency_percentiles_usec_{}", command.full_name), shown.join(","));
 }
 
 fn errorstats(r: &mut Report<'_>) {
@@ -454,6 +498,21 @@ fn expiry(r: &mut Report<'_>) {
     r.field("expiry_keys_per_sec", per_s);
     r.field("expiry_turns_over_budget", over_budget);
     r.field("expiry_clock_jumps", jumps);
+}
+
+/// What turns of the loop spent their time on, in microseconds; what every turn does is measured in some of them.
+fn loop_phases(r: &mut Report<'_>) {
+    for (phase, name) in Phase::ALL {
+        let Some(durations) = r.server.phases.durations_of(phase) else { continue };
+        let us = |ns: u64| ns as f64 / 1000.0;
+        let [p50, p99, p999] = [50.0, 99.0, 99.9].map(|percent| us(durations.percentile_ns(percent)));
+        let line = format!(
+            "turns={},p50={p50:.3},p99={p99:.3},p99.9={p999:.3},max={:.3}",
+            durations.count(),
+            us(durations.max_ns())
+        );
+        r.field(format_args!("loop_{name}_usec"), line);
+    }
 }
 
 /// Buckets and keys with a deadline that are looked at for the mean time to live.

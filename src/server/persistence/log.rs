@@ -473,12 +473,20 @@ impl Log {
         self.written > self.synced.max(self.rewrites.unestablished_synced()) || !self.older.is_empty()
     }
 
-    /// Takes note of an fsync that is over.
-    fn note_synced(&mut self, upto: u64, outcome: Result<(), DiskError>, storage: &dyn Storage, now: Now, now_ns: u64) {
-        let Some(syncing) = self.syncing.take() else { return };
+    /// Takes note of an fsync that is over. Returns how many nanoseconds it took, if it succeeded.
+    fn note_synced(
+        &mut self,
+        upto: u64,
+        outcome: Result<(), DiskError>,
+        storage: &dyn Storage,
+        now: Now,
+        now_ns: u64,
+    ) -> Option<u64> {
+        let syncing = self.syncing.take()?;
+        let took_ns = now_ns.saturating_sub(syncing.began_ns);
         match outcome {
             Ok(()) => {
-                self.gathering.ended(now_ns.saturating_sub(syncing.began_ns), now_ns);
+                self.gathering.ended(took_ns, now_ns);
                 self.older.drain(..syncing.older.min(self.older.len()));
                 self.synced_batch = self.synced_batch.max(syncing.batch);
                 if self.standing == Standing::On {
@@ -486,6 +494,7 @@ impl Log {
                 } else {
                     self.rewrites.note_unestablished(upto);
                 }
+                return Some(took_ns);
             }
             Err(error) if self.tail.is_some() => {
                 self.fail(&error, storage, now);
@@ -494,6 +503,7 @@ impl Log {
             // It was given up already.
             Err(_) => {}
         }
+        None
     }
 
     /// Writers wait if the disk cannot keep up.
@@ -563,7 +573,13 @@ impl Server {
     /// if the next turn should follow at once. O(bytes passed on).
     #[inline]
     pub fn log_turn(&mut self, now: Now) -> bool {
-        (!self.persistence.log.is_idle() || self.persistence.loaded_log.is_some()) && self.log_turn_on(now)
+        self.is_logging() && self.log_turn_on(now)
+    }
+
+    /// True if a turn may have something to do for the log.
+    #[inline]
+    pub fn is_logging(&self) -> bool {
+        !self.persistence.log.is_idle() || self.persistence.loaded_log.is_some()
     }
 
     fn log_turn_on(&mut self, now: Now) -> bool {
@@ -575,7 +591,12 @@ impl Server {
         let (storage, log) = (Arc::clone(&persistence.storage), &mut persistence.log);
         if log.is_on() {
             log.collect(propagation, now);
+            let (written, began_ns) =
+                (log.written, (config.latency_monitor_threshold > 0).then(|| self.clock.mono_ns()));
             log.write_pending(config, propagation, &*storage, now);
+            if let Some(began_ns) = began_ns.filter(|_| log.written != written) {
+                self.note_log_write(began_ns);
+            }
         }
         let more = self.rewrite_turn(now) | more;
         let policy = self.sync_policy();
@@ -587,6 +608,16 @@ impl Server {
         let woken = self.wake_for_disk();
         let has_completion = self.persistence.log.thread.has_completion();
         more | woken | has_completion | (was_behind && !self.persistence.log.is_behind)
+    }
+
+    /// Notes how long it took to write a batch of the log.
+    #[cold]
+    fn note_log_write(&mut self, began_ns: u64) {
+        let took_ns = self.clock.mono_ns().saturating_sub(began_ns);
+        let is_saving = self.persistence.snapshots.is_running();
+        self.note_latency("aof-write", took_ns);
+        // COMPAT: a snapshot is taken in the process itself, where Redis has a child; the event has its name.
+        self.note_latency(if is_saving { "aof-write-active-child" } else { "aof-write-alone" }, took_ns);
     }
 
     /// Begins an fsync if it is time, after the replies that may leave have left. `held` is how many connections wait for one.
@@ -616,7 +647,10 @@ impl Server {
             match done {
                 Done::Synced(upto, outcome) => {
                     let (storage, now_ns) = (Arc::clone(&self.persistence.storage), self.clock.mono_ns());
-                    self.persistence.log.note_synced(upto, outcome, &*storage, now, now_ns);
+                    let took_ns = self.persistence.log.note_synced(upto, outcome, &*storage, now, now_ns);
+                    if self.persistence.log.holds {
+                        self.note_latency("aof-fsync-always", took_ns.unwrap_or(0));
+                    }
                 }
                 other => self.note_rewrite(job, other, now),
             }

@@ -292,6 +292,8 @@ const CORRECTIONS: &[(&str, &str, Correction)] = &[
     ("client|pause", "timeout", WHOLE),
     ("cluster|keyslot", "key", TEXT),
     ("hincrbyfloat", "increment", REAL),
+    ("hotkeys|start", "k", WHOLE),
+    ("hotkeys|start", "ratio", WHOLE),
     ("incrbyfloat", "increment", REAL),
     ("migrate", "timeout", WHOLE),
     ("setbit", "value", WHOLE),
