@@ -13,6 +13,7 @@
 //! - `propagation`, `aof`: what lines append to the append-only file.
 //! - `replay`, `ours`: what is propagated, run by another server.
 //! - `scripts`: lines written by hand.
+//! - `observed`: what is told of the commands that have run.
 //! - `waitaof`: WAITAOF in every situation.
 //! - `script_libraries`, `script_calls`: what scripts compute with `cjson`, `cmsgpack`, `struct` and `bit`.
 //! - `lua`: scripts that servers run.
@@ -44,6 +45,7 @@ mod logs;
 mod lua;
 #[path = "../support/memory.rs"]
 mod memory;
+mod observed;
 mod our_logs;
 mod ours;
 mod pair;
