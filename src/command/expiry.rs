@@ -1,6 +1,8 @@
 //! EXPIRY: how punctual the timers of keys are, and what they will have to do. AleaDB's own; INFO's section of the same name
 //! shows the same figures, of all databases together.
 
+use std::collections::BTreeMap;
+
 use super::help;
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::clock::Now;
@@ -84,6 +86,20 @@ impl Outlook {
     pub fn next_in_ms(&self, now: Now) -> Option<i64> {
         let next = self.forecasts.iter().filter_map(|forecast| forecast.next_after(now.unix_ms)).min();
         next.map(|deadline_ms| deadline_ms.saturating_sub(now.unix_ms))
+    }
+
+    /// The spans of so many milliseconds in which most keys fall due, `count` at most and each with more than one, the soonest
+    /// first: their ends (Unix ms), and how many keys they are.
+    pub fn crowds(&self, span_ms: i64, count: usize) -> Vec<(i64, f64)> {
+        let mut keys: BTreeMap<i64, f64> = BTreeMap::new();
+        for (end_ms, more) in self.forecasts.iter().flat_map(|forecast| forecast.by_span(span_ms)) {
+            *keys.entry(end_ms).or_default() += more;
+        }
+        let mut crowds: Vec<(i64, f64)> = keys.into_iter().filter(|(_, keys)| *keys > 1.0).collect();
+        crowds.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        crowds.truncate(count);
+        crowds.sort_by_key(|(end_ms, _)| *end_ms);
+        crowds
     }
 
     fn sampled(&self) -> usize {

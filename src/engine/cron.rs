@@ -220,6 +220,10 @@ impl Cron {
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
             stats.note_allocated(alloc::allocated_bytes(), now.unix_s());
             server.forget_left_queries(now);
+            server.busy_keys.fade(now_ms);
+            if !server.is_loading() && !server.scripting.is_parked() {
+                server.walk_census(now);
+            }
             look_at_save_points(server, now);
             self.purging.look(&mut server.background, now_ms);
         }

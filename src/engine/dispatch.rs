@@ -122,9 +122,10 @@ pub fn execute(
     }
     let unsettled = server.is_unsettled();
     let reply_bytes = out.end().saturating_sub(end);
-    if timed_with_next && !unsettled && next == Next::Done && server.observer.may_share_time(reply_bytes) {
-        server.observer.share_time();
-    } else {
+    let is_quick = !unsettled && next == Next::Done && server.observer.may_share_time(reply_bytes);
+    if is_quick && timed_with_next {
+        server.share_time(command);
+    } else if !(is_quick && server.observer.is_rough() && server.count_estimated(client, command, time_ns)) {
         let seen = Seen { client, command, args, reply_bytes, is_shown: false };
         count_sent(server, seen, next, out, time_ns);
     }
@@ -252,7 +253,7 @@ pub(super) fn count_queued(server: &mut Server, seen: Seen<'_>, time_ns: &mut u6
     let ended_ns = end_ns(server, *time_ns);
     let took_ns = ended_ns.saturating_sub(*time_ns);
     *time_ns = ended_ns;
-    let own_ns = server.note_duration(client, command, took_ns);
+    let own_ns = server.note_duration(command, took_ns);
     tally(server, client, command, own_ns);
     if server.observer.is_wanted(own_ns, args.extent() + HEAD_BYTES * args.len() + reply_bytes) {
         server.observe(seen, own_ns);
@@ -427,10 +428,8 @@ fn may_debug(server: &Server, client: ClientId) -> bool {
 }
 
 fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
-    if let Some(command) = command
-        && server.observer.is_in_row()
-    {
-        server.end_row_early(client, command);
+    if server.observer.is_in_row() {
+        server.end_row_early();
     }
     let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());

@@ -148,6 +148,25 @@ impl Reactive {
         self.index.all_keys().map(|(db, name, _)| (db as usize, name))
     }
 
+    /// Database and name of keys that queries name, each with how many watches there are of these queries, in no particular
+    /// order. Of very many keys and queries some are left out: O(most).
+    pub fn watches_by_key(&self, mut most: usize) -> Vec<(usize, &[u8], usize)> {
+        let mut counted = Vec::new();
+        for (db, name, queries) in self.index.all_keys() {
+            let (mut watches, mut seen) = (0, 1);
+            for id in queries.take(most) {
+                watches += self.index.query(id).watchers();
+                seen += 1;
+            }
+            counted.push((db as usize, name, watches));
+            most = most.saturating_sub(seen);
+            if most == 0 {
+                break;
+            }
+        }
+        counted
+    }
+
     /// The query of a line, if it is known.
     pub fn find(&self, db: usize, line: &Line, debounce_ms: u32) -> Option<QueryId> {
         self.index.find(db, line, debounce_ms)

@@ -44,6 +44,15 @@ impl TopKeys {
         self.weights.insert(key, Weight { upper, ..known });
     }
 
+    /// Takes half of every key's weight away. Keys that have none left are forgotten. O([`PLACES`] log [`PLACES`]).
+    pub fn halve(&mut self) {
+        self.weights.retain(|_, weight| {
+            *weight = Weight { upper: weight.upper / 2, error: weight.error / 2 };
+            weight.upper > 0
+        });
+        self.order = self.weights.iter().map(|(key, weight)| (weight.upper, Arc::clone(key))).collect();
+    }
+
     /// A place for a new key, and with it the weight of who had it.
     fn take_place(&mut self) -> Weight {
         if self.weights.len() < PLACES {

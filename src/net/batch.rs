@@ -50,6 +50,13 @@ pub(super) struct Parse {
     timed_with_next: bool,
 }
 
+impl Parse {
+    #[inline]
+    fn is_short(&self) -> bool {
+        self.spans.len() <= QUICK_ARGS_MAX && self.end - self.start < SHARED_BYTES_MAX
+    }
+}
+
 /// Parsed commands, of one connection or of several that were ready together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -77,11 +84,28 @@ impl Batch {
     #[inline]
     fn push(&mut self, parse: Parse) {
         if let Some(last) = self.commands.last_mut() {
-            let is_short = last.spans.len() <= QUICK_ARGS_MAX && last.end - last.start < SHARED_BYTES_MAX;
-            let both = last.command.zip(parse.command).filter(|_| is_short);
+            let both = last.command.zip(parse.command).filter(|_| last.is_short());
             last.timed_with_next = both.is_some_and(|(a, b)| std::ptr::eq(a, b) && a.spec.flags.has(QUICK));
         }
         self.commands.push(parse);
+    }
+
+    /// Its only command, if there is but one and that runs in no time.
+    #[inline]
+    pub(super) fn one_quick(&self) -> Option<&'static Command> {
+        let [only] = &*self.commands else { return None };
+        only.command.filter(|command| command.spec.flags.has(QUICK) && only.is_short())
+    }
+
+    /// The first key of one of the commands, which lie in `bytes`, if it has one.
+    #[cold]
+    pub(super) fn first_key<'b>(&'b self, index: usize, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let parse = &self.commands[index];
+        let args = match &parse.inline {
+            None => Args::new(&bytes[parse.start..], &self.spans[parse.spans.clone()]),
+            Some(owned) => owned.as_args(),
+        };
+        parse.command?.spec.first_key(args)
     }
 
     /// Forgets the commands; keeps a bounded room for the next ones.
@@ -211,11 +235,7 @@ pub(super) fn run_batch(
     time_ns: &mut u64,
 ) -> Option<usize> {
     let stopped = run_some(server, client, commands, out, now, time_ns);
-    if server.observer.is_in_row()
-        && let Some(command) = server.clients[client].last_command
-    {
-        server.end_row_early(client, command);
-    }
+    server.count_in_row(client);
     stopped
 }
 

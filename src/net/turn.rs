@@ -19,6 +19,7 @@ use crate::engine::{persistence, reactive, scripting, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
+use crate::server::busy_keys::BusyKeys;
 use crate::server::phases::Phase;
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, Commands, Segment, parse_batch, run_batch};
@@ -122,13 +123,20 @@ impl<T: Transport> Turn<T> {
     fn log_turn(&mut self, now: Now) {
         let is_logging = self.server.is_logging();
         if is_logging || self.server.phases.is_detailed() {
-            self.server.phases.pass(Phase::Timers, self.clock.mono_ns());
+            self.end_phase(Phase::Timers);
         }
         if !is_logging {
             return;
         }
         self.work_left |= self.server.log_turn(now);
         self.server.phases.lap(Phase::Log, self.clock.mono_ns());
+    }
+
+    /// A phase ends now that is measured in some turns only.
+    #[cold]
+    #[inline(never)]
+    fn end_phase(&mut self, phase: Phase) {
+        self.server.phases.pass(phase, self.clock.mono_ns());
     }
 
     /// To be called when the last turn is over: the log comes to the disk, and the replies that wait for that leave. Blocks.
@@ -259,14 +267,14 @@ impl<T: Transport> Turn<T> {
         );
         let is_detailed = self.server.phases.is_detailed();
         if is_detailed {
-            self.server.phases.lap(Phase::Read, self.clock.mono_ns());
+            self.end_phase(Phase::Read);
         }
         let first = self.gathered.commands.len();
         let (bytes, input) = (source.bytes(&self.scratch), &mut self.conns[client].input);
         let end = parse_batch(input, &mut self.gathered, &self.server, client, bytes, 0, BATCH_MAX);
         self.segments.push(Segment { client, source, commands: first..self.gathered.commands.len(), end });
         if is_detailed {
-            self.server.phases.lap(Phase::Parse, self.clock.mono_ns());
+            self.end_phase(Phase::Parse);
         }
     }
 
@@ -286,9 +294,16 @@ impl<T: Transport> Turn<T> {
         if self.segments.is_empty() {
             return;
         }
-        // What was read and parsed is no part of the first command's time.
-        *time_ns = self.clock.mono_ns();
-        self.server.phases.pass(Phase::Parse, *time_ns);
+        if self.server.phases.is_detailed() {
+            self.count_busy_key();
+        }
+        // What was read and parsed is no part of the first command's time, unless that is estimated.
+        let is_estimated = !self.server.phases.is_detailed()
+            && self.gathered.one_quick().is_some_and(|command| self.server.observer.estimate_next(command));
+        if !is_estimated {
+            *time_ns = self.clock.mono_ns();
+            self.server.phases.pass(Phase::Parse, *time_ns);
+        }
         let mut segments = std::mem::take(&mut self.segments);
         for segment in segments.drain(..) {
             let client = segment.client;
@@ -301,7 +316,23 @@ impl<T: Transport> Turn<T> {
         self.segments = segments;
         self.gathered.clear();
         self.scratch_used = 0;
+        self.server.observer.time_next();
+        if self.server.observer.is_in_row() {
+            self.server.end_row_early();
+        }
         self.server.phases.pass(Phase::Execute, *time_ns);
+    }
+
+    /// Counts the key of one of the gathered commands, in some turns.
+    #[cold]
+    fn count_busy_key(&mut self) {
+        let count = self.gathered.commands.len();
+        let Some(chosen) = BusyKeys::choose(self.server.phases.turns(), count) else { return };
+        let Some(segment) = self.segments.iter().find(|segment| segment.commands.contains(&chosen)) else { return };
+        if let Some(key) = self.gathered.first_key(chosen, segment.source.bytes(&self.scratch)) {
+            let Server { clients, dbs, busy_keys, .. } = &mut self.server;
+            busy_keys.add(dbs.number(clients[segment.client].db), key, count);
+        }
     }
 
     /// Runs the commands of one connection, then parses and runs what else its input holds; keeps what is left.
@@ -342,6 +373,10 @@ impl<T: Transport> Turn<T> {
                 break (from, false);
             }
             batch.clear();
+            server.observer.time_next();
+            if server.observer.is_in_row() {
+                server.end_row_early();
+            }
             server.phases.pass(Phase::Execute, *time_ns);
             end = parse_batch(&mut conn.input, batch, server, client, bytes, from, BATCH_MAX.min(left));
             *time_ns = server.clock.mono_ns();

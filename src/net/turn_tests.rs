@@ -54,9 +54,12 @@ impl Transport for Memory {
 }
 
 fn turn_with(config: Config) -> Turn<Memory> {
+    turn_on(Rc::new(ManualClock::at_unix_ms(1_000_000)), config)
+}
+
+fn turn_on(clock: Rc<ManualClock>, config: Config) -> Turn<Memory> {
     // Nothing is to be saved where the tests run.
     let config = Config { save: SavePoints::none(), ..config };
-    let clock = Rc::new(ManualClock::at_unix_ms(1_000_000));
     let seeds = Seeds { hash: [1; 16], prng: 1 };
     let outside = Outside { clock, background: Background::inline(), storage: Arc::new(RealStorage) };
     Turn::new(Server::new(config, Default::default(), Identity::default(), seeds, outside))
@@ -144,4 +147,67 @@ fn sessions_need_no_connection() {
     turn.server.kill(alone);
     run(&mut turn);
     assert!(turn.server.clients.get(alone).is_none() && turn.take_closed().is_empty());
+}
+
+/// How often a command has run and its nanoseconds, and of its histogram the count and the longest.
+fn told_of(turn: &mut Turn<Memory>, name: &str) -> (u64, u64, u64, u64) {
+    turn.server.settle_durations();
+    let command = crate::command::lookup(name.as_bytes()).expect("a command");
+    let counts = turn.server.stats.by_command[command.id];
+    let durations = turn.server.observer.durations_of(command).expect("it has run");
+    (counts.calls, counts.ns, durations.count(), durations.percentile_ns(100.0))
+}
+
+#[test]
+fn quick_commands_of_several_clients_share_the_time_of_their_turn() {
+    let clock = Rc::new(ManualClock::at_unix_ms(1_000_000));
+    let mut turn = turn_on(Rc::clone(&clock), Config::default());
+    let (wires, now) = ([(); 3].map(|()| Memory::default()), turn.take_time());
+    let ids =
+        wires.each_ref().map(|wire| turn.admit(wire.clone(), peer(Origin::Loopback), now).expect("there is room"));
+    run(&mut turn);
+    clock.set_tick_ns(3_000);
+    for (id, wire) in ids.iter().zip(&wires) {
+        send(&mut turn, *id, wire, "PING\r\n");
+    }
+    run(&mut turn);
+    assert!(wires.iter().all(|wire| taken(wire) == "+PONG\r\n"));
+    assert_eq!(told_of(&mut turn, "PING"), (3, 3_000, 3, 1_003), "one of them is not counted with the time of all");
+    assert!(ids.iter().all(|id| turn.server.clients[*id].commands == 1));
+    // The first ends the second's connection, and what its own command was to be timed with does not run.
+    let second = turn.server.clients[ids[1]].id;
+    send(&mut turn, ids[0], &wires[0], &format!("CLIENT KILL ID {second}\r\nPING\r\n"));
+    send(&mut turn, ids[1], &wires[1], "PING\r\n");
+    send(&mut turn, ids[2], &wires[2], "ECHO x\r\n");
+    run(&mut turn);
+    assert_eq!((told_of(&mut turn, "PING"), told_of(&mut turn, "ECHO").0), ((4, 4_000, 4, 1_003), 1));
+}
+
+#[test]
+fn a_quick_command_alone_in_its_turn_is_timed_in_some_turns_and_when_the_turn_is_slow() {
+    let clock = Rc::new(ManualClock::at_unix_ms(1_000_000));
+    let mut turn = turn_on(Rc::clone(&clock), Config::default());
+    let (wire, now) = (Memory::default(), turn.take_time());
+    let id = turn.admit(wire.clone(), peer(Origin::Loopback), now).expect("there is room");
+    let ping = |turn: &mut Turn<Memory>, tick_ns: u64| {
+        clock.set_tick_ns(tick_ns);
+        send(turn, id, &wire, "PING\r\n");
+        run(turn);
+    };
+    ping(&mut turn, 1_000);
+    (0..10).for_each(|_| ping(&mut turn, 9_000));
+    assert_eq!(
+        told_of(&mut turn, "PING"),
+        (11, 11_000, 11, 1_003),
+        "those that are not timed take what the first took"
+    );
+    ping(&mut turn, 20_000_000);
+    let before = told_of(&mut turn, "PING").1;
+    assert!(before >= 20_011_000 && turn.server.observer.slow.len() == 1);
+    ping(&mut turn, 9_000);
+    assert_eq!(told_of(&mut turn, "PING").1, before + 4_000, "one that was held up does not stand for others");
+    (0..64).for_each(|_| ping(&mut turn, 3_000));
+    let before = told_of(&mut turn, "PING").1;
+    ping(&mut turn, 9_000);
+    assert_eq!(told_of(&mut turn, "PING").1, before + 3_000);
 }

@@ -3,6 +3,8 @@
 
 pub mod acl;
 pub mod background;
+pub mod busy_keys;
+pub mod census;
 pub mod change;
 pub mod clients;
 pub mod ctx;
@@ -43,6 +45,8 @@ use crate::sys::listen::BoundSocket;
 
 use acl::Acl;
 use background::Background;
+use busy_keys::BusyKeys;
+use census::Census;
 use clients::Clients;
 use databases::Databases;
 use hotkeys::HotKeys;
@@ -171,6 +175,10 @@ pub struct Server {
     pub hotkeys: Option<Box<HotKeys>>,
     /// What turns of the loop spend their time on.
     pub phases: Phases,
+    /// Which keys are asked for most.
+    pub busy_keys: BusyKeys,
+    /// How large keys are.
+    pub census: Census,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
     /// Frees big values and does what would keep the loop too long.
@@ -210,6 +218,8 @@ impl Server {
             observer: Observer::new(&config, crate::command::count()),
             hotkeys: None,
             phases: Phases::default(),
+            busy_keys: BusyKeys::default(),
+            census: Census::default(),
             config,
             config_sources,
             process: Process {

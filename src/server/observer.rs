@@ -3,14 +3,17 @@
 //!
 //! # Commands that share their time
 //! A look at the clock costs a tenth of a quick command, so quick commands of one name that follow each other have their time
-//! taken together: those before the last are put into a row by [`Observer::share_time`], and counted when the clock is read for the
-//! last of them, all of them at the mean. A mean that is far above what this command usually takes tells of one that was held up;
-//! then that one is counted, and logged, with what is left when the others have taken the usual time. Which one it was cannot be
-//! known, and the last stands for it; a command with a long request or reply never lies before the last.
+//! taken together, whoever has sent them: those before the last are put into a row by [`Server::share_time`], and counted when the
+//! clock is read for the last of them, all of them at the mean. A mean that is far above what this command usually takes tells of
+//! one that was held up; then that one is counted, and logged, with what is left when the others have taken the usual time. Which
+//! one it was cannot be known, and the last stands for it; a command with a long request or reply never lies before the last.
 //!
-//! What scripts call is timed in every [`TIMED_EVERY`]th quick command of a name, and the others are counted as taking the same.
+//! # Commands that are estimated
+//! A quick command that is the only one of its turn is timed in some turns ([`super::phases`]), and one that a script calls once in
+//! [`TIMED_EVERY`]. In the others it is counted as taking what the last one took that was timed, unless its whole turn was slow
+//! enough to be noted: then the clock is believed. One that was held up stands for itself alone.
 //!
-//! Nothing is shared while somebody wants each command by itself: MONITOR, HOTKEYS, a slow log for commands quicker than
+//! Nothing is shared or estimated while somebody wants each command by itself: MONITOR, HOTKEYS, a slow log for commands quicker than
 //! [`SHARED_NS_MIN`], or a log of requests or replies of less than [`SHARED_BYTES_MAX`].
 //!
 //! # Invariants
@@ -71,13 +74,24 @@ struct Limits {
     all: bool,
 }
 
-/// A quick command of scripts that was timed last, and those of the same name since.
+/// A quick command that was timed last, and those of the same name since.
 #[derive(Clone, Copy, Debug, Default)]
-struct Scripted {
+struct Estimate {
     /// Nanoseconds that it took; none was timed while this is 0.
     ns: u64,
     /// How many since are counted as taking the same, and are not in the histogram yet.
     since: u32,
+}
+
+/// Commands of one name that have run since the clock was read, and are not counted yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    /// Their id, where there are any.
+    id: usize,
+    /// How many they are.
+    count: u64,
+    /// How many of them the client has sent whose commands are run, and whose session does not count them yet.
+    of_client: u64,
 }
 
 /// What is noted.
@@ -96,10 +110,12 @@ pub struct Observer {
     /// Clients that are shown all commands.
     monitors: Vec<ClientId>,
     limits: Limits,
-    /// By command id: what one that a script called took.
-    scripted: Vec<Scripted>,
-    /// Commands of one name that have run since the clock was read and are not counted yet: a row.
-    untimed: u64,
+    /// By command id.
+    estimates: Vec<Estimate>,
+    row: Row,
+    /// The time of the command that comes is taken together with what its turn did before it: it is the only one, and is to be
+    /// estimated.
+    is_rough: bool,
 }
 
 impl Observer {
@@ -113,8 +129,9 @@ impl Observer {
             durations: (0..commands).map(|_| None).collect(),
             monitors: Vec::new(),
             limits: Limits { ns: 0, bytes: 0, shared_bytes: 0, all: true },
-            scripted: vec![Scripted::default(); commands],
-            untimed: 0,
+            estimates: vec![Estimate::default(); commands],
+            row: Row::default(),
+            is_rough: false,
         };
         observer.renew(config, false);
         observer
@@ -141,28 +158,41 @@ impl Observer {
         reply_bytes < self.limits.shared_bytes
     }
 
-    /// Puts a command that leaves the clock to the next one into the row that is counted with that.
+    /// Has the next command, which is quick, estimated if one of its name was timed. False if it has to be timed.
     #[inline]
-    pub fn share_time(&mut self) {
-        self.untimed += 1;
+    pub fn estimate_next(&mut self, command: &Command) -> bool {
+        self.is_rough = (self.estimates[command.id].ns > 0) & (self.limits.shared_bytes > 0);
+        self.is_rough
+    }
+
+    /// True if the command that has run is to be estimated, as [`Observer::estimate_next`] said.
+    #[inline]
+    pub fn is_rough(&self) -> bool {
+        self.is_rough
+    }
+
+    /// The next command is not to be estimated.
+    #[inline]
+    pub fn time_next(&mut self) {
+        self.is_rough = false;
     }
 
     /// Counts a quick command that a script calls as taking what the last one took that was timed, and tells the nanoseconds. None
     /// if it has to be timed.
     #[inline]
     pub fn estimate_scripted(&mut self, command: &Command) -> Option<u64> {
-        let scripted = &mut self.scripted[command.id];
-        if scripted.ns == 0 || scripted.since + 1 >= TIMED_EVERY || self.limits.shared_bytes == 0 {
+        let estimate = &mut self.estimates[command.id];
+        if estimate.ns == 0 || estimate.since + 1 >= TIMED_EVERY || self.limits.shared_bytes == 0 {
             return None;
         }
-        scripted.since += 1;
-        Some(scripted.ns)
+        estimate.since += 1;
+        Some(estimate.ns)
     }
 
     /// True while a row has begun and its last command has not run.
     #[inline]
     pub fn is_in_row(&self) -> bool {
-        self.untimed > 0
+        self.row.count > 0
     }
 
     /// True if a command that took so long, with so many bytes of request and reply, is to be shown to [`Server::observe`].
@@ -184,7 +214,7 @@ impl Observer {
 
     /// Forgets the histograms.
     pub fn reset_durations(&mut self) {
-        self.scripted.fill(Scripted::default());
+        self.estimates.fill(Estimate::default());
         self.durations.iter_mut().for_each(|durations| *durations = None);
     }
 
@@ -218,78 +248,142 @@ impl Server {
         self.observer.renew(&self.config, counts_keys);
     }
 
+    /// Puts a command that leaves the clock to the next one into the row that is counted with that.
+    #[inline]
+    pub fn share_time(&mut self, command: &Command) {
+        if self.observer.row.id != command.id {
+            self.end_row_early();
+            self.observer.row.id = command.id;
+        }
+        self.observer.row.count += 1;
+        self.observer.row.of_client += 1;
+    }
+
     /// Adds a command to its histogram that has run, so many nanoseconds after the clock was last read, and counts those it shares
     /// them with. Returns the nanoseconds of this one.
     #[inline]
-    pub fn note_duration(&mut self, client: ClientId, command: &Command, took_ns: u64) -> u64 {
-        let before = std::mem::take(&mut self.observer.untimed);
-        let own_ns = if before == 0 { took_ns } else { self.end_row(client, command, before, took_ns) };
-        if self.config.latency_tracking {
-            self.observer.record(command.id, own_ns, 1);
+    pub fn note_duration(&mut self, command: &Command, took_ns: u64) -> u64 {
+        if self.observer.row.count > 0 {
+            return self.end_row(command, took_ns);
         }
-        own_ns
+        self.note_timed(command, took_ns);
+        took_ns
     }
 
-    /// Adds a command to its histogram that a script has called, and those before it that were not timed. One that is quick stands
-    /// for the next ones.
-    pub fn note_scripted(&mut self, command: &Command, took_ns: u64, is_quick: bool) {
-        if is_quick {
-            let before =
-                std::mem::replace(&mut self.observer.scripted[command.id], Scripted { ns: took_ns.max(1), since: 0 });
-            if self.config.latency_tracking && before.since > 0 {
+    /// Counts a command that [`Observer::is_rough`], and moves `time_ns` to the time at which it ended. False, and nothing is counted,
+    /// if its turn was so slow that it has to be counted as the clock says.
+    #[inline]
+    pub fn count_estimated(&mut self, client: ClientId, command: &Command, time_ns: &mut u64) -> bool {
+        let ended_ns = self.clock.mono_ns();
+        let took_ns = ended_ns.saturating_sub(*time_ns);
+        let Observer { estimates, limits, .. } = &mut self.observer;
+        let estimate = &mut estimates[command.id];
+        if took_ns >= limits.ns || estimate.since == u32::MAX {
+            return false;
+        }
+        *time_ns = ended_ns;
+        estimate.since += 1;
+        self.clients[client].commands += 1;
+        self.stats.commands += 1;
+        self.stats.command_ns += took_ns;
+        let counts = &mut self.stats.by_command[command.id];
+        counts.calls += 1;
+        counts.ns += estimate.ns;
+        true
+    }
+
+    /// Adds a command to its histogram that was timed, and those before it that it stands for.
+    #[inline]
+    fn note_timed(&mut self, command: &Command, ns: u64) {
+        let estimate = &mut self.observer.estimates[command.id];
+        let before = *estimate;
+        let is_held_up = before.ns > 0 && ns / HELD_UP_FACTOR > before.ns;
+        *estimate = Estimate { ns: if is_held_up { before.ns * HELD_UP_FACTOR } else { ns.max(1) }, since: 0 };
+        if self.config.latency_tracking {
+            if before.since > 0 {
                 self.observer.record(command.id, before.ns, before.since.into());
             }
+            self.observer.record(command.id, ns, 1);
         }
-        if self.config.latency_tracking {
+    }
+
+    /// Counts the commands of a row for the client that has sent them: another's may follow.
+    #[inline]
+    pub fn count_in_row(&mut self, client: ClientId) {
+        let of_client = std::mem::take(&mut self.observer.row.of_client);
+        if of_client > 0 {
+            self.clients[client].commands += of_client;
+        }
+    }
+
+    /// Adds a command to its histogram that a script has called. One that is quick stands for the next ones.
+    pub fn note_scripted(&mut self, command: &Command, took_ns: u64, is_quick: bool) {
+        if is_quick {
+            self.note_timed(command, took_ns);
+        } else if self.config.latency_tracking {
             self.observer.record(command.id, took_ns, 1);
         }
     }
 
-    /// Adds all commands to their histograms that scripts have called and that are not there yet: to be called before these are
-    /// read. O(commands).
+    /// Adds all commands to their histograms that were estimated and are not there yet: to be called before these are read.
+    /// O(commands).
     pub fn settle_durations(&mut self) {
-        for id in 0..self.observer.scripted.len() {
-            let scripted = &mut self.observer.scripted[id];
-            let (ns, since) = (scripted.ns, std::mem::take(&mut scripted.since));
+        for id in 0..self.observer.estimates.len() {
+            let estimate = &mut self.observer.estimates[id];
+            let (ns, since) = (estimate.ns, std::mem::take(&mut estimate.since));
             if since > 0 && self.config.latency_tracking {
                 self.observer.record(id, ns, since.into());
             }
         }
     }
 
-    /// Counts the commands of a row but its last. Returns the nanoseconds of the last.
-    fn end_row(&mut self, client: ClientId, command: &Command, before: u64, took_ns: u64) -> u64 {
-        let usual_ns = self.usual_ns(command).unwrap_or(u64::MAX);
+    /// Counts the commands of a row but its last, which took so long together with it, and adds all to the histogram. Returns the
+    /// nanoseconds of the last.
+    fn end_row(&mut self, command: &Command, took_ns: u64) -> u64 {
+        if self.observer.row.id != command.id {
+            // One that was to follow does not run.
+            self.end_row_early();
+            self.note_timed(command, took_ns);
+            return took_ns;
+        }
+        let before = std::mem::take(&mut self.observer.row.count);
+        let usual_ns = self.usual_ns(command.id).unwrap_or(u64::MAX);
         let mean_ns = took_ns / (before + 1);
-        let is_held_up = mean_ns / HELD_UP_FACTOR > usual_ns;
-        let each_ns = if is_held_up { usual_ns } else { mean_ns };
-        self.count_row(client, command, before, each_ns);
-        took_ns - each_ns * before
+        if mean_ns / HELD_UP_FACTOR > usual_ns {
+            let own_ns = took_ns - usual_ns * before;
+            self.count_row(command.id, before, usual_ns, before);
+            self.note_timed(command, own_ns);
+            return own_ns;
+        }
+        self.count_row(command.id, before, mean_ns, before + 1);
+        took_ns - mean_ns * before
     }
 
     /// Nanoseconds that a command takes on average, if it has run.
-    fn usual_ns(&self, command: &Command) -> Option<u64> {
-        let counts = self.stats.by_command[command.id];
+    fn usual_ns(&self, id: usize) -> Option<u64> {
+        let counts = self.stats.by_command[id];
         counts.ns.checked_div(counts.calls)
     }
 
-    fn count_row(&mut self, client: ClientId, command: &Command, count: u64, each_ns: u64) {
-        self.clients[client].commands += count;
+    /// Counts commands that took so long each, and adds some to the histogram.
+    fn count_row(&mut self, id: usize, count: u64, each_ns: u64, recorded: u64) {
         self.stats.commands += count;
-        let counts = &mut self.stats.by_command[command.id];
+        let counts = &mut self.stats.by_command[id];
         counts.calls += count;
         counts.ns += each_ns * count;
         if self.config.latency_tracking {
-            self.observer.record(command.id, each_ns, count);
+            self.observer.record(id, each_ns, recorded);
         }
     }
 
-    /// Counts the commands of a row whose last does not come to run: as what they usually take.
+    /// Counts the commands of a row, if there is one, whose last does not come to run: as what they usually take.
     #[cold]
-    pub fn end_row_early(&mut self, client: ClientId, command: &Command) {
-        let before = std::mem::take(&mut self.observer.untimed);
-        let each_ns = self.usual_ns(command).unwrap_or(0);
-        self.count_row(client, command, before, each_ns);
+    pub fn end_row_early(&mut self) {
+        let Row { id, count, .. } = self.observer.row;
+        if std::mem::take(&mut self.observer.row.count) > 0 {
+            let each_ns = self.usual_ns(id).unwrap_or(0);
+            self.count_row(id, count, each_ns, count);
+        }
     }
 
     /// Looks at a command that [`Observer::is_wanted`]: logs it, notes a latency event, shows it to the clients of MONITOR.

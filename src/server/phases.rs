@@ -8,7 +8,7 @@
 use crate::feature::durations::{Digits, Durations};
 
 /// Turns from one that is measured in detail to the next.
-const DETAILED_EVERY: u64 = 16;
+const DETAILED_EVERY: u64 = 32;
 
 /// A part of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Phases {
     /// Nanoseconds of each phase in this turn.
     spent_ns: [u64; Phase::ALL.len()],
     turns: u64,
+    /// Every phase of this turn is measured.
+    is_detailed: bool,
     /// Some phase of this turn is measured.
     has_laps: bool,
     /// Of the phases that some turn has had.
@@ -69,7 +71,13 @@ impl Phases {
     /// True in turns in which every phase is measured.
     #[inline]
     pub fn is_detailed(&self) -> bool {
-        self.turns.is_multiple_of(DETAILED_EVERY)
+        self.is_detailed
+    }
+
+    /// Turns that have ended.
+    #[inline]
+    pub fn turns(&self) -> u64 {
+        self.turns
     }
 
     /// A phase has ended that is measured in some turns only, at a time that is known.
@@ -83,6 +91,7 @@ impl Phases {
     }
 
     /// A phase has ended. Returns the nanoseconds since the last one did.
+    #[cold]
     pub fn lap(&mut self, phase: Phase, now_ns: u64) -> u64 {
         let spent_ns = now_ns.saturating_sub(self.began_ns);
         self.spent_ns[phase as usize] += spent_ns;
@@ -96,6 +105,7 @@ impl Phases {
     pub fn end_turn(&mut self, now_ns: u64) {
         self.pass(Phase::Write, now_ns);
         self.turns += 1;
+        self.is_detailed = self.turns.is_multiple_of(DETAILED_EVERY);
         if std::mem::take(&mut self.has_laps) {
             self.record();
         }
@@ -130,7 +140,7 @@ mod tests {
     #[test]
     fn a_turn_s_laps_add_up_by_phase_and_what_all_turns_do_is_measured_in_some() {
         let (mut phases, mut now_ns) = (Phases::default(), 0);
-        for _ in 0..2 * DETAILED_EVERY {
+        for _ in 0..=2 * DETAILED_EVERY {
             for (phase, ns) in [(Phase::Wait, 10), (Phase::Execute, 1000), (Phase::Execute, 1000)] {
                 now_ns += ns;
                 phases.pass(phase, now_ns);
@@ -142,7 +152,7 @@ mod tests {
         }
         let count = |phase| phases.durations_of(phase).map(Durations::count);
         assert_eq!((count(Phase::Wait), count(Phase::Execute), count(Phase::Write)), (Some(2), Some(2), Some(2)));
-        assert_eq!((count(Phase::Expire), count(Phase::Free)), (Some(32), None));
+        assert_eq!((count(Phase::Expire), count(Phase::Free)), (Some(2 * DETAILED_EVERY + 1), None));
         let execute = phases.durations_of(Phase::Execute).unwrap();
         assert!((2000..2200).contains(&execute.percentile_ns(50.0)));
         phases.reset();

@@ -12,6 +12,8 @@
 //!
 //! Called through [`super::db::Db::forecast`]. Knows nothing of replies and of the time: ranges are Unix milliseconds.
 
+use std::collections::BTreeMap;
+
 use crate::base::prng::Prng;
 use crate::timer::Wheel;
 
@@ -97,6 +99,19 @@ impl Forecast {
     /// The first deadline after a Unix millisecond, if it is within reach.
     pub fn next_after(&self, ms: i64) -> Option<i64> {
         self.near.iter().map(|seen| seen.deadline_ms).find(|&deadline_ms| deadline_ms > ms)
+    }
+
+    /// How many keys fall due in each span of so many milliseconds, by its end (Unix ms). O(keys looked at), which is bounded.
+    pub fn by_span(&self, span_ms: i64) -> BTreeMap<i64, f64> {
+        let mut keys = BTreeMap::new();
+        let mut add = |seen: &Seen, weight: f64| {
+            let end_ms = seen.deadline_ms.div_euclid(span_ms).saturating_add(1).saturating_mul(span_ms);
+            *keys.entry(end_ms).or_insert(0.0) += weight;
+        };
+        self.near.iter().for_each(|seen| add(seen, 1.0));
+        let each = self.far as f64 / self.sample.len().max(1) as f64;
+        self.sample.iter().for_each(|seen| add(seen, each));
+        keys
     }
 
     /// What falls due after `after_ms` and no later than `until_ms` (Unix ms).

@@ -114,7 +114,6 @@ pub const ROWS: &[(&str, &str, &str)] = &[
 
 /// Sections and fields of INFO that are not there, each with its reason.
 pub const INFO_NOT_BUILT: &[(&str, &str)] = &[
-    ("Keysizes", "the sizes of keys are not counted"),
     ("module", "vector sets are a module to Redis"),
     ("lazyfreed_objects", "not counted"),
     ("expired_subkeys_active", "not told apart from what is found on access"),

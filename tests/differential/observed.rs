@@ -40,6 +40,14 @@ fn lines() -> Vec<Vec<Vec<u8>>> {
         "AUTH wrong",
         "AUTH default secret",
         "HELLO 2 AUTH default secret SETNAME other",
+        "HELLO 2 SETNAME auth AUTH default secret",
+        "ACL SETUSER bob on >pw ~* +@all",
+        "ACL SETUSER bob norule",
+        "ACL GETUSER bob",
+        "ACL DRYRUN bob GET x",
+        "ACL DELUSER bob carl",
+        "CONFIG SET masteruser u hz 10 masterauth s",
+        "CONFIG SET masteruser  masterauth ",
         "CONFIG SET requirepass ",
         "MULTI",
         "SET a 1",
@@ -210,6 +218,44 @@ fn statistics_by_command_and_error_are_those_of_redis() {
             let [ours, theirs] = [&mut *ours, &mut *theirs].map(|client| statistics(client, section));
             assert_eq!(ours, theirs, "{section} after CONFIG RESETSTAT");
         }
+    });
+}
+
+#[test]
+fn key_sizes_are_those_of_redis() {
+    beside_each_version(|ours, theirs, _| {
+        let [ours, theirs] = [ours, theirs].map(|client| {
+            for (i, bytes) in [0, 1, 2, 3, 4, 7, 8, 511, 512, 1023, 1024, 1_048_575, 1_048_576].into_iter().enumerate()
+            {
+                ask(client, &["SET", &format!("s{i}"), &"x".repeat(bytes)]);
+            }
+            for line in [
+                "SET i 12345",
+                "APPEND a hello",
+                "SETBIT b 100 1",
+                "PFADD h a",
+                "RPUSH l a b c",
+                "SADD s a b c d",
+                "SADD ints 1 2 3 4 5",
+                "ZADD z 1 a",
+                "HSET hash a 1 b 2",
+                "XADD st * a 1",
+                "SELECT 3",
+                "RPUSH l a",
+                "SET gone x PX 1",
+                "DEL s0",
+                "SELECT 0",
+                "SPOP s 2",
+                "DEL s1",
+            ] {
+                ask(client, &line.split(' ').collect::<Vec<_>>());
+            }
+            let elements: Vec<String> = (0..300).map(|i| i.to_string()).collect();
+            ask(client, &["RPUSH", "long"].into_iter().chain(elements.iter().map(String::as_str)).collect::<Vec<_>>());
+            while ask(client, &["EXISTS", "gone"]).integer() == Some(1) {}
+            ask(client, &["INFO", "keysizes"]).text()
+        });
+        assert_eq!(ours, theirs);
     });
 }
 

@@ -32,7 +32,7 @@ fn headings(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.strip_prefix("# ")).collect()
 }
 
-const DEFAULT: [&str; 13] = [
+const DEFAULT: [&str; 14] = [
     "Server",
     "Clients",
     "Memory",
@@ -46,6 +46,7 @@ const DEFAULT: [&str; 13] = [
     "Errorstats",
     "Cluster",
     "Keyspace",
+    "Keysizes",
 ];
 
 #[test]
@@ -56,12 +57,12 @@ fn sections_are_chosen_as_in_redis() {
     let mut all = DEFAULT.to_vec();
     all.insert(10, "Commandstats");
     all.insert(12, "Latencystats");
-    all.extend(["Expiry", "Loop"]);
+    all.extend(["Expiry", "Loop", "Hotspots"]);
     assert_eq!(headings(&text(&mut m, "INFO all")), all);
     assert_eq!(headings(&text(&mut m, "INFO EVERYTHING cpu")), all);
     // Whatever the order asked for, each once, in Redis's order.
     assert_eq!(headings(&text(&mut m, "INFO keyspace CPU cpu nosuch")), ["CPU", "Keyspace"]);
-    assert_eq!(headings(&text(&mut m, "INFO default commandstats")).len(), 14);
+    assert_eq!(headings(&text(&mut m, "INFO default commandstats")).len(), 15);
 }
 
 #[test]
@@ -104,6 +105,65 @@ fn server_facts_are_those_of_the_process() {
     assert_eq!(server["process_id"], std::process::id().to_string());
     assert_eq!(server["server_time_usec"], ((START_MS + 86_401_500) * 1000).to_string());
     assert_eq!(server["run_id"], m.server.process.identity.run_id);
+}
+
+#[test]
+fn key_sizes_are_exact_where_there_are_few_keys_and_those_of_the_last_walk_where_there_are_many() {
+    let mut m = Memory::new();
+    (0..4096).for_each(|i| _ = m.run(&format!("SET k{i} xx")));
+    assert_eq!(fields(&mut m, "INFO keysizes")["db0_distrib_strings_sizes"], "2=4096");
+    m.run("SET k0 xxxxxx");
+    assert_eq!(fields(&mut m, "INFO keysizes")["db0_distrib_strings_sizes"], "2=4095,4=1");
+    m.run("RPUSH l a b c");
+    assert_eq!(fields(&mut m, "INFO keysizes")["db0_distrib_strings_sizes"], "2=4095,4=1");
+    let now = m.server.clock.now();
+    for _ in 0..100 {
+        m.server.walk_census(now);
+    }
+    let sizes = fields(&mut m, "INFO keysizes");
+    assert_eq!((&*sizes["db0_distrib_strings_sizes"], &*sizes["db0_distrib_lists_items"]), ("2=4095,4=1", "2=1"));
+    m.run("FLUSHALL");
+    assert_eq!(text(&mut m, "INFO keysizes"), "# Keysizes\r\n");
+}
+
+#[test]
+fn hotspots_show_the_biggest_the_busiest_the_most_watched_keys_and_mass_expiries() {
+    let mut m = Memory::new();
+    m.run("SET small x");
+    m.run("SELECT 2");
+    let big = "x".repeat(100_000);
+    m.run(&format!("SET \"big\\n\" {big}"));
+    (0..50).for_each(|i| _ = m.run(&format!("SET soon{i} x PX 5000")));
+    (0..20).for_each(|i| _ = m.run(&format!("SET late{i} x PX 3600000")));
+    for client in 0..3 {
+        m.client = client;
+        m.run("SELECT 2");
+        m.run("GET.WATCH soon1");
+        if client + 1 < 3 {
+            m.connect();
+        }
+    }
+    m.run("GET.WATCH soon2");
+    m.server.busy_keys.add(2, b"hot", 3);
+    m.server.busy_keys.add(0, b"cool", 1);
+    let spots = fields(&mut m, "INFO hotspots");
+    assert_eq!(
+        (&*spots["busy_key_0"], &*spots["busy_key_1"]),
+        (r#"db=2,share=75.00%,key="hot""#, r#"db=0,share=25.00%,key="cool""#)
+    );
+    assert!(
+        spots["big_key_0"].starts_with("db=2,type=string,bytes=100") && spots["big_key_0"].ends_with(r#",key="big\n""#)
+    );
+    assert!(spots.contains_key("big_key_7") && !spots.contains_key("big_key_8"));
+    assert_eq!(spots["watched_key_0"], r#"db=2,watches=3,key="soon1""#);
+    assert_eq!(spots["watched_key_1"], r#"db=2,watches=1,key="soon2""#);
+    let crowd = |name: &str| {
+        let (ms, keys) = spots[name].split_once(",keys=").expect("two parts");
+        (ms.strip_prefix("in_ms=").and_then(|ms| ms.parse::<i64>().ok()).expect("a time"), keys.to_owned())
+    };
+    let (soon, late) = (crowd("mass_expiry_0"), crowd("mass_expiry_1"));
+    assert!((5_000..=6_000).contains(&soon.0) && soon.1 == "50", "{soon:?}");
+    assert!((3_600_000..=3_601_000).contains(&late.0), "{late:?}");
 }
 
 #[test]

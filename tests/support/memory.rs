@@ -134,6 +134,7 @@ impl Memory {
             Ran::Now(next) => self.next = next,
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
         }
+        self.server.count_in_row(self.ids[self.client]);
         self.server.check();
         self.written_bytes = out.written_bytes();
         out.into_bytes()

@@ -2,12 +2,13 @@
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
 //! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in
-//! Stats, and the sections Expiry and Loop.
+//! Stats, and the sections Expiry, Loop and Hotspots.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use crate::base::clock::Now;
+use crate::base::quote;
 use crate::command::expiry::Outlook;
 use crate::command::memory::{Account, excess, ratio};
 use crate::command::{self, Command};
@@ -17,6 +18,7 @@ use crate::lua::vm::Purpose;
 use crate::server::phases::Phase;
 use crate::server::{REDIS_VERSION, Server};
 use crate::store::db::Db;
+use crate::store::types::Type;
 use crate::sys::{alloc, limits};
 
 use super::persistence::persistence;
@@ -59,8 +61,10 @@ pub(super) const SECTIONS: &[Section] = &[
     section("Latencystats", &["latencystats"], Shown::WithAll, latencystats),
     section("Cluster", &["cluster"], Shown::ByDefault, cluster),
     section("Keyspace", &["keyspace"], Shown::ByDefault, keyspace),
+    section("Keysizes", &["keysizes"], Shown::ByDefault, keysizes),
     section("Expiry", &["expiry"], Shown::WithAll, expiry),
     section("Loop", &["loop"], Shown::WithAll, loop_phases),
+    section("Hotspots", &["hotspots"], Shown::WithAll, hotspots),
 ];
 
 const fn section(
@@ -513,6 +517,78 @@ fn loop_phases(r: &mut Report<'_>) {
         );
         r.field(format_args!("loop_{name}_usec"), line);
     }
+}
+
+/// How many keys have which size: the bytes of strings, the elements of collections. Sizes are the lower ends of powers of two.
+fn keysizes(r: &mut Report<'_>) {
+    for ((number, kind), sizes) in r.server.key_sizes(r.now) {
+        let name = match kind {
+            Type::String => "strings_sizes",
+            Type::List => "lists_items",
+            Type::Set => "sets_items",
+            Type::ZSet => "zsets_items",
+            Type::Hash => "hashes_items",
+            // COMPAT: Redis does not count streams.
+            Type::Stream => continue,
+        };
+        let counted = sizes.iter().enumerate().filter(|(_, count)| **count > 0);
+        let line: Vec<String> = counted.map(|(power, count)| format!("{}={count}", lower_end(power))).collect();
+        r.field(format_args!("db{number}_distrib_{name}"), line.join(","));
+    }
+}
+
+/// The least size that is counted with a power of two, as Redis writes it: 0, 1, 2, 4 ... 512, 1K.
+fn lower_end(power: usize) -> String {
+    let Some(log) = power.checked_sub(1) else { return "0".into() };
+    format!("{}{}", 1 << (log % 10), ["", "K", "M", "G", "T", "P", "E"][log / 10])
+}
+
+/// Lines of each kind in Hotspots.
+const HOTSPOTS: usize = 8;
+/// Milliseconds of the span in which keys that expire are counted together.
+const CROWD_MS: i64 = 1_000;
+/// Watched keys, and queries of them, that are looked at for the most watched ones: some ms.
+const WATCHES_COUNTED_MAX: usize = 16_384;
+
+/// The keys that are asked for most, those that take the most memory, those that most queries' watchers depend on, and when most keys
+/// expire.
+fn hotspots(r: &mut Report<'_>) {
+    let now = r.now;
+    let busy = r.server.busy_keys.busiest(HOTSPOTS);
+    let busy: Vec<String> =
+        busy.iter().map(|(db, key, share)| format!("db={db},share={:.2}%,key={}", share * 100.0, shown(key))).collect();
+    let big = r.server.big_keys(now);
+    let big = big.iter().take(HOTSPOTS).map(|(big, kind)| {
+        let (db, kind) = (r.server.dbs.number(big.place), kind.name());
+        format!("db={db},type={kind},bytes={},key={}", big.bytes, shown(&big.key))
+    });
+    let big: Vec<String> = big.collect();
+    let reactive = &r.server.watchers.reactive;
+    let mut watched = reactive.watches_by_key(WATCHES_COUNTED_MAX);
+    watched.sort_by(|a, b| b.2.cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1))));
+    watched.truncate(HOTSPOTS);
+    let watched: Vec<String> = watched
+        .iter()
+        .filter(|(.., watches)| *watches > 0)
+        .map(|(place, key, watches)| format!("db={},watches={watches},key={}", r.server.dbs.number(*place), shown(key)))
+        .collect();
+    let crowds = Outlook::take(r.server).crowds(CROWD_MS, HOTSPOTS);
+    let crowds: Vec<String> = crowds
+        .iter()
+        .map(|(end_ms, keys)| format!("in_ms={},keys={}", end_ms.saturating_sub(now.unix_ms), keys.round()))
+        .collect();
+    for (name, lines) in [("busy_key", busy), ("big_key", big), ("watched_key", watched), ("mass_expiry", crowds)] {
+        for (index, line) in lines.iter().enumerate() {
+            r.field(format_args!("{name}_{index}"), line);
+        }
+    }
+}
+
+/// A key in quotes, in one line.
+fn shown(key: &[u8]) -> String {
+    let mut text = Vec::new();
+    quote::repr(&mut text, key);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Buckets and keys with a deadline that are looked at for the mean time to live.

@@ -616,7 +616,8 @@ impl Server {
         let took_ns = self.clock.mono_ns().saturating_sub(began_ns);
         let is_saving = self.persistence.snapshots.is_running();
         self.note_latency("aof-write", took_ns);
-        // COMPAT: a snapshot is taken in the process itself, where Redis has a child; the event has its name.
+        // COMPAT: a snapshot is taken in the process itself, where Redis has a child; the event has its name. Nothing is written
+        // while an fsync lasts, so there is no aof-write-pending-fsync, and files are renamed by the helper thread.
         self.note_latency(if is_saving { "aof-write-active-child" } else { "aof-write-alone" }, took_ns);
     }
 

@@ -30,7 +30,7 @@ pub use zset::ZSet;
 use crate::store::pack::ENCODING_BYTES_MAX;
 
 /// The type of a key's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the types' own names")]
 pub enum Type {
     String,

@@ -1,0 +1,198 @@
+//! How large the keys are: how many of each type have so many elements, and which take the most memory. Shown by INFO keysizes and
+//! INFO hotspots.
+//!
+//! Nothing is noted when a key changes. A walk goes over the databases instead, some [`KEYS_PER_STEP`] keys in each tenth of a
+//! second, so that all of a million are seen in a few minutes, and what is shown is what the last walk has found. Where there are
+//! no more than [`KEYS_COUNTED_AT_ONCE`], the walk is made when somebody asks, and the answer is exact.
+//!
+//! A walk is as good as SCAN: a key that is there throughout is counted, once unless its table grows meanwhile.
+
+use std::collections::BTreeMap;
+
+use super::Server;
+use super::databases::Databases;
+use crate::base::clock::Now;
+use crate::store::db::Moment;
+use crate::store::entry::Entry;
+use crate::store::types::Type;
+
+/// Keys after which a step of the walk ends: some 50 us.
+const KEYS_PER_STEP: usize = 512;
+/// Buckets after which a step ends, where most are empty.
+const BUCKETS_PER_STEP: usize = 512;
+/// Keys of all databases that are counted when somebody asks: some 300 us.
+const KEYS_COUNTED_AT_ONCE: usize = 4096;
+/// Big keys that are known.
+const BIG_KEYS: usize = 16;
+/// Bytes of the longest name of a big key that is kept.
+const NAME_BYTES_MAX: usize = 1024;
+/// Sizes are counted by powers of two, and 0 by itself.
+const POWERS: usize = 65;
+
+/// How many keys have a size of 0, from 1 up, from 2 up, from 4 up and so on.
+pub type Sizes = [u64; POWERS];
+
+/// A key that takes much memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BigKey {
+    /// Bytes that it took when it was seen.
+    pub bytes: usize,
+    /// The place of its database.
+    pub place: usize,
+    /// Its name.
+    pub key: Vec<u8>,
+}
+
+/// What one walk has found.
+#[derive(Clone, Debug, Default)]
+struct Findings {
+    /// By the database's place, and the type.
+    sizes: BTreeMap<(usize, Type), Sizes>,
+    /// The biggest first.
+    big: Vec<BigKey>,
+}
+
+impl Findings {
+    fn add(&mut self, place: usize, entry: &Entry) {
+        let (kind, bytes) = (entry.type_of(), entry.heap_bytes());
+        let size = match entry.string() {
+            Some(string) => string.len(),
+            None => entry.object().map_or(0, |object| object.len()),
+        };
+        let power = size.checked_ilog2().map_or(0, |log| log as usize + 1);
+        self.sizes.entry((place, kind)).or_insert([0; POWERS])[power] += 1;
+        let is_big = self.big.len() < BIG_KEYS || self.big.last().is_some_and(|least| bytes > least.bytes);
+        if is_big && entry.key().len() <= NAME_BYTES_MAX {
+            self.note_big(BigKey { bytes, place, key: entry.key().to_vec() });
+        }
+    }
+
+    #[cold]
+    fn note_big(&mut self, big: BigKey) {
+        self.big.retain(|known| (known.place, &known.key) != (big.place, &big.key));
+        let at = self.big.partition_point(|known| known.bytes >= big.bytes);
+        self.big.insert(at, big);
+        self.big.truncate(BIG_KEYS);
+    }
+}
+
+/// The walk under way, and what the last one found.
+#[derive(Debug, Default)]
+pub struct Census {
+    place: usize,
+    cursor: u64,
+    found: Findings,
+    /// Of the last walk that came to its end.
+    last: Option<Findings>,
+}
+
+impl Census {
+    /// Goes on with the walk until so many keys or buckets have been seen. True if it came to its end.
+    fn walk(&mut self, dbs: &Databases, now: Now, mut keys: usize, mut buckets: usize) -> bool {
+        let at = Moment::new(now, false);
+        while keys > 0 && buckets > 0 {
+            if !dbs.places().contains(&self.place) {
+                self.place = 0;
+                self.last = Some(std::mem::take(&mut self.found));
+                return true;
+            }
+            let (db, found, place) = (&dbs[self.place], &mut self.found, self.place);
+            self.cursor = match db.is_empty() {
+                true => 0,
+                false => db.scan(self.cursor, at, |entry| {
+                    found.add(place, entry);
+                    keys = keys.saturating_sub(1);
+                }),
+            };
+            buckets -= 1;
+            if self.cursor == 0 {
+                self.place += 1;
+            }
+        }
+        false
+    }
+
+    /// What is known: of the last walk, or of the first one as far as it has come.
+    fn known(&self) -> &Findings {
+        self.last.as_ref().unwrap_or(&self.found)
+    }
+}
+
+impl Server {
+    /// A step of the walk. To be called some ten times a second. O(1).
+    pub fn walk_census(&mut self, now: Now) {
+        let Server { census, dbs, .. } = self;
+        census.walk(dbs, now, KEYS_PER_STEP, BUCKETS_PER_STEP);
+    }
+
+    /// Counts all keys, if they are few. O(their number).
+    fn renew_census(&mut self, now: Now) {
+        let Server { census, dbs, .. } = self;
+        if dbs.iter().map(|db| db.len()).sum::<usize>() <= KEYS_COUNTED_AT_ONCE {
+            *census = Census::default();
+            while !census.walk(dbs, now, usize::MAX, usize::MAX) {}
+        }
+    }
+
+    /// How many keys of each database's number and each type have which size. O(1).
+    pub fn key_sizes(&mut self, now: Now) -> BTreeMap<(usize, Type), Sizes> {
+        self.renew_census(now);
+        let sizes = &self.census.known().sizes;
+        sizes.iter().map(|((place, kind), sizes)| ((self.dbs.number(*place), *kind), *sizes)).collect()
+    }
+
+    /// The keys that take the most memory, with what they take now, the biggest first. O(1).
+    pub fn big_keys(&mut self, now: Now) -> Vec<(BigKey, Type)> {
+        self.renew_census(now);
+        let known = self.census.known().big.iter().chain(&self.census.found.big);
+        let mut seen: Vec<(BigKey, Type)> = Vec::new();
+        for big in known {
+            let Some(entry) = self.dbs[big.place].peek(&big.key) else { continue };
+            if seen.iter().all(|(other, _)| (other.place, &other.key) != (big.place, &big.key)) {
+                seen.push((BigKey { bytes: entry.heap_bytes(), ..big.clone() }, entry.type_of()));
+            }
+        }
+        seen.sort_by_key(|(big, _)| std::cmp::Reverse(big.bytes));
+        seen.truncate(BIG_KEYS);
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::db::{Db, Ttl};
+    use crate::store::entry::NewValue;
+    use crate::store::hash::KeyHasher;
+
+    const NOW: Now = Now { unix_ms: 1_000, mono_ns: 0 };
+
+    fn databases(keys: impl Iterator<Item = (usize, usize)>) -> Databases {
+        let mut dbs = Databases::new(16, KeyHasher::new([1; 16]));
+        for (i, bytes) in keys {
+            let db: &mut Db = &mut dbs[0];
+            let value = vec![b'x'; bytes];
+            db.set(format!("k{i}").as_bytes(), NewValue::Bytes(&value), Ttl::Clear, Moment::new(NOW, true));
+        }
+        dbs
+    }
+
+    #[test]
+    fn a_walk_in_steps_finds_every_key_once_and_the_biggest() {
+        let keys = 20_000;
+        let bytes = |i: usize| if i % 1_000 == 7 { 10_000 + i } else { i % 9 };
+        let dbs = databases((0..keys).map(|i| (i, bytes(i))));
+        let (mut census, mut steps) = (Census::default(), 0);
+        while !census.walk(&dbs, NOW, KEYS_PER_STEP, BUCKETS_PER_STEP) {
+            steps += 1;
+        }
+        assert!(steps >= keys / KEYS_PER_STEP / 2, "{steps} steps");
+        let found = census.last.as_ref().expect("it came to its end");
+        let mut expected = [0; POWERS];
+        (0..keys).for_each(|i| expected[bytes(i).checked_ilog2().map_or(0, |log| log as usize + 1)] += 1);
+        assert_eq!(found.sizes[&(0, Type::String)], expected);
+        let names: Vec<String> = found.big.iter().map(|big| String::from_utf8_lossy(&big.key).into_owned()).collect();
+        let biggest: Vec<String> = (4..20).rev().map(|k| format!("k{}", k * 1_000 + 7)).collect();
+        assert_eq!(names, biggest);
+    }
+}
