@@ -140,6 +140,55 @@ fn redis_cli_listens_to_channels_and_keys() {
     }
 }
 
+/// The first lines that a mode of redis-cli prints that goes on until it is ended, while `meanwhile` runs again and again.
+fn first_lines(process: &Process, args: &[&str], count: usize, mut meanwhile: impl FnMut()) -> Vec<String> {
+    let mut child = Command::new("stdbuf")
+        .args(["-oL", "redis-cli", "-h", "127.0.0.1", "-p", &process.port.to_string()])
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("stdbuf can be started");
+    let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let (sender, lines) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).take(count).for_each(|line| sender.send(line).expect("somebody waits"));
+    });
+    let mut seen = Vec::new();
+    let is_there = wait_until(LISTENING_TIMEOUT, || {
+        meanwhile();
+        seen.extend(lines.try_iter());
+        seen.len() == count
+    });
+    child.kill().expect("still there");
+    child.wait().expect("it ends");
+    reader.join().expect("its pipe has ended");
+    assert!(is_there, "{args:?}: {seen:?}");
+    seen
+}
+
+#[test]
+fn redis_cli_watches_the_server_and_finds_its_keys() {
+    let test = "redis_cli_watches_the_server_and_finds_its_keys";
+    let Some(process) = server_for("redis-cli", test) else { return };
+    if !has_program("stdbuf") {
+        return skip(test, "stdbuf is not installed");
+    }
+    let set = || assert_eq!(run(&process, "redis-cli", &["SET", "key", "a b"], b""), "OK\n");
+    set();
+    let shown = first_lines(&process, &["monitor"], 3, set);
+    assert_eq!(shown[0], "OK");
+    assert!(shown[1..].iter().all(|line| line.ends_with("] \"SET\" \"key\" \"a b\"")), "{shown:?}");
+    let shown = first_lines(&process, &["--stat", "-i", "0.1"], 4, || {});
+    assert!(shown[1].starts_with("keys ") && shown[3].starts_with("1 "), "{shown:?}");
+    let shown = first_lines(&process, &["--latency-dist", "-i", "0.1"], 3, || {});
+    assert!(shown[1].contains("milliseconds"), "{shown:?}");
+    // COMPAT: so does Redis whose policy counts no accesses; no other can be chosen here.
+    let hotkeys =
+        Command::new("redis-cli").args(["-p", &process.port.to_string(), "--hotkeys"]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&hotkeys.stderr).into_owned() + &String::from_utf8_lossy(&hotkeys.stdout);
+    assert!(told.contains("ERR An LFU maxmemory policy is not selected"), "{told}");
+}
+
 #[test]
 fn redis_benchmark_runs_its_tests() {
     let Some(process) = server_for("redis-benchmark", "redis_benchmark_runs_its_tests") else { return };
