@@ -1,6 +1,6 @@
 //! Scripts run to their end, or until they are stopped, with a stand-in for the server that answers their commands.
 
-use super::vm::{Ending, Purpose, Run, Step, Vm};
+use super::vm::{Chunk, Ending, Purpose, Run, Step, Vm};
 use crate::base::clock::SystemClock;
 use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
@@ -44,12 +44,23 @@ impl Machine {
             Ok(chunk) => chunk,
             Err(text) => return format!("-{}", String::from_utf8_lossy(&text)),
         };
+        self.start_chunk(chunk, keys, arguments);
+        while self.step(u64::MAX) != Step::Done {}
+        self.finish()
+    }
+
+    /// Compiles and starts a script without keys.
+    fn start(&mut self, script: &str) {
+        let chunk = self.vm.compile(&self.clock, script.as_bytes(), self.memory_bytes).expect(script);
+        self.start_chunk(chunk, &[], &[]);
+    }
+
+    fn start_chunk(&mut self, chunk: Chunk, keys: &[&[u8]], arguments: &[&[u8]]) {
         let (keys, arguments) = (OwnedArgs::new(keys.iter().copied()), OwnedArgs::new(arguments.iter().copied()));
         let run = Run { name: "sha", memory_bytes: self.memory_bytes, proto: self.proto };
         self.vm.start(&chunk, keys.as_args(), arguments.as_args(), run);
-        while self.step(u64::MAX) != Step::Done {}
+        // What runs is kept by the stack.
         self.vm.release(chunk);
-        self.finish()
     }
 
     /// Goes on with a script until a time, and answers its calls.

@@ -124,14 +124,7 @@ fn errors_of_commands_are_objects_that_have_been_counted() {
     assert_eq!(machine.run(script), answer);
     // `pcall` shows the text of an error object.
     assert_eq!(machine.run("return {pcall(redis.call, 'get')}"), "*2\r\n$-1\r\n$19\r\nWRONGTYPE Operation\r\n");
-    let chunk = machine.vm.compile(&machine.clock, b"return redis.call('get')", MEMORY_BYTES).expect("a script");
-    let none = OwnedArgs::default();
-    machine.vm.start(
-        &chunk,
-        none.as_args(),
-        none.as_args(),
-        Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
-    );
+    machine.start("return redis.call('get')");
     while machine.step(u64::MAX) != Step::Done {}
     let ending = machine.vm.finish(&mut Reply::new(&mut Out::default(), Proto::Resp2));
     let text = b"WRONGTYPE Operation script: sha, on @user_script:1.".to_vec();

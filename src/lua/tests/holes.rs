@@ -326,9 +326,7 @@ fn a_script_that_is_dropped_in_the_middle_frees_its_memory() {
     let mut machine = Machine::new();
     let script = "local t = {} for i = 1, 1e4 do t[i] = tostring(i) end
         pcall(function() ('x'):gsub('x', function() coroutine.wrap(function() while true do redis.call('get') end end)() end) end)";
-    let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect("a script");
-    let (none, run) = (OwnedArgs::default(), Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 });
-    machine.vm.start(&chunk, none.as_args(), none.as_args(), run);
+    machine.start(script);
     let until_ns = machine.clock.mono_ns() + 1_000_000;
     assert_eq!(machine.step(until_ns), Step::Slice);
     // On another thread, as the helper thread drops interpreters.

@@ -105,9 +105,7 @@ fn every_endless_loop_is_suspended_and_killed() {
     let mut machine = Machine::new();
     let clock = CountingClock::default();
     for script in ENDLESS {
-        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 };
-        machine.vm.start(&chunk, OwnedArgs::default().as_args(), OwnedArgs::default().as_args(), run);
+        machine.start(script);
         // Some million steps, which is more than what is looped over takes to be made.
         let until_ns = clock.mono_ns() + 500;
         assert_eq!(machine.vm.resume(&clock, until_ns, &mut |_, _| ()), Step::Slice, "{script}");
@@ -122,7 +120,6 @@ fn every_endless_loop_is_suspended_and_killed() {
         assert!(looks < 100, "{script}: the clock was looked at {looks} times before it ended");
         let text = machine.finish();
         assert!(text.starts_with(&format!("-ERR {KILLED} script: sha, on @user_script:1.")), "{script}: {text}");
-        machine.vm.release(chunk);
         assert_eq!(machine.run("return 1"), ":1\r\n", "after {script}");
     }
 }
@@ -164,15 +161,7 @@ fn a_kill_concerns_only_the_script_that_runs() {
 #[test]
 fn a_script_that_comes_back_among_its_commands_is_killed_as_well() {
     let mut machine = Machine::new();
-    let script = "while true do pcall(redis.call, 'get') end";
-    let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-    let none = OwnedArgs::default();
-    machine.vm.start(
-        &chunk,
-        none.as_args(),
-        none.as_args(),
-        Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
-    );
+    machine.start("while true do pcall(redis.call, 'get') end");
     let until_ns = machine.clock.mono_ns() + 1_000_000;
     assert_eq!(machine.step(until_ns), Step::Slice);
     machine.vm.kill(KILLED);
@@ -183,15 +172,8 @@ fn a_script_that_comes_back_among_its_commands_is_killed_as_well() {
 #[test]
 fn a_script_comes_back_right_after_a_command_that_took_its_time() {
     let mut machine = Machine::new();
-    let (clock, none, script) =
-        (CountingClock::default(), OwnedArgs::default(), "for i = 1, 9 do redis.call('keys') end");
-    let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-    machine.vm.start(
-        &chunk,
-        none.as_args(),
-        none.as_args(),
-        Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
-    );
+    let clock = CountingClock::default();
+    machine.start("for i = 1, 9 do redis.call('keys') end");
     for _ in 0..9 {
         let mut calls = 0;
         let step = machine.vm.resume(&clock, 0, &mut |_, exchange| {
@@ -207,14 +189,8 @@ fn a_script_comes_back_right_after_a_command_that_took_its_time() {
 fn a_script_that_calls_commands_for_ever_is_suspended() {
     let mut machine = Machine::new();
     for script in ["while true do redis.call('get', 'k') end", "while true do redis.pcall('get') end"] {
-        let (clock, none) = (CountingClock::default(), OwnedArgs::default());
-        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-        machine.vm.start(
-            &chunk,
-            none.as_args(),
-            none.as_args(),
-            Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
-        );
+        let clock = CountingClock::default();
+        machine.start(script);
         for _ in 0..3 {
             let until_ns = clock.mono_ns() + 5;
             let mut calls = 0;
@@ -229,7 +205,6 @@ fn a_script_that_calls_commands_for_ever_is_suspended() {
         machine.vm.kill(KILLED);
         assert_eq!(machine.vm.resume(&clock, u64::MAX, &mut |_, _| ()), Step::Done, "{script}");
         machine.finish();
-        machine.vm.release(chunk);
     }
 }
 
@@ -247,14 +222,8 @@ fn one_call_of_a_library_that_takes_long_is_suspended_in_its_midst() {
     ] {
         // It calls a command when it is about to begin.
         let script = format!("local s = {made} redis.call('PING') return #tostring({call})");
-        let (clock, none) = (CountingClock::default(), OwnedArgs::default());
-        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect("it compiles");
-        machine.vm.start(
-            &chunk,
-            none.as_args(),
-            none.as_args(),
-            Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 },
-        );
+        let clock = CountingClock::default();
+        machine.start(&script);
         let (begun, mut count) = (Cell::new(false), 0);
         let mut pong = |_, exchange: &mut Exchange| {
             begun.set(true);
@@ -265,7 +234,6 @@ fn one_call_of_a_library_that_takes_long_is_suspended_in_its_midst() {
         }
         assert!(count >= 8, "{script}: {count} slices");
         machine.finish();
-        machine.vm.release(chunk);
     }
 }
 
@@ -281,10 +249,8 @@ const ENDLESS_RESULTS: &[&str] = &[
 fn a_result_without_end_is_suspended_and_killed() {
     let mut machine = Machine::new();
     for script in ENDLESS_RESULTS {
-        let (clock, none) = (CountingClock::default(), OwnedArgs::default());
-        let chunk = machine.vm.compile(&machine.clock, script.as_bytes(), MEMORY_BYTES).expect(script);
-        let run = Run { name: "sha", memory_bytes: MEMORY_BYTES, proto: Proto::Resp2 };
-        machine.vm.start(&chunk, none.as_args(), none.as_args(), run);
+        let clock = CountingClock::default();
+        machine.start(script);
         for _ in 0..20 {
             let until_ns = clock.mono_ns() + 10;
             assert_eq!(machine.vm.resume(&clock, until_ns, &mut |_, _| ()), Step::Slice, "{script}");
@@ -292,7 +258,6 @@ fn a_result_without_end_is_suspended_and_killed() {
         machine.vm.kill(KILLED);
         assert_eq!(machine.vm.resume(&clock, u64::MAX, &mut |_, _| ()), Step::Done, "{script}");
         assert_eq!(machine.finish(), format!("-ERR {KILLED}"), "{script}");
-        machine.vm.release(chunk);
         assert_eq!(machine.run("return {1, {2}}"), "*2\r\n:1\r\n*1\r\n:2\r\n", "after {script}");
     }
 }
