@@ -5,7 +5,15 @@
 //! global state, and when that is used up calls `aleadb_pause`, which is Rust's (`src/lua/vm.rs`): it looks at the clock, may
 //! suspend the whole stack that the script runs on, and raises an error in a script that is to end. A step is some
 //! nanoseconds of work. The interpreter itself counts jumps and calls: code without either is as long as its text.
-//! Allocations count as well, by their size, so that whatever makes a string, a table or a buffer is counted.
+//! Allocations count as well, by their size, so that whatever makes a string, a table or a buffer is counted. Long strings are
+//! copied, compared and searched in parts.
+//!
+//! Where an error would leave half of something behind, work is counted by `luaE_breathe`, which may suspend the stack and raises
+//! nothing: in the collector, in a table that grows, in the table of all strings. A script that is to end does so when that is
+//! through. Nobody else uses the interpreter meanwhile, so that it may be suspended in any state.
+//!
+//! One step each, however long: what the allocator does with a block, a string read as a number, and the way along one chain of a
+//! table whose keys collide.
 //!
 //! # Read-only tables
 //! A flag in each table, and a look at it wherever a script can write: assignments, `rawset`, `setmetatable`, the table
@@ -63,7 +71,15 @@ extern void aleadb_pause (lua_State *L, int may_raise);
 #define ALEADB_GARBAGE (256u << 10)
 /* the same where an error may not be raised */
 #define luaE_breathe(L,n) \\
-  { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, 0); }\n",
+  { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, 0); }
+/* the same once in a block of rounds of a short loop, the number of the round being `i' */
+#define luaE_breathe_in(L,i) \\
+  { if (((i) & 63) == 0) luaE_breathe(L, 16); }
+/* copies and comparisons of long strings, in parts between which the stack may be suspended */
+#define LUAE_PART 16384
+extern void luaE_copy (lua_State *L, char *to, const char *from, size_t n);
+extern int luaE_compare (lua_State *L, const char *a, const char *b, size_t n);
+extern const char *luaE_find (lua_State *L, const char *s, int c, size_t n);\n",
         "how work is counted",
     ),
     replace(
@@ -78,6 +94,35 @@ extern void aleadb_pause (lua_State *L, int may_raise);
         "lapi.c",
         "LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
         "extern int aleadb_has_fields (const Table *t);
+
+void luaE_copy (lua_State *L, char *to, const char *from, size_t n) {
+  while (n > LUAE_PART) {
+    memcpy(to, from, LUAE_PART);
+    to += LUAE_PART; from += LUAE_PART; n -= LUAE_PART;
+    luaE_breathe(L, LUAE_PART >> 5);
+  }
+  memcpy(to, from, n);
+}
+
+int luaE_compare (lua_State *L, const char *a, const char *b, size_t n) {
+  while (n > LUAE_PART) {
+    int order = memcmp(a, b, LUAE_PART);
+    if (order != 0) return order;
+    a += LUAE_PART; b += LUAE_PART; n -= LUAE_PART;
+    luaE_step(L, LUAE_PART >> 5);
+  }
+  return memcmp(a, b, n);
+}
+
+const char *luaE_find (lua_State *L, const char *s, int c, size_t n) {
+  while (n > LUAE_PART) {
+    const char *found = (const char *)memchr(s, c, LUAE_PART);
+    if (found != NULL) return found;
+    s += LUAE_PART; n -= LUAE_PART;
+    luaE_step(L, LUAE_PART >> 6);
+  }
+  return (const char *)memchr(s, c, n);
+}
 
 void aleadb_set_steps (lua_State *L, ptrdiff_t steps) {
   G(L)->steps = steps;
@@ -189,16 +234,136 @@ LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
     ),
     replace(
         "lvm.c",
+        "static int l_strcmp (const TString *ls, const TString *rs) {
+  const char *l = getstr(ls);
+  size_t ll = ls->tsv.len;
+  const char *r = getstr(rs);
+  size_t lr = rs->tsv.len;
+  for (;;) {
+    int temp = strcoll(l, r);
+    if (temp != 0) return temp;
+    else {  /* strings are equal up to a `\\0' */
+      size_t len = strlen(l);  /* index of first `\\0' in both strings */
+      if (len == lr)  /* r is finished? */
+        return (len == ll) ? 0 : 1;
+      else if (len == ll)  /* l is finished? */
+        return -1;  /* l is smaller than r (because r is not finished) */
+      /* both strings longer than `len'; go on comparing (after the `\\0') */
+      len++;
+      l += len; ll -= len; r += len; lr -= len;
+    }
+  }
+}
+",
+        "static int l_strcmp (lua_State *L, const TString *ls, const TString *rs) {
+  size_t ll = ls->tsv.len, lr = rs->tsv.len;
+  int order = luaE_compare(L, getstr(ls), getstr(rs), ll < lr ? ll : lr);
+  if (order != 0) return order;
+  return (ll > lr) - (ll < lr);
+}
+",
+        "a comparison counts its steps; nothing sets another locale than C, where strings are compared by their bytes",
+    ),
+    replace(
+        "lvm.c",
         "    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) < 0;",
-        "{\n    luaE_step(L, tsvalue(l)->len >> 6);\n    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) < 0;\n}",
+        "    return l_strcmp(L, rawtsvalue(l), rawtsvalue(r)) < 0;",
         STEPS,
     ),
     replace(
         "lvm.c",
         "    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) <= 0;",
-        "{\n    luaE_step(L, tsvalue(l)->len >> 6);\n    return l_strcmp(rawtsvalue(l), rawtsvalue(r)) <= 0;\n}",
+        "    return l_strcmp(L, rawtsvalue(l), rawtsvalue(r)) <= 0;",
         STEPS,
     ),
+    replace(
+        "lvm.c",
+        "        memcpy(buffer+tl, svalue(top-i), l);\n",
+        "        luaE_copy(L, buffer+tl, svalue(top-i), l);\n",
+        STEPS,
+    ),
+    replace(
+        "lstring.c",
+        "  memcpy(ts+1, str, l*sizeof(char));\n",
+        "  luaE_copy(L, (char *)(ts+1), str, l);\n",
+        STEPS,
+    ),
+    replace(
+        "lstring.c",
+        "  for (i=0; i<tb->size; i++) {\n    GCObject *p = tb->hash[i];\n    while (p) {  /* for each node in the list */\n",
+        "  for (i=0; i<tb->size; i++) {
+    GCObject *p = tb->hash[i];
+    luaE_breathe_in(L, i);
+    while (p) {  /* for each node in the list */
+      luaE_breathe(L, 1);\n",
+        STEPS,
+    ),
+    replace(
+        "lstring.c",
+        "(memcmp(str, getstr(ts), l) == 0)",
+        "(luaE_compare(L, str, getstr(ts), l) == 0)",
+        STEPS,
+    ),
+    // Tables that grow.
+    replace(
+        "ltable.c",
+        "static int numusearray (const Table *t, int *nums) {\n",
+        "static int numusearray (lua_State *L, const Table *t, int *nums) {\n",
+        STEPS,
+    ),
+    replace(
+        "ltable.c",
+        "      if (!ttisnil(&t->array[i-1]))\n        lc++;\n",
+        "      luaE_breathe_in(L, i);\n      if (!ttisnil(&t->array[i-1]))\n        lc++;\n",
+        STEPS,
+    ),
+    replace(
+        "ltable.c",
+        "static int numusehash (const Table *t, int *nums, int *pnasize) {\n",
+        "static int numusehash (lua_State *L, const Table *t, int *nums, int *pnasize) {\n",
+        STEPS,
+    ),
+    replace(
+        "ltable.c",
+        "    Node *n = &t->node[i];\n    if (!ttisnil(gval(n))) {\n",
+        "    Node *n = &t->node[i];\n    luaE_breathe_in(L, i);\n    if (!ttisnil(gval(n))) {\n",
+        STEPS,
+    ),
+    replace(
+        "ltable.c",
+        "  nasize = numusearray(t, nums);  /* count keys in array part */\n",
+        "  nasize = numusearray(L, t, nums);  /* count keys in array part */\n",
+        STEPS,
+    ),
+    replace("ltable.c", "  totaluse += numusehash(t, nums, &nasize);", "  totaluse += numusehash(L, t, nums, &nasize);", STEPS),
+    replace(
+        "ltable.c",
+        "  for (i=t->sizearray; i<size; i++)\n     setnilvalue(&t->array[i]);\n",
+        "  for (i=t->sizearray; i<size; i++) {\n     luaE_breathe_in(L, i);\n     setnilvalue(&t->array[i]);\n  }\n",
+        STEPS,
+    ),
+    replace(
+        "ltable.c",
+        "      Node *n = gnode(t, i);\n      gnext(n) = NULL;\n",
+        "      Node *n = gnode(t, i);\n      luaE_breathe_in(L, i);\n      gnext(n) = NULL;\n",
+        STEPS,
+    ),
+    replace(
+        "ltable.c",
+        "    for (i=nasize; i<oldasize; i++) {\n",
+        "    for (i=nasize; i<oldasize; i++) {\n      luaE_breathe(L, 1);\n",
+        STEPS,
+    ),
+    replace("ltable.c", "    Node *old = nold+i;\n", "    Node *old = nold+i;\n    luaE_breathe(L, 1);\n", STEPS),
+    replace(
+        "ltable.c",
+        "static Node *getfreepos (Table *t) {\n  while (t->lastfree-- > t->node) {\n",
+        "static Node *getfreepos (lua_State *L, Table *t) {
+  while (t->lastfree-- > t->node) {
+    luaE_breathe_in(L, t->lastfree - t->node);\n",
+        "places that are taken are passed over, all of them at once where no key has collided before",
+    ),
+    replace("ltable.c", "    Node *n = getfreepos(t);", "    Node *n = getfreepos(L, t);", "as above"),
     replace(
         "lstring.c",
         "    TString *ts = rawgco2ts(o);\n    if (ts->tsv.len == l",
@@ -226,6 +391,78 @@ LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
         "  /*lua_checkmemory(L);*/\n",
         "  luaE_breathe(L, 10);\n",
         "a collection may be long; no error is raised inside it",
+    ),
+    replace(
+        "lgc.c",
+        "    while (i--)\n      markvalue(g, &h->array[i]);\n",
+        "    while (i--) {\n      luaE_breathe_in(g->mainthread, i);\n      markvalue(g, &h->array[i]);\n    }\n",
+        "a table may be large",
+    ),
+    replace(
+        "lgc.c",
+        "    lua_assert(ttype(gkey(n)) != LUA_TDEADKEY || ttisnil(gval(n)));\n",
+        "    luaE_breathe_in(g->mainthread, i);\n",
+        "as above",
+    ),
+    replace(
+        "lgc.c",
+        "  for (o = l->stack; o < l->top; o++)\n    markvalue(g, o);\n",
+        "  for (o = l->stack; o < l->top; o++) {
+    luaE_breathe_in(g->mainthread, o - l->stack);
+    markvalue(g, o);
+  }\n",
+        "and so may a stack",
+    ),
+    replace(
+        "lgc.c",
+        "  while (g->gray) m += propagatemark(g);\n",
+        "  while (g->gray) { luaE_breathe(g->mainthread, 4); m += propagatemark(g); }\n",
+        "what has changed since it was marked is marked at once",
+    ),
+    replace(
+        "lgc.c",
+        "        TValue *o = &h->array[i];\n        if (iscleared(o, 0))",
+        "        TValue *o = &h->array[i];\n        luaE_breathe_in(g->mainthread, i);\n        if (iscleared(o, 0))",
+        "a weak table may be large",
+    ),
+    replace(
+        "lgc.c",
+        "      Node *n = gnode(h, i);\n      if (!ttisnil(gval(n)) &&",
+        "      Node *n = gnode(h, i);\n      luaE_breathe_in(g->mainthread, i);\n      if (!ttisnil(gval(n)) &&",
+        "as above",
+    ),
+    replace(
+        "lgc.c",
+        "static void cleartable (GCObject *l) {\n",
+        "static void cleartable (global_State *g, GCObject *l) {\n",
+        "as above",
+    ),
+    replace("lgc.c", "  cleartable(g->weak);", "  cleartable(g, g->weak);", "as above"),
+    replace(
+        "lgc.c",
+        "    if (curr->gch.tt == LUA_TTHREAD)  /* sweep open",
+        "    luaE_breathe(L, 1);\n    if (curr->gch.tt == LUA_TTHREAD)  /* sweep open",
+        "strings of one hash are in one list",
+    ),
+    replace(
+        "lgc.c",
+        "    if (isgray(obj2gco(uv)))\n      markvalue(g, uv->v);\n",
+        "    luaE_breathe(g->mainthread, 1);\n    if (isgray(obj2gco(uv)))\n      markvalue(g, uv->v);\n",
+        "a script may have many upvalues",
+    ),
+    replace(
+        "lfunc.c",
+        "    GCObject *o = obj2gco(uv);\n    lua_assert(!isblack(o) && uv->v != &uv->u.value);\n",
+        "    GCObject *o = obj2gco(uv);\n    luaE_breathe(L, 1);\n",
+        "as above",
+    ),
+    // The compiler.
+    replace(
+        "llex.c",
+        "#define next(ls) (ls->current = zgetc(ls->z))",
+        "#define next(ls) \\
+  ((--G(ls->L)->steps < 0 ? aleadb_pause(ls->L, 1) : (void)0), ls->current = zgetc(ls->z))",
+        "a comment, a text or the room between words may be long",
     ),
     replace(
         "llex.c",
@@ -321,6 +558,13 @@ int luaH_getn (Table *t) {\n",
         "      luaE_step(L, 1 + ((size_t)(init - s1) >> 6) + (l2 >> 6));\n      init++;   /* 1st char is already checked */\n",
         STEPS,
     ),
+    replace(
+        "lstrlib.c",
+        "(init = (const char *)memchr(s1, *s2, l1)) != NULL",
+        "(init = luaE_find(L, s1, *s2, l1)) != NULL",
+        STEPS,
+    ),
+    replace("lstrlib.c", "memcmp(init, s2+1, l2) == 0", "luaE_compare(L, init, s2+1, l2) == 0", STEPS),
     replace("lstrlib.c", "lmemfind(s+init, l1-init, p, l2);", "lmemfind(L, s+init, l1-init, p, l2);", STEPS),
     replace(
         "lstrlib.c",

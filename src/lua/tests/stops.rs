@@ -97,6 +97,8 @@ const ENDLESS: &[&str] = &[
     "local s = cjson.encode(('\\1'):rep(2e6)) while true do cjson.decode(s) end",
     "local s = (' '):rep(8e6) .. '1' while true do cjson.decode(s) end",
     "local s = ('\\1'):rep(2e6) while true do cjson.encode(s) end",
+    "local s = ('\\0'):rep(4e6) local a, b = s .. 'a', s .. 'b' while true do local x = a < b end",
+    "while true do local t = {} for i = 1, 1e5 do t[i * 2.5] = i end end",
     "while true do tostring(setmetatable({}, {__tostring = function() return 'x' end})) end",
 ];
 
@@ -242,7 +244,7 @@ const ENDLESS_RESULTS: &[&str] = &[
     "local t = {1} for i = 1, 40 do t = {t, t} end return t",
     "local t = {} t[1] = t t[2] = t return t",
     "local t = {} t.map = {t, t} return t",
-    "local t = {} for i = 1, 2e4 do t[{}] = true end t = {set = t} for i = 1, 40 do t = {t, t} end return t",
+    "local t = {} for i = 1, 2e3 do t[{}] = true end t = {set = t} for i = 1, 40 do t = {t, t} end return t",
 ];
 
 #[test]
@@ -275,4 +277,31 @@ fn a_result_is_limited_by_the_memory_of_its_script() {
     let whole = machine.run("return {('x'):rep(100000), 'y', ('z'):rep(2^20)}");
     let (x, z) = ("x".repeat(100_000), "z".repeat(1 << 20));
     assert!(whole == format!("*3\r\n$100000\r\n{x}\r\n$1\r\ny\r\n$1048576\r\n{z}\r\n"), "{} bytes", whole.len());
+}
+
+/// How often a script looks at the clock, after what comes before it.
+fn looks(before: &str, script: &str) -> u64 {
+    let looks = |script: &str| {
+        let (mut machine, clock) = (Machine::new(), CountingClock::default());
+        machine.start(script);
+        assert_eq!(machine.vm.resume(&clock, u64::MAX, &mut |_, _| ()), Step::Done, "{script}");
+        assert_eq!(machine.finish(), ":1\r\n", "{script}");
+        clock.mono_ns()
+    };
+    looks(&format!("{before} {script} return 1")) - looks(&format!("{before} return 1"))
+}
+
+#[test]
+fn one_instruction_that_takes_long_looks_at_the_clock_again_and_again() {
+    for (before, instruction, least) in [
+        ("local s = ('\\0'):rep(4e6) local a, b = s .. 'a', s .. 'b'", "local x = a < b", 40),
+        ("local s = ('x'):rep(4e6)", "local x = s .. 'y'", 60),
+        ("local s = ('x'):rep(4e6)", "s:find('y', 1, true)", 20),
+        ("local t = {} for i = 1, 65536 do t[i + 0.5] = true end", "t.x = true", 50),
+        ("local t = {} for i = 1, 400000 do t[i] = true end", "collectgarbage()", 30),
+        ("local t = {} for i = 1, 65536 do t[i + 0.5] = true end", "collectgarbage()", 10),
+    ] {
+        let count = looks(before, instruction);
+        assert!(count >= least, "{instruction}: {count} looks at the clock");
+    }
 }
