@@ -472,15 +472,22 @@ LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
     ),
     replace(
         "lcode.c",
-        "    while ((next = getjump(fs, list)) != NO_JUMP)  /* find last element */\n",
-        "    while ((next = getjump(fs, list)) != NO_JUMP) { luaE_step(fs->L, 1);  /* find last element */\n",
-        "the jumps of a chain of `elseif' are looked through for each of them",
-    ),
-    replace(
-        "lcode.c",
-        "      list = next;\n    fixjump(fs, list, l2);",
-        "      list = next;\n    }\n    fixjump(fs, list, l2);",
-        "as above",
+        "    int list = *l1;
+    int next;
+    while ((next = getjump(fs, list)) != NO_JUMP)  /* find last element */
+      list = next;
+    fixjump(fs, list, l2);
+",
+        "    int last1 = *l1, last2 = l2, next1, next2;
+    for (;;) {  /* find the last element of the shorter list */
+      luaE_step(fs->L, 1);
+      if ((next1 = getjump(fs, last1)) == NO_JUMP) { fixjump(fs, last1, l2); break; }
+      if ((next2 = getjump(fs, last2)) == NO_JUMP) { fixjump(fs, last2, *l1); *l1 = l2; break; }
+      last1 = next1; last2 = next2;
+    }
+",
+        "the order of jumps to one place is of no account, and to look for the end of a long list for each jump of a chain of \
+         `elseif' takes time by the square of its length",
     ),
     replace(
         "ltable.c",

@@ -174,3 +174,26 @@ fn libraries_that_fail_say_why() {
         assert_eq!(error.strip_prefix(begin).unwrap_or(&error), text, "{code}");
     }
 }
+
+/// Calls a function without keys and arguments, which may have so much memory.
+fn call(vm: &mut Vm, chunk: &Chunk, memory_bytes: usize) -> String {
+    let none = OwnedArgs::default();
+    vm.start(chunk, none.as_args(), none.as_args(), Run { name: "f", memory_bytes, proto: Proto::Resp2 });
+    let step = vm.resume(&SystemClock::start(), u64::MAX, &mut |_, _| panic!("no command is called"));
+    assert_eq!(step, Step::Done);
+    let mut out = Out::default();
+    let text = match vm.finish(&mut Reply::new(&mut out, Proto::Resp2)) {
+        Ending::Replied { .. } => out.into_bytes(),
+        Ending::Failed { text, .. } => text,
+    };
+    String::from_utf8(text).expect("text")
+}
+
+/// As a Redis 8.2.3 answers.
+#[test]
+fn the_error_of_a_function_in_c_that_is_called_directly_has_no_place() {
+    let mut vm = Vm::new(Purpose::Functions, "8.2.3").expect("memory for a stack");
+    let functions = load(&mut vm, "\nredis.register_function('x', redis.log)").expect("a library");
+    let text = "ERR First argument must be a number (log level).";
+    assert_eq!(call(&mut vm, &functions[0].chunk, MEMORY_BYTES), text);
+}

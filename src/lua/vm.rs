@@ -345,7 +345,11 @@ pub(super) fn set_place(frame: &mut Frame<'_>, levels: RangeInclusive<c_int>) {
     for level in levels {
         match Debug::of(state, level, c"Sl") {
             Some(debug) => found = Some(debug),
-            None => break,
+            None => {
+                // COMPAT: a function in C that the server itself calls has no place.
+                found = found.filter(|debug| !debug.is_c());
+                break;
+            }
         }
         if found.as_ref().is_some_and(|debug| !debug.is_c()) {
             break;
@@ -596,7 +600,7 @@ impl Vm {
         unsafe { ffi::aleadb_set_memory(self.state.as_ptr(), bytes) };
     }
 
-    /// Compiles a script. O(its length); longer for chains of thousands of branches.
+    /// Compiles a script. O(its length).
     ///
     /// # Errors
     /// Lua's text: `user_script:1: '=' expected near 'x'`.
@@ -629,7 +633,10 @@ impl Vm {
                 // Lua's text, or the error object of one that took too long.
                 let text = match frame.coerce_bytes(-1) {
                     Some(text) => text.to_vec(),
-                    None => error_of(frame).text,
+                    None => {
+                        let text = error_of(frame).text;
+                        text.strip_prefix(b"ERR ").map_or(text.clone(), <[u8]>::to_vec)
+                    }
                 };
                 frame.pop(1);
                 text

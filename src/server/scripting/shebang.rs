@@ -56,6 +56,11 @@ fn words(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     split_args(line).filter(|words| !words.is_empty())
 }
 
+/// Where the first line ends. COMPAT: it has no end if there is a NUL byte in it.
+fn line_end(text: &[u8]) -> Option<usize> {
+    text.iter().position(|byte| matches!(byte, b'\n' | 0)).filter(|end| text[*end] == b'\n')
+}
+
 /// What the first line of a script of EVAL says, and where the body begins: behind it, with the line's end, so that lines keep
 /// their numbers. `None` for a script without such a line.
 ///
@@ -65,7 +70,7 @@ pub fn of_script(body: &[u8]) -> Result<(Option<ScriptFlags>, &[u8]), ReplyError
     if !body.starts_with(b"#!") {
         return Ok((None, body));
     }
-    let end = body.iter().position(|byte| *byte == b'\n').ok_or(ReplyError::new("ERR Invalid script shebang"))?;
+    let end = line_end(body).ok_or(ReplyError::new("ERR Invalid script shebang"))?;
     let words = words(&body[..end]).ok_or(ReplyError::new("ERR Invalid engine in script shebang"))?;
     if words[0] != b"#!lua" {
         return Err(ReplyError::about("ERR Unexpected engine in script shebang: ", &words[0], ""));
@@ -104,7 +109,7 @@ pub fn of_library(code: &[u8]) -> Result<Heading<'_>, ReplyError> {
     if !code.starts_with(b"#!") {
         return Err(ReplyError::new("ERR Missing library metadata"));
     }
-    let end = code.iter().position(|byte| *byte == b'\n').ok_or(INVALID)?;
+    let end = line_end(code).ok_or(INVALID)?;
     let words = words(&code[..end]).ok_or(INVALID)?;
     let engine = words[0][2..].to_vec();
     let mut name = None;
@@ -119,4 +124,19 @@ pub fn of_library(code: &[u8]) -> Result<Heading<'_>, ReplyError> {
     }
     let name = name.ok_or(ReplyError::new("ERR Library name was not given"))?;
     Ok(Heading { engine, name, code: &code[end..] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a Redis 8.2.3 answers.
+    #[test]
+    fn a_first_line_with_a_nul_byte_has_no_end() {
+        let text = |error: ReplyError| String::from_utf8_lossy(error.text()).into_owned();
+        let script = of_script(b"#!lua\0 flags=no-writes\nreturn 1");
+        assert_eq!(script.map_err(text), Err("ERR Invalid script shebang".to_owned()));
+        assert_eq!(of_library(b"#!lua name=a\0b\nx").map_err(text), Err("ERR Invalid library metadata".to_owned()));
+        assert!(of_script(b"#!lua\nreturn '\0'").is_ok());
+    }
 }
