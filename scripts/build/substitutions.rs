@@ -15,6 +15,19 @@
 //! One step each, however long: what the allocator does with a block, a string read as a number, and the way along one chain of a
 //! table whose keys collide.
 //!
+//! # Memory
+//! An allocation cannot collect garbage first, for much of the interpreter holds new objects by nothing but a pointer. So memory
+//! beyond the script's limit is granted for a while (`src/lua/alloc.rs`), and where a collection is safe `luaC_emergency` collects
+//! all garbage, and raises the error if what is in use leaves too little. That is
+//! - where Lua itself may collect (`luaC_checkGC`): a step of its collector may be a whole collection, and has been able to raise
+//!   errors, those of finalizers;
+//! - at a jump, where as at those places everything that a function uses lies below the top of its part of the stack: there are
+//!   no jumps between an instruction that leaves the top open and the one that takes it up;
+//! - before a call, for what is called might collect as the first thing it does.
+//!
+//! There are pointers into stacks at these places, which an emergency therefore leaves as large as they are. It allocates
+//! nothing, and so ends. Functions in Rust collect by themselves (`Frame::memory_for`), and nothing is raised in them.
+//!
 //! # Read-only tables
 //! A flag in each table, and a look at it wherever a script can write: assignments, `rawset`, `setmetatable`, the table
 //! library. The same as in Redis, with its error text.
@@ -55,6 +68,8 @@ pub const SUBSTITUTIONS: &[Substitution] = &[
   ptrdiff_t steps;  /* work that may be done until `aleadb_pause' is called */
   const char *cstack_end;  /* no recursion goes below this address */
   lu_mem memory_limit;  /* bytes that the script may have */
+  lu_mem memory_margin;  /* as many of them have to be left when all garbage has been collected */
+  lu_byte emergency;  /* a collection runs since memory is short */
   lu_byte killed;  /* the script is to end: errors cannot be caught */
   Table *lists[2];  /* the last `KEYS' and `ARGV', which the globals hold */\n",
         "what Rust and the C code share",
@@ -69,6 +84,11 @@ extern void aleadb_pause (lua_State *L, int may_raise);
   { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, (L)->errorJmp != NULL); }
 /* bytes of garbage that are not worth a look at all that is none */
 #define ALEADB_GARBAGE (256u << 10)
+/* whether an error of memory may be raised: no function of Rust's is at work */
+extern int aleadb_may_raise (lua_State *L);
+extern void luaC_emergency (lua_State *L);
+/* at a jump or before a call: the budget of steps is used up, or memory is short */
+extern void luaE_turn (lua_State *L);
 /* the same where an error may not be raised */
 #define luaE_breathe(L,n) \\
   { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, 0); }
@@ -85,7 +105,8 @@ extern const char *luaE_find (lua_State *L, const char *s, int c, size_t n);\n",
     replace(
         "lstate.c",
         "  g->panic = NULL;\n",
-        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n  g->memory_limit = MAX_LUMEM;
+        "  g->panic = NULL;\n  g->steps = 0;\n  g->cstack_end = NULL;\n  g->killed = 0;\n  g->emergency = 0;
+  g->memory_limit = MAX_LUMEM;\n  g->memory_margin = 0;
   g->lists[0] = g->lists[1] = NULL;\n",
         "a new state has no budget: the first step asks for one",
     ),
@@ -124,14 +145,21 @@ const char *luaE_find (lua_State *L, const char *s, int c, size_t n) {
   return (const char *)memchr(s, c, n);
 }
 
+void luaE_turn (lua_State *L) {
+  aleadb_pause(L, L->errorJmp != NULL);
+  if (G(L)->totalbytes > G(L)->memory_limit) luaC_emergency(L);
+}
+
+/* while memory is short the budget is used up, so that the next jump or call comes to luaE_turn */
 void aleadb_set_steps (lua_State *L, ptrdiff_t steps) {
-  G(L)->steps = steps;
+  G(L)->steps = G(L)->totalbytes > G(L)->memory_limit ? 0 : steps;
 }
 
 /* another script begins: what the last one did to the collector is undone */
-void aleadb_set_memory (lua_State *L, size_t limit) {
+void aleadb_set_memory (lua_State *L, size_t limit, size_t margin) {
   global_State *g = G(L);
   g->memory_limit = limit;
+  g->memory_margin = margin;
   g->gcpause = LUAI_GCPAUSE;
   g->gcstepmul = LUAI_GCMUL;
   if (g->GCthreshold > 2 * g->totalbytes + ALEADB_GARBAGE) g->GCthreshold = 2 * g->totalbytes + ALEADB_GARBAGE;
@@ -217,20 +245,28 @@ LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
     replace(
         "lvm.c",
         "#define dojump(L,pc,i)	{(pc) += (i); luai_threadyield(L);}\n",
-        "#define dojump(L,pc,i)	{ if (--G(L)->steps < 0) { L->savedpc = (pc); aleadb_pause(L, 1); } (pc) += (i); }\n",
+        "#define dojump(L,pc,i)	{ if (--G(L)->steps < 0) { L->savedpc = (pc); luaE_turn(L); } (pc) += (i); }\n",
         "every loop of a script jumps",
     ),
     replace(
         "ldo.c",
         "  LClosure *cl;\n  ptrdiff_t funcr;\n  if (!ttisfunction(func))",
-        "  LClosure *cl;\n  ptrdiff_t funcr;\n  luaE_step(L, 1);\n  if (!ttisfunction(func))",
+        "  LClosure *cl;\n  ptrdiff_t funcr;\n  if (--G(L)->steps < 0) luaE_turn(L);\n  if (!ttisfunction(func))",
         "every recursion of a script calls",
     ),
     replace(
         "lmem.c",
         "  lua_assert((osize == 0) == (block == NULL));\n  block =",
-        "  if (nsize > 0) luaE_step(L, 1 + (nsize >> 6));\n  block =",
-        "memory that is allocated is written to; an error can be raised here, for there may be no memory",
+        "  if (nsize > osize) luaE_step(L, 1 + (nsize >> 6)) else if (nsize > 0) luaE_breathe(L, 1 + (nsize >> 6))\n  block =",
+        "memory that is allocated is written to; an error can be raised here, for there may be no memory, but not where a block \
+         shrinks, which never fails",
+    ),
+    replace(
+        "lmem.c",
+        "  g->totalbytes = (g->totalbytes - osize) + nsize;\n",
+        "  g->totalbytes = (g->totalbytes - osize) + nsize;
+  if (nsize > osize && g->totalbytes > g->memory_limit) g->steps = 0;\n",
+        "the next jump or call looks at the memory",
     ),
     replace(
         "lvm.c",
@@ -835,9 +871,50 @@ int luaH_getn (Table *t) {\n",
         "#define setthreshold(g)  (g->GCthreshold = (g->estimate/100) * g->gcpause)\n",
         "#define setthreshold(g)  { \\
   g->GCthreshold = (g->estimate/100) * g->gcpause + ALEADB_GARBAGE; \\
-  if (g->GCthreshold > g->memory_limit && g->memory_limit > g->estimate) \\
-    g->GCthreshold = g->estimate + (g->memory_limit - g->estimate) / 2; }\n",
+  if (g->GCthreshold > g->memory_limit) \\
+    g->GCthreshold = g->memory_limit > g->estimate ? \\
+      g->estimate + (g->memory_limit - g->estimate) / 2 : g->memory_limit; }\n",
         "garbage is collected before it fills the memory that the script may have, and not before there is some",
+    ),
+    replace(
+        "lgc.c",
+        "void luaC_step (lua_State *L) {
+  global_State *g = G(L);
+  l_mem lim = (GCSTEPSIZE/100) * g->gcstepmul;
+",
+        "void luaC_emergency (lua_State *L) {
+  global_State *g = G(L);
+  int is_stopped = g->GCthreshold == MAX_LUMEM;
+  g->emergency = 1;
+  luaC_fullgc(L);
+  luaZ_freebuffer(L, &g->buff);  /* what is concatenated there has become a string */
+  g->emergency = 0;
+  if (is_stopped) g->GCthreshold = MAX_LUMEM;  /* as the script wants it */
+  if (g->totalbytes > g->memory_limit - g->memory_margin && L->errorJmp != NULL) luaD_throw(L, LUA_ERRMEM);
+}
+
+
+void luaC_step (lua_State *L) {
+  global_State *g = G(L);
+  l_mem lim = (GCSTEPSIZE/100) * g->gcstepmul;
+  if (g->totalbytes > g->memory_limit && aleadb_may_raise(L)) {
+    luaC_emergency(L);
+    return;
+  }
+",
+        "what a script may have is what it uses, not what it has left behind",
+    ),
+    replace(
+        "lgc.c",
+        "  if (L->size_ci > LUAI_MAXCALLS)  /* handling overflow? */\n",
+        "  if (G(L)->emergency || L->size_ci > LUAI_MAXCALLS)  /* handling overflow? */\n",
+        "there are pointers into the stack where memory turns out to be short",
+    ),
+    replace(
+        "lgc.c",
+        "  if (g->strt.nuse < cast(lu_int32, g->strt.size/4) &&\n",
+        "  if (!g->emergency && g->strt.nuse < cast(lu_int32, g->strt.size/4) &&\n",
+        "the smaller table would be allocated where nothing is to be",
     ),
     replace(
         "lstate.c",

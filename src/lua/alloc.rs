@@ -1,8 +1,10 @@
 //! The memory of an interpreter: the allocator it is given, over Rust's, with a limit; and the context that the allocator, the
 //! functions in Rust and the interpreter's owner share.
 //!
-//! Beyond the limit the interpreter is refused memory, and raises "not enough memory" for it. Functions in Rust are refused
-//! nothing while they run, for that error would jump over them: they [enter](Context::enter) before and leave after.
+//! What is beyond the limit may be garbage. The interpreter looks for that where a collection is safe, and raises "not enough
+//! memory" if what is in use goes beyond the limit; until then it may have half as much more, and is refused what goes beyond.
+//! Functions in Rust are refused nothing while they run, for that error would jump over them: they [enter](Context::enter)
+//! before and leave after.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, realloc};
@@ -22,6 +24,8 @@ pub(super) struct Context {
     used_bytes: Cell<usize>,
     /// Bytes that it may have.
     limit_bytes: Cell<usize>,
+    /// Bytes that it may have until garbage is collected.
+    granted_bytes: Cell<usize>,
     /// Functions in Rust that are at work, each of which is granted all memory.
     entered: Cell<usize>,
     /// The turn that the script has, if one runs on its own stack.
@@ -68,9 +72,15 @@ impl Context {
         self.used_bytes.get()
     }
 
-    /// Sets how many bytes it may have.
-    pub(super) fn set_limit(&self, bytes: usize) {
+    /// Sets how many bytes it may have, and how many until garbage is collected.
+    pub(super) fn set_limit(&self, bytes: usize, granted_bytes: usize) {
         self.limit_bytes.set(bytes);
+        self.granted_bytes.set(granted_bytes);
+    }
+
+    /// Bytes that it may have.
+    pub(super) fn limit_bytes(&self) -> usize {
+        self.limit_bytes.get()
     }
 
     /// Bytes that it may still get.
@@ -98,7 +108,7 @@ pub(super) unsafe extern "C-unwind" fn allocate(
     let context = unsafe { &*context.cast::<Context>() };
     let used_bytes = context.used_bytes.get() - old_bytes + new_bytes;
     let grows = new_bytes > old_bytes;
-    if grows && used_bytes > context.limit_bytes.get() && !context.is_entered() {
+    if grows && used_bytes > context.granted_bytes.get() && !context.is_entered() {
         return std::ptr::null_mut();
     }
     let layout = |bytes| Layout::from_size_align(bytes, ALIGNMENT);

@@ -182,6 +182,9 @@ const PART_BYTES: usize = 64 << 10;
 /// Elements of an array that are written between two looks at what the script may still do.
 const ELEMENTS_AT_ONCE: usize = 64;
 
+/// Bytes that a result has at least room for, or a quarter of the limit, if the script does not use them.
+const EXPECTED_BYTES: usize = 16 << 20;
+
 /// Writes the value on the top as the reply of a script, if that may take long: a table that is no error object, or a long string.
 /// To be called on the script's own stack, for it counts steps, and so may be suspended. What is written may be as long as
 /// the memory that the script may still use.
@@ -200,7 +203,9 @@ pub(super) fn write_ahead(frame: &mut Frame<'_>, proto: Proto) -> Result<(), Rai
     let mut exchange = frame.context().exchange.borrow_mut();
     let (out, script_proto) = (std::mem::take(&mut exchange.result), exchange.proto);
     drop(exchange);
-    let left_bytes = frame.memory_left().max(1);
+    // What the script has left behind is collected first if it could be in the way of a long result.
+    let expected_bytes = EXPECTED_BYTES.min(frame.context().limit_bytes() / 4);
+    let left_bytes = frame.memory_for(expected_bytes).max(1);
     let mut writer = Writer { out, proto, script_proto, left_bytes, errors: NestedErrors::default() };
     writer.out.set_limit(left_bytes as u64);
     writer.value(frame)?;

@@ -205,7 +205,7 @@ unsafe extern "C-unwind" {
 
     // The substitutions' own.
     pub fn aleadb_set_steps(state: *mut State, steps: isize);
-    pub fn aleadb_set_memory(state: *mut State, limit: usize);
+    pub fn aleadb_set_memory(state: *mut State, limit: usize, margin: usize);
     pub fn aleadb_set_killed(state: *mut State, killed: c_int);
     pub fn aleadb_set_cstack_end(state: *mut State, end: *const c_char);
     pub fn aleadb_breathe(state: *mut State, steps: isize);

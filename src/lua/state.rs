@@ -712,8 +712,19 @@ impl<'a> Frame<'a> {
 
     /// Whether the script may have more memory.
     #[inline]
-    fn has_memory(&self) -> bool {
-        self.context().left_bytes() > 0
+    fn has_memory(&mut self) -> bool {
+        self.context().left_bytes() > 0 || self.memory_for(1) > 0
+    }
+
+    /// Bytes that the script may still use, which what a function builds in memory of its own has to be below; if they are fewer
+    /// than are needed, after garbage was collected. May suspend the script.
+    #[cold]
+    pub(super) fn memory_for(&mut self, bytes: usize) -> usize {
+        if self.context().left_bytes() < bytes {
+            // SAFETY: nothing is called in a collection, and none raises an error here. What is in use lies on the stack.
+            unsafe { ffi::lua_gc(self.state, ffi::GC_COLLECT, 0) };
+        }
+        self.context().left_bytes()
     }
 
     /// An empty buffer, with the room that the one given back last had.
@@ -727,11 +738,6 @@ impl<'a> Frame<'a> {
             buffer.clear();
             self.context().buffer.set(buffer);
         }
-    }
-
-    /// Bytes that the script may still use; what a function builds in memory of its own has to be below it.
-    pub fn memory_left(&self) -> usize {
-        self.context().left_bytes()
     }
 }
 

@@ -45,6 +45,8 @@ const STACK_RESERVE_BYTES: usize = 512 << 10;
 const BUDGET_MAX: isize = 2048;
 /// Steps until it is looked at for the first time in a turn.
 const BUDGET_FIRST: isize = 256;
+/// Steps without a look at the clock in a script that is to end.
+const STEPS_UNLOOKED: u32 = 64;
 /// How long such a budget should take, in nanoseconds.
 const BUDGET_NS: u64 = 20_000;
 
@@ -53,6 +55,10 @@ const COMPILE_NS_MAX: u64 = 2_000_000_000;
 
 /// How long the code of a library may run, in nanoseconds, as in Redis: nothing else happens meanwhile.
 const LIBRARY_NS_MAX: u64 = 500_000_000;
+
+/// The part of a script's memory that must be left when all garbage has been collected, or the script is refused more: with less,
+/// it would do little else but collect garbage.
+const MARGIN_PART: usize = 32;
 
 /// Slots that an error object is made in.
 const ERROR_SLOTS: usize = 8;
@@ -221,6 +227,8 @@ pub(super) struct Turn {
     /// Steps of the present budget, and when it was granted.
     budget: Cell<isize>,
     granted_ns: Cell<Option<u64>>,
+    /// Steps that were counted since the script was to end.
+    steps_to_end: Cell<u32>,
 }
 
 impl Turn {
@@ -275,6 +283,17 @@ impl Turn {
         self.granted_ns.set(Some(now_ns));
         budget
     }
+
+    /// The same in a script that is to end but is amid something that must not be left, such as a collection: that goes on in
+    /// slices as well. The next step comes here again, for it may be allowed to raise the error, so the clock is looked at only
+    /// now and then.
+    fn pause_before_end(&self) -> isize {
+        self.steps_to_end.set(self.steps_to_end.get() + 1);
+        if self.steps_to_end.get() % STEPS_UNLOOKED == 0 {
+            self.pause();
+        }
+        0
+    }
 }
 
 /// Called by the interpreter when the budget of steps is used up.
@@ -285,13 +304,15 @@ impl Turn {
 unsafe extern "C-unwind" fn aleadb_pause(state: *mut ffi::State, may_raise: c_int) {
     // SAFETY: the context lives as long as the state.
     let context = unsafe { Context::of(state) };
-    let budget = if context.is_killed() { BUDGET_FIRST } else { context.turn.pause() };
-    let is_killed = context.is_killed();
     let may_raise = may_raise != 0 && !context.is_entered();
-    // In a script that is to end, the next step comes here as well, for it may be allowed to raise an error.
+    let budget = match (context.is_killed(), may_raise) {
+        (false, _) => context.turn.pause(),
+        (true, false) => context.turn.pause_before_end(),
+        (true, true) => 0,
+    };
     // SAFETY: sets a number.
-    unsafe { ffi::aleadb_set_steps(state, if is_killed && !may_raise { 0 } else { budget }) };
-    if is_killed && may_raise {
+    unsafe { ffi::aleadb_set_steps(state, budget) };
+    if context.is_killed() && may_raise {
         // SAFETY: the interpreter allows an error here. The function below has dropped all it had, and this one has nothing. What
         // the script does next, should it catch the error, comes here at once.
         unsafe {
@@ -300,6 +321,16 @@ unsafe extern "C-unwind" fn aleadb_pause(state: *mut ffi::State, may_raise: c_in
             ffi::aleadb_throw(state);
         }
     }
+}
+
+/// Called by the interpreter where it could raise an error of memory: false while a function in Rust is at work.
+///
+/// # Safety
+/// As [`aleadb_pause`].
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn aleadb_may_raise(state: *mut ffi::State) -> c_int {
+    // SAFETY: the context lives as long as the state.
+    c_int::from(!unsafe { Context::of(state) }.is_entered())
 }
 
 /// Pushes the error with which a script ends.
@@ -473,7 +504,7 @@ impl Vm {
         // SAFETY: just made.
         unsafe { context.as_ref() }.enter();
         // SAFETY: as above.
-        unsafe { context.as_ref() }.set_limit(usize::MAX);
+        unsafe { context.as_ref() }.set_limit(usize::MAX, usize::MAX);
         // SAFETY: as above.
         unsafe { context.as_ref() }.random.set(random::SEED);
         // SAFETY: the allocator has its context, and grants all memory.
@@ -587,17 +618,13 @@ impl Vm {
         self.is_unhurried = is_unhurried;
     }
 
-    /// Says how many bytes the next script may have, beside what the interpreter keeps. What earlier scripts have left behind
-    /// counts as well, so it is collected before it could be in the way.
+    /// Says how many bytes the next script may have, beside what the interpreter keeps. What earlier scripts have left behind is
+    /// collected when the script needs its place.
     fn limit_memory(&mut self, script_bytes: usize) {
-        let bytes = self.kept_bytes.saturating_add(script_bytes);
-        if self.memory_bytes() > self.kept_bytes + script_bytes / 2 {
-            // SAFETY: nothing is called in a collection, and none raises an error.
-            self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_COLLECT, 0) });
-        }
-        self.context().set_limit(bytes);
+        let limit_bytes = self.kept_bytes.saturating_add(script_bytes);
+        self.context().set_limit(limit_bytes, limit_bytes.saturating_add(script_bytes / 2));
         // SAFETY: sets numbers.
-        unsafe { ffi::aleadb_set_memory(self.state.as_ptr(), bytes) };
+        unsafe { ffi::aleadb_set_memory(self.state.as_ptr(), limit_bytes, script_bytes / MARGIN_PART) };
     }
 
     /// Compiles a script. O(its length).
@@ -709,7 +736,8 @@ impl Vm {
             exchange.replication = Replication::default();
         }
         let purpose = self.purpose;
-        self.context().set_limit(usize::MAX);
+        // Keys and arguments are there already; what they take counts when the script runs.
+        self.limit_memory(usize::MAX);
         self.outside(|frame| {
             frame.push_kept(chunk);
             match purpose {

@@ -93,7 +93,7 @@ impl Buffer {
         }
         let least = self.0.len().saturating_add(more);
         // What it has is not counted by the interpreter, and is needed twice while it moves.
-        let left = frame.memory_left();
+        let left = frame.memory_for(least);
         if least > left {
             return Err(frame.raise_memory());
         }

@@ -171,7 +171,7 @@ fn control(frame: &mut Frame<'_>, text: &[u8], format: &mut Format, letter: u8) 
 fn check_format(frame: &mut Frame<'_>) -> Result<Vec<u8>, Raised> {
     let text = frame.check_bytes(1)?;
     let bytes = text.len();
-    if bytes > frame.memory_left() {
+    if bytes > frame.memory_for(bytes) {
         return Err(frame.raise_memory());
     }
     frame.step(steps_of(bytes))?;

@@ -332,3 +332,76 @@ fn a_script_that_is_dropped_in_the_middle_frees_its_memory() {
     // On another thread, as the helper thread drops interpreters.
     std::thread::spawn(move || drop(machine)).join().expect("nothing goes wrong");
 }
+
+#[test]
+fn garbage_is_collected_before_memory_is_refused() {
+    let mut machine = Machine::new();
+    machine.memory_bytes = 25_600_000;
+    for script in [
+        "for j = 1, 6 do local t = {} for i = 1, 1e5 do t[i] = {i} end end return 1",
+        "local s = ('x'):rep(6e6) for i = 1, 20 do local x = i .. s end return 1",
+        "return #(('x'):rep(1e7)) / 1e7",
+        "for i = 1, 10 do local t = {} for i = 1, 2e5 do t[i + 0.5] = i end end return 1",
+        "for i = 1, 10 do local t = {} for i = 1, 5e5 do t[i] = i end end return 1",
+        "for i = 1, 10 do local s = cjson.encode({('x'):rep(5e6)}) end return 1",
+        "for i = 1, 10 do local s = cmsgpack.unpack(cmsgpack.pack(('x'):rep(5e6))) end return 1",
+        "local s = '[' .. ('[1],'):rep(3e4) .. '1]' for i = 1, 10 do cjson.decode(s) end return 1",
+        // Also of a script that has stopped the collector, wherever it makes its garbage.
+        "collectgarbage('stop') for i = 1, 1e6 do local t = {i, i} end return 1",
+        "collectgarbage('stop') for i = 1, 1e6 do local t = 'x' .. i end return 1",
+        "collectgarbage('stop') for i = 1, 1e6 do local f = function() return i end end return 1",
+        "collectgarbage('stop') local function f(i) if i == 0 then return 1 end local t = {i} return f(i - 1) end return f(1e6)",
+        "collectgarbage('stop') for i = 1, 1e5 do coroutine.wrap(function() local t = {1, 2, 3} end)() end return 1",
+        "collectgarbage('stop') local n = 0 ('x'):rep(1e6):gsub('x', function() n = {n} n = 1 end) return n",
+        "collectgarbage('stop') for i = 1, 100 do local s = ('x'):rep(1e6) .. i end return 1",
+        "collectgarbage('stop') for i = 1, 100 do local s = cjson.encode({('x'):rep(1e5) .. i, {}, {}}) end return 1",
+    ] {
+        assert_eq!(answer(&mut machine, script), ":1\r\n", "{script}");
+    }
+    for script in [
+        "local t = {} for i = 1, 1e6 do t[i] = ('x'):rep(100) .. i end return 1",
+        "local t = {} for i = 1, 1e8 do t[i] = i end return 1",
+        "collectgarbage('stop') local t = {} for i = 1, 1e6 do t[i] = {i, i} end return 1",
+        "local t = {} local function f() t[#t + 1] = {} return f() end return f()",
+        // One that goes on after the error is refused again.
+        "local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do t[#t + 1] = {} end",
+    ] {
+        assert_eq!(answer(&mut machine, script), "-ERR not enough memory", "{script}");
+    }
+}
+
+#[test]
+fn a_collection_where_memory_is_short_leaves_everything_that_is_in_use() {
+    let mut machine = Machine::new();
+    machine.memory_bytes = 2 << 20;
+    // Deep stacks, upvalues that are open, half-made tables, and strings that are being put together, with garbage everywhere.
+    let script = "collectgarbage('stop')
+        local function garbage(n) for i = 1, n do local t = {i, {i}, 'g' .. i} end return n end
+        local function deep(n, ...)
+            if n == 0 then garbage(3000) return select('#', ...) end
+            local up = {n}
+            local f = function() up[2] = n + garbage(5) return up[1] end
+            local result = deep(n - 1, n, ...)
+            assert(f() == n and up[2] == n + 5)
+            return result
+        end
+        for i = 1, 5 do assert(deep(100) == 100) end
+        local t = {garbage(1000), {garbage(1000)}, [garbage(7)] = {garbage(1000), 'x' .. garbage(500) .. 'y'}}
+        assert(t[1] == 1000 and t[2][1] == 1000 and t[7][2] == 'x500y')
+        local s = ('abc'):rep(50):gsub('b', function(b) return b .. garbage(300) end)
+        assert(s == ('ab300c'):rep(50))
+        local list = {} for i = 1, 200 do list[i] = {(i * 7919) % 1000} end
+        table.sort(list, function(a, b) garbage(50) return a[1] < b[1] end)
+        for i = 2, 200 do assert(list[i - 1][1] <= list[i][1]) end
+        local co = coroutine.wrap(function(a) for i = 1, 50 do local kept = {i} garbage(300) a = coroutine.yield(kept[1] + a) end end)
+        for i = 1, 50 do assert(co(i) == 2 * i) end
+        local mt = {__index = function(_, k) garbage(100) return k end, __concat = function(a, b) garbage(100) return 'c' end,
+            __add = function(a, b) garbage(100) return {a, b} end, __lt = function() garbage(100) return true end}
+        local m = setmetatable({}, mt)
+        for i = 1, 50 do assert(m['k' .. i] == 'k' .. i and m .. 'x' == 'c' and (m + i)[2] == i and m < setmetatable({}, mt)) end
+        local parts = {} for i = 1, 50 do parts[i] = i .. ':' .. garbage(100) end
+        assert(#table.concat(parts, ',') == 9 * 5 + 41 * 6 + 49)
+        for i = 1, 50 do local f = assert(loadstring('local a = ... return a + ' .. i)) garbage(100) assert(f(1) == i + 1) end
+        return 1";
+    assert_eq!(machine.run(script), ":1\r\n");
+}

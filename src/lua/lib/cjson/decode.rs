@@ -264,7 +264,7 @@ impl Function for Decode {
             return Err(frame.raise_at_caller(b"JSON parser does not support UTF-16 or UTF-32"));
         }
         // The longest string with escapes may be nearly as long as the text.
-        if length > frame.memory_left() {
+        if length > frame.memory_for(length) {
             return Err(frame.raise_memory());
         }
         let settings = Settings::load(frame);
