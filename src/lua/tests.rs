@@ -197,3 +197,53 @@ fn the_error_of_a_function_in_c_that_is_called_directly_has_no_place() {
     let text = "ERR First argument must be a number (log level).";
     assert_eq!(call(&mut vm, &functions[0].chunk, MEMORY_BYTES), text);
 }
+
+#[test]
+fn what_a_library_holds_is_no_part_of_what_its_functions_may_use() {
+    let mut vm = Vm::new(Purpose::Functions, "8.2.3").expect("memory for a stack");
+    let code = "\nlocal t = {} for i = 1, 2e5 do t[i] = {i} end
+        redis.register_function('a', function() for i = 1, 1e4 do local u = {i} end return #t end)
+        redis.register_function('b', function() local u = {} for i = 1, 1e5 do u[i] = {i} end return #u end)";
+    let functions = load(&mut vm, code).expect("a library");
+    assert_eq!(call(&mut vm, &functions[0].chunk, 1 << 20), ":200000\r\n");
+    assert_eq!(call(&mut vm, &functions[1].chunk, 1 << 20), "ERR not enough memory");
+}
+
+#[test]
+fn a_library_that_fails_leaves_no_garbage_behind() {
+    let mut vm = Vm::new(Purpose::Functions, "8.2.3").expect("memory for a stack");
+    let before = vm.memory_bytes();
+    load(&mut vm, "\nlocal t = {} for i = 1, 1e5 do t[i] = {i} end t()").expect_err("an error");
+    assert!(vm.memory_bytes() < before + (1 << 20), "{} bytes", vm.memory_bytes());
+}
+
+#[test]
+fn what_a_library_has_held_is_collected_while_nothing_runs() {
+    let mut vm = Vm::new(Purpose::Functions, "8.2.3").expect("memory for a stack");
+    let before = vm.memory_bytes();
+    let code = "\nlocal t = {} for i = 1, 2e5 do t[i] = {i} end redis.register_function('a', function() return #t end)";
+    for function in load(&mut vm, code).expect("a library") {
+        vm.release(function.chunk);
+    }
+    tidy_to_the_end(&mut vm);
+    assert!(vm.memory_bytes() < before + (1 << 20), "{} bytes", vm.memory_bytes());
+    // What it has held is not granted to others.
+    let code = "\nredis.register_function('b', function() local u = {} for i = 1, 1e5 do u[i] = {i} end return #u end)";
+    let functions = load(&mut vm, code).expect("a library");
+    assert_eq!(call(&mut vm, &functions[0].chunk, 1 << 20), "ERR not enough memory");
+}
+
+#[test]
+fn what_a_script_leaves_behind_is_collected_while_nothing_runs() {
+    let mut machine = Machine::new();
+    machine.run("local t = {} for i = 1, 1e5 do t[i] = {i} end return 1");
+    assert!(machine.vm.memory_bytes() > 4 << 20, "{} bytes", machine.vm.memory_bytes());
+    tidy_to_the_end(&mut machine.vm);
+    assert!(machine.vm.memory_bytes() < 1 << 20, "{} bytes", machine.vm.memory_bytes());
+}
+
+/// Collects garbage until there is no more, in steps each of which is short.
+fn tidy_to_the_end(vm: &mut Vm) {
+    let steps = (0..100_000).take_while(|_| vm.tidy()).count();
+    assert!((10..100_000).contains(&steps), "{steps} steps");
+}

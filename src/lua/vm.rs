@@ -410,8 +410,16 @@ pub struct Vm {
     proto: Proto,
     /// The globals of functions.
     globals: Option<Globals>,
-    /// Bytes that stay: what the interpreter had when it was new, and its chunks.
+    /// Bytes that stay: what the interpreter had when it was new, its chunks, and what libraries hold.
     kept_bytes: usize,
+    /// Bytes that were in use when all garbage had last been collected, though that may be less than is kept.
+    used_bytes: usize,
+    /// Collections that have ended since there has been much garbage.
+    collections: usize,
+    /// A library has gone: fewer bytes may be kept.
+    is_kept_less: bool,
+    /// Bytes that the interpreter had when the run began.
+    bytes_before: usize,
     /// Compiling and the code of libraries may take any time.
     is_unhurried: bool,
 }
@@ -530,6 +538,10 @@ impl Vm {
             proto: Proto::Resp2,
             globals: None,
             kept_bytes: 0,
+            used_bytes: 0,
+            collections: 0,
+            is_kept_less: false,
+            bytes_before: 0,
             is_unhurried: false,
         };
         vm.globals = vm.outside(|frame| {
@@ -566,11 +578,33 @@ impl Vm {
         self.context().used_bytes()
     }
 
-    /// Collects some garbage, if there is much: some tens of microseconds. To be called now and then while no script runs.
-    pub fn tidy(&mut self) {
-        if self.phase == Phase::Idle && self.memory_bytes() > 2 * self.kept_bytes + GARBAGE_BYTES {
-            // SAFETY: nothing is called in a collection, and none raises an error.
-            self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_STEP, TIDIED_KIB) });
+    /// Collects some garbage, if there is much: some tens of microseconds, or as long as a look at the largest table that is in use
+    /// takes. True if there is more to do. To be called now and then while no script runs.
+    pub fn tidy(&mut self) -> bool {
+        if self.phase != Phase::Idle || !self.has_garbage() {
+            return false;
+        }
+        // SAFETY: nothing is called in a collection, and none raises an error.
+        let is_whole = self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_STEP, TIDIED_KIB) }) != 0;
+        self.collections += usize::from(is_whole);
+        // What was in use when the first one began is collected by the second.
+        if self.collections == 2 {
+            self.note_used_bytes();
+        }
+        self.has_garbage()
+    }
+
+    /// Whether the interpreter has far more than is in use, as far as that is known.
+    fn has_garbage(&self) -> bool {
+        self.is_kept_less || self.memory_bytes() > 2 * self.kept_bytes.max(self.used_bytes) + GARBAGE_BYTES
+    }
+
+    /// Takes note of what is in use: all garbage has been collected.
+    fn note_used_bytes(&mut self) {
+        self.used_bytes = self.memory_bytes();
+        self.collections = 0;
+        if std::mem::take(&mut self.is_kept_less) {
+            self.kept_bytes = self.kept_bytes.min(self.used_bytes);
         }
     }
 
@@ -674,6 +708,9 @@ impl Vm {
     /// Lets a script or function go.
     pub fn release(&mut self, chunk: Chunk) {
         self.kept_bytes -= chunk.bytes;
+        if self.purpose == Purpose::Functions {
+            (self.is_kept_less, self.collections) = (true, 0);
+        }
         self.outside(|frame| frame.release(chunk));
     }
 
@@ -706,11 +743,26 @@ impl Vm {
             text
         });
         match text {
-            None => Ok(found),
+            None => {
+                self.collect_after_loading();
+                self.kept_bytes = self.memory_bytes();
+                Ok(found)
+            }
             Some(text) => {
                 found.into_iter().for_each(|registration| self.release(registration.chunk));
+                self.collect_after_loading();
                 Err([b"Error registering functions: ", &*text].concat())
             }
+        }
+    }
+
+    /// Collects the garbage that a library's code may have left: all of it, if it is much beside what is kept. O(memory), which is
+    /// no more than the code has taken to make it.
+    fn collect_after_loading(&mut self) {
+        if self.memory_bytes() > self.kept_bytes + self.kept_bytes / 4 + GARBAGE_BYTES {
+            // SAFETY: nothing is called in a collection, and none raises an error.
+            self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_COLLECT, 0) });
+            self.note_used_bytes();
         }
     }
 
@@ -752,6 +804,7 @@ impl Vm {
             }
         });
         self.limit_memory(run.memory_bytes);
+        self.bytes_before = self.memory_bytes();
     }
 
     /// Starts or goes on with a run, until it is through or the monotonic clock reaches a time. What it asks for meanwhile is
@@ -811,6 +864,10 @@ impl Vm {
             ending
         });
         self.name = name;
+        if self.memory_bytes() > self.bytes_before + GARBAGE_BYTES {
+            // A collection that began before this run does not collect what it has left behind.
+            self.collections = 0;
+        }
         self.tidy();
         ending
     }

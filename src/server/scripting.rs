@@ -244,6 +244,11 @@ impl Scripting {
         self.ended_ns.take().filter(|ended_ns| *ended_ns >= began_ns)
     }
 
+    /// Collects some of what scripts have left behind, if it is much: some tens of microseconds. True if there is more to do.
+    pub fn tidy(&mut self) -> bool {
+        [&mut self.eval, &mut self.functions].into_iter().flatten().fold(false, |is_more, vm| is_more | vm.tidy())
+    }
+
     /// Takes the interpreter of a kind out of its place, to run.
     pub fn take_vm(&mut self, purpose: Purpose) -> Box<Vm> {
         let vm = self.place_of(purpose).take().expect("the interpreter of a script is there");
