@@ -88,25 +88,23 @@ impl Config {
     /// Names and duplicates are checked before any value, as in Redis, so a wrong name is reported before a wrong
     /// value. Quadratic in the number of pairs.
     pub fn set_many(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
-        let mut found: Vec<&'static Param> = Vec::with_capacity(pairs.len());
+        let mut found: Vec<(&'static Param, &'static str)> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
             let param = settable(name)?;
-            if found.iter().any(|earlier| std::ptr::eq(*earlier, param)) {
+            let spelling = param.spelling(name);
+            // COMPAT: a directive and its alias are not the same, and the later one is set last.
+            if found.iter().any(|(_, earlier)| *earlier == spelling) {
                 return Err(SetError::refused(name, "duplicate parameter"));
             }
-            found.push(param);
+            found.push((param, spelling));
         }
         let mut next = self.clone();
-        let mut changed = Vec::new();
-        for (param, (name, value)) in found.into_iter().zip(pairs) {
+        for ((param, spelling), (_, value)) in found.iter().zip(pairs) {
             param.clear(&mut next);
-            param
-                .set(&mut next, &arguments(param, value))
-                .map_err(|reason| SetError::failed(param.spelling(name), reason))?;
-            if param.get(&next) != param.get(self) {
-                changed.push(param.name);
-            }
+            param.set(&mut next, &arguments(param, value)).map_err(|reason| SetError::failed(spelling, reason))?;
         }
+        let is_changed = |param: &&&Param| param.get(&next) != param.get(self);
+        let changed = found.iter().map(|(param, _)| param).filter(is_changed).map(|param| param.name).collect();
         *self = next;
         Ok(changed)
     }

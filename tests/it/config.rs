@@ -51,6 +51,17 @@ fn the_time_to_poll_without_sleeping_is_bounded() {
 }
 
 #[test]
+fn a_directive_and_its_alias_are_set_one_after_the_other() {
+    let mut m = Memory::new();
+    m.expect(&[
+        ("CONFIG SET lua-time-limit 5 busy-reply-threshold 6", r"+OK\r\n"),
+        ("CONFIG GET lua-time-limit", r"*2\r\n$14\r\nlua-time-limit\r\n$1\r\n6\r\n"),
+        ("CONFIG SET busy-reply-threshold 7 lua-time-limit 8", r"+OK\r\n"),
+        ("CONFIG GET lua-time-limit", r"*2\r\n$14\r\nlua-time-limit\r\n$1\r\n8\r\n"),
+    ]);
+}
+
+#[test]
 fn a_refused_set_changes_nothing() {
     const FAILED: &str = "-ERR CONFIG SET failed (possibly related to argument";
     let mut m = Memory::new();
