@@ -677,6 +677,16 @@ fn runs_of_scripts_are_counted() {
     assert!(stats.starts_with("*2 ") && stats.contains(first), "{stats}");
 }
 
+/// Redis's lines are compared with a real server's for other commands; here are two subcommands that it does not have.
+#[test]
+fn help_lists_the_subcommands_that_redis_does_not_have() {
+    let mut m = Memory::new();
+    let help = m.run("SCRIPT HELP");
+    for name in ["+KILL [FORCE]", "+STATS", "+DEBUG (YES|SYNC|NO)", "+FLUSH [ASYNC|SYNC]"] {
+        assert!(help.contains(&format!(r"{name}\r\n")), "{name}: {help}");
+    }
+}
+
 #[test]
 fn the_deepest_nesting_leaves_a_command_enough_of_the_stack() {
     let mut m = Memory::new();

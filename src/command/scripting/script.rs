@@ -72,10 +72,12 @@ fn help_text(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
             "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
             "    * ASYNC: Asynchronously flush the scripts cache.",
             "    * SYNC: Synchronously flush the scripts cache.",
-            "KILL",
-            "    Kill the currently executing Lua script.",
+            "KILL [FORCE]",
+            "    Kill the currently executing Lua script. With FORCE also one that has changed data, whose changes stay.",
             "LOAD <script>",
             "    Load a script into the scripts cache without executing it.",
+            "STATS",
+            "    Return the runs of each script in the cache, with their microseconds and the bytes of its text.",
         ],
     );
     Ok(Next::Done)
