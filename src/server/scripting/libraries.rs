@@ -180,38 +180,11 @@ impl Server {
     /// # Errors
     /// Redis's texts.
     pub fn restore_libraries(&mut self, codes: &[Vec<u8>], policy: RestorePolicy) -> Result<(), ReplyError> {
-        let mut all: Vec<Made> = Vec::with_capacity(codes.len());
-        let made = codes.iter().try_for_each(|code| {
-            let made = self.make_library(code, |_, name| match all.iter().any(|other| other.name == name) {
-                true => Err(already_there(name)),
-                false => Ok(()),
-            })?;
-            let of =
-                |made: &Made, name: &str| made.library.functions.iter().any(|own| own.name.eq_ignore_ascii_case(name));
-            let taken = made.library.functions.iter().find(|own| all.iter().any(|other| of(other, &own.name)));
-            let refused = taken.map(|function| function_already_there(&function.name));
-            all.push(made);
-            refused.map_or(Ok(()), Err)
-        });
-        let is_replaced = |library: &[u8]| all.iter().any(|made| made.name == library);
-        let refused = made.and_then(|()| match policy {
-            RestorePolicy::Flush => Ok(()),
-            RestorePolicy::Append => {
-                let there = all.iter().find(|made| self.scripting.libraries.get(&made.name).is_some());
-                there.map_or(Ok(()), |made| Err(ReplyError::about("ERR Library ", &made.name, " already exists")))
-            }
-            RestorePolicy::Replace => Ok(()),
-        });
-        let refused = refused.and_then(|()| match policy {
-            RestorePolicy::Flush => Ok(()),
-            _ => all
-                .iter()
-                .find_map(|made| self.name_taken(&made.library, |other| !is_replaced(other)))
-                .map_or(Ok(()), Err),
-        });
-        if refused.is_err() {
+        let mut all = Vec::with_capacity(codes.len());
+        let made = codes.iter().try_for_each(|code| self.make_another(code, &mut all));
+        if let Err(refused) = made.and_then(|()| self.may_restore(&all, policy)) {
             all.into_iter().for_each(|made| self.release_functions(made.library.functions));
-            return refused;
+            return Err(refused);
         }
         if policy == RestorePolicy::Flush {
             let names: Vec<Vec<u8>> = self.scripting.libraries.iter().map(|(name, _)| name.to_vec()).collect();
@@ -225,6 +198,40 @@ impl Server {
         }
         all.into_iter().for_each(|made| self.take_in(made));
         Ok(())
+    }
+
+    /// Loads a library beside those that are to be restored with it, among which it is then. Neither its name nor those of its
+    /// functions may be theirs.
+    fn make_another(&mut self, code: &[u8], all: &mut Vec<Made>) -> Result<(), ReplyError> {
+        let made = self.make_library(code, |_, name| match all.iter().any(|other| other.name == name) {
+            true => Err(already_there(name)),
+            false => Ok(()),
+        })?;
+        let is_taken = |name: &str| {
+            let mut others = all.iter().flat_map(|other| &other.library.functions);
+            others.any(|other| other.name.eq_ignore_ascii_case(name))
+        };
+        let taken = made.library.functions.iter().find(|own| is_taken(&own.name));
+        let refused = taken.map(|function| function_already_there(&function.name));
+        all.push(made);
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// What is held against these libraries beside those that stay.
+    fn may_restore(&self, all: &[Made], policy: RestorePolicy) -> Result<(), ReplyError> {
+        let is_named = |library: &[u8]| all.iter().any(|made| made.name == library);
+        let known = &self.scripting.libraries;
+        match policy {
+            RestorePolicy::Flush => return Ok(()),
+            RestorePolicy::Append => {
+                if let Some(made) = all.iter().find(|made| known.get(&made.name).is_some()) {
+                    return Err(ReplyError::about("ERR Library ", &made.name, " already exists"));
+                }
+            }
+            RestorePolicy::Replace => {}
+        }
+        let taken = all.iter().find_map(|made| self.name_taken(&made.library, |other| !is_named(other)));
+        taken.map_or(Ok(()), Err)
     }
 
     /// Loads a library, if `may` lets its name pass.
