@@ -140,6 +140,8 @@ struct Life {
     changes_in_dumps: u64,
     /// Turns at whose end a script had changed something and was not through.
     half_scripts: u64,
+    /// Those of them at whose end a snapshot was due.
+    waiting_dumps: u64,
 }
 
 impl Life {
@@ -176,6 +178,7 @@ impl Life {
             has_failed_dumps: false,
             changes_in_dumps: 0,
             half_scripts: 0,
+            waiting_dumps: 0,
         };
         for _ in 0..TURNS_MAX {
             if !life.turn.server.is_loading() {
@@ -238,6 +241,7 @@ impl Life {
         let position = self.turn.server.propagation.position();
         let is_half = self.turn.server.is_amid_changes();
         self.half_scripts += u64::from(is_half);
+        self.waiting_dumps += u64::from(is_half && self.turn.server.persistence.snapshots.scheduled);
         let (data, changes, is_unknown) = match self.states.last().filter(|_| is_half) {
             // What a script has changed so far is part of no state.
             Some(state) => (state.data.clone(), state.changes, state.is_unknown || state.position < position),
@@ -314,6 +318,10 @@ impl Life {
             }
             if rng.chance(40) {
                 self.clock.advance_ms(rng.below(400) as u64);
+            }
+            // A save point is reached while a script is at work.
+            if self.plan.dumps && self.turn.server.is_amid_changes() && rng.chance(50) {
+                self.clock.advance_ms(4_000);
             }
         }
         // With a disk that works again, all are answered.
@@ -393,7 +401,8 @@ fn next_line(generator: &mut Generator, rng: &mut Rng, plan: Plan) -> Line {
     if rng.chance(plan.rewrites_percent) {
         return words("BGREWRITEAOF");
     }
-    if rng.chance(12) {
+    // One at a time they take few turns together.
+    if rng.chance(if plan.dumps { 30 } else { 12 }) {
         return script_line(rng);
     }
     if rng.chance(5) {
@@ -412,7 +421,7 @@ const WRITES: &str = "local function spin(rounds) for i = 1, rounds do end end
 
 /// A line that runs a script or a function, has one kept, has one forgotten, or ends one.
 fn script_line(rng: &mut Rng) -> Line {
-    let (number, rounds) = (rng.below(4).to_string(), rng.pick(&["0", "40", "400"]).to_string());
+    let (number, rounds) = (rng.below(4).to_string(), rng.pick(&["0", "40", "400", "1000"]).to_string());
     let sha = hexadecimal(&digest_of(WRITES.as_bytes())).to_string();
     let library = format!(
         "#!lua name=l{number}
@@ -469,6 +478,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
     let (mut found_last, mut found_earlier, mut crashes_at_work, mut failed_calls) = (0, 0, 0, 0);
     let (mut failed_dumps, mut crashes_in_dumps, mut changes_in_dumps) = (0, 0, 0);
     let (mut half_scripts, mut crashes_in_scripts, mut kept_code, mut found_unknown) = (0, 0, 0, 0);
+    let mut waiting_dumps = 0;
     let mut life = Life::start(plan, &disk, 0)?;
     for number in 1..=LIVES {
         disk.power_off_after(plan.calls + rng.below(50) as u64);
@@ -479,6 +489,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
         crashes_in_dumps += u64::from(life.turn.server.persistence.snapshots.is_dumping());
         changes_in_dumps += life.changes_in_dumps;
         half_scripts += life.half_scripts;
+        waiting_dumps += life.waiting_dumps;
         crashes_in_scripts += u64::from(life.turn.server.is_amid_changes());
         let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms);
         let states = std::mem::take(&mut life.states);
@@ -535,6 +546,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
         ("crashes amid a snapshot", crashes_in_dumps),
         ("turns amid a script that has changed something", half_scripts),
         ("crashes amid such a script", crashes_in_scripts),
+        ("turns in which a snapshot waited for such a script", waiting_dumps),
         ("code that came back", kept_code),
         ("lives of which it is not known what the log has", found_unknown),
     ])
