@@ -1,6 +1,7 @@
 //! CLIENT and its subcommands: the rows and the handlers below; which clients are meant is read in `filter`.
 
 mod filter;
+mod tracking;
 
 use std::fmt::Write;
 
@@ -29,13 +30,17 @@ pub const ROWS: &[Spec] = &[Spec::container("CLIENT", SUBCOMMANDS)
     .doc("Holds the commands about client connections.", "Depends on subcommand.", "")];
 
 const SUBCOMMANDS: &[Spec] = &[
-    own("CACHING", 3, "6.0.0", caching).doc(
+    own("CACHING", 3, "6.0.0", tracking::caching).doc(
         "Says whether the keys of the next command are tracked.",
         "O(1)",
         "<YES | NO>",
     ),
     own("GETNAME", 2, "2.6.9", getname).doc("Answers the connection's name.", "O(1)", ""),
-    own("GETREDIR", 2, "6.0.0", getredir).doc("Answers the id of the client that tracking messages go to.", "O(1)", ""),
+    own("GETREDIR", 2, "6.0.0", tracking::getredir).doc(
+        "Answers the id of the client that tracking messages go to.",
+        "O(1)",
+        "",
+    ),
     Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help)
         .group(Group::Connection, Category::CONNECTION, "5.0.0")
         .doc("Lists the subcommands.", "O(1)", ""),
@@ -88,13 +93,13 @@ const SUBCOMMANDS: &[Spec] = &[
         .doc("Tells which library the client uses.", "O(1)", "<LIB-NAME libname | LIB-VER libver>")
         .tips(EVERYWHERE),
     own("SETNAME", 3, "2.6.9", setname).doc("Names the connection.", "O(1)", "connection-name").tips(EVERYWHERE),
-    own("TRACKING", -3, "6.0.0", tracking).doc(
-        "Switches off the tracking of keys for client-side caches, which the server does not have.",
+    own("TRACKING", -3, "6.0.0", tracking::tracking).doc(
+        "Has the connection told of changes of keys, for its cache.",
         "O(1). Some options may introduce additional complexity.",
         "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
     ),
-    own("TRACKINGINFO", 2, "6.2.0", trackinginfo).doc(
-        "Answers whether keys are tracked for the connection.",
+    own("TRACKINGINFO", 2, "6.2.0", tracking::trackinginfo).doc(
+        "Answers what the connection is told of for its cache.",
         "O(1)",
         "",
     ),
@@ -118,13 +123,6 @@ const fn admin(name: &'static str, arity: i32, since: &'static str, handler: sup
 
 const UNKNOWN_ID: ReplyError = ReplyError::new("ERR Invalid client ID");
 const NO_SUCH_CLIENT: ReplyError = ReplyError::new("ERR No such client");
-const NO_CACHING: ReplyError = ReplyError::new(
-    "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-);
-const NO_TRACKING: ReplyError = ReplyError::new("ERR AleaDB does not support client-side caching yet");
-const NO_REDIRECT: ReplyError = ReplyError::new("ERR The client ID you want redirect to does not exist");
-const TWO_REDIRECTS: ReplyError = ReplyError::new("ERR A client can only redirect to a single different client");
-
 /// The error for a subcommand with too many arguments, which the arity does not exclude.
 fn misused(subcommand: &[u8]) -> ReplyError {
     ReplyError::about("ERR unknown subcommand or wrong number of arguments for '", subcommand, "'. Try CLIENT HELP.")
@@ -309,7 +307,12 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
     );
     text.append(&mut std::mem::take(&mut line).into_bytes());
     text.extend_from_slice(server.acl.users[session.user].name());
-    let _ = write!(line, " redir=-1 resp={} lib-name=", if session.proto == Proto::Resp2 { 2 } else { 3 });
+    let _ = write!(
+        line,
+        " redir={} resp={} lib-name=",
+        tracking::redirection(session.tracking.as_deref()),
+        if session.proto == Proto::Resp2 { 2 } else { 3 }
+    );
     text.append(&mut std::mem::take(&mut line).into_bytes());
     text.extend_from_slice(shown(&session.lib_name));
     text.extend_from_slice(b" lib-ver=");
@@ -329,6 +332,9 @@ fn flags(session: &Session) -> String {
         (session.subscribed, 'P'),
         (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
+        (session.tracking.is_some(), 't'),
+        (session.tracking.as_ref().is_some_and(|mode| mode.is_broken), 'R'),
+        (session.tracking.as_ref().is_some_and(|mode| mode.broadcast), 'B'),
         (session.watch_broken, 'd'),
         (session.closing, 'c'),
         (session.origin == Origin::Unix, 'U'),
@@ -410,65 +416,6 @@ fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-// --- Tracking: the server has none, and says so -----------------------------------------------------------------------
-
-fn caching(_ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    Err(NO_CACHING)
-}
-
-fn getredir(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    ctx.reply.integer(-1);
-    Ok(Next::Done)
-}
-
-fn trackinginfo(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
-    let reply = &mut ctx.reply;
-    reply.map(3);
-    reply.bulk_str("flags");
-    reply.set(1);
-    reply.bulk_str("off");
-    reply.bulk_str("redirect");
-    reply.integer(-1);
-    reply.bulk_str("prefixes");
-    reply.array(0);
-    Ok(Next::Done)
-}
-
-fn tracking(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    check_tracking_options(ctx.server, args)?;
-    if switch(args)? {
-        return Err(NO_TRACKING);
-    }
-    done(ctx)
-}
-
-/// Refuses what Redis refuses. With OFF the options mean nothing, and ON does not get far enough to use them.
-fn check_tracking_options(server: &Server, args: Args<'_>) -> Result<(), ReplyError> {
-    let mut redirected = false;
-    let mut at = 3;
-    while at < args.len() {
-        let more = at + 1 < args.len();
-        if args.is(at, "REDIRECT") && more {
-            if redirected {
-                return Err(TWO_REDIRECTS);
-            }
-            let id = num::parse_i64(args.at(at + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-            if find(server, id).is_none() {
-                return Err(NO_REDIRECT);
-            }
-            redirected = true;
-            at += 2;
-        } else if args.is(at, "PREFIX") && more {
-            at += 2;
-        } else if ["BCAST", "OPTIN", "OPTOUT", "NOLOOP"].iter().any(|word| args.is(at, word)) {
-            at += 1;
-        } else {
-            return Err(ReplyError::SYNTAX);
-        }
-    }
-    Ok(())
-}
-
 // --- Help ----------------------------------------------------------------------------------------------------------
 
 fn help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
@@ -480,11 +427,11 @@ fn help(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 const HELP: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CACHING (YES|NO)",
-    "    Refused: there is no tracking of keys.",
+    "    Say whether the keys of the next command are tracked, with OPTIN or OPTOUT.",
     "GETNAME",
     "    Answer the name of this connection.",
     "GETREDIR",
-    "    Answer -1: there is no tracking of keys.",
+    "    Answer the id of the client that messages go to, 0 for this one, -1 without tracking.",
     "ID",
     "    Answer the id of this connection.",
     "INFO",
@@ -534,10 +481,10 @@ const HELP: &[&str] = &[
     "    * LIB-VER: the version of its library.",
     "SETNAME <name>",
     "    Name this connection.",
-    "TRACKING OFF",
-    "    Accepted; ON is refused: there is no tracking of keys.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Be told when keys change that this connection has read, or that begin with something.",
     "TRACKINGINFO",
-    "    Answer that tracking is off.",
+    "    Describe what this connection is told of.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    End a client's wait.",
     "UNPAUSE",

@@ -86,6 +86,7 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     }
     #[cfg(debug_assertions)]
     server.dbs[db].reset_mutations();
+    let outer_author = server.watchers.caches.is_on().then(|| note_author(server, &call));
     let mut ctx = Ctx::new(server, &call, Reply::new(out, proto), now, at);
     let outcome = handler(&mut ctx, args);
     if let Err(error) = &outcome {
@@ -102,6 +103,10 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     #[cfg(debug_assertions)]
     check(server, command, db, changes > 0);
     server.report(db);
+    if let Some(outer_author) = outer_author {
+        server.remember_reads(command, args);
+        server.watchers.caches.set_author(outer_author);
+    }
     server.clear_garbage(db);
     if server.propagation.is_wanted() && origin != CallOrigin::Loaded {
         if super::has_renamed() {
@@ -111,6 +116,19 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
         }
     }
     Ended { next, out_of_band }
+}
+
+/// Notes whose changes follow, and whose reads: of a client, not of a query that is evaluated for those who watch it. Whose they
+/// were before.
+#[cold]
+fn note_author(server: &mut Server, call: &Call<'_>) -> Option<ClientId> {
+    let author = match call.origin {
+        CallOrigin::Sent | CallOrigin::Queued | CallOrigin::Again => Some(call.client),
+        // Whoever runs the script has said whose it is.
+        CallOrigin::Scripted => server.watchers.caches.author(),
+        CallOrigin::Observed | CallOrigin::Watched | CallOrigin::Loaded => None,
+    };
+    server.watchers.caches.set_author(author)
 }
 
 /// The line with the name that the command's row has: a log is read whatever clients know commands by.

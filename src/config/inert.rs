@@ -433,7 +433,6 @@ pub(super) static ROWS: &[Param] = &[
     only("stream-idmp-maxsize", Kind::Int(1, 10_000), "100", &[], "AleaDB's XADD does not know IDMP yet"),
     // There are no vector sets, and one thread.
     any("vset-force-single-threaded-execution", YES_NO, "no"),
-    only("tracking-table-max-keys", LONG, "1000000", &[], "AleaDB does not support client-side caching yet"),
     // Threads and processes.
     only("io-threads", Kind::Int(1, 128), "1", &[], ONE_THREAD).startup(),
     any("io-threads-do-reads", YES_NO, "no").unlisted().startup(),

@@ -271,6 +271,10 @@ directives! {
     auth_failure_delay_ms: u64 = 0,
     "auth-failure-delay-ms", Runtime, int(0, 60_000);
 
+    /// Keys that clients with tracking have read and the server knows of; 0 for as many as there are.
+    tracking_table_max_keys: u64 = 1_000_000,
+    "tracking-table-max-keys", Runtime, int(0, i64::MAX);
+
     /// How much is logged.
     loglevel: LogLevel = LogLevel::Notice,
     "loglevel", Runtime, choice;

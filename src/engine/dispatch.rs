@@ -129,6 +129,9 @@ pub fn execute(
         let seen = Seen { client, command, args, reply_bytes, is_shown: false };
         count_sent(server, seen, next, out, time_ns);
     }
+    if server.watchers.caches.is_on() && next != Next::Block {
+        server.end_caching(client, Some(command));
+    }
     if unsettled {
         settle_for(server, client, out, now, time_ns);
     }
@@ -431,6 +434,7 @@ fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyErro
     if server.observer.is_in_row() {
         server.end_row_early();
     }
+    server.end_caching(client, command);
     let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());
     if let Some(command) = command {

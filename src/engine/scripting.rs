@@ -150,7 +150,9 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     let began_ns = if estimate_ns.is_some() { None } else { Some(server.clock.mono_ns()) };
     server.propagation.set_muted(!replication.log);
     let is_restricted = server.act_for(running.client);
+    server.watchers.caches.set_author(Some(running.client));
     let ended = run_apart(server, call, answer, running.now);
+    server.watchers.caches.set_author(None);
     if is_restricted {
         server.act_for_nobody();
     }
@@ -345,6 +347,7 @@ fn end(server: &mut Server, out: Out, next: Next) {
     let mut time_ns = started_ns;
     let seen = Seen { client, command, args: args.as_args(), reply_bytes: out.written_bytes(), is_shown: true };
     dispatch::count(server, seen, &mut time_ns);
+    server.end_caching(client, Some(command));
     let session = &mut server.clients[client];
     session.blocked = None;
     if session.killed {

@@ -111,6 +111,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
         let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
         dispatch::count(server, seen, time_ns);
     }
+    server.end_caching(client, Some(command));
     debug_assert!(matches!(blocked, Some(Blocked::Keys { .. })), "only those who wait for keys have a command to run");
     if waiting.muted {
         out = Out::default();

@@ -12,12 +12,11 @@
 
 mod filter;
 mod history;
-mod ids;
+
 mod index;
 mod keys;
 mod query;
-mod shards;
-mod slots;
+
 mod subscription;
 #[cfg(test)]
 mod tests;

@@ -486,6 +486,7 @@ impl<T: Transport> Turn<T> {
             settle::serve(&mut self.server, now, &mut time_ns);
             self.work_left |= self.server.watchers.reactive.has_touched();
         }
+        self.server.tell_changes();
         self.deliver();
         self.resume();
         self.cron.run(&mut self.server, now);

@@ -101,7 +101,7 @@ impl Server {
     #[inline]
     pub(super) fn apply(&mut self, change: &Change<'_>, selected: usize, at: &Moment) {
         self.stats.dirty += change.count as u64;
-        let Some(key) = change.key else { return };
+        let Some(key) = change.key else { return self.invalidate_all() };
         let db = change.db.unwrap_or(selected);
         if db != selected {
             self.report(db);
@@ -141,6 +141,9 @@ impl Server {
         }
         if !self.watchers.reactive.is_empty() {
             self.watchers.reactive.touch(db, key, at.hash(self.dbs.hasher, key));
+        }
+        if self.watchers.caches.is_on() {
+            self.invalidate(key, at.hash(self.dbs.hasher, key), self.watchers.caches.author());
         }
     }
 
@@ -218,7 +221,11 @@ impl Server {
                 _ => {}
             }
             if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
-                self.watchers.reactive.touch(db, &note.key, self.dbs.hasher.hash(&note.key));
+                let hash = self.dbs.hasher.hash(&note.key);
+                self.watchers.reactive.touch(db, &note.key, hash);
+                if self.watchers.caches.is_on() {
+                    self.invalidate(&note.key, hash, None);
+                }
             }
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);
@@ -231,7 +238,7 @@ impl Server {
     /// made) if that makes a difference.
     pub fn note_wanted_events(&mut self) {
         let events = self.config.notify_keyspace_events;
-        let live = !self.watchers.reactive.is_empty();
+        let live = !self.watchers.reactive.is_empty() || self.watchers.caches.is_on();
         let going = self.watchers.waits.keys_until_deleted() > 0;
         let wanted = Noting {
             created: events.has(EventClass::New),

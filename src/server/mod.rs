@@ -20,6 +20,7 @@ pub mod reactive;
 pub mod scripting;
 pub mod session;
 pub mod stats;
+pub mod tracking;
 pub mod transaction;
 pub mod waiting;
 
@@ -59,6 +60,7 @@ use reactive::{Before, Replaced};
 use scripting::Scripting;
 use session::Blocked;
 use stats::Stats;
+use tracking::Caches;
 use waiting::Wait;
 
 /// The version of Redis whose behaviour clients may rely on, as HELLO and INFO report it.
@@ -131,6 +133,8 @@ pub struct Watchers {
     pub hub: Hub,
     /// Whose queries are live.
     pub reactive: Reactive,
+    /// Who caches what.
+    pub caches: Caches,
     /// Databases that were replaced as a whole, and whose keys that queries name have not all been looked at yet.
     replaced: VecDeque<Replaced>,
 }
@@ -241,6 +245,7 @@ impl Server {
                 waits: Waits::default(),
                 hub: Hub::default(),
                 reactive: Reactive::new(hasher, now.mono_ms()),
+                caches: Caches::new(hasher),
                 replaced: VecDeque::new(),
             },
             asked_wait: None,
@@ -324,6 +329,7 @@ impl Server {
     /// Ends what a client has subscribed to, watches and waits for, and that it is shown all commands. Nobody sees anything of it
     /// from now on, but of very much some is cleared away in later turns.
     pub fn leave(&mut self, client: ClientId) {
+        self.untrack(client);
         self.end_monitor(client);
         let session = &mut self.clients[client];
         session.subscribed = false;
@@ -347,9 +353,11 @@ impl Server {
     /// Clears away what members have left behind that have gone: as much as the budget allows. True if some is left.
     fn clear_gone_members(&mut self, mut budget: usize) -> bool {
         while let Some(member) = self.clients.members.first_gone() {
+            let is_gone = |member: u32| self.clients.members.client(member as usize).is_none();
             let done = self.watchers.hub.forget(member, &mut budget)
                 && self.watchers.watches.forget_some(member, &mut budget)
-                && self.watchers.waits.end_some(member, &mut budget);
+                && self.watchers.waits.end_some(member, &mut budget)
+                && self.watchers.caches.keys.forget_some(member, is_gone, &mut budget);
             if !done {
                 break;
             }

@@ -202,6 +202,22 @@ impl Server {
         outbox.post(clients, limit_bytes, receivers, &[b"smessage", channel, message])
     }
 
+    /// Posts a client a message whose text was added to the outbox; but nothing more beyond its output limit, for which it is
+    /// disconnected.
+    pub(super) fn post_message(&mut self, client: ClientId, text: u32) {
+        let limit_bytes = self.output_limit_of(client).hard_bytes;
+        let Server { outbox, clients, .. } = self;
+        let session = &mut clients[client];
+        if limit_bytes > 0 && session.posted_bytes > limit_bytes {
+            return;
+        }
+        session.posted_bytes += outbox.texts[text as usize].len() as u64;
+        outbox.posts.push(Post { client, text, query: NO_QUERY });
+        if limit_bytes > 0 && session.posted_bytes > limit_bytes {
+            outbox.over_limit.push(client);
+        }
+    }
+
     fn subscriber_limit_bytes(&self) -> u64 {
         self.config.client_output_buffer_limit.of(true).hard_bytes
     }

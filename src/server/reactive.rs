@@ -152,7 +152,7 @@ impl Server {
     #[inline]
     pub fn is_listening(&self, client: ClientId) -> bool {
         let session = &self.clients[client];
-        session.subscribed || session.is_monitor || session.watcher.is_some()
+        session.subscribed || session.is_monitor || session.watcher.is_some() || session.tracking.is_some()
     }
 
     /// Notes that a database was replaced as a whole: the queries of the keys that it held, or holds now, are to be

@@ -6,6 +6,7 @@ use crate::feature::acl::UserId;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
+use super::tracking::Tracking;
 use super::transaction::Transaction;
 use super::waiting::Waiting;
 
@@ -138,6 +139,8 @@ pub struct Session {
     /// Nothing needs to be checked for it: it may run commands, and its user may run all of them on everything. Follows from
     /// the user; see [`super::acl`].
     pub unlimited: bool,
+    /// What it wants to be told of for its cache.
+    pub tracking: Option<Box<Tracking>>,
     /// Has subscribed to something.
     pub subscribed: bool,
     /// MONITOR: it is shown every command; see [`super::observer`].
@@ -210,6 +213,7 @@ impl Session {
             user: UserId::DEFAULT,
             authenticated: false,
             unlimited: false,
+            tracking: None,
             subscribed: false,
             is_monitor: false,
             member: None,

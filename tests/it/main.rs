@@ -66,6 +66,7 @@ mod standalone;
 mod storage_faults;
 mod stream;
 mod string;
+mod tracking;
 mod transaction;
 mod watch;
 mod zset;

@@ -7,7 +7,7 @@ use aleadb::net::turn::ClientId;
 use crate::network::Socket;
 use crate::resp::{self, Value};
 use crate::scripts::READ_TWINS;
-use crate::workload::{QUERIES, Role};
+use crate::workload::{Cache, QUERIES, Role};
 
 /// What is owed for a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,14 @@ pub enum Owed {
     Script(String),
     /// Twins, or nothing in their places.
     Twins,
+    /// OK, with which the client is told of changes; or none, and it caches nothing.
+    Tracking,
+    /// OK, with which the next answer may be cached.
+    Caching,
+    /// The answer of a query, which may be cached until the client is told of one of its keys.
+    Cached(usize),
+    /// OK, with which `GET` of this key has this answer, if it was cached before.
+    OwnWrite(&'static str, String),
     /// OK, after which nothing more comes of the query with this fingerprint.
     Unwatch(String),
 }
@@ -80,6 +88,14 @@ pub struct Client {
     pub watched: BTreeMap<String, Watched>,
     /// What is written to two keys is there in both.
     pub sees_twins: bool,
+    /// What it holds of answers, by query.
+    pub cache: BTreeMap<usize, Value>,
+    /// It is told of changes.
+    is_told: bool,
+    /// The next answer may be cached.
+    may_cache: bool,
+    /// Invalidations that came.
+    pub invalidations: u64,
     /// The number of the last message, by topic and publisher.
     heard: BTreeMap<String, usize>,
 }
@@ -98,6 +114,10 @@ impl Client {
             unread: Vec::new(),
             watched: BTreeMap::new(),
             sees_twins: true,
+            cache: BTreeMap::new(),
+            is_told: false,
+            may_cache: false,
+            invalidations: 0,
             heard: BTreeMap::new(),
         }
     }
@@ -148,6 +168,10 @@ impl Client {
         if is_frame {
             return self.take_frame(value, news);
         }
+        if matches!(self.role, Role::Cacher(_)) && is_push && first_text(&value) == "invalidate" {
+            self.invalidate(&value);
+            return Ok(());
+        }
         let Some(owed) = self.owed.pop_front() else { return Err(format!("nothing is owed, and {value:?} came")) };
         let refused = value.is_error() || value == Value::Simple(b"QUEUED".to_vec());
         let fits = match &owed {
@@ -157,7 +181,10 @@ impl Client {
             Owed::Pop => refused || value.integer().is_none() && !is_push,
             Owed::Script(text) => refused || value.text() == *text,
             Owed::Twins => refused || !self.sees_twins || are_twins(&value),
-            Owed::Timed(..) | Owed::Unwatch(_) => refused || value.text() == "OK",
+            Owed::Timed(..) | Owed::Unwatch(_) | Owed::Tracking | Owed::Caching | Owed::OwnWrite(..) => {
+                refused || value.text() == "OK"
+            }
+            Owed::Cached(_) => !is_push,
             Owed::Topic { .. } => refused || is_confirmation(&value),
             Owed::Watch { label, .. } => refused || first_text(&value) == *label,
         };
@@ -168,6 +195,12 @@ impl Client {
             // A line that is refused is confirmed for none of its channels.
             Owed::Topic { more } if refused => drop(self.owed.drain(..more)),
             Owed::Pop => jobs_in(&value, news),
+            Owed::Cached(query) => {
+                let may_cache = self.role != Role::Cacher(Cache::OptIn) || std::mem::take(&mut self.may_cache);
+                if self.is_told && may_cache && !refused {
+                    self.cache.insert(query, value);
+                }
+            }
             // One that is queued is none of those.
             Owed::Script(text) if value.is_error() => news.push(News::Script(text, false)),
             _ if refused => {}
@@ -182,9 +215,34 @@ impl Client {
                 self.watched.insert(fingerprint, Watched { query, last });
             }
             Owed::Unwatch(fingerprint) => drop(self.watched.remove(&fingerprint)),
+            Owed::Tracking => self.is_told = true,
+            Owed::Caching => self.may_cache = true,
+            Owed::OwnWrite(key, text) => self.write(key, text),
             Owed::Reply | Owed::Echo(_) | Owed::Topic { .. } | Owed::Twins => {}
         }
         Ok(())
+    }
+
+    /// Drops what the server says has changed: all of it, or some keys.
+    fn invalidate(&mut self, message: &Value) {
+        self.invalidations += 1;
+        let keys = message.items().and_then(|parts| parts.get(1)?.items());
+        let Some(keys) = keys else { return self.cache.clear() };
+        for key in keys {
+            let key = key.text();
+            self.cache.retain(|query, _| !has_word(QUERIES[*query], &key));
+        }
+    }
+
+    /// It has written a key itself, and knows what a GET of it answers from now on; of other queries it does not.
+    fn write(&mut self, key: &str, text: String) {
+        let keeps = self.role == Role::Cacher(Cache::NoLoop);
+        for (query, known) in &mut self.cache {
+            if keeps && QUERIES[*query] == format!("GET {key}") {
+                *known = Value::Bulk(text.clone().into_bytes());
+            }
+        }
+        self.cache.retain(|query, _| QUERIES[*query].starts_with("GET ") && keeps || !has_word(QUERIES[*query], key));
     }
 
     fn take_message(&mut self, value: &Value, news: &mut Vec<News>) -> Result<(), String> {
@@ -243,6 +301,11 @@ fn are_twins(value: &Value) -> bool {
         Some(_) => false,
         None => matches!(value, Value::Null | Value::NullArray),
     }
+}
+
+/// True if a line has a word.
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(' ').any(|other| other == word)
 }
 
 fn note_revision(query: usize, items: &[Value], news: &mut Vec<News>) {

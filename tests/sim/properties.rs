@@ -27,6 +27,8 @@ pub enum Property {
     KilledAtOnce,
     /// When nothing happens any more, the last result that a watcher got is the present one.
     WatchersCurrent,
+    /// When nothing happens any more, what a client holds in its cache is what the server would answer.
+    CachesCurrent,
     /// No more output is kept for a client than its limit allows.
     OutputBounded,
     /// Nobody waits who has gone.
@@ -201,6 +203,7 @@ impl World {
             self.ledger.scripts.check()?;
         }
         self.check_watchers()?;
+        self.check_caches()?;
         self.check_jobs()
     }
 
@@ -215,6 +218,20 @@ impl World {
             let present = self.ask(version, &words(QUERIES[query]))?;
             ensure(present == last, Property::WatchersCurrent, || {
                 format!("{} is {present:?}, and the last that came was {last:?}", QUERIES[query])
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_caches(&mut self) -> Result<(), Violation> {
+        let live = self.places.iter().flatten().filter(|client| !client.is_closed && !client.socket.wire().has_ended());
+        let cached: Vec<_> = live
+            .flat_map(|client| client.cache.iter().map(|(query, answer)| (client.role, *query, answer.clone())))
+            .collect();
+        for (role, query, answer) in cached {
+            let present = self.ask(3, &words(QUERIES[query]))?;
+            ensure(present == answer, Property::CachesCurrent, || {
+                format!("{} is {present:?}, and a {role:?} holds {answer:?}", QUERIES[query])
             })?;
         }
         Ok(())
@@ -273,6 +290,9 @@ impl World {
             ("keys of queries", watchers.reactive.keys()),
             ("queries that linger", watchers.reactive.resumable()),
             ("bytes of versions", watchers.reactive.history_bytes() as usize),
+            ("clients that cache", watchers.caches.clients()),
+            ("keys in caches", watchers.caches.keys.keys()),
+            ("prefixes of keys in caches", watchers.caches.prefixes.len()),
             ("scripts under way", usize::from(server.scripting.is_parked() || server.scripting.running.is_some())),
             ("messages", server.outbox.len()),
             ("keys", server.dbs.iter().map(|db| db.len()).sum()),

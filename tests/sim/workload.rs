@@ -42,6 +42,33 @@ pub enum Role {
     Subscriber,
     /// Watches queries; with or without revisions.
     Watcher { revisions: bool },
+    /// Keeps the answers of queries until it is told of changes.
+    Cacher(Cache),
+}
+
+/// How a client is told of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// Of keys that it has read.
+    Default,
+    /// The same, but not of its own changes.
+    NoLoop,
+    /// Of keys that it has read after CLIENT CACHING YES.
+    OptIn,
+    /// Of all keys.
+    Broadcast,
+}
+
+impl Cache {
+    /// What it asks for.
+    pub fn line(self) -> Line {
+        words(match self {
+            Cache::Default => "CLIENT TRACKING ON",
+            Cache::NoLoop => "CLIENT TRACKING ON NOLOOP",
+            Cache::OptIn => "CLIENT TRACKING ON OPTIN",
+            Cache::Broadcast => "CLIENT TRACKING ON BCAST",
+        })
+    }
 }
 
 /// One request, as far as it is known before the run.
@@ -71,6 +98,10 @@ pub enum Request {
     Watch { query: usize, how: Watch },
     /// Ends the watch of a query.
     Unwatch(usize),
+    /// A query whose answer may be cached.
+    Cached(usize),
+    /// A text of its own for a key.
+    OwnWrite(&'static str),
     /// CLIENT KILL of the client in a place.
     Kill(usize),
     /// CLIENT UNBLOCK of the client in a place.
@@ -246,9 +277,15 @@ impl Workload {
             ("plain", 6, Role::Plain),
             ("subscriber", 2, Role::Subscriber),
             ("watcher", 3, Role::Watcher { revisions }),
+            (
+                "cacher",
+                3,
+                Role::Cacher(*self.rng.pick(&[Cache::Default, Cache::NoLoop, Cache::OptIn, Cache::Broadcast])),
+            ),
         ];
         (self.roles[client], self.has_left[client]) = (self.draw(&roles), false);
-        let version = if self.rng.chance(50) { 3 } else { 2 };
+        let is_told = matches!(self.roles[client], Role::Cacher(_));
+        let version = if is_told || self.rng.chance(50) { 3 } else { 2 };
         Step::Connect { client, role: self.roles[client], version }
     }
 
@@ -284,6 +321,7 @@ impl Workload {
             Role::Plain => self.plain(),
             Role::Subscriber => vec![self.topics()],
             Role::Watcher { revisions } => vec![self.watch(revisions)],
+            Role::Cacher(_) => self.cached(),
         };
         if self.rng.chance(40) {
             requests.push(Request::Echo);
@@ -454,6 +492,8 @@ impl Workload {
             "CONFIG SET watch-resume-seconds 0",
             "CONFIG SET watch-resume-seconds 2",
             "CONFIG SET watch-resume-versions 2",
+            "CONFIG SET tracking-table-max-keys 3",
+            "CONFIG SET tracking-table-max-keys 0",
         ]))
     }
 
@@ -469,6 +509,13 @@ impl Workload {
             _ => (format!("SUNSUBSCRIBE ch{first}"), 1),
         };
         Request::Topics(words(&line), count)
+    }
+
+    fn cached(&mut self) -> Vec<Request> {
+        let own = self.rng.chance(15).then(|| Request::OwnWrite(self.any(&["k0", "k1"])));
+        // The last reads twins, of which it has no idea.
+        let read = (0..1 + self.rng.below(4)).map(|_| Request::Cached(self.rng.below(QUERIES.len() - 1)));
+        read.collect::<Vec<_>>().into_iter().chain(own).collect()
     }
 
     fn watch(&mut self, revisions: bool) -> Request {

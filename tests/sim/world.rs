@@ -19,7 +19,7 @@ use crate::network::Socket;
 use crate::properties::{Ledger, Property, Violation};
 use crate::resp::{self, Value};
 use crate::scripts::{self, Held};
-use crate::workload::{CLIENTS, Plan, QUERIES, Request, Role, Step, Watch, words};
+use crate::workload::{CLIENTS, Cache, Plan, QUERIES, Request, Role, Step, Watch, words};
 
 /// 2023-11-14 22:13:20 UTC.
 const START_MS: i64 = 1_700_000_000_000;
@@ -135,6 +135,8 @@ impl World {
             ("results that others took the place of", stats.watch_frames_superseded),
             ("queries resumed", stats.watch_resumed),
             ("clients cut off", stats.output_limit_disconnections),
+            ("caches told of changes", self.places.iter().flatten().map(|client| client.invalidations).sum()),
+            ("answers in caches", self.places.iter().flatten().map(|client| client.cache.len() as u64).sum()),
             ("refused behind a script", errors(b"BUSY")),
             ("scripts not killed, for they had written", errors(b"UNKILLABLE")),
             ("scripts killed", kills(b"SCRIPT") + kills(b"FUNCTION")),
@@ -162,6 +164,10 @@ impl World {
         client.sees_twins = !self.plan.forces;
         client.send(&["HELLO".to_owned(), version.to_string()]);
         client.owed.push_back(Owed::Reply);
+        if let Role::Cacher(how) = role {
+            client.send(&how.line());
+            client.owed.push_back(Owed::Tracking);
+        }
         if role == (Role::Watcher { revisions: true }) {
             client.send(&words("WATCH.MODE REVISIONS"));
             client.owed.push_back(Owed::Reply);
@@ -287,6 +293,20 @@ impl World {
                 let Some(fingerprint) = found.map(|(fingerprint, _)| fingerprint.clone()) else { return };
                 owed = vec![Owed::Unwatch(fingerprint.clone())];
                 words(&format!("UNOBSERVE {fingerprint}"))
+            }
+            Request::Cached(query) => {
+                if role == Role::Cacher(Cache::OptIn) {
+                    let client = self.places[place].as_mut().expect("seen above");
+                    client.send(&words("CLIENT CACHING YES"));
+                    client.owed.push_back(Owed::Caching);
+                }
+                owed = vec![Owed::Cached(*query)];
+                words(QUERIES[*query])
+            }
+            Request::OwnWrite(key) => {
+                let text = self.text("own-");
+                owed = vec![Owed::OwnWrite(key, text.clone())];
+                words(&format!("SET {key} {text}"))
             }
             Request::Kill(other) => words(&format!("CLIENT KILL ID {}", self.number_of(*other))),
             Request::Unblock { client, error } => {
@@ -478,6 +498,7 @@ fn fits(request: &Request, role: Role) -> bool {
         Request::Echo => true,
         Request::Topics(..) => role == Role::Subscriber,
         Request::Watch { .. } | Request::Unwatch(_) => matches!(role, Role::Watcher { .. }),
+        Request::Cached(_) | Request::OwnWrite(_) => matches!(role, Role::Cacher(_)),
         _ => role == Role::Plain,
     }
 }

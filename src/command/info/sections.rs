@@ -206,7 +206,7 @@ fn clients(r: &mut Report<'_>) {
     r.field("client_recent_max_input_buffer", input.unwrap_or(0));
     r.field("client_recent_max_output_buffer", output.unwrap_or(0));
     r.field("blocked_clients", blocked);
-    r.field("tracking_clients", 0);
+    r.field("tracking_clients", r.server.watchers.caches.clients());
     r.field("pubsub_clients", subscribed);
     r.field("watching_clients", r.server.watchers.watches.clients());
     r.field("clients_in_timeout_table", timed);
@@ -329,8 +329,12 @@ fn stats(r: &mut Report<'_>) {
     r.zeroes(&["latest_fork_usec", "total_forks"]);
     r.zeroes(&["migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     r.zeroes(&["active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time"]);
-    r.zeroes(&["current_active_defrag_time", "tracking_total_keys", "tracking_total_items"]);
-    r.zeroes(&["tracking_total_prefixes"]);
+    r.field("current_active_defrag_time", 0);
+    let caches = &r.server.watchers.caches;
+    let (keys, items, prefixes) = (caches.keys.keys(), caches.keys.items(), caches.prefixes.len());
+    r.field("tracking_total_keys", keys);
+    r.field("tracking_total_items", items);
+    r.field("tracking_total_prefixes", prefixes);
     r.field("unexpected_error_replies", r.server.stats.unexpected_errors);
     r.field("total_error_replies", r.server.stats.error_replies);
     r.field("dump_payload_sanitizations", 0);

@@ -65,5 +65,6 @@ fn empty(server: &mut Server, now: Now) {
     for place in server.dbs.places() {
         server.flush_db(place, now);
     }
+    server.invalidate_all();
     server.flush_functions(false);
 }

@@ -353,6 +353,10 @@ impl Selector {
         self.keys.iter().any(|pattern| pattern.access.covers(access) && pattern.glob.matches(&pattern.text, key))
     }
 
+    pub(super) fn may_read(&self, key: &[u8]) -> bool {
+        self.all_keys || self.allows_key(key, KeyAccess { read: true, write: false })
+    }
+
     fn check_channels(&self, asked: &Asked<'_>) -> Result<(), Denied> {
         let count = if asked.channels == ChannelUse::First { asked.args.len().min(2) } else { asked.args.len() };
         let is_pattern = asked.channels == ChannelUse::AllPatterns;

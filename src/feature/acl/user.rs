@@ -228,6 +228,11 @@ impl User {
         [&*quoted_if_needed(self.name()), b" ", &*words.join(&b' ')].concat()
     }
 
+    /// True if what a key holds may be read, by whichever command.
+    pub fn may_read(&self, key: &[u8]) -> bool {
+        self.selectors.iter().any(|selector| selector.may_read(key))
+    }
+
     /// True if nothing needs to be checked for this user.
     pub fn is_unlimited(&self) -> bool {
         self.selectors.iter().any(Selector::is_unlimited)

@@ -10,7 +10,7 @@
 //!
 //! Called by [`super::keys`] alone, which has the hashes.
 
-use super::shards::index;
+use crate::feature::shards::index;
 
 /// Bits for each key that a shard's table has room for.
 const BITS_PER_KEY: usize = 8;
@@ -76,7 +76,7 @@ impl Filter {
 
     fn fit(&mut self, hash: u64, capacity: usize, all: impl Iterator<Item = u64>) {
         if self.parts.is_empty() {
-            self.parts = vec![Part::default(); super::shards::SHARDS];
+            self.parts = vec![Part::default(); crate::feature::shards::SHARDS];
         }
         let part = self.parts[index(hash)];
         if part.capacity as usize == capacity && part.stale as usize <= capacity {

@@ -12,11 +12,11 @@
 use std::collections::VecDeque;
 
 use super::history::History;
-use super::ids::{Ids, spread};
 use super::keys::Keys;
 use super::query::Line;
-use super::shards::Shards;
-use super::slots::Slots;
+use crate::feature::ids::{Ids, spread};
+use crate::feature::shards::Shards;
+use crate::feature::slots::Slots;
 use crate::store::hash::KeyHasher;
 
 /// A query's number, for as long as it is known.

@@ -12,10 +12,10 @@
 //! - The filter knows every entry.
 
 use super::filter::Filter;
-use super::ids::Ids;
 use super::index::{Query, QueryId};
-use super::shards::{SHARDS, Shards};
-use super::slots::Slots;
+use crate::feature::ids::Ids;
+use crate::feature::shards::{SHARDS, Shards};
+use crate::feature::slots::Slots;
 
 /// What stands under a key's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use super::ids::{Ids, Numbers};
 use super::index::{Index, QueryId};
-use super::slots::Slots;
 use crate::feature::client_id::ClientId;
+use crate::feature::ids::{Ids, Numbers};
+use crate::feature::slots::Slots;
 
 /// Results held back for one client: at most one for each query, the one that began to wait first in front.
 #[derive(Debug, Default)]
