@@ -11,6 +11,7 @@
 //! - `globs`: what patterns match.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //! - `propagation`, `aof`: what lines append to the append-only file.
+//! - `tracking`: what clients with caches are told.
 //! - `replay`, `ours`: what is propagated, run by another server.
 //! - `scripts`: lines written by hand.
 //! - `observed`: what is told of the commands that have run.
@@ -68,6 +69,7 @@ mod server;
 mod state;
 mod stream;
 mod tables;
+mod tracking;
 mod waitaof;
 
 use generate::Generator;

@@ -413,40 +413,6 @@ fn pause_takes_milliseconds_and_a_mode() {
 }
 
 #[test]
-fn tracking_is_off_and_stays_off() {
-    let mut m = Memory::new();
-    let no_caching = r"-ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled\r\n";
-    let no_redirect = r"-ERR The client ID you want redirect to does not exist\r\n";
-    m.expect(&[
-        ("CLIENT TRACKING OFF", OK),
-        ("CLIENT TRACKING off BCAST PREFIX a OPTIN OPTOUT NOLOOP REDIRECT 1", OK),
-        ("CLIENT TRACKING ON", r"-ERR AleaDB does not support client-side caching yet\r\n"),
-        ("CLIENT TRACKING x", SYNTAX),
-        ("CLIENT TRACKING OFF x", SYNTAX),
-        ("CLIENT TRACKING OFF PREFIX", SYNTAX),
-        ("CLIENT TRACKING OFF REDIRECT", SYNTAX),
-        ("CLIENT TRACKING OFF REDIRECT x", NOT_AN_INTEGER),
-        ("CLIENT TRACKING ON REDIRECT 99", no_redirect),
-        (
-            "CLIENT TRACKING OFF REDIRECT 1 REDIRECT 1",
-            r"-ERR A client can only redirect to a single different client\r\n",
-        ),
-        ("CLIENT CACHING YES", no_caching),
-        ("CLIENT CACHING x", no_caching),
-        ("CLIENT GETREDIR", r":-1\r\n"),
-        (
-            "CLIENT TRACKINGINFO",
-            r"*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n",
-        ),
-    ]);
-    m.run("HELLO 3");
-    m.expect(&[(
-        "CLIENT TRACKINGINFO",
-        r"%3\r\n$5\r\nflags\r\n~1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n$8\r\nprefixes\r\n*0\r\n",
-    )]);
-}
-
-#[test]
 fn help_names_every_subcommand() {
     let mut m = Memory::new();
     let help = m.run("CLIENT HELP");
