@@ -351,11 +351,27 @@ async function users(db, protocol) {
   expect(await db.del("cache:1"), 1);
 }
 
+/** What was read is told of over a second connection, in the older protocol: of pushes ioredis hands on those of channels. */
+async function clientSideCaching(db, protocol) {
+  if (protocol === 3) return;
+  await beside(db, (listener) => beside(db, async (reader) => {
+    await listener.subscribe("__redis__:invalidate");
+    const id = (await db.client("LIST")).split("\n").find((line) => line.includes(" sub=1 ")).match(/^id=(\d+)/)[1];
+    expect(await reader.client("TRACKING", "ON", "REDIRECT", id), "OK");
+    expect(String(await reader.client("GETREDIR")), id);
+    expect(await reader.mget("a", "b"), [null, null]);
+    const heard = once(listener, "message");
+    await db.set("a", "1");
+    expect((await heard).map(String), ["__redis__:invalidate", "a"]);
+    expect(await reader.get("a"), "1");
+  }));
+}
+
 async function all(Redis, protocol) {
   const db = new Redis({ port, protocol });
   try {
     for (const part of [strings, expiry, bitmaps, hyperloglogs, lists, queues, hashes, sets, sortedSets, geo, streams,
-      transactions, pipelines, subscriptions, administration, users]) {
+      transactions, pipelines, subscriptions, clientSideCaching, administration, users]) {
       await db.flushall();
       await part(db, protocol);
       // What iterates does so over what the pipelines left.

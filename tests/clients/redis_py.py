@@ -442,6 +442,28 @@ def users(db, port, protocol):
     db.delete("cache:1")
 
 
+def client_side_caching(port):
+    from redis.cache import CacheConfig
+
+    with redis.Redis(port=port, protocol=3, decode_responses=True, cache_config=CacheConfig()) as db, \
+            redis.Redis(port=port, decode_responses=True) as other:
+        other.set("cached", "1")
+        expect((db.get("cached"), db.get("cached")), ("1", "1"))
+        expect(db.get_cache().size, 1)
+        for change, value in (
+            (lambda: other.set("cached", "2"), "2"),
+            (lambda: other.set("cached", "3", px=30), None),
+            (lambda: other.set("cached", "4"), "4"),
+            (lambda: other.flushall(), None),
+        ):
+            change()
+            deadline = time.monotonic() + 10
+            while db.get("cached") != value:
+                assert time.monotonic() < deadline, value
+        expect(other.info("stats")["tracking_total_keys"], 1)
+        other.delete("cached")
+
+
 def main():
     port = int(sys.argv[1])
     for protocol in (2, 3):
@@ -467,6 +489,8 @@ def main():
             administration(db)
             users(db, port, protocol)
         pool(port, protocol)
+    client_side_caching(port)
+    for protocol in (2, 3):
         with redis.Redis(port=port, db=5, protocol=protocol) as other:
             expect(other.dbsize(), 0)
     print("redis-py: ok")

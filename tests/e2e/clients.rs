@@ -273,6 +273,24 @@ fn the_redis_crate_waits_watches_and_reads_collections() -> redis::RedisResult<(
 }
 
 #[test]
+fn the_redis_crate_is_told_of_changes_for_a_cache() -> redis::RedisResult<()> {
+    let process = Process::serving(&[]);
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}/?protocol=resp3", process.port))?;
+    let (mut reader, mut writer) = (client.get_connection()?, client.get_connection()?);
+    let (sender, told) = std::sync::mpsc::channel();
+    reader.set_push_sender(sender);
+    redis::cmd("CLIENT").arg(&["TRACKING", "ON"]).exec(&mut reader)?;
+    assert_eq!(redis::Commands::get::<_, Option<String>>(&mut reader, "name")?, None);
+    redis::Commands::set::<_, _, ()>(&mut writer, "name", "value")?;
+    // The crate looks at what has come when it is asked for something.
+    redis::cmd("PING").exec(&mut reader)?;
+    let push = told.recv_timeout(LISTENING_TIMEOUT).expect("it is told");
+    assert_eq!(push.kind, redis::PushKind::Invalidate);
+    assert_eq!(redis::from_redis_value::<Vec<Vec<String>>>(redis::Value::Array(push.data))?, [["name"]]);
+    Ok(())
+}
+
+#[test]
 fn the_redis_crate_uses_every_other_data_type() -> redis::RedisResult<()> {
     let process = Process::serving(&[]);
     for protocol in ["resp2", "resp3"] {
