@@ -94,11 +94,14 @@ extern void luaE_turn (lua_State *L);
   { if ((G(L)->steps -= (ptrdiff_t)(n)) < 0) aleadb_pause(L, 0); }
 /* the same once in a block of rounds of a short loop, the number of the round being `i' */
 #define luaE_breathe_in(L,i) \\
-  { if (((i) & 63) == 0) luaE_breathe(L, 16); }
+  { if (((i) & 63) == 63) luaE_breathe(L, 16); }
 /* copies and comparisons of long strings, in parts between which the stack may be suspended */
 #define LUAE_PART 16384
-extern void luaE_copy (lua_State *L, char *to, const char *from, size_t n);
-extern int luaE_compare (lua_State *L, const char *a, const char *b, size_t n);
+extern void luaE_copylong (lua_State *L, char *to, const char *from, size_t n);
+extern int luaE_comparelong (lua_State *L, const char *a, const char *b, size_t n);
+#define luaE_copy(L,to,from,n) \\
+  { if ((n) <= LUAE_PART) memcpy(to, from, n); else luaE_copylong(L, to, from, n); }
+#define luaE_compare(L,a,b,n) ((n) <= LUAE_PART ? memcmp(a, b, n) : luaE_comparelong(L, a, b, n))
 extern const char *luaE_find (lua_State *L, const char *s, int c, size_t n);\n",
         "how work is counted",
     ),
@@ -116,7 +119,7 @@ extern const char *luaE_find (lua_State *L, const char *s, int c, size_t n);\n",
         "LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
         "extern int aleadb_has_fields (const Table *t);
 
-void luaE_copy (lua_State *L, char *to, const char *from, size_t n) {
+void luaE_copylong (lua_State *L, char *to, const char *from, size_t n) {
   while (n > LUAE_PART) {
     memcpy(to, from, LUAE_PART);
     to += LUAE_PART; from += LUAE_PART; n -= LUAE_PART;
@@ -125,7 +128,7 @@ void luaE_copy (lua_State *L, char *to, const char *from, size_t n) {
   memcpy(to, from, n);
 }
 
-int luaE_compare (lua_State *L, const char *a, const char *b, size_t n) {
+int luaE_comparelong (lua_State *L, const char *a, const char *b, size_t n) {
   while (n > LUAE_PART) {
     int order = memcmp(a, b, LUAE_PART);
     if (order != 0) return order;
@@ -395,8 +398,9 @@ LUA_API void lua_getfenv (lua_State *L, int idx) {\n",
         "ltable.c",
         "static Node *getfreepos (Table *t) {\n  while (t->lastfree-- > t->node) {\n",
         "static Node *getfreepos (lua_State *L, Table *t) {
+  int passed = 0;
   while (t->lastfree-- > t->node) {
-    luaE_breathe_in(L, t->lastfree - t->node);\n",
+    luaE_breathe_in(L, passed++);\n",
         "places that are taken are passed over, all of them at once where no key has collided before",
     ),
     replace("ltable.c", "    Node *n = getfreepos(t);", "    Node *n = getfreepos(L, t);", "as above"),

@@ -718,13 +718,18 @@ impl<'a> Frame<'a> {
 
     /// Bytes that the script may still use, which what a function builds in memory of its own has to be below; if they are fewer
     /// than are needed, after garbage was collected. May suspend the script.
-    #[cold]
+    #[inline]
     pub(super) fn memory_for(&mut self, bytes: usize) -> usize {
         if self.context().left_bytes() < bytes {
-            // SAFETY: nothing is called in a collection, and none raises an error here. What is in use lies on the stack.
-            unsafe { ffi::lua_gc(self.state, ffi::GC_COLLECT, 0) };
+            self.collect();
         }
         self.context().left_bytes()
+    }
+
+    #[cold]
+    fn collect(&mut self) {
+        // SAFETY: nothing is called in a collection, and none raises an error here. What is in use lies on the stack.
+        unsafe { ffi::lua_gc(self.state, ffi::GC_COLLECT, 0) };
     }
 
     /// An empty buffer, with the room that the one given back last had.
