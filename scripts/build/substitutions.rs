@@ -898,6 +898,20 @@ int luaH_getn (Table *t) {\n",
 }
 
 
+/* some of a collection, however much has been allocated since the last; 1 at its end */
+int aleadb_tidy (lua_State *L, ptrdiff_t work) {
+  global_State *g = G(L);
+  do {
+    work -= singlestep(L);
+    if (g->gcstate == GCSpause) {
+      setthreshold(g);
+      return 1;
+    }
+  } while (work > 0);
+  return 0;
+}
+
+
 void luaC_step (lua_State *L) {
   global_State *g = G(L);
   l_mem lim = (GCSTEPSIZE/100) * g->gcstepmul;

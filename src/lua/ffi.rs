@@ -133,7 +133,6 @@ pub const T_THREAD: c_int = 8;
 pub const ERROR_RUN: c_int = 2;
 
 pub const GC_COLLECT: c_int = 2;
-pub const GC_STEP: c_int = 5;
 
 /// The room for a function's source in [`Debug`].
 pub const SOURCE_BYTES: usize = 60;
@@ -206,6 +205,7 @@ unsafe extern "C-unwind" {
     // The substitutions' own.
     pub fn aleadb_set_steps(state: *mut State, steps: isize);
     pub fn aleadb_set_memory(state: *mut State, limit: usize, margin: usize);
+    pub fn aleadb_tidy(state: *mut State, work: isize) -> c_int;
     pub fn aleadb_set_killed(state: *mut State, killed: c_int);
     pub fn aleadb_set_cstack_end(state: *mut State, end: *const c_char);
     pub fn aleadb_breathe(state: *mut State, steps: isize);

@@ -236,7 +236,8 @@ fn what_a_library_has_held_is_collected_while_nothing_runs() {
 #[test]
 fn what_a_script_leaves_behind_is_collected_while_nothing_runs() {
     let mut machine = Machine::new();
-    machine.run("local t = {} for i = 1, 1e5 do t[i] = {i} end return 1");
+    // A table that grows allocates much at once.
+    machine.run("local t = {} for i = 1, 1e5 do t[i] = {i} end local u = {} for i = 1, 6e5 do u[i] = i end return 1");
     assert!(machine.vm.memory_bytes() > 4 << 20, "{} bytes", machine.vm.memory_bytes());
     tidy_to_the_end(&mut machine.vm);
     assert!(machine.vm.memory_bytes() < 1 << 20, "{} bytes", machine.vm.memory_bytes());
@@ -245,5 +246,5 @@ fn what_a_script_leaves_behind_is_collected_while_nothing_runs() {
 /// Collects garbage until there is no more, in steps each of which is short.
 fn tidy_to_the_end(vm: &mut Vm) {
     let steps = (0..100_000).take_while(|_| vm.tidy()).count();
-    assert!((10..100_000).contains(&steps), "{steps} steps");
+    assert!((50..100_000).contains(&steps), "{steps} steps");
 }

@@ -65,8 +65,8 @@ const ERROR_SLOTS: usize = 8;
 
 /// Garbage that may lie about for longer, in bytes.
 const GARBAGE_BYTES: usize = 512 << 10;
-/// How much of it is collected at one time, in KiB of allocations that a collector would have kept up with.
-const TIDIED_KIB: c_int = 8;
+/// How much of it is collected at one time, in the collector's units: bytes that are looked at, tenths of an object that is freed.
+const TIDIED: isize = 16_000;
 
 /// Where the handler of errors lies on the stack of the interpreter's main thread, below whatever else is there.
 const HANDLER: c_int = 1;
@@ -585,7 +585,7 @@ impl Vm {
             return false;
         }
         // SAFETY: nothing is called in a collection, and none raises an error.
-        let is_whole = self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_STEP, TIDIED_KIB) }) != 0;
+        let is_whole = self.outside(|frame| unsafe { ffi::aleadb_tidy(frame.state(), TIDIED) }) != 0;
         self.collections += usize::from(is_whole);
         // What was in use when the first one began is collected by the second.
         if self.collections == 2 {
