@@ -65,7 +65,7 @@ const ERROR_SLOTS: usize = 8;
 
 /// Garbage that may lie about for longer, in bytes.
 const GARBAGE_BYTES: usize = 512 << 10;
-/// How much of it is collected at one time, in the collector's units: bytes that are looked at, tenths of an object that is freed.
+/// How much is collected at one time, in the collector's units: a byte that is marked is one, an object that is swept ten.
 const TIDIED: isize = 16_000;
 
 /// Where the handler of errors lies on the stack of the interpreter's main thread, below whatever else is there.
