@@ -213,11 +213,15 @@ impl Client {
     /// Receives once; 0 when the server has closed the connection. Bytes pile up until taken.
     pub fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0u8; 65_536];
-        let count = match self.stream.read(&mut chunk) {
-            Ok(count) => count,
-            // Closed with our bytes still unread: closed all the same.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-            Err(error) => return Err(error),
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                Ok(count) => break count,
+                // Closed with our bytes still unread: closed all the same.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break 0,
+                // Whoever stops and continues this process, as a debugger does, has ended a wait.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         };
         self.unread.extend_from_slice(&chunk[..count]);
         Ok(count)
