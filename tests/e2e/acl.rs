@@ -43,6 +43,9 @@ fn commands_have_the_names_that_the_configuration_gives_them_and_logs_their_own(
     let renames = ["--rename-command", "SET", "put", "--rename-command", "CONFIG", ""];
     let process = Process::serving(&[&renames[..], &["--appendonly", "yes"]].concat());
     let mut client = process.connect();
+    // What is written before the log has begun is in its base.
+    let has_begun = || process.log().contains("Background AOF rewrite finished successfully");
+    assert!(wait_until(DEADLINE, has_begun), "{}", process.log());
     for (line, expected) in [
         ("SET k v", r"-ERR unknown command \'SET\', with args beginning with: \'k\' \'v\' \r\n"),
         ("PUT k v", r"+OK\r\n"),
