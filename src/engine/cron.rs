@@ -208,7 +208,7 @@ impl Cron {
         }
         let now_ms = now.mono_ms();
         if now_ms >= self.sampled_ms + SAMPLE_MS {
-            self.sampled_ms = now_ms;
+            let passed_ms = now_ms - std::mem::replace(&mut self.sampled_ms, now_ms);
             server.dbs.forget_untimed();
             let expired = server.dbs.expired();
             let stats = &mut server.stats;
@@ -222,7 +222,7 @@ impl Cron {
             server.forget_left_queries(now);
             server.busy_keys.fade(now_ms);
             if !server.is_loading() && !server.scripting.is_parked() {
-                server.walk_census(now);
+                server.walk_census(now, passed_ms);
             }
             look_at_save_points(server, now);
             self.purging.look(&mut server.background, now_ms);

@@ -16,6 +16,10 @@ use crate::store::db::Moment;
 use crate::store::entry::Entry;
 use crate::store::types::Type;
 
+/// Milliseconds from one step of the walk to the next.
+const STEP_MS: u64 = 100;
+/// Steps that are made together after an idle server has slept.
+const STEPS_MAX: u64 = 10;
 /// Keys after which a step of the walk ends: some 50 us.
 const KEYS_PER_STEP: usize = 512;
 /// Buckets after which a step ends, where most are empty.
@@ -119,10 +123,11 @@ impl Census {
 }
 
 impl Server {
-    /// A step of the walk. To be called some ten times a second. O(1).
-    pub fn walk_census(&mut self, now: Now) {
+    /// Goes on with the walk after so many milliseconds: a step for each tenth of a second, and no more than for one second. O(1).
+    pub fn walk_census(&mut self, now: Now, passed_ms: u64) {
         let Server { census, dbs, .. } = self;
-        census.walk(dbs, now, KEYS_PER_STEP, BUCKETS_PER_STEP);
+        let steps = (passed_ms / STEP_MS).clamp(1, STEPS_MAX) as usize;
+        census.walk(dbs, now, steps * KEYS_PER_STEP, steps * BUCKETS_PER_STEP);
     }
 
     /// Counts all keys, if they are few. O(their number).
