@@ -120,6 +120,7 @@ const CONFINED: &[Confined] = &[
             "src/lua/state.rs",
             "src/lua/state/",
             "src/lua/vm.rs",
+            "src/lua/vm/memory.rs",
         ],
         why: "only system calls, the store's leaves and the interpreter's interface",
     },

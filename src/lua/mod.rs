@@ -12,7 +12,8 @@
 //! - `convert`: replies as Lua's values, and the other way around;
 //! - `ffi`, `alloc`: the C interface, and the memory.
 //!
-//! Unsafe code is in `ffi`, `alloc`, `state` with its tables, and `vm`; all that scripts can call is written on the safe [`state::Frame`].
+//! Unsafe code is in `ffi`, `alloc`, `state` with its tables, and `vm` with its memory; all that scripts can call is written on the
+//! safe [`state::Frame`].
 
 mod alloc;
 mod api;

@@ -17,6 +17,9 @@
 //! - What is done to the interpreter from outside a script is done with all memory granted, and so raises no error.
 #![allow(unsafe_code)]
 
+mod error;
+mod memory;
+
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::RangeInclusive;
@@ -25,10 +28,13 @@ use std::ptr::NonNull;
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use self::error::error_of;
+pub(super) use self::error::{c_string, text_of};
+use self::memory::GARBAGE_BYTES;
 use super::alloc::{Context, allocate};
 pub use super::convert::NestedErrors;
 use super::library::{self, Globals, Loading, Registration};
-use super::state::{Debug, Frame, Kind, List, Raised};
+use super::state::{Debug, Frame, List, Raised};
 use super::{api, convert, ffi, random, sandbox};
 use crate::base::clock::{Clock, Now};
 use crate::resp::args::{Args, OwnedArgs};
@@ -56,17 +62,8 @@ const COMPILE_NS_MAX: u64 = 1_000_000_000;
 /// How long the code of a library may run, in nanoseconds, as in Redis: nothing else happens meanwhile.
 const LIBRARY_NS_MAX: u64 = 500_000_000;
 
-/// The part of a script's memory that must be left when all garbage has been collected, or the script is refused more: with less,
-/// it would do little else but collect garbage.
-const MARGIN_PART: usize = 32;
-
 /// Slots that an error object is made in.
 const ERROR_SLOTS: usize = 8;
-
-/// Garbage that may lie about for longer, in bytes.
-const GARBAGE_BYTES: usize = 512 << 10;
-/// How much is collected at one time, in the collector's units: a byte that is marked is one, an object that is swept ten.
-const TIDIED: isize = 16_000;
 
 /// Where the handler of errors lies on the stack of the interpreter's main thread, below whatever else is there.
 const HANDLER: c_int = 1;
@@ -289,7 +286,7 @@ impl Turn {
     /// now and then.
     fn pause_before_end(&self) -> isize {
         self.steps_to_end.set(self.steps_to_end.get() + 1);
-        if self.steps_to_end.get() % STEPS_UNLOOKED == 0 {
+        if self.steps_to_end.get().is_multiple_of(STEPS_UNLOOKED) {
             self.pause();
         }
         0
@@ -578,36 +575,6 @@ impl Vm {
         self.context().used_bytes()
     }
 
-    /// Collects some garbage, if there is much: some tens of microseconds, or as long as a look at the largest table that is in use
-    /// takes. True if there is more to do. To be called now and then while no script runs.
-    pub fn tidy(&mut self) -> bool {
-        if self.phase != Phase::Idle || !self.has_garbage() {
-            return false;
-        }
-        // SAFETY: nothing is called in a collection, and none raises an error.
-        let is_whole = self.outside(|frame| unsafe { ffi::aleadb_tidy(frame.state(), TIDIED) }) != 0;
-        self.collections += usize::from(is_whole);
-        // What was in use when the first one began is collected by the second.
-        if self.collections == 2 {
-            self.note_used_bytes();
-        }
-        self.has_garbage()
-    }
-
-    /// Whether the interpreter has far more than is in use, as far as that is known.
-    fn has_garbage(&self) -> bool {
-        self.is_kept_less || self.memory_bytes() > 2 * self.kept_bytes.max(self.used_bytes) + GARBAGE_BYTES
-    }
-
-    /// Takes note of what is in use: all garbage has been collected.
-    fn note_used_bytes(&mut self) {
-        self.used_bytes = self.memory_bytes();
-        self.collections = 0;
-        if std::mem::take(&mut self.is_kept_less) {
-            self.kept_bytes = self.kept_bytes.min(self.used_bytes);
-        }
-    }
-
     /// What the script and the server tell each other, while no script runs.
     fn exchange(&self) -> std::cell::RefMut<'_, Exchange> {
         self.context().exchange.borrow_mut()
@@ -650,15 +617,6 @@ impl Vm {
     /// Whether compiling and the code of libraries may take any time.
     pub fn set_unhurried(&mut self, is_unhurried: bool) {
         self.is_unhurried = is_unhurried;
-    }
-
-    /// Says how many bytes the next script may have, beside what the interpreter keeps. What earlier scripts have left behind is
-    /// collected when the script needs its place.
-    fn limit_memory(&mut self, script_bytes: usize) {
-        let limit_bytes = self.kept_bytes.saturating_add(script_bytes);
-        self.context().set_limit(limit_bytes, limit_bytes.saturating_add(script_bytes / 2));
-        // SAFETY: sets numbers.
-        unsafe { ffi::aleadb_set_memory(self.state.as_ptr(), limit_bytes, script_bytes / MARGIN_PART) };
     }
 
     /// Compiles a script. O(its length).
@@ -753,16 +711,6 @@ impl Vm {
                 self.collect_after_loading();
                 Err([b"Error registering functions: ", &*text].concat())
             }
-        }
-    }
-
-    /// Collects the garbage that a library's code may have left: all of it, if it is much beside what is kept. O(memory), which is
-    /// no more than the code has taken to make it.
-    fn collect_after_loading(&mut self) {
-        if self.memory_bytes() > self.kept_bytes + self.kept_bytes / 4 + GARBAGE_BYTES {
-            // SAFETY: nothing is called in a collection, and none raises an error.
-            self.outside(|frame| unsafe { ffi::lua_gc(frame.state(), ffi::GC_COLLECT, 0) });
-            self.note_used_bytes();
         }
     }
 
@@ -926,46 +874,6 @@ impl Clock for StoppedClock {
     }
 }
 
-/// What an error says.
-struct ErrorInfo {
-    text: Vec<u8>,
-    /// Source and line.
-    place: Option<(Vec<u8>, Vec<u8>)>,
-    is_counted: bool,
-}
-
-/// Reads the error on the top: a table with the field `err`, or a text.
-fn error_of(frame: &mut Frame<'_>) -> ErrorInfo {
-    let mut info = ErrorInfo { text: b"ERR unknown error".to_vec(), place: None, is_counted: false };
-    if let Some(text) = frame.coerce_bytes(-1) {
-        info.text = [b"ERR ", c_string(text)].concat();
-    }
-    if frame.kind(-1) != Some(Kind::Table) {
-        return info;
-    }
-    if let Some(text) = field(frame, "err") {
-        info.text = text;
-    }
-    info.place = field(frame, "source").zip(field(frame, "line"));
-    frame.raw_get_name(-1, "ignore_error_stats_update");
-    info.is_counted = frame.boolean(-1);
-    frame.pop(1);
-    info
-}
-
-/// A field of the table on the top, if it is a string or number.
-fn field(frame: &mut Frame<'_>, name: &str) -> Option<Vec<u8>> {
-    frame.raw_get_name(-1, name);
-    let text = frame.coerce_bytes(-1).map(|text| c_string(text).to_vec());
-    frame.pop(1);
-    text
-}
-
-/// COMPAT: the texts of errors end at their first NUL byte.
-pub(super) fn c_string(text: &[u8]) -> &[u8] {
-    text.split(|&byte| byte == 0).next().unwrap_or_default()
-}
-
 /// Calls a library's opening function, from outside a script.
 pub(super) fn open_library(frame: &mut Frame<'_>, library: ffi::CFunction) {
     // SAFETY: the functions are the interpreter's own; all memory is granted, and what they do raises no other error.
@@ -974,15 +882,4 @@ pub(super) fn open_library(frame: &mut Frame<'_>, library: ffi::CFunction) {
         ffi::lua_pcall(frame.state(), 0, 0, 0)
     };
     assert!(status == 0, "the libraries open");
-}
-
-/// The text of a value, as `tostring` has it where there is no metatable.
-pub(super) fn text_of(frame: &mut Frame<'_>, index: i32) -> Vec<u8> {
-    match frame.kind(index) {
-        Some(Kind::Nil) | None => b"nil".to_vec(),
-        Some(Kind::Boolean) if frame.boolean(index) => b"true".to_vec(),
-        Some(Kind::Boolean) => b"false".to_vec(),
-        Some(Kind::Number | Kind::String) => frame.coerce_bytes(index).unwrap_or_default().to_vec(),
-        Some(kind) => format!("{}: {:p}", kind.name(), frame.address(index)).into_bytes(),
-    }
 }
