@@ -272,7 +272,8 @@ impl KeptPattern {
             KeptPattern::OneStar(star) => {
                 let (head, tail) = (&pattern[..*star as usize], &pattern[*star as usize + 1..]);
                 // No text at all matches an empty pattern only.
-                text.len() >= (head.len() + tail.len()).max(1) && text.starts_with(head) && text.ends_with(tail)
+                let is_long_enough = text.len() >= (head.len() + tail.len()).max(1);
+                is_long_enough && text.starts_with(head) && (tail.is_empty() || text.ends_with(tail))
             }
         }
     }
