@@ -9,7 +9,7 @@
 //! - [`user`]: a user: its rules, its text, its passwords.
 //! - [`rules`]: what is wrong with a rule, and rules as words of a line.
 //! - [`failures`]: how long wrong passwords wait for their answers.
-//! - [`file`]: the ACL file.
+//! - [`mod@file`]: the ACL file.
 //! - [`log`]: what ACL LOG shows.
 //!
 //! # Invariants

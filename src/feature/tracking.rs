@@ -3,7 +3,7 @@
 //! A client that is told has to read the key again to be told once more, so a key leaves the table with its first change. Keys
 //! are told apart by name alone, whatever database they are in, as in Redis.
 //!
-//! - [`names`]: the names, packed.
+//! - `names`: the names, packed.
 //! - [`prefixes`]: those who are told of all keys that begin with something, whether they have read them or not.
 //!
 //! # Memory

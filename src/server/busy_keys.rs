@@ -1,7 +1,7 @@
-//! Which keys are asked for most: a count that is always on, as it looks at one command in [`TURNS`] turns of the loop.
+//! Which keys are asked for most: a count that is always on, as it looks at one command in `TURNS` turns of the loop.
 //!
 //! A command that is looked at stands for all that its turn had parsed with it. What was counted loses half of its weight each
-//! [`HALF_LIFE_MS`], so that what is shown is of the last minutes.
+//! `HALF_LIFE_MS`, so that what is shown is of the last minutes.
 
 use crate::feature::top_keys::TopKeys;
 

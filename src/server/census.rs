@@ -1,9 +1,9 @@
 //! How large the keys are: how many of each type have so many elements, and which take the most memory. Shown by INFO keysizes and
 //! INFO hotspots.
 //!
-//! Nothing is noted when a key changes. A walk goes over the databases instead, some [`KEYS_PER_STEP`] keys in each tenth of a
+//! Nothing is noted when a key changes. A walk goes over the databases instead, some `KEYS_PER_STEP` keys in each tenth of a
 //! second, so that all of a million are seen in a few minutes, and what is shown is what the last walk has found. Where there are
-//! no more than [`KEYS_COUNTED_AT_ONCE`], the walk is made when somebody asks, and the answer is exact.
+//! no more than `KEYS_COUNTED_AT_ONCE`, the walk is made when somebody asks, and the answer is exact.
 //!
 //! A walk is as good as SCAN: a key that is there throughout is counted, once unless its table grows meanwhile.
 

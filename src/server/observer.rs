@@ -10,11 +10,11 @@
 //!
 //! # Commands that are estimated
 //! A quick command that is the only one of its turn is timed in some turns ([`super::phases`]), and one that a script calls once in
-//! [`TIMED_EVERY`]. In the others it is counted as taking what the last one took that was timed, unless its whole turn was slow
+//! `TIMED_EVERY`. In the others it is counted as taking what the last one took that was timed, unless its whole turn was slow
 //! enough to be noted: then the clock is believed. One that was held up stands for itself alone.
 //!
 //! Nothing is shared or estimated while somebody wants each command by itself: MONITOR, HOTKEYS, a slow log for commands quicker than
-//! [`SHARED_NS_MIN`], or a log of requests or replies of less than [`SHARED_BYTES_MAX`].
+//! `SHARED_NS_MIN`, or a log of requests or replies of less than [`SHARED_BYTES_MAX`].
 //!
 //! # Invariants
 //! - `limits` follows from the settings, the clients of MONITOR and HOTKEYS: [`Server::renew_observation`] is called when one of

@@ -2,7 +2,7 @@
 //! INFO loop.
 //!
 //! Looks at the clock, and the histograms, would cost a turn of one quick command more than a tenth of its work. So what every turn
-//! does is measured in every [`DETAILED_EVERY`]th of them, and what few turns do (expiry, clearing up, snapshots, the log) always.
+//! does is measured in every `DETAILED_EVERY`th of them, and what few turns do (expiry, clearing up, snapshots, the log) always.
 //! The turn calls [`Phases::lap`] where a phase that is measured ends, and [`Phases::pass`] where one ends at a time that is known.
 
 use crate::feature::durations::{Digits, Durations};
