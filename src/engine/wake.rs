@@ -78,6 +78,7 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
         count(server, seen, &mut ended_ns);
         server.stats.by_command[waiting.command.id].failed += u64::from(error);
         server.stop_waiting(client);
+        server.end_caching(client, Some(waiting.command));
     }
     if error {
         server.stats.count_error(UNBLOCKED.code());

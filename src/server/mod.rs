@@ -369,11 +369,11 @@ impl Server {
         self.clients.members.has_gone()
     }
 
-    /// Does a turn's part of what takes several: clearing up after clients that have gone, what concerns very many queries, and
-    /// collecting what scripts have left behind. True if there is more to do.
+    /// Does a turn's part of what takes several: clearing up after clients that have gone, what concerns very many queries,
+    /// keys read beyond their limit, and what scripts have left behind. True if there is more to do.
     pub fn go_on(&mut self) -> bool {
         let members = self.clients.members.has_gone() && self.clear_gone_members(CLEARED_PER_TURN_MAX);
-        members | self.go_on_with_queries() | self.scripting.tidy()
+        members | self.go_on_with_queries() | self.go_on_with_caches() | self.scripting.tidy()
     }
 
     /// True if memory is short: commands that need more are refused. One load, unless there is a limit.

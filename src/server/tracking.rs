@@ -21,6 +21,9 @@ use crate::store::hash::KeyHasher;
 /// The channel that messages seem to come from to a client of RESP2.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
 
+/// Keys beyond `tracking-table-max-keys` that are forgotten in a turn at most, should it have been set lower.
+const FORGOTTEN_PER_TURN_MAX: usize = 1024;
+
 /// Bytes of changed keys that are gathered; beyond them the messages are written before the turn is over.
 const GATHERED_BYTES_MAX: usize = 1 << 20;
 
@@ -201,11 +204,12 @@ impl Server {
         if !self.clients[client].tracking.as_ref().is_some_and(|mode| mode.remembers()) {
             return;
         }
-        match command.only_key {
-            Some(only) => args.get(only.place).into_iter().for_each(|key| self.remember_read(client, key)),
-            None => command.spec.keys_of(args).iter().for_each(|key| self.remember_read(client, args.at(key.index))),
-        }
-        self.keep_to_limit();
+        let keys = match command.only_key {
+            Some(only) => vec![only.place],
+            None => command.spec.keys_of(args).iter().map(|key| key.index).collect(),
+        };
+        keys.iter().filter_map(|place| args.get(*place)).for_each(|key| self.remember_read(client, key));
+        self.keep_to_limit(2 * keys.len());
     }
 
     fn remember_read(&mut self, client: ClientId, key: &[u8]) {
@@ -216,13 +220,24 @@ impl Server {
         }
     }
 
-    /// Forgets keys beyond `tracking-table-max-keys`; whoever has read them is told as if they had changed.
-    fn keep_to_limit(&mut self) {
+    /// Forgets keys beyond `tracking-table-max-keys`, so many at most; whoever has read them is told as if they had changed. True if
+    /// there are more.
+    fn keep_to_limit(&mut self, count: usize) -> bool {
         let most = self.config.tracking_table_max_keys;
-        while most > 0 && self.watchers.caches.keys.keys() as u64 > most {
-            let Some((key, readers)) = self.watchers.caches.keys.evict() else { return };
+        let is_beyond = |server: &Server| most > 0 && server.watchers.caches.keys.keys() as u64 > most;
+        for _ in 0..count {
+            if !is_beyond(self) {
+                return false;
+            }
+            let Some((key, readers)) = self.watchers.caches.keys.evict() else { return false };
             self.tell_readers(&key, &readers, None);
         }
+        is_beyond(self)
+    }
+
+    /// Does a turn's part of that. True if there is more to do.
+    pub(super) fn go_on_with_caches(&mut self) -> bool {
+        self.watchers.caches.is_on() && self.keep_to_limit(FORGOTTEN_PER_TURN_MAX)
     }
 
     /// Tells those who have read a key, or who asked for a prefix of it, that it was changed by a client, or by nobody.

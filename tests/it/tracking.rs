@@ -389,6 +389,23 @@ fn keys_beyond_the_limit_are_told_of_as_if_they_had_changed() {
 }
 
 #[test]
+fn a_limit_that_is_set_lower_takes_several_turns() {
+    let mut m = two("");
+    for number in 0..5_000 {
+        run_as(&mut m, 0, &format!("GET key:{number}"));
+    }
+    m.run("CONFIG SET tracking-table-max-keys 10");
+    run_as(&mut m, 0, "GET key:0");
+    let left = m.server.watchers.caches.keys.keys();
+    assert!(left > 4_900, "{left}");
+    let turns = std::iter::repeat_with(|| m.go_on()).take_while(|more| *more).count();
+    assert!((2..10).contains(&turns), "{turns}");
+    assert_eq!(m.server.watchers.caches.keys.keys(), 10);
+    // Two came with the reply to the GET.
+    assert_eq!(m.take_sent(0).matches("invalidate").count(), 4_988);
+}
+
+#[test]
 fn who_goes_leaves_nothing_behind() {
     let mut m = two("");
     for number in 0..5_000 {
@@ -449,4 +466,11 @@ fn a_read_that_waits_is_remembered_with_what_ended_it() {
     assert_eq!(told(&mut m, "XADD s 2-1 f v"), changed(&["s"]));
     m.expect_of(&[(0, "XLEN s", r":2\r\n")]);
     assert_eq!(told(&mut m, "XADD s 3-1 f v"), "");
+    // A wait that was in vain is over, too.
+    m.expect_of(&[(0, "CLIENT CACHING YES", OK), (0, "XREAD BLOCK 10 STREAMS s $", "")]);
+    m.advance_ms(20);
+    m.wake();
+    assert_eq!(told(&mut m, "XADD s 4-1 f v"), changed(&["s"]));
+    m.expect_of(&[(0, "XLEN s", r":4\r\n")]);
+    assert_eq!(told(&mut m, "XADD s 5-1 f v"), "");
 }
