@@ -22,16 +22,13 @@ use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
-use crate::server::observer::Seen;
+use crate::server::observer::{QUICK, Seen};
 use crate::server::scripting::{KilledBy, Parked, READ_ONLY, Running};
 use crate::server::session::Blocked;
 
 /// Nanoseconds for which a parked script goes on in one turn. A PING that comes at the beginning of a slice waits for that one and
 /// for the one of its own turn: two milliseconds at most, with what else there is to do.
 const SLICE_NS: u64 = 900_000;
-
-/// Commands of a script that end in no time: few of them are timed.
-const QUICK: Flags = Flags::FAST.with(Flags::BRIEF);
 
 const UNKNOWN: ReplyError = ReplyError::new("ERR Unknown Redis command called from script");
 const BAD_ARITY: ReplyError = ReplyError::new("ERR Wrong number of args calling Redis command from script");

@@ -17,9 +17,9 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
-use crate::server::observer::Seen;
+use crate::server::observer::{QUICK, SHARED_ARGS_MAX, SHARED_BYTES_MAX, Seen};
 use crate::server::session::ReplyMode;
-use crate::server::transaction::Rest;
+use crate::server::transaction::{Queued, Rest};
 
 /// What gates look at: a command's flags, those of the script that it would run, and for EXEC also those of the commands it would
 /// run.
@@ -139,6 +139,7 @@ pub(super) fn go_on(
             };
             if progress == Progress::Slice {
                 rest.current = Some(queued);
+                server.count_in_row(client);
                 return false;
             }
             asked = Next::Done;
@@ -151,10 +152,24 @@ pub(super) fn go_on(
             rest.next = Next::Close;
         }
         let reply_bytes = out.written_bytes().saturating_sub(written_bytes);
+        if is_timed_with(rest.queue.as_slice().first(), &queued) && server.observer.may_share_time(reply_bytes) {
+            server.share_time(command);
+            continue;
+        }
         count_queued(server, Seen { client, command, args, reply_bytes, is_shown: false }, &mut time_ns);
     }
+    server.count_in_row(client);
     server.clients[client].transaction = None;
     true
+}
+
+/// True if the clock need not be read after a command: it is quick and short, and the next is the same again.
+fn is_timed_with(next: Option<&Queued>, queued: &Queued) -> bool {
+    let args = queued.args.as_args();
+    next.is_some_and(|next| std::ptr::eq(next.command, queued.command))
+        && queued.command.spec.flags.has(QUICK)
+        && args.len() <= SHARED_ARGS_MAX
+        && args.extent() < SHARED_BYTES_MAX
 }
 
 /// The refusal of a queued command that its client's user, who may be another by now, has no permission for any more.

@@ -14,7 +14,7 @@ use crate::resp::out::Out;
 use crate::resp::parse::{Limits, Parsed};
 use crate::server::Server;
 use crate::server::ctx::Next;
-use crate::server::observer::SHARED_BYTES_MAX;
+use crate::server::observer::{QUICK, SHARED_ARGS_MAX, SHARED_BYTES_MAX};
 use crate::store::db::Db;
 use crate::store::prefetch::MemberLookup;
 
@@ -23,10 +23,6 @@ use super::input::{Input, Source};
 /// Commands parsed together, so that their keys' cache lines load while the earlier ones run. Enough to cover the
 /// memory's latency, few enough to stay in the first-level cache.
 pub(super) const BATCH_MAX: usize = 32;
-/// Commands of which a batch runs in no time, whatever their keys hold, as long as they have few arguments.
-const QUICK: Flags = Flags::FAST.with(Flags::BRIEF);
-/// Arguments of a quick command: each may be a member to look up.
-const QUICK_ARGS_MAX: usize = 8;
 /// Once a turn has worked this long, each client runs one command at most: reached only by slow commands.
 const SLOW_TURN_NS: u64 = 2_000_000;
 /// Arguments whose room is kept for the next batch: 128 KiB.
@@ -53,7 +49,7 @@ pub(super) struct Parse {
 impl Parse {
     #[inline]
     fn is_short(&self) -> bool {
-        self.spans.len() <= QUICK_ARGS_MAX && self.end - self.start < SHARED_BYTES_MAX
+        self.spans.len() <= SHARED_ARGS_MAX && self.end - self.start < SHARED_BYTES_MAX
     }
 }
 

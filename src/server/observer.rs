@@ -37,6 +37,10 @@ use crate::server::session::Origin;
 
 /// Requests and replies of so many bytes end a row of commands that share their time: copying them would be most of it.
 pub const SHARED_BYTES_MAX: usize = 4096;
+/// Commands that end in no time whatever their keys hold, as long as they have few arguments.
+pub const QUICK: Flags = Flags::FAST.with(Flags::BRIEF);
+/// Arguments of a command that shares its time at most: each may be a member to look up.
+pub const SHARED_ARGS_MAX: usize = 8;
 /// Slow logs of commands quicker than this want each command's own time.
 const SHARED_NS_MIN: u64 = 1_000_000;
 /// A row whose mean is so many times the usual one has a command in it that was held up.
