@@ -1,9 +1,10 @@
-//! Leaves that know nothing of the database: clock, numbers as text, glob patterns, quoting, random numbers, sorting of a part.
+//! Leaves that know nothing of the database: clock, numbers and metrics as text, glob patterns, quoting, random numbers, sorting of a part.
 
 pub mod clock;
 pub mod glob;
 pub mod murmur;
 pub mod num;
+pub mod openmetrics;
 pub mod partial_sort;
 pub mod prng;
 pub mod quote;

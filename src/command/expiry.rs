@@ -46,7 +46,7 @@ pub const ROWS: &[Spec] = &[Spec::container(
 const SINCE: &str = "0.1.0";
 
 /// Where the ranges of a forecast end unless they are named: a second, ten, a minute, ten, an hour, a day.
-const DEFAULT_ENDS_S: &[i64] = &[1, 10, 60, 600, 3600, 86_400];
+pub(super) const DEFAULT_ENDS_S: &[i64] = &[1, 10, 60, 600, 3600, 86_400];
 /// Ranges that may be asked for.
 const ENDS_MAX: usize = 64;
 /// The latest end: a thousand years.

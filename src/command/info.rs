@@ -1,5 +1,7 @@
-//! INFO: the server's facts in sections. The rows and the choice of sections; `sections` writes each.
+//! INFO: the server's facts in sections. The rows and the choice of sections; `sections` writes each, and `metrics` what Prometheus
+//! is shown of them.
 
+pub mod metrics;
 mod persistence;
 mod sections;
 

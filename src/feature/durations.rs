@@ -22,43 +22,71 @@ pub enum Digits {
 
 /// One histogram.
 #[derive(Debug)]
-pub struct Durations(Histogram<u64>);
+pub struct Durations {
+    histogram: Histogram<u64>,
+    sum_ns: u64,
+}
 
 impl Durations {
     /// An empty one.
     pub fn new(digits: Digits) -> Durations {
-        Durations(Histogram::new_with_bounds(1, NS_MAX, digits as u8).expect("these bounds are in order"))
+        let histogram = Histogram::new_with_bounds(1, NS_MAX, digits as u8).expect("these bounds are in order");
+        Durations { histogram, sum_ns: 0 }
     }
 
     /// Counts something that took so many nanoseconds as often as this. O(1).
     #[inline]
     pub fn record(&mut self, ns: u64, times: u64) {
-        self.0.saturating_record_n(ns.clamp(1, NS_MAX), times);
+        self.histogram.saturating_record_n(ns.clamp(1, NS_MAX), times);
+        self.sum_ns = self.sum_ns.wrapping_add(ns.wrapping_mul(times));
     }
 
     /// How often it happened.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
+    }
+
+    /// All of them together, in nanoseconds.
+    pub fn sum_ns(&self) -> u64 {
+        self.sum_ns
     }
 
     /// The longest, in nanoseconds, rounded up as the histogram keeps it.
     pub fn max_ns(&self) -> u64 {
-        self.0.max()
+        self.histogram.max()
     }
 
     /// Nanoseconds that so many percent did not exceed. O(memory).
     pub fn percentile_ns(&self, percent: f64) -> u64 {
-        self.0.value_at_percentile(percent)
+        self.histogram.value_at_percentile(percent)
+    }
+
+    /// How often it took no longer than each of these nanoseconds, which ascend; a step of the histogram is counted with the bound
+    /// that lies in it, and ends at [`Durations::end_ns`]. O(memory) together.
+    pub fn upto(&self, bounds_ns: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
+        let (mut counted, mut from_ns) = (0, 0);
+        bounds_ns.map(move |bound_ns| {
+            if counted < self.histogram.len() {
+                counted += self.histogram.count_between(from_ns, bound_ns);
+                from_ns = self.histogram.next_non_equivalent(bound_ns);
+            }
+            counted
+        })
+    }
+
+    /// The end of the step in which so many nanoseconds lie. O(1).
+    pub fn end_ns(&self, ns: u64) -> u64 {
+        self.histogram.highest_equivalent(ns)
     }
 
     /// Ends of octaves in microseconds, each with how often it took no longer, where that is more than in the octave before.
     /// O(memory).
     pub fn octaves(&self) -> Vec<(u64, u64)> {
         let (mut octaves, mut counted, mut end_ns) = (Vec::new(), 0, FIRST_OCTAVE_NS);
-        while counted < self.0.len() {
-            let upto = self.0.count_between(0, end_ns);
+        while counted < self.histogram.len() {
+            let upto = self.histogram.count_between(0, end_ns);
             if upto > counted {
-                octaves.push((self.0.highest_equivalent(end_ns) / 1000, upto));
+                octaves.push((self.histogram.highest_equivalent(end_ns) / 1000, upto));
             }
             counted = upto;
             end_ns *= 2;
@@ -82,6 +110,23 @@ mod tests {
         assert_eq!(ends[..13], [1, 2, 4, 8, 16, 33, 66, 132, 264, 528, 1056, 2113, 4227]);
         assert_eq!(durations.octaves().last(), Some(&(34_628_173, durations.count())));
         assert_eq!(durations.octaves()[1].1, 3, "counts add up");
+    }
+
+    #[test]
+    fn counts_up_to_bounds_are_those_of_octaves() {
+        let mut durations = Durations::new(Digits::Two);
+        for k in 0..20_000u64 {
+            durations.record(k * k * 3 + 7, 1 + k % 3);
+        }
+        let bounds: Vec<u64> = (0..26).map(|k| FIRST_OCTAVE_NS << k).collect();
+        let upto: Vec<u64> = durations.upto(bounds.iter().copied()).collect();
+        for (end_us, count) in durations.octaves() {
+            let place = bounds.iter().position(|bound| durations.end_ns(*bound) / 1000 == end_us).expect("a bound");
+            assert_eq!(upto[place], count, "up to {end_us} us");
+        }
+        assert_eq!(upto.last(), Some(&durations.count()));
+        let sum: u64 = (0..20_000u64).map(|k| (k * k * 3 + 7) * (1 + k % 3)).sum();
+        assert_eq!(durations.sum_ns(), sum);
     }
 
     /// `p50=56.063` of one command that took 56 us, and `p0=2.992` of one of 3: facts of a running Redis 8.6.

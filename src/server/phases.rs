@@ -2,7 +2,8 @@
 //! INFO loop.
 //!
 //! Looks at the clock, and the histograms, would cost a turn of one quick command more than a tenth of its work. So what every turn
-//! does is measured in every `DETAILED_EVERY`th of them, and what few turns do (expiry, clearing up, snapshots, the log) always.
+//! does is measured in every `DETAILED_EVERY`th of them, and what few turns do (expiry, clearing up, snapshots, metrics, the log)
+//! always.
 //! The turn calls [`Phases::lap`] where a phase that is measured ends, and [`Phases::pass`] where one ends at a time that is known.
 
 use crate::feature::durations::{Digits, Durations};
@@ -29,6 +30,8 @@ pub enum Phase {
     Timers,
     /// A slice of a snapshot, or of loading.
     Snapshot,
+    /// Answering those who ask for metrics.
+    Metrics,
     /// Appending to the log.
     Log,
     /// Sending replies.
@@ -37,7 +40,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them with their names, in the order in which a turn has them.
-    pub const ALL: [(Phase, &'static str); 10] = [
+    pub const ALL: [(Phase, &'static str); 11] = [
         (Phase::Wait, "wait"),
         (Phase::Read, "read"),
         (Phase::Parse, "parse"),
@@ -46,6 +49,7 @@ impl Phase {
         (Phase::Free, "free"),
         (Phase::Timers, "timers"),
         (Phase::Snapshot, "snapshot"),
+        (Phase::Metrics, "metrics"),
         (Phase::Log, "log"),
         (Phase::Write, "write"),
     ];

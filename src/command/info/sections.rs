@@ -132,7 +132,7 @@ fn human(bytes: u64) -> String {
 
 fn nothing(_: &mut Report<'_>) {}
 
-fn server(r: &mut Report<'_>) {
+pub(super) fn server(r: &mut Report<'_>) {
     let now = r.now;
     let uptime_s = now.mono_ms().saturating_sub(r.server.process.identity.started_ms) / 1000;
     r.field("redis_version", REDIS_VERSION);
@@ -192,7 +192,7 @@ fn listeners(r: &mut Report<'_>) {
     }
 }
 
-fn clients(r: &mut Report<'_>) {
+pub(super) fn clients(r: &mut Report<'_>) {
     let sessions = || r.server.clients.iter().map(|(_, session)| session);
     let connected = sessions().count();
     let input = sessions().map(|session| session.buffers.query_bytes + session.buffers.query_free_bytes).max();
@@ -221,7 +221,7 @@ fn clients(r: &mut Report<'_>) {
     r.field("total_blocking_keys_on_nokey", r.server.watchers.waits.keys_until_deleted());
 }
 
-fn memory(r: &mut Report<'_>) {
+pub(super) fn memory(r: &mut Report<'_>) {
     let account = Account::take(r.server, r.now);
     r.size("used_memory", account.used);
     r.size("used_memory_rss", account.resident);
@@ -292,7 +292,7 @@ fn threads(r: &mut Report<'_>) {
     r.field("io_thread_0", line);
 }
 
-fn stats(r: &mut Report<'_>) {
+pub(super) fn stats(r: &mut Report<'_>) {
     let dbs = || r.server.dbs.iter().map(|db| db.stats());
     let expired_fields: u64 = dbs().map(|db| db.expired_fields).sum();
     let (hits, misses, expired): (u64, u64, u64) =
@@ -376,7 +376,7 @@ fn loop_stats(r: &mut Report<'_>) {
     r.field("turn_us_max", longest_ns / 1000);
 }
 
-fn replication(r: &mut Report<'_>) {
+pub(super) fn replication(r: &mut Report<'_>) {
     r.field("role", "master");
     r.field("connected_slaves", 0);
     r.field("master_failover_state", "no-failover");
@@ -389,7 +389,7 @@ fn replication(r: &mut Report<'_>) {
     r.zeroes(&["repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
-fn cpu(r: &mut Report<'_>) {
+pub(super) fn cpu(r: &mut Report<'_>) {
     let usage = limits::cpu_usage();
     let mut time = |name: &str, time: Duration| {
         r.field(name, format_args!("{}.{:06}", time.as_secs(), time.subsec_micros()));
@@ -468,7 +468,7 @@ fn errorstats(r: &mut Report<'_>) {
     }
 }
 
-fn cluster(r: &mut Report<'_>) {
+pub(super) fn cluster(r: &mut Report<'_>) {
     r.field("cluster_enabled", 0);
 }
 
@@ -484,10 +484,14 @@ fn keyspace(r: &mut Report<'_>) {
     }
 }
 
-/// How punctual the timers of keys are. What is due is counted or estimated as EXPIRY FORECAST does.
 fn expiry(r: &mut Report<'_>) {
-    let now = r.now;
     let outlook = Outlook::take(r.server);
+    expiry_of(r, &outlook);
+}
+
+/// How punctual the timers of keys are. What is due is counted or estimated as EXPIRY FORECAST does.
+pub(super) fn expiry_of(r: &mut Report<'_>, outlook: &Outlook) {
+    let now = r.now;
     let due = outlook.between(i64::MIN, now.unix_ms);
     let stats = &r.server.stats;
     let lags = stats.lags.summary(now.mono_ms() / 1000);
@@ -602,7 +606,7 @@ const TTL_SAMPLE_KEYS: usize = 256;
 /// Some of the keys with a deadline: those at the beginning of the table, where keys lie in the order of their hashes, so
 /// that they are as good as any. All of them in small databases.
 #[derive(Clone, Copy, Debug, Default)]
-struct TtlSample {
+pub(super) struct TtlSample {
     /// Keys whose deadline is to come.
     live: usize,
     /// Keys whose deadline has passed, but which have not been collected yet.
@@ -612,7 +616,7 @@ struct TtlSample {
 }
 
 impl TtlSample {
-    fn take(db: &Db, unix_ms: i64) -> TtlSample {
+    pub fn take(db: &Db, unix_ms: i64) -> TtlSample {
         let (mut sample, mut cursor) = (TtlSample::default(), 0);
         if db.timed() == 0 {
             return sample;
@@ -633,7 +637,7 @@ impl TtlSample {
         sample
     }
 
-    fn mean_ms(self) -> i128 {
+    pub fn mean_ms(self) -> i128 {
         self.sum_ms.checked_div(self.live as i128).unwrap_or(0)
     }
 }
