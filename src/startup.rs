@@ -18,7 +18,7 @@ use std::time::Duration;
 use aleadb::base::clock::{Clock, SystemClock};
 use aleadb::command::{self, acl};
 use aleadb::config::file::{LoadError, Sources};
-use aleadb::config::{Config, Supervised, title};
+use aleadb::config::{BindAddress, Config, Supervised, title};
 use aleadb::engine::persistence::start;
 use aleadb::net::reactor::Reactor;
 use aleadb::persist::storage::RealStorage;
@@ -153,6 +153,9 @@ fn serve(
         background.map_err(|error| format!("Can't prepare work in the background: {}", error_text(&error)))?;
     let mut server =
         Server::new(config, sources, identity, seeds, Outside { clock, background, storage: Arc::new(RealStorage) });
+    let settings = &server.config;
+    let metrics = open_tcp(&settings.metrics_bind, settings.metrics_port, settings.tcp_backlog)?;
+    server.process.metrics_port.next = Some(metrics);
     acl::load_at_start(&mut server)?;
     let now = server.clock.now();
     start::begin(&mut server, now)?;
@@ -256,7 +259,7 @@ fn log_mode(config: &Config) {
 fn open_sockets(config: &Config, passed: Vec<BoundSocket>, files: &mut OwnFiles) -> Result<Vec<BoundSocket>, String> {
     let mut sockets = passed;
     if sockets.is_empty() {
-        sockets = open_tcp(config)?;
+        sockets = open_tcp(&config.bind, config.port, config.tcp_backlog)?;
     } else {
         let names: Vec<&str> = sockets.iter().map(|socket| socket.address.as_str()).collect();
         log::info!("Listening on sockets passed by the service manager: {}", names.join(", "));
@@ -273,14 +276,14 @@ fn open_sockets(config: &Config, passed: Vec<BoundSocket>, files: &mut OwnFiles)
     Ok(sockets)
 }
 
-fn open_tcp(config: &Config) -> Result<Vec<BoundSocket>, String> {
-    if config.port == 0 {
+fn open_tcp(bind: &[BindAddress], port: u16, backlog: u32) -> Result<Vec<BoundSocket>, String> {
+    if port == 0 {
         return Ok(Vec::new());
     }
-    let bind = config.bind.iter().map(|address| (address.host.as_str(), address.optional));
-    listen::tcp_all(bind, config.port, config.tcp_backlog).map_err(|error| {
+    let bind = bind.iter().map(|address| (address.host.as_str(), address.optional));
+    listen::tcp_all(bind, port, backlog).map_err(|error| {
         log::warn!("Warning: {error}");
-        format!("Failed listening on port {} (tcp), aborting.", config.port)
+        format!("Failed listening on port {port} (tcp), aborting.")
     })
 }
 

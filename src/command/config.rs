@@ -6,11 +6,11 @@ use std::path::Path;
 
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use super::{acl, help};
-use crate::config::{Config, SetError, file, title};
+use crate::config::{BindAddress, Config, SetError, file, title};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::{Listening, Server};
 use crate::sys::listen::{self, BoundSocket};
 use crate::sys::{error_text, limits, title as shown};
 
@@ -111,16 +111,7 @@ fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result
     if changed.contains(&"maxclients") && next.maxclients > server.config.maxclients {
         raise_open_files(next.maxclients)?;
     }
-    if let Some(directive) = changed.iter().find(|name| ["bind", "port"].contains(*name)) {
-        listen_anew(server, next).map_err(|error| {
-            log::warn!("{}", error_text(&error));
-            let reason = match *directive {
-                "bind" => "Failed to bind to specified addresses.",
-                _ => "Unable to listen on this port. Check server logs.",
-            };
-            SetError::failed(directive, reason)
-        })?;
-    }
+    open_ports(server, next, changed)?;
     if changed.contains(&"appendonly") {
         let now = server.clock.now();
         if next.appendonly {
@@ -136,6 +127,38 @@ fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result
         crate::sys::log::set_level(next.loglevel.filter());
     }
     Ok(())
+}
+
+/// Listens on other addresses, if some are named. When one of the two ports fails, the other is as it was.
+fn open_ports(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result<(), SetError> {
+    let named = |names: [&'static str; 2]| changed.iter().copied().find(|name| names.contains(name));
+    let (metrics, clients) = (named(["metrics-bind", "metrics-port"]), named(["bind", "port"]));
+    let Server { process, config, .. } = server;
+    let backlog = config.tcp_backlog;
+    if let Some(directive) = metrics {
+        listen_anew(&mut process.metrics_port, &next.metrics_bind, next.metrics_port, backlog)
+            .map_err(|error| not_bound(directive, &error))?;
+    }
+    if let Some(directive) = clients
+        && let Err(error) = listen_anew(&mut process.clients_port, &next.bind, next.port, backlog)
+    {
+        if metrics.is_some()
+            && let Err(error) =
+                listen_anew(&mut process.metrics_port, &config.metrics_bind, config.metrics_port, backlog)
+        {
+            log::error!("Listening for metrics again: {}", error_text(&error));
+        }
+        return Err(not_bound(directive, &error));
+    }
+    Ok(())
+}
+
+fn not_bound(directive: &'static str, error: &io::Error) -> SetError {
+    log::warn!("{}", error_text(error));
+    let is_address = directive.ends_with("bind");
+    let (address, port) =
+        ("Failed to bind to specified addresses.", "Unable to listen on this port. Check server logs.");
+    SetError::failed(directive, if is_address { address } else { port })
 }
 
 /// Shows what the list of processes is to show now: the template, the addresses and the port may have changed.
@@ -156,35 +179,33 @@ fn raise_open_files(clients: u32) -> Result<(), SetError> {
     Err(SetError::failed("maxclients", reason))
 }
 
-/// Opens the sockets of new addresses. Those that are listened on already stay, with the clients waiting there; the
-/// others give up their addresses first, because a new one may cover them (`*` covers 127.0.0.1), and take them back if
-/// anything fails.
-fn listen_anew(server: &mut Server, next: &Config) -> io::Result<()> {
+/// Opens the sockets of new addresses, to be listened on at the end of the turn. Those that are listened on already stay, with the
+/// clients waiting there; the others give up their addresses first, because a new one may cover them (`*` covers 127.0.0.1), and
+/// take them back if anything fails.
+fn listen_anew(listening: &mut Listening, bind: &[BindAddress], port: u16, backlog: u32) -> io::Result<()> {
     // An earlier change of the same turn has not reached the loop yet.
-    let pending = server.process.new_listeners.take();
-    let current = pending.as_deref().unwrap_or(&server.process.listening);
-    let wanted = next.bind.iter().filter(|_| next.port != 0);
+    let pending = listening.next.take();
+    let current = pending.as_deref().unwrap_or(&listening.open);
+    let wanted = bind.iter().filter(|_| port != 0);
     // A name that does not resolve is reported when it is bound.
-    let addresses: Vec<Option<String>> = wanted
-        .clone()
-        .map(|bind| listen::resolve(&bind.host, next.port).ok().map(|address| address.to_string()))
-        .collect();
+    let addresses: Vec<Option<String>> =
+        wanted.clone().map(|bind| listen::resolve(&bind.host, port).ok().map(|address| address.to_string())).collect();
     let stays = |open: &&BoundSocket| open.kind() != "tcp" || addresses.contains(&Some(open.address.clone()));
     let (kept, leaving): (Vec<&BoundSocket>, Vec<&BoundSocket>) = current.iter().partition(stays);
     leaving.iter().for_each(|open| open.suspend());
     let is_new = |address: &Option<String>| !kept.iter().any(|open| Some(&open.address) == address.as_ref());
     let new = wanted.zip(&addresses).filter(|(_, address)| is_new(address)).map(|(bind, _)| bind);
-    let opened = listen::tcp_all(new.map(|bind| (bind.host.as_str(), bind.optional)), next.port, next.tcp_backlog)
+    let opened = listen::tcp_all(new.map(|bind| (bind.host.as_str(), bind.optional)), port, backlog)
         .and_then(|new| Ok((new, kept.iter().map(|open| open.try_clone()).collect::<io::Result<Vec<_>>>()?)));
     match opened {
         Ok((new, mut sockets)) => {
             sockets.extend(new);
-            server.process.new_listeners = Some(sockets);
+            listening.next = Some(sockets);
             Ok(())
         }
         Err(error) => {
-            leaving.iter().for_each(|open| resume(open, server.config.tcp_backlog));
-            server.process.new_listeners = pending;
+            leaving.iter().for_each(|open| resume(open, backlog));
+            listening.next = pending;
             Err(error)
         }
     }

@@ -199,6 +199,14 @@ directives! {
     port: u16 = 7379,
     "port", Runtime, int(0, u16::MAX);
 
+    /// Addresses at which metrics are shown; none means nowhere.
+    metrics_bind: Vec<BindAddress> = vec![value::address("127.0.0.1", false), value::address("::1", true)],
+    "metrics-bind", Runtime, addresses;
+
+    /// The TCP port at which metrics are shown, over HTTP and to anybody who can reach it; 0 means that they are not.
+    metrics_port: u16 = 0,
+    "metrics-port", Runtime, int(0, u16::MAX);
+
     /// How many connections the kernel may hold ready to be accepted.
     tcp_backlog: u32 = 511,
     "tcp-backlog", Startup, int(0, i32::MAX);

@@ -7,7 +7,9 @@
 //! 5. run the turn: commands, timers, replies (see [`super::turn`]);
 //! 6. take the sockets of closed connections out of the poll.
 //!
-//! Owns the poll, the listening sockets, the alarm, the signals, and the ties to the service manager. Knows no commands and no
+//! Between the timers and the replies of a turn it answers those who ask for metrics.
+//!
+//! Owns the poll, the listening sockets, the metrics port, the alarm, the signals, and the ties to the service manager. Knows no commands and no
 //! buffers.
 
 use std::io;
@@ -19,7 +21,8 @@ use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::base::clock::Now;
 use crate::config::ShutdownOn;
-use crate::server::Server;
+use crate::server::phases::Phase;
+use crate::server::{Listening, Server};
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
 use crate::sys::notify::{Notifier, READY_STATUS};
@@ -28,6 +31,7 @@ use crate::sys::watchdog::Watchdog;
 
 use super::busy::BusyPoll;
 use super::listener::{Accepted, Listeners};
+use super::metrics::MetricsPort;
 use super::transport::{Readiness, Stream};
 use super::turn::{ClientId, Turn};
 
@@ -44,7 +48,8 @@ const LOADING_EXTENDED: Duration = Duration::from_secs(60);
 const TOKEN_SIGNALS: Token = Token(usize::MAX);
 const TOKEN_ALARM: Token = Token(usize::MAX - 1);
 const TOKEN_BACKGROUND: Token = Token(usize::MAX - 2);
-/// Listeners have the tokens just below, and connections the lower half.
+/// Listeners have the tokens just below, connections the lower half, and the metrics port those from the middle on.
+const TOKEN_METRICS: usize = 1 << (usize::BITS - 1);
 const TOKEN_LISTENERS: usize = usize::MAX - 3;
 const LISTENERS_MAX: usize = 1024;
 /// With more commands a read than this, the loop does not poll on before it sleeps.
@@ -63,6 +68,7 @@ pub struct Reactor {
     /// Nanoseconds for which the last turn was waited for, if connections ended the wait.
     waited_ns: Option<u64>,
     listeners: Listeners,
+    metrics: MetricsPort,
     accept_retried_ms: u64,
     signals: Signals,
     notifier: Notifier,
@@ -97,7 +103,9 @@ impl Reactor {
             poll.registry().register(&mut SourceFd(&fd), TOKEN_BACKGROUND, Interest::READABLE)?;
         }
         let mut listeners = Listeners::default();
-        listen(&mut listeners, sockets, &mut server, poll.registry())?;
+        listen(&mut server.process.clients_port, sockets, |sockets| {
+            listeners.replace(sockets, poll.registry(), |i| Token(TOKEN_LISTENERS - i))
+        })?;
         Ok(Reactor {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -106,6 +114,7 @@ impl Reactor {
             busy: BusyPoll::default(),
             waited_ns: None,
             listeners,
+            metrics: MetricsPort::new(TOKEN_METRICS),
             accept_retried_ms: 0,
             signals,
             notifier,
@@ -171,9 +180,14 @@ impl Reactor {
         let are_ready = self.note_events();
         self.waited_ns = are_ready.then(|| now.mono_ns.saturating_sub(self.turn.ended().mono_ns));
         self.accept(now);
-        let Reactor { turn, listeners, poll, .. } = self;
+        let Reactor { turn, listeners, metrics, poll, .. } = self;
         let before = Load::of(&turn.server);
-        turn.run(now, |server| act_on_config(listeners, server, poll.registry()));
+        turn.run(now, |server| {
+            act_on_config(listeners, metrics, server, poll.registry());
+            if metrics.is_due(now) {
+                show_metrics(metrics, server, poll.registry(), now);
+            }
+        });
         if Load::of(&turn.server).is_pipelined_since(before) {
             self.waited_ns = None;
         }
@@ -187,7 +201,7 @@ impl Reactor {
 
     /// Waits for events, if there is nothing to do at once.
     fn wait(&mut self) -> io::Result<()> {
-        if self.turn.has_work() || self.listeners.is_accepting() {
+        if self.turn.has_work() || self.listeners.is_accepting() || self.metrics.has_work() {
             return self.poll(Some(Duration::ZERO));
         }
         // The last turn has just ended, so its end is now.
@@ -225,9 +239,11 @@ impl Reactor {
         let (mut signalled, mut are_ready) = (false, false);
         for event in &self.events {
             let Token(token) = event.token();
-            if token <= TOKEN_LISTENERS - LISTENERS_MAX {
+            if token < TOKEN_METRICS {
                 self.turn.note(client_of(token), readiness(event));
                 are_ready = true;
+            } else if token <= TOKEN_LISTENERS - LISTENERS_MAX {
+                self.metrics.note(token, readiness(event));
             } else if token <= TOKEN_LISTENERS {
                 self.listeners.note(TOKEN_LISTENERS - token);
             } else {
@@ -354,28 +370,49 @@ fn readiness(event: &Event) -> Readiness {
 }
 
 /// Settings that CONFIG SET changed and that concern the loop.
-fn act_on_config(listeners: &mut Listeners, server: &mut Server, registry: &Registry) {
-    let Some(sockets) = server.process.new_listeners.take() else { return };
-    let Err(error) = listen(listeners, sockets, server, registry) else { return };
+fn act_on_config(listeners: &mut Listeners, metrics: &mut MetricsPort, server: &mut Server, registry: &Registry) {
+    let (process, backlog) = (&mut server.process, server.config.tcp_backlog);
+    if let Some(sockets) = process.clients_port.next.take() {
+        let register = |sockets| listeners.replace(sockets, registry, |i| Token(TOKEN_LISTENERS - i));
+        if let Err(error) = listen(&mut process.clients_port, sockets, register) {
+            keep_listening(&process.clients_port, backlog, &error);
+        }
+    }
+    if let Some(sockets) = process.metrics_port.next.take()
+        && let Err(error) = listen(&mut process.metrics_port, sockets, |sockets| metrics.listen(sockets, registry))
+    {
+        keep_listening(&process.metrics_port, backlog, &error);
+    }
+}
+
+/// Goes on with the old sockets, for the new ones cannot be listened on.
+fn keep_listening(listening: &Listening, backlog: u32, error: &io::Error) {
     log::error!("Listening on the new addresses: {error}; the old ones stay");
-    for socket in &server.process.listening {
-        if let Err(error) = socket.resume(server.config.tcp_backlog) {
+    for socket in &listening.open {
+        if let Err(error) = socket.resume(backlog) {
             log::error!("Listening on {} again: {error}", socket.address);
         }
     }
 }
 
-/// Replaces the listening sockets; if that fails, those there are remain.
+/// Replaces listening sockets; if that fails, those there are remain.
 fn listen(
-    listeners: &mut Listeners,
+    listening: &mut Listening,
     sockets: Vec<BoundSocket>,
-    server: &mut Server,
-    registry: &Registry,
+    register: impl FnOnce(Vec<BoundSocket>) -> io::Result<()>,
 ) -> io::Result<()> {
     let handles = sockets.iter().map(BoundSocket::try_clone).collect::<io::Result<_>>()?;
-    listeners.replace(sockets, registry, |i| Token(TOKEN_LISTENERS - i))?;
-    server.process.listening = handles;
+    register(sockets)?;
+    listening.open = handles;
     Ok(())
+}
+
+/// Serves those who ask for metrics, as a phase of the turn.
+#[cold]
+fn show_metrics(metrics: &mut MetricsPort, server: &mut Server, registry: &Registry, now: Now) {
+    server.phases.pass(Phase::Timers, server.clock.mono_ns());
+    metrics.run(server, registry, now);
+    server.phases.lap(Phase::Metrics, server.clock.mono_ns());
 }
 
 #[cfg(test)]

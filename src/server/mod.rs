@@ -101,6 +101,15 @@ pub struct Identity {
     pub started_ms: u64,
 }
 
+/// The sockets of one purpose.
+#[derive(Debug, Default)]
+pub struct Listening {
+    /// Second handles of those that are listened on, so that those that stay can be kept when an address changes.
+    pub open: Vec<BoundSocket>,
+    /// Those that replace them at the end of the turn, at the start and after CONFIG SET.
+    pub next: Option<Vec<BoundSocket>>,
+}
+
 /// The process: what it is, what it listens on, whether it is to stop.
 #[derive(Debug)]
 pub struct Process {
@@ -110,10 +119,10 @@ pub struct Process {
     pub started_unix_s: i64,
     /// Bytes allocated before there was any data.
     pub startup_bytes: usize,
-    /// Second handles of the sockets listened on, so that those that stay can be kept when `bind` or `port` changes.
-    pub listening: Vec<BoundSocket>,
-    /// Sockets that replace the listening ones at the end of the turn, after CONFIG SET of `bind` or `port`.
-    pub new_listeners: Option<Vec<BoundSocket>>,
+    /// Where clients connect: `bind`, `port` and the Unix socket.
+    pub clients_port: Listening,
+    /// Where metrics are asked for: `metrics-bind` and `metrics-port`.
+    pub metrics_port: Listening,
     /// The server stops at the end of the turn.
     pub stop_requested: bool,
     /// Why the server cannot go on: it ends without saving, and says so.
@@ -230,8 +239,8 @@ impl Server {
                 identity,
                 started_unix_s: now.unix_s(),
                 startup_bytes: alloc::Stats::read().allocated,
-                listening: Vec::new(),
-                new_listeners: None,
+                clients_port: Listening::default(),
+                metrics_port: Listening::default(),
                 stop_requested: false,
                 failure: None,
                 attack_logged_ms: None,

@@ -115,10 +115,10 @@ fn free_port() -> u16 {
 fn another_port_is_opened_at_once_or_refused() {
     let mut m = Memory::new();
     m.expect(&[("CONFIG SET bind 127.0.0.1 port 0", r"+OK\r\n")]);
-    assert!(m.server.process.new_listeners.take().expect("bind changed").is_empty(), "port 0 is no TCP");
+    assert!(m.server.process.clients_port.next.take().expect("bind changed").is_empty(), "port 0 is no TCP");
     let port = free_port();
     m.expect(&[(&format!("CONFIG SET port {port}"), r"+OK\r\n")]);
-    let opened = m.server.process.new_listeners.take().expect("the port changed");
+    let opened = m.server.process.clients_port.next.take().expect("the port changed");
     let addresses: Vec<&str> = opened.iter().map(|socket| socket.address.as_str()).collect();
     assert_eq!(addresses, [format!("127.0.0.1:{port}")]);
 
@@ -134,14 +134,14 @@ fn another_port_is_opened_at_once_or_refused() {
             r"-ERR CONFIG SET failed (possibly related to argument \'bind\') - Failed to bind to specified addresses.\r\n",
         ),
     ]);
-    assert!(m.server.process.new_listeners.is_none());
+    assert!(m.server.process.clients_port.next.is_none());
     assert_eq!(m.server.config.port, port);
 }
 
 /// What the loop does at the end of a turn: the new sockets replace the old ones.
 fn take_over(m: &mut Memory) -> Vec<String> {
-    m.server.process.listening = m.server.process.new_listeners.take().expect("the addresses changed");
-    m.server.process.listening.iter().map(|socket| socket.address.clone()).collect()
+    m.server.process.clients_port.open = m.server.process.clients_port.next.take().expect("the addresses changed");
+    m.server.process.clients_port.open.iter().map(|socket| socket.address.clone()).collect()
 }
 
 #[test]
@@ -161,8 +161,14 @@ fn a_wider_address_takes_over_and_a_failure_leaves_the_old_one_open() {
     let waiting = connect().expect("the kernel accepts");
     m.expect(&[("CONFIG SET bind \"* -::1\"", r"+OK\r\n")]);
     take_over(&mut m);
-    let mine =
-        m.server.process.listening.iter().find(|socket| socket.address == format!("0.0.0.0:{port}")).expect("it stays");
+    let mine = m
+        .server
+        .process
+        .clients_port
+        .open
+        .iter()
+        .find(|socket| socket.address == format!("0.0.0.0:{port}"))
+        .expect("it stays");
     let aleadb::sys::listen::Listening::Tcp(listener) = &mine.socket else { panic!("a TCP socket") };
     let accepted = std::iter::from_fn(|| listener.accept().ok()).any(|(_, peer)| peer == waiting.local_addr().unwrap());
     assert!(accepted);

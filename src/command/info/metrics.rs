@@ -228,7 +228,7 @@ const FIELDS: &[(&str, &str, Kind, Reads)] = &[
     ("expiry_clock_jumps", "aleadb_clock_jumps_total", Counter, Number),
 ];
 
-/// The page, and counts what it takes to its own phase of the loop. See the header for its cost.
+/// The page. See the header for its cost.
 pub fn page(server: &mut Server, now: Now, format: Format) -> String {
     let commands = ran(server);
     let mut page = Page::new(format, PAGE_BYTES + COMMAND_BYTES * commands.len());
@@ -375,9 +375,8 @@ fn counts(page: &mut Page, server: &Server, commands: &[&'static Command]) {
 
 /// Errors by their code. A script can make up codes; those that do not look like one are counted together.
 fn errors(page: &mut Page, server: &Server) {
-    let is_code = |code: &[u8]| {
-        (1..=CODE_LETTERS_MAX).contains(&code.len()) && code.iter().all(|byte| byte.is_ascii_uppercase())
-    };
+    let is_code =
+        |code: &[u8]| (1..=CODE_LETTERS_MAX).contains(&code.len()) && code.iter().all(|byte| byte.is_ascii_uppercase());
     let mut others = 0;
     page.family("redis_errors_total", Counter, "Error replies by their code.");
     for (code, count) in &server.stats.errors {

@@ -26,6 +26,8 @@ const OWN: &[&str] = &[
     "aof-batch-checksums",
     "auth-failure-delay-ms",
     "busy-poll-us",
+    "metrics-bind",
+    "metrics-port",
     "commandlog-large-reply-max-len",
     "commandlog-large-request-max-len",
     "commandlog-reply-larger-than",
