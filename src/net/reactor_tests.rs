@@ -11,6 +11,7 @@ use crate::base::clock::SystemClock;
 use crate::config::{Config, SavePoints};
 use crate::persist::storage::RealStorage;
 use crate::server::background::{Background, Completion};
+use crate::server::persistence::loading::{Loading, Purpose};
 use crate::server::{Identity, Outside, Seeds};
 use crate::sys::listen;
 
@@ -194,4 +195,38 @@ fn a_queue_counts_as_input() {
         other.until("connected_clients:1");
         other.ask("ECHO x\r\n", "$1\r\nx\r\n");
     });
+}
+
+#[test]
+fn a_probe_is_told_that_the_server_is_not_ready_while_it_loads() {
+    let mut reactor = reactor(Vec::new());
+    let socket = listen::tcp("127.0.0.1", 0, 16).expect("a free port");
+    let address: SocketAddr = socket.address.parse().expect("an address");
+    reactor.turn.server.process.metrics_port.next = Some(vec![socket]);
+    let started = reactor.turn.take_time();
+    let loading =
+        Loading { purpose: Purpose::Start, started, total_bytes: 1000, loaded_bytes: 10, work: None, told_ms: 0 };
+    reactor.turn.server.persistence.loading = Some(Box::new(loading));
+    let mut probe = Client::connect(address);
+    probe.0.set_nonblocking(true).expect("a flag");
+    let mut ask = |reactor: &mut Reactor, path: &str| {
+        probe.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let mut answer = Vec::new();
+        for _ in 0..1000 {
+            reactor.turn().expect("the poll works");
+            let mut bytes = [0; 4096];
+            if let Ok(count) = probe.0.read(&mut bytes) {
+                answer.extend_from_slice(&bytes[..count]);
+            }
+            if answer.ends_with(b"\n") && answer.windows(4).any(|four| four == b"\r\n\r\n") {
+                return String::from_utf8_lossy(&answer).into_owned();
+            }
+        }
+        panic!("no answer: {answer:?}");
+    };
+    assert!(ask(&mut reactor, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+    let answer = ask(&mut reactor, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && answer.ends_with("\r\n\r\nloading\n"), "{answer}");
+    reactor.turn.server.persistence.loading = None;
+    assert!(ask(&mut reactor, "/readyz").starts_with("HTTP/1.1 200 OK\r\n"));
 }

@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod manager;
 mod memory;
+mod metrics;
 mod process;
 mod reactive;
 mod readme;

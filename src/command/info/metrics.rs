@@ -445,3 +445,71 @@ fn histogram<B: std::fmt::Display>(
     let buckets = ends.zip(durations.upto(bounds_ns()));
     page.histogram(name, &[label], buckets, durations.count(), sum);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::clock::SystemClock;
+    use crate::config::Config;
+    use crate::persist::storage::RealStorage;
+    use crate::server::background::Background;
+    use crate::server::{Identity, Outside, Seeds};
+
+    /// Fields that INFO has only while there is a log, or while something is loaded.
+    const SOMETIMES: &[&str] = &[
+        "loading_total_bytes",
+        "loading_loaded_bytes",
+        "aof_current_size",
+        "aof_base_size",
+        "aof_pending_rewrite",
+        "aof_buffer_length",
+        "aof_pending_bio_fsync",
+        "aof_delayed_fsync",
+    ];
+
+    #[test]
+    fn names_are_used_once_and_are_those_that_the_formats_allow() {
+        let names: HashSet<&str> = FIELDS.iter().map(|(_, name, ..)| *name).collect();
+        assert_eq!(names.len(), FIELDS.len());
+        for name in names {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(name.starts_with("redis_") || name.starts_with("aleadb_"), "{name}");
+        }
+        // A gauge whose name ends as a counter's does would be one to a reader.
+        let wrong = FIELDS.iter().filter(|(_, name, kind, _)| name.ends_with("_total") && *kind != Counter);
+        assert_eq!(wrong.map(|(_, name, ..)| *name).collect::<Vec<_>>(), ["redis_memory_used_vm_total"]);
+    }
+
+    fn server() -> Server {
+        let (clock, background) = (Rc::new(SystemClock::start()), Background::new().expect("a pair of sockets"));
+        let outside = Outside { clock, background, storage: Arc::new(RealStorage) };
+        let seeds = Seeds { hash: [1; 16], prng: 1 };
+        Server::new(Config::default(), Default::default(), Identity::default(), seeds, outside)
+    }
+
+    #[test]
+    fn every_field_is_one_of_info() {
+        let mut server = server();
+        let (now, outlook) = (server.clock.now(), Outlook::take(&mut server));
+        let report = report(&mut server, now, &outlook);
+        let has = |field: &str| report.lines().any(|line| line.strip_prefix(field).is_some_and(|rest| rest.starts_with(':')));
+        let missing = FIELDS.iter().map(|(field, ..)| *field).filter(|field| !has(field));
+        assert_eq!(missing.collect::<Vec<_>>(), SOMETIMES);
+    }
+
+    #[test]
+    fn errors_that_scripts_make_up_are_counted_together() {
+        let mut server = server();
+        for (code, times) in [(b"ERR".as_slice(), 2), (b"WRONGTYPE", 1), (b"SECRETkey", 3), (b"", 1), (&[b'A'; 100], 1)] {
+            server.stats.count_errors(code, times);
+        }
+        let now = server.clock.now();
+        let page = page(&mut server, now, Format::Text);
+        let errors: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("redis_errors_total")).collect();
+        assert_eq!(errors, ["{err=\"ERR\"} 2", "{err=\"WRONGTYPE\"} 1", "{err=\"other\"} 5"]);
+    }
+}
