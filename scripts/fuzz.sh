@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes: `scripts/fuzz.sh TARGET [SECONDS]`, with TARGET one of parser, inline, config, acl, restore, rdb, aof, manifest, glob,
-# commands, cjson, cmsgpack, struct, bit, script, and 60 seconds unless told. Needs a nightly toolchain for the coverage
+# commands, cjson, cmsgpack, struct, bit, script, http, and 60 seconds unless told. Needs a nightly toolchain for the coverage
 # instrumentation and the address sanitizer. Inputs of interest are kept below tests/fuzz/target/; what crashes is written
 # there too, and belongs into tests/fuzz/corpus/TARGET under a telling name.
 set -euo pipefail

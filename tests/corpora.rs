@@ -32,6 +32,11 @@ fn parser_corpus() {
 }
 
 #[test]
+fn http_corpus() {
+    replay("http", bodies::http);
+}
+
+#[test]
 fn inline_corpus() {
     replay("inline", bodies::inline);
 }

@@ -10,6 +10,7 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
 use aleadb::feature::acl::{Rules, User, Users, file};
+use aleadb::net::http::{self, HEAD_BYTES_MAX};
 use aleadb::persist::aof;
 use aleadb::persist::aof::manifest::Manifest;
 use aleadb::persist::digest::DataDigest;
@@ -52,6 +53,27 @@ pub fn parser(data: &[u8]) {
         (*end < stream.len()).then_some(*end)
     });
     assert_eq!(requests(stream, cuts, limits), requests(stream, std::iter::empty(), limits));
+}
+
+/// The head of an HTTP request is the same, or refused for the same reason, whether its bytes come at once or one by one, and never
+/// longer than the limit. What has been refused or found stays so whatever follows.
+pub fn http(data: &[u8]) {
+    let data = &data[..data.len().min(HEAD_BYTES_MAX)];
+    let Some((end, first)) = (0..=data.len()).find_map(|end| match http::parse(&data[..end]) {
+        http::Parsed::Partial => None,
+        other => Some((end, other)),
+    }) else {
+        return;
+    };
+    let whole = http::parse(data);
+    match first {
+        http::Parsed::Request(ref request, len) => {
+            assert_eq!((len, &whole), (end, &first));
+            assert!(!request.path.contains('?'));
+        }
+        // A refusal may have another reason when more is known.
+        _ => assert!(matches!(whole, http::Parsed::Bad(_))),
+    }
 }
 
 /// Parses a stream of which more and more is known: up to each of `cuts`, then all of it.
