@@ -116,7 +116,9 @@ fn request(head: &httparse::Request<'_, '_>) -> Option<Request> {
 /// The path of a request's target, which a proxy may have sent with scheme and host before it.
 fn path(target: &str) -> &str {
     let local = match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => &rest[rest.find('/').unwrap_or(rest.len())..],
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            &rest[rest.find(['/', '?', '#']).unwrap_or(rest.len())..]
+        }
         _ => target,
     };
     local.split(['?', '#']).next().unwrap_or_default()
@@ -331,6 +333,7 @@ mod tests {
             ("/metrics?a=http://b/c", "/metrics"),
             ("http://localhost:9121/metrics", "/metrics"),
             ("http://localhost:9121", ""),
+            ("http://localhost:9121?a=/metrics", ""),
             ("/a://b", "/a://b"),
             ("*", "*"),
         ] {

@@ -4,7 +4,8 @@
 //! # Limits
 //! - [`CONNS_MAX`] connections. One more, and the one that has the least time left gives way.
 //! - A connection has a deadline: for the next request, for the rest of one that has begun, for taking the response.
-//! - One page is built in a turn of the loop, however many ask; a connection's next request waits until its last is answered.
+//! - One page is built in a turn of the loop, however many ask, and they take turns; a connection's next request waits until its
+//!   last is answered.
 //!
 //! # Invariants
 //! - A response is sent whole before the next request is looked at, so no connection has more than a head and a page.
@@ -94,12 +95,15 @@ pub(super) struct MetricsPort {
     /// A connection may go on.
     has_work: bool,
     walked_ms: u64,
+    /// The connection for which the last page was built.
+    last_built: usize,
 }
 
 impl MetricsPort {
     /// Nothing listened on. Tokens are given from `base` upwards.
     pub fn new(base: usize) -> MetricsPort {
-        MetricsPort { base, listeners: Listeners::default(), conns: Slab::new(), has_work: false, walked_ms: 0 }
+        let (listeners, conns) = (Listeners::default(), Slab::new());
+        MetricsPort { base, listeners, conns, has_work: false, walked_ms: 0, last_built: 0 }
     }
 
     /// Listens on these sockets from now on; if that fails, those there are remain.
@@ -147,9 +151,18 @@ impl MetricsPort {
         let mut turn = Turn { server, now, may_build: true };
         let mut over = Vec::new();
         self.has_work = false;
-        for (place, conn) in &mut self.conns {
+        // Whoever got the last page has the others before it.
+        let mut places: Vec<usize> = self.conns.iter().map(|(place, _)| place).collect();
+        let first = places.partition_point(|place| *place <= self.last_built);
+        places.rotate_left(first);
+        for place in places {
+            let conn = &mut self.conns[place];
             if conn.has_work() {
+                let could_build = turn.may_build;
                 conn.go_on(&mut turn);
+                if could_build && !turn.may_build {
+                    self.last_built = place;
+                }
             }
             if conn.phase == Phase::Over || (walks && now.mono_ms() >= conn.deadline_ms) {
                 over.push(place);

@@ -226,7 +226,10 @@ fn a_probe_is_told_that_the_server_is_not_ready_while_it_loads() {
     };
     assert!(ask(&mut reactor, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
     let answer = ask(&mut reactor, "/readyz");
-    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && answer.ends_with("\r\n\r\nloading\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n") && answer.ends_with("\r\n\r\nloading\n"),
+        "{answer}"
+    );
     reactor.turn.server.persistence.loading = None;
     assert!(ask(&mut reactor, "/readyz").starts_with("HTTP/1.1 200 OK\r\n"));
 }

@@ -496,7 +496,8 @@ mod tests {
         let mut server = server();
         let (now, outlook) = (server.clock.now(), Outlook::take(&mut server));
         let report = report(&mut server, now, &outlook);
-        let has = |field: &str| report.lines().any(|line| line.strip_prefix(field).is_some_and(|rest| rest.starts_with(':')));
+        let has =
+            |field: &str| report.lines().any(|line| line.strip_prefix(field).is_some_and(|rest| rest.starts_with(':')));
         let missing = FIELDS.iter().map(|(field, ..)| *field).filter(|field| !has(field));
         assert_eq!(missing.collect::<Vec<_>>(), SOMETIMES);
     }
@@ -504,7 +505,8 @@ mod tests {
     #[test]
     fn errors_that_scripts_make_up_are_counted_together() {
         let mut server = server();
-        for (code, times) in [(b"ERR".as_slice(), 2), (b"WRONGTYPE", 1), (b"SECRETkey", 3), (b"", 1), (&[b'A'; 100], 1)] {
+        for (code, times) in [(b"ERR".as_slice(), 2), (b"WRONGTYPE", 1), (b"SECRETkey", 3), (b"", 1), (&[b'A'; 100], 1)]
+        {
             server.stats.count_errors(code, times);
         }
         let now = server.clock.now();
