@@ -2,7 +2,7 @@
 //! nothing of what the pages say. `httparse` finds the parts of a head; this module says what they mean (RFC 9110, RFC 9112).
 //!
 //! # Limits
-//! A head has at most [`HEAD_BYTES_MAX`] bytes and [`HEADERS_MAX`] headers. A request with a body is answered, and its connection
+//! A head has at most [`HEAD_BYTES_MAX`] bytes and `HEADERS_MAX` headers. A request with a body is answered, and its connection
 //! closed: no page takes one.
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};

@@ -2,7 +2,7 @@
 //! its clients: what HTTP means is [`super::http`]'s business, what the page says that of [`crate::command::info::metrics`].
 //!
 //! # Limits
-//! - [`CONNS_MAX`] connections. One more, and the one that has the least time left gives way.
+//! - `CONNS_MAX` connections. One more, and the one that has the least time left gives way.
 //! - A connection has a deadline: for the next request, for the rest of one that has begun, for taking the response.
 //! - One page is built in a turn of the loop, however many ask, and they take turns; a connection's next request waits until its
 //!   last is answered.
