@@ -476,7 +476,10 @@ mod tests {
         let names: HashSet<&str> = FIELDS.iter().map(|(_, name, ..)| *name).collect();
         assert_eq!(names.len(), FIELDS.len());
         for name in names {
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}"
+            );
             assert!(name.starts_with("redis_") || name.starts_with("aleadb_"), "{name}");
         }
         // A gauge whose name ends as a counter's does would be one to a reader.
