@@ -118,7 +118,6 @@ pub const INFO_NOT_BUILT: &[(&str, &str)] = &[
     ("lazyfreed_objects", "not counted"),
     ("expired_subkeys_active", "not told apart from what is found on access"),
     ("expired_keys_active", "not told apart from what is found on access"),
-    ("expire_cycle_cpu_milliseconds", "not measured"),
 ];
 
 /// Fields of INFO that only our server has, or has more of.

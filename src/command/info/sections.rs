@@ -13,6 +13,7 @@ use crate::command::expiry::Outlook;
 use crate::command::memory::{Account, excess, ratio};
 use crate::command::{self, Command};
 use crate::config::Supervised;
+use crate::feature::durations::Durations;
 use crate::feature::pubsub::Kind;
 use crate::lua::vm::Purpose;
 use crate::server::phases::Phase;
@@ -315,6 +316,8 @@ pub(super) fn stats(r: &mut Report<'_>) {
     let stale = stale_percent(r.server, r.now.unix_ms);
     r.field("expired_stale_perc", format_args!("{stale:.2}"));
     r.field("expired_time_cap_reached_count", r.server.stats.expire_budgets_spent);
+    let expire_ns = r.server.phases.durations_of(Phase::Expire).map_or(0, Durations::sum_ns);
+    r.field("expire_cycle_cpu_milliseconds", expire_ns / 1_000_000);
     r.zeroes(&["evicted_keys", "evicted_clients"]);
     r.field("evicted_scripts", r.server.stats.evicted_scripts);
     r.field("total_eviction_exceeded_time", 0);
