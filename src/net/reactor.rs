@@ -9,8 +9,8 @@
 //!
 //! Between the timers and the replies of a turn it answers those who ask for metrics.
 //!
-//! Owns the poll, the listening sockets, the metrics port, the alarm, the signals, and the ties to the service manager. Knows no commands and no
-//! buffers.
+//! Owns the poll, the listening sockets, the metrics port, the alarm, the signals, and the ties to the service manager. Knows no
+//! commands and no buffers.
 
 use std::io;
 use std::time::Duration;
