@@ -51,7 +51,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What a connection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum State {
     /// Requests are read and answered.
     Serves,
     /// The response that is being sent is the last one.
@@ -66,7 +66,7 @@ enum Phase {
 #[derive(Debug)]
 struct Conn {
     link: Link<Stream>,
-    phase: Phase,
+    state: State,
     /// What has come and is not answered.
     input: Vec<u8>,
     is_fresh: bool,
@@ -78,7 +78,7 @@ struct Conn {
 }
 
 /// What connections share while they are served in one turn.
-struct Turn<'s> {
+struct Service<'s> {
     server: &'s mut Server,
     now: Now,
     /// A page may be built.
@@ -128,6 +128,11 @@ impl MetricsPort {
         self.has_work = true;
     }
 
+    /// Looks for connections again that could not be accepted.
+    pub fn retry(&mut self) {
+        self.listeners.retry();
+    }
+
     /// True if something can be done at once.
     #[inline]
     pub fn has_work(&self) -> bool {
@@ -146,9 +151,8 @@ impl MetricsPort {
         let walks = now.mono_ms() >= self.walked_ms + WALK_MS;
         if walks {
             self.walked_ms = now.mono_ms();
-            self.listeners.retry();
         }
-        let mut turn = Turn { server, now, may_build: true };
+        let mut service = Service { server, now, may_build: true };
         let mut over = Vec::new();
         self.has_work = false;
         // Whoever got the last page has the others before it.
@@ -158,13 +162,13 @@ impl MetricsPort {
         for place in places {
             let conn = &mut self.conns[place];
             if conn.has_work() {
-                let could_build = turn.may_build;
-                conn.go_on(&mut turn);
-                if could_build && !turn.may_build {
+                let could_build = service.may_build;
+                conn.go_on(&mut service);
+                if could_build && !service.may_build {
                     self.last_built = place;
                 }
             }
-            if conn.phase == Phase::Over || (walks && now.mono_ms() >= conn.deadline_ms) {
+            if conn.state == State::Over || (walks && now.mono_ms() >= conn.deadline_ms) {
                 over.push(place);
             } else {
                 self.has_work |= conn.has_work();
@@ -211,7 +215,7 @@ impl Conn {
     fn new(stream: Stream, deadline_ms: u64) -> Conn {
         Conn {
             link: Link::new(stream),
-            phase: Phase::Serves,
+            state: State::Serves,
             input: Vec::new(),
             is_fresh: false,
             output: Vec::new(),
@@ -225,8 +229,8 @@ impl Conn {
     }
 
     /// Sends what is to be sent; when that is out, reads once, and answers one request.
-    fn go_on(&mut self, turn: &mut Turn<'_>) {
-        let now_ms = turn.now.mono_ms();
+    fn go_on(&mut self, service: &mut Service<'_>) {
+        let now_ms = service.now.mono_ms();
         self.send(now_ms);
         if !self.output.is_empty() {
             return;
@@ -234,8 +238,8 @@ impl Conn {
         if !self.is_fresh && self.link.readable {
             self.read(now_ms);
         }
-        if self.is_fresh && self.phase == Phase::Serves {
-            self.answer_next(turn);
+        if self.is_fresh && self.state == State::Serves {
+            self.answer_next(service);
             self.send(now_ms);
         }
     }
@@ -245,24 +249,24 @@ impl Conn {
         let mut bytes = [0; HEAD_BYTES_MAX];
         // Never nothing: an input that is full has been answered, or refused.
         let room = HEAD_BYTES_MAX - self.input.len();
-        match (self.link.read(&mut bytes[..room]), self.phase) {
+        match (self.link.read(&mut bytes[..room]), self.state) {
             (Ok(Received::Nothing), _) => {}
-            (Ok(Received::Bytes(count)), Phase::Serves) => {
+            (Ok(Received::Bytes(count)), State::Serves) => {
                 if self.input.is_empty() {
                     self.deadline_ms = self.deadline_ms.min(now_ms + HEAD_MS_MAX);
                 }
                 self.input.extend_from_slice(&bytes[..count]);
                 self.is_fresh = true;
             }
-            (Ok(Received::Bytes(count)), Phase::Lingers(before)) if before + count <= LINGER_BYTES_MAX => {
-                self.phase = Phase::Lingers(before + count);
+            (Ok(Received::Bytes(count)), State::Lingers(before)) if before + count <= LINGER_BYTES_MAX => {
+                self.state = State::Lingers(before + count);
             }
-            _ => self.phase = Phase::Over,
+            _ => self.state = State::Over,
         }
     }
 
     /// Answers the first request of the input, if it is whole.
-    fn answer_next(&mut self, turn: &mut Turn<'_>) {
+    fn answer_next(&mut self, service: &mut Service<'_>) {
         let (request, len) = match http::parse(&self.input) {
             Parsed::Partial => {
                 self.is_fresh = false;
@@ -274,28 +278,28 @@ impl Conn {
                     Refusal::Malformed => Code::BadRequest,
                     Refusal::TooLong => Code::HeadTooLong,
                 };
-                return self.respond(turn, code, PLAIN, code.text().as_bytes(), (false, false));
+                return self.respond(service, code, PLAIN, code.text().as_bytes(), (false, false));
             }
         };
         let Request { method, keeps_alive, .. } = request;
         let how = (method == Method::Head, keeps_alive);
         match (method, request.path.as_str()) {
-            (Method::Other, _) => self.respond(turn, Code::MethodNotAllowed, PLAIN, b"Only GET and HEAD.\n", how),
+            (Method::Other, _) => self.respond(service, Code::MethodNotAllowed, PLAIN, b"Only GET and HEAD.\n", how),
             (_, "/metrics") => {
-                if !std::mem::take(&mut turn.may_build) {
+                if !std::mem::take(&mut service.may_build) {
                     // In the next turn.
                     return;
                 }
                 let format = if request.wants_openmetrics { Format::OpenMetrics } else { Format::Text };
-                let text = page(turn.server, turn.now, format);
-                self.respond(turn, Code::Ok, format.content_type(), text.as_bytes(), how);
+                let text = page(service.server, service.now, format);
+                self.respond(service, Code::Ok, format.content_type(), text.as_bytes(), how);
             }
-            (_, "/healthz") => self.respond(turn, Code::Ok, PLAIN, b"ok\n", how),
-            (_, "/readyz") if turn.server.is_loading() => {
-                self.respond(turn, Code::Unavailable, PLAIN, b"loading\n", how);
+            (_, "/healthz") => self.respond(service, Code::Ok, PLAIN, b"ok\n", how),
+            (_, "/readyz") if service.server.is_loading() => {
+                self.respond(service, Code::Unavailable, PLAIN, b"loading\n", how);
             }
-            (_, "/readyz") => self.respond(turn, Code::Ok, PLAIN, b"ok\n", how),
-            _ => self.respond(turn, Code::NotFound, PLAIN, b"There are /metrics, /healthz and /readyz.\n", how),
+            (_, "/readyz") => self.respond(service, Code::Ok, PLAIN, b"ok\n", how),
+            _ => self.respond(service, Code::NotFound, PLAIN, b"There are /metrics, /healthz and /readyz.\n", how),
         }
         self.input.drain(..len);
         self.is_fresh = !self.input.is_empty();
@@ -303,17 +307,17 @@ impl Conn {
 
     fn respond(
         &mut self,
-        turn: &Turn<'_>,
+        service: &Service<'_>,
         code: Code,
         content_type: &'static str,
         body: &[u8],
         (is_head, keeps_alive): (bool, bool),
     ) {
-        let unix_s = turn.now.unix_s();
+        let unix_s = service.now.unix_s();
         Response { code, content_type, body, is_head, keeps_alive, unix_s }.write(&mut self.output);
-        self.deadline_ms = turn.now.mono_ms() + RESPONSE_MS_MAX;
+        self.deadline_ms = service.now.mono_ms() + RESPONSE_MS_MAX;
         if !keeps_alive {
-            self.phase = Phase::Ends;
+            self.state = State::Ends;
         }
     }
 
@@ -328,7 +332,7 @@ impl Conn {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 log::debug!("Writing to a connection of the metrics port: {error}");
-                self.phase = Phase::Over;
+                self.state = State::Over;
             }
         }
         if self.sent < self.output.len() {
@@ -337,10 +341,10 @@ impl Conn {
         // A page is large, and the next one far: nothing is kept meanwhile.
         (self.output, self.sent) = (Vec::new(), 0);
         self.deadline_ms = now_ms + IDLE_MS_MAX;
-        if self.phase == Phase::Ends {
+        if self.state == State::Ends {
             // A peer that has gone needs no end.
             let _ = SockRef::from(&self.link.transport).shutdown(Shutdown::Write);
-            (self.phase, self.input, self.is_fresh) = (Phase::Lingers(0), Vec::new(), false);
+            (self.state, self.input, self.is_fresh) = (State::Lingers(0), Vec::new(), false);
             self.deadline_ms = now_ms + LINGER_MS_MAX;
         }
     }

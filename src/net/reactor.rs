@@ -318,6 +318,7 @@ impl Reactor {
         if !closed.is_empty() || now.mono_ms() >= self.accept_retried_ms + ACCEPT_RETRY_MS {
             self.accept_retried_ms = now.mono_ms();
             self.listeners.retry();
+            self.metrics.retry();
         }
         for mut stream in closed {
             // Closing the descriptor removes it from the poll as well, so a failure changes nothing.
