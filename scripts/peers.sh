@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
 # find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 and ALEADB_REDIS_8_6 (paths of servers 7.0, 8.2 and 8.6),
-# ALEADB_VALKEY_9 (a valkey-server 9.1), ALEADB_PYTHON (an interpreter with redis-py, and prometheus_client where that can be had),
-# ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages that holds ioredis), each empty if it could not be had. Nothing is installed outside the cache directory except Debian's
+# ALEADB_VALKEY_9 (a valkey-server 9.1), ALEADB_PYTHON (an interpreter with redis-py, and prometheus_client where that can be
+# had), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages that holds ioredis), each empty if it could not
+# be had. Nothing is installed outside the cache directory except Debian's
 # own packages, and those only as root.
 
 PEERS_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/aleadb-peers"
