@@ -204,11 +204,13 @@ impl Server {
         if !self.clients[client].tracking.as_ref().is_some_and(|mode| mode.remembers()) {
             return;
         }
-        let keys = match command.only_key {
-            Some(only) => vec![only.place],
-            None => command.spec.keys_of(args).iter().map(|key| key.index).collect(),
-        };
-        keys.iter().filter_map(|place| args.get(*place)).for_each(|key| self.remember_read(client, key));
+        if let Some(only) = command.only_key {
+            args.get(only.place).into_iter().for_each(|key| self.remember_read(client, key));
+            self.keep_to_limit(2);
+            return;
+        }
+        let keys = command.spec.keys_of(args);
+        keys.iter().for_each(|key| self.remember_read(client, args.at(key.index)));
         self.keep_to_limit(2 * keys.len());
     }
 

@@ -380,6 +380,21 @@ fn what_does_not_go_together_is_refused() {
 }
 
 #[test]
+fn a_client_has_so_many_prefixes_and_no_more() {
+    let mut m = Memory::new();
+    let prefixes =
+        |range: std::ops::Range<usize>| range.map(|number| format!(" PREFIX {number:05}")).collect::<String>();
+    let too_many = r"-ERR Too many prefixes: a client can have 1024 at most\r\n";
+    m.expect(&[
+        (&format!("CLIENT TRACKING ON BCAST{}", prefixes(0..1_025)), too_many),
+        (&format!("CLIENT TRACKING ON BCAST{}", prefixes(0..1_000)), OK),
+        (&format!("CLIENT TRACKING ON BCAST{}", prefixes(1_000..1_025)), too_many),
+        (&format!("CLIENT TRACKING ON BCAST{}", prefixes(1_000..1_024)), OK),
+    ]);
+    assert_eq!(m.server.watchers.caches.prefixes.len(), 1_024);
+}
+
+#[test]
 fn keys_beyond_the_limit_are_told_of_as_if_they_had_changed() {
     let mut m = two("");
     m.run("CONFIG SET tracking-table-max-keys 2");

@@ -31,6 +31,10 @@ const OTHER_OPT: ReplyError = ReplyError::new(
      different mode.",
 );
 
+/// Prefixes that a client may ask for: each is held against all others, and a change against their lengths.
+const PREFIXES_MAX: usize = 1024;
+const TOO_MANY_PREFIXES: ReplyError = ReplyError::new("ERR Too many prefixes: a client can have 1024 at most");
+
 /// The options as they stand in the line.
 #[derive(Debug, Default)]
 struct Options<'a> {
@@ -98,6 +102,9 @@ impl<'a> Options<'a> {
 
     /// Refuses prefixes of which one begins with the other: a key would be told of twice. O(pairs).
     fn check_prefixes(&self, known: &[Box<[u8]>]) -> Result<(), ReplyError> {
+        if known.len() + self.prefixes.len() > PREFIXES_MAX {
+            return Err(TOO_MANY_PREFIXES);
+        }
         let overlap = |one: &[u8], other: &[u8]| one.starts_with(other) || other.starts_with(one);
         for (place, prefix) in self.prefixes.iter().enumerate() {
             if let Some(other) = known.iter().find(|other| overlap(prefix, other)) {
