@@ -1,7 +1,9 @@
-//! Leaves that know nothing of the database: clock, numbers and metrics as text, glob patterns, quoting, random numbers, sorting of a part.
+//! Leaves that know nothing of the database: clock, numbers and metrics as text, glob patterns, quoting, compression, random
+//! numbers, sorting of a part.
 
 pub mod clock;
 pub mod glob;
+pub mod lzf;
 pub mod murmur;
 pub mod num;
 pub mod openmetrics;

@@ -172,17 +172,25 @@ pub(super) fn authenticate(ctx: &mut Ctx<'_>, args: Args<'_>, name: &[u8], passw
     }
 }
 
-/// Answers a wrong password: at once, or after `auth-failure-delay-ms`, those of one address one after the other.
+/// Counts a wrong password for the address it comes from, and answers it: at once, or after `auth-failure-delay-ms`, those of
+/// one address one after the other.
 pub(super) fn refuse_password(ctx: &mut Ctx<'_>) -> Outcome {
+    let may_wait = ctx.may_block();
     let delay_ms = ctx.server.config.auth_failure_delay_ms;
-    if delay_ms == 0 || !ctx.may_block() {
-        return Err(ReplyError::WRONG_PASSWORD);
-    }
     let Server { acl, clients, .. } = &mut *ctx.server;
     let peer = &clients[ctx.client].peer;
     let address = peer.rsplit_once(':').map_or(&**peer, |(address, _)| address);
-    let until_ms = acl.failures.answer_at(address, ctx.now.mono_ms(), delay_ms);
-    Ok(Next::Sleep { until_ms, reply: LateReply::WrongPassword })
+    let failed = acl.failures.note(address, ctx.now.mono_ms(), if may_wait { delay_ms } else { 0 });
+    if failed.is_notable() {
+        ::log::warn!(
+            "{} wrong passwords have come from {address}; `auth-failure-delay-ms` has each wait for its answer",
+            failed.count
+        );
+    }
+    if delay_ms == 0 || !may_wait {
+        return Err(ReplyError::WRONG_PASSWORD);
+    }
+    Ok(Next::Sleep { until_ms: failed.answered_ms, reply: LateReply::WrongPassword })
 }
 
 fn whoami(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {

@@ -90,9 +90,10 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let words: Vec<&[u8]> = args.iter_from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let mut next = ctx.server.config.clone();
+    let may_protected = ctx.server.clients[ctx.client].may(ctx.server.config.enable_protected_configs);
     let changed = next
-        .set_many(&pairs)
-        .and_then(|changed| apply(ctx.server, &next, &changed).map(|()| changed))
+        .set_many(&pairs, may_protected)
+        .and_then(|changed| apply(ctx.server, &mut next, &changed).map(|()| changed))
         .map_err(|error| ReplyError::owned([b"ERR ".as_slice(), &error.message()].concat()))?;
     ctx.server.config = next;
     if changed.contains(&"requirepass") {
@@ -107,11 +108,15 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 /// Brings about what new values ask for at once; everything else is read from the settings when it is needed. What can
 /// fail comes first, the sockets last, so that a failure leaves everything as it was.
-fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result<(), SetError> {
+fn apply(server: &mut Server, next: &mut Config, changed: &[&'static str]) -> Result<(), SetError> {
     if changed.contains(&"maxclients") && next.maxclients > server.config.maxclients {
         raise_open_files(next.maxclients)?;
     }
-    open_ports(server, next, changed)?;
+    if changed.contains(&"dir") {
+        let entered = server.change_directory(&next.dir);
+        next.dir = entered.map_err(|reason| SetError::failed("dir", reason))?;
+    }
+    open_ports(server, next, changed).inspect_err(|_| stay(server, changed))?;
     if changed.contains(&"appendonly") {
         let now = server.clock.now();
         if next.appendonly {
@@ -127,6 +132,16 @@ fn apply(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result
         crate::sys::log::set_level(next.loglevel.filter());
     }
     Ok(())
+}
+
+/// Goes back to the directory that another setting has failed beside, if it was left.
+fn stay(server: &mut Server, changed: &[&'static str]) {
+    let dir = server.config.dir.clone();
+    if changed.contains(&"dir")
+        && let Err(reason) = server.change_directory(&dir)
+    {
+        log::error!("Can't go back to {}: {reason}", dir.display());
+    }
 }
 
 /// Listens on other addresses, if some are named. When one of the two ports fails, the other is as it was.

@@ -14,7 +14,7 @@ use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
-use crate::store::types::{hash, list, zset};
+use crate::store::types::{hash, zset};
 use crate::sys::alloc;
 
 /// The rows.
@@ -64,7 +64,7 @@ pub fn shapes(server: &Server) -> Shapes {
     let config = &server.config;
     let limit = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Shapes {
-        list: list::Fill::new(config.list_max_listpack_size),
+        list: super::list::fill(server),
         set: super::set::policy(config, server.dbs.hasher),
         hash: hash::Limits {
             entries: limit(config.hash_max_listpack_entries),

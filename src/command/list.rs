@@ -26,7 +26,7 @@ use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::Ctx;
 use crate::store::pack::Item;
-use crate::store::types::list::{Element, End, Fill, Removed};
+use crate::store::types::list::{Detached, Element, End, Fill, Removed};
 
 const READ: Access = Access::RO.with(Access::ACCESS);
 const TAKE: Access = Access::RW.with(Access::ACCESS).with(Access::DELETE);
@@ -190,10 +190,21 @@ pub const ROWS: &[Spec] = &[
 /// Removed nodes beyond this are freed by the helper thread: freeing so many takes longer than handing them over.
 const REMOVED_NODES_MAX: usize = 64;
 
-/// What `list-max-listpack-size` says at present.
+/// What `list-max-listpack-size` and `list-compress-depth` say at present.
 #[inline]
-fn fill(server: &Server) -> Fill {
-    Fill::new(server.config.list_max_listpack_size)
+pub(super) fn fill(server: &Server) -> Fill {
+    // COMPAT: Redis holds the depth in 16 bits, and takes what is beyond for the most that fits.
+    let depth = u16::try_from(server.config.list_compress_depth).unwrap_or(u16::MAX);
+    Fill::new(server.config.list_max_listpack_size).with_depth(depth)
+}
+
+/// Writes an element that is in no list any more.
+fn write_detached(reply: &mut Reply<'_>, element: &Detached) {
+    match element {
+        Detached::Int(n) => reply.bulk_integer(*n),
+        Detached::Bytes(bytes) => reply.bulk(bytes),
+        Detached::Big(bytes) => reply.bulk_shared(bytes),
+    }
 }
 
 /// Writes an element.
@@ -202,6 +213,7 @@ fn write_element(reply: &mut Reply<'_>, element: &Element<'_>) {
     match element {
         Element::Packed(Item::Int(n)) => reply.bulk_integer(*n),
         Element::Packed(Item::Bytes(bytes)) => reply.bulk(bytes),
+        Element::Expanded(element) => write_detached(reply, element),
         Element::Big(bytes) => reply.bulk_shared(bytes),
     }
 }

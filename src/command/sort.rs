@@ -14,7 +14,7 @@ use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
-use crate::store::types::list::{End, Fill};
+use crate::store::types::list::End;
 use crate::store::types::{Collection, Hash, List, Object, Type, ZSet};
 
 const READ: Access = Access::RO.with(Access::ACCESS);
@@ -329,7 +329,7 @@ fn reply(ctx: &mut Ctx<'_>, elements: &Elements, chosen: &[usize], gets: &[Patte
 
 /// Stores the elements, or what they lead to, as a list: an empty string for what is not there.
 fn store(ctx: &mut Ctx<'_>, target: &[u8], elements: &Elements, chosen: &[usize], gets: &[Pattern<'_>]) {
-    let (at, fill) = (ctx.at, Fill::new(ctx.server.config.list_max_listpack_size));
+    let (at, fill) = (ctx.at, super::list::fill(ctx.server));
     let mut list = List::new();
     let mut push = |text: &[u8]| {
         list.make_room(fill, text.len(), 1);

@@ -427,7 +427,6 @@ pub(super) static ROWS: &[Param] = &[
     // Every due key leaves at its deadline, which no effort of Redis's surpasses.
     any("active-expire-effort", Kind::Int(1, 10), "1"),
     any("lazyexpire-nested-arbitrary-keys", YES_NO, "yes").unlisted(),
-    only("list-compress-depth", INT, "0", &[], "AleaDB does not compress lists"),
     only("key-memory-histograms", YES_NO, "no", &[], "AleaDB does not keep histograms of its keys"),
     only("stream-idmp-duration", Kind::Int(1, 86_400), "100", &[], "AleaDB's XADD does not know IDMP yet"),
     only("stream-idmp-maxsize", Kind::Int(1, 10_000), "100", &[], "AleaDB's XADD does not know IDMP yet"),
@@ -453,18 +452,9 @@ pub(super) static ROWS: &[Param] = &[
     any("lua-enable-deprecated-api", YES_NO, "no").unlisted().startup(),
     only("enable-module-command", Kind::Choice(&["no", "yes", "local"]), "no", &[], "AleaDB does not load modules")
         .startup(),
-    only(
-        "enable-protected-configs",
-        Kind::Choice(&["no", "yes", "local"]),
-        "no",
-        &[],
-        "AleaDB does not change protected settings while it runs",
-    )
-    .startup(),
-    // What is logged and measured. A crash leaves a line and a core, not a report; no line quotes what clients store.
+    // What is logged and measured. A crash leaves a line and a core, not a report.
     any("crash-log-enabled", YES_NO, "yes"),
     any("crash-memcheck-enabled", YES_NO, "yes"),
-    any("hide-user-data-from-log", YES_NO, "no"),
     any("ignore-warnings", TEXT, ""),
     only("log-format", Kind::Choice(&["legacy", "logfmt", "json"]), "legacy", &[], ONE_LOG_FORM).unlisted(),
     only("log-timestamp-format", Kind::Choice(&["legacy", "iso8601", "milliseconds"]), "legacy", &[], ONE_LOG_FORM)

@@ -86,11 +86,11 @@ impl Config {
     /// Sets every named directive to its value, or nothing at all; returns the names whose values are now different.
     ///
     /// Names and duplicates are checked before any value, as in Redis, so a wrong name is reported before a wrong
-    /// value. Quadratic in the number of pairs.
-    pub fn set_many(&mut self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
+    /// value. Protected directives are only for those who `may_protected`. Quadratic in the number of pairs.
+    pub fn set_many(&mut self, pairs: &[(&[u8], &[u8])], may_protected: bool) -> Result<Vec<&'static str>, SetError> {
         let mut found: Vec<(&'static Param, &'static str)> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
-            let param = settable(name)?;
+            let param = settable(name, may_protected)?;
             let spelling = param.spelling(name);
             // COMPAT: a directive and its alias are not the same, and the later one is set last.
             if found.iter().any(|(_, earlier)| *earlier == spelling) {
@@ -145,11 +145,12 @@ impl Config {
 }
 
 /// The row for `name`, if a running server may change it.
-fn settable(name: &[u8]) -> Result<&'static Param, SetError> {
+fn settable(name: &[u8], may_protected: bool) -> Result<&'static Param, SetError> {
     let param = Param::find(name).ok_or_else(|| SetError::Unknown { name: name.to_vec() })?;
     match param.when {
         When::Runtime => Ok(param),
         When::Startup => Err(SetError::refused(name, "can't set immutable config")),
+        When::Protected if may_protected => Ok(param),
         When::Protected => Err(SetError::refused(name, "can't set protected config")),
     }
 }

@@ -27,7 +27,7 @@ pub enum When {
     Runtime,
     /// Only in the file or on the command line.
     Startup,
-    /// As `Startup`: Redis lets CONFIG SET at it under `enable-protected-configs`, which the server does not have.
+    /// In the file or on the command line, and by CONFIG SET for whom `enable-protected-configs` lets.
     Protected,
 }
 
@@ -234,6 +234,11 @@ directives! {
     /// How many clients may be connected at once.
     maxclients: u32 = 10_000,
     "maxclients", Runtime, int(1, u32::MAX);
+
+    /// How many of `maxclients` are kept for clients on this machine, so that an administrator can come in when others have taken
+    /// the rest.
+    reserved_admin_connections: u32 = 1,
+    "reserved-admin-connections", Runtime, int(0, u32::MAX);
 
     /// How many connections are accepted before requests are served again.
     max_new_connections_per_cycle: u32 = 10,
@@ -444,9 +449,21 @@ directives! {
     enable_debug_command: Access = Access::No,
     "enable-debug-command", Startup, choice;
 
+    /// Who may change `dir` and `dbfilename` while the server runs: with them a client chooses which file is written.
+    enable_protected_configs: Access = Access::No,
+    "enable-protected-configs", Startup, choice;
+
+    /// Leave what clients have sent out of the log.
+    hide_user_data_from_log: bool = false,
+    "hide-user-data-from-log", Runtime, yes_no;
+
     /// How much one listpack of a list may hold: a number of elements, or -1 to -5 for 4 to 64 KiB.
     list_max_listpack_size: i32 = -2,
     "list-max-listpack-size" or "list-max-ziplist-size", Runtime, int(i32::MIN, i32::MAX);
+
+    /// Nodes at either end of a list that are not compressed; 0 for all of them.
+    list_compress_depth: i32 = 0,
+    "list-compress-depth", Runtime, int(0, i32::MAX);
 
     /// Bytes of a stream's node to which no entry is added any more; 0 for no limit.
     stream_node_max_bytes: u64 = 4096,

@@ -187,7 +187,7 @@ pub(super) fn expected_text(fact: &str) -> String {
 
 fn set(config: &mut Config, pairs: &[(&str, &str)]) -> Result<Vec<&'static str>, String> {
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    config.set_many(&pairs).map_err(|error| error.to_string())
+    config.set_many(&pairs, false).map_err(|error| error.to_string())
 }
 
 fn text_of(config: &Config, name: &str) -> String {
@@ -400,7 +400,7 @@ fn save_points_of_a_file_add_up_and_config_set_replaces_them() {
     assert_eq!(shown("save 900 1\nsave 300 10 60 5\n"), "900 1 300 10 60 5");
     assert_eq!(shown("save 900 1\nsave \"\"\nsave 60 7\n"), "60 7");
     let (mut config, _) = load_text(b"save 900 1\n").unwrap();
-    config.set_many(&[(b"save", b"60 5")]).unwrap();
+    config.set_many(&[(b"save", b"60 5")], false).unwrap();
     assert_eq!(text_of(&config, "save"), "60 5");
 }
 
@@ -759,7 +759,7 @@ fn a_rewritten_file_reads_back_as_the_configuration() {
             for param in Param::all().filter(|param| param.when == When::Runtime) {
                 if random.chance(1, 5) {
                     let value = random_value(param, &mut random);
-                    config.set_many(&[(param.name.as_bytes(), &value)]).expect("an accepted value");
+                    config.set_many(&[(param.name.as_bytes(), &value)], false).expect("an accepted value");
                 }
             }
             text = file::rewrite(&text, &config, &sources, &[]);
@@ -796,7 +796,7 @@ fn random_bytes_never_panic() {
         file::rewrite(&text, &config, &Sources::default(), &[]);
         for line in text.split(|byte| *byte == b'\n') {
             let (name, value) = line.split_at(line.iter().position(|byte| *byte == b' ').unwrap_or(line.len()));
-            let _ = config.clone().set_many(&[(name, value), (value, name)]);
+            let _ = config.clone().set_many(&[(name, value), (value, name)], true);
             config.matching(&[name, value]);
         }
     }

@@ -83,7 +83,7 @@ pub enum PubsubDefault {
     ResetChannels,
 }
 
-/// Who may run a command that is closed by default.
+/// Who may do what is closed by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Nobody.

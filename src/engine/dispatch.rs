@@ -3,7 +3,6 @@
 use crate::base::clock::Now;
 use crate::command::acl::permission;
 use crate::command::{self, Command};
-use crate::config::Access;
 use crate::feature::acl::log::Context;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::{Args, OwnedArgs};
@@ -14,7 +13,7 @@ use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
 use crate::server::observer::Seen;
 use crate::server::scripting::Parked;
-use crate::server::session::{Blocked, Origin, ReplyMode, Session};
+use crate::server::session::{Blocked, ReplyMode, Session};
 
 use super::persistence::reload;
 use super::scripting::{self, Progress};
@@ -419,15 +418,8 @@ fn protection(server: &Server, client: ClientId, flags: Flags) -> Option<ReplyEr
     if flags.has(Flags::MODULES) {
         return Some(MODULES_REFUSED);
     }
-    if may_debug(server, client) { None } else { Some(DEBUG_REFUSED) }
-}
-
-fn may_debug(server: &Server, client: ClientId) -> bool {
-    match server.config.enable_debug_command {
-        Access::No => false,
-        Access::Yes => true,
-        Access::Local => server.clients[client].origin != Origin::Remote,
-    }
+    let may_debug = server.clients[client].may(server.config.enable_debug_command);
+    if may_debug { None } else { Some(DEBUG_REFUSED) }
 }
 
 fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {

@@ -8,7 +8,7 @@
 //! - [`selector`]: a set of permissions: its rules, its text, and whether it allows a command.
 //! - [`user`]: a user: its rules, its text, its passwords.
 //! - [`rules`]: what is wrong with a rule, and rules as words of a line.
-//! - [`failures`]: how long wrong passwords wait for their answers.
+//! - [`failures`]: wrong passwords by address, and how long they wait for their answers.
 //! - [`mod@file`]: the ACL file.
 //! - [`log`]: what ACL LOG shows.
 //!

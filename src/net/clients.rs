@@ -48,7 +48,12 @@ pub struct Peer {
 /// What a client is told that may not come in.
 fn refusal(server: &Server, origin: Origin) -> Option<&'static [u8]> {
     let config = &server.config;
-    if server.clients.len() >= config.maxclients as usize {
+    let most = match origin {
+        // One may come in whatever is kept for others: a server that serves nobody would be no use to anyone.
+        Origin::Remote => config.maxclients.saturating_sub(config.reserved_admin_connections).max(1),
+        Origin::Loopback | Origin::Unix | Origin::Internal => config.maxclients,
+    };
+    if server.clients.len() >= most as usize {
         Some(MAX_CLIENTS_TEXT)
     } else if config.protected_mode && server.acl.users.default_user().needs_no_password() && origin == Origin::Remote {
         Some(DENIED_TEXT)

@@ -360,7 +360,7 @@ impl<T: Transport> Turn<T> {
                 BatchEnd::More(from) => from,
                 BatchEnd::Error(error) => {
                     let text = error.text();
-                    log::debug!("Protocol error from client: {}", String::from_utf8_lossy(&text));
+                    log::debug!("Protocol error from client: {}", server.shown_in_log(&text));
                     let session = &mut server.clients[client];
                     session.closing = true;
                     server.stats.count_error(b"ERR");

@@ -130,6 +130,20 @@ fn clients_who_may_not_come_in_are_told_why() {
 }
 
 #[test]
+fn a_place_is_kept_for_clients_on_this_machine() {
+    let config = Config { maxclients: 4, reserved_admin_connections: 2, protected_mode: false, ..Config::default() };
+    let mut turn = turn_with(config);
+    let now = turn.take_time();
+    let mut is_admitted = |origin| turn.admit(Memory::default(), peer(origin), now).is_some();
+    let remote = [Origin::Remote; 3].map(&mut is_admitted);
+    let local = [Origin::Unix, Origin::Loopback, Origin::Loopback].map(&mut is_admitted);
+    assert_eq!((remote, local), ([true, true, false], [true, true, false]));
+    // A limit that leaves nothing but the reserve still lets one in.
+    turn = turn_with(Config { maxclients: 1, protected_mode: false, ..Config::default() });
+    assert!(turn.admit(Memory::default(), peer(Origin::Remote), now).is_some());
+}
+
+#[test]
 fn sessions_need_no_connection() {
     let mut turn = turn_with(Config::default());
     let (wire, now) = (Memory::default(), turn.take_time());

@@ -4,7 +4,6 @@
 //! - `payload`: one value with a footer that tells version and checksum: what DUMP shows and RESTORE takes.
 //! - `dicedb`: the payloads of DiceDB's DUMP, which RESTORE takes as well.
 //! - `digest`: a number that stands for the data, the same as Redis's.
-//! - `lzf`: the compression of long strings.
 //! - `snapshot`: the entries of a snapshot on their way into a file.
 //! - `aof`: the log's manifest and the lines that it has beside Redis's commands.
 //! - `check`: what is in a file, and whether it could be loaded.
@@ -18,7 +17,6 @@ pub mod check;
 pub mod dicedb;
 pub mod digest;
 pub mod directory;
-pub mod lzf;
 pub mod payload;
 pub mod rdb;
 pub mod recover;

@@ -15,7 +15,7 @@ mod real;
 
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use real::RealStorage;
 
@@ -74,6 +74,14 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// The disk's.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Names that do not begin at the root begin in this directory from now on. Returns its path from the root.
+    ///
+    /// # Errors
+    /// The disk's, and that of a storage that cannot.
+    fn enter(&self, _dir: &Path) -> io::Result<PathBuf> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Takes a file for this process alone, until the lock is dropped or the process ends, and writes `contents` into it.
     ///

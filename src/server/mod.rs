@@ -391,6 +391,11 @@ impl Server {
         self.config.maxmemory != 0 && alloc::allocated_bytes() as u64 > self.config.maxmemory
     }
 
+    /// What clients have sent, or what may quote it, as a line of the log shows it.
+    pub fn shown_in_log(&self, text: &[u8]) -> String {
+        if self.config.hide_user_data_from_log { "*redacted*".to_owned() } else { text.escape_ascii().to_string() }
+    }
+
     /// True while CLIENT PAUSE holds back commands of this kind.
     #[inline]
     pub fn is_paused(&self, writes: bool, now: Now) -> bool {

@@ -2,6 +2,7 @@
 //! and buffers; the connection copies its figures in for CLIENT LIST.
 
 use crate::command::Command;
+use crate::config::Access;
 use crate::feature::acl::UserId;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
@@ -193,6 +194,15 @@ impl Session {
     /// True for a client that is sent messages however slowly it reads.
     pub fn is_sent_messages(&self) -> bool {
         self.subscribed || self.wants_every
+    }
+
+    /// True if the client is one of those that something is open to.
+    pub fn may(&self, access: Access) -> bool {
+        match access {
+            Access::No => false,
+            Access::Yes => true,
+            Access::Local => self.origin != Origin::Remote,
+        }
     }
 
     /// The state of a client that has just connected.

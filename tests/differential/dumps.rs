@@ -89,6 +89,32 @@ fn dumps_travel_both_ways_with_redis_8_2() {
     }
 }
 
+/// Compressed nodes are dumped as they are held, so payloads tell whether the same nodes are compressed, to the same bytes.
+#[test]
+fn compressed_lists_are_dumped_to_the_same_bytes() {
+    let Some(pair) = Pair::start_with((8, 2, 0), &[]) else { return };
+    let [mut subject, mut oracle] = [&pair.subject, &pair.oracle].map(|server| server.connect().expect("just started"));
+    for (depth, size) in [(1, "-2"), (2, "-1"), (3, "20")] {
+        let [subject, oracle] = [&mut subject, &mut oracle].map(|client| {
+            ask(client, &["FLUSHALL"]);
+            ask(client, &["CONFIG", "SET", "list-compress-depth", &depth.to_string(), "list-max-listpack-size", size]);
+            ask(client, &["CONFIG", "SET", "rdbcompression", "no"]);
+            for n in 0..6000 {
+                let text = if n % 700 == 0 { "big".repeat(9000) } else { format!("element:{n}:{}", n % 7) };
+                ask(client, &[if n % 3 == 0 { "LPUSH" } else { "RPUSH" }, "l", &text]);
+            }
+            for line in
+                ["LINSERT l BEFORE element:3000:4 new", "LSET l 2500 set", "LTRIM l 40 -70", "LREM l 0 element:1402:2"]
+            {
+                ask(client, &line.split(' ').collect::<Vec<_>>());
+            }
+            (ask(client, &["DUMP", "l"]).bytes().unwrap_or_default().to_vec(), ask(client, &["LRANGE", "l", "0", "-1"]))
+        });
+        assert!(subject.1 == oracle.1, "depth {depth}: other elements");
+        assert!(subject.0 == oracle.0, "depth {depth}: {} bytes, and {} of Redis", subject.0.len(), oracle.0.len());
+    }
+}
+
 fn travel(pair: &Pair) {
     let [ours, theirs] = [&pair.subject, &pair.oracle].map(tables::known_commands);
     let connect = |server: &crate::server::Server| server.connect().expect("just started");

@@ -76,6 +76,43 @@ fn of_two_servers_on_a_directory_the_second_ends_with_status_1_and_says_who_is_t
 }
 
 #[test]
+fn who_may_changes_directory_and_file_while_the_server_runs() {
+    let (first, second, taken) = (Dir::new(), Dir::new(), Dir::new());
+    let text = |dir: &Dir| dir.0.to_str().expect("UTF-8").to_owned();
+    let process = serving(&first.0, &["--enable-protected-configs", "local"]);
+    assert_eq!(call(&process, "SET a 1"), r"+OK\r\n");
+    assert_eq!(call(&process, "SAVE"), r"+OK\r\n");
+    let change = format!("CONFIG SET dir {} dbfilename other.rdb", text(&second));
+    assert_eq!(call(&process, &change), r"+OK\r\n");
+    assert_eq!(call(&process, "SAVE"), r"+OK\r\n");
+    let names = |dir: &Dir| contents(&dir.0).into_keys().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&first), names(&second)),
+        (vec![first.join("dump.rdb").display().to_string()], vec![second.join("other.rdb").display().to_string()],)
+    );
+    // The place that was left is free, and one that somebody has is not entered; nor does another setting's failure move anything.
+    let other = serving(&taken.0, LOGGED);
+    let in_use = call(&process, &format!("CONFIG SET dir {}", text(&taken)));
+    assert!(
+        in_use.contains("possibly related to argument \\'dir\\'") && in_use.contains("in use by another server"),
+        "{in_use}"
+    );
+    let failed = call(&process, &format!("CONFIG SET dir {} port {}", text(&first), other.port));
+    assert!(failed.contains("possibly related to argument \\'port\\'"), "{failed}");
+    assert!(call(&process, "CONFIG GET dir").contains(&text(&second)));
+    let returned = serving(&first.0, &["--save", "3600 1"]);
+    assert_eq!(call(&returned, "GET a"), r"$1\r\n1\r\n");
+    let locked = call(&process, &format!("CONFIG SET dir {}", text(&first)));
+    assert!(locked.contains("in use by another server"), "{locked}");
+    // A log stays where it began.
+    assert_eq!(call(&process, "CONFIG SET appendonly yes"), r"+OK\r\n");
+    let logged = call(&process, "CONFIG SET dir /");
+    assert!(logged.contains("the append-only file or a snapshot is being written"), "{logged}");
+    assert!(names(&second).iter().any(|name| name.ends_with(".manifest")));
+    assert!(call(&serving(&Dir::new().0, &[]), "CONFIG SET dir /").contains("can\\'t set protected config"));
+}
+
+#[test]
 fn what_stops_a_start_is_said_with_status_1_and_the_files_stay_as_they_are() {
     let good = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/rdb/redis_8_2");
     type Prepare<'a> = &'a dyn Fn(&Dir);

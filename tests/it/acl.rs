@@ -702,6 +702,18 @@ fn wrong_passwords_are_answered_after_the_delay_and_right_ones_at_once() {
     m.expect(&[("MULTI", OK), ("AUTH u wrong", r"+QUEUED\r\n"), ("EXEC", &format!(r"*1\r\n{WRONGPASS}"))]);
 }
 
+#[test]
+fn wrong_passwords_are_counted_by_address() {
+    let mut m = Memory::new();
+    m.expect(&[("ACL SETUSER u on >x +@all", OK)]);
+    for count in 1..=30 {
+        m.expect(&[("AUTH u wrong", WRONGPASS)]);
+        let failed = m.server.acl.failures.of("127.0.0.1").expect("it is known");
+        assert_eq!((failed.count, failed.is_notable()), (count, count == 10));
+    }
+    assert_eq!((m.server.acl.failures.len(), m.server.acl.failures.of("127.0.0.2")), (1, None));
+}
+
 /// The texts are those of 8.2.3, but for the part of it that tells where in the script.
 #[test]
 fn scripts_may_do_what_their_user_may() {

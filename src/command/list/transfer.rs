@@ -1,7 +1,7 @@
 //! Moving an element from one list to another, or to the other end of the same.
 
 use super::push::change_or_create;
-use super::{fill, parse_end, pop_event, push_event};
+use super::{fill, parse_end, pop_event, push_event, write_detached};
 use crate::command::collection::remove_emptied;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
@@ -10,7 +10,7 @@ use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Collection;
-use crate::store::types::list::{Detached, End, List};
+use crate::store::types::list::{End, List};
 
 pub(super) fn lmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (from, to) = (parse_end(args.at(3))?, parse_end(args.at(4))?);
@@ -66,10 +66,6 @@ pub(super) fn transfer(
     if is_emptied {
         remove_emptied(ctx, source);
     }
-    match &element {
-        Detached::Int(n) => ctx.reply.bulk_integer(*n),
-        Detached::Bytes(bytes) => ctx.reply.bulk(bytes),
-        Detached::Big(bytes) => ctx.reply.bulk_shared(bytes),
-    }
+    write_detached(&mut ctx.reply, &element);
     Ok(true)
 }

@@ -161,8 +161,8 @@ fn run_command(
             log::error!(
                 "{}: the command '{}' at offset {offset} answered with an error: {}",
                 path.display(),
-                args.at(0).escape_ascii(),
-                reply[1..].trim_ascii().escape_ascii()
+                server.shown_in_log(args.at(0)),
+                server.shown_in_log(reply[1..].trim_ascii())
             );
         }
     }

@@ -247,7 +247,7 @@ fn the_log_compares_with_the_last_entries_alone() {
 #[test]
 fn wrong_passwords_of_one_address_are_answered_one_after_the_other() {
     let mut failures = failures::Failures::default();
-    let mut at = |address: &str, now_ms| failures.answer_at(address, now_ms, 100);
+    let mut at = |address: &str, now_ms| failures.note(address, now_ms, 100).answered_ms;
     assert_eq!(
         [at("a", 1000), at("a", 1000), at("b", 1000), at("a", 1150), at("a", 5000)],
         [1100, 1200, 1100, 1300, 5100]
@@ -255,9 +255,9 @@ fn wrong_passwords_of_one_address_are_answered_one_after_the_other() {
     let last = (0..10_000).map(|_| at("a", 5000)).max();
     assert_eq!(last, Some(5000 + failures::WAIT_MS_MAX));
     for number in 0..10_000 {
-        failures.answer_at(&number.to_string(), 5000, 100);
+        failures.note(&number.to_string(), 5000, 100);
         assert!(failures.len() <= 4097);
     }
-    failures.answer_at("c", 100_000, 100);
+    failures.note("c", 100_000, 100);
     assert_eq!(failures.len(), 1);
 }

@@ -29,7 +29,6 @@ use std::ops::Bound;
 use crate::base::num;
 use crate::store::entry::Entry;
 use crate::store::pack::Item;
-use crate::store::types::list::Part;
 use crate::store::types::stream::{Group, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
@@ -239,17 +238,9 @@ impl CommandWriter {
 /// Values by their types.
 impl CommandWriter {
     fn list_nodes(&mut self, key: &[u8], list: &List, at: &mut usize) -> bool {
-        for part in list.parts_from(*at).take(NODES) {
-            match part {
-                Part::Pack(pack) => pack.iter().for_each(|item| {
-                    self.item(item);
-                    self.element_ends(b"RPUSH", key);
-                }),
-                Part::Big(text) => {
-                    self.arg(text);
-                    self.element_ends(b"RPUSH", key);
-                }
-            }
+        for element in list.elements_of_parts(*at, NODES) {
+            self.arg(element.text(&mut itoa::Buffer::new()));
+            self.element_ends(b"RPUSH", key);
         }
         self.end_elements(b"RPUSH", key);
         *at += NODES;

@@ -15,8 +15,8 @@
 use std::borrow::Cow;
 
 use super::{Broken, Budget, Dialect, Shapes, Value, code, container, length, ziplist};
+use crate::base::lzf;
 use crate::base::num;
-use crate::persist::lzf;
 use crate::store::pack::{Intset, Item, Validated};
 use crate::store::types::hash::DEADLINE_END;
 use crate::store::types::list::{self, End};

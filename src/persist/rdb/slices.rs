@@ -7,10 +7,9 @@
 
 use std::ops::Bound;
 
+use super::code;
 use super::write::{Version, Writer};
-use super::{code, container};
 use crate::store::entry::{Entry, Value};
-use crate::store::types::list::Part;
 use crate::store::types::stream::StreamId;
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
@@ -145,16 +144,7 @@ impl Slices {
 
 fn list_nodes(list: &List, at: &mut usize, writer: &mut Writer) -> bool {
     for part in list.parts_from(*at).take(NODES) {
-        match part {
-            Part::Pack(pack) => {
-                writer.length(container::PACKED);
-                writer.string(pack.as_bytes());
-            }
-            Part::Big(text) => {
-                writer.length(container::PLAIN);
-                writer.string(text);
-            }
-        }
+        writer.list_part(part);
     }
     *at += NODES;
     *at >= list.part_count()

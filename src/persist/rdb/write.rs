@@ -1,8 +1,8 @@
 //! Writing values, in the representation that they have: packs and intsets as they are, tables element by element.
 
 use super::{code, container, length};
+use crate::base::lzf::Compressor;
 use crate::base::num;
-use crate::persist::lzf::Compressor;
 use crate::store::entry::{Entry, Value};
 use crate::store::pack::Item;
 use crate::store::types::list::Part;
@@ -235,6 +235,14 @@ impl Writer {
         self.plain(text);
     }
 
+    /// A string of so many bytes that has been compressed.
+    fn compressed(&mut self, lzf: &[u8], bytes: usize) {
+        self.byte(length::LZF);
+        self.count(lzf.len());
+        self.count(bytes);
+        self.raw(lzf);
+    }
+
     /// A string that is neither an integer nor compressed, whose bytes are still to come as [`Writer::raw`]: so many.
     pub fn plain_head(&mut self, bytes: usize) {
         self.count(bytes);
@@ -287,19 +295,28 @@ impl Writer {
         self.raw(text);
     }
 
+    /// A node of a list.
+    pub fn list_part(&mut self, part: Part<'_>) {
+        match part {
+            Part::Pack(pack) => {
+                self.length(container::PACKED);
+                self.string(pack.as_bytes());
+            }
+            Part::Big(text) => {
+                self.length(container::PLAIN);
+                self.string(text);
+            }
+            Part::Compressed(node) => {
+                self.length(if node.is_big() { container::PLAIN } else { container::PACKED });
+                self.compressed(node.lzf(), node.bytes());
+            }
+        }
+    }
+
     fn list(&mut self, list: &List) {
         self.count(list.parts().count());
         for part in list.parts() {
-            match part {
-                Part::Pack(pack) => {
-                    self.length(container::PACKED);
-                    self.string(pack.as_bytes());
-                }
-                Part::Big(text) => {
-                    self.length(container::PLAIN);
-                    self.string(text);
-                }
-            }
+            self.list_part(part);
         }
     }
 

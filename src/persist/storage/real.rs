@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Listed, Lock, Locked, ReadFile, Storage, WriteFile};
 use crate::sys::disk;
@@ -111,6 +111,11 @@ impl Storage for RealStorage {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
             made => made,
         }
+    }
+
+    fn enter(&self, dir: &Path) -> io::Result<PathBuf> {
+        std::env::set_current_dir(dir)?;
+        std::env::current_dir()
     }
 
     fn lock(&self, path: &Path, contents: &[u8]) -> io::Result<Locked> {

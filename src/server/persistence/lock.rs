@@ -4,7 +4,7 @@
 //! the process, whatever ends that; the file stays, and says who was the last.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::persist::storage::Locked;
 use crate::server::Server;
@@ -39,6 +39,37 @@ impl Server {
             return Ok(());
         }
         let dir = self.config.dir.display().to_string();
+        self.lock_present(&dir)
+    }
+
+    /// Goes on in another data directory, and returns its path from the root. A lock is changed for one there.
+    ///
+    /// # Errors
+    /// Something is being saved or logged in the present one; the other cannot be entered, or another server has it. Then the
+    /// server stays where it was.
+    pub fn change_directory(&mut self, dir: &Path) -> Result<PathBuf, String> {
+        let is_rewriting = self.persistence.log.rewrites().is_cleaning;
+        if self.persistence.log.is_on() || self.persistence.snapshots.is_running() || is_rewriting {
+            return Err("the append-only file or a snapshot is being written in the present directory".to_owned());
+        }
+        let here = self.persistence.storage.enter(Path::new(".")).map_err(|error| error_text(&error))?;
+        let there = self.persistence.storage.enter(dir).map_err(|error| error_text(&error))?;
+        if here == there {
+            return Ok(there);
+        }
+        let Some(lock) = self.persistence.lock.take() else { return Ok(there) };
+        self.lock_present(&there.display().to_string()).map_err(|refused| {
+            self.persistence.lock = Some(lock);
+            if let Err(error) = self.persistence.storage.enter(&here) {
+                log::error!("Can't go back to {}: {}", here.display(), error_text(&error));
+            }
+            refused.to_string()
+        })?;
+        Ok(there)
+    }
+
+    /// Locks the directory in which names begin, whose path is shown in errors.
+    fn lock_present(&mut self, dir: &str) -> Result<(), Refused> {
         let who = format!("pid {}, port {}\n", std::process::id(), self.config.port);
         match self.persistence.storage.lock(Path::new(FILE), who.as_bytes()) {
             Ok(Locked::Ours(lock)) => {

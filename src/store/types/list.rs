@@ -3,7 +3,8 @@
 //! A short list is one pack (`listpack`). A long one is a row of nodes, each a pack of limited size or one large element
 //! (`quicklist`). Ends are reached in O(1), an index by walking the nodes from the nearer end, 16 bytes for each.
 //!
-//! - `fill`: how much a pack may hold. `node`, `nodes`: the long form. `element`: one element, and walks over many.
+//! - `fill`: how much a pack may hold. `node`, `nodes`: the long form. `compressed`: nodes far from the ends, if they are to be
+//!   compressed. `element`: one element, and walks over many.
 //!
 //! When a list takes which form is Redis's rule, and its caller's duty: [`List::make_room`] before elements are added,
 //! [`List::settle`] after some were removed or replaced. Both take the present [`Fill`]; what the list does by itself keeps
@@ -12,6 +13,7 @@
 //! Called by command handlers. Knows nothing of keys and clients.
 #![allow(unsafe_code)]
 
+mod compressed;
 mod element;
 mod fill;
 mod node;
@@ -25,6 +27,7 @@ use crate::store::pack::{DequePack, Validated};
 use node::Node;
 use nodes::Nodes;
 
+pub use compressed::Compressed;
 pub use element::{Detached, Element, Elements, Needle};
 pub use fill::Fill;
 
@@ -44,6 +47,8 @@ pub enum Part<'l> {
     Pack(&'l DequePack),
     /// One large element.
     Big(&'l [u8]),
+    /// One of the two, compressed.
+    Compressed(&'l Compressed),
 }
 
 /// A pack from outside that takes more than this becomes several nodes: twice the largest that any [`Fill`] makes.
@@ -199,6 +204,15 @@ impl List {
             Form::Nodes(nodes) => (None, Some(nodes.parts_from(index))),
         };
         pack.into_iter().chain(nodes.into_iter().flatten())
+    }
+
+    /// The elements of so many parts from an index on. O(1) for the first of them.
+    pub fn elements_of_parts(&self, index: usize, parts: usize) -> Elements<'_> {
+        match &self.0 {
+            Form::Pack(_) if index > 0 => Elements::none(),
+            Form::Pack(pack) => Elements::packed(pack.iter()),
+            Form::Nodes(nodes) => nodes.elements_of_parts(index, parts),
+        }
     }
 
     /// The pack of a short list.

@@ -94,7 +94,7 @@ pub struct Rewrites {
     delay_minutes: u64,
     delayed_until_ms: u64,
     /// The helper removes old files.
-    is_cleaning: bool,
+    pub(in crate::server) is_cleaning: bool,
     /// The base of a rewrite that was cancelled, whose snapshot is not over.
     abandoned: Option<PathBuf>,
     /// Files of rewrites that came to nothing. A manifest that names them may be on the disk, so they stay until another one is.

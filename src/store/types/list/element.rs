@@ -3,16 +3,19 @@
 use std::collections::vec_deque;
 use std::iter::FusedIterator;
 use std::sync::Arc;
+use std::vec;
 
 use super::node::Node;
 use crate::store::pack::Item;
 use crate::store::pack::listpack::Items;
 
 /// An element as it is held.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Element<'l> {
     /// In a pack, with others.
     Packed(Item<'l>),
+    /// From a node that was compressed: a copy.
+    Expanded(Detached),
     /// On its own. Replies may share it: it is never changed in place.
     Big(&'l Arc<Vec<u8>>),
 }
@@ -23,6 +26,7 @@ impl Element<'_> {
     pub fn text<'t>(&'t self, digits: &'t mut itoa::Buffer) -> &'t [u8] {
         match self {
             Element::Packed(item) => item.text(digits),
+            Element::Expanded(detached) => detached.text(digits),
             Element::Big(bytes) => bytes,
         }
     }
@@ -34,9 +38,10 @@ impl Element<'_> {
 
     /// The element on its own, to outlive its list; a big one is shared.
     pub fn detach(&self) -> Detached {
-        match *self {
-            Element::Packed(Item::Int(n)) => Detached::Int(n),
+        match self {
+            Element::Packed(Item::Int(n)) => Detached::Int(*n),
             Element::Packed(Item::Bytes(bytes)) => Detached::Bytes(bytes.to_vec()),
+            Element::Expanded(detached) => detached.clone(),
             Element::Big(bytes) => Detached::Big(Arc::clone(bytes)),
         }
     }
@@ -92,6 +97,9 @@ impl<'n> Needle<'n> {
     pub fn is(&self, element: &Element<'_>) -> bool {
         match element {
             Element::Packed(item) => self.is_item(*item),
+            Element::Expanded(Detached::Int(n)) => self.is_item(Item::Int(*n)),
+            Element::Expanded(Detached::Bytes(bytes)) => bytes == self.text,
+            Element::Expanded(Detached::Big(bytes)) => bytes.as_slice() == self.text,
             Element::Big(bytes) => bytes.as_slice() == self.text,
         }
     }
@@ -110,11 +118,18 @@ impl<'n> Needle<'n> {
 #[derive(Clone, Debug)]
 pub(super) enum NodeElements<'l> {
     Packed(Items<'l>),
+    Expanded(vec::IntoIter<Detached>),
     Big(Option<&'l Arc<Vec<u8>>>),
 }
 
 impl<'l> NodeElements<'l> {
     const NONE: NodeElements<'static> = NodeElements::Big(None);
+
+    /// Copies of these.
+    pub fn copied(elements: NodeElements<'_>) -> NodeElements<'static> {
+        let copies: Vec<Detached> = elements.map(|element| element.detach()).collect();
+        NodeElements::Expanded(copies.into_iter())
+    }
 }
 
 impl<'l> Iterator for NodeElements<'l> {
@@ -124,6 +139,7 @@ impl<'l> Iterator for NodeElements<'l> {
     fn next(&mut self) -> Option<Element<'l>> {
         match self {
             NodeElements::Packed(items) => items.next().map(Element::Packed),
+            NodeElements::Expanded(elements) => elements.next().map(Element::Expanded),
             NodeElements::Big(bytes) => bytes.take().map(Element::Big),
         }
     }
@@ -134,6 +150,7 @@ impl DoubleEndedIterator for NodeElements<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match self {
             NodeElements::Packed(items) => items.next_back().map(Element::Packed),
+            NodeElements::Expanded(elements) => elements.next_back().map(Element::Expanded),
             NodeElements::Big(bytes) => bytes.take().map(Element::Big),
         }
     }

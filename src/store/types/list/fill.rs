@@ -1,4 +1,5 @@
-//! How much one listpack of a list may hold: what the directive `list-max-listpack-size` says.
+//! How much one listpack of a list may hold, and which of them are compressed: what the directives `list-max-listpack-size` and
+//! `list-compress-depth` say.
 
 /// Sizes that the negative values stand for, from -1 on.
 const SIZES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
@@ -12,38 +13,54 @@ const NODE_COUNT_MAX: i32 = (1 << 15) - 1;
 /// What an entry of a pack takes beyond its text, as Redis estimates it before it adds one.
 const ENTRY_OVERHEAD_BYTES: usize = 8;
 
-/// A value of `list-max-listpack-size`: a number of elements, or, if it is negative, one of five sizes in bytes.
+/// Values of the two directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fill(i32);
+pub struct Fill {
+    /// A number of elements, or, if it is negative, one of five sizes in bytes.
+    size: i32,
+    /// Nodes at either end that are never compressed; 0 for all of them.
+    depth: u16,
+}
 
 impl Default for Fill {
     fn default() -> Fill {
-        Fill(-2)
+        Fill::new(-2)
     }
 }
 
 impl Fill {
-    /// From the directive's value.
-    pub fn new(value: i32) -> Fill {
-        Fill(value)
+    /// From the value of `list-max-listpack-size`; nothing is compressed.
+    pub fn new(size: i32) -> Fill {
+        Fill { size, depth: 0 }
+    }
+
+    /// The same with a value of `list-compress-depth`.
+    pub fn with_depth(self, depth: u16) -> Fill {
+        Fill { depth, ..self }
+    }
+
+    /// Nodes at either end that are never compressed, unless there is no compression at all.
+    #[inline]
+    pub(super) fn depth(self) -> Option<usize> {
+        (self.depth > 0).then_some(usize::from(self.depth))
     }
 
     /// What a list of several nodes makes of it.
     pub(super) fn of_nodes(self) -> Fill {
-        Fill(self.0.clamp(-(SIZES.len() as i32), NODE_COUNT_MAX))
+        Fill { size: self.size.clamp(-(SIZES.len() as i32), NODE_COUNT_MAX), ..self }
     }
 
     /// The limits in bytes and in elements; one of them is no limit.
     fn limits(self) -> (usize, usize) {
-        match usize::try_from(self.0) {
+        match usize::try_from(self.size) {
             Ok(count) => (usize::MAX, count.max(1)),
-            Err(_) => (SIZES[(self.0.unsigned_abs() as usize - 1).min(SIZES.len() - 1)], usize::MAX),
+            Err(_) => (SIZES[(self.size.unsigned_abs() as usize - 1).min(SIZES.len() - 1)], usize::MAX),
         }
     }
 
     /// The largest pack, in bytes.
     fn bytes_max(self) -> usize {
-        if self.0 >= 0 { COUNTED_BYTES_MAX } else { self.limits().0 }
+        if self.size >= 0 { COUNTED_BYTES_MAX } else { self.limits().0 }
     }
 
     /// True if a pack of so many bytes and elements is too large.
@@ -96,6 +113,6 @@ mod tests {
             assert!(fill.is_exceeded(8193, 1) && !fill.is_large(8192) && fill.is_large(8193), "{value}");
             assert!(!fill.allows_return(1, count_max / 2 + 1) && fill.allows_return(1 << 20, count_max / 2), "{value}");
         }
-        assert_eq!((Fill::new(40_000).of_nodes(), Fill::new(-9).of_nodes()), (Fill(32_767), Fill(-5)));
+        assert_eq!((Fill::new(40_000).of_nodes(), Fill::new(-9).of_nodes()), (Fill::new(32_767), Fill::new(-5)));
     }
 }

@@ -1,7 +1,8 @@
-//! One node of a long list: a pack of elements, or one element too large to share a pack.
+//! One node of a long list: a pack of elements, or one element too large to share a pack, or either of them compressed.
 
 use std::sync::Arc;
 
+use super::compressed::Compressed;
 use super::element::{Element, Needle, NodeElements};
 use super::fill::Fill;
 use super::{End, Part};
@@ -20,6 +21,8 @@ pub(super) enum Node {
     Packed { pack: DequePack, count: u32 },
     /// One element.
     Big(Arc<Vec<u8>>),
+    /// One of the others, compressed.
+    Compressed { compressed: Box<Compressed>, count: u32 },
 }
 
 const _: () = assert!(size_of::<Node>() == 16);
@@ -45,7 +48,7 @@ impl Node {
     #[inline]
     pub fn count(&self) -> usize {
         match self {
-            Node::Packed { count, .. } => *count as usize,
+            Node::Packed { count, .. } | Node::Compressed { count, .. } => *count as usize,
             Node::Big(_) => 1,
         }
     }
@@ -55,6 +58,7 @@ impl Node {
         match self {
             Node::Packed { pack, .. } => pack.heap_bytes(),
             Node::Big(bytes) => bytes.capacity() + SHARED_OVERHEAD_BYTES,
+            Node::Compressed { compressed, .. } => compressed.heap_bytes(),
         }
     }
 
@@ -63,6 +67,21 @@ impl Node {
         match self {
             Node::Packed { pack, .. } => Part::Pack(pack),
             Node::Big(bytes) => Part::Big(bytes),
+            Node::Compressed { compressed, .. } => Part::Compressed(compressed),
+        }
+    }
+
+    /// Compresses it, if it is worth it.
+    pub fn compress(&mut self) {
+        if let Some(compressed) = Compressed::of(self) {
+            *self = Node::Compressed { count: self.count() as u32, compressed: Box::new(compressed) };
+        }
+    }
+
+    /// Expands it, if it is compressed: to be called before it is changed.
+    pub fn expand(&mut self) {
+        if let Node::Compressed { compressed, .. } = self {
+            *self = compressed.expand();
         }
     }
 
@@ -72,6 +91,7 @@ impl Node {
         match self {
             Node::Packed { pack, .. } => NodeElements::Packed(pack.iter()),
             Node::Big(bytes) => NodeElements::Big(Some(bytes)),
+            Node::Compressed { compressed, .. } => NodeElements::copied(compressed.expand().elements()),
         }
     }
 
@@ -80,6 +100,7 @@ impl Node {
         match self {
             Node::Packed { pack, .. } => NodeElements::Packed(pack.iter_from(seek(pack, index))),
             Node::Big(bytes) => NodeElements::Big(Some(bytes)),
+            Node::Compressed { compressed, .. } => NodeElements::copied(compressed.expand().elements_from(index)),
         }
     }
 
@@ -91,6 +112,7 @@ impl Node {
             }
             Node::Packed { pack, .. } => NodeElements::Packed(pack.iter()),
             Node::Big(bytes) => NodeElements::Big((index > 0).then_some(bytes)),
+            Node::Compressed { compressed, .. } => NodeElements::copied(compressed.expand().elements_until(index)),
         }
     }
 
@@ -99,6 +121,7 @@ impl Node {
         match self {
             Node::Packed { pack, .. } => Element::Packed(pack.at(seek(pack, index))),
             Node::Big(bytes) => Element::Big(bytes),
+            Node::Compressed { compressed, .. } => Element::Expanded(compressed.expand().element(index).detach()),
         }
     }
 
@@ -108,6 +131,7 @@ impl Node {
         match self {
             Node::Packed { pack, .. } => Element::Packed(pack.at(outermost(pack, end))),
             Node::Big(bytes) => Element::Big(bytes),
+            Node::Compressed { compressed, .. } => Element::Expanded(compressed.expand().end(end).detach()),
         }
     }
 
@@ -118,31 +142,46 @@ impl Node {
             Node::Packed { pack, count } => {
                 !fill.is_large(bytes) && !fill.is_exceeded_by(bytes, pack.bytes(), *count as usize)
             }
+            Node::Compressed { compressed, count } => {
+                let has_room = !fill.is_exceeded_by(bytes, compressed.bytes(), *count as usize);
+                !fill.is_large(bytes) && !compressed.is_big() && has_room
+            }
             Node::Big(_) => false,
         }
     }
 
     /// True if both nodes may become one.
     pub fn may_merge(&self, other: &Node, fill: Fill) -> bool {
-        let (Node::Packed { pack: a, count: a_count }, Node::Packed { pack: b, count: b_count }) = (self, other) else {
-            return false;
-        };
-        !fill.is_exceeded(a.bytes() + b.bytes() - PACK_EMPTY_BYTES, (a_count + b_count) as usize)
+        let (Some(a), Some(b)) = (self.pack_bytes(), other.pack_bytes()) else { return false };
+        !fill.is_exceeded(a + b - PACK_EMPTY_BYTES, self.count() + other.count())
+    }
+
+    /// The bytes of its pack, if it has one.
+    fn pack_bytes(&self) -> Option<usize> {
+        match self {
+            Node::Packed { pack, .. } => Some(pack.bytes()),
+            Node::Compressed { compressed, .. } => (!compressed.is_big()).then_some(compressed.bytes()),
+            Node::Big(_) => None,
+        }
     }
 
     /// Adds the elements of the node that follows, both being packs.
-    pub fn merge(&mut self, next: &Node) {
+    pub fn merge(&mut self, mut next: Node) {
+        self.expand();
+        next.expand();
         let (pack, count) = self.packed();
-        let Node::Packed { pack: other, count: added } = next else { unreachable!("only packs are merged") };
+        let Node::Packed { pack: other, count: added } = &next else { unreachable!("only packs are merged") };
         pack.append(other);
         *count += added;
     }
 
-    /// The pack and its count, of a node that is known to have one.
+    /// The pack and its count, of a node that is known to have one, and not to be compressed.
     fn packed(&mut self) -> (&mut DequePack, &mut u32) {
         match self {
             Node::Packed { pack, count } => (pack, count),
-            Node::Big(_) => unreachable!("a node that takes elements, or has several, is a pack"),
+            Node::Big(_) | Node::Compressed { .. } => {
+                unreachable!("a node that takes elements, or has several, is a pack")
+            }
         }
     }
 
@@ -212,6 +251,7 @@ impl Node {
                 removed
             }
             Node::Big(bytes) => usize::from(needle.is(&Element::Big(bytes))),
+            Node::Compressed { .. } => unreachable!("it was expanded"),
         }
     }
 }

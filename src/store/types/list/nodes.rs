@@ -7,12 +7,16 @@
 //! - `len` is the number of elements in all nodes, and no node is empty. There may be no nodes at all while a command is at
 //!   work on the list.
 //! - Large elements (`Fill::is_large` when they came) have nodes of their own.
+//! - The outermost nodes are not compressed: so many at either end as the fill says, all of them if it says nothing. Whatever is
+//!   changed farther inside is expanded first, and compressed afterwards.
 //!
 //! Called by `List`. Knows nothing of when a list takes this form.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+#[cfg(test)]
+use super::compressed::Compressed;
 use super::element::{Element, Elements, Needle};
 use super::fill::Fill;
 use super::node::Node;
@@ -24,6 +28,15 @@ const SAMPLE_NODES: usize = 8;
 
 /// A ring of nodes with fewer places is never made smaller.
 const PLACES_MIN: usize = 64;
+
+/// Nodes that a change may add, which moves as many out of those at an end.
+const ADDED_MAX: usize = 2;
+
+/// Nodes that a change at one of them may reach before it: two are merged with it.
+const CHANGED_BEFORE: usize = 3;
+
+/// The same behind it.
+const CHANGED_AFTER: usize = 5;
 
 /// The nodes of a list.
 #[derive(Clone, Debug)]
@@ -45,6 +58,7 @@ impl Nodes {
         if node.count() > 0 {
             self.len += node.count();
             self.nodes.push_back(node);
+            self.compress_behind(End::Tail);
         }
     }
 
@@ -79,6 +93,42 @@ impl Nodes {
     /// The nodes from an index on.
     pub fn parts_from(&self, index: usize) -> impl Iterator<Item = Part<'_>> {
         self.nodes.range(index.min(self.nodes.len())..).map(Node::part)
+    }
+
+    /// Compresses the node that has just become too far from an end, because a node was added there.
+    #[inline]
+    fn compress_behind(&mut self, end: End) {
+        if let Some(depth) = self.fill.depth() {
+            let at = match end {
+                End::Head => depth,
+                End::Tail => self.nodes.len().wrapping_sub(depth + 1),
+            };
+            if at >= depth && at + depth < self.nodes.len() {
+                self.nodes[at].compress();
+            }
+        }
+    }
+
+    /// Expands and compresses what has to be after nodes from `first` on were changed, and some added or removed there.
+    fn compress_around(&mut self, first: usize) {
+        let Some(depth) = self.fill.depth() else { return };
+        let len = self.nodes.len();
+        let outer = depth + ADDED_MAX;
+        let ranges =
+            [0..outer, first.saturating_sub(CHANGED_BEFORE)..first + CHANGED_AFTER, len.saturating_sub(outer)..len];
+        for at in ranges.into_iter().flat_map(|range| range.start.min(len)..range.end.min(len)) {
+            if at >= depth && at + depth < len {
+                self.nodes[at].compress();
+            } else {
+                self.nodes[at].expand();
+            }
+        }
+    }
+
+    /// The elements of so many nodes from an index on.
+    pub fn elements_of_parts(&self, index: usize, parts: usize) -> Elements<'_> {
+        let first = index.min(self.nodes.len());
+        Elements::of_nodes(None, self.nodes.range(first..first.saturating_add(parts).min(self.nodes.len())), None)
     }
 
     /// The pack of the only node, if `accept` says that its bytes and elements are few enough. The list is empty then.
@@ -197,6 +247,7 @@ impl Nodes {
             }
             End::Tail => self.nodes.push_back(node),
         }
+        self.compress_behind(end);
     }
 
     /// Removes the first or last element, if there is one. O(1), but for the bytes of one node.
@@ -215,7 +266,16 @@ impl Nodes {
             End::Head => self.nodes.pop_front(),
             End::Tail => self.nodes.pop_back(),
         };
+        self.expand_ends();
         self.give_back_places();
+    }
+
+    /// Expands the nodes that have come near an end because others were removed.
+    fn expand_ends(&mut self) {
+        if let Some(depth) = self.fill.depth() {
+            let len = self.nodes.len();
+            (0..depth.min(len)).chain(len.saturating_sub(depth)..len).for_each(|at| self.nodes[at].expand());
+        }
     }
 
     /// Gives memory of the ring back when most of it is unused.
@@ -233,6 +293,7 @@ impl Nodes {
         });
         if let Some((at, offset)) = found {
             self.insert(at, offset, text, after);
+            self.compress_around(at);
         }
         found.is_some()
     }
@@ -243,6 +304,7 @@ impl Nodes {
         self.len += 1;
         let node = &mut self.nodes[at];
         if node.takes(text.len(), fill) {
+            node.expand();
             return node.insert(offset, text, after);
         }
         let cut = offset + usize::from(after);
@@ -253,13 +315,17 @@ impl Nodes {
         let (neighbour, near, place) =
             if after { (Some(at + 1), End::Head, at + 1) } else { (at.checked_sub(1), End::Tail, at) };
         match neighbour.and_then(|neighbour| self.nodes.get_mut(neighbour)) {
-            Some(neighbour) if neighbour.takes(text.len(), fill) => neighbour.push(near, text),
+            Some(neighbour) if neighbour.takes(text.len(), fill) => {
+                neighbour.expand();
+                neighbour.push(near, text);
+            }
             _ => self.nodes.insert(place, Node::of(text, fill)),
         }
     }
 
     /// Splits a node that is too full for an element, which goes to the end of the one half or the beginning of the other.
     fn insert_between(&mut self, at: usize, cut: usize, text: &[u8], after: bool) {
+        self.nodes[at].expand();
         let tail = self.nodes[at].split_off(cut);
         self.nodes.insert(at + 1, tail);
         if self.fill.is_large(text.len()) {
@@ -277,6 +343,7 @@ impl Nodes {
     pub fn replace(&mut self, index: usize, text: &[u8]) {
         let (at, offset) = self.locate(index);
         let is_large = self.fill.is_large(text.len());
+        self.nodes[at].expand();
         match &mut self.nodes[at] {
             Node::Big(bytes) if is_large => *bytes = Arc::new(text.to_vec()),
             Node::Big(_) => {
@@ -290,6 +357,7 @@ impl Nodes {
                 }
             }
         }
+        self.compress_around(at);
     }
 
     /// Replaces an element of a pack by a node of its own.
@@ -327,7 +395,7 @@ impl Nodes {
             return false;
         }
         let next = self.nodes.remove(at + 1).expect("it was looked at");
-        self.nodes[at].merge(&next);
+        self.nodes[at].merge(next);
         true
     }
 
@@ -341,6 +409,7 @@ impl Nodes {
         let mut left = count;
         if offset > 0 {
             let node = &mut self.nodes[first];
+            node.expand();
             let removed = left.min(node.count() - offset);
             node.remove_range(offset, removed);
             left -= removed;
@@ -352,9 +421,11 @@ impl Nodes {
             end += 1;
         }
         if left > 0 {
+            self.nodes[end].expand();
             self.nodes[end].remove_range(0, left);
         }
         let removed = Removed(self.nodes.drain(first..end).collect());
+        self.compress_around(first);
         self.give_back_places();
         removed
     }
@@ -371,7 +442,12 @@ impl Nodes {
             let at = if from == End::Head { step } else { count - 1 - step };
             let node = &mut self.nodes[at];
             let held = node.count();
+            let was_compressed = matches!(node, Node::Compressed { .. });
+            node.expand();
             let here = node.remove_equal(needle, limit - removed, from);
+            if was_compressed && here < held {
+                node.compress();
+            }
             removed += here;
             if here == held {
                 emptied.push(at);
@@ -385,16 +461,33 @@ impl Nodes {
                 at += 1;
                 emptied.next_if_eq(&(at - 1)).is_none()
             });
+            self.expand_ends();
             self.give_back_places();
         }
         removed
     }
 
+    /// How many nodes are compressed, for tests.
+    #[cfg(test)]
+    pub fn compressed(&self) -> usize {
+        self.nodes.iter().filter(|node| matches!(node, Node::Compressed { .. })).count()
+    }
+
     #[cfg(test)]
     pub fn check_invariants(&self) {
         assert_eq!(self.nodes.iter().map(Node::count).sum::<usize>(), self.len);
-        for node in &self.nodes {
+        let depth = self.fill.depth().unwrap_or(usize::MAX);
+        for (at, node) in self.nodes.iter().enumerate() {
+            let is_outer = at < depth || at + depth.min(self.nodes.len()) >= self.nodes.len();
+            let mut expanded = node.clone();
+            expanded.expand();
+            assert_eq!(expanded.count(), node.count());
             match node {
+                Node::Compressed { .. } => assert!(!is_outer, "an outer node is compressed"),
+                _ => assert!(is_outer || Compressed::of(node).is_none(), "an inner node is not compressed"),
+            }
+            match &expanded {
+                Node::Compressed { .. } => unreachable!("it was expanded"),
                 Node::Packed { pack, count } => {
                     assert!(*count > 0 && pack.iter().count() == *count as usize);
                     assert!(pack.iter().all(|item| !self.fill.is_large(item.len())));

@@ -118,10 +118,11 @@ fn change(list: &mut List, twin: &mut VecDeque<Vec<u8>>, fill: Fill, prng: &mut 
 
 #[test]
 fn a_list_is_a_deque_of_texts() {
-    let mut changed_form = [0; 2];
+    let (mut changed_form, mut compressed) = ([0; 2], 0);
     for seed in 0..60 {
         let prng = &mut Prng::seeded(seed);
-        let fill = Fill::new([-2, -1, 3, 5, 1, 64, -5, 0][seed as usize % 8]);
+        let fill =
+            Fill::new([-2, -1, 3, 5, 1, 64, -5, 0][seed as usize % 8]).with_depth([0, 1, 0, 2, 3][seed as usize % 5]);
         let (mut list, mut twin) = (List::new(), VecDeque::new());
         for step in 0..400 {
             let before = list.encoding();
@@ -129,6 +130,7 @@ fn a_list_is_a_deque_of_texts() {
             changed_form[usize::from(before == "listpack")] += usize::from(list.encoding() != before);
             check(&list, &twin);
             check_ranges(&list, &twin, prng);
+            compressed += compressed_nodes(&list);
             if step % 50 == 0 {
                 let (repr, ptr) = list.clone().into_raw();
                 // SAFETY: it was given up in the line above.
@@ -140,6 +142,41 @@ fn a_list_is_a_deque_of_texts() {
         }
     }
     assert!(changed_form.iter().all(|&times| times > 20), "{changed_form:?}");
+    assert!(compressed > 1000, "{compressed}");
+}
+
+fn compressed_nodes(list: &List) -> usize {
+    match &list.0 {
+        Form::Pack(_) => 0,
+        Form::Nodes(nodes) => nodes.compressed(),
+    }
+}
+
+#[test]
+fn nodes_far_from_both_ends_are_compressed() {
+    let list = |depth, count| numbered(count, Fill::default().with_depth(depth));
+    let plain = list(0, 100_000);
+    for depth in [1, 2, 50] {
+        let mut list = list(depth, 100_000);
+        assert_eq!(compressed_nodes(&list), plain.blocks() - 2 * usize::from(depth));
+        assert!(texts(list.elements()) == texts(plain.elements()));
+        assert!(list.heap_bytes() < plain.heap_bytes() * 9 / 10 || depth == 50);
+        // From the ends inwards nothing stays compressed.
+        while list.len() > 900 {
+            list.remove_end(if list.len() % 3 == 0 { End::Head } else { End::Tail });
+        }
+        assert_eq!((list.blocks() <= 3, compressed_nodes(&list)), (true, usize::from(list.blocks() > 2 && depth == 1)));
+    }
+    assert_eq!(compressed_nodes(&list(100, 10_000)), 0);
+    // What does not become shorter stays as it is.
+    let mut prng = Prng::seeded(1);
+    let mut random = List::new();
+    for _ in 0..2000 {
+        let text: Vec<u8> = (0..50).map(|_| prng.below(256) as u8).collect();
+        random.make_room(Fill::default().with_depth(1), text.len(), 1);
+        random.push(End::Head, &text);
+    }
+    assert!(random.blocks() > 10 && compressed_nodes(&random) == 0);
 }
 
 /// The list that its parts make.
@@ -149,6 +186,14 @@ fn rebuilt(list: &List, fill: Fill) -> List {
         match part {
             Part::Pack(pack) => builder.add_pack(Validated::new(pack.as_bytes()).expect("well-formed")),
             Part::Big(bytes) => builder.add_big(bytes.to_vec()),
+            Part::Compressed(node) => {
+                let bytes = crate::base::lzf::decompress(node.lzf(), node.bytes()).expect("well-formed");
+                if node.is_big() {
+                    builder.add_big(bytes);
+                } else {
+                    builder.add_pack(Validated::new(&bytes).expect("well-formed"));
+                }
+            }
         }
     }
     builder.finish()
@@ -175,6 +220,7 @@ fn part_bytes(part: Part<'_>) -> usize {
     match part {
         Part::Pack(pack) => pack.bytes(),
         Part::Big(bytes) => bytes.len(),
+        Part::Compressed(node) => node.bytes(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! LZF, the compression of Redis's dump files: byte-oriented LZ77 with a window of 8 KiB.
+//! LZF, the compression of Redis's dump files and lists: byte-oriented LZ77 with a window of 8 KiB.
 //!
 //! # Format
 //! ```text
