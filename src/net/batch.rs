@@ -40,7 +40,7 @@ pub(super) struct Parse {
     command: Option<&'static Command>,
     /// The hash of its first key, if it has one.
     pub(super) hash: Option<u64>,
-    /// An inline command's arguments, which are not in the input.
+    /// The arguments of an inline command, or of one with a large argument, which are not in the input.
     inline: Option<OwnedArgs>,
     /// See [`Line::timed_with_next`].
     timed_with_next: bool,
@@ -84,6 +84,13 @@ impl Batch {
             last.timed_with_next = both.is_some_and(|(a, b)| std::ptr::eq(a, b) && a.spec.flags.has(QUICK));
         }
         self.commands.push(parse);
+    }
+
+    /// Adds a command whose arguments are not in the input, but in memory of their own.
+    fn push_owned(&mut self, place: Range<usize>, args: OwnedArgs) {
+        let (command, spans) = (command::lookup(args.as_args().at(0)), self.spans.len()..self.spans.len());
+        let (start, end, inline) = (place.start, place.end, Some(args));
+        self.push(Parse { start, end, spans, command, hash: None, inline, timed_with_next: false });
     }
 
     /// Its only command, if there is but one and that runs in no time.
@@ -165,10 +172,18 @@ pub(super) fn parse_batch(
             // What came ended with a command, as it does unless the client is sending more than fits one packet.
             return BatchEnd::Partial(at);
         }
-        match input.parse(&bytes[at..], limits, &mut batch.spans) {
+        match input.parse(bytes, at, limits, &mut batch.spans, first_span) {
             Ok(Parsed::Command(taken)) => {
                 let spans = first_span..batch.spans.len();
                 let args = Args::new(&bytes[at..], &batch.spans[spans.clone()]);
+                if let Some((index, body)) = input.take_body() {
+                    let args = Args::new(&bytes[at..at + taken], &batch.spans[spans]);
+                    let (end, args) = (at + taken, OwnedArgs::with_shared(args, index, body));
+                    batch.spans.truncate(first_span);
+                    batch.push_owned(at..end, args);
+                    at = end;
+                    continue;
+                }
                 let command = command::lookup(args.at(0));
                 let key = command.and_then(|command| command.spec.first_key(args));
                 let hash = key.map(|key| db.prefetch_bucket(key));
@@ -184,11 +199,8 @@ pub(super) fn parse_batch(
                 at = end;
             }
             Ok(Parsed::Inline(taken, args)) => {
-                let args = OwnedArgs::new(args.iter().map(Vec::as_slice));
-                let command = command::lookup(args.as_args().at(0));
-                let spans = first_span..first_span;
-                let (end, inline) = (at + taken, Some(args));
-                batch.push(Parse { start: at, end, spans, command, hash: None, inline, timed_with_next: false });
+                let end = at + taken;
+                batch.push_owned(at..end, OwnedArgs::new(args.iter().map(Vec::as_slice)));
                 at = end;
             }
             Ok(Parsed::Empty(taken)) => at += taken,

@@ -21,6 +21,11 @@ use super::transport::{Link, Transport};
 /// Output buffers kept for reuse, and the largest that is kept.
 const POOL_BUFFERS_MAX: usize = 256;
 const POOL_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes sent in one turn, of all connections together, beyond which each is sent little: the kernel copies them while everybody else
+/// waits.
+const SENT_BYTES_MAX: usize = 1024 * 1024;
+/// What each connection may be sent all the same, so that all of them go on.
+const SENT_BYTES_MIN: usize = 16 * 1024;
 
 /// One connection.
 #[derive(Debug)]
@@ -68,8 +73,8 @@ impl<T: Transport> Conn<T> {
     }
 
     /// Sends what a client has been answered, in one write, and does what follows when all of it is out or more is left than its
-    /// limit allows. True if the transport takes more at once.
-    fn send(&mut self, server: &mut Server, pool: &mut BufferPool, now: Now, hold: Option<Hold>) -> bool {
+    /// limit allows: `most` bytes at most. True if the transport takes more at once.
+    fn send(&mut self, server: &mut Server, pool: &mut BufferPool, now: Now, hold: Option<Hold>, most: usize) -> bool {
         let client = self.client;
         let Server { clients, stats, .. } = server;
         let session = &mut clients[client];
@@ -84,7 +89,7 @@ impl<T: Transport> Conn<T> {
             Some(hold) => self.gate.pass(out_peak_bytes, self.seen, hold),
         };
         if self.link.writable && free > 0 {
-            match self.link.send(&mut self.out, free) {
+            match self.link.send(&mut self.out, free.min(most)) {
                 Ok(count) => {
                     free -= count;
                     self.gate.sent(count);
@@ -273,16 +278,20 @@ impl<T: Transport> Conns<T> {
         }
     }
 
-    /// One write for every connection in the flush list. True if some transport takes more at once.
+    /// One write for every connection in the flush list; small ones once large ones have been made. True if some transport takes
+    /// more at once.
     pub fn send(&mut self, server: &mut Server, pool: &mut BufferPool, now: Now) -> bool {
         let hold = server.persistence.log.hold();
         if !self.shut.is_empty() {
             self.reopen(hold);
         }
         let Conns { slots, flush, shut, .. } = self;
+        let before_bytes = server.stats.net_out_bytes;
         flush.retain(|client| {
             let conn = slots[client.slot()].as_mut().expect(GONE);
-            let more = conn.send(server, pool, now, hold);
+            let sent_bytes = (server.stats.net_out_bytes - before_bytes) as usize;
+            let most = SENT_BYTES_MAX.saturating_sub(sent_bytes).max(SENT_BYTES_MIN);
+            let more = conn.send(server, pool, now, hold, most);
             if conn.gate.is_shut() && !conn.shut {
                 conn.shut = true;
                 shut.push(*client);

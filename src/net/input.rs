@@ -6,28 +6,29 @@
 //! parsed, between [`Input::resume`] and [`Input::suspend`], and run; [`Input::keep`] takes back what is left. In between the
 //! invariants of `check` do not hold.
 //!
+//! A large argument does not come to the other bytes of its command, but to a [`Body`]: once its length is known and it has not come
+//! whole, what follows is read straight into the buffer that becomes the value, and the command's bytes go on behind it. A
+//! command has one such argument at most, the first of that size, and it is looked for again where the command is parsed anew.
+//!
 //! A client whose commands wait is read all the same, or its going would not be noticed behind what it sent before: see
 //! [`ReadAhead`]. Its input is bounded like any other's, by `client-query-buffer-limit`.
 
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::resp::args::Span;
 use crate::resp::error::ProtocolError;
 use crate::resp::parse::{Limits, Parsed, Parser};
 
+use super::body::{BODY_BYTES_MIN, Body, READ_BYTES_MAX, room_for};
 use super::transport::{Link, Received, Transport};
 
 /// Bytes of a partial command that are moved before what follows them.
 const KEPT_MOVED_MAX: usize = 16 * 1024;
 /// A partial command that still lacks more than this many bytes is read straight into its own buffer.
 const DIRECT_READ_MIN: usize = 16 * 1024;
-/// Bytes read for one connection in one turn when reading directly.
-const DIRECT_READ_MAX: usize = 1024 * 1024;
-/// Room for the whole of an announced command is taken once this part of it has arrived: a client that only announces
-/// costs nothing, and no more than this part is ever copied to a larger buffer at once.
-const ANNOUNCED_PART: usize = 16;
 /// A partial command with more arguments than this is resumed at the start of a batch, where that copies none of them.
 pub(super) const RESUME_SPANS_MAX: usize = 256;
 
@@ -119,6 +120,10 @@ pub(super) struct Input {
     spans: Vec<Span>,
     /// Bytes that the partial command is known to need in all; 0 if unknown.
     needed: usize,
+    /// The argument of one of the commands in `bytes` that lies apart from them.
+    body: Option<Box<Body>>,
+    /// Which argument that is of the command that is being parsed.
+    body_index: Option<usize>,
     /// What was read while commands waited, behind `bytes`; never empty.
     ahead: Option<Box<ReadAhead>>,
 }
@@ -140,6 +145,18 @@ impl Input {
     /// A broken connection.
     pub fn fill<T: Transport>(&mut self, link: &mut Link<T>, scratch: &mut [u8], start: usize) -> io::Result<Filled> {
         self.check();
+        if let Some(body) = self.body.as_mut().filter(|body| body.whole().is_none()) {
+            let count = match &mut self.ahead {
+                Some(ahead) => body.take(|room| ahead.take(room)),
+                None => match body.read(link)? {
+                    Received::Nothing => return Ok(Filled::Nothing),
+                    Received::End => return Ok(Filled::End),
+                    Received::Bytes(count) => count,
+                },
+            };
+            self.forget_taken();
+            return Ok(Filled::Bytes(self.take_held(), count));
+        }
         let missing = self.needed.saturating_sub(self.bytes.len());
         if missing >= DIRECT_READ_MIN {
             return self.fill_directly(link, missing);
@@ -167,10 +184,10 @@ impl Input {
 
     fn fill_directly<T: Transport>(&mut self, link: &mut Link<T>, missing: usize) -> io::Result<Filled> {
         let before = self.bytes.len();
-        if self.bytes.capacity() - before < missing.min(DIRECT_READ_MAX) {
+        if self.bytes.capacity() - before < missing.min(READ_BYTES_MAX) {
             self.bytes.reserve_exact(room_for(before, missing));
         }
-        let limit = missing.min(DIRECT_READ_MAX).min(self.bytes.capacity() - before);
+        let limit = missing.min(READ_BYTES_MAX).min(self.bytes.capacity() - before);
         if self.ahead.is_some() {
             let mut bytes = std::mem::take(&mut self.bytes);
             bytes.resize(before + limit, 0);
@@ -189,10 +206,15 @@ impl Input {
     fn take_ahead(&mut self, buffer: &mut [u8]) -> usize {
         let Some(ahead) = &mut self.ahead else { return 0 };
         let count = ahead.take(buffer);
-        if ahead.bytes == 0 {
+        self.forget_taken();
+        count
+    }
+
+    /// Nothing is kept of what was read ahead once all of it has been taken.
+    fn forget_taken(&mut self) {
+        if self.ahead.as_ref().is_some_and(|ahead| ahead.bytes == 0) {
             self.ahead = None;
         }
-        count
     }
 
     /// Reads once, of a client whose commands wait, and keeps what came behind its input. `scratch` is room to read into.
@@ -239,7 +261,8 @@ impl Input {
     /// Bytes that have arrived and have not been parsed.
     #[inline]
     pub fn unparsed_bytes(&self) -> usize {
-        self.bytes.len() + self.ahead.as_ref().map_or(0, |ahead| ahead.bytes)
+        let elsewhere = self.body.as_ref().map_or(0, |body| body.bytes());
+        self.bytes.len() + elsewhere + self.ahead.as_ref().map_or(0, |ahead| ahead.bytes)
     }
 
     /// Capacity beyond the bytes kept.
@@ -250,7 +273,8 @@ impl Input {
 
     /// Memory held.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.ahead.as_ref().map_or(0, |ahead| ahead.bytes)
+        let elsewhere = self.body.as_ref().map_or(0, |body| body.heap_bytes());
+        self.bytes.capacity() + elsewhere + self.ahead.as_ref().map_or(0, |ahead| ahead.bytes)
     }
 
     /// True if the next bytes come from what was read ahead, and have been counted already.
@@ -278,13 +302,52 @@ impl Input {
         }
     }
 
-    /// Parses one command; see [`Parser::parse`].
+    /// Parses the command that begins at `at`; see [`Parser::parse`]. Its spans go behind the first so many.
     ///
     /// # Errors
     /// A request that breaks the protocol or a limit.
     #[inline]
-    pub fn parse(&mut self, bytes: &[u8], limits: Limits, spans: &mut Vec<Span>) -> Result<Parsed, ProtocolError> {
-        self.parser.parse(bytes, limits, spans)
+    pub fn parse(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        limits: Limits,
+        spans: &mut Vec<Span>,
+        first: usize,
+    ) -> Result<Parsed, ProtocolError> {
+        let parsed = self.parser.parse(&bytes[at..], limits, spans);
+        match parsed {
+            Ok(Parsed::Incomplete(_)) if self.body.is_some() => self.parse_past_body(bytes, at, limits, spans, first),
+            parsed => parsed,
+        }
+    }
+
+    /// Goes on with a command that is not complete without what lies apart, if that is of this command.
+    #[cold]
+    fn parse_past_body(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        limits: Limits,
+        spans: &mut Vec<Span>,
+        first: usize,
+    ) -> Result<Parsed, ProtocolError> {
+        let body_at = self.body.as_ref().map(|body| body.at);
+        if let Some((bulk_at, _)) = self.parser.pending_bulk()
+            && body_at == Some(at + bulk_at)
+            && self.body_index.is_none()
+        {
+            self.body_index = Some(spans.len() - first);
+            self.parser.divert_bulk();
+        }
+        self.parser.parse(&bytes[at..], limits, spans)
+    }
+
+    /// The argument that lies apart, of the command that has just been parsed: which of them it is, and its bytes.
+    #[inline]
+    pub fn take_body(&mut self) -> Option<(usize, &Arc<Vec<u8>>)> {
+        let index = self.body_index.take()?;
+        Some((index, self.body.as_ref()?.whole()?))
     }
 
     /// Stops at a command that is not complete: remembers its arguments, those in `spans` from `first` on, and how many bytes
@@ -306,14 +369,39 @@ impl Input {
         self.is_partial = is_partial;
         if !is_partial {
             self.parser.reset();
-            (self.spans, self.needed) = (Vec::new(), 0);
+            (self.spans, self.needed, self.body_index) = (Vec::new(), 0, None);
+        }
+        if let Some(body) = &mut self.body {
+            match body.at.checked_sub(from) {
+                Some(at) => body.at = at,
+                None => self.body = None,
+            }
         }
         match source {
             Source::Scratch(range) if from < range.len() => self.bytes.extend_from_slice(&scratch[range][from..]),
             Source::Own(bytes) if from < bytes.len() => self.keep_own(bytes, from),
             Source::Scratch(_) | Source::Own(_) => {}
         }
+        if is_partial && self.body.is_none() {
+            self.set_apart();
+        }
         self.check();
+    }
+
+    /// Has a large argument whose bytes have begun to arrive come to a buffer of its own.
+    #[inline]
+    fn set_apart(&mut self) {
+        if let Some((at, len)) = self.parser.pending_bulk().filter(|&(_, len)| len >= BODY_BYTES_MIN)
+            // Not of what is known to the last bytes: more of them would be copied than read.
+            && self.bytes.len() - at < len / 2
+        {
+            self.body = Some(Box::new(Body::new(at, len, &self.bytes[at..])));
+            self.body_index = Some(self.spans.len());
+            self.bytes.truncate(at);
+            self.bytes.shrink_to_fit();
+            self.needed = 0;
+            self.parser.divert_bulk();
+        }
     }
 
     fn keep_own(&mut self, mut bytes: Vec<u8>, from: usize) {
@@ -325,12 +413,6 @@ impl Input {
             self.bytes = bytes;
         }
     }
-}
-
-/// How much room to make behind `arrived` bytes of a command of which so many more are announced: in proportion to what
-/// has come, until that is reason enough to believe the rest.
-fn room_for(arrived: usize, missing: usize) -> usize {
-    if arrived >= (arrived + missing) / ANNOUNCED_PART { missing } else { missing.min(arrived.max(DIRECT_READ_MAX)) }
 }
 
 #[cfg(test)]
@@ -358,21 +440,5 @@ mod tests {
             assert!(ahead.chunks.iter().all(|chunk| chunk.len() <= AHEAD_CHUNK_BYTES));
         }
         assert!(taken == pushed[..taken.len()]);
-    }
-
-    #[test]
-    fn room_is_made_for_what_has_come_and_not_for_what_is_announced() {
-        const ANNOUNCED: usize = 512 << 20;
-        let (mut arrived, mut room, mut moves) = (10, 10, 0);
-        while arrived < ANNOUNCED {
-            if room == arrived {
-                room += room_for(arrived, ANNOUNCED - arrived);
-                moves += 1;
-                assert!(room <= ANNOUNCED && room <= (ANNOUNCED_PART * arrived).max(2 * DIRECT_READ_MAX));
-            }
-            arrived += (room - arrived).min(DIRECT_READ_MAX);
-        }
-        assert_eq!((arrived, room), (ANNOUNCED, ANNOUNCED), "exactly what was announced");
-        assert!(moves < 10, "{moves} moves");
     }
 }

@@ -3,6 +3,7 @@
 #![doc = include_str!("DESIGN.md")]
 
 mod batch;
+mod body;
 mod busy;
 mod clients;
 mod conn;

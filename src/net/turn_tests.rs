@@ -225,3 +225,117 @@ fn a_quick_command_alone_in_its_turn_is_timed_in_some_turns_and_when_the_turn_is
     ping(&mut turn, 9_000);
     assert_eq!(told_of(&mut turn, "PING").1, before + 3_000);
 }
+
+/// A command as clients send it.
+fn encoded(args: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        bytes.extend(format!("${}\r\n", arg.len()).bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Large arguments come to buffers of their own, whatever arrives with them, and wherever their commands have to wait.
+#[test]
+fn large_arguments_arrive_whole_however_they_are_cut() {
+    use crate::base::prng::Prng;
+    use crate::net::body::BODY_BYTES_MIN;
+
+    for seed in 0..12 {
+        let prng = &mut Prng::seeded(seed);
+        let (mut turn, wire, other) = (turn_with(Config::default()), Memory::default(), Memory::default());
+        let now = turn.take_time();
+        let [id, other_id] =
+            [&wire, &other].map(|wire| turn.admit(wire.clone(), peer(Origin::Unix), now).expect("room"));
+        let (mut sent, mut expected, mut waits) = (Vec::new(), std::collections::BTreeMap::new(), 0);
+        let value = |prng: &mut Prng| {
+            let len = match prng.below(4) {
+                0 => prng.below(100),
+                1 => BODY_BYTES_MIN as u64 - 2 + prng.below(4),
+                _ => prng.below(3 * BODY_BYTES_MIN as u64),
+            };
+            let first = prng.below(250);
+            (0..len).map(|at| ((at + first) % 251) as u8).collect::<Vec<u8>>()
+        };
+        for step in 0..12 {
+            let names = [0, 1, 2].map(|n| format!("key:{step}:{n}").into_bytes());
+            let values = [0, 1, 2].map(|_| value(prng));
+            match prng.below(5) {
+                0 => {
+                    let [a, b, c] = [0, 1, 2].map(|n| (names[n].as_slice(), values[n].as_slice()));
+                    sent.extend(encoded(&[b"MSET", a.0, a.1, b.0, b.1, c.0, c.1]));
+                    expected.extend(names.into_iter().zip(values));
+                    continue;
+                }
+                1 => {
+                    sent.extend(encoded(&[b"BLPOP", b"list", b"0"]));
+                    waits += 1;
+                }
+                2 => sent.extend(encoded(&[b"MULTI"])),
+                _ => {}
+            }
+            let is_queued = sent.ends_with(b"MULTI\r\n");
+            let [name, _, _] = names;
+            let [value, _, _] = values;
+            sent.extend(encoded(&[b"SET", &name, &value, b"EX", b"1000"]));
+            if is_queued {
+                sent.extend(encoded(&[b"APPEND", &name, b"tail"]));
+                sent.extend(encoded(&[b"EXEC"]));
+            }
+            expected.insert(name, if is_queued { [value, b"tail".to_vec()].concat() } else { value });
+        }
+        let mut rest = sent.as_slice();
+        while !rest.is_empty() {
+            let most = [10, 1000, 100_000, 1_000_000][prng.below(4) as usize];
+            let (piece, after) = rest.split_at(rest.len().min(1 + prng.below(most) as usize));
+            rest = after;
+            wire.0.borrow_mut().to_server.extend(piece);
+            turn.note(id, Readiness { readable: true, ..Readiness::default() });
+            (0..3).for_each(|_| run(&mut turn));
+        }
+        while waits > 0 || turn.has_work() {
+            if waits > 0 {
+                send(&mut turn, other_id, &other, "RPUSH list element\r\n");
+                waits -= 1;
+            }
+            (0..20).for_each(|_| run(&mut turn));
+        }
+        for (name, value) in expected {
+            other.0.borrow_mut().to_client.clear();
+            let line = encoded(&[b"GET", &name]);
+            other.0.borrow_mut().to_server.extend(line);
+            turn.note(other_id, Readiness { readable: true, ..Readiness::default() });
+            run(&mut turn);
+            while turn.has_work() {
+                run(&mut turn);
+            }
+            let reply = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+            assert!(other.0.borrow().to_client == reply, "seed {seed}, {}", name.escape_ascii());
+        }
+        assert!(!taken(&wire).contains("-ERR"), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_large_value_is_the_buffer_it_arrived_in() {
+    let (mut turn, wire) = (turn_with(Config::default()), Memory::default());
+    let now = turn.take_time();
+    let id = turn.admit(wire.clone(), peer(Origin::Unix), now).expect("there is room");
+    let value = "x".repeat(1_000_000);
+    let line = String::from_utf8(encoded(&[b"SET", b"key", value.as_bytes()])).expect("text");
+    let (head, body) = line.split_at(200_000);
+    send(&mut turn, id, &wire, head);
+    run(&mut turn);
+    let arriving = turn.conns[id].input.heap_bytes();
+    assert!((1_000_000..1_010_000).contains(&arriving), "room for all of it, once: {arriving}");
+    send(&mut turn, id, &wire, body);
+    while turn.has_work() {
+        run(&mut turn);
+    }
+    assert_eq!(taken(&wire), "+OK\r\n");
+    let entry = turn.server.dbs[0].peek(b"key").expect("it was set");
+    assert!((1_000_000..1_000_200).contains(&entry.heap_bytes()), "{}", entry.heap_bytes());
+    assert!(turn.conns[id].input.heap_bytes() < 1000);
+}

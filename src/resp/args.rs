@@ -1,4 +1,7 @@
-//! The arguments of one command, as slices into the bytes they arrived in.
+//! The arguments of one command, as slices into the bytes they arrived in. One of them may lie elsewhere: a large one, which
+//! the value that is made of it can take over as it is.
+
+use std::sync::Arc;
 
 /// Where one argument lies, relative to the first byte of its command, so that the command's bytes may move as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,17 +12,37 @@ pub struct Span {
     pub len: u32,
 }
 
+/// Where an argument begins that lies elsewhere.
+const ELSEWHERE: u32 = u32::MAX;
+
 /// A command's arguments, its name first. Cheap to copy; borrows the connection's input.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
+    /// The argument that lies elsewhere.
+    shared: Option<&'a Arc<Vec<u8>>>,
+}
+
+/// The bytes of an argument.
+#[inline(always)]
+fn slice<'a>(bytes: &'a [u8], span: Span, shared: Option<&'a Arc<Vec<u8>>>) -> &'a [u8] {
+    if span.start == ELSEWHERE {
+        return elsewhere(shared);
+    }
+    &bytes[span.start as usize..][..span.len as usize]
+}
+
+#[cold]
+#[inline(never)]
+fn elsewhere<'a>(shared: Option<&'a Arc<Vec<u8>>>) -> &'a [u8] {
+    shared.expect("what lies elsewhere is known")
 }
 
 impl<'a> Args<'a> {
     /// Arguments over the bytes of a command. The spans must lie within the bytes.
     pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
-        Args { bytes, spans }
+        Args { bytes, spans, shared: None }
     }
 
     /// Number of arguments, the command's name included.
@@ -32,8 +55,13 @@ impl<'a> Args<'a> {
     /// The argument at an index; panics beyond the end, which arity checks exclude.
     #[inline]
     pub fn at(&self, index: usize) -> &'a [u8] {
-        let span = self.spans[index];
-        &self.bytes[span.start as usize..][..span.len as usize]
+        slice(self.bytes, self.spans[index], self.shared)
+    }
+
+    /// The argument at an index in a form that can be kept without a copy, if it is one that lies elsewhere.
+    #[inline]
+    pub fn shared(&self, index: usize) -> Option<&'a Arc<Vec<u8>>> {
+        self.shared.filter(|_| self.spans[index].start == ELSEWHERE)
     }
 
     /// The argument at an index, if there is one.
@@ -43,8 +71,8 @@ impl<'a> Args<'a> {
 
     /// The arguments from an index on.
     pub fn iter_from(self, index: usize) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + Clone {
-        let Args { bytes, spans } = self;
-        spans[index.min(spans.len())..].iter().map(move |span| &bytes[span.start as usize..][..span.len as usize])
+        let Args { bytes, spans, shared } = self;
+        spans[index.min(spans.len())..].iter().map(move |span| slice(bytes, *span, shared))
     }
 
     /// The arguments from an index on as a line of their own, which is empty from the end on.
@@ -61,7 +89,11 @@ impl<'a> Args<'a> {
     /// end, or the arguments alone where they have storage of their own. O(1).
     #[inline]
     pub fn extent(&self) -> usize {
-        self.spans.last().map_or(0, |last| last.start as usize + last.len as usize)
+        match (self.spans.last(), self.shared) {
+            (None, _) => 0,
+            (Some(last), None) => last.start as usize + last.len as usize,
+            (Some(_), Some(shared)) => self.bytes.len() + shared.len(),
+        }
     }
 
     /// True if the argument equals a keyword, in any case.
@@ -81,6 +113,7 @@ impl<'a> Args<'a> {
 pub struct OwnedArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    shared: Option<Arc<Vec<u8>>>,
 }
 
 impl OwnedArgs {
@@ -96,18 +129,33 @@ impl OwnedArgs {
 
     /// Copies the arguments of a command, into exactly the room they need.
     pub fn copy(args: Args<'_>) -> OwnedArgs {
-        let (mut bytes, mut spans) = (Vec::with_capacity(args.total_bytes()), Vec::with_capacity(args.len()));
-        for arg in args.iter_from(0) {
-            spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
-            bytes.extend_from_slice(arg);
+        let elsewhere = args.shared.map_or(0, |shared| shared.len());
+        let mut owned = OwnedArgs {
+            bytes: Vec::with_capacity(args.total_bytes() - elsewhere),
+            spans: Vec::with_capacity(args.len()),
+            shared: None,
+        };
+        for index in 0..args.len() {
+            match args.shared(index) {
+                Some(shared) => owned.push_shared(Arc::clone(shared)),
+                None => owned.push(args.at(index)),
+            }
         }
-        OwnedArgs { bytes, spans }
+        owned
+    }
+
+    /// Copies the arguments of a command of which one, empty so far, lies elsewhere.
+    pub fn with_shared(args: Args<'_>, index: usize, shared: &Arc<Vec<u8>>) -> OwnedArgs {
+        let spans = args.spans.iter().enumerate();
+        let spans = spans.map(|(at, span)| if at == index { span_of(shared) } else { *span }).collect();
+        OwnedArgs { bytes: args.bytes.to_vec(), spans, shared: Some(Arc::clone(shared)) }
     }
 
     /// Drops the arguments, and keeps their memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();
+        self.shared = None;
     }
 
     /// Copies one more argument.
@@ -117,13 +165,25 @@ impl OwnedArgs {
         self.bytes.extend_from_slice(arg);
     }
 
+    /// Adds one more argument as it is, the only one of its kind.
+    fn push_shared(&mut self, arg: Arc<Vec<u8>>) {
+        debug_assert!(self.shared.is_none(), "one argument lies elsewhere");
+        self.spans.push(span_of(&arg));
+        self.shared = Some(arg);
+    }
+
     /// Bytes of memory held.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+        let elsewhere = self.shared.as_ref().map_or(0, |shared| shared.capacity());
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>() + elsewhere
     }
 
     /// The arguments.
     pub fn as_args(&self) -> Args<'_> {
-        Args::new(&self.bytes, &self.spans)
+        Args { shared: self.shared.as_ref(), ..Args::new(&self.bytes, &self.spans) }
     }
+}
+
+fn span_of(shared: &Arc<Vec<u8>>) -> Span {
+    Span { start: ELSEWHERE, len: shared.len() as u32 }
 }

@@ -22,9 +22,9 @@ const SHARE_BYTES_MIN: usize = 8 * 1024;
 const UNUSED_BYTES_MAX: usize = 1024;
 /// Most slices handed to one vectored write; the kernel's own limit is 1,024.
 const SLICES_MAX: usize = 64;
-/// Most bytes handed to one write: the kernel copies them while everybody else waits, about a millisecond. More than is read
+/// Most bytes handed to one write: the kernel copies them while everybody else waits, for some 50 us. More than is read
 /// of a client in one turn, or the output of a reader who keeps up would grow.
-const WRITE_BYTES_MAX: usize = 2 * 1024 * 1024;
+const WRITE_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Debug)]
 enum Chunk {
@@ -342,7 +342,7 @@ impl Out {
         self.chunks.is_empty().then(|| &self.tail[self.sent..])
     }
 
-    /// The next bytes to send, as many as one write is to take and no more than `limit_bytes`: up to 2 MiB in up to 64 pieces.
+    /// The next bytes to send, as many as one write is to take and no more than `limit_bytes`: up to 256 KiB in up to 64 pieces.
     pub fn slices(&self, limit_bytes: usize) -> Vec<IoSlice<'_>> {
         let (mut sent, mut room) = (self.sent, WRITE_BYTES_MAX.min(limit_bytes));
         let chunks = self.chunks.iter().map(Chunk::bytes);

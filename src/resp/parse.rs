@@ -81,6 +81,21 @@ impl Parser {
         self.state == State::Start
     }
 
+    /// The argument whose bytes come next, if its length is known: where it begins, and that length.
+    pub fn pending_bulk(&self) -> Option<(usize, usize)> {
+        match self.state {
+            State::Args { at, bulk: Some(len), .. } => Some((at, len as usize)),
+            State::Args { .. } | State::Start => None,
+        }
+    }
+
+    /// Goes on as if that argument were empty: its bytes arrive elsewhere.
+    pub fn divert_bulk(&mut self) {
+        if let State::Args { bulk, .. } = &mut self.state {
+            *bulk = Some(0);
+        }
+    }
+
     /// Forgets a partial command.
     pub fn reset(&mut self) {
         self.state = State::Start;

@@ -26,6 +26,7 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("hash-max-listpack-entries", "128", "6"),
     ("hash-max-listpack-value", "64", "20"),
     ("list-max-listpack-size", "-2", "5"),
+    ("list-compress-depth", "0", "1"),
     ("set-max-intset-entries", "512", "6"),
     ("set-max-listpack-entries", "128", "8"),
     ("set-max-listpack-value", "64", "20"),

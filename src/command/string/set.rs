@@ -1,5 +1,7 @@
 //! Storing whole values, and how long they live.
 
+use std::sync::Arc;
+
 use super::lifetime::{self, Lifetime, Unit};
 use super::{GROUP, delete, prefetch, string_in, write_value};
 use crate::command::spec::Outcome;
@@ -61,12 +63,21 @@ impl<'a> Options<'a> {
     }
 }
 
+/// The value that an argument becomes: a large one as it has arrived, in its own buffer.
+#[inline]
+fn value_of(args: Args<'_>, index: usize) -> NewValue<'_> {
+    match args.shared(index) {
+        Some(shared) => NewValue::Shared(Arc::clone(shared)),
+        None => NewValue::compact(args.at(index)),
+    }
+}
+
 pub(super) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if args.len() > 3 {
         return set_with_options(ctx, args);
     }
     let at = ctx.at;
-    ctx.db().set(args.at(1), NewValue::compact(args.at(2)), Ttl::Clear, at);
+    ctx.db().set(args.at(1), value_of(args, 2), Ttl::Clear, at);
     ctx.change(Change::new(EventClass::String, "set", args.at(1)));
     ctx.reply.ok();
     Ok(Next::Done)
@@ -79,7 +90,7 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         Lifetime::Keep => Ttl::Keep,
         Lifetime::Unsaid | Lifetime::Persist => Ttl::Clear,
     };
-    let stored = store(ctx, args.at(1), args.at(2), ttl, condition, get)?;
+    let stored = store(ctx, args.at(1), value_of(args, 2), ttl, condition, get)?;
     if stored && let Ttl::At(deadline_ms) = ttl {
         // With PXAT the line says nothing of the present time, and is passed on as it was sent.
         if !matches!(lifetime, Lifetime::Until(Unit::UnixMilliseconds, _)) {
@@ -114,7 +125,7 @@ fn propagate_with_deadline(ctx: &mut Ctx<'_>, set: [&[u8]; 3], deadline_ms: i64)
 fn store(
     ctx: &mut Ctx<'_>,
     key: &[u8],
-    value: &[u8],
+    value: NewValue<'_>,
     ttl: Ttl,
     condition: Condition,
     get: bool,
@@ -123,7 +134,7 @@ fn store(
     let db = &mut server.dbs[*db];
     let (mut found, mut refusal) = (false, None);
     let lookup = if get { Lookup::ReadWrite } else { Lookup::Write };
-    let stored = db.set_if(key, NewValue::compact(value), ttl, *at, lookup, |old| {
+    let stored = db.set_if(key, value, ttl, *at, lookup, |old| {
         found = old.is_some();
         if get {
             match old.map(string_in) {
@@ -164,7 +175,7 @@ pub(super) fn psetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, unit: Unit) -> Outcome {
     let deadline_ms = lifetime::deadline_ms(ctx.command, ctx.at, unit, args.at(2))?;
     let at = ctx.at;
-    ctx.db().set(args.at(1), NewValue::compact(args.at(3)), Ttl::At(deadline_ms), at);
+    ctx.db().set(args.at(1), value_of(args, 3), Ttl::At(deadline_ms), at);
     ctx.change(Change::new(EventClass::String, "set", args.at(1)));
     ctx.notify(EventClass::Generic, "expire", args.at(1));
     propagate_with_deadline(ctx, [b"SET", args.at(1), args.at(3)], deadline_ms);
@@ -173,13 +184,13 @@ fn set_for(ctx: &mut Ctx<'_>, args: Args<'_>, unit: Unit) -> Outcome {
 }
 
 pub(super) fn setnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let stored = store(ctx, args.at(1), args.at(2), Ttl::Clear, Condition::IfAbsent, false)?;
+    let stored = store(ctx, args.at(1), value_of(args, 2), Ttl::Clear, Condition::IfAbsent, false)?;
     ctx.reply.integer(i64::from(stored));
     Ok(Next::Done)
 }
 
 pub(super) fn getset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    store(ctx, args.at(1), args.at(2), Ttl::Clear, Condition::Always, true)?;
+    store(ctx, args.at(1), value_of(args, 2), Ttl::Clear, Condition::Always, true)?;
     ctx.propagate_as(|lines| lines.push([b"SET", args.at(1), args.at(2)]));
     Ok(Next::Done)
 }
@@ -269,7 +280,7 @@ fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
         let hashes = prefetch(ctx.db(), args.iter_from(first).step_by(2));
         for (hash, index) in hashes.into_iter().zip((first..args.len()).step_by(2)) {
             let key = args.at(index);
-            ctx.db().set(key, NewValue::compact(args.at(index + 1)), Ttl::Clear, at.with_hash(key, hash));
+            ctx.db().set(key, value_of(args, index + 1), Ttl::Clear, at.with_hash(key, hash));
             ctx.change(Change::new(EventClass::String, "set", key));
         }
     }

@@ -100,10 +100,10 @@ impl Nodes {
     fn compress_behind(&mut self, end: End) {
         if let Some(depth) = self.fill.depth() {
             let at = match end {
-                End::Head => depth,
-                End::Tail => self.nodes.len().wrapping_sub(depth + 1),
+                End::Head => Some(depth),
+                End::Tail => self.nodes.len().checked_sub(depth + 1),
             };
-            if at >= depth && at + depth < self.nodes.len() {
+            if let Some(at) = at.filter(|&at| at >= depth && at + depth < self.nodes.len()) {
                 self.nodes[at].compress();
             }
         }
