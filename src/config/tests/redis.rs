@@ -35,6 +35,7 @@ const OWN: &[&str] = &[
     "metrics-port",
     "monitor-output-limit",
     "rdb-format-version",
+    "reserved-admin-connections",
     "script-auto-kill-ms",
     "script-memory-limit",
     "script-persist",
