@@ -108,7 +108,7 @@ fn who_may_changes_directory_and_file_while_the_server_runs() {
     assert_eq!(call(&process, "CONFIG SET appendonly yes"), r"+OK\r\n");
     let logged = call(&process, "CONFIG SET dir /");
     assert!(logged.contains("the append-only file or a snapshot is being written"), "{logged}");
-    assert!(names(&second).iter().any(|name| name.ends_with(".manifest")));
+    assert!(wait_until(DEADLINE, || names(&second).iter().any(|name| name.ends_with(".manifest"))));
     assert!(call(&serving(&Dir::new().0, &[]), "CONFIG SET dir /").contains("can\\'t set protected config"));
 }
 
