@@ -35,7 +35,7 @@ fn slice<'a>(bytes: &'a [u8], span: Span, shared: Option<&'a Arc<Vec<u8>>>) -> &
 
 #[cold]
 #[inline(never)]
-fn elsewhere<'a>(shared: Option<&'a Arc<Vec<u8>>>) -> &'a [u8] {
+fn elsewhere(shared: Option<&Arc<Vec<u8>>>) -> &[u8] {
     shared.expect("what lies elsewhere is known")
 }
 

@@ -231,14 +231,14 @@ fn load_group(
         Some(Item::Script(body)) => {
             // It is no data: one that cannot be compiled keeps nothing from being loaded.
             if let Err(error) = server.known_script(&body, true) {
-                log::warn!("{}: a script is left out: {}", file.path.display(), server.shown_in_log(&error.text()));
+                log::warn!("{}: a script is left out: {}", file.path.display(), server.shown_in_log(error.text()));
             }
             Ok(Step::More)
         }
         Some(Item::Function(code)) => {
             let loaded = server.load_library(&code, true);
             loaded.map_err(|error| {
-                refused(file, &format!("a library of functions: {}", server.shown_in_log(&error.text())))
+                refused(file, &format!("a library of functions: {}", server.shown_in_log(error.text())))
             })?;
             Ok(Step::More)
         }
