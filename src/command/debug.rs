@@ -15,6 +15,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::change::Change;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::jobs::Limits;
 use crate::server::persistence::loading::Reload;
 use crate::store::db::{Db, Ttl};
 use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue};
@@ -67,6 +68,7 @@ fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         (b"HELP", 2) => help_text(ctx),
         (b"HTSTATS", 3 | 4) => htstats(ctx, args),
         (b"HTSTATS-KEY", 3 | 4) => htstats_key(ctx, args),
+        (b"JOBS", 4) => jobs(ctx, args),
         (b"LOADAOF", 2) => load(ctx, Reload::Log),
         (b"LOG", 3) => log(ctx, args),
         (b"OBJECT", 3) => object(ctx, args),
@@ -173,6 +175,14 @@ fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         std::thread::sleep(slice);
         left -= slice;
     }
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
+/// Says which commands are long, and how much of them is done in a turn.
+fn jobs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (long, slice_elements) = (positive(args.at(2))?, positive(args.at(3))?.max(1));
+    ctx.server.jobs.limits = Limits { long, slice_elements, ..Limits::default() };
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -359,6 +369,9 @@ fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
             "    Return figures of the key table of the specified database.",
             "HTSTATS-KEY <key> [full]",
             "    Like HTSTATS but for the table of <key>'s value, if its type has one.",
+            "JOBS <long> <slice>",
+            "    Run commands that go by more than <long> elements slice by slice, at most <slice>",
+            "    elements in a turn of the loop.",
             "LOADAOF",
             "    Throw the data away and load it from the append-only file.",
             "LOG <message>",

@@ -6,19 +6,22 @@ mod number;
 mod random;
 
 use super::collection::remove_emptied;
+use super::long::{self, Meter, Place};
 use super::scan::{self, Walk};
 use super::spec::{Access, Category, Group, Handler, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{OpenArray, Reply};
 use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::collections::WrongType;
 use crate::store::db::Moment;
 use crate::store::fields::HashMut;
 use crate::store::pack::Item;
+use crate::store::types::Collection as _;
 use crate::store::types::hash::{Hash, Limits};
 
 const LOOK: &[KeySpec] = &[KeySpec::one(Access::RO, 1)];
@@ -317,11 +320,16 @@ fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
     let Some(hash) = server.dbs[*db].read::<Hash>(args.at(1), *at)? else {
         reply.map(0);
         return Ok(Next::Done);
     };
+    if may_become_job && server.jobs.limits.is_long(hash.len(), &*hash) {
+        let place = AllFields::new(Parts::Both, at.due_ms());
+        return long::read_key(ctx, args.at(1), place);
+    }
     reply.map(hash.live_len(at.due_ms()));
     hash.visit(at.due_ms(), |field, value, _| {
         write_item(reply, field);
@@ -331,23 +339,89 @@ fn hgetall(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn hkeys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    list(ctx, args, |field, _| field)
+    list(ctx, args, Parts::Names)
 }
 
 fn hvals(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    list(ctx, args, |_, value| value)
+    list(ctx, args, Parts::Values)
 }
 
 /// Answers one part of every field.
-fn list(ctx: &mut Ctx<'_>, args: Args<'_>, part: for<'i> fn(Item<'i>, Item<'i>) -> Item<'i>) -> Outcome {
+fn list(ctx: &mut Ctx<'_>, args: Args<'_>, parts: Parts) -> Outcome {
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
     let Some(hash) = server.dbs[*db].read::<Hash>(args.at(1), *at)? else {
         reply.array(0);
         return Ok(Next::Done);
     };
+    if may_become_job && server.jobs.limits.is_long(hash.len(), &*hash) {
+        let place = AllFields::new(parts, at.due_ms());
+        return long::read_key(ctx, args.at(1), place);
+    }
     reply.array(hash.live_len(at.due_ms()));
-    hash.visit(at.due_ms(), |field, value, _| write_item(reply, part(field, value)));
+    hash.visit(at.due_ms(), |field, value, _| parts.write(reply, field, value));
     Ok(Next::Done)
+}
+
+/// What is answered of every field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    Names,
+    Values,
+    Both,
+}
+
+impl Parts {
+    #[inline]
+    fn write(self, reply: &mut Reply<'_>, field: Item<'_>, value: Item<'_>) {
+        if self != Parts::Values {
+            write_item(reply, field);
+        }
+        if self != Parts::Names {
+            write_item(reply, value);
+        }
+    }
+}
+
+/// Where HGETALL, HKEYS and HVALS go on.
+#[derive(Debug)]
+struct AllFields {
+    parts: Parts,
+    /// Fields that were due by then (Unix milliseconds) are not shown.
+    began_ms: i64,
+    cursor: u64,
+    /// The array, once it has begun.
+    array: Option<OpenArray>,
+    shown: usize,
+}
+
+impl AllFields {
+    fn new(parts: Parts, began_ms: i64) -> AllFields {
+        AllFields { parts, began_ms, cursor: 0, array: None, shown: 0 }
+    }
+}
+
+impl Place<Hash> for AllFields {
+    fn go_on(&mut self, hash: &Hash, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        // How many fields are not due is known in the end.
+        let expected = if self.parts == Parts::Both { 2 * hash.len() } else { hash.len() };
+        let array = self.array.take().unwrap_or_else(|| reply.open_array(expected));
+        let (meter, parts, shown) = (Meter::default(), self.parts, &mut self.shown);
+        let show = |field: Item<'_>, value: Item<'_>, _: Option<i64>| {
+            parts.write(reply, field, value);
+            meter.count(field.len() + value.len());
+            *shown += 1;
+        };
+        let Some(cursor) = hash.read_on(self.cursor, self.began_ms, show, || meter.spend(slice)) else {
+            match self.parts {
+                Parts::Both => reply.close_map(array, self.shown),
+                Parts::Names | Parts::Values => reply.close_array(array, self.shown),
+            }
+            return true;
+        };
+        (self.cursor, self.array) = (cursor, Some(array));
+        false
+    }
 }
 
 fn hlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -29,6 +29,7 @@ pub mod keys;
 pub mod latency;
 pub mod list;
 mod lolwut;
+mod long;
 pub mod memory;
 pub mod module;
 pub mod object;

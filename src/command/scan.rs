@@ -1,13 +1,17 @@
 //! Walking the keys of a database: the rows and the handlers below.
 
+use super::long::Meter;
 use super::spec::{Category, Group, Outcome, Spec};
 use crate::base::glob::Pattern;
 use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::OpenArray;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::{Job, Step, Work};
 use crate::store::entry::Entry;
+use crate::store::hold::WalkId;
 
 /// Entries a SCAN goes by without COUNT.
 const SCAN_COUNT: u64 = 10;
@@ -45,7 +49,12 @@ pub const ROWS: &[Spec] = &[
 ];
 
 fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let filter = Filter { pattern: pattern(args.at(1)), type_name: None };
+    let pattern = pattern(args.at(1));
+    if ctx.is_long(ctx.server.dbs[ctx.db].len()) {
+        let began_ms = ctx.at.due_ms();
+        return ctx.become_job(AllKeys { pattern, began_ms, walk: None, array: None, found: 0 });
+    }
+    let filter = Filter { pattern, type_name: None };
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &server.dbs[*db];
     let array = reply.open_array(if filter.pattern.is_none() { db.len() } else { MATCHES_EXPECTED });
@@ -63,6 +72,56 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     reply.close_array(array, found);
     Ok(Next::Done)
+}
+
+/// KEYS over many keys.
+#[derive(Debug)]
+struct AllKeys {
+    /// `None` for all.
+    pattern: Option<Pattern>,
+    /// Keys that were due by then (Unix milliseconds) are not shown.
+    began_ms: i64,
+    walk: Option<WalkId>,
+    /// The array, once it has begun.
+    array: Option<OpenArray>,
+    found: usize,
+}
+
+impl Job for AllKeys {
+    fn begin(&mut self, server: &mut Server, db: usize) {
+        self.walk = Some(server.dbs[db].begin_walk(self.began_ms));
+    }
+
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, reply, slice, db } = work;
+        let (db, Some(walk)) = (&mut server.dbs[*db], self.walk) else { return Step::Lost };
+        let expected = if self.pattern.is_none() { db.len() } else { MATCHES_EXPECTED };
+        let array = self.array.take().unwrap_or_else(|| reply.open_array(expected));
+        let (meter, pattern, found) = (Meter::default(), &self.pattern, &mut self.found);
+        let show = |key: &[u8]| {
+            if pattern.as_ref().is_none_or(|pattern| pattern.matches(key)) {
+                reply.bulk(key);
+                *found += 1;
+            }
+            meter.count(key.len());
+        };
+        if db.go_on_walking(walk, show, || meter.spend(slice)) {
+            reply.close_array(array, self.found);
+            return Step::Answered;
+        }
+        self.array = Some(array);
+        Step::More
+    }
+
+    fn holds_database(&self, server: &Server, db: usize) -> bool {
+        self.walk.is_some_and(|walk| server.dbs[db].is_walk_crowded(walk))
+    }
+
+    fn end(&mut self, server: &mut Server, db: usize) {
+        if let Some(walk) = self.walk.take() {
+            server.dbs[db].end_walk(walk);
+        }
+    }
 }
 
 fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -3,6 +3,7 @@
 mod algebra;
 
 use super::collection::{random_count, remove_emptied};
+use super::long::{self, Meter, Place};
 use super::scan::{self, Walk};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
@@ -13,6 +14,7 @@ use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::hash::KeyHasher;
 use crate::store::pack::Item;
 use crate::store::types::set::Policy;
@@ -268,8 +270,12 @@ fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
     match server.dbs[*db].read::<Set>(args.at(1), *at)? {
+        Some(set) if may_become_job && server.jobs.limits.is_long(set.len(), &*set) => {
+            return long::read_key(ctx, args.at(1), AllMembers::default());
+        }
         Some(set) => {
             reply.set(set.len());
             set.for_each(|item| write_item(reply, item));
@@ -277,6 +283,28 @@ fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         None => reply.set(0),
     }
     Ok(Next::Done)
+}
+
+/// Where SMEMBERS goes on.
+#[derive(Debug, Default)]
+struct AllMembers {
+    /// `None` before the first.
+    place: Option<u64>,
+}
+
+impl Place<Set> for AllMembers {
+    fn go_on(&mut self, set: &Set, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        if self.place.is_none() {
+            reply.set(set.len());
+        }
+        let meter = Meter::default();
+        let show = |item: Item<'_>| {
+            write_item(reply, item);
+            meter.count(item.len());
+        };
+        self.place = set.read_on(self.place.unwrap_or(0), show, || meter.spend(slice));
+        self.place.is_none()
+    }
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -17,7 +17,7 @@ use crate::server::session::{Blocked, ReplyMode, Session};
 
 use super::persistence::reload;
 use super::scripting::{self, Progress};
-use super::{settle, transaction};
+use super::{jobs, settle, transaction};
 use crate::command::run::{self, Call, Ended};
 use crate::command::spec::Flags;
 
@@ -46,7 +46,7 @@ const MODULES_REFUSED: ReplyError = ReplyError::new(
 pub enum Ran {
     /// It ran (or was refused), and this is what the loop has to do next.
     Now(Next),
-    /// CLIENT PAUSE or a snapshot holds it back, and the client is marked so: it has to be given again later. Nothing was written.
+    /// CLIENT PAUSE, a snapshot or a job holds it back, and the client is marked so: it has to be given again later. Nothing was written.
     Held,
 }
 
@@ -98,7 +98,7 @@ pub fn execute(
         return Ran::Now(Next::Done);
     }
     let is_queued = in_transaction && !command.spec.flags.has(Flags::UNQUEUED);
-    if (server.pause.is_some() || server.persistence.may_hold())
+    if (server.pause.is_some() || server.persistence.may_hold() || server.jobs.may_hold())
         && let Some(blocked) = reason_to_hold(server, client, command, args, is_queued, now)
     {
         server.clients.block(client, blocked);
@@ -128,7 +128,7 @@ pub fn execute(
         let seen = Seen { client, command, args, reply_bytes, is_shown: false };
         count_sent(server, seen, next, out, time_ns);
     }
-    if server.watchers.caches.is_on() && next != Next::Block {
+    if server.watchers.caches.is_on() && !matches!(next, Next::Block | Next::Job) {
         server.end_caching(client, Some(command));
     }
     if unsettled {
@@ -142,6 +142,10 @@ pub fn execute(
 #[inline(never)]
 fn count_sent(server: &mut Server, seen: Seen<'_>, next: Next, out: &mut Out, time_ns: &mut u64) {
     let posted = server.outbox.len();
+    if next == Next::Job {
+        // It is held back, and comes again.
+        return;
+    }
     if next != Next::Block {
         count(server, seen, time_ns);
     } else if server.observer.has_monitors() {
@@ -215,7 +219,16 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
                 }
             };
         }
+        Next::Job => {
+            if jobs::begin(server, call, mute, time_ns) {
+                next = Next::Block;
+            } else if server.clients[client].reply_mode == ReplyMode::Skipping {
+                // The command comes again.
+                server.clients[client].reply_mode = ReplyMode::SkipNext;
+            }
+        }
         Next::Load(asked) => {
+            jobs::finish_all(server, now);
             let mut reply = Reply::new(out, server.clients[client].proto);
             match reload::run(server, asked, now) {
                 Ok(()) => reply.ok(),
@@ -256,6 +269,7 @@ pub(super) fn count_queued(server: &mut Server, seen: Seen<'_>, time_ns: &mut u6
     let took_ns = ended_ns.saturating_sub(*time_ns);
     *time_ns = ended_ns;
     let own_ns = server.note_duration(command, took_ns);
+    server.stats.note_ran(command, took_ns);
     tally(server, client, command, own_ns);
     if server.observer.is_wanted(own_ns, args.extent() + HEAD_BYTES * args.len() + reply_bytes) {
         server.observe(seen, own_ns);
@@ -457,7 +471,14 @@ fn reason_to_hold(
 ) -> Option<Blocked> {
     let flags = transaction::flags(server, client, command, args);
     if (server.pause.is_some() || server.persistence.log.is_behind()) && holds_back(server, flags, now) {
+        server.jobs.stop_waiting(client);
         return Some(Blocked::Paused);
+    }
+    if !is_queued && server.jobs.may_hold() {
+        if jobs::is_held(server, client, command, args) {
+            return Some(Blocked::Hold);
+        }
+        server.jobs.stop_waiting(client);
     }
     let may_change = !is_queued && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
     (may_change && server.is_held_by_snapshot(client, command, args)).then_some(Blocked::Snapshot)

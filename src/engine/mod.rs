@@ -7,6 +7,7 @@
 
 pub mod cron;
 pub mod dispatch;
+pub mod jobs;
 pub mod persistence;
 mod purge;
 pub mod reactive;

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::dispatch::{self, HEAD_BYTES};
-use super::transaction;
+use super::{jobs, transaction};
 use crate::base::clock::Now;
 use crate::command::acl::permission;
 use crate::command::run::{Call, run_apart};
@@ -137,6 +137,9 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
     let internal = server.clients.internal();
     let session = &mut server.clients[internal];
     (session.db, session.no_touch) = (running.db, running.no_touch);
+    if server.jobs.are_running() {
+        jobs::make_way(server, running.db, command, args, running.now);
+    }
     let origin = if running.is_loaded { CallOrigin::Loaded } else { CallOrigin::Scripted };
     let call = Call { client: internal, command, args, hash: None, origin, db: running.db, proto };
     let is_quick = flags.has(QUICK);
@@ -162,6 +165,7 @@ fn call(server: &mut Server, running: &mut Running, exchange: &mut Exchange, sli
         *is_late = now_ns >= slice_ends_ns;
         now_ns.saturating_sub(began_ns)
     });
+    server.jobs.note_whole(took_ns);
     server.stats.commands += 1;
     let counts = &mut server.stats.by_command[command.id];
     counts.calls += 1;

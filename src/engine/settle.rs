@@ -6,7 +6,7 @@
 //! whole, at its place in the client's stream of commands; what that changes may make further keys ready, which come last.
 //! Nothing is run for a client that is about to be disconnected: it is in no queue any more.
 
-use super::{dispatch, reactive};
+use super::{dispatch, jobs, reactive};
 use crate::base::clock::Now;
 use crate::command::run::{Call, Ended, run_apart};
 use crate::feature::blocking::{KeyId, WaitFor};
@@ -99,6 +99,9 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
         server.stats.by_command[command.id].rejected += 1;
         Reply::new(&mut out, server.clients[client].proto).error(&error);
     } else {
+        if server.jobs.are_running() {
+            jobs::make_way(server, server.clients[client].db, command, args, now);
+        }
         let call = Call::of(server, client, command, args, CallOrigin::Again);
         let Ended { next, .. } = run_apart(server, call, &mut out, now);
         server.end_unit_of(client);

@@ -156,7 +156,8 @@ pub(super) fn go_on(
             server.share_time(command);
             continue;
         }
-        count_queued(server, Seen { client, command, args, reply_bytes, is_shown: false }, &mut time_ns);
+        let took_ns = count_queued(server, Seen { client, command, args, reply_bytes, is_shown: false }, &mut time_ns);
+        server.jobs.note_whole(took_ns);
     }
     server.count_in_row(client);
     server.clients[client].transaction = None;

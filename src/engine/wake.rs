@@ -1,5 +1,5 @@
-//! Ends the waits of clients: SLEEP is over, no key has come in time, CLIENT UNBLOCK was sent, CLIENT PAUSE has ended, or a snapshot
-//! has what it held a client back for.
+//! Ends the waits of clients: SLEEP is over, no key has come in time, CLIENT UNBLOCK was sent, CLIENT PAUSE has ended, a snapshot
+//! has what it held a client back for, or a job is through that was in the way.
 //!
 //! Owns nothing. The loop asks once a turn who is [`due`], then lets each of them [`wake`] and go on with its input. Knows
 //! nothing of sockets.
@@ -28,6 +28,7 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
         && server.pause.is_none()
         && server.clients.paused == 0
         && server.clients.held.is_empty()
+        && !server.jobs.releases
     {
         return false;
     }
@@ -51,6 +52,11 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
         let is_held = |session: &Session| session.blocked == Some(Blocked::Snapshot);
         clients.extend(held.into_iter().filter(|client| server.clients.get(*client).is_some_and(is_held)));
     }
+    if std::mem::take(&mut server.jobs.releases) {
+        // They keep their claims until their commands have run.
+        let is_held = |client: &ClientId| server.clients[*client].blocked == Some(Blocked::Hold);
+        clients.extend(server.jobs.waiting.iter().map(|waiting| waiting.client).filter(is_held));
+    }
     !all
 }
 
@@ -59,9 +65,9 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     let session = &mut server.clients[client];
     let (muted, error) = match session.blocked.take() {
         Some(Blocked::Paused) => return server.clients.paused -= 1,
-        Some(Blocked::Snapshot) | None => return,
-        // It is no time that a script ends at.
-        Some(Blocked::Script) => return session.blocked = Some(Blocked::Script),
+        Some(Blocked::Snapshot | Blocked::Hold) | None => return,
+        // It is no time that a script or a job ends at.
+        Some(own @ (Blocked::Script | Blocked::Job)) => return session.blocked = Some(own),
         Some(Blocked::Sleep { reply: LateReply::WrongPassword, muted, .. }) => {
             return refuse_password(server, client, muted, out);
         }

@@ -282,7 +282,7 @@ fn run_some(
                 server.process.stop_requested = true;
                 return Some(parse.end);
             }
-            Ran::Held => return Some(parse.start),
+            Ran::Held | Ran::Now(Next::Job) => return Some(parse.start),
         }
     }
     None

@@ -2,8 +2,8 @@
 //! whoever drives it admits clients, notes what has become readable, and runs one turn after another:
 //!
 //! 1. serve ready connections: read, parse a batch, prefetch its keys, run its commands;
-//! 2. timers: due keys, waiting clients, live queries, housekeeping, each within a budget; a slice of what is to be loaded or
-//!    of the snapshot that is being made;
+//! 2. timers: due keys, waiting clients, live queries, housekeeping, each within a budget; a slice of the long commands, of what
+//!    is to be loaded, or of the snapshot that is being made;
 //! 3. what the driver has to do before the replies say that it was done;
 //! 4. append what was changed to the log;
 //! 5. send the replies, one write per client, those that need not wait for the disk;
@@ -15,7 +15,7 @@
 
 use crate::base::clock::{Now, TurnClock};
 use crate::engine::cron::Cron;
-use crate::engine::{persistence, reactive, scripting, settle, wake};
+use crate::engine::{jobs, persistence, reactive, scripting, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
@@ -478,6 +478,9 @@ impl<T: Transport> Turn<T> {
         if self.server.scripting.is_parked() {
             self.go_on_with_script(now);
         }
+        if self.server.jobs.may_hold() {
+            self.go_on_with_jobs(now);
+        }
         self.deliver();
         self.wake_clients(now);
         self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.go_on();
@@ -514,6 +517,16 @@ impl<T: Transport> Turn<T> {
         self.server.phases.lap(Phase::Timers, self.clock.mono_ns());
         self.work_left |= scripting::step(&mut self.server, now);
         self.server.phases.lap(Phase::Execute, self.clock.mono_ns());
+    }
+
+    /// A slice of the commands that run slice by slice.
+    #[cold]
+    fn go_on_with_jobs(&mut self, now: Now) {
+        self.server.phases.pass(Phase::Timers, self.clock.mono_ns());
+        self.work_left |= jobs::step(&mut self.server, now);
+        self.server.phases.lap(Phase::Jobs, self.clock.mono_ns());
+        self.deliver();
+        self.resume();
     }
 
     /// A turn's part of what takes several. True if there is more.
@@ -567,10 +580,7 @@ impl<T: Transport> Turn<T> {
         let took_ns = ended_ns - now.mono_ns;
         self.ended = self.clock.at(ended_ns);
         self.server.phases.end_turn(ended_ns);
-        let stats = &mut self.server.stats;
-        stats.turns += 1;
-        stats.turn_ns += took_ns;
-        stats.turn_ns_max = stats.turn_ns_max.max(took_ns);
+        self.server.stats.note_turn(took_ns);
     }
 }
 

@@ -227,6 +227,19 @@ impl<'o> Reply<'o> {
         self.replace_header(array, header);
     }
 
+    /// Ends such an array as a map of `n` pairs.
+    pub fn close_map(&mut self, array: OpenArray, n: usize) {
+        let mut header = Vec::with_capacity(24);
+        match self.proto {
+            Proto::Resp2 => push_array_header(&mut header, 2 * n),
+            Proto::Resp3 => {
+                push_array_header(&mut header, n);
+                header[0] = b'%';
+            }
+        }
+        self.replace_header(array, header);
+    }
+
     /// Ends such an array of `n` replies as a set, which it is in RESP3.
     pub fn close_set(&mut self, array: OpenArray, n: usize) {
         let mut header = Vec::with_capacity(24);

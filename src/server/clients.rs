@@ -172,7 +172,7 @@ impl Clients {
             Blocked::Unblocked { .. } => self.unblocked.push(client),
             Blocked::Paused => self.paused += 1,
             Blocked::Snapshot => self.held.push(client),
-            Blocked::Script => {}
+            Blocked::Script | Blocked::Job | Blocked::Hold => {}
         }
     }
 
@@ -241,15 +241,21 @@ impl Server {
     }
 
     /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
-    /// CLIENT PAUSE or for a snapshot.
+    /// CLIENT PAUSE, for a snapshot or for jobs.
     pub fn unblock(&mut self, client: ClientId, error: bool) -> bool {
         let muted = match self.clients[client].blocked {
             Some(Blocked::Sleep { reply: LateReply::WrongPassword, .. }) => return false,
             Some(Blocked::Sleep { muted, .. }) => muted,
             Some(Blocked::Keys { .. }) => false,
-            Some(Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot | Blocked::Script) | None => {
-                return false;
-            }
+            Some(
+                Blocked::Unblocked { .. }
+                | Blocked::Paused
+                | Blocked::Snapshot
+                | Blocked::Job
+                | Blocked::Hold
+                | Blocked::Script,
+            )
+            | None => return false,
         };
         self.stop_waiting(client);
         self.clients.block(client, Blocked::Unblocked { error, muted });

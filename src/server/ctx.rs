@@ -11,6 +11,7 @@ use crate::store::db::{Db, Moment};
 
 use super::Server;
 use super::change::Change;
+use super::jobs::Job;
 use super::persistence::loading::Reload;
 use super::propagation::Lines;
 use super::session::{LateReply, Session};
@@ -36,6 +37,9 @@ pub enum Next {
     Block,
     /// The commands that MULTI has queued run now. Nothing was written.
     RunQueue,
+    /// The command goes on as a job, as [`Ctx::become_job`] has recorded. Nothing was written. As the outcome of a client's
+    /// command: the job may not begin yet, and the command has to be given again.
+    Job,
     /// The script that [`Server::scripting`] has as running runs now. Nothing was written.
     RunScript,
     /// Data is loaded from the disk now, before anybody else is served. Nothing was written.
@@ -173,6 +177,37 @@ impl<'a> Ctx<'a> {
     /// waited in vain.
     pub fn may_block(&self) -> bool {
         matches!(self.origin, CallOrigin::Sent | CallOrigin::Again)
+    }
+
+    /// True for a command that may go on as a job, if it is long: its client has sent it, outside of a transaction. Inside a
+    /// transaction or a script, for a query or from a log it runs whole.
+    #[inline]
+    pub fn may_become_job(&self) -> bool {
+        self.origin == CallOrigin::Sent
+    }
+
+    /// True if a command that goes by so many elements is to become a job.
+    #[inline]
+    pub fn is_long(&self, elements: usize) -> bool {
+        elements > self.server.jobs.limits.long && self.may_become_job()
+    }
+
+    /// Has the command go on as a job, to be what the handler returns; it has written nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn become_job(&mut self, job: impl Job + 'static) -> Outcome {
+        debug_assert!(self.may_become_job(), "{} runs whole", self.command.full_name);
+        self.server.jobs.asked = Some(Box::new(job));
+        Ok(Next::Job)
+    }
+
+    /// What the command has gathered as a job, when the handler runs once more to put it in place.
+    pub fn gathered<T: 'static>(&mut self) -> Option<Box<T>> {
+        let gathered = self.server.jobs.gathered.take()?;
+        let gathered = gathered.downcast();
+        debug_assert!(gathered.is_ok(), "{} gathers something else", self.command.full_name);
+        gathered.ok()
     }
 
     /// True when a command that waited runs again because one of its keys has changed.

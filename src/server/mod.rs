@@ -10,6 +10,7 @@ pub mod clients;
 pub mod ctx;
 pub mod databases;
 pub mod hotkeys;
+pub mod jobs;
 pub mod lag;
 pub mod observer;
 pub mod outbox;
@@ -51,6 +52,7 @@ use census::Census;
 use clients::Clients;
 use databases::Databases;
 use hotkeys::HotKeys;
+use jobs::Jobs;
 use observer::Observer;
 use outbox::Outbox;
 use persistence::Persistence;
@@ -180,6 +182,8 @@ pub struct Server {
     pub persistence: Persistence,
     /// Scripts.
     pub scripting: Scripting,
+    /// Long commands that run slice by slice.
+    pub jobs: Jobs,
     /// Counters.
     pub stats: Stats,
     /// What is noted of the commands that run.
@@ -262,6 +266,7 @@ impl Server {
             propagation: Propagation::default(),
             persistence: Persistence::new(storage, &background),
             scripting: Scripting::default(),
+            jobs: Jobs::default(),
             stats: Stats::new(crate::command::count()),
             prng: Prng::seeded(seeds.prng),
             background,
@@ -283,6 +288,12 @@ impl Server {
         let others = self.watchers.waits.clients().saturating_sub(waiting.count());
         assert!(others == 0 || self.clients.members.has_gone(), "{others} clients are in queues and do not wait");
         assert!(self.asked_wait.is_none(), "a wait that was asked for has been seen to");
+        assert!(self.jobs.asked.is_none(), "a job that was asked for has been seen to");
+        let of_jobs = |session: &session::Session| session.blocked == Some(Blocked::Job);
+        let working = self.clients.present().filter(|(_, session)| of_jobs(session)).count();
+        assert_eq!(working, self.jobs.running.len(), "clients with jobs");
+        let holding = self.dbs.iter().any(|db| db.has_holds());
+        assert!(self.jobs.are_running() || !holding, "keys are held for nobody");
     }
 
     /// Empties a database. O(1), but for the keys that somebody watches or waits for, and some that queries name: the helper
@@ -335,9 +346,12 @@ impl Server {
         }
     }
 
-    /// Ends what a client has subscribed to, watches and waits for, and that it is shown all commands. Nobody sees anything of it
+    /// Ends what a client has subscribed to, watches and waits for, its job, and that it is shown all commands. Nobody sees anything of it
     /// from now on, but of very much some is cleared away in later turns.
     pub fn leave(&mut self, client: ClientId) {
+        if self.jobs.may_hold() {
+            self.cancel_job_of(client);
+        }
         self.untrack(client);
         self.end_monitor(client);
         let session = &mut self.clients[client];

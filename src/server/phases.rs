@@ -2,7 +2,7 @@
 //! INFO loop.
 //!
 //! Looks at the clock, and the histograms, would cost a turn of one quick command more than a tenth of its work. So what every turn
-//! does is measured in every `DETAILED_EVERY`th of them, and what few turns do (expiry, clearing up, snapshots, metrics, the log)
+//! does is measured in every `DETAILED_EVERY`th of them, and what few turns do (jobs, expiry, clearing up, snapshots, metrics, the log)
 //! always.
 //! The turn calls [`Phases::lap`] where a phase that is measured ends, and [`Phases::pass`] where one ends at a time that is known.
 
@@ -22,6 +22,8 @@ pub enum Phase {
     Parse,
     /// Running commands, with what follows from them.
     Execute,
+    /// Running long commands slice by slice.
+    Jobs,
     /// Removing keys that are due.
     Expire,
     /// Clearing up after clients that have gone.
@@ -40,11 +42,12 @@ pub enum Phase {
 
 impl Phase {
     /// All of them with their names, in the order in which a turn has them.
-    pub const ALL: [(Phase, &'static str); 11] = [
+    pub const ALL: [(Phase, &'static str); 12] = [
         (Phase::Wait, "wait"),
         (Phase::Read, "read"),
         (Phase::Parse, "parse"),
         (Phase::Execute, "execute"),
+        (Phase::Jobs, "jobs"),
         (Phase::Expire, "expire"),
         (Phase::Free, "free"),
         (Phase::Timers, "timers"),

@@ -75,6 +75,10 @@ pub enum Blocked {
     Paused,
     /// A snapshot does, until it has the keys that the command would change.
     Snapshot,
+    /// Its command runs slice by slice, and has its answer when it is through.
+    Job,
+    /// Such commands of others hold its next one back.
+    Hold,
     /// The script that its command runs is parked, and has its answer when it is through.
     Script,
 }
@@ -84,7 +88,12 @@ impl Blocked {
     pub fn until_ms(self) -> Option<u64> {
         match self {
             Blocked::Sleep { until_ms, .. } | Blocked::Keys { until_ms } => Some(until_ms).filter(|ms| *ms < u64::MAX),
-            Blocked::Unblocked { .. } | Blocked::Paused | Blocked::Snapshot | Blocked::Script => None,
+            Blocked::Unblocked { .. }
+            | Blocked::Paused
+            | Blocked::Snapshot
+            | Blocked::Job
+            | Blocked::Hold
+            | Blocked::Script => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Counters of the server, as INFO reports them.
 
 use super::lag::Lags;
+use crate::command::Command;
 
 /// Counts of one command.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,6 +39,15 @@ impl Rate {
     pub fn per_second(&self) -> u64 {
         self.samples.iter().sum::<u64>() / self.samples.len() as u64
     }
+}
+
+/// A command that ran, in one slice or as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// Which; `None` for none.
+    pub command: Option<&'static Command>,
+    /// Nanoseconds.
+    pub ns: u64,
 }
 
 /// The server's counters.
@@ -91,6 +101,10 @@ pub struct Stats {
     pub command_ns: u64,
     /// The longest turn, in nanoseconds.
     pub turn_ns_max: u64,
+    /// What ran longest in the longest turn.
+    pub turn_max_ran: Ran,
+    /// What has run longest in this turn.
+    pub ran: Ran,
     /// Highest `used_memory` seen, in bytes.
     pub peak_allocated_bytes: usize,
     /// Unix second at which it was seen.
@@ -161,6 +175,25 @@ impl Stats {
     /// Counters at zero, for this many commands.
     pub fn new(commands: usize) -> Stats {
         Stats { by_command: vec![CommandStats::default(); commands], ..Stats::default() }
+    }
+
+    /// Notes that a command has run for so long.
+    #[inline]
+    pub fn note_ran(&mut self, command: &'static Command, ns: u64) {
+        if ns > self.ran.ns {
+            self.ran = Ran { command: Some(command), ns };
+        }
+    }
+
+    /// A turn has ended that took so long.
+    #[inline]
+    pub fn note_turn(&mut self, took_ns: u64) {
+        let ran = std::mem::take(&mut self.ran);
+        if took_ns > self.turn_ns_max {
+            (self.turn_ns_max, self.turn_max_ran) = (took_ns, ran);
+        }
+        self.turns += 1;
+        self.turn_ns += took_ns;
     }
 
     /// Counts a command that was logged as slow, and took so many microseconds.

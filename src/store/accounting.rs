@@ -12,6 +12,7 @@
 use std::fmt;
 
 use super::entry::Entry;
+use super::hold::Holds;
 use super::notes::{Happened, Notebook};
 use super::snapshot::Part;
 use super::types::{Collection, Hash, Type};
@@ -138,6 +139,8 @@ pub(super) struct Accounting {
     pub mark: bool,
     /// What the database has to do with the snapshot that is being made.
     pub snapshot: Option<Box<Part>>,
+    /// What long readers have under way; `None` for nothing.
+    pub holds: Option<Box<Holds>>,
     /// Changes that callers have made.
     #[cfg(debug_assertions)]
     pub mutations: u64,
@@ -159,22 +162,42 @@ impl Accounting {
     #[inline]
     pub fn before_change(&mut self, cause: Cause, entry: &mut Entry) {
         #[cfg(debug_assertions)]
-        if cause == Cause::Asked {
-            self.mutations += 1;
+        {
+            let is_free = cause == Cause::Expired || !self.is_held(entry.key());
+            assert!(is_free, "a key that is held changes: {:?}", String::from_utf8_lossy(entry.key()));
+            self.mutations += u64::from(cause == Cause::Asked);
         }
         if entry.mark() != self.mark {
             self.keep(cause, entry);
         }
     }
 
-    /// To be called before an entry comes whose key was not there.
+    /// To be called before an entry comes whose key, of this hash, was not there.
     #[inline]
-    pub fn before_insert(&mut self, entry: &mut Entry) {
+    pub fn before_insert(&mut self, hash: u64, entry: &mut Entry) {
         #[cfg(debug_assertions)]
         {
             self.mutations += 1;
         }
         entry.set_mark(self.mark);
+        if let Some(holds) = &mut self.holds {
+            holds.note_born(hash);
+        }
+    }
+
+    /// To be called when an entry has left the table, whatever for.
+    #[inline]
+    pub fn leave(&mut self, entry: &Entry) {
+        self.timed.leave(Due::of(entry));
+        if let Some(holds) = &mut self.holds {
+            holds.note_left(entry);
+        }
+    }
+
+    /// True if a key must not change now, nor leave.
+    #[inline]
+    pub fn is_held(&self, key: &[u8]) -> bool {
+        self.holds.as_ref().is_some_and(|holds| holds.has(key))
     }
 
     /// Has the snapshot keep an entry as it is. What expires need not be kept: whoever loads the file finds the same deadline
@@ -200,6 +223,7 @@ impl Accounting {
 
     /// To be called before all keys leave at once.
     pub fn before_emptying(&mut self) {
+        debug_assert!(self.holds.is_none(), "keys that are held leave");
         #[cfg(debug_assertions)]
         {
             self.mutations += 1;
@@ -216,8 +240,11 @@ impl Accounting {
     }
 
     /// Takes due fields out of a hash, some `max` at most. Returns how many. If its next deadline changes, its timer is no
-    /// longer exact. A hash in whose midst a snapshot is keeps its fields until that is over.
+    /// longer exact. A hash in whose midst a snapshot is keeps its fields until that is over, and so does one that is held.
     pub fn expire_fields(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
+        if self.is_held(entry.key()) {
+            return 0;
+        }
         if entry.mark() != self.mark && self.snapshot.as_ref().is_some_and(|part| part.is_midway(entry)) {
             return 0;
         }
@@ -245,7 +272,7 @@ impl Accounting {
 
     /// Accounts for an entry that has left the table because it was due, or because its last field was.
     pub fn expired(&mut self, entry: &Entry) {
-        self.timed.leave(Due::of(entry));
+        self.leave(entry);
         if is_emptied(entry) {
             self.notebook.note(Happened::Emptied, entry.key());
         } else {

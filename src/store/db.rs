@@ -96,8 +96,12 @@ pub(super) fn live_slot<'d>(
     found
 }
 
+/// Takes a due entry out, unless it is held.
 #[cold]
 fn collect(accounting: &mut Accounting, mut slot: Occupied<'_, Entry>) {
+    if accounting.is_held(slot.key()) {
+        return;
+    }
     accounting.before_change(Cause::Expired, &mut slot);
     let entry = slot.remove();
     accounting.expired(&entry);
@@ -319,7 +323,7 @@ impl Db {
         if at.keep_due {
             self.remove_kept(hash, entry.key(), at);
         }
-        self.accounting.before_insert(&mut entry);
+        self.accounting.before_insert(hash, &mut entry);
         self.accounting.notebook.note(Happened::Created, entry.key());
         entry.set_timer_exact(false);
         self.timers.reschedule(&mut self.accounting, &mut entry, hash, Due::default(), false, at.unix_ms);
@@ -334,7 +338,7 @@ impl Db {
         debug_assert!(at.is_due(&slot), "a live key is not to be inserted again");
         self.accounting.before_change(Cause::Asked, &mut slot);
         let entry = slot.remove();
-        self.accounting.timed.leave(Due::of(&entry));
+        self.accounting.leave(&entry);
         self.accounting.garbage.discard(entry);
     }
 
@@ -344,7 +348,7 @@ impl Db {
         let mut slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at.without_access())?;
         self.accounting.before_change(Cause::Asked, &mut slot);
         let entry = slot.remove();
-        self.accounting.timed.leave(Due::of(&entry));
+        self.accounting.leave(&entry);
         Some(entry)
     }
 
@@ -377,8 +381,9 @@ impl Db {
         self.accounting.before_change(Cause::Asked, &mut slot);
         match (old.key_ms, deadline_ms) {
             (_, Some(new)) if new <= at.due_ms() => {
-                self.accounting.timed.leave(old);
-                return DeadlineChange::Removed(slot.remove());
+                let entry = slot.remove();
+                self.accounting.leave(&entry);
+                return DeadlineChange::Removed(entry);
             }
             (Some(_), Some(new)) => slot.overwrite_deadline(new),
             _ => slot.map(|entry| entry.with_deadline(deadline_ms)),
@@ -399,15 +404,15 @@ impl Db {
 
     /// A uniformly chosen live key. `draw(n)` returns an unbiased number below `n`.
     ///
-    /// Due keys that are drawn are collected, so the loop ends even if all keys are due. If they have to stay, it ends
-    /// after some of them.
+    /// Due keys that are drawn are collected, so the loop ends even if all keys are due. If they have to stay, or are held, it
+    /// ends after some of them.
     // COMPAT: the answer is then a key that no other command finds, as in Redis.
     pub fn random_key(&mut self, at: Moment, mut draw: impl FnMut(u64) -> u64) -> Option<Vec<u8>> {
         let mut tries = RANDOM_TRIES_MAX;
         loop {
             let entry = self.table.random(&mut draw)?;
             let key = entry.key().to_vec();
-            tries -= usize::from(at.keep_due);
+            tries -= usize::from(at.keep_due || self.is_held(&key));
             if !at.is_due(&entry) || tries == 0 {
                 return Some(key);
             }

@@ -274,6 +274,19 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    /// Calls `visit` for the members from a cursor on, 0 at first, until `go_on`, which is asked after some of them, returns
+    /// false. Returns the cursor to go on from, or `None` at the end. What does not change meanwhile is visited once. A vector
+    /// is walked by one call. O(members visited).
+    pub fn read_on(&self, cursor: u64, mut visit: impl FnMut(&E), go_on: impl FnMut() -> bool) -> Option<u64> {
+        match &self.repr {
+            Repr::Few(few) => {
+                few.entries.iter().for_each(visit);
+                None
+            }
+            Repr::Many(table) => table.read_on(cursor, |entry| visit(entry), go_on),
+        }
+    }
+
     /// Calls `visit` for every member, in no order. O(N).
     pub fn for_each(&self, mut visit: impl FnMut(&E)) {
         match &self.repr {

@@ -4,7 +4,7 @@
 //! ```text
 //! collections, fields, prefetch   collections opened by key, hashes with their fields' deadlines, loading ahead
 //! db                              one database: lookups, storing, removing
-//! snapshot                        what a snapshot has of a database that is in use
+//! snapshot, hold                  what a snapshot has of a database that is in use; what long readers have under way
 //! expiry, open, forecast          the wheel and what is due; entries open for change; what will be due when
 //! accounting, notes, moment       counters and the gate of changes; what happened; when, and for whom
 //! entry, table, members, types    one key with its value; how keys and members are found; what values are made of
@@ -22,6 +22,7 @@ pub mod fields;
 mod fingerprint;
 pub mod forecast;
 pub mod hash;
+pub mod hold;
 pub mod members;
 mod moment;
 #[cfg(all(test, debug_assertions))]

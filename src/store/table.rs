@@ -136,6 +136,12 @@ fn address_of(hash: u64) -> u64 {
     hash >> (64 - ADDRESS_BITS)
 }
 
+/// Where a key of this hash comes in a walk: it is visited from a cursor on that is no greater.
+#[inline]
+pub(super) fn position_of(hash: u64) -> u64 {
+    address_of(hash)
+}
+
 /// The home bucket of an address in a segment of this depth: the address's fraction of the segment's range, times the
 /// number of homes. Monotonic in the address.
 fn home_of(address: u64, depth: u32) -> usize {

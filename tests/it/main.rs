@@ -34,6 +34,7 @@ mod info;
 #[path = "../support/interpreter.rs"]
 mod interpreter;
 mod introspect;
+mod jobs;
 mod keys;
 mod list;
 mod loading;

@@ -9,14 +9,14 @@ use aleadb::command;
 use aleadb::config::Config;
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
-use aleadb::engine::{persistence, reactive, scripting, settle, wake};
+use aleadb::engine::{jobs, persistence, reactive, scripting, settle, wake};
 use aleadb::feature::client_id::ClientId;
 use aleadb::persist::storage::Storage;
 use aleadb::resp::args::OwnedArgs;
 use aleadb::resp::out::Out;
 use aleadb::server::background::Background;
 use aleadb::server::ctx::Next;
-use aleadb::server::session::{Origin, Session};
+use aleadb::server::session::{Blocked, Origin, Session};
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
 use super::disk::SimulatedDisk;
@@ -37,6 +37,8 @@ pub struct Memory {
     pub took_ns: u64,
     /// Bytes that a reply may have, 0 for any number.
     pub reply_bytes_max: u64,
+    /// A command that becomes a job is left to [`Memory::turn`]; else its reply is waited for.
+    pub leaves_jobs: bool,
     /// Bytes of the last reply, those included that went beyond the limit and were dropped.
     pub written_bytes: usize,
     cron: Cron,
@@ -80,6 +82,7 @@ impl Memory {
             next: Next::Done,
             took_ns: 0,
             reply_bytes_max: 0,
+            leaves_jobs: false,
             written_bytes: 0,
             cron: Cron::default(),
             propagated_db: 0,
@@ -131,13 +134,31 @@ impl Memory {
         let named = command::lookup(args[0]);
         let line = Line { args: owned.as_args(), named, hash: None, timed_with_next };
         match execute(&mut self.server, self.ids[self.client], line, &mut out, now, &mut started_ns) {
+            Ran::Now(Next::Job) => assert!(out.is_empty(), "a command held back has no reply"),
             Ran::Now(next) => self.next = next,
             Ran::Held => assert!(out.is_empty(), "a command held back has no reply"),
         }
         self.server.count_in_row(self.ids[self.client]);
         self.server.check();
+        let client = self.ids[self.client];
+        let has_job = |m: &Memory| m.server.clients[client].blocked == Some(Blocked::Job);
+        while !self.leaves_jobs && has_job(self) {
+            self.step_jobs();
+            self.server.deliver_own(client, 0, &mut out);
+        }
         self.written_bytes = out.written_bytes();
         out.into_bytes()
+    }
+
+    /// One turn's part of the jobs, with what follows. True if there is more to do at once.
+    pub fn step_jobs(&mut self) -> bool {
+        let now = self.clock.now();
+        let more = jobs::step(&mut self.server, now);
+        if self.server.is_unsettled() {
+            settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
+        }
+        self.server.check();
+        more
     }
 
     /// The messages published to a client since the last time, escaped; the loop would have sent them.
@@ -176,10 +197,11 @@ impl Memory {
                 settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
             }
         }
+        let jobs_left = self.step_jobs();
         self.cron.run(&mut self.server, now);
         let more = persistence::step(&mut self.server, now);
         self.wake();
-        more
+        more | jobs_left
     }
 
     /// Acts on what jobs in the background have done, and on nothing else.

@@ -515,7 +515,8 @@ pub(super) fn expiry_of(r: &mut Report<'_>, outlook: &Outlook) {
     r.field("expiry_clock_jumps", jumps);
 }
 
-/// What turns of the loop spent their time on, in microseconds; what every turn does is measured in some of them.
+/// What turns of the loop spent their time on, in microseconds (what every turn does is measured in some of them); the longest
+/// turn, and what ran longest in it; long commands.
 fn loop_phases(r: &mut Report<'_>) {
     for (phase, name) in Phase::ALL {
         let Some(durations) = r.server.phases.durations_of(phase) else { continue };
@@ -528,6 +529,23 @@ fn loop_phases(r: &mut Report<'_>) {
         );
         r.field(format_args!("loop_{name}_usec"), line);
     }
+    let stats = &r.server.stats;
+    let (longest_ns, ran) = (stats.turn_ns_max, stats.turn_max_ran);
+    let name = ran.command.map_or("none", |command| command.full_name.as_str());
+    r.field(
+        "loop_longest_turn",
+        format_args!("usec={},command={name},command_usec={}", longest_ns / 1000, ran.ns / 1000),
+    );
+    let (jobs, counts) = (&r.server.jobs, r.server.jobs.counts);
+    let (running, waiting) = (jobs.running.len(), jobs.waiting.len());
+    r.field("jobs_running", running);
+    r.field("jobs_clients_on_hold", waiting);
+    r.field("jobs_begun", counts.begun);
+    r.field("jobs_cancelled", counts.cancelled);
+    r.field("jobs_finished_at_once", counts.rushed);
+    r.field("jobs_commands_held_back", counts.held_back);
+    r.field("jobs_slice_usec_max", counts.slice_ns_max / 1000);
+    r.field("long_commands_whole", counts.whole);
 }
 
 /// How many keys have which size: the bytes of strings, the elements of collections. Sizes are the lower ends of powers of two.

@@ -1,11 +1,16 @@
 //! Reading lists.
 
+use std::ops::Range;
+
 use super::{clamp, index_in, parse_integer, parse_negatable, write_element};
 use crate::base::num;
+use crate::command::long::{self, Place};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::types::Collection;
 use crate::store::types::list::{Elements, List, Needle};
 
@@ -25,18 +30,45 @@ pub(super) fn llen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn lrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (start, stop) = (parse_integer(args, 2)?, parse_integer(args, 3)?);
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
     let Some(list) = server.dbs[*db].read::<List>(args.at(1), *at)? else {
         reply.array(0);
         return Ok(Next::Done);
     };
     let range = clamp(start, stop, list.len());
+    if may_become_job && server.jobs.limits.is_long(range.len(), &*list) {
+        return long::read_key(ctx, args.at(1), Indexes { left: range, is_begun: false });
+    }
     reply.array(range.len());
     if !range.is_empty() {
         let elements = list.elements_from(range.start).take(range.len());
         elements.for_each(|element| write_element(reply, &element));
     }
     Ok(Next::Done)
+}
+
+/// Where LRANGE goes on.
+#[derive(Debug)]
+struct Indexes {
+    left: Range<usize>,
+    is_begun: bool,
+}
+
+impl Place<List> for Indexes {
+    fn go_on(&mut self, list: &List, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            reply.array(self.left.len());
+        }
+        for element in list.elements_from(self.left.start).take(self.left.len()) {
+            write_element(reply, &element);
+            self.left.start += 1;
+            if !slice.spend(1, element.copied_bytes()) {
+                break;
+            }
+        }
+        self.left.is_empty()
+    }
 }
 
 pub(super) fn lindex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -1,10 +1,14 @@
 //! XLEN, XRANGE and XREVRANGE.
 
-use super::{Outcome, ids, write_entries};
+use super::{Outcome, ids, write_entries, write_entry};
 use crate::base::num;
+use crate::command::long::{self, Place};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::{OpenArray, Reply};
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::{Limits, Slice};
+use crate::store::types::stream::{Entry, StreamId};
 use crate::store::types::{Collection, Stream};
 
 pub(super) fn xlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -37,14 +41,76 @@ pub(super) fn xrevrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn range(ctx: &mut Ctx<'_>, args: Args<'_>, start: &[u8], end: &[u8], backward: bool) -> Outcome {
     let (start, end, count) = (ids::start(start)?, ids::end(end)?, count(args)?);
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
     match (server.dbs[*db].read::<Stream>(args.at(1), *at)?, count) {
         (None, _) => reply.array(0),
         (Some(_), Some(0)) => reply.null_array(),
+        (Some(stream), count) if may_become_job && is_long(&server.jobs.limits, &stream, count) => {
+            let left = count.unwrap_or(usize::MAX);
+            return long::read_key(ctx, args.at(1), Ids { start, end, backward, left, array: None, shown: 0 });
+        }
         (Some(stream), count) if backward => {
             write_entries(reply, stream.range_backward(start, end), count.unwrap_or(0), stream.len());
         }
         (Some(stream), count) => write_entries(reply, stream.range(start, end), count.unwrap_or(0), stream.len()),
     }
     Ok(Next::Done)
+}
+
+/// True if a range may have more entries than one turn answers. Those that it has are only known at its end.
+fn is_long(limits: &Limits, stream: &Stream, count: Option<usize>) -> bool {
+    limits.is_long(stream.len().min(count.unwrap_or(usize::MAX)), stream)
+}
+
+/// Where a range goes on.
+#[derive(Debug)]
+struct Ids {
+    start: StreamId,
+    end: StreamId,
+    backward: bool,
+    /// Entries to be answered at most.
+    left: usize,
+    /// The array, once it has begun.
+    array: Option<OpenArray>,
+    shown: usize,
+}
+
+impl Ids {
+    /// Writes entries until the slice is over; true at the end.
+    fn show<'s>(
+        &mut self,
+        mut entries: impl Iterator<Item = Entry<'s>>,
+        reply: &mut Reply<'_>,
+        slice: &mut Slice<'_>,
+    ) -> bool {
+        while self.left > 0 {
+            let Some(entry) = entries.next() else { return true };
+            let before = reply.out().end();
+            write_entry(reply, &entry);
+            (self.shown, self.left) = (self.shown + 1, self.left - 1);
+            let next = if self.backward { entry.id.prev() } else { entry.id.next() };
+            let Some(next) = next else { return true };
+            *(if self.backward { &mut self.end } else { &mut self.start }) = next;
+            if !slice.spend(1 + entry.len(), reply.out().end().saturating_sub(before)) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Place<Stream> for Ids {
+    fn go_on(&mut self, stream: &Stream, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let array = self.array.take().unwrap_or_else(|| reply.open_array(self.left.min(stream.len())));
+        let is_through = match self.backward {
+            true => self.show(stream.range_backward(self.start, self.end), reply, slice),
+            false => self.show(stream.range(self.start, self.end), reply, slice),
+        };
+        match is_through {
+            true => reply.close_array(array, self.shown),
+            false => self.array = Some(array),
+        }
+        is_through
+    }
 }

@@ -4,12 +4,15 @@
 
 use std::ops::Range;
 
-use super::{NOT_A_LEX_RANGE, NOT_A_SCORE_RANGE, limits, store_result, write_entries};
+use super::{NOT_A_LEX_RANGE, NOT_A_SCORE_RANGE, limits, open_entries, store_result, write_entries, write_entry};
 use crate::base::num;
+use crate::command::long::{self, Place};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::types::Collection;
 use crate::store::types::zset::{LexBound, LexRange, ScoreBound, ScoreRange, ZSet};
 
@@ -152,18 +155,54 @@ impl<'a> Query<'a> {
 /// Answers a range of one key.
 fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Option<Kind>, reversed: Option<bool>) -> Outcome {
     let query = Query::parse(args, 2, Fixed { kind, reversed, stores: false })?;
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
     let Some(zset) = server.dbs[*db].read::<ZSet>(args.at(1), *at)? else {
         reply.array(0);
         return Ok(Next::Done);
     };
-    let entries = zset.iter(query.ranks(&zset));
+    let ranks = query.ranks(&zset);
+    if may_become_job && server.jobs.limits.is_long(ranks.len(), &*zset) {
+        let Query { reversed, scores, .. } = query;
+        return long::read_key(ctx, args.at(1), Ranks { left: ranks, reversed, scores, is_begun: false });
+    }
+    let entries = zset.iter(ranks);
     if query.reversed {
         write_entries(reply, entries.rev(), query.scores);
     } else {
         write_entries(reply, entries, query.scores);
     }
     Ok(Next::Done)
+}
+
+/// Where a range goes on.
+#[derive(Debug)]
+struct Ranks {
+    left: Range<usize>,
+    reversed: bool,
+    scores: bool,
+    is_begun: bool,
+}
+
+impl Place<ZSet> for Ranks {
+    fn go_on(&mut self, zset: &ZSet, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            open_entries(reply, self.left.len(), self.scores);
+        }
+        let mut entries = zset.iter(self.left.clone());
+        while let Some(entry) = if self.reversed { entries.next_back() } else { entries.next() } {
+            write_entry(reply, entry, self.scores);
+            if self.reversed {
+                self.left.end -= 1;
+            } else {
+                self.left.start += 1;
+            }
+            if !slice.spend(1, entry.0.len()) {
+                break;
+            }
+        }
+        self.left.is_empty()
+    }
 }
 
 pub(super) fn zrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -3,6 +3,7 @@
 //! Reads the table's segments and slots as its own header describes them; moves no entry.
 
 use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
 
 use super::{
     ADDRESS_BITS, Entry, HOME_SLOTS, HOMES, Lent, Place, STASH_SLOTS, STASHES, Table, home_of, home_start, prefetch,
@@ -64,8 +65,34 @@ impl<E: Entry> Table<E> {
     /// at the end. What [`Table::scan`] guarantees holds. Entries to come are on their way to the cache meanwhile. O(entries).
     pub fn walk(
         &mut self,
-        mut cursor: u64,
+        cursor: u64,
         mut visit: impl FnMut(&mut E) -> bool,
+        go_on: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        let visit = |ptr: NonNull<u8>| {
+            // SAFETY: an occupied slot holds an entry that this table, which is borrowed for change, owns; `visit` gets the only
+            // reference to it, and `ManuallyDrop` keeps this handle from freeing it.
+            let mut entry = ManuallyDrop::new(unsafe { E::from_ptr(ptr) });
+            visit(&mut entry)
+        };
+        self.walk_pointers(cursor, visit, go_on)
+    }
+
+    /// The same for who changes nothing, and refuses no entry.
+    pub fn read_on(&self, cursor: u64, mut visit: impl FnMut(&E), go_on: impl FnMut() -> bool) -> Option<u64> {
+        let visit = |ptr: NonNull<u8>| {
+            // SAFETY: an occupied slot holds an entry that this table owns, which is borrowed.
+            visit(&*unsafe { Lent::<E>::new(ptr) });
+            true
+        };
+        self.walk_pointers(cursor, visit, go_on)
+    }
+
+    /// The walk of both, over the pointers in the slots.
+    fn walk_pointers(
+        &self,
+        mut cursor: u64,
+        mut visit: impl FnMut(NonNull<u8>) -> bool,
         mut go_on: impl FnMut() -> bool,
     ) -> Option<u64> {
         loop {
@@ -84,10 +111,7 @@ impl<E: Entry> Table<E> {
                     prefetch_home(home + HOMES_AHEAD);
                 }
                 for place in segment.all_of(home) {
-                    // SAFETY: an occupied slot holds an entry that this table owns; `visit` gets the only reference to it, and
-                    // `ManuallyDrop` keeps this handle from freeing it.
-                    let mut entry = ManuallyDrop::new(unsafe { E::from_ptr(segment.pointer(place)) });
-                    if !visit(&mut entry) {
+                    if !visit(segment.pointer(place)) {
                         return Some(cursor);
                     }
                 }

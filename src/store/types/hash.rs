@@ -290,6 +290,25 @@ impl Hash {
         }
     }
 
+    /// Calls `visit` for the fields from a cursor on, 0 at first, in the order of [`Hash::visit`], until `go_on`, which is asked
+    /// after some of them, returns false. Returns the cursor to go on from, or `None` at the end. The hash must not change
+    /// meanwhile. A listpack is walked by one call. O(fields visited).
+    pub fn read_on(
+        &self,
+        cursor: u64,
+        now_ms: i64,
+        mut visit: impl FnMut(Item<'_>, Item<'_>, Option<i64>),
+        go_on: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        match self {
+            Hash::Fields(fields) => fields.read_on(cursor, |field| show(field, now_ms, &mut visit), go_on),
+            _ => {
+                self.visit(now_ms, visit);
+                None
+            }
+        }
+    }
+
     /// Number of fields that are not due. O(1), but O(N) while any is due.
     pub fn live_len(&self, now_ms: i64) -> usize {
         if self.next_due_ms().is_none_or(|due_ms| due_ms > now_ms) {

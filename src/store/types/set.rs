@@ -265,6 +265,30 @@ impl Set {
         }
     }
 
+    /// Calls `visit` for the members from a place on, 0 at first, in the order of [`Set::for_each`], until `go_on`, which is
+    /// asked after some of them, returns false. Returns the place to go on from, or `None` at the end. The set must not change
+    /// meanwhile. A listpack is walked by one call. O(members visited).
+    pub fn read_on(&self, place: u64, mut visit: impl FnMut(Item<'_>), mut go_on: impl FnMut() -> bool) -> Option<u64> {
+        match self {
+            Set::Table(table) => table.read_on(place, |member| visit(Item::Bytes(member.blob())), go_on),
+            Set::Ints(ints) => {
+                let mut index = usize::try_from(place).unwrap_or(usize::MAX);
+                while let Some(n) = ints.get(index) {
+                    visit(Item::Int(n));
+                    index += 1;
+                    if !go_on() {
+                        break;
+                    }
+                }
+                (index < ints.len()).then_some(index as u64)
+            }
+            Set::Pack(_) => {
+                self.for_each(visit);
+                None
+            }
+        }
+    }
+
     /// Shows a uniformly chosen member to `visit`; `draw(n)` returns an unbiased number below `n`. O(1), O(N) in a
     /// listpack. `None` if the set is empty.
     pub fn random<R>(&self, mut draw: impl FnMut(u64) -> u64, visit: impl FnOnce(Item<'_>) -> R) -> Option<R> {

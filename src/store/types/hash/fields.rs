@@ -276,6 +276,11 @@ impl Fields {
         self.members.scan(cursor, visit)
     }
 
+    /// The fields from a cursor on, until `go_on` returns false: see [`Members::read_on`].
+    pub fn read_on(&self, cursor: u64, visit: impl FnMut(&Field), go_on: impl FnMut() -> bool) -> Option<u64> {
+        self.members.read_on(cursor, visit, go_on)
+    }
+
     /// A uniformly chosen field. O(1) expected.
     pub fn random(&self, draw: impl FnMut(u64) -> u64) -> Option<Member<'_, Field>> {
         self.members.random(draw)

@@ -31,6 +31,15 @@ impl Element<'_> {
         }
     }
 
+    /// Bytes that are copied where the element is answered: a big one is sent by reference.
+    #[inline]
+    pub fn copied_bytes(&self) -> usize {
+        match self {
+            Element::Packed(item) => item.len(),
+            Element::Big(_) => 0,
+        }
+    }
+
     /// A copy of the text.
     pub fn to_vec(&self) -> Vec<u8> {
         self.text(&mut itoa::Buffer::new()).to_vec()

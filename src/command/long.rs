@@ -1,0 +1,74 @@
+//! What long commands that read one key have in common: a job that shows the value of the key, piece by piece, to a [`Place`] in
+//! it.
+//!
+//! A place is where the command goes on: an index, a cursor, a rank, an id. It holds no reference into the value, which may move
+//! in memory between two pieces; the value does not change, for the job holds its key.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::spec::Outcome;
+use crate::resp::reply::Reply;
+use crate::server::ctx::Ctx;
+use crate::server::jobs::{Job, Slice, Step, Work};
+use crate::store::types::Collection;
+
+/// Where a command goes on in a collection.
+pub(super) trait Place<T>: Send + fmt::Debug + 'static {
+    /// Writes what comes next, until the slice is over; all of what comes before the elements at first. True at the end.
+    fn go_on(&mut self, value: &T, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool;
+}
+
+/// Reads the collection of one key.
+struct ReadKey<T, P> {
+    key: Box<[u8]>,
+    place: P,
+    of: PhantomData<fn(T)>,
+}
+
+impl<T, P: fmt::Debug> fmt::Debug for ReadKey<T, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadKey").field("key", &self.key).field("place", &self.place).finish()
+    }
+}
+
+impl<T: Collection, P: Place<T>> Job for ReadKey<T, P> {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, reply, slice, db } = work;
+        let Some(value) = server.dbs[*db].peek(&self.key).and_then(|entry| entry.into_collection::<T>()) else {
+            return Step::Lost;
+        };
+        if self.place.go_on(&value, reply, slice) { Step::Answered } else { Step::More }
+    }
+}
+
+/// Has a command go on as a job that reads the collection of a key, from a place on.
+///
+/// # Errors
+/// None.
+pub(super) fn read_key<T: Collection + 'static>(ctx: &mut Ctx<'_>, key: &[u8], place: impl Place<T>) -> Outcome {
+    ctx.become_job(ReadKey { key: key.into(), place, of: PhantomData::<fn(T)> })
+}
+
+/// Counts the elements that go by, for a slice.
+#[derive(Default)]
+pub(super) struct Meter {
+    elements: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+impl Meter {
+    /// Counts an element of so many bytes.
+    #[inline]
+    pub fn count(&self, bytes: usize) {
+        self.elements.set(self.elements.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes);
+    }
+
+    /// Spends what was counted since the last time: one element at least, for the look. False if that was the last of the slice.
+    #[inline]
+    pub fn spend(&self, slice: &mut Slice<'_>) -> bool {
+        slice.spend(self.elements.take().max(1), self.bytes.take())
+    }
+}

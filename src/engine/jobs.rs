@@ -1,0 +1,307 @@
+//! Runs jobs: begins them, goes on with them in every turn, finishes them, and holds back the commands that they are in the way of.
+//!
+//! # What jobs cost a turn
+//! Half a millisecond together, less in a turn that has been long without them, and a tenth in any case. They take turns of
+//! [`QUANTUM_NS`]. The time of a job is that of its slices: the slow log, the latency and the statistics of its command count
+//! the sum, once, when it is over.
+//!
+//! While a script is parked, jobs stand still: their ends would come into the midst of the script's unit.
+
+use super::dispatch;
+use crate::base::clock::Now;
+use crate::base::num;
+use crate::command::Command;
+use crate::command::run::{Call, run_apart};
+use crate::command::spec::{Access, Flags};
+use crate::feature::client_id::ClientId;
+use crate::resp::args::{Args, OwnedArgs};
+use crate::resp::error::ReplyError;
+use crate::resp::out::Out;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use crate::server::ctx::{CallOrigin, Next};
+use crate::server::jobs::{JOBS_MAX, Running, Slice, Step, Waiting, Work};
+use crate::server::observer::Seen;
+use crate::server::session::Blocked;
+use crate::store::hold::Hold;
+
+/// Nanoseconds for which a job goes on before the next one has its turn.
+const QUANTUM_NS: u64 = 100_000;
+/// Nanoseconds that jobs have in a turn that is long without them.
+const SLICE_NS_MIN: u64 = 100_000;
+/// Nanoseconds that a turn should take at most.
+const TURN_NS_MAX: u64 = 900_000;
+
+const LOST: ReplyError = ReplyError::new("ERR what this command reads was changed while it ran");
+
+/// What a command changes, as far as its line says.
+struct Changes {
+    /// Keys, with the places of their databases.
+    keys: Vec<(usize, Box<[u8]>)>,
+    /// Places of databases that are emptied or exchanged.
+    whole: Vec<usize>,
+}
+
+impl Changes {
+    fn of(server: &Server, db: usize, command: &Command, args: Args<'_>) -> Changes {
+        let mut changes = Changes { keys: Vec::new(), whole: Vec::new() };
+        changes.add(server, db, command, args);
+        changes
+    }
+
+    /// Those of a client's command: of EXEC, those of its queue, which may choose other databases on the way.
+    fn of_client(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Changes {
+        let session = &server.clients[client];
+        let Some(transaction) = &session.transaction else { return Changes::of(server, session.db, command, args) };
+        let (mut changes, mut place) = (Changes { keys: Vec::new(), whole: Vec::new() }, session.db);
+        for queued in &transaction.queue {
+            let args = queued.args.as_args();
+            if queued.command.spec.name == "SELECT" {
+                let number = args.get(1).and_then(num::parse_i64).and_then(|number| usize::try_from(number).ok());
+                place = number.and_then(|number| server.dbs.find(number)).unwrap_or(place);
+            } else {
+                changes.add(server, place, queued.command, args);
+            }
+        }
+        changes
+    }
+
+    fn add(&mut self, server: &Server, db: usize, command: &Command, args: Args<'_>) {
+        let spec = command.spec;
+        if !spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) && !spec.flags.has(Flags::RUNS_SCRIPT) {
+            return;
+        }
+        match spec.name {
+            "FLUSHDB" => self.whole.push(db),
+            "FLUSHALL" | "SWAPDB" => self.whole.extend(server.dbs.places()),
+            _ => {}
+        }
+        // COPY and MOVE may put a key into any other database.
+        let everywhere = matches!(spec.name, "COPY" | "MOVE");
+        for used in spec.keys_of(args).into_iter().filter(|used| everywhere || !used.access.has(Access::RO)) {
+            let key = args.at(used.index);
+            if everywhere {
+                self.keys.extend(server.dbs.places().map(|place| (place, key.into())));
+            } else {
+                self.keys.push((db, key.into()));
+            }
+        }
+    }
+
+    /// True if a job is in the way.
+    fn meets(&self, server: &Server, running: &Running) -> bool {
+        let holds_all = || running.job.holds_database(server, running.db);
+        self.whole.contains(&running.db)
+            || self.keys.iter().any(|(place, key)| {
+                *place == running.db && (running.holds.iter().any(|(held, _)| held == key) || holds_all())
+            })
+    }
+}
+
+/// True if a client's command has to wait for jobs, and the client is noted as waiting. To be asked while [`may_hold`] says so.
+/// O(keys and jobs).
+///
+/// [`may_hold`]: crate::server::jobs::Jobs::may_hold
+pub(super) fn is_held(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) -> bool {
+    let changes = Changes::of_client(server, client, command, args);
+    if server.jobs.running.iter().any(|running| changes.meets(server, running)) {
+        hold_back(server, client, changes.keys);
+        return true;
+    }
+    false
+}
+
+/// Notes a client whose command is held back. It keeps its place if it has waited before.
+fn hold_back(server: &mut Server, client: ClientId, claims: Vec<(usize, Box<[u8]>)>) {
+    server.jobs.counts.held_back += 1;
+    match server.jobs.waiting.iter_mut().find(|waiting| waiting.client == client) {
+        Some(waiting) => waiting.claims = claims,
+        None => server.jobs.waiting.push(Waiting { client, claims }),
+    }
+}
+
+/// Makes a job of what a handler has left behind, for a command that began at this time. False if it may not begin yet: the
+/// client is held back, and its command has to be given again.
+pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started_ns: u64) -> bool {
+    let Call { client, command, args, db, proto, .. } = call;
+    let job = server.jobs.asked.take().expect("a handler that asks for a job has left one behind");
+    let keys = command.spec.keys_of(args).into_iter().map(|used| {
+        let hold = if used.access.has(Access::RO) { Hold::Read } else { Hold::Target };
+        (Box::<[u8]>::from(args.at(used.index)), hold)
+    });
+    let holds: Vec<_> = keys.collect();
+    let is_taken = |key: &[u8]| server.dbs[db].holders_of(key).targets > 0 || server.jobs.is_claimed(client, db, key);
+    if server.jobs.running.len() >= JOBS_MAX || holds.iter().any(|(key, _)| is_taken(key)) {
+        hold_back(server, client, Vec::new());
+        server.clients.block(client, Blocked::Hold);
+        return false;
+    }
+    if server.jobs.may_hold() {
+        server.jobs.stop_waiting(client);
+    }
+    let out = Out::with_limit(server.output_limit_of(client).hard_bytes);
+    let args = OwnedArgs::copy(args);
+    let spent_ns = server.clock.mono_ns().saturating_sub(started_ns);
+    let mut running = Running { client, command, args, proto, db, out, is_muted, spent_ns, holds, job, gathered: None };
+    for (key, hold) in &running.holds {
+        server.dbs[db].hold(key, *hold);
+    }
+    running.job.begin(server, db);
+    server.jobs.running.push_back(running);
+    server.jobs.counts.begun += 1;
+    server.clients.block(client, Blocked::Job);
+    true
+}
+
+/// Goes on with the jobs; to be called once a turn. True if there is more to do at once.
+pub fn step(server: &mut Server, now: Now) -> bool {
+    if server.scripting.is_parked() {
+        return false;
+    }
+    let limits = server.jobs.limits;
+    let mut time_ns = server.clock.mono_ns();
+    let room_ns = TURN_NS_MAX.saturating_sub(time_ns.saturating_sub(now.mono_ns));
+    let ends_ns = time_ns + limits.slice_ns.min(room_ns).max(SLICE_NS_MIN.min(limits.slice_ns));
+    let (mut elements, mut stuck) = (limits.slice_elements, 0);
+    while let Some(mut running) = server.jobs.running.pop_front() {
+        let clock = std::rc::Rc::clone(&server.clock);
+        let share = elements.div_ceil(server.jobs.running.len() + 1);
+        let slice = Slice::new(&*clock, ends_ns.min(time_ns + QUANTUM_NS), share);
+        let (end, left) = go_on(server, &mut running, slice);
+        elements = elements.saturating_sub(share - left.min(share));
+        let ended_ns = clock.mono_ns();
+        let took_ns = ended_ns.saturating_sub(time_ns);
+        time_ns = ended_ns;
+        running.spent_ns += took_ns;
+        server.jobs.counts.slice_ns_max = server.jobs.counts.slice_ns_max.max(took_ns);
+        server.stats.note_ran(running.command, took_ns);
+        match end {
+            Some(end) if may_end(server, &running, &end, now) => finish(server, running, end, now),
+            Some(end) => {
+                if let Step::Gathered(gathered) = end {
+                    running.gathered = Some(gathered);
+                }
+                stuck += 1;
+                server.jobs.running.push_back(running);
+            }
+            None => {
+                stuck = 0;
+                server.jobs.running.push_back(running);
+            }
+        }
+        if time_ns >= ends_ns || elements == 0 || stuck >= server.jobs.running.len() {
+            break;
+        }
+    }
+    // Whoever may try again does so at the beginning of a turn.
+    stuck < server.jobs.running.len() || (server.jobs.releases && !server.jobs.waiting.is_empty())
+}
+
+/// A slice of a job. How it has ended, if it has, and what is left of the slice's elements.
+fn go_on(server: &mut Server, running: &mut Running, slice: Slice<'_>) -> (Option<Step>, usize) {
+    if let Some(gathered) = running.gathered.take() {
+        return (Some(Step::Gathered(gathered)), slice.left());
+    }
+    let Running { job, out, proto, db, .. } = running;
+    let mut work = Work { server, reply: Reply::new(out, *proto), slice, db: *db };
+    let step = job.step(&mut work);
+    let left = work.slice.left();
+    match step {
+        // Its client is disconnected: there is nothing to go on for.
+        Step::More if out.is_cut() => (Some(Step::Answered), left),
+        Step::More => (None, left),
+        end => (Some(end), left),
+    }
+}
+
+/// False if the end of a job would change data that must not change now: CLIENT PAUSE, a log that is behind, a snapshot.
+fn may_end(server: &mut Server, running: &Running, end: &Step, now: Now) -> bool {
+    if !matches!(end, Step::Gathered(_)) || !running.command.spec.flags.has(Flags::WRITE) {
+        return true;
+    }
+    let (flags, args) = (running.command.spec.flags, running.args.as_args());
+    let may_hold = server.pause.is_some() || server.persistence.may_hold();
+    !may_hold
+        || !(dispatch::holds_back(server, flags, now)
+            || server.is_held_by_snapshot(running.client, running.command, args))
+}
+
+/// Finishes a job: what it has gathered is put in place, and its client is answered and goes on.
+fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
+    server.end_holds(&mut running);
+    let Running { client, command, args, proto, db, mut out, is_muted, mut spent_ns, job, .. } = running;
+    let args = args.as_args();
+    let posted = server.outbox.len();
+    match end {
+        Step::Gathered(gathered) => {
+            let began_ns = server.clock.mono_ns();
+            server.jobs.gathered = Some(gathered);
+            let call = Call { db, proto, ..Call::of(server, client, command, args, CallOrigin::Sent) };
+            let is_inside = server.propagation.is_open();
+            let ended = run_apart(server, call, &mut out, now);
+            debug_assert_eq!(ended.next, Next::Done, "{} does not begin anew", command.full_name);
+            debug_assert!(server.jobs.gathered.is_none(), "{} takes what was gathered for it", command.full_name);
+            // In the midst of a script's unit it is a part of that.
+            if !is_inside {
+                server.end_unit_of(client);
+            }
+            spent_ns += server.clock.mono_ns().saturating_sub(began_ns);
+        }
+        Step::Lost => {
+            debug_assert!(false, "{} has lost what it held", command.full_name);
+            out = Out::default();
+            server.stats.count_error(LOST.code());
+            server.stats.by_command[command.id].failed += 1;
+            Reply::new(&mut out, proto).error(&LOST);
+        }
+        Step::More | Step::Answered => {}
+    }
+    server.background.free(Box::new(job));
+    let mut time_ns = server.clock.mono_ns().saturating_sub(spent_ns);
+    let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
+    dispatch::count(server, seen, &mut time_ns);
+    server.end_caching(client, Some(command));
+    server.clients[client].blocked = None;
+    if is_muted {
+        out = Out::default();
+    }
+    if server.outbox.len() > posted && server.is_listening(client) {
+        server.deliver_own(client, posted, &mut out);
+    }
+    if out.is_cut() {
+        server.cut_off(client);
+    } else {
+        server.outbox.reply(client, out);
+    }
+    server.clients.resumed.push(client);
+}
+
+/// Runs jobs to their ends, for what cannot wait and may change anything.
+#[cold]
+pub(super) fn finish_all(server: &mut Server, now: Now) {
+    rush(server, now, |_, _| true);
+}
+
+/// Runs the jobs to their ends that are in the way of a command that cannot wait.
+#[cold]
+pub(super) fn make_way(server: &mut Server, db: usize, command: &Command, args: Args<'_>, now: Now) {
+    let changes = Changes::of(server, db, command, args);
+    rush(server, now, |server, running| changes.meets(server, running));
+}
+
+fn rush(server: &mut Server, now: Now, is_in_the_way: impl Fn(&Server, &Running) -> bool) {
+    while let Some(index) = server.jobs.running.iter().position(|running| is_in_the_way(server, running))
+        && let Some(mut running) = server.jobs.running.remove(index)
+    {
+        let clock = std::rc::Rc::clone(&server.clock);
+        let began_ns = clock.mono_ns();
+        let end = loop {
+            if let (Some(end), _) = go_on(server, &mut running, Slice::endless(&*clock)) {
+                break end;
+            }
+        };
+        running.spent_ns += clock.mono_ns().saturating_sub(began_ns);
+        server.jobs.counts.rushed += 1;
+        finish(server, running, end, now);
+    }
+}

@@ -1,0 +1,308 @@
+//! Long commands as jobs: what a command is that answers slice by slice, which are under way, and who waits for them.
+//!
+//! A handler that finds its input long ([`Ctx::is_long`](super::ctx::Ctx::is_long), [`Limits::is_long`]) answers nothing and leaves a [`Job`]
+//! behind. The engine runs the jobs in turns of the loop, some tenths of a millisecond in each, while others are served; their
+//! clients wait. The reply comes into an output of the job's own, and reaches the client when it is whole.
+//!
+//! # One instant
+//! A job answers as of the moment at which it began. The keys that its line reads are held until it is through: they neither
+//! change nor leave (`store::hold`), and whoever would change one waits, as for a snapshot. The key that its line writes is held
+//! as a target: others read it, but nobody changes it, and no job that would read it begins. What a job has gathered is put in
+//! place in one piece, by its handler, which runs once more when the holds have ended: so the command has its effect at
+//! its end, on sources that are what they were.
+//!
+//! A walk over all keys holds none of them; see `store::hold` for how it keeps to its instant.
+//!
+//! # Nobody waits for ever
+//! - A job takes all of its holds when it begins, and waits for nobody afterwards: so jobs do not wait for each other.
+//! - A command that is held back because of what it writes has a claim on that: no job begins to read it before the command has
+//!   run. A job that would have to wait for a claim or a target is held back as well, with its client, and tries again
+//!   when either has gone.
+//! - What cannot wait (a script that meets a key it has not named, a client that is served) has the jobs in its way run to
+//!   their ends at once. [`Counts::rushed`] counts that.
+//!
+//! Holds no key itself: databases do. Knows nothing of what a job does.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::base::clock::Clock;
+use crate::command::Command;
+use crate::feature::client_id::ClientId;
+use crate::resp::args::OwnedArgs;
+use crate::resp::out::Out;
+use crate::resp::reply::{Proto, Reply};
+use crate::store::hold::Hold;
+use crate::store::types::Collection;
+
+use super::Server;
+
+/// Jobs under way at most. Commands that would be more wait until one is through.
+pub const JOBS_MAX: usize = 64;
+
+/// Elements from which on a command is long: some tenths of a millisecond of work.
+const LONG_ELEMENTS: usize = 4096;
+/// Nanoseconds of a turn that jobs have together.
+const SLICE_NS: u64 = 500_000;
+/// Elements that jobs may go by in a turn, should the clock stand still.
+const SLICE_ELEMENTS: usize = 1 << 16;
+/// Nanoseconds from which on a command inside of a transaction or a script is counted as long.
+const WHOLE_NS_MIN: u64 = 1_000_000;
+/// Elements between two looks at the clock: a few microseconds of work.
+const LOOK_EVERY: usize = 64;
+/// Bytes from which on a command of fewer elements is long: as much time to copy them.
+const LONG_BYTES: usize = 1 << 20;
+/// Elements up to which a command is never long: a value as long as that is sent by reference, or is long by itself.
+const FEW_ELEMENTS: usize = 64;
+/// Bytes that cost as much to copy as an element does.
+const BYTES_AN_ELEMENT: usize = 256;
+
+/// What makes a command long, and how much of it is done in a turn. DEBUG JOBS changes it, for tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A command that goes by more elements than this is long.
+    pub long: usize,
+    /// Nanoseconds of a turn that jobs have together.
+    pub slice_ns: u64,
+    /// Elements that jobs go by in a turn at most.
+    pub slice_elements: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { long: LONG_ELEMENTS, slice_ns: SLICE_NS, slice_elements: SLICE_ELEMENTS }
+    }
+}
+
+/// How long a job may go on.
+#[derive(Debug)]
+pub struct Slice<'c> {
+    clock: &'c dyn Clock,
+    ends_ns: u64,
+    /// Elements until it ends at the latest.
+    left: usize,
+    /// Elements until the next look at the clock.
+    until_look: usize,
+}
+
+impl<'c> Slice<'c> {
+    /// One that ends at this monotonic nanosecond, or after so many elements.
+    pub fn new(clock: &'c dyn Clock, ends_ns: u64, elements: usize) -> Slice<'c> {
+        Slice { clock, ends_ns, left: elements, until_look: LOOK_EVERY }
+    }
+
+    /// One without an end.
+    pub fn endless(clock: &'c dyn Clock) -> Slice<'c> {
+        Slice::new(clock, u64::MAX, usize::MAX)
+    }
+
+    /// Takes note that elements of so many bytes together were gone by. False if that was the last of this slice.
+    #[inline]
+    pub fn spend(&mut self, elements: usize, bytes: usize) -> bool {
+        let spent = elements + bytes / BYTES_AN_ELEMENT;
+        self.left = self.left.saturating_sub(spent);
+        if self.until_look > spent {
+            self.until_look -= spent;
+        } else {
+            self.until_look = LOOK_EVERY;
+            if self.clock.mono_ns() >= self.ends_ns {
+                self.left = 0;
+            }
+        }
+        self.left > 0
+    }
+
+    /// Elements that are left of it.
+    pub fn left(&self) -> usize {
+        self.left
+    }
+}
+
+/// How far a job has come.
+#[derive(Debug)]
+pub enum Step {
+    /// There is more to do.
+    More,
+    /// The reply is whole.
+    Answered,
+    /// The handler can finish with this, which it takes by [`Ctx::gathered`](super::ctx::Ctx::gathered). Nothing was written.
+    Gathered(Box<dyn Any + Send>),
+    /// What it reads is not there any more: a fault of the server.
+    Lost,
+}
+
+/// What a job sees of the server.
+#[derive(Debug)]
+pub struct Work<'w> {
+    /// The server.
+    pub server: &'w mut Server,
+    /// The job's own reply.
+    pub reply: Reply<'w>,
+    /// How long it may go on.
+    pub slice: Slice<'w>,
+    /// Place of the database that its client had selected.
+    pub db: usize,
+}
+
+/// A command that runs slice by slice. It owns what it needs: its handler has returned.
+pub trait Job: Send + fmt::Debug {
+    /// To be called when the job has become one, before anything changes.
+    fn begin(&mut self, server: &mut Server, db: usize) {
+        let _ = (server, db);
+    }
+
+    /// Goes on until the slice is over; at least one element, however short that is.
+    fn step(&mut self, work: &mut Work<'_>) -> Step;
+
+    /// True if writers of its database have to wait, whatever they write.
+    fn holds_database(&self, server: &Server, db: usize) -> bool {
+        let _ = (server, db);
+        false
+    }
+
+    /// To be called when the job is over, or given up.
+    fn end(&mut self, server: &mut Server, db: usize) {
+        let _ = (server, db);
+    }
+}
+
+/// A job under way.
+#[derive(Debug)]
+pub struct Running {
+    /// Whose it is.
+    pub client: ClientId,
+    /// The command.
+    pub command: &'static Command,
+    /// Its arguments.
+    pub args: OwnedArgs,
+    /// The protocol that it is answered in.
+    pub proto: Proto,
+    /// Place of the database.
+    pub db: usize,
+    /// Its reply so far.
+    pub out: Out,
+    /// CLIENT REPLY keeps the reply back.
+    pub is_muted: bool,
+    /// Nanoseconds that it has taken so far.
+    pub spent_ns: u64,
+    /// The keys that it holds.
+    pub holds: Vec<(Box<[u8]>, Hold)>,
+    /// What it does.
+    pub job: Box<dyn Job>,
+    /// What it has gathered, while it may not be put in place.
+    pub gathered: Option<Box<dyn Any + Send>>,
+}
+
+/// A client whose command jobs hold back.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The client.
+    pub client: ClientId,
+    /// What its command writes, with the places of the databases: no job begins to read that.
+    pub claims: Vec<(usize, Box<[u8]>)>,
+}
+
+/// What INFO says of jobs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Jobs that have begun.
+    pub begun: u64,
+    /// Jobs whose client went before they were through.
+    pub cancelled: u64,
+    /// Jobs that were run to their ends at once, for what could not wait.
+    pub rushed: u64,
+    /// Commands that jobs have held back.
+    pub held_back: u64,
+    /// Commands inside of transactions and scripts that took longer than a millisecond.
+    pub whole: u64,
+    /// Nanoseconds of the longest slice.
+    pub slice_ns_max: u64,
+}
+
+/// The jobs of a server.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    /// What is long.
+    pub limits: Limits,
+    /// Those under way, the one whose turn is next first.
+    pub running: VecDeque<Running>,
+    /// Clients whose commands are held back, in the order in which that began.
+    pub waiting: Vec<Waiting>,
+    /// Some of them may try again.
+    pub releases: bool,
+    /// What a handler has left behind, until the engine has seen to it.
+    pub asked: Option<Box<dyn Job>>,
+    /// What a job has gathered, for its handler.
+    pub gathered: Option<Box<dyn Any + Send>>,
+    /// Counters.
+    pub counts: Counts,
+}
+
+impl Limits {
+    /// True if a command is long that goes by so many of the elements of a collection. O(1).
+    #[inline]
+    pub fn is_long<T: Collection>(&self, elements: usize, of: &T) -> bool {
+        elements > self.long || (elements > FEW_ELEMENTS && Limits::is_heavy(elements, of))
+    }
+
+    fn is_heavy<T: Collection>(elements: usize, of: &T) -> bool {
+        of.heap_bytes() / of.len().max(1) * elements > LONG_BYTES
+    }
+}
+
+impl Jobs {
+    /// True if some command may have to wait.
+    #[inline]
+    pub fn may_hold(&self) -> bool {
+        !self.running.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// True if some job is under way.
+    #[inline]
+    pub fn are_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// Takes note of how long a command took that ran inside of a transaction or a script.
+    #[inline]
+    pub fn note_whole(&mut self, took_ns: u64) {
+        self.counts.whole += u64::from(took_ns > WHOLE_NS_MIN);
+    }
+
+    /// Ends a client's wait, and its claims, because its command runs or will not.
+    pub fn stop_waiting(&mut self, client: ClientId) {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| waiting.client != client);
+        // Jobs may have waited for its claims.
+        self.releases |= self.waiting.len() < before && !self.waiting.is_empty();
+    }
+
+    /// True if somebody else than the client is to write a key before others begin to read it.
+    pub fn is_claimed(&self, client: ClientId, db: usize, key: &[u8]) -> bool {
+        let others = self.waiting.iter().filter(|waiting| waiting.client != client);
+        others.flat_map(|waiting| &waiting.claims).any(|(place, name)| *place == db && **name == *key)
+    }
+}
+
+impl Server {
+    /// Ends what a job has under way: its holds, and its walk.
+    pub fn end_holds(&mut self, running: &mut Running) {
+        for (key, hold) in running.holds.drain(..) {
+            self.dbs[running.db].end_hold(&key, hold);
+        }
+        running.job.end(self, running.db);
+        self.jobs.releases |= !self.jobs.waiting.is_empty();
+    }
+
+    /// Gives up the job of a client that goes, and what it waits for.
+    pub(super) fn cancel_job_of(&mut self, client: ClientId) {
+        self.jobs.stop_waiting(client);
+        let Some(index) = self.jobs.running.iter().position(|running| running.client == client) else { return };
+        if let Some(mut running) = self.jobs.running.remove(index) {
+            self.end_holds(&mut running);
+            self.jobs.counts.cancelled += 1;
+            self.background.free(Box::new((running.job, running.out, running.gathered)));
+        }
+    }
+}

@@ -1,0 +1,678 @@
+//! Long commands as jobs: the answers of the direct path, as of one instant whatever others send meanwhile, who has to wait, and
+//! what ends a job before its time.
+
+use aleadb::config::Config;
+use aleadb::server::jobs::{JOBS_MAX, Limits};
+use aleadb::server::session::Blocked;
+
+use crate::generate::{Generator, Line};
+use crate::memory::Memory;
+use crate::resp::{Value, decode_all};
+use crate::rng::Rng;
+
+/// Everything is long, and a turn does so many elements.
+fn slices(slice_elements: usize) -> Limits {
+    Limits { long: 0, slice_elements, ..Limits::default() }
+}
+
+/// A server on which everything is long and turns do one element of it, with some values of each type.
+fn server() -> Memory {
+    let mut m = Memory::new();
+    fill(&mut m);
+    m.server.jobs.limits = slices(1);
+    m.leaves_jobs = true;
+    m
+}
+
+fn fill(m: &mut Memory) {
+    for n in 0..40 {
+        m.run(&format!("RPUSH list element:{n}"));
+        m.run(&format!("SADD set member:{n}"));
+        m.run(&format!("SADD other member:{}", 2 * n));
+        m.run(&format!("SADD ints {n}"));
+        m.run(&format!("ZADD zset {n} member:{n}"));
+        m.run(&format!("ZADD more {n} member:{}", 3 * n));
+        m.run(&format!("HSET hash field:{n} value:{n}"));
+        m.run(&format!("XADD stream {n}-1 field {n}"));
+        m.run(&format!("SET key:{n} value:{n}"));
+    }
+    // Tables and trees as well as packs.
+    for (key, line) in [("set", "SADD set"), ("other", "SADD other"), ("zset", "ZADD zset 0.5"), ("hash", "HSET hash")]
+    {
+        let value = if key == "hash" { " v" } else { "" };
+        m.run(&format!("{line} {}{value}", "x".repeat(100)));
+    }
+    m.run("SADD small a b c");
+    m.run("HSET short a 1 b 2");
+    m.run("ZADD few 1 a 2 b");
+}
+
+/// Takes turns until a client has its answer.
+fn answer(m: &mut Memory, client: usize) -> String {
+    let mut sent = String::new();
+    for _ in 0..100_000 {
+        if m.session(client).blocked != Some(Blocked::Job) {
+            return sent + &m.take_sent(client);
+        }
+        m.step_jobs();
+        sent += &m.take_sent(client);
+    }
+    panic!("the job does not end");
+}
+
+fn blocked(m: &mut Memory, client: usize) -> Option<Blocked> {
+    m.session(client).blocked
+}
+
+fn info(m: &mut Memory, field: &str) -> String {
+    let text = m.run("INFO loop");
+    let line = text.split(r"\r\n").find_map(|line| line.strip_prefix(&format!("{field}:")));
+    line.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
+}
+
+/// Lines that are answered slice by slice.
+const LINES: &[&str] = &[
+    "KEYS *",
+    "KEYS *1*",
+    "KEYS nothing",
+    "SMEMBERS set",
+    "SMEMBERS ints",
+    "SMEMBERS small",
+    "HGETALL hash",
+    "HKEYS hash",
+    "HVALS hash",
+    "HGETALL short",
+    "LRANGE list 0 -1",
+    "LRANGE list 7 20",
+    "LRANGE list -3 100",
+    "ZRANGE zset 0 -1",
+    "ZRANGE zset 3 30 REV WITHSCORES",
+    "ZRANGE few 0 -1 WITHSCORES",
+    "ZREVRANGE zset 2 -2 WITHSCORES",
+    "ZRANGEBYSCORE zset 3 (20 WITHSCORES LIMIT 2 9",
+    "ZREVRANGEBYSCORE zset 20 3",
+    "ZRANGEBYLEX few - +",
+    "ZREVRANGEBYLEX few + -",
+    "XRANGE stream - +",
+    "XRANGE stream 7 20 COUNT 9",
+    "XREVRANGE stream + -",
+    "XREVRANGE stream 20 (7 COUNT 30",
+    "XRANGE stream 100 +",
+];
+
+#[test]
+fn a_job_answers_what_the_direct_path_does_in_both_protocols() {
+    for version in ["2", "3"] {
+        let mut m = server();
+        m.run(&format!("HELLO {version}"));
+        for line in LINES {
+            m.server.jobs.limits = Limits { long: usize::MAX, ..Limits::default() };
+            let direct = m.run(line);
+            assert_eq!(blocked(&mut m, 0), None, "{line}");
+            for slice in [1, 2, 7, 100_000] {
+                m.server.jobs.limits = slices(slice);
+                assert_eq!(m.run(line), "", "{line}");
+                assert_eq!(blocked(&mut m, 0), Some(Blocked::Job), "{line}");
+                assert_eq!(answer(&mut m, 0), direct, "{line}");
+                assert!(m.server.dbs.iter().all(|db| !db.has_holds()), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn short_commands_answer_at_once() {
+    let mut m = Memory::new();
+    fill(&mut m);
+    m.leaves_jobs = true;
+    for line in LINES {
+        assert_ne!(m.run(line), "", "{line}");
+        assert_eq!(blocked(&mut m, 0), None, "{line}");
+    }
+    assert_eq!(info(&mut m, "jobs_begun"), "0");
+}
+
+fn is_barred(name: &str, line: &Line) -> bool {
+    // What concerns clients and the server itself, what ends with the process, and what waits.
+    let own = [
+        "save",
+        "bgsave",
+        "bgrewriteaof",
+        "shutdown",
+        "abort",
+        "debug",
+        "sleep",
+        "config",
+        "client",
+        "acl",
+        "hello",
+        "auth",
+        "reset",
+        "quit",
+        "monitor",
+        "info",
+        "latency",
+        "slowlog",
+        "memory",
+        "command",
+        "lolwut",
+        "hotkeys",
+        "subscribe",
+        "psubscribe",
+        "ssubscribe",
+        "randomkey",
+        "spop",
+        "srandmember",
+        "hrandfield",
+        "zrandmember",
+        "time",
+        "role",
+        "commandlog",
+        "expiry",
+        "object",
+    ];
+    let blocking =
+        ["blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof"];
+    let first = name.split('|').next().unwrap_or(name);
+    let watches = first.contains(".watch") || first.contains(".unwatch") || first.starts_with("watch.");
+    own.contains(&first)
+        || blocking.contains(&first)
+        || watches
+        || line.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK"))
+}
+
+fn send(m: &mut Memory, line: &[Vec<u8>]) -> Vec<u8> {
+    m.raw(&line.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+/// The answer in an order of its own where the command promises none.
+fn comparable(line: &[Vec<u8>], reply: &[u8]) -> Vec<Value> {
+    let mut values = decode_all(reply).expect("a whole reply");
+    let name = line[0].to_ascii_lowercase();
+    if let Some(Value::Array(items)) = values.first_mut()
+        && name == b"keys"
+    {
+        items.sort_by_key(|item| format!("{item:?}"));
+    }
+    values
+}
+
+/// Random lines of all commands on two servers, of which one runs all that it can slice by slice.
+#[test]
+fn generated_lines_have_the_same_answers_slice_by_slice_as_at_once() {
+    let mut begun = 0;
+    for seed in 0..16 {
+        let (mut direct, mut sliced) = (Memory::new(), Memory::new());
+        sliced.server.jobs.limits = slices(1 + (seed % 3) as usize);
+        let mut lines = Generator::new(seed, is_barred, |_| true);
+        for _ in 0..1500 {
+            let line = lines.line();
+            let (expected, found) = (send(&mut direct, &line), send(&mut sliced, &line));
+            assert_eq!(
+                found.escape_ascii().to_string(),
+                expected.escape_ascii().to_string(),
+                "seed {seed}: {:?}",
+                line.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>()
+            );
+            direct.advance_ms(1);
+            sliced.advance_ms(1);
+        }
+        begun += sliced.server.jobs.counts.begun;
+    }
+    assert!(begun > 500, "only {begun} jobs");
+}
+
+/// A reader's job is made in the smallest steps, and between them others run random commands: the answer is that of the direct
+/// path at the instant at which the job began. Those who are held back try again when they are told to, and in the end nobody waits.
+#[test]
+fn a_job_answers_as_of_its_beginning_whatever_others_send_meanwhile() {
+    let (mut begun, mut held) = (0, 0);
+    for seed in 0..40 {
+        let mut m = Memory::new();
+        m.leaves_jobs = true;
+        let mut rng = Rng::new(seed);
+        let mut lines = Generator::new(seed, is_barred, |_| true);
+        let reads = |name: &str| {
+            [
+                "keys",
+                "smembers",
+                "hgetall",
+                "hkeys",
+                "hvals",
+                "lrange",
+                "zrange",
+                "zrevrange",
+                "zrangebyscore",
+                "xrange",
+            ]
+            .contains(&name)
+                || ["xrevrange", "zrangebylex", "sunion", "sinter", "sdiff", "zunion", "zinter", "zdiff", "sort_ro"]
+                    .contains(&name)
+        };
+        let mut readers = Generator::new(seed, is_barred, reads);
+        for _ in 0..3 {
+            m.connect();
+        }
+        let mut pending: Vec<Option<Line>> = vec![None; 4];
+        m.server.jobs.limits = Limits { long: usize::MAX, ..Limits::default() };
+        for _ in 0..400 {
+            m.client = 3;
+            send(&mut m, &lines.line());
+        }
+        for _ in 0..60 {
+            m.client = 0;
+            let line = readers.line();
+            m.server.jobs.limits = Limits { long: usize::MAX, ..Limits::default() };
+            let expected = send(&mut m, &line);
+            m.server.jobs.limits = slices(1);
+            let at_once = send(&mut m, &line);
+            let mut sent = at_once.escape_ascii().to_string();
+            for _ in 0..100_000 {
+                if m.session(0).blocked != Some(Blocked::Job) {
+                    break;
+                }
+                for client in 1..4 {
+                    if !rng.chance(60) {
+                        continue;
+                    }
+                    m.client = client;
+                    if m.is_waiting() {
+                        continue;
+                    }
+                    let line = pending[client].take().unwrap_or_else(|| lines.line());
+                    send(&mut m, &line);
+                    if blocked(&mut m, client) == Some(Blocked::Hold) {
+                        pending[client] = Some(line);
+                        held += 1;
+                    }
+                    m.take_sent(client);
+                }
+                m.step_jobs();
+                sent += &m.take_sent(0);
+                m.advance_ms(rng.below(3) as u64);
+                m.wake();
+            }
+            sent += &m.take_sent(0);
+            let found = unescape(&sent);
+            let shown: Vec<_> = line.iter().map(|word| word.escape_ascii().to_string()).collect();
+            assert_eq!(comparable(&line, &found), comparable(&line, &expected), "seed {seed}: {shown:?}");
+            m.wake();
+        }
+        begun += m.server.jobs.counts.begun;
+        // Jobs of others end as well, and then nobody waits for one.
+        for _ in 0..100_000 {
+            m.step_jobs();
+            m.wake();
+            for (client, pending) in pending.iter_mut().enumerate().skip(1) {
+                m.client = client;
+                if !m.is_waiting()
+                    && let Some(line) = pending.take()
+                {
+                    send(&mut m, &line);
+                    if blocked(&mut m, client) == Some(Blocked::Hold) {
+                        *pending = Some(line);
+                    }
+                }
+            }
+            if pending.iter().all(Option::is_none) && m.server.jobs.running.is_empty() {
+                break;
+            }
+        }
+        assert!(m.server.jobs.running.is_empty() && m.server.jobs.waiting.is_empty(), "seed {seed}");
+        assert!(m.server.dbs.iter().all(|db| !db.has_holds()), "seed {seed}");
+    }
+    assert!(begun > 500 && held > 200, "{begun} jobs held {held} commands back");
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next().expect("an escape is whole") {
+            b'r' => bytes.push(b'\r'),
+            b'n' => bytes.push(b'\n'),
+            b't' => bytes.push(b'\t'),
+            b'x' => {
+                let digits = [rest.next().expect("a digit"), rest.next().expect("a digit")];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).expect("digits"), 16).expect("digits"));
+            }
+            other => bytes.push(other),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn who_would_change_what_a_job_reads_waits_and_everybody_else_goes_on() {
+    for line in [
+        "SADD set x",
+        "DEL key:1 set",
+        "RENAME set to",
+        "EXPIRE set 10",
+        "SINTERSTORE set other",
+        "FLUSHALL",
+        "FLUSHDB",
+        "SWAPDB 0 1",
+        "MOVE set 1",
+        "COPY other set REPLACE",
+        "SET set v",
+        "GETEX set EX 10",
+        "EVAL return() 1 set",
+    ] {
+        let mut m = server();
+        let direct = {
+            m.server.jobs.limits.long = usize::MAX;
+            let direct = m.run("SMEMBERS set");
+            m.server.jobs.limits = slices(1);
+            direct
+        };
+        m.run("SMEMBERS set");
+        m.step_jobs();
+        let writer = m.connect();
+        assert_eq!(m.run(line), "", "{line}");
+        assert_eq!(blocked(&mut m, writer), Some(Blocked::Hold), "{line}");
+        let reader = m.connect();
+        for others in
+            ["SISMEMBER set member:1", "GET key:1", "SADD other y", "LLEN list", "TYPE set", "EVAL_RO return() 1 set"]
+        {
+            assert_ne!(m.run(others), "", "{others}");
+            assert_eq!(blocked(&mut m, reader), None, "{others}");
+        }
+        assert_eq!(answer(&mut m, 0), direct, "{line}");
+        let woken = m.wake();
+        assert_eq!(woken, [(writer, String::new())], "{line}");
+        m.client = writer;
+        m.run(line);
+        assert_eq!(blocked(&mut m, writer), None, "{line}");
+        assert!(m.server.jobs.waiting.is_empty());
+    }
+}
+
+#[test]
+fn keys_holds_nobody_but_who_would_empty_the_database() {
+    let mut m = server();
+    m.server.jobs.limits.long = usize::MAX;
+    let mut direct = decode_all(&m.raw(&[b"KEYS", b"*"])).expect("a reply");
+    m.server.jobs.limits = slices(1);
+    m.run("KEYS *");
+    m.step_jobs();
+    let writer = m.connect();
+    for n in 0..20 {
+        assert_eq!(m.run(&format!("DEL key:{n}")), r":1\r\n");
+        assert_eq!(m.run(&format!("SET new:{n} v")), r"+OK\r\n");
+        m.step_jobs();
+    }
+    let flusher = m.connect();
+    assert_eq!(m.run("FLUSHDB"), "");
+    assert_eq!(blocked(&mut m, flusher), Some(Blocked::Hold));
+    m.client = writer;
+    assert_eq!(m.run("SELECT 1"), r"+OK\r\n");
+    assert_eq!(m.run("FLUSHDB"), r"+OK\r\n", "of another database");
+    let mut found = decode_all(&unescape(&answer(&mut m, 0))).expect("a reply");
+    for keys in [&mut direct, &mut found] {
+        let Some(Value::Array(items)) = keys.first_mut() else { panic!("an array") };
+        items.sort_by_key(|item| format!("{item:?}"));
+    }
+    assert_eq!(found, direct);
+    assert_eq!(m.wake().len(), 1);
+}
+
+#[test]
+fn a_transaction_with_a_held_key_waits_as_a_whole() {
+    let mut m = server();
+    m.run("SMEMBERS set");
+    m.step_jobs();
+    let writer = m.connect();
+    m.expect(&[("MULTI", r"+OK\r\n"), ("SET free 1", r"+QUEUED\r\n"), ("SADD set x", r"+QUEUED\r\n"), ("EXEC", "")]);
+    assert_eq!(blocked(&mut m, writer), Some(Blocked::Hold));
+    m.client = 0;
+    assert_ne!(answer(&mut m, 0), "");
+    assert_eq!(m.run("EXISTS free"), r":0\r\n", "nothing of it has run");
+    m.wake();
+    m.client = writer;
+    assert_eq!(m.run("EXEC"), r"*2\r\n+OK\r\n:1\r\n");
+}
+
+/// The same key of another database is another key.
+#[test]
+fn a_transaction_that_selects_another_database_is_judged_there() {
+    let mut m = server();
+    m.run("SMEMBERS set");
+    m.connect();
+    m.expect(&[("MULTI", r"+OK\r\n"), ("SELECT 1", r"+QUEUED\r\n"), ("SADD set x", r"+QUEUED\r\n")]);
+    assert_eq!(m.run("EXEC"), r"*2\r\n+OK\r\n:1\r\n");
+    m.expect(&[("MULTI", r"+OK\r\n"), ("SELECT 0", r"+QUEUED\r\n"), ("SADD set x", r"+QUEUED\r\n"), ("EXEC", "")]);
+}
+
+#[test]
+fn a_job_ends_when_its_client_goes_and_lets_go_of_its_keys() {
+    for by_kill in [true, false] {
+        let mut m = server();
+        let reader = m.connect();
+        m.run("SMEMBERS set");
+        m.step_jobs();
+        let writer = m.connect();
+        assert_eq!(m.run("SADD set x"), "");
+        if by_kill {
+            let id = m.session(reader).id;
+            m.client = 0;
+            assert_eq!(m.run(&format!("CLIENT KILL ID {id}")), r":1\r\n");
+        } else {
+            m.leave(reader);
+        }
+        assert!(m.server.jobs.running.is_empty() && !m.server.dbs[0].has_holds());
+        assert_eq!(m.server.jobs.counts.cancelled, 1);
+        assert_eq!(m.wake(), [(writer, String::new())]);
+        m.client = writer;
+        assert_eq!(m.run("SADD set x"), r":1\r\n");
+    }
+}
+
+#[test]
+fn a_writer_that_goes_leaves_no_claim() {
+    let mut m = server();
+    m.run("SMEMBERS set");
+    let writer = m.connect();
+    m.run("SADD set x");
+    let late = m.connect();
+    assert_eq!(m.run("SMEMBERS set"), "");
+    assert_eq!(blocked(&mut m, late), Some(Blocked::Hold), "the writer comes first");
+    m.leave(writer);
+    assert_eq!(m.wake(), [(late, String::new())]);
+    assert_eq!(m.run("SMEMBERS set"), "");
+    assert_eq!(blocked(&mut m, late), Some(Blocked::Job));
+}
+
+/// Jobs that begin one after the other on a key would keep a writer from it for ever.
+#[test]
+fn a_writer_that_waits_goes_before_jobs_that_come_later() {
+    let mut m = server();
+    m.run("SMEMBERS set");
+    let (writer, late) = (m.connect(), m.connect());
+    m.client = writer;
+    assert_eq!(m.run("SADD set x"), "");
+    m.client = late;
+    assert_eq!(m.run("SMEMBERS set"), "");
+    assert_eq!(blocked(&mut m, late), Some(Blocked::Hold));
+    assert_eq!(m.run("SISMEMBER set x"), r":0\r\n", "who only looks does not wait");
+    answer(&mut m, 0);
+    assert_eq!(m.wake(), [(writer, String::new()), (late, String::new())]);
+    // Whoever is quicker now: the claim holds until the writer's command has run.
+    assert_eq!(m.run("SMEMBERS set"), "");
+    assert_eq!(blocked(&mut m, late), Some(Blocked::Hold));
+    m.client = writer;
+    assert_eq!(m.run("SADD set x"), r":1\r\n");
+    assert_eq!(m.wake(), [(late, String::new())]);
+    m.client = late;
+    m.run("SMEMBERS set");
+    assert!(answer(&mut m, late).contains(r"$1\r\nx\r\n"));
+}
+
+#[test]
+fn there_are_only_so_many_jobs_and_the_next_one_waits_for_its_turn() {
+    let mut m = server();
+    for _ in 0..JOBS_MAX {
+        let client = m.connect();
+        m.run("LRANGE list 0 -1");
+        assert_eq!(blocked(&mut m, client), Some(Blocked::Job));
+    }
+    let late = m.connect();
+    assert_eq!(m.run("HGETALL hash"), "");
+    assert_eq!(blocked(&mut m, late), Some(Blocked::Hold));
+    assert_ne!(answer(&mut m, 1), "");
+    assert_eq!(m.wake(), [(late, String::new())]);
+    m.client = late;
+    m.run("HGETALL hash");
+    assert_ne!(answer(&mut m, late), "");
+}
+
+#[test]
+fn a_held_key_that_falls_due_is_absent_and_its_reader_has_it_all_the_same() {
+    let mut m = server();
+    m.run("CONFIG SET notify-keyspace-events Kx");
+    m.run("PEXPIRE set 5");
+    let listener = m.connect();
+    m.run("SUBSCRIBE __keyspace@0__:set");
+    m.client = 0;
+    m.server.jobs.limits.long = usize::MAX;
+    let direct = m.run("SMEMBERS set");
+    m.server.jobs.limits = slices(1);
+    m.run("SMEMBERS set");
+    m.advance_ms(10);
+    let other = m.connect();
+    assert_eq!(m.run("EXISTS set"), r":0\r\n");
+    assert_eq!(m.run("SADD set new"), "", "the old one is still read");
+    assert_eq!(m.take_sent(listener), "");
+    assert_eq!(answer(&mut m, 0), direct);
+    m.advance_ms(2);
+    assert!(m.take_sent(listener).contains("expired"));
+    assert_eq!(m.wake(), [(other, String::new())]);
+    m.client = other;
+    assert_eq!(m.run("SADD set new"), r":1\r\n");
+    assert_eq!(m.run("SCARD set"), r":1\r\n");
+}
+
+#[test]
+fn a_script_that_meets_a_held_key_it_has_not_named_has_the_job_finished_first() {
+    let mut m = server();
+    m.server.jobs.limits.long = usize::MAX;
+    let direct = m.run("SMEMBERS set");
+    m.server.jobs.limits = slices(1);
+    m.run("SMEMBERS set");
+    m.step_jobs();
+    m.connect();
+    let script = "return redis.call('SADD', 'set', 'x') + redis.call('SADD', 'other', 'y')";
+    assert_eq!(m.raw(&[b"EVAL", script.as_bytes(), b"0"]), b":2\r\n");
+    assert_eq!(m.take_sent(0), direct);
+    assert_eq!((m.server.jobs.counts.rushed, blocked(&mut m, 0)), (1, None));
+}
+
+#[test]
+fn a_client_that_is_served_from_another_key_has_the_job_finished_first() {
+    let mut m = server();
+    let waiter = m.connect();
+    m.run("BLMOVE source list LEFT LEFT 0");
+    m.client = 0;
+    m.server.jobs.limits.long = usize::MAX;
+    let direct = m.run("LRANGE list 0 -1");
+    m.server.jobs.limits = slices(1);
+    m.run("LRANGE list 0 -1");
+    m.step_jobs();
+    m.connect();
+    assert_eq!(m.run("RPUSH source x"), r":1\r\n");
+    assert_eq!(m.take_sent(waiter), r"$1\r\nx\r\n");
+    assert_eq!(m.take_sent(0), direct);
+}
+
+#[test]
+fn a_job_goes_on_while_clients_are_paused_and_its_client_has_its_answer() {
+    let mut m = server();
+    m.run("SMEMBERS set");
+    m.connect();
+    m.run("CLIENT PAUSE 1000 ALL");
+    assert_ne!(answer(&mut m, 0), "");
+}
+
+#[test]
+fn inside_a_transaction_and_a_script_and_as_a_query_commands_run_whole() {
+    let mut m = server();
+    m.expect(&[("MULTI", r"+OK\r\n"), ("SMEMBERS small", r"+QUEUED\r\n")]);
+    assert!(m.run("EXEC").starts_with(r"*1\r\n*3\r\n"));
+    assert!(m.run("EVAL \"return redis.call('SMEMBERS', KEYS[1])\" 1 small").starts_with(r"*3\r\n"));
+    assert_ne!(m.run("SMEMBERS.WATCH small"), "");
+    assert_eq!(info(&mut m, "jobs_begun"), "0");
+}
+
+#[test]
+fn client_reply_keeps_back_what_a_job_answers() {
+    let mut m = server();
+    m.run("CLIENT REPLY SKIP");
+    m.run("SMEMBERS set");
+    assert_eq!(answer(&mut m, 0), "");
+    assert_eq!(m.run("PING"), r"+PONG\r\n");
+    m.run("CLIENT REPLY OFF");
+    m.run("SMEMBERS set");
+    assert_eq!(answer(&mut m, 0), "");
+    // One that is held back comes again, and is the one that is skipped.
+    m.run("CLIENT REPLY ON");
+    m.run("SMEMBERS set");
+    m.connect();
+    m.run("SADD set x");
+    let late = m.connect();
+    m.run("CLIENT REPLY SKIP");
+    assert_eq!(m.run("SMEMBERS set"), "");
+    assert_eq!(blocked(&mut m, late), Some(Blocked::Hold));
+    answer(&mut m, 0);
+    m.leave(1);
+    m.wake();
+    m.run("SMEMBERS set");
+    assert_eq!(answer(&mut m, late), "");
+    assert_eq!(m.run("PING"), r"+PONG\r\n");
+}
+
+#[test]
+fn a_job_counts_once_with_the_time_of_its_slices() {
+    let mut m = server();
+    m.clock.set_tick_ns(1000);
+    m.run("CONFIG SET slowlog-log-slower-than 0");
+    m.run("SLOWLOG RESET");
+    m.run("SMEMBERS set");
+    answer(&mut m, 0);
+    m.clock.set_tick_ns(0);
+    let stats = m.run("INFO commandstats");
+    assert!(stats.contains("cmdstat_smembers:calls=1,usec="), "{stats}");
+    assert_eq!(m.run("SLOWLOG GET 1").matches("SMEMBERS").count(), 1);
+    assert_eq!(m.run("CLIENT UNBLOCK 1"), r":0\r\n");
+}
+
+#[test]
+fn a_reply_beyond_the_output_limit_ends_the_job_and_the_connection() {
+    let mut m = Memory::with_config(Config::default());
+    fill(&mut m);
+    m.run("CONFIG SET client-output-buffer-limit \"normal 200 0 0\"");
+    m.server.jobs.limits = slices(1);
+    m.leaves_jobs = true;
+    let reader = m.connect();
+    m.run("LRANGE list 0 -1");
+    for _ in 0..10_000 {
+        m.step_jobs();
+    }
+    assert!(m.session(reader).killed);
+    assert!(m.server.jobs.running.is_empty() && !m.server.dbs[0].has_holds());
+}
+
+#[test]
+fn debug_jobs_says_what_is_long() {
+    let mut m = Memory::new();
+    m.leaves_jobs = true;
+    fill(&mut m);
+    assert_eq!(m.run("DEBUG JOBS 2 1"), r"+OK\r\n");
+    assert_eq!(m.run("SMEMBERS small"), "");
+    assert_ne!(answer(&mut m, 0), "");
+    assert_ne!(m.run("HGETALL short"), "", "it is no longer than that");
+    assert_eq!(m.run("DEBUG JOBS x 1"), r"-ERR value is out of range, must be positive\r\n");
+}
