@@ -62,7 +62,13 @@ impl Meter {
     /// Counts an element of so many bytes.
     #[inline]
     pub fn count(&self, bytes: usize) {
-        self.elements.set(self.elements.get() + 1);
+        self.count_all(1, bytes);
+    }
+
+    /// Counts work that costs as much as so many elements do, of so many bytes together.
+    #[inline]
+    pub fn count_all(&self, elements: usize, bytes: usize) {
+        self.elements.set(self.elements.get() + elements);
         self.bytes.set(self.bytes.get() + bytes);
     }
 

@@ -1,6 +1,8 @@
-//! Sets: the rows of their commands and the handlers for single sets. `algebra`: what several sets have in common or not.
+//! Sets: the rows of their commands and the handlers for single sets. `algebra`: what several sets have in common or not; `slices`:
+//! the same slice by slice, for large ones.
 
 mod algebra;
+mod slices;
 
 use super::collection::{random_count, remove_emptied};
 use super::long::{self, Meter, Place};

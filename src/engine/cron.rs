@@ -47,6 +47,8 @@ fn may_expire(server: &Server, now: Now) -> bool {
 struct Quiet {
     /// `Stats::dirty` when it began.
     changes: u64,
+    /// How many jobs had ended by then: keys that they held may be due.
+    jobs_ended: u64,
     /// Unix time in milliseconds at which it began.
     since_ms: i64,
     /// Unix time in milliseconds at which it ends.
@@ -55,7 +57,9 @@ struct Quiet {
 
 impl Quiet {
     fn covers(self, server: &Server, now: Now) -> bool {
-        self.changes == server.stats.dirty && (self.since_ms..self.until_ms).contains(&now.unix_ms)
+        self.changes == server.stats.dirty
+            && self.jobs_ended == server.jobs.ended
+            && (self.since_ms..self.until_ms).contains(&now.unix_ms)
     }
 }
 
@@ -105,7 +109,8 @@ impl Cron {
             return false;
         }
         if server.dbs.timed().is_empty() {
-            self.quiet = Some(Quiet { changes: server.stats.dirty, since_ms: now.unix_ms, until_ms: i64::MAX });
+            let (changes, jobs_ended) = (server.stats.dirty, server.jobs.ended);
+            self.quiet = Some(Quiet { changes, jobs_ended, since_ms: now.unix_ms, until_ms: i64::MAX });
             server.stats.expire_behind_ms = 0;
             return false;
         }
@@ -141,6 +146,7 @@ impl Cron {
         let behind = idle < count;
         self.quiet = (!behind).then(|| Quiet {
             changes: server.stats.dirty,
+            jobs_ended: server.jobs.ended,
             since_ms: now.unix_ms,
             until_ms: server.dbs.next_tick_ms().unwrap_or(i64::MAX),
         });

@@ -53,13 +53,17 @@ impl Changes {
     fn of_client(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Changes {
         let session = &server.clients[client];
         let Some(transaction) = &session.transaction else { return Changes::of(server, session.db, command, args) };
-        let (mut changes, mut place) = (Changes { keys: Vec::new(), whole: Vec::new() }, session.db);
+        // `None` for a database that nobody has chosen yet: nothing of it is held.
+        let (mut changes, mut place) = (Changes { keys: Vec::new(), whole: Vec::new() }, Some(session.db));
         for queued in &transaction.queue {
             let args = queued.args.as_args();
             if queued.command.spec.name == "SELECT" {
                 let number = args.get(1).and_then(num::parse_i64).and_then(|number| usize::try_from(number).ok());
-                place = number.and_then(|number| server.dbs.find(number)).unwrap_or(place);
-            } else {
+                place = match number.filter(|number| *number < server.dbs.count()) {
+                    Some(number) => server.dbs.find(number),
+                    None => place,
+                };
+            } else if let Some(place) = place {
                 changes.add(server, place, queued.command, args);
             }
         }

@@ -11,7 +11,7 @@ use crate::store::db::{Db, Moment};
 
 use super::Server;
 use super::change::Change;
-use super::jobs::Job;
+use super::jobs::{Job, Limits};
 use super::persistence::loading::Reload;
 use super::propagation::Lines;
 use super::session::{LateReply, Session};
@@ -184,6 +184,12 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn may_become_job(&self) -> bool {
         self.origin == CallOrigin::Sent
+    }
+
+    /// What makes the command long, if it may go on as a job.
+    #[inline]
+    pub fn job_limits(&self) -> Option<Limits> {
+        self.may_become_job().then_some(self.server.jobs.limits)
     }
 
     /// True if a command that goes by so many elements is to become a job.

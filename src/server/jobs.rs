@@ -229,6 +229,8 @@ pub struct Jobs {
     pub running: VecDeque<Running>,
     /// Clients whose commands are held back, in the order in which that began.
     pub waiting: Vec<Waiting>,
+    /// Jobs that have ended, or were given up.
+    pub ended: u64,
     /// Some of them may try again.
     pub releases: bool,
     /// What a handler has left behind, until the engine has seen to it.
@@ -292,6 +294,7 @@ impl Server {
             self.dbs[running.db].end_hold(&key, hold);
         }
         running.job.end(self, running.db);
+        self.jobs.ended += 1;
         self.jobs.releases |= !self.jobs.waiting.is_empty();
     }
 

@@ -291,14 +291,12 @@ impl Client {
     }
 }
 
-/// True for no twins, or for two of one text: a list has its name before them.
+/// True for no twins, or for pairs of one text: taken from a list they have its name before them.
 fn are_twins(value: &Value) -> bool {
+    let are_pairs = |items: &[Value]| items.chunks(2).all(|pair| pair.len() == 2 && pair[0] == pair[1]);
     match value.items() {
-        Some([one, two]) => match two.items() {
-            Some(popped) => popped.len() == 2 && popped[0] == popped[1],
-            None => one == two,
-        },
-        Some(_) => false,
+        Some([name, taken]) => taken.items().map_or(name == taken, are_pairs),
+        Some(items) => are_pairs(items),
         None => matches!(value, Value::Null | Value::NullArray),
     }
 }

@@ -18,6 +18,8 @@ use crate::workload::words;
 
 /// Both keys, as a reader asks for them.
 pub const READ_TWINS: &str = "MGET twin:a twin:b";
+/// What reads them all, piece by piece where commands are jobs.
+pub const READ_ALL_TWINS: &str = "LRANGE twins 0 -1";
 /// What takes twins from the list, each with its other.
 pub const POP_TWINS: &[&str] =
     &["LMPOP 1 twins LEFT COUNT 2", "BLMPOP 0.3 1 twins LEFT COUNT 2", "BLMPOP 0 1 twins RIGHT COUNT 2"];

@@ -5,7 +5,7 @@
 
 use crate::generate::{Generator, Line};
 use crate::rng::{Rng, mix, mix_text};
-use crate::scripts::{self, How, POP_TWINS, READ_TWINS, Script};
+use crate::scripts::{self, How, POP_TWINS, READ_ALL_TWINS, READ_TWINS, Script};
 
 /// Places for clients.
 pub const CLIENTS: usize = 6;
@@ -186,6 +186,8 @@ pub struct Plan {
     pub forces: bool,
     /// The server is shut down.
     pub shuts: bool,
+    /// Elements that jobs do in a turn, where every command that can be is one; 0 for what is usual.
+    pub slice_elements: usize,
 }
 
 impl Plan {
@@ -202,6 +204,7 @@ impl Plan {
             auto_kill_ms: any(24, [0, 0, 2, 20]),
             forces: any(28, [0, 0, 0, 1]) == 1,
             shuts: any(32, [0, 0, 0, 1]) == 1,
+            slice_elements: any(36, [0, 1, 1, 3]) as usize,
         }
     }
 }
@@ -397,7 +400,11 @@ impl Workload {
     }
 
     fn twins(&mut self) -> Request {
-        Request::Twins(if self.rng.chance(50) { READ_TWINS } else { self.any(POP_TWINS) })
+        Request::Twins(match self.rng.below(4) {
+            0 => READ_TWINS,
+            1 | 2 => READ_ALL_TWINS,
+            _ => self.any(POP_TWINS),
+        })
     }
 
     fn silence(&mut self) -> Vec<Request> {

@@ -9,6 +9,7 @@ use aleadb::config::Config;
 use aleadb::net::transport::Readiness;
 use aleadb::net::turn::{ClientId, Peer, Turn};
 use aleadb::server::background::Background;
+use aleadb::server::jobs::Limits;
 use aleadb::server::session::{Blocked, Origin};
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
@@ -89,6 +90,9 @@ impl World {
         let config =
             Config { busy_reply_threshold: plan.busy_ms, script_auto_kill_ms: plan.auto_kill_ms, ..Config::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);
+        if plan.slice_elements > 0 {
+            server.jobs.limits = Limits { long: 0, slice_elements: plan.slice_elements, ..Limits::default() };
+        }
         server.begin_propagation();
         let mut world = World {
             plan,
@@ -140,6 +144,10 @@ impl World {
             ("refused behind a script", errors(b"BUSY")),
             ("scripts not killed, for they had written", errors(b"UNKILLABLE")),
             ("scripts killed", kills(b"SCRIPT") + kills(b"FUNCTION")),
+            ("long commands", self.turn.server.jobs.counts.begun),
+            ("long commands cancelled", self.turn.server.jobs.counts.cancelled),
+            ("long commands finished at once", self.turn.server.jobs.counts.rushed),
+            ("held back by long commands", self.turn.server.jobs.counts.held_back),
         ]
         .into_iter()
         .chain(self.ledger.reached())

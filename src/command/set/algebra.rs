@@ -1,5 +1,6 @@
 //! Intersection, union and difference of sets, answered or stored.
 
+use super::slices::{Combining, Purpose};
 use super::{policy, write_item};
 use crate::base::num;
 use crate::command::spec::Outcome;
@@ -8,10 +9,50 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Limits;
 use crate::store::db::{Db, Moment};
 use crate::store::pack::Item;
 use crate::store::types::set::Policy;
 use crate::store::types::{Collection, Object, Ref, Set};
+
+/// How sets are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Inter,
+    Union,
+    Diff,
+}
+
+/// A combination as a job, if it goes by many members and may be one.
+fn as_job<'a>(
+    limits: Option<Limits>,
+    keys: impl Iterator<Item = &'a [u8]>,
+    sets: &[Option<Ref<'_, Set>>],
+    operation: Operation,
+    purpose: Purpose,
+    policy: Policy,
+) -> Option<Combining> {
+    let limits = limits?;
+    let lens = || sets.iter().flatten().map(|set| set.len());
+    let elements = match operation {
+        Operation::Inter if sets.iter().any(Option::is_none) => return None,
+        Operation::Inter => lens().min()?.saturating_mul(sets.len()),
+        Operation::Union => lens().sum(),
+        Operation::Diff => sets.first()?.as_ref()?.len().saturating_mul(sets.len()),
+    };
+    if elements <= limits.long {
+        return None;
+    }
+    // Nothing comes of a set that is not there, but for an intersection and what is taken off it.
+    let mut there: Vec<_> = keys.zip(sets).filter_map(|(key, set)| Some((key, set.as_deref()?))).collect();
+    if operation == Operation::Inter {
+        there.sort_by_key(|(_, set)| set.len());
+    }
+    let of_ints = there.first().is_some_and(|(_, set)| set.as_intset().is_some());
+    let result = if operation == Operation::Inter && !of_ints { Set::packed() } else { Set::ints() };
+    let keys = there.into_iter().map(|(key, _)| Box::from(key)).collect();
+    Some(Combining::new(operation, purpose, policy, keys, result))
+}
 
 /// Looks at every source once: counts it, touches it, collects it if it is due, refuses what is no set.
 fn check<'a>(db: &mut Db, keys: impl Iterator<Item = &'a [u8]>, at: Moment) -> Result<(), ReplyError> {
@@ -68,8 +109,14 @@ fn subtract(sets: &[Option<Ref<'_, Set>>], mut visit: impl FnMut(Item<'_>)) {
 }
 
 pub(super) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let limits = ctx.job_limits();
     let Ctx { server, reply, db, at, .. } = ctx;
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(1), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(1), &sets, Operation::Inter, Purpose::Answer, policy) {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let (array, mut found) = (reply.open_array(0), 0);
     intersect(sets, |item| {
         write_item(reply, item);
@@ -81,9 +128,14 @@ pub(super) fn sinter(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let limits = ctx.job_limits();
     let Ctx { server, reply, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(1), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(1), &sets, Operation::Union, Purpose::Answer, policy) {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let all = unite(&sets, &policy);
     reply.set(all.len());
     all.for_each(|item| write_item(reply, item));
@@ -91,8 +143,14 @@ pub(super) fn sunion(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let limits = ctx.job_limits();
     let Ctx { server, reply, db, at, .. } = ctx;
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(1), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(1), &sets, Operation::Diff, Purpose::Answer, policy) {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let (array, mut found) = (reply.open_array(0), 0);
     subtract(&sets, |item| {
         write_item(reply, item);
@@ -103,9 +161,19 @@ pub(super) fn sdiff(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(mut result) = ctx.gathered::<Set>() {
+        let policy = policy(&ctx.server.config, ctx.server.dbs.hasher);
+        result.shrink_to_ints(&policy);
+        return store(ctx, args.at(1), *result, "sinterstore");
+    }
+    let limits = ctx.job_limits();
     let Ctx { server, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(2), &sets, Operation::Inter, Purpose::Store, policy) {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let smallest = sets.iter().flatten().min_by_key(|set| set.len());
     let of_ints = smallest.is_some_and(|set| set.as_intset().is_some());
     let mut result = if of_ints { Set::ints() } else { Set::packed() };
@@ -115,17 +183,33 @@ pub(super) fn sinterstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn sunionstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(result) = ctx.gathered::<Set>() {
+        return store(ctx, args.at(1), *result, "sunionstore");
+    }
+    let limits = ctx.job_limits();
     let Ctx { server, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(2), &sets, Operation::Union, Purpose::Store, policy) {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let result = unite(&sets, &policy);
     store(ctx, args.at(1), result, "sunionstore")
 }
 
 pub(super) fn sdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(result) = ctx.gathered::<Set>() {
+        return store(ctx, args.at(1), *result, "sdiffstore");
+    }
+    let limits = ctx.job_limits();
     let Ctx { server, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(2), &sets, Operation::Diff, Purpose::Store, policy) {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let mut result = Set::ints();
     subtract(&sets, |item| _ = result.insert_item(item, &policy));
     store(ctx, args.at(1), result, "sdiffstore")
@@ -151,8 +235,16 @@ pub(super) fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let count = usize::try_from(count).ok().filter(|&count| count <= args.len() - 2);
     let count = count.ok_or(ReplyError::new("ERR Number of keys can't be greater than number of args"))?;
     let limit = limit(args, 2 + count)?;
+    let limits = ctx.job_limits();
     let Ctx { server, reply, db, at, .. } = ctx;
+    let policy = policy(&server.config, server.dbs.hasher);
     let sets = sources(&mut server.dbs[*db], args.iter_from(2).take(count), *at)?;
+    if let Some(job) =
+        as_job(limits, args.iter_from(2).take(count), &sets, Operation::Inter, Purpose::Count(limit), policy)
+    {
+        drop(sets);
+        return ctx.become_job(job);
+    }
     let mut found = 0;
     intersect(sets, |_| {
         found += 1;

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Measures what a client feels while another one's command takes long, several servers side by side; called by pause-bench.sh.
+
+A process of its own sends PING after PING. Meanwhile one command over a large value is sent and its answer is read, some times
+over. Each server is fresh and pinned to one processor, this script and the one that pings to another.
+
+For each command: how long its answer took, and the 99th percentile and the longest of the PINGs meanwhile, in milliseconds. The
+line `quiet` is the same without a command: compare with it, for the kernel and other programs have their part in the longest.
+Python's standard library only; the method of starting servers is bench.py's.
+"""
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from bench import CLIENT_CPU, Server, encode, pin  # noqa: E402
+
+BATCH = 500
+QUIET_S = 1.0
+
+
+class Client:
+    """A connection that sends commands and reads whole replies, without looking at their elements."""
+
+    def __init__(self, server):
+        self.socket = server.connect()
+        self.file = self.socket.makefile("rb", buffering=1 << 20)
+
+    def skip(self):
+        """Reads one reply; its line."""
+        line = self.file.readline()
+        if not line:
+            raise SystemExit("pause-bench: the server closed the connection")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise RuntimeError(rest.decode())
+        if kind == b"$" and rest != b"-1":
+            self.file.read(int(rest) + 2)
+        elif kind == b"*":
+            for _ in range(int(rest)):
+                self.skip()
+        return line
+
+    def ask(self, *args):
+        self.socket.sendall(encode(*args))
+        return self.skip()
+
+    def fill(self, lines):
+        """Sends lines, some at a time."""
+        batch = []
+        for line in lines:
+            batch.append(encode(*line))
+            if len(batch) == BATCH:
+                self.flush(batch)
+        self.flush(batch)
+
+    def flush(self, batch):
+        self.socket.sendall(b"".join(batch))
+        for _ in batch:
+            self.skip()
+        batch.clear()
+
+
+def ping(server, stop, results):
+    client, took = Client(server), []
+    while not stop.is_set():
+        began = time.perf_counter()
+        client.ask("PING")
+        took.append((time.perf_counter() - began) * 1000)
+    took.sort()
+    results.put((took[min(len(took) - 1, int(len(took) * 0.99))], took[-1]))
+
+
+def felt(server, work):
+    """What who pings feels while `work` is done: 99th percentile and longest, and how long the work took."""
+    stop, results = multiprocessing.Event(), multiprocessing.Queue()
+    process = multiprocessing.Process(target=ping, args=(server, stop, results))
+    process.start()
+    time_left(QUIET_S / 4)
+    began = time.perf_counter()
+    work()
+    took = (time.perf_counter() - began) * 1000
+    stop.set()
+    p99, longest = results.get()
+    process.join()
+    return p99, longest, took
+
+
+def time_left(seconds):
+    """Goes by some time without a wait that others would notice."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        os.sched_yield()
+
+
+def pieces(count):
+    for first in range(0, count, 100):
+        yield range(first, min(first + 100, count))
+
+
+def values(count):
+    """Lines that make the values of the commands below."""
+    for numbers in pieces(count):
+        yield ["SADD", "set", *(f"member:{n}" for n in numbers)]
+        yield ["SADD", "other", *(f"member:{2 * n}" for n in numbers)]
+        yield ["HSET", "hash", *(word for n in numbers for word in (f"field:{n}", f"value:{n}"))]
+        yield ["RPUSH", "list", *(f"element:{n}" for n in numbers)]
+        yield ["ZADD", "zset", *(word for n in numbers for word in (n, f"member:{n}"))]
+        yield from (["XADD", "stream", f"{n + 1}-1", "field", n] for n in numbers)
+        yield ["MSET", *(word for n in numbers for word in (f"key:{n}", "value"))]
+
+
+COMMANDS = [
+    "KEYS *",
+    "KEYS nothing*",
+    "SMEMBERS set",
+    "HGETALL hash",
+    "HKEYS hash",
+    "HVALS hash",
+    "LRANGE list 0 -1",
+    "ZRANGE zset 0 -1 WITHSCORES",
+    "ZREVRANGEBYSCORE zset +inf -inf",
+    "XRANGE stream - +",
+    "XREVRANGE stream + -",
+    "SINTER set other",
+    "SINTERCARD 2 set other",
+    "SUNION set other",
+    "SDIFF set other",
+    "SUNIONSTORE to set other",
+    "SINTERSTORE to set other",
+    "SDIFFSTORE to set other",
+]
+
+
+def measure(name, command, args, raw):
+    with Server(command, raw) as server:
+        client = Client(server)
+        client.fill(values(args.elements))
+        p99, longest, _ = felt(server, lambda: time_left(QUIET_S))
+        print(f"{name:12} {'quiet':36}               ping p99 {p99:8.2f}  max {longest:8.2f}", flush=True)
+        for line in args.command or COMMANDS:
+            rounds = [felt(server, lambda: client.ask(*line.split())) for _ in range(args.rounds)]
+            p99, longest, took = (max(of) for of in zip(*rounds))
+            text = f"took {took:8.1f}  ping p99 {p99:8.2f}  max {longest:8.2f}"
+            print(f"{name:12} {line:36} {text}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="append", required=True, metavar="NAME=COMMAND", help="a server; {port} is replaced")
+    parser.add_argument("--elements", type=int, default=1_000_000, help="of each value, and keys")
+    parser.add_argument("--rounds", type=int, default=3, help="of each command; the worst is shown")
+    parser.add_argument("--command", action="append", help="a command to measure in place of all, may be repeated")
+    args = parser.parse_args()
+    pin_self = pin(CLIENT_CPU)
+    if pin_self:
+        pin_self()
+    with open(os.devnull, "w") as raw:
+        for peer in args.peer:
+            name, command = peer.split("=", 1)
+            measure(name, command, args, raw)
+
+
+if __name__ == "__main__":
+    main()
