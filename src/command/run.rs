@@ -104,7 +104,10 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     check(server, command, db, changes > 0);
     server.report(db);
     if let Some(outer_author) = outer_author {
-        server.remember_reads(command, args);
+        // What a job reads is remembered with its answer: what is told before that would be lost.
+        if next != Next::Job {
+            server.remember_reads(command, args);
+        }
         server.watchers.caches.set_author(outer_author);
     }
     server.clear_garbage(db);

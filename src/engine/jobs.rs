@@ -264,7 +264,6 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
     let mut time_ns = server.clock.mono_ns().saturating_sub(spent_ns);
     let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
     dispatch::count(server, seen, &mut time_ns);
-    server.end_caching(client, Some(command));
     server.clients[client].blocked = None;
     if is_muted {
         out = Out::default();
@@ -277,7 +276,20 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
     } else {
         server.outbox.reply(client, out);
     }
+    remember_reads(server, client, command, args);
     server.clients.resumed.push(client);
+}
+
+/// Remembers what a job has read, for a client that caches it. What that makes others or the client itself forget follows the
+/// answer.
+fn remember_reads(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) {
+    if server.watchers.caches.is_on() {
+        let author = server.watchers.caches.author();
+        server.watchers.caches.set_author(Some(client));
+        server.remember_reads(command, args);
+        server.watchers.caches.set_author(author);
+        server.end_caching(client, Some(command));
+    }
 }
 
 /// Runs jobs to their ends, for what cannot wait and may change anything.

@@ -1,8 +1,8 @@
 //! Long commands as jobs: what a command is that answers slice by slice, which are under way, and who waits for them.
 //!
-//! A handler that finds its input long ([`Ctx::is_long`](super::ctx::Ctx::is_long), [`Limits::is_long`]) answers nothing and leaves a [`Job`]
-//! behind. The engine runs the jobs in turns of the loop, some tenths of a millisecond in each, while others are served; their
-//! clients wait. The reply comes into an output of the job's own, and reaches the client when it is whole.
+//! A handler that finds its input long ([`Ctx::is_long`](super::ctx::Ctx::is_long), [`Limits::is_long`]) answers nothing and
+//! leaves a [`Job`] behind. The engine runs the jobs in turns of the loop, some tenths of a millisecond in each, while others are
+//! served; their clients wait. The reply comes into an output of the job's own, and reaches the client when it is whole.
 //!
 //! # One instant
 //! A job answers as of the moment at which it began. The keys that its line reads are held until it is through: they neither

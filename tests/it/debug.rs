@@ -179,7 +179,7 @@ fn what_is_not_there_is_refused() {
         ("DEBUG segfault", r"-ERR DEBUG SEGFAULT is not available in AleaDB: the server does not crash or restart itself on request\r\n"),
     ]);
     let help = m.run("DEBUG HELP");
-    assert!(help.starts_with(r"*37\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
+    assert!(help.starts_with(r"*40\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
     assert!(help.ends_with(r"+HELP\r\n+    Print this help.\r\n"), "{help}");
 }
 
