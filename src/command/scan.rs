@@ -10,6 +10,7 @@ use crate::resp::reply::OpenArray;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::{Job, Step, Work};
+use crate::store::db::Moment;
 use crate::store::entry::Entry;
 use crate::store::hold::WalkId;
 
@@ -128,7 +129,11 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut cursor = cursor(args.at(1))?;
     let options = Options::parse(args, 2, Walk::Keys)?;
     let (count, mut buckets) = (options.count, options.buckets_max());
-    let filter = Filter { pattern: options.pattern, type_name: options.type_name };
+    let filter = Filter { pattern: options.pattern, type_name: options.type_name.map(Box::from) };
+    if ctx.is_long(ctx.server.dbs[ctx.db].len().min(usize::try_from(count).unwrap_or(usize::MAX))) {
+        let at = ctx.at;
+        return ctx.become_job(Scanning { cursor, count, buckets, filter, at, array: None, seen: 0, found: 0 });
+    }
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &server.dbs[*db];
     let array = reply.open_array(0);
@@ -150,17 +155,64 @@ fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
+/// SCAN with a large COUNT. Nothing is held for it but the database as a whole: what comes or goes between two slices is as what
+/// comes or goes between two calls.
+#[derive(Debug)]
+struct Scanning {
+    cursor: u64,
+    /// Entries to go by.
+    count: u64,
+    /// Buckets that may still be looked at.
+    buckets: u64,
+    filter: Filter,
+    at: Moment,
+    /// The array, once it has begun.
+    array: Option<OpenArray>,
+    seen: u64,
+    found: usize,
+}
+
+impl Job for Scanning {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, reply, slice, db } = work;
+        let db = &server.dbs[*db];
+        let array = self.array.take().unwrap_or_else(|| reply.open_array(0));
+        let meter = Meter::default();
+        loop {
+            let Scanning { filter, seen, found, .. } = self;
+            self.cursor = db.scan(self.cursor, self.at, |entry| {
+                *seen += 1;
+                if filter.passes(entry) {
+                    reply.bulk(entry.key());
+                    *found += 1;
+                }
+                meter.count(entry.key().len());
+            });
+            self.buckets -= 1;
+            if self.cursor == 0 || self.seen >= self.count || self.buckets == 0 {
+                reply.close_scan(array, self.cursor, self.found);
+                return Step::Answered;
+            }
+            if !meter.spend(slice) {
+                self.array = Some(array);
+                return Step::More;
+            }
+        }
+    }
+}
+
 /// Which entries of a walk are answered.
-struct Filter<'a> {
+#[derive(Debug)]
+struct Filter {
     /// `None` for all.
     pattern: Option<Pattern>,
     /// A type's name in any case; a name that no type has lets nothing pass, as in Redis.
-    type_name: Option<&'a [u8]>,
+    type_name: Option<Box<[u8]>>,
 }
 
-impl Filter<'_> {
+impl Filter {
     fn passes(&self, entry: &Entry) -> bool {
-        self.type_name.is_none_or(|name| entry.type_of().name().as_bytes().eq_ignore_ascii_case(name))
+        self.type_name.as_ref().is_none_or(|name| entry.type_of().name().as_bytes().eq_ignore_ascii_case(name))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 }

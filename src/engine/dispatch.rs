@@ -474,13 +474,13 @@ fn reason_to_hold(
         server.jobs.stop_waiting(client);
         return Some(Blocked::Paused);
     }
-    if !is_queued && server.jobs.may_hold() {
-        if jobs::is_held(server, client, command, args) {
+    let may_change = !is_queued && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
+    if server.jobs.may_hold() {
+        if may_change && jobs::is_held(server, client, command, args) {
             return Some(Blocked::Hold);
         }
         server.jobs.stop_waiting(client);
     }
-    let may_change = !is_queued && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
     (may_change && server.is_held_by_snapshot(client, command, args)).then_some(Blocked::Snapshot)
 }
 

@@ -115,12 +115,14 @@ pub(super) fn is_held(server: &mut Server, client: ClientId, command: &'static C
     false
 }
 
-/// Notes a client whose command is held back. It keeps its place if it has waited before.
+/// Notes a client whose command is held back. It keeps its place while it waits for what it writes.
 fn hold_back(server: &mut Server, client: ClientId, claims: Vec<(usize, Box<[u8]>)>) {
-    server.jobs.counts.held_back += 1;
     match server.jobs.waiting.iter_mut().find(|waiting| waiting.client == client) {
         Some(waiting) => waiting.claims = claims,
-        None => server.jobs.waiting.push(Waiting { client, claims }),
+        None => {
+            server.jobs.counts.held_back += 1;
+            server.jobs.waiting.push(Waiting { client, claims });
+        }
     }
 }
 

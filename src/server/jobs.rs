@@ -274,10 +274,10 @@ impl Jobs {
 
     /// Ends a client's wait, and its claims, because its command runs or will not.
     pub fn stop_waiting(&mut self, client: ClientId) {
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.client != client);
-        // Jobs may have waited for its claims.
-        self.releases |= self.waiting.len() < before && !self.waiting.is_empty();
+        let Some(index) = self.waiting.iter().position(|waiting| waiting.client == client) else { return };
+        let claims = self.waiting.remove(index).claims;
+        // Jobs may have waited for them.
+        self.releases |= !claims.is_empty() && !self.waiting.is_empty();
     }
 
     /// True if somebody else than the client is to write a key before others begin to read it.

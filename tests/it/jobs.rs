@@ -76,6 +76,9 @@ const LINES: &[&str] = &[
     "KEYS *",
     "KEYS *1*",
     "KEYS nothing",
+    "SCAN 0 COUNT 10000",
+    "SCAN 0 COUNT 10000 MATCH *1* TYPE string",
+    "SCAN 0 COUNT 20",
     "SMEMBERS set",
     "SMEMBERS ints",
     "SMEMBERS small",
@@ -790,4 +793,12 @@ fn what_a_job_reads_is_remembered_for_caches_with_its_answer() {
     m.connect();
     m.run("RPUSH list x");
     assert!(m.take_sent(0).contains(r"invalidate\r\n*1\r\n$4\r\nlist\r\n"));
+}
+
+#[test]
+fn a_transaction_can_be_given_up_while_its_keys_are_held() {
+    let mut m = server();
+    m.run("SMEMBERS set");
+    m.connect();
+    m.expect(&[("MULTI", r"+OK\r\n"), ("SADD set x", r"+QUEUED\r\n"), ("DISCARD", r"+OK\r\n")]);
 }
