@@ -236,6 +236,7 @@ fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     ctx.server.stats.reset();
     ctx.server.observer.reset_durations();
     ctx.server.phases.reset();
+    ctx.server.jobs.counts = Default::default();
     ctx.server.dbs.reset_stats();
     ctx.reply.ok();
     Ok(Next::Done)

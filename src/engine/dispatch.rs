@@ -46,7 +46,8 @@ const MODULES_REFUSED: ReplyError = ReplyError::new(
 pub enum Ran {
     /// It ran (or was refused), and this is what the loop has to do next.
     Now(Next),
-    /// CLIENT PAUSE, a snapshot or a job holds it back, and the client is marked so: it has to be given again later. Nothing was written.
+    /// CLIENT PAUSE, a snapshot or a job holds it back, and the client is marked so: it has to be given again later. Nothing was
+    /// written.
     Held,
 }
 

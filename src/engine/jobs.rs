@@ -82,7 +82,7 @@ impl Changes {
         }
         // COPY and MOVE may put a key into any other database.
         let everywhere = matches!(spec.name, "COPY" | "MOVE");
-        for used in spec.keys_of(args).into_iter().filter(|used| everywhere || !used.access.has(Access::RO)) {
+        for used in spec.keys_of(args).into_iter().filter(|used| !used.access.has(Access::RO)) {
             let key = args.at(used.index);
             if everywhere {
                 self.keys.extend(server.dbs.places().map(|place| (place, key.into())));

@@ -162,3 +162,20 @@ fn to_change_a_held_key_is_noticed() {
     db.hold(&key(1), Hold::Read);
     assert!(matches!(db.set_deadline_if(&key(1), Some(2_000), at(1_000), |_| true), DeadlineChange::Done));
 }
+
+#[test]
+fn a_walk_that_very_many_keys_came_ahead_of_is_crowded_until_it_has_passed_them() {
+    let mut db = db();
+    (0..100).for_each(|n| set(&mut db, n, Ttl::Clear, at(1_000)));
+    let id = db.begin_walk(1_000);
+    for n in 100..100 + BORN_MAX as u64 {
+        set(&mut db, n, Ttl::Clear, at(1_000));
+    }
+    assert!(!db.is_walk_crowded(id));
+    set(&mut db, 99 + 2 * BORN_MAX as u64, Ttl::Clear, at(1_000));
+    assert!(db.is_walk_crowded(id));
+    let mut found = 0;
+    assert!(db.go_on_walking(id, |_| found += 1, || true));
+    assert!(found == 100 && !db.is_walk_crowded(id));
+    db.end_walk(id);
+}
