@@ -146,7 +146,6 @@ impl World {
             ("scripts killed", kills(b"SCRIPT") + kills(b"FUNCTION")),
             ("long commands", self.turn.server.jobs.counts.begun),
             ("long commands cancelled", self.turn.server.jobs.counts.cancelled),
-            ("long commands finished at once", self.turn.server.jobs.counts.rushed),
             ("held back by long commands", self.turn.server.jobs.counts.held_back),
         ]
         .into_iter()
