@@ -72,7 +72,7 @@ fn main() {
         db.set(format!("hash:{index:010}").as_bytes(), value, Ttl::Clear, at);
     }
     let mut file = Vec::new();
-    let options = Options { version: Version::Redis11, compress: true, checksum: true };
+    let options = Options { version: Version::Redis11, compress: true, checksum: true, accesses: None };
     let mut writer = DumpWriter::new(options);
     measure("write", db.len(), |_| {
         writer.begin(&Head { redis_version: "7.4.0", unix_s: 1_700_000_000, used_bytes: 1, is_aof_base: false });

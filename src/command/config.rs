@@ -99,7 +99,11 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if changed.contains(&"requirepass") {
         ctx.server.password_changed();
     }
+    if changed.iter().any(|name| matches!(*name, "maxmemory" | "maxmemory-policy")) {
+        ctx.server.warn_of_low_limit();
+    }
     show_title(ctx.server);
+    ctx.server.renew_eviction();
     ctx.server.note_wanted_events();
     ctx.server.renew_observation();
     ctx.reply.ok();

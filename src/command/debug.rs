@@ -17,8 +17,9 @@ use crate::server::change::Change;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
 use crate::server::jobs::Limits;
 use crate::server::persistence::loading::Reload;
+use crate::store::access::AccessClock;
 use crate::store::db::{Db, Ttl};
-use crate::store::entry::{ACCESS_CLOCK_MASK, NewValue};
+use crate::store::entry::NewValue;
 
 const FLAGS: Flags = Flags::ADMIN
     .with(Flags::NOSCRIPT)
@@ -196,11 +197,14 @@ fn set_active_expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at.without_access();
-    let (clock, compress) = (ctx.now.unix_s() as u32 & ACCESS_CLOCK_MASK, ctx.server.config.rdbcompression);
+    let (clock, compress) = (AccessClock::at(ctx.now), ctx.server.config.rdbcompression);
+    let unix_s = ctx.now.unix_s();
     let entry = ctx.db().lookup_uncounted(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
     let address = entry.key().as_ptr() as usize;
-    let (encoding, serialized, access) = (entry.encoding(), payload::value_bytes(&entry, compress), entry.access());
-    let idle = clock.wrapping_sub(access) & ACCESS_CLOCK_MASK;
+    let (encoding, serialized) = (entry.encoding(), payload::value_bytes(&entry, compress));
+    let idle = clock.idle_ms(entry.stamp()) / 1000;
+    // Redis's clock counts Unix seconds in 24 bits.
+    let access = (unix_s - idle as i64) & ((1 << 24) - 1);
     ctx.reply.simple(&format!(
         "Value at:{address:#x} refcount:1 encoding:{encoding} serializedlength:{serialized} lru:{access} \
          lru_seconds_idle:{idle}"

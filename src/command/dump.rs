@@ -5,17 +5,16 @@ use std::sync::Arc;
 use super::keys;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
-use crate::config::{Config, EventClass};
+use crate::config::{Config, EventClass, MemoryPolicy};
 use crate::persist::payload::{self, Refused};
 use crate::persist::rdb::{Budget, Shapes};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::change::Change;
-use crate::server::ctx::{Ctx, Next};
-use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
+use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::store::entry::Entry;
 use crate::store::types::{hash, zset};
-use crate::sys::alloc;
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -94,28 +93,27 @@ struct Options {
     replace: bool,
     /// The time to live is the time when it ends.
     absolute: bool,
-    idle_seconds: Option<i64>,
+    idle_seconds: Option<u64>,
+    frequency: Option<u8>,
 }
 
 impl Options {
     fn parse(args: Args<'_>) -> Result<Options, ReplyError> {
-        let (mut options, mut frequency, mut i) = (Options::default(), false, 4);
+        let (mut options, mut i) = (Options::default(), 4);
         while i < args.len() {
-            let value = || args.get(i + 1).ok_or(ReplyError::SYNTAX);
+            let value = || {
+                let text = args.get(i + 1).ok_or(ReplyError::SYNTAX)?;
+                num::parse_i64(text).ok_or(ReplyError::NOT_AN_INTEGER)
+            };
             if args.is(i, "REPLACE") {
                 options.replace = true;
             } else if args.is(i, "ABSTTL") {
                 options.absolute = true;
-            } else if args.is(i, "IDLETIME") && !frequency {
-                let seconds = num::parse_i64(value()?).ok_or(ReplyError::NOT_AN_INTEGER)?;
-                options.idle_seconds = Some(seconds).filter(|&seconds| seconds >= 0);
-                options.idle_seconds.ok_or(INVALID_IDLE_TIME)?;
+            } else if args.is(i, "IDLETIME") && options.frequency.is_none() {
+                options.idle_seconds = Some(u64::try_from(value()?).map_err(|_| INVALID_IDLE_TIME)?);
                 i += 1;
             } else if args.is(i, "FREQ") && options.idle_seconds.is_none() {
-                // Of use only where accesses are counted, which no memory policy does that can be configured.
-                let accesses = num::parse_i64(value()?).ok_or(ReplyError::NOT_AN_INTEGER)?;
-                frequency = (0..=255).contains(&accesses);
-                frequency.then_some(()).ok_or(INVALID_FREQUENCY)?;
+                options.frequency = Some(u8::try_from(value()?).map_err(|_| INVALID_FREQUENCY)?);
                 i += 1;
             } else {
                 return Err(ReplyError::SYNTAX);
@@ -126,11 +124,15 @@ impl Options {
     }
 }
 
-/// The memory that is left up to `maxmemory`: a small payload may stand for much.
-pub(super) fn budget(config: &Config) -> Budget {
-    match config.maxmemory {
-        0 => Budget::unlimited(),
-        max => Budget::new(usize::try_from(max).unwrap_or(usize::MAX).saturating_sub(alloc::allocated_bytes())),
+/// The memory that a value may take, as a small payload may stand for much: what is left up to `maxmemory`, or all of it where
+/// other keys go to make room. What a log holds was there before.
+pub(super) fn budget(ctx: &Ctx<'_>) -> Budget {
+    let Config { maxmemory, maxmemory_policy, .. } = ctx.server.config;
+    let max = usize::try_from(maxmemory.bytes).unwrap_or(usize::MAX);
+    match maxmemory_policy {
+        _ if max == 0 || ctx.origin == CallOrigin::Loaded => Budget::unlimited(),
+        MemoryPolicy::NoEviction => Budget::new(max.saturating_sub(ctx.server.memory_in_use())),
+        _ => Budget::new(max),
     }
 }
 
@@ -144,7 +146,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if ttl < 0 {
         return Err(INVALID_TTL);
     }
-    let mut value = payload::restore(args.at(3), &shapes(ctx.server), budget(&ctx.server.config))?;
+    let mut value = payload::restore(args.at(3), &shapes(ctx.server), budget(ctx))?;
     let deadline_ms = match ttl {
         0 => None,
         _ if options.absolute => Some(ttl),
@@ -163,10 +165,8 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let entry = Entry::new(key, value.as_new(), deadline_ms);
     let type_of = entry.type_of();
     ctx.db().insert(entry, at);
-    if let Some(seconds) = options.idle_seconds
-        && let Some(mut slot) = ctx.db().lookup_write(key, at.without_access())
-    {
-        slot.set_access(at.access_clock().wrapping_sub(seconds as u32) & ACCESS_CLOCK_MASK);
+    if let Some(stamp) = ctx.server.stamp_of(options.idle_seconds, options.frequency, ctx.now) {
+        ctx.db().set_stamp(key, stamp, at);
     }
     ctx.change(Change::new(EventClass::Generic, "restore", key));
     if let Some(deadline_ms) = deadline_ms.filter(|_| !options.absolute) {

@@ -1,10 +1,12 @@
 //! OBJECT, what a key's value looks like from inside: the rows and the handlers below.
 
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
+use crate::config::Config;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
-use crate::store::entry::{ACCESS_CLOCK_MASK, Entry};
+use crate::store::access::AccessClock;
+use crate::store::entry::Entry;
 
 const KEY: &[KeySpec] = &[KeySpec::one(Access::RO, 2)];
 
@@ -44,6 +46,16 @@ pub const ROWS: &[Spec] = &[Spec::container(
 )
 .group(Group::Generic, Category::NONE, "2.2.3")
 .doc("Looks inside the values of keys.", "Depends on subcommand.", "")];
+
+const NOT_COUNTED: ReplyError = ReplyError::new(
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between \
+     policies at runtime LRU and LFU data will take some time to adjust.",
+);
+
+const NOT_TIMED: ReplyError = ReplyError::new(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at \
+     runtime LRU and LFU data will take some time to adjust.",
+);
 
 const HELP: &[&str] = &[
     "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -92,22 +104,23 @@ fn encoding(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// The configuration accepts no policy that counts accesses, so this is the answer for every key there is.
 fn freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    if inspected(ctx, args, |_| ()).is_some() {
-        return Err(ReplyError::new(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
-             between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
+    let Config { maxmemory_policy, .. } = ctx.server.config;
+    let (clock, counting) = (AccessClock::at(ctx.now), ctx.server.counting());
+    match inspected(ctx, args, |entry| clock.count(entry.stamp(), counting)) {
+        Some(_) if !maxmemory_policy.is_frequency() => return Err(NOT_COUNTED),
+        Some(count) => ctx.reply.integer(i64::from(count)),
+        None => ctx.reply.null(),
     }
-    ctx.reply.null();
     Ok(Next::Done)
 }
 
 fn idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let clock = ctx.at.access_clock();
-    match inspected(ctx, args, |entry| clock.wrapping_sub(entry.access()) & ACCESS_CLOCK_MASK) {
-        Some(seconds) => ctx.reply.integer(i64::from(seconds)),
+    let Config { maxmemory_policy, .. } = ctx.server.config;
+    let clock = AccessClock::at(ctx.now);
+    match inspected(ctx, args, |entry| clock.idle_ms(entry.stamp()) / 1000) {
+        Some(_) if maxmemory_policy.is_frequency() => return Err(NOT_TIMED),
+        Some(seconds) => ctx.reply.integer(seconds as i64),
         None => ctx.reply.null(),
     }
     Ok(Next::Done)

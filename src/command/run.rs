@@ -5,9 +5,9 @@
 //! answer of another command.
 
 use super::Command;
-#[cfg(debug_assertions)]
 use super::spec::Flags;
 use crate::base::clock::Now;
+use crate::config::MemoryPolicy;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
@@ -73,6 +73,9 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     let handler = command.spec.handler.expect("a container without a handler does not get past the gates");
     let is_watched = origin == CallOrigin::Watched;
     let mut at = Moment::new(now, !is_watched && !server.clients[client].no_touch);
+    if server.config.maxmemory_policy.changes_accesses() {
+        at = under_policy(server.config.maxmemory_policy, command, at, now);
+    }
     if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
         at = at.with_hash(key, hash);
     }
@@ -119,6 +122,18 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
         }
     }
     Ended { next, out_of_band }
+}
+
+/// The moment as a policy wants it that goes by how often keys are used, or by when they were last written.
+#[cold]
+fn under_policy(policy: MemoryPolicy, command: &Command, at: Moment, now: Now) -> Moment {
+    if policy.is_frequency() {
+        at.counting(now)
+    } else if command.spec.flags.has(Flags::WRITE) {
+        at
+    } else {
+        at.without_access()
+    }
 }
 
 /// Notes whose changes follow, and whose reads: of a client, not of a query that is evaluated for those who watch it. Whose they

@@ -143,17 +143,6 @@ fn hostname(text: &[u8]) -> Result<(), Reason> {
     Err("Hostnames may only contain alphanumeric characters, hyphens or dots".into())
 }
 
-/// Bytes, or a part of `maxmemory` in percent.
-fn memory_or_percent(text: &[u8]) -> Result<(), Reason> {
-    let percent = text.strip_suffix(b"%").and_then(num::parse_i64);
-    match percent {
-        Some(0..=100) => Ok(()),
-        Some(101..) => Err("percentage argument must be less or equal to 100".into()),
-        _ if num::parse_memory(text).is_some() => Ok(()),
-        _ => Err("argument must be a memory or percent value".into()),
-    }
-}
-
 /// The primary's address; `no one` is none, and so is the empty text that CONFIG GET shows for it.
 fn replicaof(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
     if args.iter().all(|word| word.is_empty()) {
@@ -261,7 +250,6 @@ const TEXT: Kind = Kind::Text;
 const NO_REPLICATION: &str = "AleaDB does not replicate yet";
 const NO_CLUSTER: &str = "AleaDB does not run as a cluster";
 const NO_TLS: &str = "AleaDB does not speak TLS yet";
-const NO_EVICTION: &str = "AleaDB does not evict keys yet";
 const NO_AFFINITY: &str = "AleaDB leaves the choice of processors to the system (taskset, CPUAffinity=)";
 const ONE_THREAD: &str = "AleaDB does all its work in one thread";
 const NO_CORRUPT_TAIL: &str = "AleaDB tells a torn end of a log from damage by its batches";
@@ -383,32 +371,7 @@ pub(super) static ROWS: &[Param] = &[
     only("rdma-bind", TEXT, "", &[], NO_RDMA).unlisted(),
     any("rdma-completion-vector", Kind::Int(-1, 1024), "-1").unlisted().startup(),
     any("rdma-rx-size", Kind::Memory(65536), "1048576").unlisted().startup(),
-    // Memory. Keys are never evicted, so how to choose them has no bearing. Big values are freed by a helper thread, whoever
-    // deletes them, and FLUSHALL is never waited for.
-    only(
-        "maxmemory-policy",
-        Kind::Choice(&[
-            "volatile-lru",
-            "volatile-lfu",
-            "volatile-random",
-            "volatile-ttl",
-            "volatile-lrm",
-            "allkeys-lru",
-            "allkeys-lfu",
-            "allkeys-random",
-            "allkeys-lrm",
-            "noeviction",
-        ]),
-        "noeviction",
-        &[],
-        NO_EVICTION,
-    ),
-    any("maxmemory-samples", Kind::Int(1, 64), "5"),
-    any("maxmemory-eviction-tenacity", Kind::Int(0, 100), "10"),
-    only("maxmemory-clients", Kind::Form(memory_or_percent), "0", &["0%"], "AleaDB does not evict clients yet"),
-    any("lfu-decay-time", INT, "1"),
-    any("lfu-log-factor", INT, "10"),
-    any("lazyfree-lazy-eviction", YES_NO, "no"),
+    // Memory. Big values are freed by a helper thread, whoever deletes them, and FLUSHALL is never waited for.
     any("lazyfree-lazy-expire", YES_NO, "no"),
     any("lazyfree-lazy-server-del", YES_NO, "no"),
     any("lazyfree-lazy-user-del", YES_NO, "no"),

@@ -12,6 +12,7 @@ pub mod cli;
 mod events;
 pub mod file;
 mod inert;
+mod memory;
 pub mod params;
 mod persistence;
 pub mod title;
@@ -23,6 +24,7 @@ use crate::base::glob;
 
 pub use events::{EventClass, Events};
 pub use inert::Kept;
+pub use memory::{ClientsLimit, MemoryLimit, MemoryPolicy};
 pub use params::{Config, Param, When};
 pub use persistence::{AppendFsync, SavePoint, SavePoints, ShutdownOn};
 pub use value::{

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::events::{self, Events};
 use super::inert::{self, Inert, Kept};
+use super::memory::{self, *};
 use super::persistence::{self, *};
 use super::title;
 use super::value::{self, *};
@@ -155,6 +156,9 @@ macro_rules! directives {
     (@parse filename, $old:expr, $args:ident, $what:expr) => { persistence::parse_filename($args, $what) };
     (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
+    (@parse memory_limit, $old:expr, $args:ident) => { memory::parse_memory_limit($args) };
+    (@parse clients_limit, $old:expr, $args:ident) => { memory::parse_clients_limit($args) };
+
     (@print yes_no, $value:expr) => { value::print_yes_no(&$value) };
     (@print int, $value:expr) => { value::print_int(&$value) };
     (@print clamped, $value:expr) => { value::print_int(&$value) };
@@ -175,6 +179,11 @@ macro_rules! directives {
     (@print filename, $value:expr) => { $value.clone().into_bytes() };
     (@print template, $value:expr) => { value::print_bytes(&$value) };
 
+    (@print memory_limit, $value:expr) => { memory::print_memory_limit(&$value) };
+    (@print clients_limit, $value:expr) => { memory::print_clients_limit(&$value) };
+
+    (@layout memory_limit, $field:ident) => { Layout::Plain(|config| memory::written_memory_limit(&config.$field)) };
+    (@layout clients_limit, $field:ident) => { Layout::Plain(|config| memory::written_clients_limit(&config.$field)) };
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
     (@layout long_memory, $field:ident) => { directives!(@layout memory, $field) };
     (@layout bytes, $field:ident) => { Layout::Quoted(|config| (!config.$field.is_empty()).then(|| config.$field.clone())) };
@@ -385,9 +394,38 @@ directives! {
     watch_resume_bytes: u64 = 64 << 20,
     "watch-resume-bytes", Runtime, memory;
 
-    /// Bytes of memory above which commands that need more are refused; 0 means no limit.
-    maxmemory: u64 = 0,
-    "maxmemory", Runtime, memory;
+    /// Memory above which keys go, or commands that need more are refused.
+    maxmemory: MemoryLimit = MemoryLimit::new(0),
+    "maxmemory", Runtime, memory_limit;
+
+    /// Which keys go first when memory is short.
+    maxmemory_policy: MemoryPolicy = MemoryPolicy::NoEviction,
+    "maxmemory-policy", Runtime, choice;
+
+    /// Keys that are looked at, at least, for one that has to go.
+    maxmemory_samples: usize = 5,
+    "maxmemory-samples", Runtime, int(1, 64);
+
+    /// How long keys may keep a turn busy that have to go: up to 10 for so many times 50 microseconds, then 15 % longer with each
+    /// step, and 100 for as long as it takes.
+    maxmemory_eviction_tenacity: u32 = 10,
+    "maxmemory-eviction-tenacity", Runtime, int(0, 100);
+
+    /// Memory of all clients together above which the largest are disconnected.
+    maxmemory_clients: ClientsLimit = ClientsLimit::Bytes(0),
+    "maxmemory-clients", Runtime, clients_limit;
+
+    /// Minutes after which the count of a key's accesses is lowered by one; 0 for never.
+    lfu_decay_time: u32 = 1,
+    "lfu-decay-time", Runtime, int(0, i32::MAX);
+
+    /// The greater, the more accesses it takes to raise a key's count.
+    lfu_log_factor: u32 = 10,
+    "lfu-log-factor", Runtime, int(0, i32::MAX);
+
+    /// Pass on keys that had to go as UNLINK instead of DEL. What takes long to free is freed by the helper thread either way.
+    lazyfree_lazy_eviction: bool = false,
+    "lazyfree-lazy-eviction", Runtime, yes_no;
 
     /// Show the logo at startup even when the log is not a terminal.
     always_show_logo: bool = false,

@@ -347,7 +347,7 @@ fn config_set_is_all_or_nothing() {
 fn config_set_names_what_changed() {
     let mut config = Config::default();
     assert_eq!(set(&mut config, &[("HZ", "20"), ("timeout", "0"), ("maxmemory", "1kb")]), Ok(vec!["hz", "maxmemory"]));
-    assert_eq!((config.hz, config.timeout, config.maxmemory), (20, 0, 1024));
+    assert_eq!((config.hz, config.timeout, config.maxmemory.bytes), (20, 0, 1024));
     assert_eq!(set(&mut config, &[("maxmemory", "1024")]), Ok(vec![]));
     assert_eq!(set(&mut config, &[]), Ok(vec![]));
 }
@@ -542,7 +542,7 @@ fn includes_follow_wildcards_and_the_directory_of_the_moment() {
         ("/data/sub/z.cnf", "tcp-keepalive 5"),
     ]);
     let (config, sources) = load(&files, "/etc/a.conf").unwrap();
-    assert_eq!((config.timeout, config.maxmemory, config.hz, config.tcp_keepalive), (9, 2, 30, 5));
+    assert_eq!((config.timeout, config.maxmemory.bytes, config.hz, config.tcp_keepalive), (9, 2, 30, 5));
     assert_eq!(config.dir, PathBuf::from("/data"));
     let place = Place::Included(PathBuf::from("/data/conf.d/2.conf"));
     assert_eq!(sources.of("maxmemory"), Some(&Source { place, line: 1 }));
@@ -584,7 +584,7 @@ fn standard_input_comes_after_the_file_and_before_options() {
         (&["/a", "-"], (7, 40, 1)),
     ] {
         let Ok(Invocation::Run { config, .. }) = run(args, &files) else { panic!("{args:?}") };
-        assert_eq!((config.timeout, config.hz, config.maxmemory), expected, "{args:?}");
+        assert_eq!((config.timeout, config.hz, config.maxmemory.bytes), expected, "{args:?}");
     }
 }
 

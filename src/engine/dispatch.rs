@@ -94,7 +94,11 @@ pub fn execute(
     let session = &mut server.clients[client];
     session.last_command = Some(command);
     let in_transaction = session.transaction.is_some();
-    if let Some(error) = gate(server, client, command, args) {
+    let refusal = gate(server, client, command, args, now);
+    if server.config.maxmemory.bytes != 0 && server.eviction.has_evicted() {
+        settle_evicted(server, client, out, now, time_ns);
+    }
+    if let Some(error) = refusal {
         refuse(server, client, out, error, Some(command));
         return Ran::Now(Next::Done);
     }
@@ -166,6 +170,19 @@ fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, ti
     if server.outbox.len() > posted && server.is_listening(client) {
         server.deliver_own(client, posted, out);
     }
+}
+
+/// Does what has become necessary as keys had to go before a command. What that sends to its client comes before its reply.
+#[cold]
+fn settle_evicted(server: &mut Server, client: ClientId, out: &mut Out, now: Now, time_ns: &mut u64) {
+    server.eviction.note_settled();
+    if server.is_unsettled() {
+        settle::serve(server, now, time_ns);
+    }
+    if !server.outbox.is_empty() && server.is_listening(client) {
+        server.deliver_own(client, 0, out);
+    }
+    *time_ns = server.clock.mono_ns();
 }
 
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
@@ -332,13 +349,20 @@ pub(super) fn gate_again(
     client: ClientId,
     command: &'static Command,
     args: Args<'_>,
+    now: Now,
 ) -> Option<ReplyError> {
-    gate(server, client, command, args)
+    gate(server, client, command, args, now)
 }
 
 /// The gates, in Redis's order. `Some` is a refusal.
 #[inline(always)]
-fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) -> Option<ReplyError> {
+fn gate(
+    server: &mut Server,
+    client: ClientId,
+    command: &'static Command,
+    args: Args<'_>,
+    now: Now,
+) -> Option<ReplyError> {
     let flags = command.spec.flags;
     if !command.spec.takes(args.len()) || command.spec.is_container() {
         return Some(ReplyError::arity(&command.full_name));
@@ -357,9 +381,9 @@ fn gate(server: &mut Server, client: ClientId, command: &'static Command, args: 
     if flags.has(Flags::NO_MULTI) && server.clients[client].transaction.is_some() {
         return Some(NOT_IN_TRANSACTION);
     }
-    if server.config.maxmemory != 0
+    if server.config.maxmemory.bytes != 0
+        && server.is_out_of_memory(now)
         && transaction::flags(server, client, command, args).has(Flags::DENYOOM)
-        && server.is_short_of_memory()
     {
         return Some(ReplyError::OUT_OF_MEMORY);
     }

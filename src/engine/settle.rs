@@ -94,7 +94,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
     let blocked = server.clients[client].blocked.take();
     let limit = server.output_limit_of(client);
     let (mut out, posted) = (Out::with_limit(limit.hard_bytes), server.outbox.len());
-    if let Some(error) = dispatch::gate_again(server, client, command, args) {
+    if let Some(error) = dispatch::gate_again(server, client, command, args, now) {
         server.stats.count_error(error.code());
         server.stats.by_command[command.id].rejected += 1;
         Reply::new(&mut out, server.clients[client].proto).error(&error);

@@ -481,6 +481,7 @@ impl<T: Transport> Turn<T> {
         if self.server.jobs.may_hold() {
             self.go_on_with_jobs(now);
         }
+        self.evict(now);
         self.deliver();
         self.wake_clients(now);
         self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.go_on();
@@ -508,6 +509,16 @@ impl<T: Transport> Turn<T> {
         if self.server.stats.dirty != changes {
             let took_ns = self.server.phases.lap(Phase::Expire, self.clock.mono_ns());
             self.server.note_latency("expire-cycle", took_ns);
+        }
+    }
+
+    /// Lets keys go while more memory is in use than allowed.
+    fn evict(&mut self, now: Now) {
+        let evicted = self.server.stats.evicted_keys;
+        self.work_left |= self.server.evict_in_turn(now);
+        if self.server.stats.evicted_keys != evicted {
+            self.server.eviction.note_settled();
+            self.server.phases.lap(Phase::Free, self.clock.mono_ns());
         }
     }
 

@@ -5,6 +5,8 @@
 //! second, so that all of a million are seen in a few minutes, and what is shown is what the last walk has found. Where there are
 //! no more than `KEYS_COUNTED_AT_ONCE`, the walk is made when somebody asks, and the answer is exact.
 //!
+//! On its way it keeps the times of accesses readable, which their 24 bits would otherwise not be for ever (`store::access`).
+//!
 //! A walk is as good as SCAN: a key that is there throughout is counted, once unless its table grows meanwhile.
 
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 use super::Server;
 use super::databases::Databases;
 use crate::base::clock::Now;
+use crate::store::access::AccessClock;
 use crate::store::db::Moment;
 use crate::store::entry::Entry;
 use crate::store::types::Type;
@@ -92,18 +95,18 @@ pub struct Census {
 
 impl Census {
     /// Goes on with the walk until so many keys or buckets have been seen. True if it came to its end.
-    fn walk(&mut self, dbs: &Databases, now: Now, mut keys: usize, mut buckets: usize) -> bool {
-        let at = Moment::new(now, false);
+    fn walk(&mut self, dbs: &mut Databases, now: Now, mut keys: usize, mut buckets: usize) -> bool {
+        let (at, clock) = (Moment::new(now, false), AccessClock::at(now));
         while keys > 0 && buckets > 0 {
             if !dbs.places().contains(&self.place) {
                 self.place = 0;
                 self.last = Some(std::mem::take(&mut self.found));
                 return true;
             }
-            let (db, found, place) = (&dbs[self.place], &mut self.found, self.place);
+            let (db, found, place) = (&mut dbs[self.place], &mut self.found, self.place);
             self.cursor = match db.is_empty() {
                 true => 0,
-                false => db.scan(self.cursor, at, |entry| {
+                false => db.walk_home(self.cursor, at, clock, |entry| {
                     found.add(place, entry);
                     keys = keys.saturating_sub(1);
                 }),
@@ -186,9 +189,9 @@ mod tests {
     fn a_walk_in_steps_finds_every_key_once_and_the_biggest() {
         let keys = 20_000;
         let bytes = |i: usize| if i % 1_000 == 7 { 10_000 + i } else { i % 9 };
-        let dbs = databases((0..keys).map(|i| (i, bytes(i))));
+        let mut dbs = databases((0..keys).map(|i| (i, bytes(i))));
         let (mut census, mut steps) = (Census::default(), 0);
-        while !census.walk(&dbs, NOW, KEYS_PER_STEP, BUCKETS_PER_STEP) {
+        while !census.walk(&mut dbs, NOW, KEYS_PER_STEP, BUCKETS_PER_STEP) {
             steps += 1;
         }
         assert!(steps >= keys / KEYS_PER_STEP / 2, "{steps} steps");

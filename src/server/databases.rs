@@ -11,6 +11,7 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::store::access::Counting;
 use crate::store::db::Db;
 use crate::store::hash::KeyHasher;
 use crate::store::notes::Noting;
@@ -29,6 +30,8 @@ pub struct Databases {
     pub hasher: KeyHasher,
     /// What the databases note on their own.
     noting: Noting,
+    /// How they count accesses, and whether they know which keys fall due first.
+    usage: (Counting, bool),
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ impl Databases {
             expired_untimed: 0,
             hasher,
             noting: Noting::default(),
+            usage: Default::default(),
         };
         dbs.make(0);
         dbs
@@ -64,6 +68,8 @@ impl Databases {
         if *place == 0 {
             let mut db = Db::new(self.hasher);
             db.set_noting(self.noting);
+            db.set_counting(self.usage.0);
+            db.set_ordered(self.usage.1);
             self.made.push(Made { db, number: number as u32, is_timed: false });
             *place = self.made.len() as u32;
         }
@@ -79,6 +85,17 @@ impl Databases {
     pub fn set_noting(&mut self, noting: Noting) {
         if std::mem::replace(&mut self.noting, noting) != noting {
             self.iter_mut().for_each(|db| db.set_noting(noting));
+        }
+    }
+
+    /// Says how the databases count accesses from now on, and whether they are to know which keys fall due first. O(databases
+    /// made) if that makes a difference.
+    pub fn set_usage(&mut self, counting: Counting, is_ordered: bool) {
+        if std::mem::replace(&mut self.usage, (counting, is_ordered)) != (counting, is_ordered) {
+            self.iter_mut().for_each(|db| {
+                db.set_counting(counting);
+                db.set_ordered(is_ordered);
+            });
         }
     }
 

@@ -9,6 +9,7 @@ pub mod change;
 pub mod clients;
 pub mod ctx;
 pub mod databases;
+pub mod eviction;
 pub mod hotkeys;
 pub mod jobs;
 pub mod lag;
@@ -51,6 +52,7 @@ use busy_keys::BusyKeys;
 use census::Census;
 use clients::Clients;
 use databases::Databases;
+use eviction::Eviction;
 use hotkeys::HotKeys;
 use jobs::Jobs;
 use observer::Observer;
@@ -196,6 +198,8 @@ pub struct Server {
     pub busy_keys: BusyKeys,
     /// How large keys are.
     pub census: Census,
+    /// Keys that may go when memory is short.
+    pub eviction: Eviction,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
     /// Frees big values and does what would keep the loop too long.
@@ -268,11 +272,13 @@ impl Server {
             scripting: Scripting::default(),
             jobs: Jobs::default(),
             stats: Stats::new(crate::command::count()),
+            eviction: Eviction::default(),
             prng: Prng::seeded(seeds.prng),
             background,
             clock,
         };
         server.note_wanted_events();
+        server.renew_eviction();
         server.password_changed();
         server
     }
@@ -334,15 +340,16 @@ impl Server {
     /// Frees an entry that has left its database, on the helper thread if that is the quicker way.
     pub fn discard(&mut self, entry: Entry) {
         if entry.is_costly_to_free() {
-            self.background.free(Box::new(entry));
+            let bytes = entry.heap_bytes();
+            self.background.free_sized(Box::new(entry), bytes);
         }
     }
 
     /// Hands over to the helper thread what left a database under a command's hands and takes long to free.
     #[inline]
     pub fn clear_garbage(&mut self, db: usize) {
-        while let Some(value) = self.dbs[db].take_garbage() {
-            self.background.free(value);
+        while let Some((value, bytes)) = self.dbs[db].take_garbage() {
+            self.background.free_sized(value, bytes);
         }
     }
 
@@ -397,12 +404,6 @@ impl Server {
     pub fn go_on(&mut self) -> bool {
         let members = self.clients.members.has_gone() && self.clear_gone_members(CLEARED_PER_TURN_MAX);
         members | self.go_on_with_queries() | self.go_on_with_caches() | self.scripting.tidy()
-    }
-
-    /// True if memory is short: commands that need more are refused. One load, unless there is a limit.
-    #[inline]
-    pub fn is_short_of_memory(&self) -> bool {
-        self.config.maxmemory != 0 && alloc::allocated_bytes() as u64 > self.config.maxmemory
     }
 
     /// What clients have sent, or what may quote it, as a line of the log shows it.

@@ -116,6 +116,11 @@ impl Propagation {
         self.is_muted = is_muted;
     }
 
+    /// Bytes that it holds.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.instead.bytes.capacity()
+    }
+
     /// Gives back a buffer that was taken, to be used again.
     pub fn give_back(&mut self, mut buffer: Vec<u8>) {
         if self.bytes.is_empty() && buffer.capacity() <= BUFFER_KEPT_BYTES_MAX {
@@ -280,6 +285,13 @@ impl Server {
             let number = self.dbs.number(db);
             self.propagation.pass_on_own(number, line);
         }
+    }
+
+    /// The same, as a unit of its own.
+    pub(super) fn propagate_apart<'a>(&mut self, db: usize, line: impl IntoIterator<Item = &'a [u8]>) {
+        debug_assert!(!self.propagation.is_open(), "no command is running");
+        self.propagate_own(db, line);
+        self.propagation.end_unit();
     }
 
     /// The same as [`Server::report`], for what has left a database by the clock alone, outside of any command: each key that

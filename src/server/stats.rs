@@ -77,6 +77,12 @@ pub struct Stats {
     pub errors: std::collections::BTreeMap<Vec<u8>, u64>,
     /// Refusals by their reason.
     pub denied: Denials,
+    /// Keys that had to go to free memory.
+    pub evicted_keys: u64,
+    /// Clients that were disconnected to free memory.
+    pub evicted_clients: u64,
+    /// Nanoseconds for which more memory was in use than allowed, until it last was not.
+    pub eviction_exceeded_ns: u64,
     /// Scripts of EVAL that were forgotten for new ones.
     pub evicted_scripts: u64,
     /// Times input was read from a client.

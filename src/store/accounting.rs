@@ -11,11 +11,13 @@
 
 use std::fmt;
 
+use super::access::{Counting, Stamp};
 use super::entry::Entry;
 use super::hold::Holds;
 use super::notes::{Happened, Notebook};
 use super::snapshot::Part;
 use super::types::{Collection, Hash, Type};
+use crate::base::prng::Prng;
 
 /// When an entry needs to be looked at, in Unix milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,9 +86,9 @@ pub struct DbStats {
     pub expired_fields: u64,
 }
 
-/// Values that have left the database and would take long to free here.
+/// Values that have left the database and would take long to free here, with the bytes that they take.
 #[derive(Default)]
-pub(super) struct Garbage(Vec<Box<dyn Send>>);
+pub(super) struct Garbage(Vec<(Box<dyn Send>, usize)>);
 
 impl fmt::Debug for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +101,8 @@ impl Garbage {
     #[inline]
     pub fn discard(&mut self, entry: Entry) {
         if entry.is_costly_to_free() {
-            self.0.push(Box::new(entry));
+            let bytes = entry.heap_bytes();
+            self.0.push((Box::new(entry), bytes));
         }
     }
 
@@ -107,12 +110,13 @@ impl Garbage {
     #[inline]
     pub fn keep_value_of(&mut self, entry: &mut Entry) {
         if entry.is_costly_to_free() {
-            self.0.extend(entry.detach_payload());
+            let bytes = entry.heap_bytes();
+            self.0.extend(entry.detach_payload().map(|payload| (payload, bytes)));
         }
     }
 
     #[inline]
-    pub fn take(&mut self) -> Option<Box<dyn Send>> {
+    pub fn take(&mut self) -> Option<(Box<dyn Send>, usize)> {
         self.0.pop()
     }
 }
@@ -141,16 +145,30 @@ pub(super) struct Accounting {
     pub snapshot: Option<Box<Part>>,
     /// What long readers have under way; `None` for nothing.
     pub holds: Option<Box<Holds>>,
+    /// How accesses are counted, while they are.
+    pub counting: Counting,
+    /// Decides which of them raise the count; made for the first one.
+    chance: Option<Box<Prng>>,
     /// Changes that callers have made.
     #[cfg(debug_assertions)]
     pub mutations: u64,
 }
 
 impl Accounting {
+    /// Notes that an entry was accessed once more; `fresh` is the stamp of a key that is new now.
+    #[cold]
+    #[inline(never)]
+    pub fn count_access(&mut self, entry: &mut Entry, fresh: Stamp) {
+        let chance = self.chance.get_or_insert_with(|| Box::new(Prng::seeded(u64::from(fresh.value()))));
+        let stamp = entry.stamp().counted_again(fresh, self.counting, chance);
+        entry.set_stamp(stamp);
+    }
+
     /// Goes on with another's counters, and notes what that was to note.
     pub fn inherit(&mut self, other: &Accounting) {
         self.stats = other.stats;
         self.notebook.wanted = other.notebook.wanted;
+        self.counting = other.counting;
         #[cfg(debug_assertions)]
         {
             self.mutations = other.mutations;

@@ -15,8 +15,10 @@
 //! Called by command handlers. Knows nothing of clients, replies or propagation, and asks no clock: a [`Moment`] is
 //! handed in.
 
+use super::access::{Counting, Stamp};
 use super::accounting::{Accounting, Cause, Due};
 use super::entry::{Entry, NewValue};
+use super::evict::Ahead;
 use super::expiry::Timers;
 use super::forecast::Forecast;
 use super::hash::KeyHasher;
@@ -28,6 +30,7 @@ use crate::timer::Progress;
 
 pub use super::accounting::DbStats;
 pub use super::moment::Moment;
+use super::moment::Touch;
 
 /// Keys drawn for a random one that is not due, while due ones have to stay; Redis's number.
 const RANDOM_TRIES_MAX: usize = 100;
@@ -71,6 +74,8 @@ pub struct Db {
     pub(super) table: Table<Entry>,
     pub(super) timers: Timers,
     pub(super) accounting: Accounting,
+    /// Where keys that may have to go are looked for next.
+    pub(super) ahead: Ahead,
 }
 
 /// The slot of a live key, as accessed at the moment; counts nothing. A due key is collected, unless due keys have to stay:
@@ -88,8 +93,10 @@ pub(super) fn live_slot<'d>(
         if at.is_due(slot) {
             let due = found.take().filter(|_| !at.keep_due);
             due.into_iter().for_each(|slot| collect(accounting, slot));
-        } else if let Some(seconds) = at.access {
-            slot.set_access(seconds);
+        } else if at.touch == Touch::Stamp {
+            slot.set_stamp(at.stamp);
+        } else if at.touch == Touch::Count {
+            accounting.count_access(slot, at.stamp);
         }
     }
     // Returned as it was found: a slot that is moved on the way costs every SET a dozen instructions.
@@ -111,7 +118,12 @@ fn collect(accounting: &mut Accounting, mut slot: Occupied<'_, Entry>) {
 impl Db {
     /// An empty database; allocates nothing until the first key.
     pub fn new(hasher: KeyHasher) -> Db {
-        Db { table: Table::new(hasher), timers: Timers::default(), accounting: Accounting::default() }
+        Db {
+            table: Table::new(hasher),
+            timers: Timers::default(),
+            accounting: Accounting::default(),
+            ahead: Ahead::default(),
+        }
     }
 
     /// Takes all keys out and returns them as a database of their own. The counters stay, and so does what is to be noted:
@@ -122,6 +134,7 @@ impl Db {
         }
         let mut empty = Db::new(self.table.hasher());
         empty.accounting.inherit(&self.accounting);
+        empty.set_ordered(self.timers.nearest.is_some());
         std::mem::replace(self, empty)
     }
 
@@ -164,6 +177,11 @@ impl Db {
         self.accounting.stats
     }
 
+    /// Says how accesses are counted from now on, where they are.
+    pub fn set_counting(&mut self, counting: Counting) {
+        self.accounting.counting = counting;
+    }
+
     /// Says what is to be noted from now on. Notes that were made stay.
     pub fn set_noting(&mut self, wanted: Noting) {
         self.accounting.notebook.wanted = wanted;
@@ -181,9 +199,9 @@ impl Db {
     }
 
     /// Values that left the database under a caller's hands (overwritten, or found due) and are better freed elsewhere, one
-    /// at a time.
+    /// at a time, with the bytes that it takes.
     #[inline]
-    pub fn take_garbage(&mut self) -> Option<Box<dyn Send>> {
+    pub fn take_garbage(&mut self) -> Option<(Box<dyn Send>, usize)> {
         self.accounting.garbage.take()
     }
 
@@ -197,9 +215,10 @@ impl Db {
         &self.table
     }
 
-    /// Bytes of the wheel.
+    /// Bytes of the wheel, and of what is known of the nearest deadlines.
     pub fn wheel_bytes(&self) -> usize {
-        self.timers.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
+        let nearest = self.timers.nearest.as_ref().map_or(0, |nearest| nearest.bytes());
+        nearest + self.timers.wheel.as_ref().map_or(0, |wheel| wheel.bytes())
     }
 
     /// A key's entry, even if it is due. Counts nothing, changes nothing. O(1).
@@ -295,26 +314,36 @@ impl Db {
             Ttl::Clear | Ttl::Keep => None,
         };
         let mut entry = Entry::new(key, value, deadline_ms);
-        entry.set_access(at.access_clock());
+        entry.set_stamp(at.stamp);
         self.insert_hashed(hash, entry, at);
     }
 
-    /// Adds an entry whose key is not there (as a live key), as accessed just now. A due key that has had to stay is
-    /// replaced. O(1).
+    /// Adds an entry whose key is not there (as a live key), as accessed just now; accesses that were counted of it stay
+    /// counted. A due key that has had to stay is replaced. O(1).
     pub fn insert(&mut self, mut entry: Entry, at: Moment) {
-        entry.set_access(at.access_clock());
+        if !(entry.stamp().is_count() && at.stamp.is_count()) {
+            entry.set_stamp(at.stamp);
+        }
         let hash = self.table.hasher().hash(entry.key());
         self.insert_hashed(hash, entry, at);
     }
 
-    /// Adds an entry that was read from a dump file, as last accessed at `access` on the access clock; `hash` is that of its key.
+    /// Says what is known of a live key's accesses. O(1).
+    pub fn set_stamp(&mut self, key: &[u8], stamp: Stamp, at: Moment) {
+        let hash = at.hash(self.table.hasher(), key);
+        if let Some(mut slot) = live_slot(&mut self.table, &mut self.accounting, hash, key, at.without_access()) {
+            slot.set_stamp(stamp);
+        }
+    }
+
+    /// Adds an entry that was read from a dump file, with what is known of its accesses; `hash` is that of its key.
     /// Gives it back if the key is there. O(1).
     #[inline]
-    pub fn load(&mut self, hash: u64, mut entry: Entry, access: u32, at: Moment) -> Result<(), Entry> {
+    pub fn load(&mut self, hash: u64, mut entry: Entry, stamp: Stamp, at: Moment) -> Result<(), Entry> {
         if self.table.lookup(hash, entry.key()).is_some() {
             return Err(entry);
         }
-        entry.set_access(access);
+        entry.set_stamp(stamp);
         self.insert_hashed(hash, entry, at);
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! ```
 //! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), a pointer to shared bytes, or
 //!   a collection: its type, its representation and one pointer.
+//! - `access`: when or how often it was accessed, with two bits of `flags` (`store::access`).
 //! - `deadline` is there only for keys with a TTL; the long key length only for keys of 255 bytes and more.
 //! - A 15-byte key with a 32-byte value takes 55 bytes, 63 with a TTL: both are 64-byte blocks of the allocator.
 //!
@@ -31,6 +32,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use super::access::{FORM_MASK, Stamp};
 use super::size_class::size_class;
 use super::table;
 use super::types::{self, Collection, Object, REPRS_MAX, Ref, Type};
@@ -51,6 +53,7 @@ const FLAG_TIMER_EXACT: u8 = 2;
 const FLAG_RAW: u8 = 4;
 const FLAG_LONG_KEY: u8 = 8;
 const FLAG_MARK: u8 = 16;
+const _: () = assert!(FORM_MASK & (FLAG_DEADLINE | FLAG_TIMER_EXACT | FLAG_RAW | FLAG_LONG_KEY | FLAG_MARK) == 0);
 
 const KIND_INLINE: u8 = 0;
 const KIND_INT: u8 = 1;
@@ -60,9 +63,6 @@ const KIND_OBJECT: u8 = REPRS_MAX;
 
 const HEADER_BYTES: usize = size_of::<Header>();
 const SHORT_KEY_MAX: usize = 254;
-
-/// The access clock counts seconds in 24 bits and wraps after 194 days, as Redis's LRU clock does.
-pub const ACCESS_CLOCK_MASK: u32 = (1 << 24) - 1;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
@@ -420,14 +420,16 @@ impl Entry {
             return self;
         }
         let mut entry = self.move_as(None, deadline_ms);
-        entry.header_mut().access = self.header().access;
+        entry.set_stamp(self.stamp());
         entry
     }
 
     /// This entry under another key. The value moves.
     pub fn renamed(mut self, key: &[u8]) -> Entry {
-        let deadline_ms = self.deadline_ms();
-        self.move_as(Some(key), deadline_ms)
+        let (deadline_ms, stamp) = (self.deadline_ms(), self.stamp());
+        let mut entry = self.move_as(Some(key), deadline_ms);
+        entry.set_stamp(stamp);
+        entry
     }
 
     /// Moves the value to a new entry with a new block; what is left here is of no further use.
@@ -457,7 +459,7 @@ impl Entry {
         let same_shape = self.deadline_ms().is_some() == deadline_ms.is_some();
         if !same_shape || size_class(prefix_and_key + stored_bytes(&value)) != self.block_bytes() {
             let mut entry = Entry::new(self.key(), value, deadline_ms);
-            entry.header_mut().access = self.header().access;
+            entry.set_stamp(self.stamp());
             entry.set_mark(self.mark());
             return entry;
         }
@@ -624,17 +626,20 @@ impl Entry {
         }
     }
 
-    /// The access clock's reading at the last access, in seconds modulo 2^24.
-    pub fn access(&self) -> u32 {
-        let [a, b, c] = self.header().access;
-        u32::from_le_bytes([a, b, c, 0])
+    /// What the entry remembers of its accesses.
+    #[inline]
+    pub fn stamp(&self) -> Stamp {
+        let Header { flags, access: [a, b, c], .. } = self.header();
+        Stamp::new(flags & FORM_MASK, u32::from_le_bytes([a, b, c, 0]))
     }
 
     /// Records an access.
     #[inline]
-    pub fn set_access(&mut self, seconds: u32) {
-        let [a, b, c, _] = seconds.to_le_bytes();
-        self.header_mut().access = [a, b, c];
+    pub fn set_stamp(&mut self, stamp: Stamp) {
+        let [a, b, c, _] = stamp.value().to_le_bytes();
+        let header = self.header_mut();
+        header.access = [a, b, c];
+        header.flags = header.flags & !FORM_MASK | stamp.form();
     }
 
     /// True if freeing the entry may take longer than handing it to another thread: it has many blocks. A string, however long,
@@ -790,11 +795,12 @@ mod tests {
     #[test]
     fn flags_and_access_clock_do_not_disturb_each_other() {
         let mut entry = Entry::new(b"k", NewValue::Bytes(b"v"), Some(9));
-        entry.set_access(ACCESS_CLOCK_MASK);
+        let stamp = Stamp::new(FORM_MASK, 0x00ff_00ff);
+        entry.set_stamp(stamp);
         entry.set_timer_exact(true);
         entry.set_raw();
         entry.set_mark(true);
-        assert_eq!((entry.access(), entry.timer_exact(), entry.encoding()), (ACCESS_CLOCK_MASK, true, "raw"));
+        assert_eq!((entry.stamp(), entry.timer_exact(), entry.encoding()), (stamp, true, "raw"));
         entry.set_timer_exact(false);
         assert!(entry.mark());
         assert_eq!((entry.timer_exact(), entry.deadline_ms(), entry.encoding()), (false, Some(9), "raw"));

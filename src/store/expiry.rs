@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use super::accounting::{Accounting, Cause, Due, Timed, is_emptied};
 use super::entry::Entry;
 use super::forecast::Forecast;
+use super::nearest::Nearest;
 use super::notes::Happened;
 use super::table::Table;
 use crate::base::prng::Prng;
@@ -47,6 +48,8 @@ pub(super) struct Timers {
     /// The wheel's nodes when it was last swept.
     nodes_swept: usize,
     overdue: Overdue,
+    /// Which keys fall due first, if somebody wants to know.
+    pub nearest: Option<Box<Nearest>>,
 }
 
 /// Hashes that were left with due fields, as one visit must not take too long: the upper 32 bits of their keys' hashes.
@@ -77,6 +80,11 @@ impl Timers {
     ) {
         let new = Due::of(entry);
         accounting.timed.change(old, new);
+        if let Some(nearest) = &mut self.nearest
+            && let Some(deadline_ms) = new.key_ms.filter(|_| new.key_ms != old.key_ms)
+        {
+            nearest.note(deadline_ms, (hash >> 32) as u32);
+        }
         match (old.next_ms(), new.next_ms()) {
             (None, None) => {}
             (Some(_), None) => entry.set_timer_exact(false),

@@ -90,7 +90,7 @@ impl Db {
         // For the nodes that the last change may have added.
         self.relieve();
         let key_hash = at.hash(self.table.hasher(), key);
-        let Db { table, timers, accounting } = self;
+        let Db { table, timers, accounting, .. } = self;
         let Some(mut slot) = live_slot(table, accounting, key_hash, key, at) else { return Ok(None) };
         if Due::of(&slot).fields_ms.is_some_and(|due_ms| due_ms <= at.due_ms()) && !at.keep_due {
             accounting.expire_fields(&mut slot, at.due_ms(), FIELDS_PER_COMMAND);
@@ -113,7 +113,7 @@ impl Db {
             self.insert(entry, at);
         }
         let key_hash = at.hash(self.table.hasher(), key);
-        let Db { table, timers, accounting } = self;
+        let Db { table, timers, accounting, .. } = self;
         let slot = table.occupied(key_hash, key).expect("it was there or has just been inserted");
         HashMut::new(slot, timers, Opened::new(accounting), key_hash, at)
     }

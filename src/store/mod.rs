@@ -7,15 +7,18 @@
 //! snapshot, hold                  what a snapshot has of a database that is in use; what long readers have under way
 //! expiry, open, forecast          the wheel and what is due; entries open for change; what will be due when
 //! accounting, notes, moment       counters and the gate of changes; what happened; when, and for whom
+//! access, evict, nearest          how keys are remembered to be used; which of them go first when memory is short
 //! entry, table, members, types    one key with its value; how keys and members are found; what values are made of
 //! blob, pack, hash, size_class    blocks and packs of bytes; the hash of keys; what the allocator hands out
 //! ```
 
+pub mod access;
 mod accounting;
 pub mod blob;
 pub mod collections;
 pub mod db;
 pub mod entry;
+pub mod evict;
 mod expiry;
 pub mod fields;
 #[cfg(debug_assertions)]
@@ -27,6 +30,7 @@ pub mod members;
 mod moment;
 #[cfg(all(test, debug_assertions))]
 mod mutation_tests;
+mod nearest;
 pub mod notes;
 pub mod open;
 pub mod pack;

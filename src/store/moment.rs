@@ -2,17 +2,31 @@
 //!
 //! Made by callers once a command, and handed to every lookup. Asks no clock.
 
-use super::entry::{ACCESS_CLOCK_MASK, Entry};
+use super::access::{AccessClock, Stamp};
+use super::entry::Entry;
 use super::hash::KeyHasher;
 use crate::base::clock::Now;
+
+/// What a lookup writes into the entry that it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// The moment's stamp.
+    Stamp,
+    /// That it was accessed once more.
+    Count,
+    /// Nothing.
+    Nothing,
+}
 
 /// What lookups need to know besides the key: the time, and the hash of the one key that was hashed in advance.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// Unix time in milliseconds.
     pub unix_ms: i64,
-    /// Seconds on the 24-bit access clock, or `None` to leave access times alone (`CLIENT NO-TOUCH`).
-    pub access: Option<u32>,
+    /// What an access, or a key that is new, is stamped with.
+    pub(super) stamp: Stamp,
+    /// What becomes of the stamps of keys that are looked up.
+    pub(super) touch: Touch,
     /// Address, length and hash of the key that was hashed when its bucket was prefetched. The key lies in the input of
     /// the command being run, which does not change before the command, and with it this moment, is over.
     hashed: (usize, usize, u64),
@@ -29,8 +43,9 @@ impl Moment {
     /// The moment a command runs at; `is_access` is false for clients that asked that theirs count as none
     /// (`CLIENT NO-TOUCH`).
     pub fn new(now: Now, is_access: bool) -> Moment {
-        let access = is_access.then_some(now.unix_s() as u32 & ACCESS_CLOCK_MASK);
-        Moment { unix_ms: now.unix_ms, access, keep_due: false, loading: false, quiet: false, hashed: (0, 0, 0) }
+        let touch = if is_access { Touch::Stamp } else { Touch::Nothing };
+        let stamp = AccessClock::at(now).accessed();
+        Moment { unix_ms: now.unix_ms, stamp, touch, keep_due: false, loading: false, quiet: false, hashed: (0, 0, 0) }
     }
 
     /// The same moment, with the hash of a key known.
@@ -45,14 +60,15 @@ impl Moment {
         if key.as_ptr().addr() == address && key.len() == len { hash } else { hasher.hash(key) }
     }
 
-    /// Seconds on the access clock: what a key that is created now starts from, whoever creates it.
-    pub fn access_clock(self) -> u32 {
-        self.unix_ms.div_euclid(1000) as u32 & ACCESS_CLOCK_MASK
+    /// The same moment where accesses are counted instead of their times kept.
+    pub fn counting(self, now: Now) -> Moment {
+        let touch = if self.touch == Touch::Nothing { Touch::Nothing } else { Touch::Count };
+        Moment { touch, stamp: AccessClock::at(now).first_counted(), ..self }
     }
 
     /// The same moment for a lookup that does not count as an access.
     pub fn without_access(self) -> Moment {
-        Moment { access: None, ..self }
+        Moment { touch: Touch::Nothing, ..self }
     }
 
     /// The same moment for a lookup that nobody is told of if it finds nothing.

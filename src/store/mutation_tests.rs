@@ -1,5 +1,6 @@
 //! What counts as a change of a database: everything that a caller changes, once, and nothing else.
 
+use super::access::Stamp;
 use super::db::{Db, Lookup, Moment, Ttl};
 use super::entry::{Entry, NewValue};
 use super::hash::KeyHasher;
@@ -127,7 +128,7 @@ fn what_a_caller_opens_and_leaves_as_it_was_is_no_mutation() {
     let steps: &[(&str, Step)] = &[
         ("a lookup", |db| assert!(db.lookup_read(b"text", at()).is_some())),
         ("an opened entry", |db| assert!(db.lookup_write(b"text", at()).is_some())),
-        ("an access time", |db| db.lookup_write(b"text", at()).unwrap().set_access(7)),
+        ("an access time", |db| db.lookup_write(b"text", at()).unwrap().set_stamp(Stamp::new(0, 7))),
         ("the name of an encoding", |db| db.lookup_write(b"text", at()).unwrap().set_raw()),
         ("an integer held as text", |db| {
             db.lookup_write(b"int", at()).unwrap().map(|entry| entry.with_value_only(NewValue::Bytes(b"1")));

@@ -493,6 +493,28 @@ impl<E: Entry> Table<E> {
         Some(Occupied { table: self, segment, place, hash, entry })
     }
 
+    fn find_hashed(&self, hash: u64) -> Option<(NonNull<Segment>, Place)> {
+        let (segment, home) = self.locate(hash)?;
+        // SAFETY: directory cells name live segments, and `self` is borrowed.
+        let place = unsafe { segment.as_ref() }.find(home, tag_of(hash), |ptr| self.hash_of(ptr) == hash)?;
+        Some((segment, place))
+    }
+
+    /// An entry of this hash: the only one, but for one in some 2^64 cases. O(1).
+    pub fn lookup_hashed(&self, hash: u64) -> Option<Lent<'_, E>> {
+        let (segment, place) = self.find_hashed(hash)?;
+        // SAFETY: found just now, and the entry stays while `self` is borrowed.
+        Some(unsafe { Lent::new(segment.as_ref().pointer(place)) })
+    }
+
+    /// The slot of an entry of this hash, the same that [`Table::lookup_hashed`] finds. O(1).
+    pub fn occupied_hashed(&mut self, hash: u64) -> Option<Occupied<'_, E>> {
+        let (segment, place) = self.find_hashed(hash)?;
+        // SAFETY: found just now; the table is exclusively borrowed for as long as the handle lives.
+        let entry = unsafe { ManuallyDrop::new(E::from_ptr(segment.as_ref().pointer(place))) };
+        Some(Occupied { table: self, segment, place, hash, entry })
+    }
+
     /// Adds an entry whose key is not in the table. Splits a segment if it is full.
     pub fn insert(&mut self, hash: u64, entry: E) {
         debug_assert!(self.find(hash, entry.key()).is_none(), "the key is already there");

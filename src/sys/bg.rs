@@ -37,8 +37,8 @@ pub struct JobId(u64);
 
 /// What the helper thread does.
 enum Task<C> {
-    /// Drops a value.
-    Free(Box<dyn Send>),
+    /// Drops a value that takes about so many bytes.
+    Free(Box<dyn Send>, usize),
     /// Runs a job and sends back its completion.
     Run(JobId, Box<dyn FnOnce() -> C + Send>),
 }
@@ -100,6 +100,8 @@ enum Priority {
 
 struct Shared<C> {
     pending: Arc<AtomicUsize>,
+    /// Bytes of the values that `pending` counts, as far as they were told.
+    pending_bytes: Arc<AtomicUsize>,
     completed: Sender<(JobId, C)>,
     /// The other end of `woken`. The helper thread's table keeps this descriptor, but the loop's owns it: the loop drops its
     /// share last.
@@ -108,8 +110,9 @@ struct Shared<C> {
 
 impl<C> Clone for Shared<C> {
     fn clone(&self) -> Shared<C> {
-        let Shared { pending, completed, waker } = self;
-        Shared { pending: Arc::clone(pending), completed: completed.clone(), waker: Arc::clone(waker) }
+        let Shared { pending, pending_bytes, completed, waker } = self;
+        let (pending, pending_bytes) = (Arc::clone(pending), Arc::clone(pending_bytes));
+        Shared { pending, pending_bytes, completed: completed.clone(), waker: Arc::clone(waker) }
     }
 }
 
@@ -154,7 +157,8 @@ impl<C: Send + 'static> Background<C> {
         woken.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
         let (completed, completions) = channel();
-        let shared = Shared { pending: Arc::default(), completed, waker: Arc::new(waker) };
+        let (pending, pending_bytes) = (Arc::default(), Arc::default());
+        let shared = Shared { pending, pending_bytes, completed, waker: Arc::new(waker) };
         Ok(Background::at(Place::Thread(Helper { worker: None, priority, completions, woken, shared })))
     }
 
@@ -196,12 +200,28 @@ impl<C: Send + 'static> Background<C> {
     /// Hands over a value to be dropped on the helper thread; drops it here when the queue is full or no thread can be
     /// started. Never blocks on the helper.
     pub fn free(&mut self, value: Box<dyn Send>) {
+        self.free_sized(value, 0);
+    }
+
+    /// The same for a value that is known to take about so many bytes, which [`Background::pending_bytes`] tells of until they are
+    /// free.
+    pub fn free_sized(&mut self, value: Box<dyn Send>, bytes: usize) {
         let Place::Thread(helper) = &mut self.place else { return };
         // Counted before it is sent, so the helper cannot count it down first.
         helper.shared.pending.fetch_add(1, Ordering::Relaxed);
-        if !helper.send(Task::Free(value)) {
+        helper.shared.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if !helper.send(Task::Free(value, bytes)) {
             // `send` has dropped it: freed inline.
             helper.shared.pending.fetch_sub(1, Ordering::Relaxed);
+            helper.shared.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of values handed over and not yet freed, as far as they were told. O(1).
+    pub fn pending_bytes(&self) -> usize {
+        match &self.place {
+            Place::Inline(_) | Place::Stepped(..) => 0,
+            Place::Thread(helper) => helper.shared.pending_bytes.load(Ordering::Acquire),
         }
     }
 
@@ -301,10 +321,11 @@ fn run<C>(received: &Receiver<Task<C>>, shared: &Shared<C>, priority: Priority) 
     let mut ledger = Ledger::new();
     for task in received {
         match task {
-            Task::Free(value) => {
+            Task::Free(value, bytes) => {
                 drop(value);
                 // The books first: whoever sees `pending` fall also sees the memory gone.
                 ledger.publish();
+                shared.pending_bytes.fetch_sub(bytes, Ordering::Release);
                 shared.pending.fetch_sub(1, Ordering::Release);
             }
             Task::Run(id, job) => {

@@ -172,6 +172,42 @@ pub fn total_system_memory() -> usize {
     system_constant(libc::_SC_PHYS_PAGES).saturating_mul(page_bytes())
 }
 
+/// Bytes of memory that the process may come to use: those of the machine, or what its cgroup and the groups around it may use if
+/// that is less; 0 when unknown.
+pub fn available_memory() -> usize {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = cgroup_limit(&groups, |path| std::fs::read_to_string(path).ok());
+    limit.map_or(usize::MAX, |limit| limit).min(total_system_memory())
+}
+
+/// The least limit of the cgroups that `/proc/self/cgroup` names, and of those around them; `None` if there is none. Both versions
+/// of cgroups: `0::/path` and `memory.max`, `9:memory:/path` and `memory.limit_in_bytes`.
+fn cgroup_limit(groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    let mut least: Option<usize> = None;
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let mut path = path.trim_end_matches('/');
+        loop {
+            // A group without a limit says `max`, or a number beyond any memory.
+            let limit = read(&format!("{root}{path}/{file}")).and_then(|text| text.trim().parse().ok());
+            least = limit.into_iter().chain(least).min();
+            match path.rfind('/') {
+                Some(at) => path = &path[..at],
+                None => break,
+            }
+        }
+    }
+    least
+}
+
 fn system_constant(name: libc::c_int) -> usize {
     // SAFETY: takes a number, returns a number, or -1 for a name the system does not know.
     usize::try_from(unsafe { libc::sysconf(name) }).unwrap_or(0)

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use aleadb::base::{glob, quote};
 use aleadb::command;
-use aleadb::config::Config;
 use aleadb::config::file::{Files, LoadError, Loader, Place, Sources, rewrite};
+use aleadb::config::{Config, MemoryLimit};
 use aleadb::feature::acl::{Rules, User, Users, file};
 use aleadb::net::http::{self, HEAD_BYTES_MAX};
 use aleadb::persist::aof;
@@ -359,7 +359,7 @@ pub fn rdb(data: &[u8]) {
     let Ok(entries) = read else { return };
     let is_timed = |entry: &Entry| entry.collection::<Hash>().is_some_and(|hash| hash.timed() > 0);
     for version in [Version::lowest(entries.iter().any(|(_, entry)| is_timed(entry))), Version::Valkey80] {
-        let mut writer = DumpWriter::new(Options { version, compress: true, checksum: true });
+        let mut writer = DumpWriter::new(Options { version, compress: true, checksum: true, accesses: None });
         writer.begin(&Head { redis_version: "7.4.0", unix_s: 0, used_bytes: 0, is_aof_base: false });
         for (database, entry) in &entries {
             writer.select(*database as usize, entries.len(), 0);
@@ -602,7 +602,7 @@ const BEYOND_LIMIT_MAX: usize = 32 * 1024;
 pub fn commands(data: &[u8]) {
     let Some((&first, lines)) = data.split_first() else { return };
     // What one command may build is bounded, so that an input costs no gigabytes.
-    let config = Config { proto_max_bulk_len: 1 << 20, maxmemory: 64 << 20, ..Config::default() };
+    let config = Config { proto_max_bulk_len: 1 << 20, maxmemory: MemoryLimit::new(64 << 20), ..Config::default() };
     let mut server = Memory::with_config(config);
     FILLED.iter().for_each(|line| _ = server.run(line));
     for (command, repeated) in FILLED_LONG {

@@ -1,7 +1,7 @@
 //! Packs at their limits: whatever makes a pack grow converts the collection or goes on, and what a payload stands for is
 //! counted before it is built. The limit of a pack is a gigabyte; here it is made small.
 
-use aleadb::config::Config;
+use aleadb::config::{Config, MemoryLimit};
 use aleadb::persist::payload::seal;
 use aleadb::store::pack::Listpack;
 use aleadb::store::pack::listpack::limit_bytes;
@@ -295,7 +295,8 @@ fn run(length: usize) -> Vec<u8> {
 fn what_a_payload_stands_for_is_counted_against_maxmemory() {
     const EXPANDED: usize = 264 * 40_000 + 1;
     // Tests use another allocator, which keeps no books: nothing is used yet.
-    let allowance = |bytes: usize| Memory::with_config(Config { maxmemory: bytes as u64, ..Config::default() });
+    let allowance =
+        |bytes: usize| Memory::with_config(Config { maxmemory: MemoryLimit::new(bytes as u64), ..Config::default() });
     let string = [vec![0], run(EXPANDED)].concat();
     let list = [vec![18, 1, 1], run(EXPANDED)].concat();
     let fields: Vec<u8> = (0..20_000).flat_map(|n| [plain(&text(n)), vec![1, b'v']].concat()).collect();
@@ -315,7 +316,7 @@ fn what_a_payload_stands_for_is_counted_against_maxmemory() {
 
 #[test]
 fn a_payload_that_is_broken_is_called_so_with_little_memory_too() {
-    let mut m = Memory::with_config(Config { maxmemory: u64::MAX, ..Config::default() });
+    let mut m = Memory::with_config(Config { maxmemory: MemoryLimit::new(u64::MAX), ..Config::default() });
     for value in [&[4, 0x80, 0xFF, 0xFF, 0xFF, 0xFF][..], &[0, 0xC3, 2, 0x80, 0x40, 0, 0, 0, 0, 1], &[99]] {
         assert_eq!(restore(&mut m, value), r"-ERR Bad data format\r\n");
     }

@@ -239,11 +239,12 @@ pub(super) fn memory(r: &mut Report<'_>) {
     r.field("allocator_muzzy", 0);
     r.size("total_system_memory", limits::total_system_memory());
     scripts(r);
-    r.size("maxmemory", r.server.config.maxmemory as usize);
+    r.size("maxmemory", r.server.config.maxmemory.bytes as usize);
     let policy = r.server.config.text_of("maxmemory-policy").unwrap_or_default();
     r.field("maxmemory_policy", String::from_utf8_lossy(&policy));
     ratios(r, &account);
-    r.zeroes(&["mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers"]);
+    r.field("mem_not_counted_for_evict", r.server.uncounted_bytes());
+    r.zeroes(&["mem_replication_backlog", "mem_total_replication_buffers"]);
     r.zeroes(&["mem_replica_full_sync_buffer", "mem_clients_slaves"]);
     r.field("mem_clients_normal", account.clients);
     r.zeroes(&["mem_cluster_slot_migration_output_buffer", "mem_cluster_slot_migration_input_buffer"]);
@@ -318,10 +319,12 @@ pub(super) fn stats(r: &mut Report<'_>) {
     r.field("expired_time_cap_reached_count", r.server.stats.expire_budgets_spent);
     let expire_ns = r.server.phases.durations_of(Phase::Expire).map_or(0, Durations::sum_ns);
     r.field("expire_cycle_cpu_milliseconds", expire_ns / 1_000_000);
-    r.zeroes(&["evicted_keys", "evicted_clients"]);
+    r.field("evicted_keys", r.server.stats.evicted_keys);
+    r.field("evicted_clients", r.server.stats.evicted_clients);
     r.field("evicted_scripts", r.server.stats.evicted_scripts);
-    r.field("total_eviction_exceeded_time", 0);
-    r.field("current_eviction_exceeded_time", 0);
+    let (total_ms, current_ms) = r.server.exceeded_ms();
+    r.field("total_eviction_exceeded_time", total_ms);
+    r.field("current_eviction_exceeded_time", current_ms);
     r.field("keyspace_hits", hits);
     r.field("keyspace_misses", misses);
     for (name, kind) in

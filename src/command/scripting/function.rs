@@ -259,11 +259,10 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             return Err(ReplyError::about(before, args.at(1), "'. Try FUNCTION HELP."));
         }
     };
-    let codes =
-        payload::read_functions(args.at(2), dump::budget(&ctx.server.config)).map_err(|refused| match refused {
-            Refused::Value => ReplyError::new("ERR given type is not a function"),
-            refused => refused.into(),
-        })?;
+    let codes = payload::read_functions(args.at(2), dump::budget(ctx)).map_err(|refused| match refused {
+        Refused::Value => ReplyError::new("ERR given type is not a function"),
+        refused => refused.into(),
+    })?;
     ctx.server.restore_libraries(&codes, policy)?;
     ctx.change_without_key();
     ctx.reply.ok();

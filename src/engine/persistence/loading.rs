@@ -19,7 +19,6 @@ use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::server::Server;
 use crate::server::persistence::loading::{Adoption, File, FileKind, Found, Loading, Open, Purpose, Work};
 use crate::store::db::Moment;
-use crate::store::entry::ACCESS_CLOCK_MASK;
 use crate::sys::error_text;
 
 use super::{replay, start};
@@ -275,19 +274,19 @@ fn insert(
     now: Now,
 ) -> Result<(), Failure> {
     let at = Moment::new(now, false);
-    let clock_s = now.unix_s() as u32 & ACCESS_CLOCK_MASK;
+    let fresh = server.fresh_stamp(now);
     let watchers = &server.watchers;
     let is_watched = !(watchers.waits.is_empty() && watchers.watches.is_empty() && watchers.reactive.is_empty());
     let mut replaced = Vec::new();
     for (hash, loaded) in group {
-        let Loaded { mut entry, idle_s, .. } = loaded;
-        let access = clock_s.wrapping_sub(idle_s.unwrap_or(0) as u32) & ACCESS_CLOCK_MASK;
+        let Loaded { mut entry, idle_s, frequency } = loaded;
+        let stamp = server.stamp_of(idle_s, frequency, now).unwrap_or(fresh);
         if is_watched {
             let key = entry.key().to_vec();
             server.touch_loaded(work.db, &key, &at);
         }
         let db = &mut server.dbs[work.db];
-        if let Err(there) = db.load(hash, entry, access, at) {
+        if let Err(there) = db.load(hash, entry, stamp, at) {
             if purpose != (Purpose::Command { replace: true }) {
                 let number = server.dbs.number(work.db);
                 let key = there.key().escape_ascii();
@@ -295,7 +294,7 @@ fn insert(
             }
             entry = there;
             replaced.extend(db.remove(entry.key(), at.while_loading()));
-            let _ = db.load(hash, entry, access, at);
+            let _ = db.load(hash, entry, stamp, at);
         }
         work.found.keys += 1;
         // Whoever knows when keys fall due has to look again.

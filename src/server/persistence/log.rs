@@ -282,6 +282,11 @@ impl Log {
         self.collected - self.synced.min(self.collected)
     }
 
+    /// Bytes of memory that hold what waits to be written.
+    pub fn buffered_bytes(&self) -> usize {
+        self.pending.capacity()
+    }
+
     /// Bytes that wait to be written.
     pub fn pending_bytes(&self) -> usize {
         self.pending.len()

@@ -25,11 +25,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::clock::Now;
 use crate::persist::directory;
-use crate::persist::rdb::file::{Head, Options};
+use crate::persist::rdb::file::{Accesses, Head, Options};
 use crate::persist::rdb::write::Version;
 use crate::persist::snapshot::file::{Frame, Plan};
 use crate::persist::snapshot::{Collector, Form, Size};
 use crate::server::{REDIS_VERSION, Server};
+use crate::store::access::AccessClock;
 use crate::store::db::Db;
 use crate::sys::alloc;
 
@@ -283,7 +284,13 @@ impl Server {
                 let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
                 let forced = Version::of_number(self.config.rdb_format_version.into());
                 let version = forced.unwrap_or(Version::lowest(has_field_deadlines));
-                Form::Dump(Options { version, compress, checksum })
+                let (clock, policy) = (AccessClock::at(now), self.config.maxmemory_policy);
+                let accesses = if policy.is_frequency() {
+                    Some(Accesses::Counts(clock, self.counting()))
+                } else {
+                    (policy.is_recency() || policy.is_modification()).then_some(Accesses::Idle(clock))
+                };
+                Form::Dump(Options { version, compress, checksum, accesses })
             }
             Frame::Commands { .. } => {
                 Form::Commands { unix_s: self.config.aof_timestamp_enabled.then_some(now.unix_s()) }
@@ -343,7 +350,15 @@ impl Server {
         self.persistence.snapshots.releases = true;
         // Their entries need no marks any more.
         running.parts_left -= running.retired.len();
-        running.retired.drain(..).for_each(|db| self.background.free(Box::new(db)));
+        let retired = std::mem::take(&mut running.retired);
+        retired.into_iter().for_each(|db| self.free_db(db));
+    }
+
+    /// Has the helper thread free a database.
+    pub(super) fn free_db(&mut self, mut db: Db) {
+        // Only where there is a limit does it matter how much is going to be free.
+        let bytes = if self.config.maxmemory.bytes == 0 { 0 } else { db.estimated_bytes(&mut self.prng) };
+        self.background.free_sized(Box::new(db), bytes);
     }
 
     /// Frees a database that has been replaced by an empty one: when the snapshot has walked it, if it is part of one.
@@ -357,7 +372,7 @@ impl Server {
             }
             _ => {}
         }
-        self.background.free(Box::new(db));
+        self.free_db(db);
     }
 
     /// Takes note of what a job has done.

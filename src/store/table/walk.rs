@@ -5,6 +5,8 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use crate::base::prng::Prng;
+
 use super::{
     ADDRESS_BITS, Entry, HOME_SLOTS, HOMES, Lent, Place, STASH_SLOTS, STASHES, Table, home_of, home_start, prefetch,
 };
@@ -124,6 +126,39 @@ impl<E: Entry> Table<E> {
                     return Some(cursor);
                 }
             }
+        }
+    }
+
+    /// A hash that leads to a home bucket chosen by lot: every segment has the same chance, and each of its homes. O(1).
+    pub fn pick_home(&self, prng: &mut Prng) -> u64 {
+        loop {
+            let hash = prng.next_u64();
+            let Some(cell) = self.cells.get(self.index(hash)) else { return hash };
+            // As below: a segment that several cells name is accepted accordingly less often. The lower bits decide nothing else.
+            if hash & ((1 << (self.bits - cell.depth()).min(15)) - 1) == 0 {
+                return hash;
+            }
+        }
+    }
+
+    /// Calls `visit` for the entries of the home bucket that a hash leads to. O(1).
+    pub fn visit_home(&self, hash: u64, mut visit: impl FnMut(Lent<'_, E>)) {
+        if let Some((segment, home)) = self.locate(hash) {
+            // SAFETY: a live segment of the borrowed table, whose occupied slots are entries it owns.
+            unsafe {
+                for place in segment.as_ref().all_of(home) {
+                    visit(Lent::new(segment.as_ref().pointer(place)));
+                }
+            }
+        }
+    }
+
+    /// Starts loading the entries of the home bucket that a hash leads to, but for those in the stash; reads the bucket. O(1).
+    pub fn prefetch_home(&self, hash: u64) {
+        if let Some((segment, home)) = self.locate(hash) {
+            // SAFETY: a live segment of the borrowed table.
+            let segment = unsafe { segment.as_ref() };
+            segment.slots_of(home).for_each(|place| prefetch(segment.pointer(place).as_ptr()));
         }
     }
 

@@ -148,7 +148,7 @@ fn written(options: Options, entries: &[Entry]) -> Vec<u8> {
     file
 }
 
-const ALL: Options = Options { version: Version::Redis12, compress: true, checksum: true };
+const ALL: Options = Options { version: Version::Redis12, compress: true, checksum: true, accesses: None };
 
 #[test]
 fn a_written_file_is_read_back_in_every_version() {
@@ -179,7 +179,7 @@ fn a_written_file_is_read_back_in_every_version() {
 #[test]
 fn a_set_of_texts_is_written_as_redis_7_0_reads_it() {
     let of = |version| {
-        let mut writer = DumpWriter::new(Options { version, compress: false, checksum: true });
+        let mut writer = DumpWriter::new(Options { version, compress: false, checksum: true, accesses: None });
         writer.select(0, 1, 0);
         writer.take();
         writer.entry(&entries()[5]).expect("the version holds it");

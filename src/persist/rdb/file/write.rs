@@ -10,6 +10,7 @@ use super::super::RunningSum;
 use super::super::write::{Version, Writer};
 use super::read::SCRIPT_FIELD;
 use super::{magic, opcode};
+use crate::store::access::{AccessClock, Counting};
 use crate::store::entry::Entry;
 
 /// How a dump file is written.
@@ -21,6 +22,17 @@ pub struct Options {
     pub compress: bool,
     /// Make a checksum.
     pub checksum: bool,
+    /// What is told of each key's accesses, if anything is.
+    pub accesses: Option<Accesses>,
+}
+
+/// What a file tells of the accesses of keys: what the memory policy goes by.
+#[derive(Clone, Copy, Debug)]
+pub enum Accesses {
+    /// Seconds since the last one.
+    Idle(AccessClock),
+    /// How many there were, by the logarithmic count.
+    Counts(AccessClock, Counting),
 }
 
 /// What the file says of itself.
@@ -65,6 +77,7 @@ pub struct DumpWriter {
     writer: Writer,
     /// Of all that was taken; `None` if there is to be no checksum.
     digest: Option<RunningSum>,
+    accesses: Option<Accesses>,
     /// The database that was selected last.
     selected: Option<usize>,
     /// The databases whose size was told.
@@ -78,6 +91,7 @@ impl DumpWriter {
         DumpWriter {
             writer: Writer::new(options.version, options.compress),
             digest: options.checksum.then(RunningSum::new),
+            accesses: options.accesses,
             selected: None,
             sized: Vec::new(),
         }
@@ -162,6 +176,17 @@ impl DumpWriter {
         if let Some(deadline_ms) = entry.deadline_ms() {
             self.writer.byte(opcode::EXPIRE_MS);
             self.writer.time_ms(deadline_ms);
+        }
+        match self.accesses {
+            None => {}
+            Some(Accesses::Idle(clock)) => {
+                self.writer.byte(opcode::IDLE);
+                self.writer.count((clock.idle_ms(entry.stamp()) / 1000) as usize);
+            }
+            Some(Accesses::Counts(clock, counting)) => {
+                self.writer.byte(opcode::FREQ);
+                self.writer.byte(clock.count(entry.stamp(), counting));
+            }
         }
         self.writer.byte(self.writer.form(entry));
         self.writer.string(entry.key());

@@ -204,7 +204,7 @@ impl Server {
             if place.is_none()
                 && let Some(db) = running.retired.pop()
             {
-                self.background.free(Box::new(db));
+                self.free_db(db);
             }
         }
         Step::Done
