@@ -250,7 +250,7 @@ fn list(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 /// The line of a client, without its end, that is running a line of so many bytes.
-pub(super) fn line_of(server: &Server, client: ClientId, now: Now, argv_bytes: usize) -> Vec<u8> {
+pub fn line_of(server: &Server, client: ClientId, now: Now, argv_bytes: usize) -> Vec<u8> {
     let mut text = Vec::new();
     write_line(&mut text, server, client, now, argv_bytes);
     text.truncate(text.len() - 1);
@@ -263,18 +263,9 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
     let subscriptions = |kind: Kind| server.subscriptions(client, kind);
     let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
     let buffers = session.buffers;
-    let names_bytes = session.name.capacity() + session.lib_name.capacity() + session.lib_ver.capacity();
+    let total_bytes = server.total_bytes_of(client) + argv_bytes;
     let argv_bytes = argv_bytes + session.waiting.as_ref().map_or(0, |waiting| waiting.args.as_args().total_bytes());
     let multi_bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
-    let total_bytes = size_of::<Session>()
-        + names_bytes
-        + session.peer.capacity()
-        + session.local.capacity()
-        + buffers.query_bytes
-        + buffers.query_free_bytes
-        + buffers.out_heap_bytes
-        + argv_bytes
-        + multi_bytes;
     let mut line = format!("id={} addr={} laddr={} fd={} name=", session.id, session.peer, session.local, session.fd);
     text.append(&mut std::mem::take(&mut line).into_bytes());
     text.extend_from_slice(shown(&session.name));

@@ -202,7 +202,7 @@ fn object(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let entry = ctx.db().lookup_uncounted(args.at(2), at).ok_or(ReplyError::NO_SUCH_KEY)?;
     let address = entry.key().as_ptr() as usize;
     let (encoding, serialized) = (entry.encoding(), payload::value_bytes(&entry, compress));
-    let idle = clock.idle_ms(entry.stamp()) / 1000;
+    let idle = clock.idle_s(entry.stamp());
     // Redis's clock counts Unix seconds in 24 bits.
     let access = (unix_s - idle as i64) & ((1 << 24) - 1);
     ctx.reply.simple(&format!(

@@ -118,7 +118,7 @@ fn freq(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 fn idletime(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Config { maxmemory_policy, .. } = ctx.server.config;
     let clock = AccessClock::at(ctx.now);
-    match inspected(ctx, args, |entry| clock.idle_ms(entry.stamp()) / 1000) {
+    match inspected(ctx, args, |entry| clock.idle_s(entry.stamp())) {
         Some(_) if maxmemory_policy.is_frequency() => return Err(NOT_TIMED),
         Some(seconds) => ctx.reply.integer(seconds as i64),
         None => ctx.reply.null(),

@@ -102,7 +102,9 @@ pub(super) const SET_FACTS: &[(&[(&str, &str)], &str)] = &[
     (&[("maxmemory", "1kb")], ""),
     (&[("maxmemory", "")], ""),
     (&[("maxmemory", "abc")], "maxmemory|argument must be a memory value"),
-    (&[("maxmemory", "50%")], "maxmemory|argument must be a memory value"),
+    (&[("maxmemory", "50%")], ""),
+    (&[("maxmemory", "101%")], "maxmemory|percentage argument must be less or equal to 100"),
+    (&[("maxmemory", "5.5%")], "maxmemory|argument must be a memory value"),
     (&[("maxmemory", "-1")], "maxmemory|argument must be a memory value"),
     (&[("maxmemory", "1.5gb")], "maxmemory|argument must be a memory value"),
     (&[("maxmemory", "18446744073709551615")], ""),
@@ -268,10 +270,8 @@ fn config_set_answers_with_the_texts_of_redis() {
 #[test]
 fn values_that_would_promise_what_is_not_there_are_refused_and_the_reason_is_said() {
     let cases = [
-        ("maxmemory-policy", "allkeys-lru", "AleaDB does not evict keys yet: maxmemory-policy can only be noeviction"),
         ("Min-Slaves-To-Write", "1", "AleaDB does not replicate yet: min-replicas-to-write can only be 0"),
         ("tls-port", "6380", "AleaDB does not speak TLS yet: tls-port can only be 0"),
-        ("maxmemory-clients", "1gb", "AleaDB does not evict clients yet: maxmemory-clients can only be 0 or 0%"),
     ];
     for (name, value, reason) in cases {
         let answer = set(&mut Config::default(), &[(name, value)]).unwrap_err();

@@ -4,6 +4,7 @@
 use std::io;
 
 use crate::base::clock::Now;
+use crate::command;
 use crate::feature::client_id::ClientId;
 use crate::server::Server;
 use crate::server::session::Origin;
@@ -124,6 +125,7 @@ impl<T: Transport> Turn<T> {
                 let unparsed_bytes = conn.input.unparsed_bytes();
                 note_input(&mut self.server, client, count, now);
                 self.server.clients[client].buffers.query_bytes = unparsed_bytes;
+                self.server.count_client_bytes(client);
                 self.check_query_limit(client);
             }
             Ok(Received::Bytes(_) | Received::Nothing) => {}
@@ -196,6 +198,19 @@ impl<T: Transport> Turn<T> {
             if idle || over || stuck {
                 self.server.clients.kills.push(client);
             }
+        }
+    }
+
+    /// Disconnects the largest clients while all together take more than they may.
+    #[inline]
+    pub(super) fn evict_clients(&mut self, now: Now) {
+        if self.server.clients_limit_bytes() == 0 {
+            return;
+        }
+        for client in self.server.take_oversized() {
+            let line = command::client::line_of(&self.server, client, now, 0);
+            log::info!("Evicting client: {}", String::from_utf8_lossy(&line));
+            self.server.kill(client);
         }
     }
 

@@ -140,6 +140,7 @@ impl<T: Transport> Conn<T> {
             out_chunks: self.out.chunks(),
             out_heap_bytes: self.out.heap_bytes(),
         };
+        server.count_client_bytes(client);
         self.flushing
     }
 }

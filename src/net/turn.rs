@@ -108,6 +108,7 @@ impl<T: Transport> Turn<T> {
         self.log_turn(now);
         self.work_left |= self.conns.send(&mut self.server, &mut self.pool, now);
         self.work_left |= self.server.log_turn_ends(self.conns.shut_count());
+        self.evict_clients(now);
         self.close_killed();
         self.count_turn(now);
         debug_assert!(

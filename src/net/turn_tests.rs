@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::config::{Config, SavePoints};
+use crate::config::{ClientsLimit, Config, SavePoints};
 use crate::persist::storage::RealStorage;
 use crate::server::background::Background;
 use crate::server::session::{Blocked, Origin};
@@ -342,4 +342,49 @@ fn a_large_value_is_the_buffer_it_arrived_in() {
     let entry = turn.server.dbs[0].peek(b"key").expect("it was set");
     assert!((1_000_000..1_000_200).contains(&entry.heap_bytes()), "{}", entry.heap_bytes());
     assert!(turn.conns[id].input.heap_bytes() < 1000);
+
+/// What a client takes as long as it has nothing: its session, and what it was read into.
+fn counted(turn: &Turn<Memory>) -> usize {
+    turn.server.clients.counted_bytes()
+}
+
+#[test]
+fn the_largest_clients_go_when_all_together_take_too_much() {
+    let mut turn = turn_with(Config { maxmemory_clients: ClientsLimit::Bytes(1 << 20), ..Config::default() });
+    let now = turn.take_time();
+    let connect = |turn: &mut Turn<Memory>| {
+        let wire = Memory::default();
+        (turn.admit(wire.clone(), peer(Origin::Loopback), now).expect("there is room"), wire)
+    };
+    let (small, small_wire) = connect(&mut turn);
+    let (large, large_wire) = connect(&mut turn);
+    let (spared, spared_wire) = connect(&mut turn);
+    send(&mut turn, spared, &spared_wire, "CLIENT NO-EVICT ON\r\n");
+    run(&mut turn);
+    // Each sends the most part of a value; one of them is not to go.
+    let begun = |bytes: usize| format!("*2\r\n$4\r\nECHO\r\n$900000\r\n{}", "x".repeat(bytes));
+    send(&mut turn, spared, &spared_wire, &begun(800_000));
+    send(&mut turn, large, &large_wire, &begun(700_000));
+    for _ in 0..40 {
+        [large, spared].iter().for_each(|id| turn.note(*id, Readiness { readable: true, ..Readiness::default() }));
+        run(&mut turn);
+    }
+    assert_eq!((turn.connections(), turn.server.stats.evicted_clients), (3, 0), "{} bytes", counted(&turn));
+    assert!((700_000..1 << 20).contains(&counted(&turn)), "{}", counted(&turn));
+    send(&mut turn, small, &small_wire, &begun(500_000));
+    for _ in 0..40 {
+        turn.note(small, Readiness { readable: true, ..Readiness::default() });
+        run(&mut turn);
+    }
+    assert_eq!((turn.connections(), turn.server.stats.evicted_clients), (2, 1));
+    assert!(turn.transport_mut(large).is_none() && turn.transport_mut(small).is_some());
+    turn.server.check();
+    // Without a limit nothing is counted.
+    send(&mut turn, spared, &spared_wire, &format!("{}\r\nCONFIG SET maxmemory-clients 0\r\n", "x".repeat(100_000)));
+    for _ in 0..40 {
+        turn.note(spared, Readiness { readable: true, ..Readiness::default() });
+        run(&mut turn);
+    }
+    assert_eq!(counted(&turn), 0);
+    turn.server.check();
 }

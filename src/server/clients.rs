@@ -14,10 +14,10 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::session::{Blocked, LateReply, Origin, Session};
+use super::session::{Blocked, Buffers, LateReply, Origin, Session};
 use super::{COSTLY_TRANSACTION_MIN, Server};
 use crate::base::clock::Now;
-use crate::config::OutputLimit;
+use crate::config::{ClientsLimit, OutputLimit};
 use crate::feature::client_id::ClientId;
 use crate::feature::members::Members;
 use crate::timer::{Verdict, Wheel};
@@ -39,6 +39,8 @@ pub struct Clients {
     next_number: u64,
     /// The session of commands that no client has sent.
     internal: ClientId,
+    /// Bytes that the clients take that may be disconnected to free memory, where that is limited; otherwise 0.
+    counted_bytes: usize,
     /// Clients to be disconnected at the end of the turn.
     pub kills: Vec<ClientId>,
     /// Clients whose next command CLIENT PAUSE holds back.
@@ -67,6 +69,7 @@ impl Clients {
             by_number: BTreeMap::new(),
             next_number: 1,
             internal,
+            counted_bytes: 0,
             kills: Vec::new(),
             paused: 0,
             held: Vec::new(),
@@ -129,10 +132,22 @@ impl Clients {
         self.iter().filter(|(_, session)| !session.killed)
     }
 
+    /// What the clients take that may be disconnected to free memory. O(1).
+    pub fn counted_bytes(&self) -> usize {
+        self.counted_bytes
+    }
+
+    /// Notes that a client takes so much.
+    fn count_bytes(&mut self, client: ClientId, bytes: usize) {
+        let before = std::mem::replace(&mut self[client].counted_bytes, bytes);
+        self.counted_bytes = self.counted_bytes + bytes - before;
+    }
+
     /// Takes out a client that has been disconnected.
     fn remove(&mut self, client: ClientId) -> Session {
         debug_assert!(self.get(client).is_some() && client != self.internal, "{client:?} is no client that can go");
         let session = self.sessions.remove(client.slot());
+        self.counted_bytes -= session.counted_bytes;
         self.by_number.remove(&session.id);
         self.paused -= usize::from(session.blocked == Some(Blocked::Paused));
         session
@@ -141,6 +156,8 @@ impl Clients {
     /// Panics if the books do not agree. O(clients).
     pub fn check(&self) {
         assert_eq!(self.sessions.len(), self.by_number.len() + 1, "every session but one has a number");
+        let counted_bytes: usize = self.iter().map(|(_, session)| session.counted_bytes).sum();
+        assert_eq!(self.counted_bytes, counted_bytes, "bytes that clients take");
         let paused = self.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused)).count();
         assert_eq!(self.paused, paused, "clients that the pause holds back");
         for (client, session) in self.iter() {
@@ -238,6 +255,76 @@ impl Server {
         let client = self.clients.admit(|number| Session::new(number, origin, now.mono_ms()));
         self.log_out(client);
         client
+    }
+
+    /// Bytes of memory that a client takes: what CLIENT LIST calls `tot-mem`. O(1).
+    pub fn total_bytes_of(&self, client: ClientId) -> usize {
+        let session = &self.clients[client];
+        let Buffers { query_bytes, query_free_bytes, out_heap_bytes, .. } = session.buffers;
+        let texts = [&session.name, &session.lib_name, &session.lib_ver].map(Vec::capacity).iter().sum::<usize>()
+            + session.peer.capacity()
+            + session.local.capacity();
+        let waiting_bytes = session.waiting.as_ref().map_or(0, |waiting| waiting.args.as_args().total_bytes());
+        let queued_bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
+        size_of::<Session>() + texts + query_bytes + query_free_bytes + out_heap_bytes + waiting_bytes + queued_bytes
+    }
+
+    /// Bytes that all clients together may take; 0 for no limit.
+    #[inline]
+    pub fn clients_limit_bytes(&self) -> u64 {
+        match self.config.maxmemory_clients {
+            ClientsLimit::Bytes(0) => 0,
+            limit => limit.bytes(self.config.maxmemory.bytes),
+        }
+    }
+
+    /// Counts what a client takes, where that is limited; to be called when the figures of its buffers have changed.
+    #[inline]
+    pub fn count_client_bytes(&mut self, client: ClientId) {
+        if self.config.maxmemory_clients != ClientsLimit::Bytes(0) {
+            self.recount_client_bytes(client);
+        }
+    }
+
+    #[cold]
+    fn recount_client_bytes(&mut self, client: ClientId) {
+        let Session { no_evict, killed, .. } = self.clients[client];
+        let bytes = if no_evict || killed { 0 } else { self.total_bytes_of(client) };
+        self.clients.count_bytes(client, bytes);
+    }
+
+    /// The same for all of them, after the limit was set. O(clients).
+    pub(super) fn recount_clients(&mut self) {
+        let is_limited = self.config.maxmemory_clients != ClientsLimit::Bytes(0);
+        let clients: Vec<ClientId> = self.clients.iter().map(|(client, _)| client).collect();
+        for client in clients {
+            match is_limited {
+                true => self.recount_client_bytes(client),
+                false => self.clients.count_bytes(client, 0),
+            }
+        }
+    }
+
+    /// The clients that have to go so that the others take no more than they may, the largest first; none, nearly always. O(clients)
+    /// if any has to.
+    pub fn take_oversized(&mut self) -> Vec<ClientId> {
+        let limit = self.clients_limit_bytes();
+        if limit == 0 || self.clients.counted_bytes as u64 <= limit {
+            return Vec::new();
+        }
+        let mut largest: Vec<(usize, ClientId)> =
+            self.clients.present().map(|(client, session)| (session.counted_bytes, client)).collect();
+        largest.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let mut evicted = Vec::new();
+        for (_, client) in largest {
+            if self.clients.counted_bytes as u64 <= limit {
+                break;
+            }
+            self.clients.count_bytes(client, 0);
+            evicted.push(client);
+        }
+        self.stats.evicted_clients += evicted.len() as u64;
+        evicted
     }
 
     /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of

@@ -10,6 +10,11 @@
 //! and one that was accessed since it was seen is passed over. So keys go very nearly in the order in which an exact list
 //! would have them go, though only `maxmemory-samples` are looked at for each. `volatile-ttl` is exact (`store::nearest`).
 //!
+//! For frequency the count is Redis's, and OBJECT FREQ shows it. It falls with the minutes, which is nothing to a cache that turns
+//! over within seconds: what was popular once would keep everything else out for ever. So here it counts for half after
+//! [`HALF_LIFE_TURNOVERS`] turnovers without an access (LRFU: Lee et al. 2001), which leaves a popularity that lasts as good as
+//! it was. Of keys that count alike, the one goes that was used longest ago.
+//!
 //! # When
 //! Before a command, while more is in use than allowed: [`KEYS_PER_COMMAND`] keys in any case, so that writers pay for what they
 //! write, and more until the turn's time for it is over (`maxmemory-eviction-tenacity`). Then at the end of every turn, without
@@ -22,9 +27,9 @@
 use super::Server;
 use super::databases::Databases;
 use crate::base::clock::Now;
-use crate::config::{Config, EventClass, MemoryPolicy};
+use crate::config::{EventClass, MemoryPolicy};
 use crate::persist::rdb::slices;
-use crate::store::access::{AccessClock, Counting, Stamp};
+use crate::store::access::{AccessClock, Counting, Stamp, log2_of_accesses};
 use crate::store::db::Moment;
 use crate::store::entry::Entry;
 use crate::store::evict::FirstDue;
@@ -56,6 +61,12 @@ const BEHIND_BYTES_MIN: u64 = 8 << 20;
 
 /// Nanoseconds of eviction in a turn for each step of a tenacity up to 10.
 const TENACITY_NS: u64 = 50_000;
+
+/// Keys that go before the pace is taken again.
+const KEYS_PER_PACE: u32 = 4096;
+
+/// Turnovers after which a key that was not accessed counts for half: see "Which key goes".
+const HALF_LIFE_TURNOVERS: u64 = 8;
 
 /// How much may be in use beyond a limit of so many bytes before writes are refused, where keys can go.
 pub fn behind_bytes(limit: u64) -> u64 {
@@ -105,6 +116,8 @@ pub struct Eviction {
     ranked_by: Option<MemoryPolicy>,
     /// The database that is sampled next.
     place: usize,
+    /// How fast keys go.
+    pace: Pace,
     /// When the time for it in this turn is over, once it has begun; monotonic nanoseconds.
     ends_ns: Option<u64>,
     /// Keys went, and what follows from that has not been seen to.
@@ -113,6 +126,34 @@ pub struct Eviction {
     refuses: bool,
     /// Since when too much is in use, in monotonic nanoseconds.
     exceeded_since_ns: Option<u64>,
+}
+
+/// How fast keys go: in a *turnover* as many of them as there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    /// Keys that have gone since the pace was last taken.
+    gone: u32,
+    /// When that was, in monotonic nanoseconds.
+    since_ns: u64,
+    /// Milliseconds of so many turnovers that what is not accessed counts for half; 0 as long as it is not known.
+    half_life_ms: u64,
+}
+
+impl Pace {
+    /// How often a count has halved of a key that was not accessed for so long, in units of 2^-16.
+    fn halvings(self, idle_ms: u64) -> i64 {
+        ((idle_ms << 16).checked_div(self.half_life_ms).unwrap_or(0)).min(64 << 16) as i64
+    }
+
+    /// One more key goes, of so many.
+    fn count(&mut self, now: Now, keys: impl FnOnce() -> usize) {
+        self.gone += 1;
+        if self.gone >= KEYS_PER_PACE {
+            let took_ms = now.mono_ns.saturating_sub(self.since_ns) / 1_000_000;
+            self.half_life_ms = took_ms * keys() as u64 / u64::from(KEYS_PER_PACE) * HALF_LIFE_TURNOVERS;
+            (self.gone, self.since_ns) = (0, now.mono_ns);
+        }
+    }
 }
 
 impl Eviction {
@@ -168,6 +209,7 @@ impl Server {
     fn is_over_limit(&self) -> bool {
         let limit = self.config.maxmemory.bytes;
         let may_be = match self.eviction.gauge {
+            // What is deducted is of interest only where there is too much.
             Gauge::Allocator => alloc::allocated_bytes() as u64 > limit,
             Gauge::Counted(_) => true,
         };
@@ -244,39 +286,35 @@ impl Server {
 
     /// Lets keys go until there is room: `least` of them, and more until the turn's time for it is over.
     fn make_room(&mut self, now: Now, least: usize) -> Room {
-        let started_ns = self.clock.mono_ns();
-        let room = self.free_memory(now, least, started_ns);
-        match (room, self.eviction.exceeded_since_ns) {
-            (Room::Enough, Some(since_ns)) => {
+        let started_ns = (self.config.latency_monitor_threshold > 0).then(|| self.clock.mono_ns());
+        let room = self.free_memory(now, least);
+        if let Some(started_ns) = started_ns {
+            self.note_latency("eviction-cycle", self.clock.mono_ns().saturating_sub(started_ns));
+        }
+        if room == Room::Enough {
+            self.eviction.refuses = false;
+            if let Some(since_ns) = self.eviction.exceeded_since_ns.take() {
                 self.stats.eviction_exceeded_ns += self.clock.mono_ns().saturating_sub(since_ns);
-                self.eviction.exceeded_since_ns = None;
             }
-            (Room::Behind | Room::None, None) => self.eviction.exceeded_since_ns = Some(started_ns),
-            _ => {}
+        } else if self.eviction.exceeded_since_ns.is_none() {
+            self.eviction.exceeded_since_ns = Some(self.clock.mono_ns());
         }
         room
     }
 
-    fn free_memory(&mut self, now: Now, least: usize, started_ns: u64) -> Room {
+    fn free_memory(&mut self, now: Now, least: usize) -> Room {
         if !self.is_over_limit() || !self.may_evict(now) {
             return Room::Enough;
         }
-        let Config { maxmemory_policy, maxmemory_eviction_tenacity, .. } = self.config;
-        if maxmemory_policy == MemoryPolicy::NoEviction {
+        if self.config.maxmemory_policy == MemoryPolicy::NoEviction {
             return Room::None;
         }
-        let ends_ns = match (self.eviction.ends_ns, tenacity_ns(maxmemory_eviction_tenacity)) {
-            (Some(ends_ns), _) => ends_ns,
-            (None, Some(ns)) => started_ns.saturating_add(ns),
-            (None, None) => u64::MAX,
-        };
-        self.eviction.ends_ns = Some(ends_ns);
-        let (mut gone, mut looks, mut vain) = (0, 0, 0);
-        let room = loop {
-            let due = self.expire_for_room(now);
-            gone += due;
+        let (mut gone, mut looks, mut vain, mut has_due) = (0, 0, 0, true);
+        loop {
             let mut may_stop = gone >= least;
-            if due == 0 {
+            let due = if has_due { self.expire_for_room(now) } else { 0 };
+            (has_due, gone) = (due > 0, gone + due);
+            if !has_due {
                 match self.next_victim(now) {
                     Victim::Key { place, hash, stamp } => match self.evict_key(place, hash, stamp, now) {
                         true => (gone, vain) = (gone + 1, 0),
@@ -284,25 +322,31 @@ impl Server {
                     },
                     // To find one out takes as long as to let many go.
                     Victim::Unknown => (looks, may_stop) = (looks + KEYS_PER_LOOK, true),
-                    Victim::None => break Room::None,
+                    Victim::None => return Room::None,
                 }
             }
             if !self.is_over_limit() {
-                break Room::Enough;
+                return Room::Enough;
             }
             if vain >= VAIN_MAX {
-                break Room::None;
+                return Room::None;
             }
             looks += 1;
             if may_stop && looks >= KEYS_PER_LOOK {
                 looks = 0;
-                if self.clock.mono_ns() >= ends_ns {
-                    break Room::Behind;
+                if self.is_eviction_time_over() {
+                    return Room::Behind;
                 }
             }
-        };
-        self.note_latency("eviction-cycle", self.clock.mono_ns().saturating_sub(started_ns));
-        room
+        }
+    }
+
+    /// True if keys have had to go in this turn for as long as they may keep it busy. The first look begins that time.
+    fn is_eviction_time_over(&mut self) -> bool {
+        let Some(for_ns) = tenacity_ns(self.config.maxmemory_eviction_tenacity) else { return false };
+        let now_ns = self.clock.mono_ns();
+        let ends_ns = *self.eviction.ends_ns.get_or_insert_with(|| now_ns.saturating_add(for_ns));
+        now_ns >= ends_ns
     }
 
     /// Takes out some keys that are due, which go before any live one. How many.
@@ -382,30 +426,26 @@ impl Server {
         for _ in 0..VAIN_SAMPLES_MAX {
             let Some(place) = self.next_place(policy.is_volatile()) else { return Victim::None };
             let Server { dbs, eviction, prng, config, .. } = self;
-            let candidates = &mut eviction.candidates;
+            let Eviction { candidates, pace, .. } = eviction;
             dbs[place].sample(policy.is_volatile(), config.maxmemory_samples, prng, |entry, hasher| {
                 let stamp = entry.stamp();
-                let accessed_ms = (now.mono_ns / 1_000_000) as i64 - clock.idle_ms(stamp) as i64;
                 let rank = match policy.is_frequency() {
-                    true => (i64::from(clock.count(stamp, counting)) << 48) + accessed_ms,
-                    false => accessed_ms,
+                    true => {
+                        let accesses = log2_of_accesses(clock.count(stamp, counting), counting);
+                        accesses - pace.halvings(clock.idle_ms(stamp))
+                    }
+                    false => clock.accessed_ns(stamp),
                 };
-                let is_full = candidates.len() >= CANDIDATES_MAX;
-                if is_full && candidates[0].rank <= rank {
+                if candidates.len() >= CANDIDATES_MAX && candidates[0].rank <= rank {
                     return;
                 }
-                let candidate = Candidate { rank, hash: hasher.hash(entry.key()), place: place as u32, stamp };
+                let hash = hasher.hash(entry.key());
+                candidates.retain(|other| (other.hash, other.place) != (hash, place as u32));
+                if candidates.len() >= CANDIDATES_MAX {
+                    candidates.remove(0);
+                }
                 let at = candidates.partition_point(|other| other.rank > rank);
-                let equals = candidates[at..].iter().take_while(|other| other.rank == rank);
-                if equals.into_iter().any(|other| (other.hash, other.place) == (candidate.hash, candidate.place)) {
-                    return;
-                }
-                if is_full {
-                    candidates.copy_within(1..at, 0);
-                    candidates[at - 1] = candidate;
-                } else {
-                    candidates.insert(at, candidate);
-                }
+                candidates.insert(at, Candidate { rank, hash, place: place as u32, stamp });
             });
             if let Some(best) = eviction.candidates.pop() {
                 return Victim::Key { place: best.place as usize, hash: best.hash, stamp: Some(best.stamp) };
@@ -431,6 +471,8 @@ impl Server {
         self.stats.dirty += 1;
         self.stats.evicted_keys += 1;
         self.eviction.has_evicted = true;
+        let Server { dbs, eviction, .. } = self;
+        eviction.pace.count(now, || dbs.iter().map(|db| db.len()).sum());
         let key = entry.key();
         self.touch(place, key, &Moment::new(now, false).with_hash(key, hash));
         self.notify(EventClass::Evicted, "evicted", place, key);
@@ -471,11 +513,12 @@ impl Server {
         }
     }
 
-    /// Brings about what the settings of memory ask for, at the start and after CONFIG SET. O(databases made) if that makes a
-    /// difference.
+    /// Brings about what the settings of memory ask for, at the start and after CONFIG SET. O(clients), and O(databases made) if
+    /// that makes a difference.
     pub fn renew_eviction(&mut self) {
         let (counting, is_ordered) = (self.counting(), self.config.maxmemory_policy == MemoryPolicy::VolatileTtl);
         self.dbs.set_usage(counting, is_ordered);
+        self.recount_clients();
     }
 
     /// Warns of a limit that is below what is in use already; to be called when one was set.

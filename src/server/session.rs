@@ -197,6 +197,8 @@ pub struct Session {
     pub posted_bytes: u64,
     /// Figures of its buffers.
     pub buffers: Buffers,
+    /// Bytes that it has been counted with in what all clients take, where that is limited.
+    pub counted_bytes: usize,
 }
 
 impl Session {
@@ -256,6 +258,7 @@ impl Session {
             commands: 0,
             posted_bytes: 0,
             buffers: Buffers::default(),
+            counted_bytes: 0,
         }
     }
 }

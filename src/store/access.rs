@@ -3,12 +3,13 @@
 //! ```text
 //! ticks     24 bits: when it was last accessed, in ticks of 2^23 ns (8.4 ms); wraps after 39 hours
 //! seconds   24 bits: the same in seconds; wraps after 194 days, as Redis's own clock does
-//! count     16 bits: minutes at which the count was last lowered | 8 bits: a logarithmic count of accesses
+//! count     16 bits: the same in units of 2^30 ns (1.07 s), which wraps after 19 hours | 8 bits: a logarithmic count of accesses
 //! ```
 //! An access writes ticks: with Redis's whole seconds a cache whose contents turn over within a few of them cannot tell what was
 //! used last. Before ticks come round again a walk over all keys ([`AccessClock::aged`], called by the census) turns old ones
-//! into seconds. Counts are written instead while the memory policy asks for frequencies; their rules are Redis's. What
-//! another policy has left behind is read for what it tells: a time as a key that is new to counting, a count as its minutes.
+//! into seconds. Counts are written instead while the memory policy asks for frequencies; their rules are Redis's, who keeps the
+//! minute alone. What another policy has left behind is read for what it tells: a time as a key that is new to counting, a count as
+//! its time.
 //!
 //! The clock is the monotonic one: a wall clock that is set makes no key look old, nor does a machine that slept.
 
@@ -21,6 +22,12 @@ const VALUE_MASK: u32 = (1 << 24) - 1;
 /// Nanoseconds of a tick, as a power of two: reading the clock is one shift.
 const TICK_NS_LOG: u32 = 23;
 
+/// Nanoseconds of the unit of a count's time, as a power of two.
+const UNIT_NS_LOG: u32 = 30;
+
+/// Units after which a count is better written anew, lowered by what it has lost until then: half the range, 9.8 hours.
+const AGED_UNITS: u16 = 1 << 15;
+
 /// Ticks after which a stamp is better kept in seconds: a quarter of the range, 9.8 hours. The walk has the other 29 hours to come
 /// by, in which it sees 500 million keys.
 const AGED_TICKS: u32 = 1 << 22;
@@ -28,8 +35,10 @@ const AGED_TICKS: u32 = 1 << 22;
 /// More ticks than the walk ever lets pass: 36.7 hours. What seems to be older was accessed after the clock was read.
 const PASSED_TICKS_MAX: u32 = VALUE_MASK / 16 * 15;
 
-/// The same for minutes: 42 days.
-const PASSED_MINUTES_MAX: u32 = u16::MAX as u32 / 16 * 15;
+/// The same for the units of a count: 18.3 hours.
+const PASSED_UNITS_MAX: u16 = u16::MAX / 16 * 15;
+
+const MINUTE_NS: u64 = 60_000_000_000;
 
 /// The bits of an entry's flags that name the form; see `store::entry`.
 pub(super) const FORM_SECONDS: u8 = 32;
@@ -59,33 +68,18 @@ impl Stamp {
         self.0 & VALUE_MASK
     }
 
-    fn counted(minutes: u16, count: u8) -> Stamp {
-        Stamp::new(FORM_COUNT, u32::from(minutes) << 8 | u32::from(count))
+    fn counted(units: u16, count: u8) -> Stamp {
+        Stamp::new(FORM_COUNT, u32::from(units) << 8 | u32::from(count))
     }
 
-    /// True if it tells how often its entry was accessed, and not when.
+    /// True if it tells how often its entry was accessed, and not only when.
     pub(super) fn is_count(self) -> bool {
         self.form() == FORM_COUNT
     }
 
-    fn count_at(self, minutes: u16, counting: Counting) -> u8 {
-        if !self.is_count() {
-            return COUNT_INITIAL;
-        }
-        let passed = u32::from(minutes.wrapping_sub((self.value() >> 8) as u16));
-        let passed = if passed <= PASSED_MINUTES_MAX { passed } else { 0 };
-        let periods = passed.checked_div(counting.decay_minutes).unwrap_or(0);
-        (self.value() as u8).saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
-    }
-
-    /// The stamp of an entry that is accessed once more, where accesses are counted: the higher the count, the less likely it
-    /// grows. `fresh` is that of a key that is new now.
-    pub(super) fn counted_again(self, fresh: Stamp, counting: Counting, prng: &mut Prng) -> Stamp {
-        let minutes = (fresh.value() >> 8) as u16;
-        let count = self.count_at(minutes, counting);
-        let above = u64::from(count.saturating_sub(COUNT_INITIAL));
-        let grows = count < u8::MAX && prng.below(above * u64::from(counting.log_factor) + 1) == 0;
-        Stamp::counted(minutes, count + u8::from(grows))
+    /// The units and the count of a stamp that has them.
+    fn parts(self) -> (u16, u8) {
+        ((self.value() >> 8) as u16, self.value() as u8)
     }
 }
 
@@ -105,7 +99,7 @@ impl Default for Counting {
 }
 
 /// One reading of the clock that stamps are made and read by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessClock {
     mono_ns: u64,
 }
@@ -133,8 +127,14 @@ impl AccessClock {
         (self.mono_ns / 1_000_000_000) as u32
     }
 
-    fn minutes(self) -> u16 {
-        (self.mono_ns / 60_000_000_000) as u16
+    fn units(self) -> u16 {
+        (self.mono_ns >> UNIT_NS_LOG) as u16
+    }
+
+    /// Units since an access; none if it came after the clock was read.
+    fn passed_units(self, units: u16) -> u16 {
+        let passed = self.units().wrapping_sub(units);
+        if passed <= PASSED_UNITS_MAX { passed } else { 0 }
     }
 
     /// The stamp of an access now.
@@ -145,12 +145,12 @@ impl AccessClock {
 
     /// The stamp of a key that is new now, where accesses are counted.
     pub fn first_counted(self) -> Stamp {
-        Stamp::counted(self.minutes(), COUNT_INITIAL)
+        Stamp::counted(self.units(), COUNT_INITIAL)
     }
 
     /// The stamp of a key with this count.
     pub fn with_count(self, count: u8) -> Stamp {
-        Stamp::counted(self.minutes(), count)
+        Stamp::counted(self.units(), count)
     }
 
     /// The stamp of a key that was last accessed so many seconds ago; modulo 194 days.
@@ -162,31 +162,83 @@ impl AccessClock {
         }
     }
 
-    /// Milliseconds since the access that a stamp tells of; of a count, since it was last lowered.
+    /// Milliseconds since the access that a stamp tells of.
     pub fn idle_ms(self, stamp: Stamp) -> u64 {
         let value = stamp.value();
         match stamp.form() {
-            FORM_COUNT => u64::from(self.minutes().wrapping_sub((value >> 8) as u16)) * 60_000,
+            FORM_COUNT => (u64::from(self.passed_units(stamp.parts().0)) << UNIT_NS_LOG) / 1_000_000,
             FORM_SECONDS => u64::from(self.seconds().wrapping_sub(value) & VALUE_MASK) * 1000,
             _ => (u64::from(self.passed_ticks(value)) << TICK_NS_LOG) / 1_000_000,
         }
     }
 
-    /// The count that a stamp tells of, lowered by what time has passed since; that of a new key if it tells of none.
-    pub fn count(self, stamp: Stamp, counting: Counting) -> u8 {
-        stamp.count_at(self.minutes(), counting)
+    /// When the access was that a stamp tells of, in nanoseconds of the clock, as finely as the form has it. The same for a stamp
+    /// whenever it is asked for.
+    pub fn accessed_ns(self, stamp: Stamp) -> i64 {
+        let value = stamp.value();
+        let (unit_ns, passed) = match stamp.form() {
+            FORM_COUNT => (1 << UNIT_NS_LOG, u64::from(self.passed_units(stamp.parts().0))),
+            FORM_SECONDS => (1_000_000_000, u64::from(self.seconds().wrapping_sub(value) & VALUE_MASK)),
+            _ => (1 << TICK_NS_LOG, u64::from(self.passed_ticks(value))),
+        };
+        ((self.mono_ns / unit_ns) as i64 - passed as i64) * unit_ns as i64
     }
 
-    /// The same access in seconds, if its ticks are to come round again before long.
-    #[inline]
-    pub fn aged(self, stamp: Stamp) -> Option<Stamp> {
-        let ticks = self.passed_ticks(stamp.value());
-        if stamp.form() != 0 || ticks < AGED_TICKS {
-            return None;
-        }
-        let passed_ns = u64::from(ticks) << TICK_NS_LOG;
-        Some(Stamp::new(FORM_SECONDS, (self.mono_ns.wrapping_sub(passed_ns) as i64).div_euclid(1_000_000_000) as u32))
+    /// The same in whole seconds. A tick more or less is unknown, and counts as passed, so that a key that was accessed a second
+    /// ago is idle for one.
+    pub fn idle_s(self, stamp: Stamp) -> u64 {
+        let unknown_ms = if stamp.form() == 0 { (1 << TICK_NS_LOG) / 1_000_000 + 1 } else { 0 };
+        (self.idle_ms(stamp) + unknown_ms) / 1000
     }
+
+    /// The count that a stamp tells of, lowered by the minutes that have begun since; that of a new key if it tells of none.
+    pub fn count(self, stamp: Stamp, counting: Counting) -> u8 {
+        if !stamp.is_count() {
+            return COUNT_INITIAL;
+        }
+        let (units, count) = stamp.parts();
+        let accessed_ns = (self.mono_ns >> UNIT_NS_LOG).saturating_sub(self.passed_units(units).into()) << UNIT_NS_LOG;
+        let minutes = self.mono_ns / MINUTE_NS - accessed_ns / MINUTE_NS;
+        let periods = minutes.checked_div(counting.decay_minutes.into()).unwrap_or(0);
+        count.saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
+    }
+
+    /// The stamp of an entry that is accessed once more, where accesses are counted: the higher the count, the less likely it
+    /// grows.
+    pub fn counted_again(self, stamp: Stamp, counting: Counting, prng: &mut Prng) -> Stamp {
+        let count = self.count(stamp, counting);
+        let above = u64::from(count.saturating_sub(COUNT_INITIAL));
+        let grows = count < u8::MAX && prng.below(above * u64::from(counting.log_factor) + 1) == 0;
+        Stamp::counted(self.units(), count + u8::from(grows))
+    }
+
+    /// The same access in seconds, if its ticks are to come round again before long; or the count as it is by now, if its time is.
+    #[inline]
+    pub fn aged(self, stamp: Stamp, counting: Counting) -> Option<Stamp> {
+        match stamp.form() {
+            0 => {
+                let ticks = self.passed_ticks(stamp.value());
+                let accessed_ns = (self.mono_ns as i64).wrapping_sub((u64::from(ticks) << TICK_NS_LOG) as i64);
+                (ticks >= AGED_TICKS).then(|| Stamp::new(FORM_SECONDS, accessed_ns.div_euclid(1_000_000_000) as u32))
+            }
+            FORM_COUNT => {
+                let is_old = self.passed_units(stamp.parts().0) >= AGED_UNITS;
+                is_old.then(|| Stamp::counted(self.units(), self.count(stamp, counting)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The binary logarithm of how many accesses a count stands for, in units of 2^-16: what an average key needs to reach it. Below
+/// the count of a new key, one less for each.
+pub fn log2_of_accesses(count: u8, counting: Counting) -> i64 {
+    let above = i64::from(count) - i64::from(COUNT_INITIAL);
+    if above <= 0 {
+        return above << 16;
+    }
+    let tries = (above * (above - 1) / 2) as f64 * f64::from(counting.log_factor) + above as f64;
+    ((1.0 + tries).log2() * 65_536.0) as i64
 }
 
 #[cfg(test)]
@@ -206,9 +258,9 @@ mod tests {
         let (mut idle_s, mut step_s) = (0, 1);
         while idle_s < end_s {
             let clock = at_s(start_s + idle_s);
-            let read_s = clock.idle_ms(stamp) / 1000;
+            let read_s = clock.idle_s(stamp);
             assert!(read_s == idle_s || read_s == idle_s + 1, "{read_s} for {idle_s}");
-            stamp = clock.aged(stamp).unwrap_or(stamp);
+            stamp = clock.aged(stamp, Counting::default()).unwrap_or(stamp);
             // The walk sees a key once in some hours at the least.
             step_s = (step_s * 2).min(20 * HOUR_S);
             idle_s += step_s;
@@ -220,7 +272,7 @@ mod tests {
     fn idle_times_that_are_given_are_read_back() {
         for seconds in [0, 1, 59, 1000, 9 * HOUR_S, 10 * HOUR_S, 100 * HOUR_S, (1 << 24) - 1] {
             let clock = at_s(7);
-            assert_eq!(clock.idle_ms(clock.idle_for(seconds)) / 1000, seconds);
+            assert_eq!(clock.idle_s(clock.idle_for(seconds)), seconds);
         }
         assert_eq!(at_s(7).idle_ms(at_s(7).idle_for(1 << 24)), 0);
     }
@@ -241,7 +293,7 @@ mod tests {
         assert_eq!(clock.count(stamp, counting), 5);
         let mut reached = Vec::new();
         for accesses in 1..=100_000 {
-            stamp = stamp.counted_again(clock.first_counted(), counting, &mut prng);
+            stamp = clock.counted_again(stamp, counting, &mut prng);
             if [1, 100, 1000, 100_000].contains(&accesses) {
                 reached.push(clock.count(stamp, counting));
             }
@@ -254,13 +306,30 @@ mod tests {
         let later = at_s(60 * 11);
         assert_eq!(later.count(stamp, counting), reached[3] - 10);
         assert_eq!(later.count(stamp, Counting { decay_minutes: 0, ..counting }), reached[3]);
-        assert_eq!(at_s(60 * 2000).count(stamp, counting), 0);
+        assert_eq!(at_s(60 * 1000).count(stamp, counting), 0);
+    }
+
+    #[test]
+    fn old_counts_are_written_anew_as_they_are() {
+        let slow = Counting { decay_minutes: 60, ..Counting::default() };
+        let (stamp, later) = (at_s(0).with_count(100), at_s(12 * HOUR_S));
+        let aged = later.aged(stamp, slow).expect("it is old");
+        assert_eq!((later.count(stamp, slow), later.count(aged, slow)), (88, 88));
+        assert_eq!(at_s(22 * HOUR_S).count(aged, slow), 78);
+        assert_eq!(at_s(HOUR_S).aged(stamp, slow), None);
+    }
+
+    #[test]
+    fn counts_stand_for_ever_more_accesses() {
+        let logs: Vec<i64> = (0..=255).map(|count| log2_of_accesses(count, Counting::default())).collect();
+        assert!(logs.is_sorted_by(|a, b| a < b));
+        assert_eq!((logs[5], logs[6], logs[4]), (0, 65_536, -65_536));
     }
 
     #[test]
     fn what_another_policy_has_left_behind_is_read_for_what_it_tells() {
         let clock = at_s(600);
         assert_eq!(clock.count(clock.idle_for(100), Counting::default()), COUNT_INITIAL);
-        assert_eq!(at_s(660).idle_ms(clock.with_count(77)), 60_000);
+        assert!((59..=61).contains(&at_s(660).idle_s(clock.with_count(77))));
     }
 }

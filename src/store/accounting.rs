@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::access::{Counting, Stamp};
+use super::access::{AccessClock, Counting};
 use super::entry::Entry;
 use super::hold::Holds;
 use super::notes::{Happened, Notebook};
@@ -155,13 +155,12 @@ pub(super) struct Accounting {
 }
 
 impl Accounting {
-    /// Notes that an entry was accessed once more; `fresh` is the stamp of a key that is new now.
+    /// Notes that an entry was accessed once more.
     #[cold]
     #[inline(never)]
-    pub fn count_access(&mut self, entry: &mut Entry, fresh: Stamp) {
-        let chance = self.chance.get_or_insert_with(|| Box::new(Prng::seeded(u64::from(fresh.value()))));
-        let stamp = entry.stamp().counted_again(fresh, self.counting, chance);
-        entry.set_stamp(stamp);
+    pub fn count_access(&mut self, entry: &mut Entry, clock: AccessClock) {
+        let chance = self.chance.get_or_insert_with(|| Box::new(Prng::seeded(1)));
+        entry.set_stamp(clock.counted_again(entry.stamp(), self.counting, chance));
     }
 
     /// Goes on with another's counters, and notes what that was to note.

@@ -95,8 +95,8 @@ pub(super) fn live_slot<'d>(
             due.into_iter().for_each(|slot| collect(accounting, slot));
         } else if at.touch == Touch::Stamp {
             slot.set_stamp(at.stamp);
-        } else if at.touch == Touch::Count {
-            accounting.count_access(slot, at.stamp);
+        } else if let Touch::Count(clock) = at.touch {
+            accounting.count_access(slot, clock);
         }
     }
     // Returned as it was found: a slot that is moved on the way costs every SET a dozen instructions.

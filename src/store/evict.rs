@@ -175,8 +175,9 @@ impl Db {
         clock: super::access::AccessClock,
         mut visit: impl FnMut(&Entry),
     ) -> u64 {
+        let counting = self.accounting.counting;
         let show = |entry: &mut Entry| {
-            if let Some(stamp) = clock.aged(entry.stamp()) {
+            if let Some(stamp) = clock.aged(entry.stamp(), counting) {
                 entry.set_stamp(stamp);
             }
             if !at.is_due(entry) {

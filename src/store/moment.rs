@@ -12,8 +12,8 @@ use crate::base::clock::Now;
 pub(super) enum Touch {
     /// The moment's stamp.
     Stamp,
-    /// That it was accessed once more.
-    Count,
+    /// That it was accessed once more, by this clock.
+    Count(AccessClock),
     /// Nothing.
     Nothing,
 }
@@ -62,8 +62,9 @@ impl Moment {
 
     /// The same moment where accesses are counted instead of their times kept.
     pub fn counting(self, now: Now) -> Moment {
-        let touch = if self.touch == Touch::Nothing { Touch::Nothing } else { Touch::Count };
-        Moment { touch, stamp: AccessClock::at(now).first_counted(), ..self }
+        let clock = AccessClock::at(now);
+        let touch = if self.touch == Touch::Nothing { Touch::Nothing } else { Touch::Count(clock) };
+        Moment { touch, stamp: clock.first_counted(), ..self }
     }
 
     /// The same moment for a lookup that does not count as an access.

@@ -287,7 +287,6 @@ pub const SCRIPT_REASONS: &[(&str, &str)] = &[];
 pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
     ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", OPTIONS_OF_8_4),
     ("idempotent ids of streams", OPTIONS_OF_8_6),
-    ("evicted keys", "keys are not evicted"),
 ];
 
 /// Facts of what is propagated that are otherwise in Redis 8.2: the scene, its lines (none for all of them), why.

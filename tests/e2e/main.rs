@@ -15,6 +15,7 @@ mod check;
 mod clients;
 mod connections;
 mod directory;
+mod eviction;
 mod examples;
 mod leaving;
 mod lifecycle;

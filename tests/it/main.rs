@@ -22,6 +22,7 @@ mod debug;
 mod disk_crashes;
 mod dispatch;
 mod dump;
+mod eviction;
 mod expire;
 mod expiry;
 #[path = "../support/generate.rs"]

@@ -24,11 +24,13 @@ use std::sync::Arc;
 
 use aleadb::base::clock::{Clock, ManualClock};
 use aleadb::base::prng::Prng;
-use aleadb::config::{AppendFsync, Config, SavePoints};
+use aleadb::config::{AppendFsync, Config, MemoryLimit, MemoryPolicy, SavePoints};
 use aleadb::engine::persistence::start;
 use aleadb::net::turn::{Peer, Turn};
 use aleadb::persist::digest::DataDigest;
 use aleadb::server::background::Background;
+use aleadb::server::databases::Databases;
+use aleadb::server::eviction::Gauge;
 use aleadb::server::scripting::cache::{digest_of, hexadecimal};
 use aleadb::server::session::Origin;
 use aleadb::server::{Identity, Outside, Seeds, Server};
@@ -71,6 +73,15 @@ struct Plan {
     look_ns: u64,
     /// Scripts that are kept come back.
     keeps_scripts: bool,
+    /// Keys that there may be, and which of them go when there are more.
+    room: Option<(u64, MemoryPolicy)>,
+}
+
+/// What a key counts for, where there may be only so many.
+const KEY_BYTES: u64 = 1000;
+
+fn counted_bytes(dbs: &Databases) -> usize {
+    dbs.iter().map(|db| db.len()).sum::<usize>() * KEY_BYTES as usize
 }
 
 impl Plan {
@@ -91,9 +102,20 @@ impl Plan {
             dumps,
             look_ns: *rng.pick(&[0, 30_000, 150_000]),
             keeps_scripts: rng.chance(75),
+            // Of a snapshot it is not known which moment between the ends of turns it is of.
+            room: (!dumps && rng.chance(40)).then(|| (*rng.pick(&[3, 6, 12]), *rng.pick(POLICIES))),
         }
     }
 }
+
+const POLICIES: &[MemoryPolicy] = &[
+    MemoryPolicy::AllkeysLru,
+    MemoryPolicy::AllkeysLfu,
+    MemoryPolicy::AllkeysRandom,
+    MemoryPolicy::AllkeysLrm,
+    MemoryPolicy::VolatileTtl,
+    MemoryPolicy::VolatileLru,
+];
 
 /// A client that has some commands under way at most.
 struct Client {
@@ -280,6 +302,12 @@ impl Life {
     /// Clients send, time passes, turns run, until the power goes.
     fn live(&mut self, generator: &mut Generator, rng: &mut Rng) -> Result<(), String> {
         (0..CLIENTS).for_each(|_| self.connect());
+        if let Some((keys, policy)) = self.plan.room {
+            let server = &mut self.turn.server;
+            server.eviction.gauge = Gauge::Counted(counted_bytes);
+            (server.config.maxmemory, server.config.maxmemory_policy) = (MemoryLimit::new(keys * KEY_BYTES), policy);
+            server.renew_eviction();
+        }
         if self.plan.dumps && !self.plan.seed.is_multiple_of(3) {
             self.send(0, &["CONFIG", "SET", "save", "1 10 3 1"].map(|word| word.as_bytes().to_vec()));
         }

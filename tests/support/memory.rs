@@ -215,6 +215,15 @@ impl Memory {
         self.cron.expire(&mut self.server, now);
     }
 
+    /// One turn's part of the keys that have to go as memory is short. True if there is more to do.
+    pub fn evict_once(&mut self) -> bool {
+        let now = self.clock.now();
+        let more = self.server.evict_in_turn(now);
+        settle::serve(&mut self.server, now, &mut self.clock.mono_ns());
+        self.server.eviction.note_settled();
+        more
+    }
+
     /// One turn's part of what takes several.
     pub fn go_on(&mut self) -> bool {
         self.server.go_on()

@@ -220,6 +220,10 @@ fn load_group(
         }
     }
     insert(server, group, work, purpose, file, now)?;
+    // What becomes a part of a log has to be in it as it is: keys go afterwards, and the log says so.
+    if drops_due && work.adoption == Adoption::None && work.manifest.is_none() {
+        server.make_room_for_loaded(now);
+    }
     match next {
         None | Some(Item::Entry(_) | Item::Resize { .. } | Item::Aux { .. }) => Ok(Step::More),
         Some(Item::Select(number)) => {

@@ -181,7 +181,7 @@ impl DumpWriter {
             None => {}
             Some(Accesses::Idle(clock)) => {
                 self.writer.byte(opcode::IDLE);
-                self.writer.count((clock.idle_ms(entry.stamp()) / 1000) as usize);
+                self.writer.count(clock.idle_s(entry.stamp()) as usize);
             }
             Some(Accesses::Counts(clock, counting)) => {
                 self.writer.byte(opcode::FREQ);
