@@ -11,9 +11,9 @@
 //! would have them go, though only `maxmemory-samples` are looked at for each. `volatile-ttl` is exact (`store::nearest`).
 //!
 //! For frequency the count is Redis's, and OBJECT FREQ shows it. It falls with the minutes, which is nothing to a cache that turns
-//! over within seconds: what was popular once would keep everything else out for ever. So here it counts for half after
-//! [`HALF_LIFE_TURNOVERS`] turnovers without an access (LRFU: Lee et al. 2001), which leaves a popularity that lasts as good as
-//! it was. Of keys that count alike, the one goes that was used longest ago.
+//! over within seconds: what was popular once would keep everything else out for ever. So for the choice it also falls with
+//! the pace at which keys go (see [`HALF_LIFE_TURNOVERS`]; the idea is that of LRFU, Lee et al. 2001), which leaves a
+//! popularity that lasts as good as it was. Of keys that count alike, the one goes that was used longest ago.
 //!
 //! # When
 //! Before a command, while more is in use than allowed: [`KEYS_PER_COMMAND`] keys in any case, so that writers pay for what they
@@ -65,8 +65,14 @@ const TENACITY_NS: u64 = 50_000;
 /// Keys that go before the pace is taken again.
 const KEYS_PER_PACE: u32 = 4096;
 
-/// Turnovers after which a key that was not accessed counts for half: see "Which key goes".
-const HALF_LIFE_TURNOVERS: u64 = 8;
+/// Turnovers after which a key that was not accessed counts for half, down to what it had with its second access, and those
+/// after which it has lost that as well. Simulated on Zipf, scanned and shifting traces: what was popular once goes, and what
+/// was asked for twice still stays before what a scan brings in.
+const HALF_LIFE_TURNOVERS: u64 = 1;
+const LAST_HALF_LIFE_TURNOVERS: u64 = 64;
+
+/// The binary logarithm of what a key has with its second access, in units of 2^-16.
+const ACCESSED_TWICE: i64 = 1 << 16;
 
 /// How much may be in use beyond a limit of so many bytes before writes are refused, where keys can go.
 pub fn behind_bytes(limit: u64) -> u64 {
@@ -135,14 +141,26 @@ struct Pace {
     gone: u32,
     /// When that was, in monotonic nanoseconds.
     since_ns: u64,
-    /// Milliseconds of so many turnovers that what is not accessed counts for half; 0 as long as it is not known.
-    half_life_ms: u64,
+    /// Milliseconds of a turnover; 0 as long as it is not known.
+    turnover_ms: u64,
 }
 
 impl Pace {
-    /// How often a count has halved of a key that was not accessed for so long, in units of 2^-16.
-    fn halvings(self, idle_ms: u64) -> i64 {
-        ((idle_ms << 16).checked_div(self.half_life_ms).unwrap_or(0)).min(64 << 16) as i64
+    /// The binary logarithm of the accesses that a key counts for that was not accessed for so long, in units of 2^-16.
+    fn faded(self, accesses: i64, idle_ms: u64) -> i64 {
+        if self.turnover_ms == 0 {
+            // Enough to tell keys apart that count alike.
+            return accesses - (idle_ms >> 10).min(1 << 15) as i64;
+        }
+        let half_life_ms = self.turnover_ms * HALF_LIFE_TURNOVERS;
+        let upper = (accesses - ACCESSED_TWICE).max(0);
+        let lost = (idle_ms.min(1 << 40) << 16) / half_life_ms;
+        if lost < upper as u64 {
+            return accesses - lost as i64;
+        }
+        let left_ms = idle_ms - ((upper as u64 * half_life_ms) >> 16).min(idle_ms);
+        let last = (left_ms.min(1 << 40) << 16) / (self.turnover_ms * LAST_HALF_LIFE_TURNOVERS);
+        accesses - upper - last.min(64 << 16) as i64
     }
 
     /// One more key goes, of so many.
@@ -150,7 +168,7 @@ impl Pace {
         self.gone += 1;
         if self.gone >= KEYS_PER_PACE {
             let took_ms = now.mono_ns.saturating_sub(self.since_ns) / 1_000_000;
-            self.half_life_ms = took_ms * keys() as u64 / u64::from(KEYS_PER_PACE) * HALF_LIFE_TURNOVERS;
+            self.turnover_ms = took_ms.saturating_mul(keys() as u64) / u64::from(KEYS_PER_PACE);
             (self.gone, self.since_ns) = (0, now.mono_ns);
         }
     }
@@ -245,6 +263,8 @@ impl Server {
     /// A turn's part of the keys that have to go. True if there is more to do at once.
     #[inline]
     pub fn evict_in_turn(&mut self, now: Now) -> bool {
+        // The commands of the turn are over, and their time for it with them.
+        self.eviction.ends_ns = None;
         if self.config.maxmemory.bytes == 0 {
             self.eviction.refuses = false;
             return false;
@@ -252,15 +272,9 @@ impl Server {
         if !self.is_over_limit() && self.eviction.exceeded_since_ns.is_none() {
             return false;
         }
-        self.end_eviction_time();
         let room = self.make_room(now, 1);
-        self.end_eviction_time();
-        room == Room::Behind
-    }
-
-    /// The time for eviction begins anew: another turn begins.
-    fn end_eviction_time(&mut self) {
         self.eviction.ends_ns = None;
+        room == Room::Behind
     }
 
     /// Makes room while a dump file is loaded that holds more than is allowed, instead of failing. What a log holds stays until all
@@ -432,7 +446,7 @@ impl Server {
                 let rank = match policy.is_frequency() {
                     true => {
                         let accesses = log2_of_accesses(clock.count(stamp, counting), counting);
-                        accesses - pace.halvings(clock.idle_ms(stamp))
+                        pace.faded(accesses, clock.idle_ms(stamp))
                     }
                     false => clock.accessed_ns(stamp),
                 };
@@ -531,5 +545,33 @@ impl Server {
                  maxmemory-policy."
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_accessed_fades_at_once_to_a_second_access_and_then_slowly() {
+        let pace = Pace { turnover_ms: 1_000, ..Pace::default() };
+        let bit = 1 << 16;
+        assert_eq!(pace.faded(5 * bit, 0), 5 * bit);
+        assert_eq!(pace.faded(5 * bit, 2_000), 3 * bit);
+        assert_eq!(pace.faded(5 * bit, 4_000), bit);
+        assert_eq!(pace.faded(5 * bit, 4_000 + 64_000), 0);
+        assert_eq!((pace.faded(bit, 64_000), pace.faded(0, 64_000)), (0, -bit));
+        assert!(pace.faded(0, u64::MAX) >= -(64 << 16) && pace.faded(i64::from(i32::MAX), u64::MAX) < bit);
+        // With no pace known, counts decide, and times between those that count alike.
+        let unknown = Pace::default();
+        assert!(
+            unknown.faded(bit, u64::MAX) > unknown.faded(0, 0) && unknown.faded(bit, 5_000) < unknown.faded(bit, 0)
+        );
+    }
+
+    #[test]
+    fn tenacity_is_redis_s() {
+        assert_eq!([0, 1, 10, 100].map(tenacity_ns), [Some(0), Some(50_000), Some(500_000), None]);
+        assert!(tenacity_ns(99).is_some_and(|ns| (100_000_000_000..200_000_000_000).contains(&ns)));
     }
 }

@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use super::super::write::Version;
 use super::super::{Broken, Dialect, Shapes};
 use super::*;
+use crate::base::clock::Now;
 use crate::base::prng::Prng;
 use crate::persist::payload;
 use crate::persist::rdb::{Budget, read::Reader};
 use crate::persist::storage::ReadFile;
+use crate::store::access::{AccessClock, Counting};
 use crate::store::entry::{Entry, NewValue};
 use crate::store::hash::KeyHasher;
 use crate::store::types::{hash, list, set, zset};
@@ -455,4 +457,38 @@ fn a_valkey_hash_without_elements_is_empty_and_a_deadline_of_zero_is_none() {
     assert!(matches!(read(b"\x16\x01\x01f\x01v\x00\x00\x00\x00\x00\x00\x00\x00"), Err(Broken::Invalid(_))));
     assert_eq!(read(b"\x16\x01\x01f\x01v\xff\xff\xff\xff\xff\xff\xff"), Err(Broken::RanOut(1)));
     assert_eq!(read(b"\x18"), Err(Broken::Form(24)));
+}
+
+#[test]
+fn accesses_are_written_as_the_policy_asks_and_read_back() {
+    let clock = AccessClock::at(Now { unix_ms: 0, mono_ns: 90_000_000_000_000 });
+    let [mut idle, mut counted] = [b"k", b"l"].map(|key| Entry::new(key, NewValue::Int(1), Some(33_000_000_000_000)));
+    idle.set_stamp(clock.idle_for(70_000));
+    counted.set_stamp(clock.with_count(200));
+    let cases = [
+        (None, [(None, None), (None, None)]),
+        // A count knows the time to a second or so.
+        (Some(Accesses::Idle(clock)), [(Some(70_000), None), (Some(0), None)]),
+        (Some(Accesses::Counts(clock, Counting::default())), [(None, Some(5)), (None, Some(200))]),
+    ];
+    for (accesses, expected) in cases {
+        let file = written(Options { accesses, ..ALL }, &[idle.copy_with_stamp(), counted.copy_with_stamp()]);
+        let (mut reader, mut found) = (reader(&file, usize::MAX), Vec::new());
+        loop {
+            match reader.next_item().expect("our own") {
+                Item::Entry(loaded) => found.push((loaded.idle_s, loaded.frequency)),
+                Item::End(_) => break,
+                _ => {}
+            }
+        }
+        assert_eq!(found, expected, "{accesses:?}");
+    }
+}
+
+impl Entry {
+    fn copy_with_stamp(&self) -> Entry {
+        let mut copy = self.copy_as(self.key());
+        copy.set_stamp(self.stamp());
+        copy
+    }
 }
