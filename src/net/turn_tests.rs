@@ -342,6 +342,7 @@ fn a_large_value_is_the_buffer_it_arrived_in() {
     let entry = turn.server.dbs[0].peek(b"key").expect("it was set");
     assert!((1_000_000..1_000_200).contains(&entry.heap_bytes()), "{}", entry.heap_bytes());
     assert!(turn.conns[id].input.heap_bytes() < 1000);
+}
 
 /// What a client takes as long as it has nothing: its session, and what it was read into.
 fn counted(turn: &Turn<Memory>) -> usize {
