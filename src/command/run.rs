@@ -74,7 +74,7 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     let is_watched = origin == CallOrigin::Watched;
     let mut at = Moment::new(now, !is_watched && !server.clients[client].no_touch);
     if server.config.maxmemory_policy.changes_accesses() {
-        at = under_policy(server.config.maxmemory_policy, command, at, now);
+        at = under_policy(server.config.maxmemory_policy, command, at);
     }
     if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
         at = at.with_hash(key, hash);
@@ -126,9 +126,9 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
 
 /// The moment as a policy wants it that goes by how often keys are used, or by when they were last written.
 #[cold]
-fn under_policy(policy: MemoryPolicy, command: &Command, at: Moment, now: Now) -> Moment {
+fn under_policy(policy: MemoryPolicy, command: &Command, at: Moment) -> Moment {
     if policy.is_frequency() {
-        at.counting(now)
+        at.counting()
     } else if command.spec.flags.has(Flags::WRITE) {
         at
     } else {

@@ -296,6 +296,9 @@ impl Server {
     /// The same for all of them, after the limit was set. O(clients).
     pub(super) fn recount_clients(&mut self) {
         let is_limited = self.config.maxmemory_clients != ClientsLimit::Bytes(0);
+        if !is_limited && self.clients.counted_bytes == 0 {
+            return;
+        }
         let clients: Vec<ClientId> = self.clients.iter().map(|(client, _)| client).collect();
         for client in clients {
             match is_limited {

@@ -47,8 +47,8 @@ const KEYS_PER_LOOK: usize = 16;
 /// Samples that show no key at all before the clock is read again.
 const VAIN_SAMPLES_MAX: usize = 64;
 
-/// Keys in a row that were accessed meanwhile, or have to stay, after which none may go for now.
-const VAIN_MAX: usize = 4096;
+/// Keys in a row that were accessed meanwhile, or have to stay, after which it is left for later.
+const VAIN_MAX: usize = 512;
 
 /// Due keys that leave at a time before a live one goes.
 const DUE_PER_LOOK: usize = 64;
@@ -280,9 +280,10 @@ impl Server {
     /// Makes room while a dump file is loaded that holds more than is allowed, instead of failing. What a log holds stays until all
     /// of it was read: the next command may add to any key.
     pub fn make_room_for_loaded(&mut self, now: Now) {
-        while self.is_over_limit() {
+        let mut vain = 0;
+        while self.is_over_limit() && vain < VAIN_MAX {
             let Victim::Key { place, hash, stamp } = self.next_victim(now) else { break };
-            self.evict_key(place, hash, stamp, now);
+            vain = if self.evict_key(place, hash, stamp, now) { 0 } else { vain + 1 };
         }
     }
 
@@ -332,6 +333,8 @@ impl Server {
                 match self.next_victim(now) {
                     Victim::Key { place, hash, stamp } => match self.evict_key(place, hash, stamp, now) {
                         true => (gone, vain) = (gone + 1, 0),
+                        // The one that is to go has to stay for now.
+                        false if stamp.is_none() => return Room::Behind,
                         false => vain += 1,
                     },
                     // To find one out takes as long as to let many go.
@@ -343,7 +346,7 @@ impl Server {
                 return Room::Enough;
             }
             if vain >= VAIN_MAX {
-                return Room::None;
+                return Room::Behind;
             }
             looks += 1;
             if may_stop && looks >= KEYS_PER_LOOK {

@@ -94,9 +94,9 @@ pub(super) fn live_slot<'d>(
             let due = found.take().filter(|_| !at.keep_due);
             due.into_iter().for_each(|slot| collect(accounting, slot));
         } else if at.touch == Touch::Stamp {
-            slot.set_stamp(at.stamp);
-        } else if let Touch::Count(clock) = at.touch {
-            accounting.count_access(slot, clock);
+            slot.set_stamp(at.clock.accessed());
+        } else if at.touch == Touch::Count {
+            accounting.count_access(slot, at.clock);
         }
     }
     // Returned as it was found: a slot that is moved on the way costs every SET a dozen instructions.
@@ -314,15 +314,16 @@ impl Db {
             Ttl::Clear | Ttl::Keep => None,
         };
         let mut entry = Entry::new(key, value, deadline_ms);
-        entry.set_stamp(at.stamp);
+        entry.set_stamp(at.stamp());
         self.insert_hashed(hash, entry, at);
     }
 
     /// Adds an entry whose key is not there (as a live key), as accessed just now; accesses that were counted of it stay
     /// counted. A due key that has had to stay is replaced. O(1).
     pub fn insert(&mut self, mut entry: Entry, at: Moment) {
-        if !(entry.stamp().is_count() && at.stamp.is_count()) {
-            entry.set_stamp(at.stamp);
+        let stamp = at.stamp();
+        if !(entry.stamp().is_count() && stamp.is_count()) {
+            entry.set_stamp(stamp);
         }
         let hash = self.table.hasher().hash(entry.key());
         self.insert_hashed(hash, entry, at);

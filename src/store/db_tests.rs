@@ -377,5 +377,5 @@ fn a_write_that_is_refused_is_an_access() {
     db.set(b"key", NewValue::Int(1), Ttl::Clear, moment(START_MS));
     let later = moment(START_MS + 7_000);
     assert!(!db.set_if(b"key", NewValue::Int(2), Ttl::Clear, later, Lookup::Write, |old| old.is_none()));
-    assert_eq!(db.peek(b"key").map(|entry| entry.stamp()), Some(later.stamp));
+    assert_eq!(db.peek(b"key").map(|entry| entry.stamp()), Some(later.stamp()));
 }

@@ -10,10 +10,10 @@ use crate::base::clock::Now;
 /// What a lookup writes into the entry that it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// The moment's stamp.
+    /// That it was accessed now.
     Stamp,
-    /// That it was accessed once more, by this clock.
-    Count(AccessClock),
+    /// That it was accessed once more.
+    Count,
     /// Nothing.
     Nothing,
 }
@@ -23,10 +23,12 @@ pub(super) enum Touch {
 pub struct Moment {
     /// Unix time in milliseconds.
     pub unix_ms: i64,
-    /// What an access, or a key that is new, is stamped with.
-    pub(super) stamp: Stamp,
+    /// What stamps are made by.
+    pub(super) clock: AccessClock,
     /// What becomes of the stamps of keys that are looked up.
     pub(super) touch: Touch,
+    /// Accesses are counted.
+    is_counting: bool,
     /// Address, length and hash of the key that was hashed when its bucket was prefetched. The key lies in the input of
     /// the command being run, which does not change before the command, and with it this moment, is over.
     hashed: (usize, usize, u64),
@@ -44,8 +46,9 @@ impl Moment {
     /// (`CLIENT NO-TOUCH`).
     pub fn new(now: Now, is_access: bool) -> Moment {
         let touch = if is_access { Touch::Stamp } else { Touch::Nothing };
-        let stamp = AccessClock::at(now).accessed();
-        Moment { unix_ms: now.unix_ms, stamp, touch, keep_due: false, loading: false, quiet: false, hashed: (0, 0, 0) }
+        let (clock, hashed) = (AccessClock::at(now), (0, 0, 0));
+        let unix_ms = now.unix_ms;
+        Moment { unix_ms, clock, touch, is_counting: false, keep_due: false, loading: false, quiet: false, hashed }
     }
 
     /// The same moment, with the hash of a key known.
@@ -61,10 +64,15 @@ impl Moment {
     }
 
     /// The same moment where accesses are counted instead of their times kept.
-    pub fn counting(self, now: Now) -> Moment {
-        let clock = AccessClock::at(now);
-        let touch = if self.touch == Touch::Nothing { Touch::Nothing } else { Touch::Count(clock) };
-        Moment { touch, stamp: clock.first_counted(), ..self }
+    pub fn counting(self) -> Moment {
+        let touch = if self.touch == Touch::Nothing { Touch::Nothing } else { Touch::Count };
+        Moment { touch, is_counting: true, ..self }
+    }
+
+    /// What a key that is new is stamped with.
+    #[inline]
+    pub(super) fn stamp(&self) -> Stamp {
+        if self.is_counting { self.clock.first_counted() } else { self.clock.accessed() }
     }
 
     /// The same moment for a lookup that does not count as an access.
