@@ -295,8 +295,9 @@ impl Server {
 
     /// True if a key has to stay, whatever the policy says: somebody is in the midst of its value.
     fn must_stay(&self, place: usize, entry: &Entry) -> bool {
+        let db = &self.dbs[place];
         // To be kept by the snapshot before it goes, it would take too long.
-        self.dbs[place].is_unsaved(entry) && slices::is_large(entry)
+        db.is_held(entry.key()) || (db.is_unsaved(entry) && slices::is_large(entry))
     }
 
     /// Lets keys go until there is room: `least` of them, and more until the turn's time for it is over.
