@@ -71,6 +71,7 @@ const CONFINED: &[Confined] = &[
             "scripts/churn.py",
             "scripts/crash-test.py",
             "scripts/examples/leaderboard.py",
+            "scripts/eviction-bench.py",
             "scripts/expiry-bench.py",
             "scripts/persist-bench.py",
             "scripts/bench.sh",
