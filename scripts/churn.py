@@ -2,8 +2,11 @@
 
 Each row of sizes gets a fresh server. A round loads values of random sizes up to a total, looks at `used_memory` and at what
 the kernel says is resident, and then deletes: every value, or a random half of them, so that what is freed has other sizes than
-what comes next. `huge` writes into the last bytes of long strings and deletes them while others stay; a server that frees on
-another thread gets a few seconds for it. The worst round is what counts.
+what comes next. `mixed` loads strings of very different sizes, a third of them with a TTL that ends soon, hashes and lists, lets values
+grow, and deletes a random half after each round, so that blocks of all sizes outlive their neighbours; `mixed, half gone` looks
+only at the end, when the last half has been deleted and nothing has come in its place. `huge` writes into the last
+bytes of long strings and deletes them while others stay; a server that frees on another thread gets a few seconds for it. The worst
+round is what counts.
 
 Python's standard library only.
 """
@@ -27,9 +30,11 @@ ROWS = {
     "0.5 to 4 MB": (512 * KB, 4 * MB, 1.0),
     "0.5 to 4 MB, half": (512 * KB, 4 * MB, 0.5),
     "1 to 40 MB": (MB, 40 * MB, 1.0),
-    "huge": None,
+    "mixed": ("mixed",),
+    "mixed, half gone": ("half gone",),
+    "huge": ("huge",),
 }
-HUGE_KEPT, HUGE_MIN, HUGE_MAX, HUGE_SETTLE_S = 500 * MB, 20 * MB, 500 * MB, 5
+HUGE_KEPT, HUGE_MIN, HUGE_MAX, SETTLE_S = 500 * MB, 20 * MB, 500 * MB, 5
 
 
 class Client:
@@ -77,19 +82,62 @@ def ratios_of_values(server, client, row, rounds):
     return ratios
 
 
-def ratios_of_huge(server, client, rounds):
+def mixed_command(dice, key, text):
+    """A command that makes or enlarges a value, and the bytes that it takes, about."""
+    # As many of each doubling, from 16 bytes to 16 KB.
+    size = int(2 ** dice.uniform(4, 14))
+    kind = dice.randrange(6)
+    if kind == 0:
+        return ("RPUSH", f"list:{key}", *(text[:size // 16 + 1] for _ in range(16))), size
+    if kind == 1:
+        return ("HSET", f"hash:{key}", *(word for i in range(8) for word in (f"field{i}", text[:size // 8 + 1]))), size
+    if kind in (2, 3):
+        return ("SET", f"value:{key}", text[:size], "PX", dice.randint(200, 3000)), size
+    if kind == 4:
+        return ("APPEND", f"value:{dice.randrange(key + 1)}", text[:size]), size
+    return ("SET", f"value:{key}", text[:size]), size
+
+
+def ratios_of_mixed(server, client, row, rounds):
+    dice, text, made, ratios = random.Random(1), os.urandom(8 * KB).hex(), 0, []
+    for _ in range(rounds):
+        while client.used() < TOTAL:
+            batch, bytes_in_batch = [], 0
+            while bytes_in_batch < PIPELINE_BYTES:
+                command, size = mixed_command(dice, made, text)
+                batch.append(command)
+                made, bytes_in_batch = made + 1, bytes_in_batch + size
+            client.run(batch)
+        ratios.append(server.resident() / client.used())
+        names = [f"{kind}:{key}" for key in range(made) for kind in ("value", "list", "hash") if dice.random() < 0.5]
+        dice.shuffle(names)
+        for first in range(0, len(names), 500):
+            client.run([("DEL", *names[first:first + 500])])
+    return [settled_ratio(server, client)] if row[0] == "half gone" else ratios
+
+
+def settled_ratio(server, client):
+    """The ratio when it is low enough, or after some seconds."""
+    deadline = time.monotonic() + SETTLE_S
+    while (ratio := server.resident() / client.used()) > RATIO_MAX and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return ratio
+
+
+def ratios_of_huge(server, client, _row, rounds):
     dice, ratios = random.Random(1), []
     client.run([("SETRANGE", "kept", HUGE_KEPT, "x")])
     for at in range(rounds):
         for _ in range(3):
             client.run([("SETRANGE", f"huge:{at}", dice.randint(HUGE_MIN, HUGE_MAX), "x"), ("DEL", f"huge:{at}")])
         client.run([("SETRANGE", f"huge:{at}", HUGE_MIN, "x")])
-        deadline = time.monotonic() + HUGE_SETTLE_S
-        while (ratio := server.resident() / client.used()) > RATIO_MAX and time.monotonic() < deadline:
-            time.sleep(0.05)
-        ratios.append(ratio)
+        ratios.append(settled_ratio(server, client))
         client.run([("DEL", f"huge:{at}")])
     return ratios
+
+
+# How rows of another kind than sizes are run.
+RATIOS = {"mixed": ratios_of_mixed, "half gone": ratios_of_mixed, "huge": ratios_of_huge}
 
 
 def measure(peers, rounds, start, encode):
@@ -101,7 +149,7 @@ def measure(peers, rounds, start, encode):
         for name, command in peers.items():
             with start(command) as server:
                 client = Client(server, encode)
-                run = ratios_of_huge(server, client, rounds) if row is None else ratios_of_values(server, client, row, rounds)
+                run = RATIOS.get(row[0], ratios_of_values)(server, client, row, rounds)
                 found[label][name] = run
         worst = {name: max(run) for name, run in found[label].items()}
         cells = "".join(f"{ratio:11.2f}{'!' if ratio > RATIO_MAX else ' '}" for ratio in worst.values())
