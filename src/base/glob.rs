@@ -23,6 +23,8 @@
 
 use memchr::memmem;
 
+use super::heap::{self, size_class};
+
 /// More runs of `*` than this in a pattern match nothing, unless the last of them ends it: Redis's guard against abuse.
 const STARS_MAX: usize = 1_000;
 /// Classes of several bytes in a pattern at most; one that repeats the last one does not count.
@@ -121,6 +123,13 @@ enum Run {
 }
 
 impl Run {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Run::Bytes(bytes) => size_class(bytes.len()),
+            Run::Mixed(elements) => size_class(size_of_val(&**elements)),
+        }
+    }
+
     fn new(elements: &[Element]) -> Run {
         if elements.iter().all(|element| *element < FOLDED) {
             Run::Bytes(elements.iter().map(|element| *element as u8).collect())
@@ -157,6 +166,15 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// Bytes on the heap. O(runs between stars).
+    fn heap_bytes(&self) -> usize {
+        let rest = self.rest.as_ref().map_or(0, |rest| {
+            let middle = rest.middle.iter().map(Run::heap_bytes).sum::<usize>();
+            size_class(size_of_val(&*rest.middle)) + middle + rest.tail.heap_bytes()
+        });
+        self.head.heap_bytes() + rest + heap::vec(&self.classes)
+    }
+
     /// Compiles a pattern. With `nocase`, ASCII letters match in either case, except those escaped within a class. O(pattern).
     pub fn new(mut pattern: &[u8], nocase: bool) -> Pattern {
         let (mut head, mut middle, mut classes) = (None, Vec::new(), Vec::new());
@@ -261,6 +279,14 @@ impl KeptPattern {
                 KeptPattern::OneStar(star as u32)
             }
             _ => KeptPattern::Compiled(Box::new(Pattern::new(pattern, false))),
+        }
+    }
+
+    /// Bytes on the heap. O(runs between stars).
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            KeptPattern::OneStar(_) => 0,
+            KeptPattern::Compiled(pattern) => size_class(size_of::<Pattern>()) + pattern.heap_bytes(),
         }
     }
 

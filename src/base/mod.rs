@@ -1,8 +1,9 @@
 //! Leaves that know nothing of the database: clock, numbers and metrics as text, glob patterns, quoting, compression, random
-//! numbers, sorting of a part.
+//! numbers, sorting of a part, what things take on the heap.
 
 pub mod clock;
 pub mod glob;
+pub mod heap;
 pub mod lzf;
 pub mod murmur;
 pub mod num;

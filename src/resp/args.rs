@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::base::heap;
+
 /// Where one argument lies, relative to the first byte of its command, so that the command's bytes may move as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -174,8 +176,8 @@ impl OwnedArgs {
 
     /// Bytes of memory held.
     pub fn heap_bytes(&self) -> usize {
-        let elsewhere = self.shared.as_ref().map_or(0, |shared| shared.capacity());
-        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>() + elsewhere
+        let elsewhere = self.shared.as_ref().map_or(0, |shared| heap::shared_vec(shared));
+        heap::vec(&self.bytes) + heap::vec(&self.spans) + elsewhere
     }
 
     /// The arguments.

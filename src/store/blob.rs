@@ -21,8 +21,8 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 
-use super::size_class::size_class;
 use super::table;
+use crate::base::heap::size_class;
 
 const SHORT_MAX: usize = 253;
 const LONG_MAX: usize = u32::MAX as usize;

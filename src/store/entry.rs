@@ -33,9 +33,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::access::{FORM_MASK, Stamp};
-use super::size_class::size_class;
 use super::table;
-use super::types::{self, Collection, Object, REPRS_MAX, Ref, Type};
+use super::types::{self, Collection, Object, REPRS_MAX, Ref, SIZE_SAMPLES, Type};
+use crate::base::heap::{self, size_class};
 use crate::base::num;
 
 /// Values up to this many bytes lie in the entry's own block; longer ones are shared by reference with the replies that
@@ -653,11 +653,17 @@ impl Entry {
         }
     }
 
-    /// Bytes this entry takes on the heap, a shared string's or collection's included.
+    /// Bytes this entry takes on the heap, a shared string's or collection's included: that estimated from a few elements where it
+    /// has many. O(1).
     pub fn heap_bytes(&self) -> usize {
+        self.heap_bytes_sampled(SIZE_SAMPLES)
+    }
+
+    /// The same, estimated from about so many elements. O(samples).
+    pub fn heap_bytes_sampled(&self, samples: usize) -> usize {
         let outside = match (self.string(), self.object()) {
-            (Some(Value::Shared(shared)), _) => size_of::<Vec<u8>>() + 2 * size_of::<usize>() + shared.capacity(),
-            (_, Some(object)) => object.heap_bytes(),
+            (Some(Value::Shared(shared)), _) => heap::shared_vec(&shared),
+            (_, Some(object)) => object.heap_bytes(samples),
             _ => 0,
         };
         self.block_bytes() + outside

@@ -13,6 +13,7 @@ use std::ops::Deref;
 
 use super::hash::KeyHasher;
 use super::table::{Entry, Lent, Occupied, Table};
+use crate::base::heap;
 
 /// Members that a vector holds at most: their tags are four cache lines.
 pub const SMALL_MAX: usize = 256;
@@ -307,7 +308,7 @@ impl<E: Entry> Members<E> {
     /// Bytes of vector or table, the members' own blocks not counted. O(1).
     pub fn bytes(&self) -> usize {
         match &self.repr {
-            Repr::Few(few) => few.tags.capacity() + few.entries.capacity() * size_of::<E>(),
+            Repr::Few(few) => heap::vec(&few.tags) + heap::vec(&few.entries),
             Repr::Many(table) => table.bytes(),
         }
     }

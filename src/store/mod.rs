@@ -9,7 +9,7 @@
 //! accounting, notes, moment       counters and the gate of changes; what happened; when, and for whom
 //! access, evict, nearest          how keys are remembered to be used; which of them go first when memory is short
 //! entry, table, members, types    one key with its value; how keys and members are found; what values are made of
-//! blob, pack, hash, size_class    blocks and packs of bytes; the hash of keys; what the allocator hands out
+//! blob, pack, hash                blocks and packs of bytes; the hash of keys
 //! ```
 
 pub mod access;
@@ -35,7 +35,6 @@ pub mod notes;
 pub mod open;
 pub mod pack;
 pub mod prefetch;
-mod size_class;
 pub mod snapshot;
 pub mod table;
 pub mod types;

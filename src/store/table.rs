@@ -45,6 +45,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
+use crate::base::heap;
 
 const HOME_SLOTS: usize = 9;
 const HOMES: usize = 111;
@@ -451,7 +452,7 @@ impl<E: Entry> Table<E> {
 
     /// Bytes of segments and directory, entries not counted.
     pub fn bytes(&self) -> usize {
-        self.segments * size_of::<Segment>() + self.cells.capacity() * size_of::<Cell>()
+        self.segments * size_of::<Segment>() + heap::vec(&self.cells)
     }
 
     fn index(&self, hash: u64) -> usize {

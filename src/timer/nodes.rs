@@ -11,6 +11,8 @@
 //! A chunk is reserved whole and filled from the front, so growth copies nothing and a page of it is touched only once
 //! nodes reach it.
 
+use crate::base::heap;
+
 /// The id that ends a list.
 pub(super) const NONE: u32 = 0;
 
@@ -108,7 +110,7 @@ impl Nodes {
 
     /// Bytes reserved, used or not.
     pub fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK * size_of::<Node>() + self.chunks.capacity() * size_of::<Vec<Node>>()
+        self.chunks.len() * CHUNK * size_of::<Node>() + heap::vec(&self.chunks)
     }
 
     /// Head of the free list and count of all nodes, for the invariant check.

@@ -4,6 +4,8 @@
 //! slot is found by reading at most seven words: up until a level has a bit to the right, then down. All levels come
 //! zeroed from the allocator, so pages that no slot has touched cost nothing.
 
+use crate::base::heap;
+
 /// A set of slot numbers. Invariant: bit `w` of a level is set exactly when word `w` of the level below is not zero.
 #[derive(Debug)]
 pub(super) struct Occupied {
@@ -74,7 +76,7 @@ impl Occupied {
 
     /// Bytes reserved.
     pub fn bytes(&self) -> usize {
-        self.levels.iter().map(|level| level.len() * size_of::<u64>()).sum()
+        heap::vec(&self.levels) + self.levels.iter().map(heap::vec).sum::<usize>()
     }
 
     /// Whether `slot` is a member, after checking the bits above it.

@@ -105,6 +105,7 @@
 
 use super::nodes::{NONE, Nodes};
 use super::occupied::Occupied;
+use crate::base::heap;
 
 /// Slots of the wheel that serves keys: a revolution of 17.5 minutes; see the module's "Costs".
 pub const KEY_SLOTS: usize = 1 << 20;
@@ -399,7 +400,7 @@ impl Wheel {
 
     /// Bytes reserved. Pages of it that were never touched are counted too.
     pub fn bytes(&self) -> usize {
-        self.heads.len() * size_of::<u32>() + self.occupied.bytes() + self.near.bytes() + self.nodes.bytes()
+        heap::vec(&self.heads) + self.occupied.bytes() + self.near.bytes() + self.nodes.bytes()
     }
 
     /// The last tick (Unix ms) taken up: deadlines up to here are late.

@@ -11,7 +11,7 @@ use super::code;
 use super::write::{Version, Writer};
 use crate::store::entry::{Entry, Value};
 use crate::store::types::stream::StreamId;
-use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
+use crate::store::types::{Collection, Hash, List, Object, SIZE_SAMPLES, Set, Stream, ZSet};
 
 /// Elements of a piece: some 20 us.
 const ELEMENTS: usize = 256;
@@ -32,7 +32,7 @@ const NEVER_MS: i64 = i64::MIN;
 pub fn is_large(entry: &Entry) -> bool {
     match (entry.string(), entry.object()) {
         (Some(string), _) => matches!(string, Value::Shared(bytes) if bytes.len() > LARGE_STRING_BYTES),
-        (None, Some(object)) => object.len() > LARGE_ELEMENTS || object.heap_bytes() > LARGE_BYTES,
+        (None, Some(object)) => object.len() > LARGE_ELEMENTS || object.heap_bytes(SIZE_SAMPLES) > LARGE_BYTES,
         (None, None) => false,
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! Used by the store's set type. Refuses to know when a set is too long for it.
 
-use crate::store::size_class::size_class;
+use crate::base::heap::size_class;
 
 const HEADER_BYTES: usize = 8;
 

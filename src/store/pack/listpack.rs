@@ -35,7 +35,7 @@ use std::slice;
 
 use super::Validated;
 use super::codec::{self, END, Encoding, Item};
-use crate::store::size_class::size_class;
+use crate::base::heap::size_class;
 
 /// The most bytes a pack may take. Whoever makes a pack grow asks [`Pack::fits`] first, and converts or refuses if it
 /// does not; growing beyond it is a bug that panics.

@@ -23,6 +23,7 @@ use std::ptr::NonNull;
 use self::field::Field;
 use self::fields::{Fields, is_due};
 use super::{Collection, Type, is_oversized};
+use crate::base::heap::size_class;
 use crate::store::hash::KeyHasher;
 use crate::store::members::Member;
 use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
@@ -133,10 +134,10 @@ unsafe impl Collection for Hash {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self, samples: usize) -> usize {
         match self {
             Hash::Pairs(pack) | Hash::Triples(pack) => pack.heap_bytes(),
-            Hash::Fields(fields) => size_of::<Fields>() + fields.heap_bytes(),
+            Hash::Fields(fields) => size_class(size_of::<Fields>()) + fields.heap_bytes(samples),
         }
     }
 

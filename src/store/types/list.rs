@@ -152,10 +152,10 @@ unsafe impl Collection for List {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self, samples: usize) -> usize {
         match &self.0 {
             Form::Pack(pack) => pack.heap_bytes(),
-            Form::Nodes(nodes) => nodes.heap_bytes(),
+            Form::Nodes(nodes) => nodes.heap_bytes(samples),
         }
     }
 

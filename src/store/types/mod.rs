@@ -97,12 +97,16 @@ pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
     /// Redis's name of the encoding.
     fn encoding(&self) -> &'static str;
 
-    /// Bytes on the heap. O(1), so estimated from a few elements where there are many.
-    fn heap_bytes(&self) -> usize;
+    /// Bytes on the heap, in the allocator's size classes. Where there are more than so many elements, what they take on their own
+    /// is estimated from about as many. O(samples).
+    fn heap_bytes(&self, samples: usize) -> usize;
 
     /// Heap blocks that dropping this frees: what it costs. O(1).
     fn blocks(&self) -> usize;
 }
+
+/// Elements of a collection from which its size is estimated where nobody asks for more.
+pub const SIZE_SAMPLES: usize = 16;
 
 /// A collection of any type.
 #[derive(Clone, Debug)]
@@ -166,8 +170,8 @@ impl Object {
     }
 
     /// Bytes on the heap.
-    pub fn heap_bytes(&self) -> usize {
-        each!(self, collection => collection.heap_bytes())
+    pub fn heap_bytes(&self, samples: usize) -> usize {
+        each!(self, collection => collection.heap_bytes(samples))
     }
 
     /// Heap blocks that dropping this frees.

@@ -15,10 +15,11 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::{Collection, Type, is_oversized};
+use crate::base::heap::size_class;
 use crate::base::num;
 use crate::store::blob::{Blob, Keyed, Whole};
 use crate::store::hash::KeyHasher;
-use crate::store::members::{Members, SMALL_MAX, Slot};
+use crate::store::members::{Members, Slot};
 use crate::store::pack::{Intset, Item, Listpack, Validated, encoded_bytes};
 
 type Table = Members<Keyed<Whole>>;
@@ -27,8 +28,6 @@ type Table = Members<Keyed<Whole>>;
 const INT_DIGITS_MAX: usize = 20;
 /// Integers an intset holds at most whatever the policy says, as in Redis.
 const INTSET_MAX: usize = 1 << 30;
-/// Members looked at to estimate what all of them take on the heap.
-const SAMPLES: usize = 16;
 
 /// When a set changes its representation, and how its members are hashed then.
 #[derive(Clone, Copy, Debug)]
@@ -400,13 +399,13 @@ unsafe impl Collection for Set {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self, samples: usize) -> usize {
         match self {
-            Set::Ints(ints) => size_of::<Intset>() + ints.heap_bytes(),
+            Set::Ints(ints) => size_class(size_of::<Intset>()) + ints.heap_bytes(),
             Set::Pack(pack) => pack.heap_bytes(),
             Set::Table(table) => {
                 let (mut seen, mut bytes, mut cursor) = (0, 0, 0);
-                while seen < SAMPLES {
+                while seen < samples {
                     cursor = table.scan(cursor, |member| {
                         seen += 1;
                         bytes += member.blob().heap_bytes();
@@ -415,7 +414,8 @@ unsafe impl Collection for Set {
                         break;
                     }
                 }
-                size_of::<Table>() + table.bytes() + bytes * table.len() / seen.max(1)
+                let members = bytes as f64 / seen.max(1) as f64 * table.len() as f64;
+                size_class(size_of::<Table>()) + table.bytes() + members as usize
             }
         }
     }
@@ -428,9 +428,6 @@ unsafe impl Collection for Set {
         }
     }
 }
-
-// A vector of members keeps its answers short of the cost of a table's scan.
-const _: () = assert!(SMALL_MAX >= SAMPLES);
 
 #[cfg(test)]
 #[path = "set_tests.rs"]

@@ -31,6 +31,7 @@ use std::ops::Bound;
 use std::ptr::NonNull;
 
 use super::{Collection, Type};
+use crate::base::heap::{self, size_class};
 use crate::store::pack::Listpack;
 use crate::store::pack::listpack::{BYTES_MAX, bytes_max};
 
@@ -201,11 +202,13 @@ unsafe impl Collection for Stream {
         "stream"
     }
 
-    fn heap_bytes(&self) -> usize {
-        /// What a node takes in the B-tree, whose leaves are about half full behind the last one.
-        const NODE_BYTES: usize = 2 * (size_of::<StreamId>() + size_of::<Listpack>());
+    fn heap_bytes(&self, _samples: usize) -> usize {
         let stream = &self.0;
-        size_of::<Inner>() + stream.node_bytes + stream.nodes.len() * NODE_BYTES + self.sample_groups(Group::heap_bytes)
+        size_class(size_of::<Inner>())
+            + stream.node_bytes
+            + heap::tree::<StreamId, Listpack>(stream.nodes.len())
+            + heap::tree::<Box<[u8]>, Group>(stream.groups.len())
+            + self.sample_groups(Group::heap_bytes)
     }
 
     fn blocks(&self) -> usize {

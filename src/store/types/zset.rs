@@ -383,10 +383,10 @@ unsafe impl Collection for ZSet {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
+    fn heap_bytes(&self, samples: usize) -> usize {
         match &self.0 {
             Repr::Pack(pack) => pack.heap_bytes(),
-            Repr::Big(big) => big.heap_bytes(),
+            Repr::Big(big) => big.heap_bytes(samples),
         }
     }
 

@@ -22,9 +22,6 @@ const GARBAGE_ENTRIES_MAX: usize = 64;
 /// fields than the one that changed.
 const RENEWAL_STEP: usize = 4;
 
-/// Fields whose sizes tell what a field takes on average.
-const SIZE_SAMPLE: usize = 8;
-
 /// Bits of a scan's cursor: the address of `store::table`.
 const CURSOR_BITS: u32 = 48;
 
@@ -286,15 +283,15 @@ impl Fields {
         self.members.random(draw)
     }
 
-    /// Bytes on the heap, the fields' estimated from a few of them. O(1).
-    pub fn heap_bytes(&self) -> usize {
+    /// Bytes on the heap, the fields' estimated from so many of them. O(samples).
+    pub fn heap_bytes(&self, samples: usize) -> usize {
         let (mut sampled, mut bytes, mut cursor) = (0, 0, 0);
         loop {
             cursor = self.members.scan(cursor, |field| {
                 sampled += 1;
                 bytes += field.blob().heap_bytes();
             });
-            if cursor == 0 || sampled >= SIZE_SAMPLE {
+            if cursor == 0 || sampled >= samples {
                 break;
             }
         }

@@ -12,6 +12,7 @@
 //! Used by `hash::fields`. Knows nothing of fields.
 
 use super::DEADLINE_END;
+use crate::base::heap::{self, size_class};
 
 /// Bits of a hash that make a place.
 pub const PLACE_BITS: u32 = 18;
@@ -138,8 +139,8 @@ impl Queue {
 
     /// Bytes on the heap. O(1).
     pub fn bytes(&self) -> usize {
-        let entries = self.chunks.first().map_or(0, Vec::capacity) + self.blocks().saturating_sub(1) * CHUNK;
-        self.chunks.capacity() * size_of::<Vec<u64>>() + entries * size_of::<u64>()
+        let others = self.blocks().saturating_sub(1) * size_class(CHUNK * size_of::<u64>());
+        heap::vec(&self.chunks) + self.chunks.first().map_or(0, heap::vec) + others
     }
 
     /// Chunks.

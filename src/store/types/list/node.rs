@@ -6,13 +6,11 @@ use super::compressed::Compressed;
 use super::element::{Element, Needle, NodeElements};
 use super::fill::Fill;
 use super::{End, Part};
+use crate::base::heap;
 use crate::store::pack::{DequePack, Pos};
 
 /// Bytes of a pack's header and end.
 const PACK_EMPTY_BYTES: usize = 7;
-
-/// What a shared text takes on the heap beside its bytes: two counts, and pointer, length and capacity.
-const SHARED_OVERHEAD_BYTES: usize = 40;
 
 /// A node; 16 bytes. Never empty while it is in a list.
 #[derive(Clone, Debug)]
@@ -57,7 +55,7 @@ impl Node {
     pub fn heap_bytes(&self) -> usize {
         match self {
             Node::Packed { pack, .. } => pack.heap_bytes(),
-            Node::Big(bytes) => bytes.capacity() + SHARED_OVERHEAD_BYTES,
+            Node::Big(bytes) => heap::shared_vec(bytes),
             Node::Compressed { compressed, .. } => compressed.heap_bytes(),
         }
     }

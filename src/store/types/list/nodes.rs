@@ -21,10 +21,8 @@ use super::element::{Element, Elements, Needle};
 use super::fill::Fill;
 use super::node::Node;
 use super::{End, Part, Removed};
+use crate::base::heap::{self, size_class};
 use crate::store::pack::DequePack;
-
-/// Nodes looked at to estimate the memory of all.
-const SAMPLE_NODES: usize = 8;
 
 /// A ring of nodes with fewer places is never made smaller.
 const PLACES_MIN: usize = 64;
@@ -68,16 +66,16 @@ impl Nodes {
         self.len
     }
 
-    /// Bytes on the heap, estimated from some nodes if there are many.
-    pub fn heap_bytes(&self) -> usize {
-        let step = self.nodes.len().div_ceil(SAMPLE_NODES).max(1);
+    /// Bytes on the heap, estimated from so many nodes if there are more. O(samples).
+    pub fn heap_bytes(&self, samples: usize) -> usize {
+        let step = self.nodes.len().div_ceil(samples.max(1)).max(1);
         let (mut sampled, mut bytes) = (0, 0);
         for node in self.nodes.iter().step_by(step) {
             sampled += 1;
             bytes += node.heap_bytes();
         }
-        let nodes = (bytes * self.nodes.len()).checked_div(sampled).unwrap_or(0);
-        size_of::<Nodes>() + self.nodes.capacity() * size_of::<Node>() + nodes
+        let nodes = bytes as f64 / sampled.max(1) as f64 * self.nodes.len() as f64;
+        size_class(size_of::<Nodes>()) + heap::deque(&self.nodes) + nodes as usize
     }
 
     /// Number of nodes.

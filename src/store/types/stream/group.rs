@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::{Stream, StreamId};
+use crate::base::heap;
 
 /// A consumer, within its group and as long as it is not removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +146,16 @@ impl Group {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        /// What an entry takes on average in the two B-trees, which are about two thirds full.
-        const PENDING_BYTES: usize = 3 * (2 * size_of::<StreamId>() + size_of::<Pending>()) / 2;
-        const CONSUMER_BYTES: usize = size_of::<Consumer>() + 64;
-        self.pending.len() * PENDING_BYTES + self.consumers.len() * CONSUMER_BYTES
+        // Of consumers a few stand for all.
+        const SAMPLE: usize = 16;
+        let consumer =
+            |consumer: &Consumer| heap::arc(consumer.name.len()) + heap::tree::<StreamId, ()>(consumer.pending.len());
+        let sampled: usize = self.consumers.iter().take(SAMPLE).map(|(_, one)| consumer(one)).sum();
+        let consumers = sampled * self.consumers.len() / self.consumers.len().clamp(1, SAMPLE);
+        heap::tree::<StreamId, Pending>(self.pending.len())
+            + heap::tree::<Arc<[u8]>, u32>(self.by_name.len())
+            + heap::slab(&self.consumers)
+            + consumers
     }
 
     pub(super) fn blocks(&self) -> usize {
@@ -215,7 +222,7 @@ impl Stream {
     pub(super) fn sample_groups(&self, of: fn(&Group) -> usize) -> usize {
         const SAMPLE: usize = 16;
         let (groups, sample) = (self.0.groups.len(), self.0.groups.len().min(SAMPLE));
-        let sum: usize = self.0.groups.values().take(SAMPLE).map(|group| of(group) + size_of::<Group>()).sum();
+        let sum: usize = self.0.groups.values().take(SAMPLE).map(of).sum();
         (sum * groups).checked_div(sample).unwrap_or(0)
     }
 }

@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use super::iter::Ranked;
 use super::tree::{Entry, Handle, Tree};
+use crate::base::heap::size_class;
 use crate::store::blob::{Blob, KeyOf, Keyed, LentBlob};
 use crate::store::hash::KeyHasher;
 use crate::store::members::{BATCH, Members};
@@ -22,8 +23,6 @@ use crate::store::table::Entry as _;
 
 /// Bytes of the score before the member's bytes.
 const SCORE_BYTES: usize = size_of::<f64>();
-/// Members whose blocks are looked at to estimate those of all.
-const SAMPLE: usize = 8;
 
 /// A block of a score and the member's bytes.
 #[derive(Debug)]
@@ -180,17 +179,20 @@ impl Big {
         self.members.for_each(|member| visit(member.key(), score_of(member.blob())));
     }
 
-    /// Bytes on the heap, the blocks' estimated from a few. O(1).
-    pub fn heap_bytes(&self) -> usize {
-        let (mut bytes, mut count) = (0, 0);
-        if let Some((entries, at)) = self.tree.leaf(self.tree.len() / 2) {
-            for entry in &entries[at..entries.len().min(at + SAMPLE)] {
-                bytes += entry.member.heap_bytes();
+    /// Bytes on the heap, the members' own estimated from so many. O(samples).
+    pub fn heap_bytes(&self, samples: usize) -> usize {
+        let (mut bytes, mut count, mut cursor) = (0, 0, 0);
+        loop {
+            cursor = self.members.scan(cursor, |member| {
+                bytes += member.blob().heap_bytes();
                 count += 1;
+            });
+            if cursor == 0 || count >= samples {
+                break;
             }
         }
-        let blocks = (bytes * self.tree.len()).checked_div(count).unwrap_or(0);
-        size_of::<Big>() + self.members.bytes() + self.tree.heap_bytes() + blocks
+        let blocks = (bytes as f64 / count.max(1) as f64 * self.tree.len() as f64) as usize;
+        size_class(size_of::<Big>()) + self.members.bytes() + self.tree.heap_bytes() + blocks
     }
 
     /// Heap blocks that dropping this frees. O(1).
