@@ -263,9 +263,10 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
     let subscriptions = |kind: Kind| server.subscriptions(client, kind);
     let seconds_since = |then_ms: u64| now.mono_ms().saturating_sub(then_ms) / 1000;
     let buffers = session.buffers;
-    let total_bytes = server.total_bytes_of(client) + argv_bytes;
+    let own = server.client_bytes(client);
+    let total_bytes = own.total + argv_bytes;
+    // The arguments of a command that runs lie in the input.
     let argv_bytes = argv_bytes + session.waiting.as_ref().map_or(0, |waiting| waiting.args.as_args().total_bytes());
-    let multi_bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
     let mut line = format!("id={} addr={} laddr={} fd={} name=", session.id, session.peer, session.local, session.fd);
     text.append(&mut std::mem::take(&mut line).into_bytes());
     text.extend_from_slice(shown(&session.name));
@@ -286,7 +287,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
         buffers.query_bytes,
         buffers.query_free_bytes,
         argv_bytes,
-        multi_bytes,
+        own.multi,
         buffers.out_heap_bytes,
         buffers.out_peak_bytes,
         buffers.out_bytes,

@@ -238,6 +238,7 @@ fn resume(socket: &BoundSocket, backlog: u32) {
 
 fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     ctx.server.stats.reset();
+    ctx.server.background.reset_freed();
     ctx.server.observer.reset_durations();
     ctx.server.phases.reset();
     ctx.server.jobs.counts = Default::default();

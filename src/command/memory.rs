@@ -4,57 +4,60 @@ use super::help;
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
 use crate::base::clock::Now;
 use crate::base::num;
-use crate::lua::vm::Purpose;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::background::Completion;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::Session;
+use crate::server::memory::Parts;
 use crate::sys::alloc::{self, Arena};
 use crate::sys::limits;
 
 const PER_SHARD: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
 /// The rows.
-pub const ROWS: &[Spec] =
-    &[Spec::container(
-        "MEMORY",
-        &[
-            Spec::new("DOCTOR", 2, Flags::NONE, doctor)
-                .group(Group::Server, Category::NONE, "4.0.0")
-                .tips(PER_SHARD)
-                .doc("Looks for problems with memory and advises.", "O(1)", ""),
-            Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help_text)
-                .group(Group::Server, Category::NONE, "4.0.0")
-                .doc("Lists the subcommands.", "O(1)", ""),
-            Spec::new("MALLOC-STATS", 2, Flags::NONE, malloc_stats)
-                .group(Group::Server, Category::NONE, "4.0.0")
-                .tips(PER_SHARD)
-                .doc("Shows the allocator's own report.", "Depends on how much memory is allocated, could be slow", ""),
-            Spec::new("PURGE", 2, Flags::NONE, purge)
-                .group(Group::Server, Category::NONE, "4.0.0")
-                .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-                .doc(
-                    "Gives unused pages back to the system.",
-                    "Depends on how much memory is allocated, could be slow",
-                    "",
-                ),
-            Spec::new("STATS", 2, Flags::NONE, stats)
-                .group(Group::Server, Category::NONE, "4.0.0")
-                .tips(PER_SHARD)
-                .doc("Shows where the memory goes.", "O(N) where N is the number of clients and of databases", ""),
-            Spec::read("USAGE", -3, usage)
-                .keys(&[KeySpec::one(Access::RO, 2)])
-                .group(Group::Server, Category::NONE, "4.0.0")
-                .doc("Tells how many bytes a key takes.", "O(1)", "key [SAMPLES count]"),
-        ],
-    )
-    .group(Group::Server, Category::NONE, "4.0.0")
-    .doc("Tells about the memory in use.", "Depends on subcommand.", "")];
+pub const ROWS: &[Spec] = &[Spec::container(
+    "MEMORY",
+    &[
+        Spec::new("DOCTOR", 2, Flags::NONE, doctor).group(Group::Server, Category::NONE, "4.0.0").tips(PER_SHARD).doc(
+            "Looks for problems with memory and advises.",
+            "O(1)",
+            "",
+        ),
+        Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help_text)
+            .group(Group::Server, Category::NONE, "4.0.0")
+            .doc("Lists the subcommands.", "O(1)", ""),
+        Spec::new("MALLOC-STATS", 2, Flags::NONE, malloc_stats)
+            .group(Group::Server, Category::NONE, "4.0.0")
+            .tips(PER_SHARD)
+            .doc("Shows the allocator's own report.", "Depends on how much memory is allocated, could be slow", ""),
+        Spec::new("PURGE", 2, Flags::NONE, purge)
+            .group(Group::Server, Category::NONE, "4.0.0")
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+            .doc(
+                "Gives unused pages back to the system.",
+                "Depends on how much memory is allocated, could be slow",
+                "",
+            ),
+        Spec::new("STATS", 2, Flags::NONE, stats).group(Group::Server, Category::NONE, "4.0.0").tips(PER_SHARD).doc(
+            "Shows where the memory goes.",
+            "O(N) where N is the number of clients and of databases",
+            "",
+        ),
+        Spec::read("USAGE", -3, usage)
+            .keys(&[KeySpec::one(Access::RO, 2)])
+            .group(Group::Server, Category::NONE, "4.0.0")
+            .doc("Tells how many bytes a key takes.", "O(N) where N is the number of samples.", "key [SAMPLES count]"),
+    ],
+)
+.group(Group::Server, Category::NONE, "4.0.0")
+.doc("Tells about the memory in use.", "Depends on subcommand.", "")];
 
 /// Below this many bytes the doctor has nothing to go by, as in Redis.
 const DOCTOR_BYTES_MIN: usize = 5 << 20;
+
+/// Elements of a collection from which its size is estimated, if fewer were asked for: they take some microseconds.
+const SAMPLES_MIN: usize = 64;
 
 /// Bytes of one wheel node.
 const NODE_BYTES: usize = 8;
@@ -81,14 +84,10 @@ pub(super) struct Account {
     pub peak_unix_s: i64,
     /// Allocated before there was data.
     pub startup: usize,
-    /// Sessions and their buffers.
-    pub clients: usize,
-    /// Texts of scripts, and what is known of them.
-    scripts: usize,
-    /// Texts of libraries of functions, and what is known of those.
-    libraries: usize,
-    /// What the interpreters have allocated.
-    interpreters: usize,
+    /// What the parts of the server have, the databases left out.
+    pub parts: Parts,
+    /// The databases' wheels of deadlines.
+    pub timers: usize,
     /// The databases that have keys.
     pub dbs: Vec<DbMemory>,
     /// Everything that is not keys and values.
@@ -107,27 +106,22 @@ impl Account {
     /// Takes stock. O(clients + databases), and asks the allocator and the system.
     pub fn take(server: &mut Server, now: Now) -> Account {
         let allocator = alloc::Stats::read();
-        let used = allocator.allocated;
+        let used = alloc::allocated_bytes();
         server.stats.note_allocated(used, now.unix_s());
-        let clients = server.clients.iter().map(|(_, session)| session_bytes(session)).sum();
         let dbs = server.dbs.with_keys().into_iter();
         let dbs: Vec<DbMemory> =
             dbs.map(|(number, db)| DbMemory { number, table: db.table().bytes(), wheel: db.wheel_bytes() }).collect();
         let tables: usize = dbs.iter().map(|db| db.table + db.wheel).sum();
         let startup = server.process.startup_bytes;
-        let scripting = &server.scripting;
-        let (scripts, libraries) = (scripting.cache.heap_bytes(), scripting.libraries.heap_bytes());
-        let interpreters = scripting.vm_bytes(Purpose::Scripts) + scripting.vm_bytes(Purpose::Functions);
-        let overhead = startup + clients + tables + scripts + libraries + interpreters;
+        let parts = server.heap_parts();
+        let overhead = startup + tables + parts.total();
         Account {
             used,
             peak: server.stats.peak_allocated_bytes,
             peak_unix_s: server.stats.peak_unix_s,
             startup,
-            clients,
-            scripts,
-            libraries,
-            interpreters,
+            parts,
+            timers: dbs.iter().map(|db| db.wheel).sum(),
             dbs,
             overhead,
             dataset: used.saturating_sub(overhead),
@@ -135,6 +129,11 @@ impl Account {
             allocator,
             resident: limits::resident_bytes(),
         }
+    }
+
+    /// Clients of all kinds, with what they have of their own.
+    pub fn clients(&self) -> usize {
+        self.parts.clients + self.parts.subscribers
     }
 
     /// Bytes of the key tables.
@@ -168,29 +167,21 @@ pub(super) fn excess(larger: usize, smaller: usize) -> i64 {
     larger as i64 - smaller as i64
 }
 
-fn session_bytes(session: &Session) -> usize {
-    let texts = [&session.name, &session.lib_name, &session.lib_ver].map(Vec::capacity).iter().sum::<usize>();
-    let buffers = session.buffers;
-    size_of::<Session>()
-        + texts
-        + session.peer.capacity()
-        + session.local.capacity()
-        + buffers.query_bytes
-        + buffers.query_free_bytes
-        + buffers.out_heap_bytes
-}
-
 fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    read_samples(args)?;
+    let samples = match read_samples(args)? {
+        Some(0) => usize::MAX,
+        asked => asked.unwrap_or(0).max(SAMPLES_MIN),
+    };
     let at = ctx.at.without_access();
     let slot_bytes = {
+        // A key's share of the table: as it is filled, or half filled where there are few keys.
         let table = ctx.db().table();
-        table.bytes().div_ceil(table.slots().max(1))
+        table.bytes().div_ceil(table.len().max(table.slots() / 2).max(1))
     };
     match ctx.db().lookup_uncounted(args.at(2), at) {
         Some(entry) => {
             let node_bytes = entry.deadline_ms().map_or(0, |_| NODE_BYTES);
-            let bytes = entry.heap_bytes() + slot_bytes + node_bytes;
+            let bytes = entry.heap_bytes_sampled(samples) + slot_bytes + node_bytes;
             ctx.reply.integer(bytes as i64);
         }
         None => ctx.reply.null(),
@@ -198,19 +189,18 @@ fn usage(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// Checks the options. SAMPLES bounds the work on values made of elements; a string has none.
-fn read_samples(args: Args<'_>) -> Result<(), ReplyError> {
-    let mut at = 3;
+/// The options: how many elements of a collection are to be looked at, 0 for all.
+fn read_samples(args: Args<'_>) -> Result<Option<usize>, ReplyError> {
+    let (mut at, mut samples) = (3, None);
     while at < args.len() {
         if !args.is(at, "SAMPLES") || at + 1 == args.len() {
             return Err(ReplyError::SYNTAX);
         }
-        if num::parse_i64(args.at(at + 1)).ok_or(ReplyError::NOT_AN_INTEGER)? < 0 {
-            return Err(ReplyError::SYNTAX);
-        }
+        let count = num::parse_i64(args.at(at + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+        samples = Some(usize::try_from(count).map_err(|_| ReplyError::SYNTAX)?);
         at += 2;
     }
-    Ok(())
+    Ok(samples)
 }
 
 /// A figure of MEMORY STATS.
@@ -245,7 +235,7 @@ fn stats(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 
 /// The figures, in Redis's order and under its names; those of parts that do not exist are zero.
 fn figures(account: &Account) -> Vec<(String, Figure)> {
-    let Account { allocator, used, resident, .. } = account;
+    let Account { allocator, used, resident, parts, .. } = account;
     let bytes = |name: &str, bytes: usize| (name.to_owned(), Figure::Bytes(bytes as i64));
     let difference = |name: &str, larger, smaller| (name.to_owned(), Figure::Bytes(excess(larger, smaller)));
     let share = |name: &str, ratio: f64| (name.to_owned(), Figure::Ratio(ratio));
@@ -256,12 +246,12 @@ fn figures(account: &Account) -> Vec<(String, Figure)> {
         bytes("replication.backlog", 0),
         bytes("replica.fullsync.buffer", 0),
         bytes("clients.slaves", 0),
-        bytes("clients.normal", account.clients),
+        bytes("clients.normal", account.clients()),
         bytes("cluster.links", 0),
-        bytes("aof.buffer", 0),
-        bytes("lua.caches", account.scripts),
-        bytes("functions.caches", account.libraries),
-        bytes("script.VMs", account.interpreters),
+        bytes("aof.buffer", parts.log),
+        bytes("lua.caches", parts.scripts),
+        bytes("functions.caches", parts.libraries),
+        bytes("script.VMs", parts.interpreters),
     ];
     figures.extend(account.dbs.iter().map(|db| (format!("db.{}", db.number), Figure::Db(*db))));
     figures.extend([
@@ -286,6 +276,16 @@ fn figures(account: &Account) -> Vec<(String, Figure)> {
         difference("rss-overhead.bytes", *resident, allocator.resident),
         share("fragmentation", ratio(*resident, *used)),
         difference("fragmentation.bytes", *resident, *used),
+        bytes("clients.pubsub", parts.subscribers),
+        bytes("pubsub.subscriptions", parts.subscriptions),
+        bytes("watched.keys", parts.watched_keys),
+        bytes("awaited.keys", parts.awaited_keys),
+        bytes("tracking", parts.tracking),
+        bytes("live.queries", parts.live_queries),
+        bytes("messages", parts.messages),
+        bytes("snapshot.buffer", parts.snapshot),
+        bytes("timers", account.timers),
+        bytes("command.stats", parts.durations),
     ]);
     figures
 }
@@ -336,7 +336,7 @@ fn diagnose(account: &Account, clients: usize) -> String {
              process's own pages.",
         ),
         (
-            clients > 0 && account.clients / clients > 200 << 10,
+            clients > 0 && account.clients() / clients > 200 << 10,
             "Big client buffers: clients take more than 200 KB each on average. Look for slow readers and long \
              pipelines with CLIENT LIST.",
         ),

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::base::heap;
+
 /// Tables with room for more than this are given back when they are empty.
 const ROOM_KEPT_MAX: usize = 1024;
 
@@ -122,6 +124,8 @@ pub struct Waits {
     held: BTreeMap<u64, u32>,
     turns: u64,
     until_deleted_keys: usize,
+    /// What the keys' names and the clients' lists have on the heap, in bytes.
+    parts_bytes: usize,
 }
 
 impl Waits {
@@ -129,6 +133,13 @@ impl Waits {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Bytes on the heap. O(databases).
+    pub fn heap_bytes(&self) -> usize {
+        let names = self.by_name.iter().map(heap::map).sum::<usize>() + heap::vec(&self.by_name);
+        let ready = heap::tree::<u64, u32>(self.ready.len()) + heap::tree::<u64, u32>(self.held.len());
+        heap::slab(&self.keys) + heap::slab(&self.places) + names + heap::map(&self.clients) + ready + self.parts_bytes
     }
 
     /// Number of keys that are waited for.
@@ -172,6 +183,7 @@ impl Waits {
                 places.push(self.join(client, key, on, until_deleted));
             }
         }
+        self.parts_bytes += heap::vec(&places);
         self.clients.insert(client, Client { on, until_deleted, places });
     }
 
@@ -184,6 +196,7 @@ impl Waits {
             return key;
         }
         let name: Arc<[u8]> = name.into();
+        self.parts_bytes += heap::arc(name.len());
         let key = Key {
             db: db as u32,
             name: Arc::clone(&name),
@@ -227,11 +240,13 @@ impl Waits {
         let client = client as u32;
         let Some(Client { on, until_deleted, places }) = self.clients.get_mut(&client) else { return true };
         let (on, until_deleted, count) = (*on, *until_deleted, places.len().min(*budget));
-        let (those, is_all) = (places.split_off(places.len() - count), places.is_empty());
+        let rest = places.len() - count;
+        let those = heap::change(&mut self.parts_bytes, places, heap::vec, |places| places.split_off(rest));
+        let is_all = rest == 0;
         *budget -= count;
         those.into_iter().for_each(|place| self.leave(place, on, until_deleted));
         if is_all {
-            self.clients.remove(&client);
+            self.parts_bytes -= self.clients.remove(&client).map_or(0, |client| heap::vec(&client.places));
         }
         is_all
     }
@@ -261,11 +276,15 @@ impl Waits {
 
     fn forget_key(&mut self, key: u32) {
         let Key { db, name, ready, .. } = self.keys.remove(key as usize);
+        self.parts_bytes -= heap::arc(name.len());
         let names = &mut self.by_name[db as usize];
         names.remove(&name);
         if names.is_empty() && names.capacity() > ROOM_KEPT_MAX {
             // To go through a table takes as long as it has room.
             *names = HashMap::new();
+        }
+        if self.keys.is_empty() && self.keys.capacity().max(self.places.capacity()) > ROOM_KEPT_MAX {
+            (self.keys, self.places) = (Slab::new(), Slab::new());
         }
         match ready {
             Readiness::No => {}

@@ -113,6 +113,9 @@ fn any_history_leaves_the_queues_that_plain_lists_would() {
                 assert_eq!(taken.map(|(db, name)| (db, &**name)), expected, "seed {seed}");
             }
             assert_eq!(waits.has_ready(), !ready.is_empty(), "seed {seed}");
+            let names_bytes: usize = waits.keys.iter().map(|(_, key)| heap::arc(key.name.len())).sum();
+            let places_bytes: usize = waits.clients.values().map(|client| heap::vec(&client.places)).sum();
+            assert_eq!(waits.parts_bytes, names_bytes + places_bytes, "seed {seed}");
             let mut keys: Vec<_> = twin.keys().map(|(db, name, _)| (*db, *name)).collect();
             keys.dedup();
             assert_eq!((waits.keys(), waits.clients()), (keys.len(), waiting.len()), "seed {seed}");

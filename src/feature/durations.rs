@@ -6,6 +6,8 @@
 
 use hdrhistogram::Histogram;
 
+use crate::base::heap::size_class;
+
 /// Longest time that is told from longer ones, in nanoseconds: a minute.
 const NS_MAX: u64 = 60_000_000_000;
 /// The end of the first octave that is shown, in nanoseconds.
@@ -32,6 +34,11 @@ impl Durations {
     pub fn new(digits: Digits) -> Durations {
         let histogram = Histogram::new_with_bounds(1, NS_MAX, digits as u8).expect("these bounds are in order");
         Durations { histogram, sum_ns: 0 }
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        size_class(size_of::<Durations>()) + size_class(self.histogram.distinct_values() * size_of::<u64>())
     }
 
     /// Counts something that took so many nanoseconds as often as this. O(1).

@@ -5,6 +5,7 @@
 use hashbrown::HashTable;
 
 use super::shards::Shards;
+use crate::base::heap::size_class;
 
 /// Elements from which a set has many tables, so that none takes long to grow.
 const HUGE_MIN: usize = 16 * 1024;
@@ -21,6 +22,11 @@ impl Ids {
 
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Bytes on the heap. O(1).
+    pub fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -74,6 +80,15 @@ pub(super) struct Huge {
 }
 
 impl Numbers {
+    /// Bytes on the heap. O(1).
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Numbers::None | Numbers::One(_) => 0,
+            Numbers::Many(many) => size_class(size_of_val(&**many)) + size_class(many.allocation_size()),
+            Numbers::Huge(huge) => size_class(size_of::<Huge>()) + huge.shards.heap_bytes(),
+        }
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Numbers::None => 0,

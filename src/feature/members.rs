@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::client_id::ClientId;
+use crate::base::heap;
 
 /// All members.
 #[derive(Debug, Default)]
@@ -32,6 +33,11 @@ impl Members {
     #[inline]
     pub fn client(&self, member: usize) -> Option<ClientId> {
         *self.clients.get(member)?
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        heap::slab(&self.clients) + heap::deque(&self.gone)
     }
 
     /// How many numbers are taken, those included that are to be cleared away.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::base::glob::{self, KeptPattern};
+use crate::base::heap::{self, size_class};
 
 /// Bytes of a pattern's literal prefix by which it is found: as many lookups a message takes at most.
 const PREFIX_BYTES_MAX: usize = 64;
@@ -38,6 +39,8 @@ pub struct Topics {
     clients: HashMap<u32, HashMap<u32, u32>>,
     /// The topics that are left of the client that is being forgotten.
     going: Vec<u32>,
+    /// What the topics' names and subscribers and the clients' records have on the heap, in bytes.
+    parts_bytes: usize,
 }
 
 impl Topics {
@@ -49,6 +52,12 @@ impl Topics {
     /// True when nobody has subscribed to anything.
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty()
+    }
+
+    /// Bytes on the heap. O(1).
+    fn heap_bytes(&self) -> usize {
+        let tables = heap::slab(&self.topics) + heap::map(&self.by_name) + heap::map(&self.clients);
+        tables + heap::vec(&self.going) + self.parts_bytes
     }
 
     /// All topics with their subscribers, in no particular order.
@@ -81,15 +90,19 @@ impl Topics {
         let known = self.by_name.get(name).copied();
         let id = known.unwrap_or_else(|| {
             let name: Arc<[u8]> = name.into();
+            self.parts_bytes += heap::arc(name.len());
             let id = self.topics.insert(Topic { name: Arc::clone(&name), subscribers: Vec::new() }) as u32;
             self.by_name.insert(name, id);
             id
         });
-        let subscribers = &mut self.topics[id as usize].subscribers;
-        self.clients.entry(client).or_default().entry(id).or_insert_with(|| {
-            subscribers.push(client);
-            subscribers.len() as u32 - 1
-        });
+        let Topics { topics, clients, parts_bytes, .. } = self;
+        let own = clients.entry(client).or_default();
+        if !own.contains_key(&id) {
+            let subscribers = &mut topics[id as usize].subscribers;
+            let place = subscribers.len() as u32;
+            heap::change(parts_bytes, subscribers, heap::vec, |subscribers| subscribers.push(client));
+            heap::change(parts_bytes, own, heap::map, |own| own.insert(id, place));
+        }
         known.is_none().then_some(id)
     }
 
@@ -101,8 +114,9 @@ impl Topics {
 
     fn end(&mut self, client: u32, id: u32) -> Option<(u32, Arc<[u8]>)> {
         let own = self.clients.get_mut(&client)?;
-        let place = own.remove(&id)? as usize;
+        let place = heap::change(&mut self.parts_bytes, own, heap::map, |own| own.remove(&id))? as usize;
         if own.is_empty() {
+            self.parts_bytes -= heap::map(own);
             self.clients.remove(&client);
         }
         let topic = &mut self.topics[id as usize];
@@ -114,7 +128,8 @@ impl Topics {
         if !topic.subscribers.is_empty() {
             return None;
         }
-        let Topic { name, .. } = self.topics.remove(id as usize);
+        let Topic { name, subscribers } = self.topics.remove(id as usize);
+        self.parts_bytes -= heap::arc(name.len()) + heap::vec(&subscribers);
         self.by_name.remove(&name);
         if self.topics.is_empty() && self.topics.capacity() > ROOM_KEPT_MAX {
             *self = Topics::default();
@@ -159,9 +174,17 @@ struct Prefixes {
     places: Vec<u32>,
     /// How many prefixes there are of each length.
     lengths: BTreeMap<usize, usize>,
+    /// What the prefixes and their groups have on the heap, the patterns' own included, in bytes.
+    parts_bytes: usize,
 }
 
 impl Prefixes {
+    /// Bytes on the heap. O(1).
+    fn heap_bytes(&self) -> usize {
+        let lengths = heap::tree::<usize, usize>(self.lengths.len());
+        heap::map(&self.patterns) + heap::vec(&self.places) + lengths + self.parts_bytes
+    }
+
     fn of(name: &[u8]) -> &[u8] {
         let prefix = glob::literal_prefix(name);
         &prefix[..prefix.len().min(PREFIX_BYTES_MAX)]
@@ -171,6 +194,7 @@ impl Prefixes {
     fn add(&mut self, name: &[u8], id: u32) {
         let prefix = Self::of(name);
         if !self.patterns.contains_key(prefix) {
+            self.parts_bytes += size_class(prefix.len());
             self.patterns.insert(prefix.into(), Vec::new());
             *self.lengths.entry(prefix.len()).or_default() += 1;
         }
@@ -179,7 +203,9 @@ impl Prefixes {
             self.places.resize(id as usize + 1, 0);
         }
         self.places[id as usize] = group.len() as u32;
-        group.push(Member { id, pattern: KeptPattern::new(name) });
+        let pattern = KeptPattern::new(name);
+        self.parts_bytes += pattern.heap_bytes();
+        heap::change(&mut self.parts_bytes, group, heap::vec, |group| group.push(Member { id, pattern }));
     }
 
     /// O(1).
@@ -187,13 +213,14 @@ impl Prefixes {
         let prefix = Self::of(name);
         let Some(group) = self.patterns.get_mut(prefix) else { return };
         let place = self.places[id as usize];
-        group.swap_remove(place as usize);
+        self.parts_bytes -= group.swap_remove(place as usize).pattern.heap_bytes();
         if let Some(moved) = group.get(place as usize) {
             self.places[moved.id as usize] = place;
         }
         if !group.is_empty() {
             return;
         }
+        self.parts_bytes -= size_class(prefix.len()) + heap::vec(group);
         self.patterns.remove(prefix);
         let count = self.lengths.get_mut(&prefix.len()).expect("every prefix's length is counted");
         *count -= 1;
@@ -240,6 +267,12 @@ impl Hub {
             Kind::Pattern => &self.patterns,
             Kind::Shard => &self.shards,
         }
+    }
+
+    /// Bytes on the heap. O(1).
+    pub fn heap_bytes(&self) -> usize {
+        let topics = [&self.channels, &self.patterns, &self.shards].into_iter().map(Topics::heap_bytes);
+        topics.sum::<usize>() + self.prefixes.heap_bytes()
     }
 
     /// True if a message to any ordinary channel could have a receiver.
@@ -428,8 +461,19 @@ mod tests {
                 let of = |kind: usize, name: &[u8]| -> Vec<u32> {
                     twin.iter().filter(|(k, n, _)| (*k, *n) == (kind, name)).map(|(_, _, client)| *client).collect()
                 };
+                let prefixes: usize = hub.prefixes.patterns.keys().map(|prefix| size_class(prefix.len())).sum();
+                let groups: usize = hub.prefixes.patterns.values().map(heap::vec).sum();
+                let members = hub.prefixes.patterns.values().flatten();
+                let patterns: usize = members.map(|member| member.pattern.heap_bytes()).sum();
+                assert_eq!(hub.prefixes.parts_bytes, prefixes + groups + patterns, "seed {seed}");
                 for (k, kind) in KINDS.into_iter().enumerate() {
                     let topics = hub.topics(kind);
+                    let own = topics
+                        .topics
+                        .iter()
+                        .map(|(_, topic)| heap::arc(topic.name.len()) + heap::vec(&topic.subscribers));
+                    let records: usize = topics.clients.values().map(heap::map).sum();
+                    assert_eq!(topics.parts_bytes, own.sum::<usize>() + records, "seed {seed}");
                     let mut live: Vec<_> = topics.iter().map(|(name, _)| name).collect();
                     live.sort_unstable();
                     let expected: BTreeSet<_> = twin.iter().filter(|row| row.0 == k).map(|row| row.1).collect();

@@ -96,6 +96,15 @@ impl Reactive {
         self.histories.bytes()
     }
 
+    /// Bytes on the heap: queries, who watches them, versions that are kept, results that are held back. O(clients that watch +
+    /// chunks of queries).
+    pub fn heap_bytes(&self) -> usize {
+        self.index.heap_bytes()
+            + self.subscriptions.heap_bytes()
+            + self.histories.bytes() as usize
+            + self.timers.bytes()
+    }
+
     /// Number of keys that queries name.
     pub fn keys(&self) -> usize {
         self.index.keys().len()
@@ -219,9 +228,8 @@ impl Reactive {
         drop(others);
         let known = self.index.find(db, &line, options.debounce_ms);
         let id = known.unwrap_or_else(|| self.index.insert(db, line, options.debounce_ms));
-        let query = self.index.query_mut(id);
-        if query.subscribers.insert(watcher) {
-            self.histories.resume(query);
+        if self.index.subscribe(id, watcher) {
+            self.histories.resume(self.index.query_mut(id));
             self.subscriptions.add(&self.index, watcher, id);
         }
         self.subscriptions.set_every(watcher, id, options.every);
@@ -274,11 +282,10 @@ impl Reactive {
     }
 
     fn unsubscribe(&mut self, watcher: WatcherId, id: QueryId, until_ms: u64) {
-        let query = self.index.query_mut(id);
-        query.subscribers.remove(watcher);
-        if !query.subscribers.is_empty() {
+        if !self.index.unsubscribe(id, watcher) {
             return;
         }
+        let query = self.index.query_mut(id);
         if until_ms == 0 || !self.histories.linger(id, query, until_ms) {
             self.remove(id);
         }

@@ -2,6 +2,8 @@
 
 use hashbrown::HashTable;
 
+use crate::base::heap::{self, size_class};
+
 /// Parts: at a million entries each has a thousand, which take some tens of microseconds to move.
 pub(super) const SHARDS: usize = 1024;
 /// Bits of the hash that choose the part: neither the lowest nor the highest, which hashbrown goes by.
@@ -24,6 +26,11 @@ impl<T> Default for Shards<T> {
 }
 
 impl<T> Shards<T> {
+    /// Bytes on the heap. O(parts).
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.0) + self.0.iter().map(|table| size_class(table.allocation_size())).sum::<usize>()
+    }
+
     /// The part of a hash, if there is any entry at all.
     #[inline]
     pub fn of(&self, hash: u64) -> Option<&HashTable<T>> {

@@ -6,6 +6,8 @@
 
 use std::mem;
 
+use crate::base::heap;
+
 /// Things of one chunk.
 const CHUNK: usize = 256;
 
@@ -76,6 +78,12 @@ fn place(id: u32) -> (usize, u32) {
 }
 
 impl<T> Slots<T> {
+    /// Bytes on the heap. O(chunks).
+    pub fn heap_bytes(&self) -> usize {
+        let chunks = self.chunks.iter().map(|chunk| heap::vec(&chunk.slots)).sum::<usize>();
+        heap::vec(&self.chunks) + heap::vec(&self.open) + chunks
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

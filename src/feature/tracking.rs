@@ -24,6 +24,7 @@ mod tests;
 use super::ids::Ids;
 use super::shards::Shards;
 use super::slots::Slots;
+use crate::base::heap;
 use crate::store::hash::KeyHasher;
 use names::{Names, Place};
 
@@ -57,6 +58,15 @@ impl Readers {
         };
         let few = few.into_iter().flat_map(|few| few.iter().copied());
         one.into_iter().chain(few).chain(many.into_iter().flat_map(|many| many.0.iter()))
+    }
+
+    /// Bytes on the heap.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Readers::One(_) => 0,
+            Readers::Few(few) => heap::vec(few),
+            Readers::Many(many) => many.0.heap_bytes(),
+        }
     }
 
     fn len(&self) -> usize {
@@ -108,6 +118,8 @@ pub struct KeysRead {
     names: Names,
     by_name: Shards<Place>,
     sets: Slots<Readers>,
+    /// What the members of `sets` have on the heap, in bytes.
+    sets_bytes: usize,
     keys: usize,
     items: usize,
     /// For each member, how many keys it has read that are known.
@@ -120,7 +132,13 @@ impl KeysRead {
     /// None.
     pub fn new(hasher: KeyHasher) -> KeysRead {
         let (names, by_name, sets) = Default::default();
-        KeysRead { hasher, names, by_name, sets, keys: 0, items: 0, counts: Vec::new(), hand: 0 }
+        KeysRead { hasher, names, by_name, sets, sets_bytes: 0, keys: 0, items: 0, counts: Vec::new(), hand: 0 }
+    }
+
+    /// Bytes on the heap. O(pages of names).
+    pub fn heap_bytes(&self) -> usize {
+        let tables = self.names.heap_bytes() + self.by_name.heap_bytes() + self.sets.heap_bytes();
+        tables + self.sets_bytes + heap::vec(&self.counts)
     }
 
     /// How many keys are known.
@@ -144,17 +162,20 @@ impl KeysRead {
     /// There is no room. Nothing was noted, so the member has to be told now.
     pub fn note(&mut self, member: usize, hash: u64, name: &[u8]) -> Result<(), Full> {
         let member = member as u32;
-        let KeysRead { hasher, names, by_name, sets, .. } = self;
+        let KeysRead { hasher, names, by_name, sets, sets_bytes, .. } = self;
         let found = by_name.of(hash).and_then(|shard| shard.find(hash, |place| names.name(*place) == name)).copied();
         let is_new = match found {
             Some(place) => {
                 let number = names.number(place);
                 if number & SET != 0 {
-                    sets.get_mut(number ^ SET).expect("a name's set is there").insert(member)
+                    let readers = sets.get_mut(number ^ SET).expect("a name's set is there");
+                    heap::change(sets_bytes, readers, Readers::heap_bytes, |readers| readers.insert(member))
                 } else if number == member {
                     false
                 } else {
-                    let set = sets.insert(Readers::Few(vec![number, member]));
+                    let readers = Readers::Few(vec![number, member]);
+                    *sets_bytes += readers.heap_bytes();
+                    let set = sets.insert(readers);
                     names.set_number(place, set | SET);
                     true
                 }
@@ -198,6 +219,7 @@ impl KeysRead {
             0 => Readers::One(number),
             _ => self.sets.remove(number ^ SET).expect("a name's set is there"),
         };
+        self.sets_bytes -= readers.heap_bytes();
         self.keys -= 1;
         self.items -= readers.len();
         readers.iter().for_each(|member| self.counts[member as usize] -= 1);
@@ -273,7 +295,7 @@ impl KeysRead {
                 continue;
             }
             for member in gone {
-                readers.remove(member);
+                heap::change(&mut self.sets_bytes, readers, Readers::heap_bytes, |readers| readers.remove(member));
                 self.items -= 1;
                 self.counts[member as usize] -= 1;
             }

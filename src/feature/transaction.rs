@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::base::heap;
+
 /// Tables with room for more than this are given back when they are empty.
 const ROOM_KEPT_MAX: usize = 1024;
 
@@ -52,6 +54,8 @@ pub struct Watches {
     clients: HashMap<u32, HashMap<u32, Record>>,
     /// The keys that are left of the client that is being forgotten in pieces.
     going: Vec<u32>,
+    /// What the keys' names and watchers and the clients' records have on the heap, in bytes.
+    parts_bytes: usize,
 }
 
 impl Watches {
@@ -69,6 +73,12 @@ impl Watches {
     /// Number of clients that watch.
     pub fn clients(&self) -> usize {
         self.clients.len()
+    }
+
+    /// Bytes on the heap. O(databases).
+    pub fn heap_bytes(&self) -> usize {
+        let names = self.by_name.iter().map(heap::map).sum::<usize>() + heap::vec(&self.by_name);
+        heap::slab(&self.keys) + names + heap::map(&self.clients) + heap::vec(&self.going) + self.parts_bytes
     }
 
     /// How many keys a client watches.
@@ -103,21 +113,27 @@ impl Watches {
         let known = self.by_name[db].get(name).copied();
         let id = known.unwrap_or_else(|| {
             let name: Arc<[u8]> = name.into();
+            self.parts_bytes += heap::arc(name.len());
             let key = Key { db: db as u32, name: Arc::clone(&name), watchers: Vec::new() };
             let id = self.keys.insert(key) as u32;
             self.by_name[db].insert(name, id);
             id
         });
-        let watchers = &mut self.keys[id as usize].watchers;
-        self.clients.entry(client as u32).or_default().entry(id).or_insert_with(|| {
-            watchers.push(client as u32);
-            Record { place: watchers.len() as u32 - 1, existed }
-        });
+        let Watches { keys, clients, parts_bytes, .. } = self;
+        let own = clients.entry(client as u32).or_default();
+        if !own.contains_key(&id) {
+            let watchers = &mut keys[id as usize].watchers;
+            let record = Record { place: watchers.len() as u32, existed };
+            heap::change(parts_bytes, watchers, heap::vec, |watchers| watchers.push(client as u32));
+            heap::change(parts_bytes, own, heap::map, |own| own.insert(id, record));
+        }
     }
 
     /// Ends all watches of a client. O(1) for each.
     pub fn forget(&mut self, client: usize) {
-        for (key, record) in self.clients.remove(&(client as u32)).into_iter().flatten() {
+        let Some(own) = self.clients.remove(&(client as u32)) else { return };
+        self.parts_bytes -= heap::map(&own);
+        for (key, record) in own {
             self.end(key, record.place);
         }
     }
@@ -135,10 +151,12 @@ impl Watches {
                 return false;
             }
             *budget -= 1;
-            let record = self.clients.get_mut(&client).and_then(|own| own.remove(&key));
+            let own = self.clients.get_mut(&client);
+            let record =
+                own.and_then(|own| heap::change(&mut self.parts_bytes, own, heap::map, |own| own.remove(&key)));
             self.end(key, record.expect("it was among the client's keys").place);
         }
-        self.clients.remove(&client);
+        self.parts_bytes -= self.clients.remove(&client).as_ref().map_or(0, heap::map);
         self.going = Vec::new();
         true
     }
@@ -152,12 +170,16 @@ impl Watches {
             records.expect("a watcher has a record of its key").place = place;
         }
         if key.watchers.is_empty() {
-            let Key { db, name, .. } = self.keys.remove(id as usize);
+            let Key { db, name, watchers } = self.keys.remove(id as usize);
+            self.parts_bytes -= heap::arc(name.len()) + heap::vec(&watchers);
             let names = &mut self.by_name[db as usize];
             names.remove(&name);
             if names.is_empty() && names.capacity() > ROOM_KEPT_MAX {
                 // To go through a table takes as long as it has room.
                 *names = HashMap::new();
+            }
+            if self.keys.is_empty() && self.keys.capacity() > ROOM_KEPT_MAX {
+                self.keys = Slab::new();
             }
         }
     }
@@ -192,6 +214,10 @@ mod tests {
                     }
                     twin.retain(|(other, _, _), _| *other != client);
                 }
+                let keys: usize =
+                    watches.keys.iter().map(|(_, key)| heap::arc(key.name.len()) + heap::vec(&key.watchers)).sum();
+                let records: usize = watches.clients.values().map(heap::map).sum();
+                assert_eq!(watches.parts_bytes, keys + records, "seed {seed}");
                 let mut own: Vec<_> = watches.of(client).map(|key| (key.db, key.name, key.existed)).collect();
                 own.sort_unstable();
                 let of_client = twin.iter().filter(|(key, _)| key.0 == client);

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::base::clock::Now;
+use crate::base::heap;
 use crate::command::spec::Flags;
 use crate::command::{self, Command};
 use crate::engine::dispatch::{Line, Ran, execute};
@@ -65,6 +66,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.spans) + heap::vec(&self.commands)
+    }
+
     /// Starts loading the members that some of the commands, which lie in `bytes`, are about to look up.
     #[inline]
     pub(super) fn prefetch_members(&self, db: &Db, commands: Range<usize>, bytes: &[u8]) {

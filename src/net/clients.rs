@@ -91,6 +91,7 @@ impl<T: Transport> Turn<T> {
         (session.peer, session.local, session.fd) = (address, local, fd);
         log::debug!("Accepted {}", session.peer);
         self.conns.insert(Conn::new(transport, client));
+        server.clients.connections_bytes = self.conns.heap_bytes();
         self.conns.queue_ready(client);
         Some(client)
     }

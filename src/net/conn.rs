@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
 use crate::base::clock::Now;
+use crate::base::heap;
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
+use crate::server::clients::ROOM_KEPT_MAX;
 use crate::server::persistence::log::Hold;
 use crate::server::session::Buffers;
 
@@ -233,6 +235,22 @@ impl<T: Transport> Conns<T> {
         }
     }
 
+    /// Bytes on the heap, without what connections have of their own.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.slots) + heap::deque(&self.ready) + heap::vec(&self.flush) + heap::vec(&self.shut)
+    }
+
+    /// Gives back most of the table's room when it has become far too large. O(room given back + connections) then.
+    pub fn shrink(&mut self) {
+        if self.slots.capacity() > ROOM_KEPT_MAX && self.slots.last().is_some_and(Option::is_none) {
+            let used = self.slots.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            if used < self.slots.capacity() / 4 {
+                self.slots.truncate(used);
+                self.slots.shrink_to(2 * used);
+            }
+        }
+    }
+
     /// How many there are. O(slots).
     pub fn len(&self) -> usize {
         self.slots.iter().flatten().count()
@@ -343,6 +361,11 @@ impl<T: Transport> Conns<T> {
 pub(super) struct BufferPool(Vec<Vec<u8>>);
 
 impl BufferPool {
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.0) + self.0.iter().map(heap::vec).sum::<usize>()
+    }
+
     /// Lends an output without contents a buffer, if there is one.
     #[inline]
     pub fn lend(&mut self, out: &mut Out) {

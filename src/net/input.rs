@@ -268,7 +268,8 @@ impl Input {
     /// Capacity beyond the bytes kept.
     #[inline]
     pub fn free_bytes(&self) -> usize {
-        self.bytes.capacity() - self.bytes.len()
+        let elsewhere = self.body.as_ref().map_or(0, |body| body.heap_bytes() - body.bytes());
+        self.bytes.capacity() - self.bytes.len() + elsewhere
     }
 
     /// Memory held.

@@ -106,11 +106,13 @@ impl Reactor {
         listen(&mut server.process.clients_port, sockets, |sockets| {
             listeners.replace(sockets, poll.registry(), |i| Token(TOKEN_LISTENERS - i))
         })?;
+        let mut turn = Turn::new(server);
+        turn.server.note_startup_bytes();
         Ok(Reactor {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
             alarm,
-            turn: Turn::new(server),
+            turn,
             busy: BusyPoll::default(),
             waited_ns: None,
             listeners,

@@ -14,6 +14,7 @@
 //! signals, and takes the time only from the server's clock, so that a test or a simulation drives it as the loop does.
 
 use crate::base::clock::{Now, TurnClock};
+use crate::base::heap;
 use crate::engine::cron::Cron;
 use crate::engine::{jobs, persistence, reactive, scripting, settle, wake};
 use crate::resp::out::Out;
@@ -500,7 +501,18 @@ impl<T: Transport> Turn<T> {
         if now_ms >= self.clients_walked_ms + CLIENTS_WALK_MS {
             self.clients_walked_ms = now_ms;
             self.walk_clients(now_ms);
+            self.note_buffers();
         }
+    }
+
+    /// Tells the server what connections share on the heap, and gives back what they have left behind.
+    fn note_buffers(&mut self) {
+        let Turn { server, conns, pool, gathered, batch, segments, .. } = self;
+        conns.shrink();
+        server.clients.shrink();
+        server.clients.connections_bytes = conns.heap_bytes();
+        let batches = gathered.heap_bytes() + batch.heap_bytes() + heap::vec(segments);
+        server.clients.shared_buffers_bytes = pool.heap_bytes() + batches;
     }
 
     /// Removes keys that are due.

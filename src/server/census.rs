@@ -188,7 +188,9 @@ mod tests {
     #[test]
     fn a_walk_in_steps_finds_every_key_once_and_the_biggest() {
         let keys = 20_000;
-        let bytes = |i: usize| if i % 1_000 == 7 { 10_000 + i } else { i % 9 };
+        // A size class each for the big ones, of which there are four to a doubling.
+        let big = |k: usize| (4 + k % 4) << (10 + k / 4);
+        let bytes = |i: usize| if i % 1_000 == 7 { big(i / 1_000) } else { i % 9 };
         let mut dbs = databases((0..keys).map(|i| (i, bytes(i))));
         let (mut census, mut steps) = (Census::default(), 0);
         while !census.walk(&mut dbs, NOW, KEYS_PER_STEP, BUCKETS_PER_STEP) {

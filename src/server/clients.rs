@@ -14,9 +14,10 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::session::{Blocked, Buffers, LateReply, Origin, Session};
+use super::session::{Blocked, LateReply, Origin, Session};
 use super::{COSTLY_TRANSACTION_MIN, Server};
 use crate::base::clock::Now;
+use crate::base::heap;
 use crate::config::{ClientsLimit, OutputLimit};
 use crate::feature::client_id::ClientId;
 use crate::feature::members::Members;
@@ -24,6 +25,9 @@ use crate::timer::{Verdict, Wheel};
 
 /// Slots of the wheel for clients' timeouts: 2^12 ticks of 1 ms, a revolution of 4 s.
 const CLIENT_WHEEL_SLOTS: usize = 1 << 12;
+
+/// A table with room for no more clients than this keeps it.
+pub const ROOM_KEPT_MAX: usize = 256;
 
 /// Bytes of replies that may wait for a client that has not said who it is, whatever the configuration allows: a few hundred
 /// refusals.
@@ -55,6 +59,10 @@ pub struct Clients {
     pub timers: Wheel,
     /// The numbers of clients that subscribe, watch keys or wait for some.
     pub members: Members,
+    /// Bytes of the table of their connections, which is not kept here.
+    pub connections_bytes: usize,
+    /// Bytes of the buffers that connections share, as they were within the last second.
+    pub shared_buffers_bytes: usize,
 }
 
 impl Clients {
@@ -77,6 +85,8 @@ impl Clients {
             resumed: Vec::new(),
             timers: Wheel::new(CLIENT_WHEEL_SLOTS, now.mono_ms() as i64),
             members: Members::default(),
+            connections_bytes: 0,
+            shared_buffers_bytes: 0,
         }
     }
 
@@ -84,6 +94,25 @@ impl Clients {
     /// nothing is ever delivered to it.
     pub fn internal(&self) -> ClientId {
         self.internal
+    }
+
+    /// Bytes on the heap of the tables that clients stand in: what each has beside is in [`Session::heap_bytes`]. O(1).
+    pub fn heap_bytes(&self) -> usize {
+        let tables = heap::slab(&self.sessions) + heap::tree::<u64, ClientId>(self.by_number.len());
+        let lists = [&self.kills, &self.held, &self.unblocked, &self.resumed].map(heap::vec).iter().sum::<usize>();
+        tables
+            + lists
+            + self.timers.bytes()
+            + self.members.heap_bytes()
+            + self.connections_bytes
+            + self.shared_buffers_bytes
+    }
+
+    /// Gives back most of the table's room when it has become far too large. O(room given back + clients) then.
+    pub fn shrink(&mut self) {
+        if self.sessions.capacity() > ROOM_KEPT_MAX && self.sessions.len() < self.sessions.capacity() / 4 {
+            self.sessions.shrink_to_fit();
+        }
     }
 
     /// How many clients there are, those included that are about to be disconnected.
@@ -259,14 +288,7 @@ impl Server {
 
     /// Bytes of memory that a client takes: what CLIENT LIST calls `tot-mem`. O(1).
     pub fn total_bytes_of(&self, client: ClientId) -> usize {
-        let session = &self.clients[client];
-        let Buffers { query_bytes, query_free_bytes, out_heap_bytes, .. } = session.buffers;
-        let texts = [&session.name, &session.lib_name, &session.lib_ver].map(Vec::capacity).iter().sum::<usize>()
-            + session.peer.capacity()
-            + session.local.capacity();
-        let waiting_bytes = session.waiting.as_ref().map_or(0, |waiting| waiting.args.as_args().total_bytes());
-        let queued_bytes = session.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
-        size_of::<Session>() + texts + query_bytes + query_free_bytes + out_heap_bytes + waiting_bytes + queued_bytes
+        self.client_bytes(client).total
     }
 
     /// Bytes that all clients together may take; 0 for no limit.

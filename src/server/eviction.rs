@@ -219,7 +219,7 @@ impl Server {
 
     /// Bytes that are in use for a while only, as they are on their way to the disk: what INFO calls `mem_not_counted_for_evict`.
     pub fn uncounted_bytes(&self) -> usize {
-        self.propagation.heap_bytes() + self.persistence.log.buffered_bytes()
+        self.propagation.heap_bytes() + self.persistence.log.heap_bytes()
     }
 
     /// True if more is in use than `maxmemory`. Where it is not, which is nearly always, four loads.

@@ -34,7 +34,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::store::hold::Hold;
-use crate::store::types::Collection;
+use crate::store::types::{Collection, SIZE_SAMPLES};
 
 use super::Server;
 
@@ -249,7 +249,7 @@ impl Limits {
     }
 
     fn is_heavy<T: Collection>(elements: usize, of: &T) -> bool {
-        of.heap_bytes() / of.len().max(1) * elements > LONG_BYTES
+        of.heap_bytes(SIZE_SAMPLES) / of.len().max(1) * elements > LONG_BYTES
     }
 }
 

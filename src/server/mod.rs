@@ -13,6 +13,7 @@ pub mod eviction;
 pub mod hotkeys;
 pub mod jobs;
 pub mod lag;
+pub mod memory;
 pub mod observer;
 pub mod outbox;
 pub mod persistence;
@@ -44,6 +45,7 @@ use crate::persist::storage::Storage;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
+use crate::sys::bg::Load;
 use crate::sys::listen::BoundSocket;
 
 use acl::Acl;
@@ -121,7 +123,7 @@ pub struct Process {
     pub identity: Identity,
     /// Unix seconds at start: what LASTSAVE answers until something is saved.
     pub started_unix_s: i64,
-    /// Bytes allocated before there was any data.
+    /// Bytes allocated before there was any data or client, the parts left out that [`memory`] adds up.
     pub startup_bytes: usize,
     /// Where clients connect: `bind`, `port` and the Unix socket.
     pub clients_port: Listening,
@@ -246,7 +248,7 @@ impl Server {
             process: Process {
                 identity,
                 started_unix_s: now.unix_s(),
-                startup_bytes: alloc::Stats::read().allocated,
+                startup_bytes: alloc::allocated_bytes(),
                 clients_port: Listening::default(),
                 metrics_port: Listening::default(),
                 stop_requested: false,
@@ -341,7 +343,7 @@ impl Server {
     pub fn discard(&mut self, entry: Entry) {
         if entry.is_costly_to_free() {
             let bytes = entry.heap_bytes();
-            self.background.free_sized(Box::new(entry), bytes);
+            self.background.free_load(Box::new(entry), Load { objects: 1, bytes });
         }
     }
 
@@ -349,7 +351,7 @@ impl Server {
     #[inline]
     pub fn clear_garbage(&mut self, db: usize) {
         while let Some((value, bytes)) = self.dbs[db].take_garbage() {
-            self.background.free_sized(value, bytes);
+            self.background.free_load(value, Load { objects: 1, bytes });
         }
     }
 

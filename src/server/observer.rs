@@ -24,7 +24,7 @@
 use std::sync::Arc;
 
 use super::Server;
-use crate::base::quote;
+use crate::base::{heap, quote};
 use crate::command::Command;
 use crate::command::spec::Flags;
 use crate::config::Config;
@@ -123,6 +123,12 @@ pub struct Observer {
 }
 
 impl Observer {
+    /// Bytes on the heap of the durations of commands. O(commands).
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.durations)
+            + self.durations.iter().flatten().map(|durations| durations.heap_bytes()).sum::<usize>()
+    }
+
     /// Nothing noted, for this many commands.
     pub fn new(config: &Config, commands: usize) -> Observer {
         let mut observer = Observer {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::clients::Clients;
 use super::{Server, Watchers};
+use crate::base::heap;
 use crate::feature::client_id::ClientId;
 use crate::feature::pubsub::Kind;
 use crate::feature::reactive::QueryId;
@@ -60,6 +61,12 @@ impl Outbox {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.posts.is_empty() && self.over_limit.is_empty()
+    }
+
+    /// Bytes on the heap. O(messages).
+    pub fn heap_bytes(&self) -> usize {
+        let texts = self.texts.iter().map(|text| heap::shared_vec(text)).sum::<usize>();
+        heap::vec(&self.texts) + heap::vec(&self.posts) + heap::vec(&self.over_limit) + texts
     }
 
     /// Bytes of the messages' texts, each counted once.

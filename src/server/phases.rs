@@ -75,6 +75,11 @@ pub struct Phases {
 }
 
 impl Phases {
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.durations.iter().flatten().map(|durations| durations.heap_bytes()).sum()
+    }
+
     /// True in turns in which every phase is measured.
     #[inline]
     pub fn is_detailed(&self) -> bool {

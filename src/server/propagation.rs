@@ -20,6 +20,7 @@
 //! allocates nothing once the buffers have grown.
 
 use super::Server;
+use crate::base::heap;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
 
@@ -74,6 +75,11 @@ struct Instead {
 }
 
 impl Propagation {
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.bytes) + heap::vec(&self.instead.bytes)
+    }
+
     /// True if somebody is told.
     #[inline]
     pub fn is_wanted(&self) -> bool {
@@ -114,11 +120,6 @@ impl Propagation {
     /// Says whether commands that run from now on are passed on. What expires is in any case.
     pub fn set_muted(&mut self, is_muted: bool) {
         self.is_muted = is_muted;
-    }
-
-    /// Bytes that it holds.
-    pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.instead.bytes.capacity()
     }
 
     /// Gives back a buffer that was taken, to be used again.

@@ -6,10 +6,11 @@
 use super::Server;
 use super::ctx::Next;
 use crate::base::clock::Now;
+use crate::base::heap::{self, size_class};
 use crate::command::Command;
 use crate::command::spec::Flags;
 use crate::feature::client_id::ClientId;
-use crate::resp::args::{Args, OwnedArgs, Span};
+use crate::resp::args::{Args, OwnedArgs};
 
 /// A command that waits for EXEC.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Transaction {
     /// parsed: neither has run.
     // COMPAT: Redis counts the arguments alone, so that a queue of many short commands may grow to many times the limit.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Transaction>() + self.queue.capacity() * size_of::<Queued>() + self.arg_bytes
+        size_class(size_of::<Transaction>()) + heap::vec(&self.queue) + self.arg_bytes
     }
 }
 
@@ -65,10 +66,11 @@ impl Server {
         if transaction.broken || session.watch_broken {
             return;
         }
-        transaction.queue.push(Queued { command, args: OwnedArgs::copy(args) });
+        let args = OwnedArgs::copy(args);
+        transaction.arg_bytes += args.heap_bytes();
+        transaction.queue.push(Queued { command, args });
         transaction.count += 1;
         transaction.flags = transaction.flags.with(flags);
-        transaction.arg_bytes += args.total_bytes() + args.len() * size_of::<Span>();
     }
 
     /// Ends a client's transaction, if there is one, and its watches.

@@ -13,8 +13,8 @@
 //! The thread has a table of descriptors of its own. A descriptor that a value or a job brings along means nothing there, so
 //! they must own none; a job opens what it needs, by name.
 //!
-//! Invariants: `pending` counts exactly the values accepted and not yet dropped, `outstanding` exactly the jobs accepted whose
-//! completion has not been taken. Nothing here knows what a value, a job or a completion is.
+//! Invariants: `pending` counts exactly the objects of the values accepted and not yet dropped, `outstanding` exactly the jobs
+//! accepted whose completion has not been taken. Nothing here knows what a value, a job or a completion is.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -35,10 +35,19 @@ pub const QUEUE_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(u64);
 
+/// How much is freed with a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Objects, as INFO counts them.
+    pub objects: usize,
+    /// Bytes, about; 0 where nobody needs to know.
+    pub bytes: usize,
+}
+
 /// What the helper thread does.
 enum Task<C> {
-    /// Drops a value that takes about so many bytes.
-    Free(Box<dyn Send>, usize),
+    /// Drops a value.
+    Free(Box<dyn Send>, Load),
     /// Runs a job and sends back its completion.
     Run(JobId, Box<dyn FnOnce() -> C + Send>),
 }
@@ -54,6 +63,8 @@ pub struct Background<C> {
     next_job: u64,
     /// Jobs accepted whose completion has not been taken.
     outstanding: usize,
+    /// Objects that had been freed when their count was last reset.
+    freed_before: usize,
 }
 
 /// A job and its name.
@@ -102,6 +113,8 @@ struct Shared<C> {
     pending: Arc<AtomicUsize>,
     /// Bytes of the values that `pending` counts, as far as they were told.
     pending_bytes: Arc<AtomicUsize>,
+    /// Objects that the thread has freed.
+    freed: Arc<AtomicUsize>,
     completed: Sender<(JobId, C)>,
     /// The other end of `woken`. The helper thread's table keeps this descriptor, but the loop's owns it: the loop drops its
     /// share last.
@@ -110,9 +123,14 @@ struct Shared<C> {
 
 impl<C> Clone for Shared<C> {
     fn clone(&self) -> Shared<C> {
-        let Shared { pending, pending_bytes, completed, waker } = self;
-        let (pending, pending_bytes) = (Arc::clone(pending), Arc::clone(pending_bytes));
-        Shared { pending, pending_bytes, completed: completed.clone(), waker: Arc::clone(waker) }
+        let Shared { pending, pending_bytes, freed, completed, waker } = self;
+        Shared {
+            pending: Arc::clone(pending),
+            pending_bytes: Arc::clone(pending_bytes),
+            freed: Arc::clone(freed),
+            completed: completed.clone(),
+            waker: Arc::clone(waker),
+        }
     }
 }
 
@@ -157,8 +175,8 @@ impl<C: Send + 'static> Background<C> {
         woken.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
         let (completed, completions) = channel();
-        let (pending, pending_bytes) = (Arc::default(), Arc::default());
-        let shared = Shared { pending, pending_bytes, completed, waker: Arc::new(waker) };
+        let (pending, pending_bytes, freed) = (Arc::default(), Arc::default(), Arc::default());
+        let shared = Shared { pending, pending_bytes, freed, completed, waker: Arc::new(waker) };
         Ok(Background::at(Place::Thread(Helper { worker: None, priority, completions, woken, shared })))
     }
 
@@ -194,26 +212,25 @@ impl<C: Send + 'static> Background<C> {
     }
 
     fn at(place: Place<C>) -> Background<C> {
-        Background { place, next_job: 0, outstanding: 0 }
+        Background { place, next_job: 0, outstanding: 0, freed_before: 0 }
     }
 
     /// Hands over a value to be dropped on the helper thread; drops it here when the queue is full or no thread can be
     /// started. Never blocks on the helper.
     pub fn free(&mut self, value: Box<dyn Send>) {
-        self.free_sized(value, 0);
+        self.free_load(value, Load { objects: 1, bytes: 0 });
     }
 
-    /// The same for a value that is known to take about so many bytes, which [`Background::pending_bytes`] tells of until they are
-    /// free.
-    pub fn free_sized(&mut self, value: Box<dyn Send>, bytes: usize) {
+    /// The same, of a value of which it is known how much is freed.
+    pub fn free_load(&mut self, value: Box<dyn Send>, load: Load) {
         let Place::Thread(helper) = &mut self.place else { return };
         // Counted before it is sent, so the helper cannot count it down first.
-        helper.shared.pending.fetch_add(1, Ordering::Relaxed);
-        helper.shared.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if !helper.send(Task::Free(value, bytes)) {
+        helper.shared.pending.fetch_add(load.objects, Ordering::Relaxed);
+        helper.shared.pending_bytes.fetch_add(load.bytes, Ordering::Relaxed);
+        if !helper.send(Task::Free(value, load)) {
             // `send` has dropped it: freed inline.
-            helper.shared.pending.fetch_sub(1, Ordering::Relaxed);
-            helper.shared.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            helper.shared.pending.fetch_sub(load.objects, Ordering::Relaxed);
+            helper.shared.pending_bytes.fetch_sub(load.bytes, Ordering::Relaxed);
         }
     }
 
@@ -293,7 +310,24 @@ impl<C: Send + 'static> Background<C> {
         }
     }
 
-    /// Values handed over and not yet freed.
+    /// Objects that the helper thread has freed since their count was reset.
+    pub fn freed(&self) -> usize {
+        self.freed_in_all() - self.freed_before
+    }
+
+    /// Begins to count anew what has been freed.
+    pub fn reset_freed(&mut self) {
+        self.freed_before = self.freed_in_all();
+    }
+
+    fn freed_in_all(&self) -> usize {
+        match &self.place {
+            Place::Inline(_) | Place::Stepped(..) => 0,
+            Place::Thread(helper) => helper.shared.freed.load(Ordering::Acquire),
+        }
+    }
+
+    /// Objects handed over and not yet freed.
     pub fn pending(&self) -> usize {
         match &self.place {
             Place::Inline(_) | Place::Stepped(..) => 0,
@@ -321,12 +355,13 @@ fn run<C>(received: &Receiver<Task<C>>, shared: &Shared<C>, priority: Priority) 
     let mut ledger = Ledger::new();
     for task in received {
         match task {
-            Task::Free(value, bytes) => {
+            Task::Free(value, load) => {
                 drop(value);
                 // The books first: whoever sees `pending` fall also sees the memory gone.
                 ledger.publish();
-                shared.pending_bytes.fetch_sub(bytes, Ordering::Release);
-                shared.pending.fetch_sub(1, Ordering::Release);
+                shared.pending_bytes.fetch_sub(load.bytes, Ordering::Release);
+                shared.freed.fetch_add(load.objects, Ordering::Release);
+                shared.pending.fetch_sub(load.objects, Ordering::Release);
             }
             Task::Run(id, job) => {
                 let completion = job();

@@ -115,7 +115,6 @@ pub const ROWS: &[(&str, &str, &str)] = &[
 /// Sections and fields of INFO that are not there, each with its reason.
 pub const INFO_NOT_BUILT: &[(&str, &str)] = &[
     ("module", "vector sets are a module to Redis"),
-    ("lazyfreed_objects", "not counted"),
     ("expired_subkeys_active", "not told apart from what is found on access"),
     ("expired_keys_active", "not told apart from what is found on access"),
 ];
@@ -134,6 +133,16 @@ pub const INFO_OF_OURS: &[&str] = &[
     "snapshot_clients_on_hold",
     "rdb_last_file_bytes",
     "rdb_last_error",
+    "mem_clients_pubsub",
+    "mem_pubsub_subscriptions",
+    "mem_watched_keys",
+    "mem_awaited_keys",
+    "mem_tracking",
+    "mem_live_queries",
+    "mem_messages",
+    "mem_snapshot_buffer",
+    "mem_timers",
+    "mem_command_stats",
     "live_query_clients",
     "live_query_watches",
     "live_queries",

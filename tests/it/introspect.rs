@@ -39,7 +39,7 @@ fn info_without_names_and_command_alone_describe_everything() {
 
 #[test]
 fn docs_are_maps() {
-    let (summary, complexity) = ("Tells how many bytes a key takes.", "O(1)");
+    let (summary, complexity) = ("Tells how many bytes a key takes.", "O(N) where N is the number of samples.");
     let args = |map4: &str, map5: &str, set: &str| {
         format!(
             r"$9\r\narguments\r\n*2\r\n{map4}\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n$3\r\nkey\r\n$12\r\ndisplay_text\r\n$3\r\nkey\r\n$14\r\nkey_spec_index\r\n:0\r\n{map5}\r\n$4\r\nname\r\n$5\r\ncount\r\n$4\r\ntype\r\n$7\r\ninteger\r\n$12\r\ndisplay_text\r\n$5\r\ncount\r\n$5\r\ntoken\r\n$7\r\nSAMPLES\r\n$5\r\nflags\r\n{set}\r\n+optional\r\n"

@@ -1,8 +1,8 @@
 //! What each section of INFO says. Names and order are those of Redis 8.6; a part of Redis that does not exist here
 //! reports the zero or "no" that is true of it, and what is not measured is left out rather than made up.
 //!
-//! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, `turn_us_max`, the longest turn of the loop, in
-//! Stats, and the sections Expiry, Loop and Hotspots.
+//! Beyond Redis: `aleadb_version` in Server, `live_query_...` in Clients, what parts of the server take in Memory (from
+//! `mem_clients_pubsub` on), `turn_us_max`, the longest turn of the loop, in Stats, and the sections Expiry, Loop and Hotspots.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -246,12 +246,25 @@ pub(super) fn memory(r: &mut Report<'_>) {
     r.field("mem_not_counted_for_evict", r.server.uncounted_bytes());
     r.zeroes(&["mem_replication_backlog", "mem_total_replication_buffers"]);
     r.zeroes(&["mem_replica_full_sync_buffer", "mem_clients_slaves"]);
-    r.field("mem_clients_normal", account.clients);
+    r.field("mem_clients_normal", account.clients());
     r.zeroes(&["mem_cluster_slot_migration_output_buffer", "mem_cluster_slot_migration_input_buffer"]);
-    r.zeroes(&["mem_cluster_slot_migration_input_buffer_peak", "mem_cluster_links", "mem_aof_buffer"]);
+    r.zeroes(&["mem_cluster_slot_migration_input_buffer_peak", "mem_cluster_links"]);
+    r.field("mem_aof_buffer", account.parts.log);
     r.field("mem_allocator", alloc::name());
     r.zeroes(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
     r.field("lazyfree_pending_objects", r.server.background.pending());
+    r.field("lazyfreed_objects", r.server.background.freed());
+    let parts = account.parts;
+    r.field("mem_clients_pubsub", parts.subscribers);
+    r.field("mem_pubsub_subscriptions", parts.subscriptions);
+    r.field("mem_watched_keys", parts.watched_keys);
+    r.field("mem_awaited_keys", parts.awaited_keys);
+    r.field("mem_tracking", parts.tracking);
+    r.field("mem_live_queries", parts.live_queries);
+    r.field("mem_messages", parts.messages);
+    r.field("mem_snapshot_buffer", parts.snapshot);
+    r.field("mem_timers", account.timers);
+    r.field("mem_command_stats", parts.durations);
 }
 
 /// What the interpreters of scripts and functions take, and what they know.

@@ -10,6 +10,7 @@
 //!
 //! Called by [`super::keys`] alone, which has the hashes.
 
+use crate::base::heap;
 use crate::feature::shards::index;
 
 /// Bits for each key that a shard's table has room for.
@@ -34,6 +35,11 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.bits) + heap::vec(&self.parts)
+    }
+
     /// The word of a hash. It depends on other bits of the hash than the shard does, and on others than the bits in it.
     #[inline]
     fn word(&self, hash: u64) -> usize {

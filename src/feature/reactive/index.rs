@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use super::history::History;
 use super::keys::Keys;
 use super::query::Line;
+use crate::base::heap::{self, size_class};
 use crate::feature::ids::{Ids, spread};
 use crate::feature::shards::Shards;
 use crate::feature::slots::Slots;
@@ -78,6 +79,11 @@ impl Query {
         self.history().map(History::revision)
     }
 
+    /// Bytes on the heap that change with those who watch it.
+    fn heap_bytes(&self) -> usize {
+        size_class(self.line.heap_bytes()) + self.subscribers.heap_bytes()
+    }
+
     pub(super) fn history(&self) -> Option<&History> {
         self.extra.as_ref().and_then(|extra| extra.history.as_ref())
     }
@@ -101,12 +107,45 @@ pub(super) struct Index {
     by_line: Shards<QueryId>,
     keys: Keys,
     touched: VecDeque<QueryId>,
+    /// What the queries have on the heap, in bytes.
+    queries_bytes: usize,
 }
 
 impl Index {
     pub fn new(hasher: KeyHasher) -> Index {
-        let (queries, by_line, keys, touched) = Default::default();
-        Index { hasher, queries, by_line, keys, touched }
+        let (queries, by_line, keys, touched, queries_bytes) = Default::default();
+        Index { hasher, queries, by_line, keys, touched, queries_bytes }
+    }
+
+    /// Bytes on the heap, the versions that are kept left out. O(chunks of queries and keys).
+    pub fn heap_bytes(&self) -> usize {
+        let tables = self.queries.heap_bytes() + self.by_line.heap_bytes() + heap::deque(&self.touched);
+        tables + self.keys.heap_bytes() + self.queries_bytes
+    }
+
+    /// Panics if the running sums are not those of what there is. O(queries + keys).
+    #[cfg(test)]
+    pub fn check_bytes(&self) {
+        assert_eq!(self.queries_bytes, self.iter().map(|(_, query)| query.heap_bytes()).sum::<usize>());
+        self.keys.check_bytes();
+    }
+
+    /// Adds to those who watch a query. False if it was there.
+    pub fn subscribe(&mut self, id: QueryId, watcher: u32) -> bool {
+        self.change_query(id, |query| query.subscribers.insert(watcher))
+    }
+
+    /// Takes one out of those who watch a query. True if none is left.
+    pub fn unsubscribe(&mut self, id: QueryId, watcher: u32) -> bool {
+        self.change_query(id, |query| {
+            query.subscribers.remove(watcher);
+            query.subscribers.is_empty()
+        })
+    }
+
+    fn change_query<R>(&mut self, id: QueryId, change: impl FnOnce(&mut Query) -> R) -> R {
+        let query = self.queries.get_mut(id).expect("the query is known");
+        heap::change(&mut self.queries_bytes, query, Query::heap_bytes, change)
     }
 
     pub fn len(&self) -> usize {
@@ -169,6 +208,7 @@ impl Index {
         let extra = (debounce_ms > 0).then(|| Box::new(Extra { debounce_ms, ..Extra::default() }));
         let (subscribers, db) = (Ids::default(), db as u32);
         let query = Query { line, subscribers, extra, db, fingerprint, hash, touched: false };
+        self.queries_bytes += query.heap_bytes();
         let id = self.queries.insert(query);
         let Index { hasher, queries, by_line, keys, .. } = self;
         let again = |id: &QueryId| spread(queries.get(*id).map_or(0, |query| query.hash));
@@ -190,7 +230,9 @@ impl Index {
             shard.shrink_to(2 * shard.len(), again);
         }
         keys.remove(queries, id, |key| hasher.hash(key));
-        queries.remove(id)
+        let query = queries.remove(id)?;
+        self.queries_bytes -= query.heap_bytes();
+        Some(query)
     }
 
     /// The queries that name a key.

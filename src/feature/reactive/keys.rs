@@ -13,6 +13,7 @@
 
 use super::filter::Filter;
 use super::index::{Query, QueryId};
+use crate::base::heap::{self, size_class};
 use crate::feature::ids::Ids;
 use crate::feature::shards::{SHARDS, Shards};
 use crate::feature::slots::Slots;
@@ -55,6 +56,12 @@ struct SharedKey {
     queries: Ids,
 }
 
+impl SharedKey {
+    fn heap_bytes(&self) -> usize {
+        size_class(self.name.len()) + self.queries.heap_bytes()
+    }
+}
+
 /// Database and name of an entry's key.
 fn name_of<'a>(entry: Packed, queries: &'a Slots<Query>, shared_keys: &'a Slots<SharedKey>) -> (u32, &'a [u8]) {
     match entry.entry() {
@@ -76,6 +83,8 @@ pub(super) struct Keys {
     filter: Filter,
     shared_keys: Slots<SharedKey>,
     len: usize,
+    /// What the shared keys have on the heap, in bytes.
+    shared_bytes: usize,
 }
 
 /// How keys are hashed.
@@ -88,6 +97,25 @@ impl Keys {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes on the heap. O(chunks of shared keys).
+    pub fn heap_bytes(&self) -> usize {
+        self.shards.heap_bytes() + self.filter.heap_bytes() + self.shared_keys.heap_bytes() + self.shared_bytes
+    }
+
+    /// Panics if the running sum is not that of what there is. O(shared keys).
+    #[cfg(test)]
+    pub fn check_bytes(&self) {
+        assert_eq!(
+            self.shared_bytes,
+            self.shared_keys.iter().map(|(_, shared_key)| shared_key.heap_bytes()).sum::<usize>()
+        );
+    }
+
+    fn share(&mut self, shared_key: SharedKey) -> u32 {
+        self.shared_bytes += shared_key.heap_bytes();
+        self.shared_keys.insert(shared_key)
     }
 
     /// False if no query names a key of this hash. One word is looked at.
@@ -158,18 +186,19 @@ impl Keys {
                 None if is_single => self.insert(queries, hashed, Entry::Single(id), &hash),
                 None => {
                     let shared_key = SharedKey { name: name.into(), db: query.db, queries: Ids::one(id) };
-                    let shared_key = self.shared_keys.insert(shared_key);
+                    let shared_key = self.share(shared_key);
                     self.insert(queries, hashed, Entry::SharedKey(shared_key), &hash);
                 }
                 Some(Entry::SharedKey(shared_key)) => {
                     let shared_key = self.shared_keys.get_mut(shared_key).expect("an entry's shared key is known");
-                    shared_key.queries.insert(id);
+                    heap::change(&mut self.shared_bytes, shared_key, SharedKey::heap_bytes, |shared_key| {
+                        shared_key.queries.insert(id)
+                    });
                 }
                 Some(entry @ Entry::Single(other)) => {
                     let mut both = Ids::one(other);
                     both.insert(id);
-                    let shared_key =
-                        self.shared_keys.insert(SharedKey { name: name.into(), db: query.db, queries: both });
+                    let shared_key = self.share(SharedKey { name: name.into(), db: query.db, queries: both });
                     let place = self.shards.of_mut(hashed).find_mut(hashed, |own| *own == entry.into());
                     *place.expect("it was just found") = Entry::SharedKey(shared_key).into();
                 }
@@ -195,7 +224,9 @@ impl Keys {
             let Some(entry) = self.find(queries, query.db, name, hashed) else { continue };
             if let Entry::SharedKey(number) = entry {
                 let shared_key = self.shared_keys.get_mut(number).expect("an entry's shared key is known");
-                shared_key.queries.remove(id);
+                heap::change(&mut self.shared_bytes, shared_key, SharedKey::heap_bytes, |shared_key| {
+                    shared_key.queries.remove(id)
+                });
                 if !shared_key.queries.is_empty() {
                     continue;
                 }
@@ -205,9 +236,9 @@ impl Keys {
     }
 
     fn remove_entry(&mut self, queries: &Slots<Query>, hashed: u64, entry: Entry, hash: &impl Hash) {
-        let Keys { shards, shared_keys, filter, .. } = self;
+        let Keys { shards, shared_keys, filter, shared_bytes, .. } = self;
         if let Entry::SharedKey(number) = entry {
-            shared_keys.remove(number);
+            *shared_bytes -= shared_keys.remove(number).map_or(0, |shared_key| shared_key.heap_bytes());
         }
         let again = |entry: &Packed| hash(name_of(*entry, queries, shared_keys).1);
         let shard = shards.of_mut(hashed);

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::index::{Index, QueryId};
+use crate::base::heap::{self, size_class};
 use crate::feature::client_id::ClientId;
 use crate::feature::ids::{Ids, Numbers};
 use crate::feature::slots::Slots;
@@ -31,6 +32,13 @@ struct Held {
 const STALE_MAX: usize = 64;
 
 impl Held {
+    /// Bytes on the heap, without the frames that others hold as well.
+    fn heap_bytes(&self) -> usize {
+        let own =
+            |(_, frame): &(u64, Arc<Vec<u8>>)| if Arc::strong_count(frame) == 1 { heap::shared_vec(frame) } else { 0 };
+        heap::deque(&self.order) + heap::map(&self.frames) + self.frames.values().map(own).sum::<usize>()
+    }
+
     /// True if there was one in whose place the result is.
     fn keep(&mut self, query: QueryId, frame: Arc<Vec<u8>>) -> bool {
         if let Some((_, older)) = self.frames.get_mut(&query) {
@@ -131,6 +139,16 @@ struct Client {
     extra: Option<Box<Extra>>,
 }
 
+impl Client {
+    fn heap_bytes(&self) -> usize {
+        let extra = self.extra.as_ref().map_or(0, |extra| {
+            let held = extra.held.as_ref().map_or(0, Held::heap_bytes);
+            size_class(size_of::<Extra>()) + extra.every.heap_bytes() + held
+        });
+        self.own.heap_bytes() + extra
+    }
+}
+
 /// A client that has gone, with what is left of its watches.
 struct Gone {
     watcher: WatcherId,
@@ -162,6 +180,13 @@ pub(super) struct Subscriptions {
 impl Subscriptions {
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Bytes on the heap. O(clients that watch + groups).
+    pub fn heap_bytes(&self) -> usize {
+        let clients = self.clients.iter().map(|(_, client)| client.heap_bytes()).sum::<usize>();
+        let groups = self.groups.iter().map(|(_, group)| group.queries.heap_bytes()).sum::<usize>();
+        self.clients.heap_bytes() + self.groups.heap_bytes() + heap::deque(&self.gone) + clients + groups
     }
 
     pub fn clients(&self) -> usize {

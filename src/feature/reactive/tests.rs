@@ -63,6 +63,7 @@ const NAMES: [&[u8]; 4] = [b"", b"a", b"b", b"abc"];
 type Twin = BTreeMap<(usize, usize, Vec<&'static [u8]>), u32>;
 
 fn check(reactive: &Reactive, twin: &Twin, seed: u64) {
+    reactive.index.check_bytes();
     let queries: BTreeSet<_> = twin.iter().map(|((_, db, keys), debounce)| (db, keys, debounce)).collect();
     let keys: BTreeSet<_> = queries.iter().flat_map(|(db, keys, _)| keys.iter().map(move |key| (**db, *key))).collect();
     let own: BTreeSet<_> = reactive.watched_keys().collect();

@@ -11,6 +11,8 @@
 //! # Limits
 //! [`PAGES_MAX`] pages: 4 GiB of names. Beyond it [`Names::push`] takes none.
 
+use crate::base::heap;
+
 const PAGE_BITS: u32 = 14;
 /// Bytes of a page: what is moved at a time when it is more than half removed, some 700 names.
 const PAGE_BYTES: usize = 1 << PAGE_BITS;
@@ -213,6 +215,12 @@ impl Names {
     /// How many pages there are, some of which may be without records.
     pub fn pages(&self) -> usize {
         self.pages.len()
+    }
+
+    /// Bytes on the heap. O(pages).
+    pub fn heap_bytes(&self) -> usize {
+        let pages = self.pages.iter().map(|page| heap::vec(&page.bytes)).sum::<usize>();
+        heap::vec(&self.pages) + heap::vec(&self.free) + pages
     }
 
     /// The records of a page, in the order in which they were added: their places and numbers. O(page).

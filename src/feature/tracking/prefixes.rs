@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::heap::{self, size_class};
 use crate::feature::client_id::ClientId;
 
 /// Who made a change; none for what nobody did, or for several.
@@ -53,6 +54,14 @@ impl Prefixes {
     /// Bytes that the keys take that have changed, each counted with every prefix that it has; not 0 if there is one.
     pub fn changed_bytes(&self) -> usize {
         self.changed_bytes
+    }
+
+    /// Bytes on the heap. O(prefixes).
+    pub fn heap_bytes(&self) -> usize {
+        let texts = self.prefixes.keys().map(|text| size_class(text.len())).sum::<usize>();
+        let clients = self.prefixes.values().map(|prefix| heap::tree::<ClientId, ()>(prefix.clients.len()));
+        let tree = heap::tree::<Box<[u8]>, Prefix>(self.prefixes.len());
+        tree + texts + clients.sum::<usize>() + self.changed_bytes
     }
 
     /// Adds a client to those who are told of a prefix. O(log n) for n prefixes.

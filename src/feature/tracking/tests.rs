@@ -22,6 +22,7 @@ fn sorted(readers: &Readers) -> BTreeSet<u32> {
 
 fn check(read: &KeysRead, twin: &Twin, seed: u64) {
     assert_eq!(read.keys(), twin.len(), "seed {seed}");
+    assert_eq!(read.sets_bytes, read.sets.iter().map(|(_, set)| set.heap_bytes()).sum::<usize>(), "seed {seed}");
     assert_eq!(read.items(), twin.values().map(BTreeSet::len).sum::<usize>(), "seed {seed}");
     for member in 0..50 {
         let count = twin.values().filter(|readers| readers.contains(&member)).count();

@@ -51,6 +51,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::clock::Now;
+use crate::base::heap;
 use crate::config::{AppendFsync, Config};
 use crate::feature::client_id::ClientId;
 use crate::persist::aof::batch::{BatchEnd, DURABLE_PREFIX, HEAD, PREFIX};
@@ -282,9 +283,9 @@ impl Log {
         self.collected - self.synced.min(self.collected)
     }
 
-    /// Bytes of memory that hold what waits to be written.
-    pub fn buffered_bytes(&self) -> usize {
-        self.pending.capacity()
+    /// Bytes on the heap of what waits to be written.
+    pub fn heap_bytes(&self) -> usize {
+        heap::vec(&self.pending)
     }
 
     /// Bytes that wait to be written.

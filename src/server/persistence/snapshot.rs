@@ -33,6 +33,7 @@ use crate::server::{REDIS_VERSION, Server};
 use crate::store::access::AccessClock;
 use crate::store::db::Db;
 use crate::sys::alloc;
+use crate::sys::bg::Load;
 
 use jobs::{Shared, lock};
 
@@ -184,6 +185,11 @@ impl Snapshots {
             let (keys, began_ms) = (running.keys, running.began.mono_ms());
             Progress { keys_done, keys, began_ms, waiting_bytes: running.waiting_bytes() }
         })
+    }
+
+    /// Bytes that wait for the disk; 0 if no snapshot is being made.
+    pub fn waiting_bytes(&self) -> usize {
+        self.running.as_ref().map_or(0, |running| running.waiting_bytes())
     }
 
     /// The dump file could not even be begun.
@@ -354,11 +360,12 @@ impl Server {
         retired.into_iter().for_each(|db| self.free_db(db));
     }
 
-    /// Has the helper thread free a database.
+    /// Has the helper thread free a database, which counts as its keys.
     pub(super) fn free_db(&mut self, mut db: Db) {
         // Only where there is a limit does it matter how much is going to be free.
         let bytes = if self.config.maxmemory.bytes == 0 { 0 } else { db.estimated_bytes(&mut self.prng) };
-        self.background.free_sized(Box::new(db), bytes);
+        let objects = db.len();
+        self.background.free_load(Box::new(db), Load { objects, bytes });
     }
 
     /// Frees a database that has been replaced by an empty one: when the snapshot has walked it, if it is part of one.

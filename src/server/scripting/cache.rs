@@ -17,6 +17,7 @@ use sha1_smol::Sha1;
 use slab::Slab;
 
 use super::shebang::ScriptFlags;
+use crate::base::heap::{self, size_class};
 use crate::lua::vm::Chunk;
 
 /// Scripts of EVAL that are kept; Redis keeps as many.
@@ -95,6 +96,11 @@ fn hash_of_body(body: &[u8]) -> u64 {
     (u64::from(crc32c::crc32c(body)) | (body.len() as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
 }
 
+/// What a script of so many bytes has on the heap: its body and its name.
+fn heap_bytes_of(body_bytes: usize) -> usize {
+    size_class(body_bytes) + heap::arc(DIGITS)
+}
+
 /// A hash of the digits of a digest, in any case.
 fn hash_of_name(name: &[u8]) -> u64 {
     // Eight digits are as good as a hash once they are spread over the word. Letters of both cases differ in this bit, which
@@ -147,8 +153,8 @@ impl Cache {
 
     /// Bytes of the bodies, and of what is kept beside them.
     pub fn heap_bytes(&self) -> usize {
-        const EACH: usize = size_of::<Script>() + 2 * size_of::<u32>() + DIGITS + 2 * size_of::<usize>();
-        self.bytes + self.scripts.len() * EACH
+        let tables = size_class(self.by_body.allocation_size()) + size_class(self.by_digest.allocation_size());
+        heap::slab(&self.scripts) + tables + self.bytes
     }
 
     /// Takes in a script that was compiled, whose body is not known yet. One that was evaluated may take the place of the one that
@@ -165,7 +171,7 @@ impl Cache {
         let name = hexadecimal(&digest_of(body));
         let script =
             Script { chunk, body: body.into(), name, flags, is_kept, calls: 0, ns: 0, newer: NONE, older: NONE };
-        self.bytes += body.len();
+        self.bytes += heap_bytes_of(body.len());
         let number = self.scripts.insert(script) as u32;
         let scripts = &self.scripts;
         self.by_body.insert_unique(hash_of_body(body), number, |number| hash_of_body(&scripts[*number as usize].body));
@@ -233,7 +239,7 @@ impl Cache {
         if let Ok(entry) = self.by_digest.find_entry(hash_of_name(script.name.as_bytes()), is_it) {
             entry.remove();
         }
-        self.bytes -= script.body.len();
+        self.bytes -= heap_bytes_of(script.body.len());
         Some(script.chunk)
     }
 }

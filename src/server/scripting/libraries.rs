@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::shebang::{self, ScriptFlags};
+use crate::base::heap::{self, size_class};
 use crate::lua::library::Registration;
 use crate::lua::vm::{Chunk, Purpose};
 use crate::resp::error::ReplyError;
@@ -117,12 +118,15 @@ impl Libraries {
     pub fn heap_bytes(&self) -> usize {
         let of = |library: &Library| {
             let functions = library.functions.iter().map(|function| {
-                let description = function.description.as_ref().map_or(0, Vec::len);
-                size_of::<Function>() + 2 * function.name.len() + description
+                let description = function.description.as_ref().map_or(0, heap::vec);
+                heap::arc(function.name.len()) + description
             });
-            size_of::<Library>() + library.code.len() + functions.sum::<usize>()
+            heap::vec(&library.functions) + heap::vec(&library.code) + functions.sum::<usize>()
         };
-        self.by_name.iter().map(|(name, library)| name.len() + of(library)).sum()
+        let libraries = self.by_name.iter().map(|(name, library)| heap::vec(name) + of(library)).sum::<usize>();
+        let names = self.functions.iter().map(|(name, (library, _))| size_class(name.len()) + heap::vec(library));
+        let tables = heap::map(&self.functions) + heap::tree::<Vec<u8>, Library>(self.by_name.len());
+        tables + libraries + names.sum::<usize>()
     }
 }
 

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::node::Node;
+use crate::base::heap::size_class;
 use crate::base::lzf::{self, Compressor};
 use crate::store::pack::DequePack;
 
@@ -75,6 +76,6 @@ impl Compressed {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<Compressed>() + self.lzf.len()
+        size_class(size_of::<Compressed>()) + size_class(self.lzf.len())
     }
 }
