@@ -36,6 +36,7 @@ impl Element<'_> {
     pub fn copied_bytes(&self) -> usize {
         match self {
             Element::Packed(item) => item.len(),
+            Element::Expanded(detached) => detached.counted_bytes(),
             Element::Big(_) => 0,
         }
     }
