@@ -70,7 +70,7 @@ use tracking::Caches;
 use waiting::Wait;
 
 /// The version of Redis whose behaviour clients may rely on, as HELLO and INFO report it.
-pub const REDIS_VERSION: &str = "7.4.9";
+pub const REDIS_VERSION: &str = "8.2.3";
 
 /// Subscriptions, watches and waits of clients that have gone that are cleared away in one turn at most: some tenths of a
 /// millisecond's work.
