@@ -197,7 +197,9 @@ impl AccessClock {
             return COUNT_INITIAL;
         }
         let (units, count) = stamp.parts();
-        let accessed_ns = (self.mono_ns >> UNIT_NS_LOG).saturating_sub(self.passed_units(units).into()) << UNIT_NS_LOG;
+        // The end of the unit, so that no minute counts that began within it.
+        let unit = (self.mono_ns >> UNIT_NS_LOG).saturating_sub(self.passed_units(units).into());
+        let accessed_ns = ((unit + 1) << UNIT_NS_LOG).min(self.mono_ns);
         let minutes = self.mono_ns / MINUTE_NS - accessed_ns / MINUTE_NS;
         let periods = minutes.checked_div(counting.decay_minutes.into()).unwrap_or(0);
         count.saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
