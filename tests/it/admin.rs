@@ -88,7 +88,7 @@ fn lolwut_throws_dice_and_names_the_version() {
     ] {
         let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
         let text = art(&mut m, &args);
-        assert!(text.ends_with("\n\nAlea iacta est. AleaDB ver. 0.1.0. Redis ver. 7.4.9\n"), "{text}");
+        assert!(text.ends_with("\n\nAlea iacta est. AleaDB ver. 0.1.0. Redis ver. 8.2.3\n"), "{text}");
         let dice: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
         assert_eq!(dice.len(), 5 * down);
         for line in dice {
@@ -103,13 +103,13 @@ fn lolwut_throws_dice_and_names_the_version() {
 fn lolwut_of_other_versions_is_the_version_alone() {
     let mut m = Memory::new();
     m.expect(&[
-        ("LOLWUT VERSION 4", r"$17\r\nRedis ver. 7.4.9\n\r\n"),
-        ("LOLWUT VERSION 7 1 x", r"$17\r\nRedis ver. 7.4.9\n\r\n"),
+        ("LOLWUT VERSION 4", r"$17\r\nRedis ver. 8.2.3\n\r\n"),
+        ("LOLWUT VERSION 7 1 x", r"$17\r\nRedis ver. 8.2.3\n\r\n"),
         ("LOLWUT VERSION x", r"-ERR value is not an integer or out of range\r\n"),
         ("LOLWUT VERSION 5 x", r"-ERR value is not an integer or out of range\r\n"),
         ("LOLWUT VERSION 6 1 x", r"-ERR value is not an integer or out of range\r\n"),
         ("LOLWUT x", r"-ERR value is not an integer or out of range\r\n"),
     ]);
     m.run("HELLO 3");
-    m.expect(&[("LOLWUT VERSION 4", r"=21\r\ntxt:Redis ver. 7.4.9\n\r\n")]);
+    m.expect(&[("LOLWUT VERSION 4", r"=21\r\ntxt:Redis ver. 8.2.3\n\r\n")]);
 }
