@@ -8,6 +8,8 @@ use crate::stream::quoted;
 use aleadb::base::clock::Clock;
 use aleadb::config::Config;
 use aleadb::server::Seeds;
+use aleadb::server::eviction::Gauge;
+use aleadb::store::db::Db;
 use std::collections::BTreeMap;
 
 /// The client that runs what was propagated.
@@ -15,6 +17,9 @@ const READER: char = 'R';
 
 /// How long a client of lines that say how long they wait may wait.
 const WAIT_MS_MAX: u64 = 10_000;
+
+/// What a key counts for where memory is limited.
+const KEY_BYTES: usize = 1000;
 
 /// The server and its clients.
 pub struct Ours {
@@ -35,6 +40,8 @@ impl Ours {
     pub fn with_seeds(now_ms: i64, seeds: Seeds) -> Ours {
         let mut memory = Memory::with_seeds(Config::default(), seeds);
         memory.server.begin_propagation();
+        // The test's own allocator keeps no books.
+        memory.server.eviction.gauge = Gauge::Counted(|dbs| KEY_BYTES * dbs.iter().map(Db::len).sum::<usize>());
         memory.clock.advance_ms((now_ms - START_MS).unsigned_abs());
         Ours { memory, clients: BTreeMap::new(), db: 0 }
     }
@@ -45,6 +52,7 @@ impl Ours {
         memory.client = *self.clients.entry(client).or_insert_with(|| memory.connect());
         let words: Vec<&[u8]> = line.iter().map(Vec::as_slice).collect();
         let reply = memory.raw(&words);
+        while memory.evict_once() {}
         decode_all(&reply).expect("whole replies").pop()
     }
 
