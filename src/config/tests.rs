@@ -102,6 +102,7 @@ pub(super) const SET_FACTS: &[(&[(&str, &str)], &str)] = &[
     (&[("maxmemory", "1kb")], ""),
     (&[("maxmemory", "")], ""),
     (&[("maxmemory", "abc")], "maxmemory|argument must be a memory value"),
+    (&[("maxmemory", "50%")], ""),
     (&[("maxmemory", "101%")], "maxmemory|percentage argument must be less or equal to 100"),
     (&[("maxmemory", "5.5%")], "maxmemory|argument must be a memory value"),
     (&[("maxmemory", "-1")], "maxmemory|argument must be a memory value"),

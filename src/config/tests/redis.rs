@@ -187,7 +187,10 @@ fn config_set_answers_as_redis_does() {
         return;
     }
     // The oracle listens on its socket alone, so it never tries to bind.
-    for (pairs, fact) in SET_FACTS.iter().filter(|(_, fact)| !fact.contains("Failed to bind")) {
+    // Nor does it know parts of the machine's memory.
+    let is_ours = |pairs: &[(&str, &str)]| pairs.iter().any(|(name, text)| *name == "maxmemory" && text.ends_with('%'));
+    let shared = SET_FACTS.iter().filter(|(pairs, fact)| !fact.contains("Failed to bind") && !is_ours(pairs));
+    for (pairs, fact) in shared {
         // Redis keeps byte counts that it bounds below in a signed field since 8.6.
         let words: Vec<&str> = pairs.iter().flat_map(|(name, value)| [*name, *value]).collect();
         oracle.ask(&[&["CONFIG", "SET"], words.as_slice()].concat());
