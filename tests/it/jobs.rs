@@ -321,7 +321,7 @@ fn a_job_answers_as_of_its_beginning_whatever_others_send_meanwhile() {
                 if m.session(0).blocked != Some(Blocked::Job) {
                     break;
                 }
-                for client in 1..4 {
+                for (client, pending) in pending.iter_mut().enumerate().skip(1) {
                     if !rng.chance(60) {
                         continue;
                     }
@@ -329,10 +329,10 @@ fn a_job_answers_as_of_its_beginning_whatever_others_send_meanwhile() {
                     if m.is_waiting() {
                         continue;
                     }
-                    let line = pending[client].take().unwrap_or_else(|| lines.line());
+                    let line = pending.take().unwrap_or_else(|| lines.line());
                     send(&mut m, &line);
                     if blocked(&mut m, client) == Some(Blocked::Hold) {
-                        pending[client] = Some(line);
+                        *pending = Some(line);
                         held += 1;
                     }
                     m.take_sent(client);
