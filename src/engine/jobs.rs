@@ -2,7 +2,7 @@
 //!
 //! # What jobs cost a turn
 //! Half a millisecond together, less in a turn that has been long without them, and a tenth in any case. They take turns of
-//! [`QUANTUM_NS`]. The time of a job is that of its slices: the slow log, the latency and the statistics of its command count
+//! `QUANTUM_NS`. The time of a job is that of its slices: the slow log, the latency and the statistics of its command count
 //! the sum, once, when it is over.
 //!
 //! While a script is parked, jobs stand still: their ends would come into the midst of the script's unit.

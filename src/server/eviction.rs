@@ -6,20 +6,20 @@
 //!
 //! # Which key goes
 //! What is due goes first, whatever the policy. For recency, frequency and modification samples are shown by the databases
-//! (`store::evict`), and the best candidates of all samples so far are kept: [`CANDIDATES_MAX`] of them, more than Redis's 16,
+//! (`store::evict`), and the best candidates of all samples so far are kept: `CANDIDATES_MAX` of them, more than Redis's 16,
 //! and one that was accessed since it was seen is passed over. So keys go very nearly in the order in which an exact list
 //! would have them go, though only `maxmemory-samples` are looked at for each. `volatile-ttl` is exact (`store::nearest`).
 //!
 //! For frequency the count is Redis's, and OBJECT FREQ shows it. It falls with the minutes, which is nothing to a cache that turns
 //! over within seconds: what was popular once would keep everything else out for ever. So for the choice it also falls with
-//! the pace at which keys go (see [`HALF_LIFE_TURNOVERS`]; the idea is that of LRFU, Lee et al. 2001), which leaves a
+//! the pace at which keys go (see `HALF_LIFE_TURNOVERS`; the idea is that of LRFU, Lee et al. 2001), which leaves a
 //! popularity that lasts as good as it was. Of keys that count alike, the one goes that was used longest ago.
 //!
 //! # When
-//! Before a command, while more is in use than allowed: [`KEYS_PER_COMMAND`] keys in any case, so that writers pay for what they
+//! Before a command, while more is in use than allowed: `KEYS_PER_COMMAND` keys in any case, so that writers pay for what they
 //! write, and more until the turn's time for it is over (`maxmemory-eviction-tenacity`). Then at the end of every turn, without
 //! sleeping in between, until enough has gone. Commands that need memory are refused when there is no key that may go, or when
-//! more than [`behind_bytes`] too much is in use.
+//! more than `behind_bytes` too much is in use.
 //!
 //! Each key that goes is a deletion to everybody: watchers, live queries, caches, clients that wait, the log, subscribers
 //! of `evicted`.
@@ -53,7 +53,7 @@ const VAIN_MAX: usize = 512;
 /// Due keys that leave at a time before a live one goes.
 const DUE_PER_LOOK: usize = 64;
 
-/// Writes are refused when this much more than the limit is in use: a sixteenth of it, and [`BEHIND_BYTES_MIN`] at least.
+/// Writes are refused when this much more than the limit is in use: a sixteenth of it, and `BEHIND_BYTES_MIN` at least.
 /// Until then they go on, and eviction goes on behind them.
 const BEHIND_SHARE: u64 = 16;
 /// The least of it.
