@@ -120,22 +120,28 @@ fn apply(server: &mut Server, next: &mut Config, changed: &[&'static str]) -> Re
         let entered = server.change_directory(&next.dir);
         next.dir = entered.map_err(|reason| SetError::failed("dir", reason))?;
     }
-    open_ports(server, next, changed).inspect_err(|_| stay(server, changed))?;
-    if changed.contains(&"appendonly") {
-        let now = server.clock.now();
-        if next.appendonly {
-            server.turn_log_on(now).map_err(|error| {
-                log::warn!("{error}");
-                SetError::failed("appendonly", "Unable to turn on AOF. Check server logs.")
-            })?;
-        } else {
-            server.end_log(now);
-        }
-    }
+    let applied = open_ports(server, next, changed).and_then(|()| switch_log(server, next, changed));
+    applied.inspect_err(|_| stay(server, changed))?;
     if changed.contains(&"loglevel") {
         crate::sys::log::set_level(next.loglevel.filter());
     }
     Ok(())
+}
+
+/// Turns the log on or off, if that has changed.
+fn switch_log(server: &mut Server, next: &Config, changed: &[&'static str]) -> Result<(), SetError> {
+    if !changed.contains(&"appendonly") {
+        return Ok(());
+    }
+    let now = server.clock.now();
+    if !next.appendonly {
+        server.end_log(now);
+        return Ok(());
+    }
+    server.turn_log_on(now).map_err(|error| {
+        log::warn!("{error}");
+        SetError::failed("appendonly", "Unable to turn on AOF. Check server logs.")
+    })
 }
 
 /// Goes back to the directory that another setting has failed beside, if it was left.

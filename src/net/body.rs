@@ -11,7 +11,8 @@ use super::transport::{Link, Received, Transport};
 /// Arguments of fewer bytes lie in their command. More than fits the buffer that all connections share, so that a longer one has never
 /// come whole when its length is read.
 pub(super) const BODY_BYTES_MIN: usize = 128 * 1024;
-/// Bytes read for one connection in one turn: some 50 us, in which everybody else waits.
+/// Bytes read for one connection in one turn, in which everybody else waits: up to some 400 us, most of it for pages that are touched
+/// for the first time.
 pub(super) const READ_BYTES_MAX: usize = 256 * 1024;
 /// Room for the whole of what was announced is taken once this part of it has arrived: a client that only announces
 /// costs nothing, and no more than this part is ever copied to a larger buffer at once.

@@ -22,7 +22,7 @@ const SHARE_BYTES_MIN: usize = 8 * 1024;
 const UNUSED_BYTES_MAX: usize = 1024;
 /// Most slices handed to one vectored write; the kernel's own limit is 1,024.
 const SLICES_MAX: usize = 64;
-/// Most bytes handed to one write: the kernel copies them while everybody else waits, for some 50 us. More than is read
+/// Most bytes handed to one write: the kernel copies them while everybody else waits, for some 100 us. More than is read
 /// of a client in one turn, or the output of a reader who keeps up would grow.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 

@@ -104,6 +104,12 @@ fn who_may_changes_directory_and_file_while_the_server_runs() {
     assert_eq!(call(&returned, "GET a"), r"$1\r\n1\r\n");
     let locked = call(&process, &format!("CONFIG SET dir {}", text(&first)));
     assert!(locked.contains("in use by another server"), "{locked}");
+    let blocked = Dir::new();
+    fs::write(blocked.join("appendonlydir"), "no directory").expect("the directory is writable");
+    let failed = call(&process, &format!("CONFIG SET dir {} appendonly yes", text(&blocked)));
+    assert!(failed.contains("possibly related to argument \\'appendonly\\'"), "{failed}");
+    assert_eq!(call(&process, "SAVE"), r"+OK\r\n");
+    assert!(!blocked.join("other.rdb").exists(), "it has gone to a directory that it does not show");
     // A log stays where it began.
     assert_eq!(call(&process, "CONFIG SET appendonly yes"), r"+OK\r\n");
     let logged = call(&process, "CONFIG SET dir /");
