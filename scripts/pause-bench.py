@@ -2,15 +2,19 @@
 """Measures what a client feels while another one's command takes long, several servers side by side; called by pause-bench.sh.
 
 A process of its own sends PING after PING. Meanwhile one command over a large value is sent and its answer is read, some times
-over. Each server is fresh and pinned to one processor, this script and the one that pings to another.
+over. Each server is fresh and pinned to one processor, this script and the one that pings to another, where the latter and the
+kernel's own threads go before the former (if the system lets them): what the reader of a large answer takes of that processor is
+no pause of the server.
 
-For each command: how long its answer took, and the 99th percentile and the longest of the PINGs meanwhile, in milliseconds. The
-line `quiet` is the same without a command: compare with it, for the kernel and other programs have their part in the longest.
+For each command: how long its answer took, the 99th percentile of the PINGs meanwhile, and the longest PING of a round: the
+median of the rounds and the worst, in milliseconds. The line `quiet` is the same without a command, over five seconds. The kernel
+and other programs have their part in the worst: some milliseconds about once a second on a virtual machine.
 Python's standard library only; the method of starting servers is bench.py's.
 """
 import argparse
 import multiprocessing
 import os
+import statistics
 import sys
 import time
 
@@ -19,6 +23,8 @@ from bench import CLIENT_CPU, Server, encode, pin  # noqa: E402
 
 BATCH = 500
 QUIET_S = 1.0
+QUIET_ROUNDS = 5
+END = b"$3\r\nend\r\n"
 
 
 class Client:
@@ -47,6 +53,18 @@ class Client:
         self.socket.sendall(encode(*args))
         return self.skip()
 
+    def swallow(self, *args):
+        """Sends a command, and reads its reply as bytes without an end of their own: up to the next command's reply."""
+        self.socket.sendall(encode(*args) + encode("ECHO", "end"))
+        head = tail = self.socket.recv(1 << 20)
+        while not tail.endswith(END):
+            piece = self.socket.recv(1 << 20)
+            if not piece:
+                raise SystemExit("pause-bench: the server closed the connection")
+            tail = (tail + piece)[-len(END):] if len(piece) < len(END) else piece
+        if head.startswith(b"-"):
+            raise SystemExit(f"pause-bench: {args[0]}: {head[1:].splitlines()[0].decode()}")
+
     def fill(self, lines):
         """Sends lines, some at a time."""
         batch = []
@@ -63,7 +81,15 @@ class Client:
         batch.clear()
 
 
+def schedule(policy, priority):
+    try:
+        os.sched_setscheduler(0, getattr(os, policy), os.sched_param(priority))
+    except (AttributeError, PermissionError):
+        pass
+
+
 def ping(server, stop, results):
+    schedule("SCHED_FIFO", 1)
     client, took = Client(server), []
     while not stop.is_set():
         began = time.perf_counter()
@@ -138,20 +164,24 @@ def measure(name, command, args, raw):
     with Server(command, raw) as server:
         client = Client(server)
         client.fill(values(args.elements))
-        p99, longest, _ = felt(server, lambda: time_left(QUIET_S))
-        print(f"{name:12} {'quiet':36}               ping p99 {p99:8.2f}  max {longest:8.2f}", flush=True)
+        os.nice(19)
+        show(name, "quiet", [felt(server, lambda: time_left(QUIET_S)) for _ in range(QUIET_ROUNDS)])
         for line in args.command or COMMANDS:
-            rounds = [felt(server, lambda: client.ask(*line.split())) for _ in range(args.rounds)]
-            p99, longest, took = (max(of) for of in zip(*rounds))
-            text = f"took {took:8.1f}  ping p99 {p99:8.2f}  max {longest:8.2f}"
-            print(f"{name:12} {line:36} {text}", flush=True)
+            show(name, line, [felt(server, lambda: client.swallow(*line.split())) for _ in range(args.rounds)])
+
+
+def show(name, line, rounds):
+    p99, longest, took = zip(*rounds)
+    text = f"took {statistics.median(took):8.1f}  ping p99 {statistics.median(p99):8.2f}"
+    text += f"  longest {statistics.median(longest):8.2f}  worst {max(longest):8.2f}"
+    print(f"{name:12} {line:36} {text}", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", action="append", required=True, metavar="NAME=COMMAND", help="a server; {port} is replaced")
     parser.add_argument("--elements", type=int, default=1_000_000, help="of each value, and keys")
-    parser.add_argument("--rounds", type=int, default=3, help="of each command; the worst is shown")
+    parser.add_argument("--rounds", type=int, default=5, help="of each command")
     parser.add_argument("--command", action="append", help="a command to measure in place of all, may be repeated")
     args = parser.parse_args()
     pin_self = pin(CLIENT_CPU)

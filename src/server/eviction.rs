@@ -33,6 +33,7 @@ use crate::store::access::{AccessClock, Counting, Stamp, log2_of_accesses};
 use crate::store::db::Moment;
 use crate::store::entry::Entry;
 use crate::store::evict::FirstDue;
+use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
 
 /// Candidates that are kept: half as many again as Redis keeps. All of them are gone through for each that joins them, so 64 cost a
@@ -119,6 +120,9 @@ pub struct Eviction {
     pub gauge: Gauge,
     /// By rank, the first to go last.
     candidates: Vec<Candidate>,
+    /// Keys that samples have shown beyond those asked for: the buckets of a table are looked at as wholes. They count for the keys
+    /// that go next.
+    surplus: usize,
     /// The policy that they were ranked by.
     ranked_by: Option<MemoryPolicy>,
     /// The database that is sampled next.
@@ -391,6 +395,7 @@ impl Server {
         let policy = self.config.maxmemory_policy;
         if self.eviction.ranked_by != Some(policy) {
             self.eviction.candidates.clear();
+            self.eviction.surplus = 0;
             self.eviction.ranked_by = Some(policy);
         }
         match policy {
@@ -445,8 +450,11 @@ impl Server {
         for _ in 0..VAIN_SAMPLES_MAX {
             let Some(place) = self.next_place(policy.is_volatile()) else { return Victim::None };
             let Server { dbs, eviction, prng, config, .. } = self;
-            let Eviction { candidates, pace, .. } = eviction;
-            dbs[place].sample(policy.is_volatile(), config.maxmemory_samples, prng, |entry, hasher| {
+            let Eviction { candidates, pace, surplus, .. } = eviction;
+            let asked = config.maxmemory_samples;
+            let mut shown = 0;
+            let mut show = |entry: &Entry, hasher: KeyHasher| {
+                shown += 1;
                 let stamp = entry.stamp();
                 let rank = match policy.is_frequency() {
                     true => {
@@ -465,7 +473,11 @@ impl Server {
                 }
                 let at = candidates.partition_point(|other| other.rank > rank);
                 candidates.insert(at, Candidate { rank, hash, place: place as u32, stamp });
-            });
+            };
+            if *surplus < asked {
+                dbs[place].sample(policy.is_volatile(), asked - *surplus, prng, &mut show);
+            }
+            *surplus = (*surplus + shown).saturating_sub(asked);
             if let Some(best) = eviction.candidates.pop() {
                 return Victim::Key { place: best.place as usize, hash: best.hash, stamp: Some(best.stamp) };
             }

@@ -46,6 +46,7 @@ use std::ptr::NonNull;
 
 use super::hash::KeyHasher;
 use crate::base::heap;
+use crate::sys::bg;
 
 const HOME_SLOTS: usize = 9;
 const HOMES: usize = 111;
@@ -772,6 +773,7 @@ impl<E: Entry> Drop for Table<E> {
             let (start, count) = self.range_of(segment, index);
             // SAFETY: every entry is dropped once, then its segment is freed; no cell is read again.
             unsafe {
+                bg::note_freed(segment.as_ref().header.entries as usize);
                 segment.as_ref().pointers().for_each(|ptr| drop(E::from_ptr(ptr)));
                 Segment::free(segment);
             }

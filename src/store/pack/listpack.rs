@@ -36,6 +36,7 @@ use std::slice;
 use super::Validated;
 use super::codec::{self, END, Encoding, Item};
 use crate::base::heap::size_class;
+use crate::sys::bg;
 
 /// The most bytes a pack may take. Whoever makes a pack grow asks [`Pack::fits`] first, and converts or refuses if it
 /// does not; growing beyond it is a bug that panics.
@@ -687,6 +688,7 @@ impl<const ROOM: bool> Default for Pack<ROOM> {
 
 impl<const ROOM: bool> Drop for Pack<ROOM> {
     fn drop(&mut self) {
+        bg::note_freed(1);
         // SAFETY: the block was allocated with this layout and is owned by `self` alone.
         unsafe { dealloc(self.0.as_ptr(), self.extent().layout()) };
     }
