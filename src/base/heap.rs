@@ -7,6 +7,7 @@
 //! their elements have on the heap is the caller's to add. Whoever cannot go through them keeps a running sum with [`change`].
 
 use std::collections::{HashMap, VecDeque};
+use std::ptr::NonNull;
 
 use slab::Slab;
 
@@ -28,7 +29,21 @@ pub fn arc(len: usize) -> usize {
 
 /// The block of a shared vector of bytes, and that of the bytes.
 pub fn shared_vec(vec: &Vec<u8>) -> usize {
-    size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>()) + self::vec(vec)
+    shared_vec_head() + self::vec(vec)
+}
+
+/// The block of a shared vector without that of what is in it.
+pub fn shared_vec_head() -> usize {
+    size_class(2 * size_of::<usize>() + size_of::<Vec<u8>>())
+}
+
+/// Decides which heap blocks are to be moved: copied to a new block and freed.
+pub trait Mover {
+    /// True if this block of so many bytes, as it was allocated, is to be moved.
+    fn wants(&mut self, block: NonNull<u8>, bytes: usize) -> bool;
+
+    /// How many it has wanted so far.
+    fn moved(&self) -> u64;
 }
 
 /// The block of a vector.

@@ -10,6 +10,7 @@ use crate::config::{BindAddress, Config, SetError, file, title};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::defrag::Counts;
 use crate::server::{Listening, Server};
 use crate::sys::listen::{self, BoundSocket};
 use crate::sys::{error_text, limits, title as shown};
@@ -245,6 +246,7 @@ fn resume(socket: &BoundSocket, backlog: u32) {
 fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     ctx.server.stats.reset();
     ctx.server.background.reset_freed();
+    ctx.server.defrag.counts = Counts::default();
     ctx.server.observer.reset_durations();
     ctx.server.phases.reset();
     ctx.server.jobs.counts = Default::default();

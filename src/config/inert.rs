@@ -377,13 +377,8 @@ pub(super) static ROWS: &[Param] = &[
     any("lazyfree-lazy-user-del", YES_NO, "no"),
     any("lazyfree-lazy-user-flush", YES_NO, "no"),
     any("jemalloc-bg-thread", YES_NO, "yes"),
-    only("activedefrag", YES_NO, "no", &[], "AleaDB does not move values to defragment memory"),
-    any("active-defrag-cycle-max", Kind::Int(1, 99), "25"),
-    any("active-defrag-cycle-min", Kind::Int(1, 99), "1"),
-    any("active-defrag-ignore-bytes", Kind::Memory(1), "104857600"),
+    // Values are gone through in pieces of half a millisecond, however many elements they have.
     any("active-defrag-max-scan-fields", Kind::Int(1, i64::MAX), "1000"),
-    any("active-defrag-threshold-lower", Kind::Int(0, 1000), "10"),
-    any("active-defrag-threshold-upper", Kind::Int(0, 1000), "100"),
     any("active-defrag-cycle-us", Kind::Int(0, 100_000), "500").unlisted(),
     // The table grows and shrinks bucket by bucket, as keys come and go: nothing is left for idle time, and nothing waits.
     any("activerehashing", YES_NO, "yes"),

@@ -415,6 +415,30 @@ directives! {
     maxmemory_clients: ClientsLimit = ClientsLimit::Bytes(0),
     "maxmemory-clients", Runtime, clients_limit;
 
+    /// Move keys and values together where memory is fragmented.
+    activedefrag: bool = false,
+    "activedefrag", Runtime, yes_no;
+
+    /// Percent of the time that this takes at least.
+    active_defrag_cycle_min: u64 = 1,
+    "active-defrag-cycle-min", Runtime, int(1, 99);
+
+    /// Percent of the time that this takes at most.
+    active_defrag_cycle_max: u64 = 25,
+    "active-defrag-cycle-max", Runtime, int(1, 99);
+
+    /// Bytes of free places between values below which it does not begin.
+    active_defrag_ignore_bytes: u64 = 100 << 20,
+    "active-defrag-ignore-bytes", Runtime, long_memory(1);
+
+    /// Percent of free places from which on it begins.
+    active_defrag_threshold_lower: u64 = 10,
+    "active-defrag-threshold-lower", Runtime, int(0, 1000);
+
+    /// Percent of free places at which it takes the most time.
+    active_defrag_threshold_upper: u64 = 100,
+    "active-defrag-threshold-upper", Runtime, int(0, 1000);
+
     /// Minutes after which the count of a key's accesses is lowered by one; 0 for never.
     lfu_decay_time: u32 = 1,
     "lfu-decay-time", Runtime, int(0, i32::MAX);

@@ -233,6 +233,7 @@ impl Cron {
             look_at_save_points(server, now);
             self.purging.look(&mut server.background, now_ms);
         }
+        server.defragment(now);
         self.sampled_ms + SAMPLE_MS
     }
 
@@ -248,7 +249,8 @@ impl Cron {
         let clients = server.clients.timers.next_tick().map(|tick| tick.max(0) as u64);
         let queries = server.watchers.reactive.next_due_ms();
         let log = server.persistence.log.next_due_ms();
-        keys.into_iter().chain(clients).chain(queries).chain(log).min()
+        let defrag = server.defrag.next_due_ms();
+        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).min()
     }
 }
 

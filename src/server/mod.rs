@@ -9,6 +9,7 @@ pub mod change;
 pub mod clients;
 pub mod ctx;
 pub mod databases;
+pub mod defrag;
 pub mod eviction;
 pub mod hotkeys;
 pub mod jobs;
@@ -54,6 +55,7 @@ use busy_keys::BusyKeys;
 use census::Census;
 use clients::Clients;
 use databases::Databases;
+use defrag::Defrag;
 use eviction::Eviction;
 use hotkeys::HotKeys;
 use jobs::Jobs;
@@ -202,6 +204,8 @@ pub struct Server {
     pub census: Census,
     /// Keys that may go when memory is short.
     pub eviction: Eviction,
+    /// Keys and values that are moved together.
+    pub defrag: Defrag,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
     /// Frees big values and does what would keep the loop too long.
@@ -275,6 +279,7 @@ impl Server {
             jobs: Jobs::default(),
             stats: Stats::new(crate::command::count()),
             eviction: Eviction::default(),
+            defrag: Defrag::default(),
             prng: Prng::seeded(seeds.prng),
             background,
             clock,

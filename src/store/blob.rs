@@ -22,7 +22,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 
 use super::table;
-use crate::base::heap::size_class;
+use crate::base::heap::{Mover, size_class};
 
 const SHORT_MAX: usize = 253;
 const LONG_MAX: usize = u32::MAX as usize;
@@ -119,6 +119,18 @@ impl Blob {
     pub fn heap_bytes(&self) -> usize {
         let (header, len) = self.span();
         size_class(header + len)
+    }
+
+    /// Moves to another heap block if it should. Whoever was [lent](Blob::lend) the old one has no more use of it.
+    pub fn defragment(&mut self, mover: &mut dyn Mover) {
+        if self.is_wanted(mover) {
+            *self = self.clone();
+        }
+    }
+
+    /// True if it should move to another heap block.
+    pub fn is_wanted(&self, mover: &mut dyn Mover) -> bool {
+        mover.wants(self.0, self.heap_bytes())
     }
 }
 

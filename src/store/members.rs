@@ -288,6 +288,18 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    /// Shows the members from a cursor on to `visit`, which may give one another block, until `go_on` returns false; its key
+    /// stays. As [`Members::read_on`] otherwise.
+    pub fn defragment(&mut self, cursor: u64, visit: impl FnMut(&mut E), go_on: impl FnMut() -> bool) -> Option<u64> {
+        match &mut self.repr {
+            Repr::Few(few) => {
+                few.entries.iter_mut().for_each(visit);
+                None
+            }
+            Repr::Many(table) => table.defragment(cursor, visit, go_on),
+        }
+    }
+
     /// Calls `visit` for every member, in no order. O(N).
     pub fn for_each(&self, mut visit: impl FnMut(&E)) {
         match &self.repr {

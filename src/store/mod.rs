@@ -17,6 +17,7 @@ mod accounting;
 pub mod blob;
 pub mod collections;
 pub mod db;
+pub mod defrag;
 pub mod entry;
 pub mod evict;
 mod expiry;

@@ -18,6 +18,7 @@ pub mod listen;
 pub mod log;
 pub mod notify;
 pub mod signal;
+pub mod slabs;
 pub mod socket;
 pub mod title;
 pub mod watchdog;

@@ -287,6 +287,46 @@ fn memory_purge_returns_what_ordinary_values_left() {
     );
 }
 
+/// Values of all types, of which every second one goes: what is left fills half of its pages, until it is moved together.
+#[test]
+fn active_defragmentation_returns_the_pages_of_what_was_deleted() {
+    let process = Process::serving(&["--active-defrag-ignore-bytes", "4mb", "--active-defrag-cycle-max", "75"]);
+    let mut client = process.connect();
+    let forms: [Make; 6] = [
+        |key| vec![command(&["SET", key], ["x".repeat(150)].into_iter())],
+        |key| vec![command(&["SET", key], ["y".repeat(3000)].into_iter())],
+        |key| vec![command(&["HSET", key], (0..8).map(|i| format!("field {i}")))],
+        |key| vec![command(&["RPUSH", key], (0..300).map(|i| format!("element {i} {}", "x".repeat(50))))],
+        |key| vec![command(&["SADD", key], (0..300).map(|i| format!("member {i} of {key}")))],
+        |key| vec![command(&["ZADD", key], (0..300).flat_map(|i| [i.to_string(), format!("member {i} of {key}")]))],
+    ];
+    for (form, make) in forms.iter().enumerate() {
+        let count = if form < 3 { 8000 } else { 600 };
+        for n in 0..count {
+            pipeline(&mut client, &make(&format!("{form}:{n}")), |_| ());
+        }
+        // Keys that lie beside each other in memory, and members beside each other.
+        let odd = (0..count).filter(|n| n % 2 == 1).map(|n| format!("{form}:{n}"));
+        let delete: Vec<_> = odd.map(|key| command(&["DEL", &key], std::iter::empty())).collect();
+        pipeline(&mut client, &delete, |_| ());
+    }
+    let digest = client.call(&["DEBUG", "DIGEST"]).expect("a reply").value;
+    let fragmented = field(&mut client, "allocator_frag_bytes");
+    assert!(fragmented > 12 * MIB, "only {fragmented} bytes are free between values");
+    client.call(&["CONFIG", "SET", "activedefrag", "yes"]).expect("a reply");
+    let mut left = fragmented;
+    let is_done = wait_until(DEADLINE, || {
+        left = field(&mut client, "allocator_frag_bytes");
+        left * 3 < fragmented
+    });
+    assert!(is_done, "{left} of {fragmented} bytes are still free between values");
+    assert_eq!(client.call(&["DEBUG", "DIGEST"]).expect("a reply").value, digest);
+    let stats = client.call(&["INFO", "stats"]).expect("a reply").value.text();
+    for name in ["active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"] {
+        assert!(!stats.contains(&format!("{name}:0\r")), "{stats}");
+    }
+}
+
 /// A figure of MEMORY STATS.
 fn stat(client: &mut Client, name: &str) -> u64 {
     let stats = client.call(&["MEMORY", "STATS"]).expect("a reply").value;

@@ -275,9 +275,9 @@ fn true_values_are_set_and_shown_and_others_refused() {
         ("CONFIG GET repl-backlog-size", r"*2\r\n$17\r\nrepl-backlog-size\r\n$7\r\n1048576\r\n"),
         ("CONFIG SET appendonly no save \"\"", r"+OK\r\n"),
     ]);
-    let refused = m.run("CONFIG SET activedefrag yes");
-    let reason = "AleaDB does not move values to defragment memory: activedefrag can only be no";
-    assert_eq!(refused, format!(r"{FAILED} \'activedefrag\') - {reason}\r\n"));
+    let refused = m.run("CONFIG SET cluster-compatibility-sample-ratio 5");
+    let reason = "AleaDB does not run as a cluster: cluster-compatibility-sample-ratio can only be 0";
+    assert_eq!(refused, format!(r"{FAILED} \'cluster-compatibility-sample-ratio\') - {reason}\r\n"));
 }
 
 #[test]

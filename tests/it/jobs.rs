@@ -24,7 +24,7 @@ fn server() -> Memory {
     m
 }
 
-fn fill(m: &mut Memory) {
+pub fn fill(m: &mut Memory) {
     // More than a vector of members has.
     for n in 0..300 {
         m.run(&format!("RPUSH list element:{n}"));
@@ -152,7 +152,7 @@ fn short_commands_answer_at_once() {
     assert_eq!(info(&mut m, "jobs_begun"), "0");
 }
 
-fn is_barred(name: &str, line: &Line) -> bool {
+pub fn is_barred(name: &str, line: &Line) -> bool {
     // What concerns clients and the server itself, what ends with the process, and what waits.
     let own = [
         "save",
@@ -201,7 +201,7 @@ fn is_barred(name: &str, line: &Line) -> bool {
         || line.iter().any(|word| word.eq_ignore_ascii_case(b"BLOCK"))
 }
 
-fn send(m: &mut Memory, line: &[Vec<u8>]) -> Vec<u8> {
+pub fn send(m: &mut Memory, line: &[Vec<u8>]) -> Vec<u8> {
     m.raw(&line.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 

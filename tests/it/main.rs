@@ -19,6 +19,7 @@ mod connection;
 mod contents;
 mod databases;
 mod debug;
+mod defrag;
 mod disk_crashes;
 mod dispatch;
 mod dump;

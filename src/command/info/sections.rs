@@ -251,7 +251,8 @@ pub(super) fn memory(r: &mut Report<'_>) {
     r.zeroes(&["mem_cluster_slot_migration_input_buffer_peak", "mem_cluster_links"]);
     r.field("mem_aof_buffer", account.parts.log);
     r.field("mem_allocator", alloc::name());
-    r.zeroes(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
+    r.field("mem_overhead_db_hashtable_rehashing", 0);
+    r.field("active_defrag_running", r.server.defrag.percent());
     r.field("lazyfree_pending_objects", r.server.background.pending());
     r.field("lazyfreed_objects", r.server.background.freed());
     let parts = account.parts;
@@ -346,9 +347,8 @@ pub(super) fn stats(r: &mut Report<'_>) {
         r.field(name, r.server.watchers.hub.topics(kind).len());
     }
     r.zeroes(&["latest_fork_usec", "total_forks"]);
-    r.zeroes(&["migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
-    r.zeroes(&["active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time"]);
-    r.field("current_active_defrag_time", 0);
+    r.zeroes(&["migrate_cached_sockets", "slave_expires_tracked_keys"]);
+    defragmentation(r);
     let caches = &r.server.watchers.caches;
     let (keys, items, prefixes) = (caches.keys.keys(), caches.keys.items(), caches.prefixes.len());
     r.field("tracking_total_keys", keys);
@@ -677,6 +677,16 @@ impl TtlSample {
     pub fn mean_ms(self) -> i128 {
         self.sum_ms.checked_div(self.live as i128).unwrap_or(0)
     }
+}
+
+fn defragmentation(r: &mut Report<'_>) {
+    let (counts, current_ms) = (r.server.defrag.counts, r.server.defrag.current_ms(r.now));
+    r.field("active_defrag_hits", counts.hits);
+    r.field("active_defrag_misses", counts.misses);
+    r.field("active_defrag_key_hits", counts.keys.some);
+    r.field("active_defrag_key_misses", counts.keys.none);
+    r.field("total_active_defrag_time", counts.passes_ms + current_ms);
+    r.field("current_active_defrag_time", current_ms);
 }
 
 /// What share of the keys with a deadline wait to be collected, in percent.

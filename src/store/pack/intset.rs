@@ -12,7 +12,9 @@
 //!
 //! Used by the store's set type. Refuses to know when a set is too long for it.
 
-use crate::base::heap::size_class;
+use std::ptr::NonNull;
+
+use crate::base::heap::{Mover, size_class};
 
 const HEADER_BYTES: usize = 8;
 
@@ -32,6 +34,15 @@ impl Intset {
     /// An empty set.
     pub fn new() -> Intset {
         Intset { bytes: vec![2, 0, 0, 0, 0, 0, 0, 0] }
+    }
+
+    /// Moves the bytes to another heap block if they should be.
+    pub fn defragment(&mut self, mover: &mut dyn Mover) {
+        if mover.wants(NonNull::from(self.bytes.as_mut_slice()).cast(), size_class(self.bytes.capacity())) {
+            let mut moved = Vec::with_capacity(self.bytes.capacity());
+            moved.extend_from_slice(&self.bytes);
+            self.bytes = moved;
+        }
     }
 
     /// A set of bytes from outside (RESTORE, a dump file), `None` unless width, length and order are right. Wider integers than

@@ -35,7 +35,7 @@ use std::slice;
 
 use super::Validated;
 use super::codec::{self, END, Encoding, Item};
-use crate::base::heap::size_class;
+use crate::base::heap::{Mover, size_class};
 use crate::sys::bg;
 
 /// The most bytes a pack may take. Whoever makes a pack grow asks [`Pack::fits`] first, and converts or refuses if it
@@ -210,6 +210,13 @@ impl<const ROOM: bool> Pack<ROOM> {
     /// Bytes of the heap block.
     pub fn heap_bytes(&self) -> usize {
         self.extent().layout().size()
+    }
+
+    /// Moves to another heap block if it should.
+    pub fn defragment(&mut self, mover: &mut dyn Mover) {
+        if mover.wants(self.0, self.heap_bytes()) {
+            *self = self.clone();
+        }
     }
 
     /// The encoded form, as DUMP shows it.

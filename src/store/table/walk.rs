@@ -8,7 +8,8 @@ use std::ptr::NonNull;
 use crate::base::prng::Prng;
 
 use super::{
-    ADDRESS_BITS, Entry, HOME_SLOTS, HOMES, Lent, Place, STASH_SLOTS, STASHES, Table, home_of, home_start, prefetch,
+    ADDRESS_BITS, AbortOnUnwind, Entry, HOME_SLOTS, HOMES, Lent, Place, STASH_SLOTS, STASHES, Table, home_of,
+    home_start, prefetch,
 };
 
 /// Entries whose blocks a walk over all has under way to the cache.
@@ -115,6 +116,52 @@ impl<E: Entry> Table<E> {
                 for place in segment.all_of(home) {
                     if !visit(segment.pointer(place)) {
                         return Some(cursor);
+                    }
+                }
+                home += 1;
+                cursor = if home == HOMES { base + span } else { home_start(base, depth, home) };
+                if cursor >> ADDRESS_BITS != 0 {
+                    return None;
+                }
+                if !go_on() {
+                    return Some(cursor);
+                }
+            }
+        }
+    }
+
+    /// Shows the entries from a cursor on to `visit`, which may give one another block; its key stays. As [`Table::walk`]
+    /// otherwise.
+    pub fn defragment(
+        &mut self,
+        mut cursor: u64,
+        mut visit: impl FnMut(&mut E),
+        mut go_on: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        let mut places = Vec::with_capacity(HOME_SLOTS + STASH_SLOTS);
+        loop {
+            let cell = *self.cells.get(self.index(cursor << (64 - ADDRESS_BITS)))?;
+            let (mut segment, depth) = (cell.segment(), cell.depth());
+            let (span, mut home) = (1u64 << (ADDRESS_BITS - depth), home_of(cursor, depth));
+            let base = cursor & !(span - 1);
+            while home < HOMES {
+                // SAFETY: a live segment of this table, which nobody else refers to while the table is borrowed for change.
+                let segment = unsafe { segment.as_mut() };
+                places.clear();
+                places.extend(segment.all_of(home));
+                for &place in &places {
+                    let before = segment.pointer(place);
+                    // SAFETY: an occupied slot holds an entry that this table owns. It gives it up here and takes it back, with the
+                    // block that it has by then, below; should `visit` panic, the process ends.
+                    let after = unsafe {
+                        let guard = AbortOnUnwind;
+                        let mut entry = E::from_ptr(before);
+                        visit(&mut entry);
+                        std::mem::forget(guard);
+                        entry.into_ptr()
+                    };
+                    if after != before {
+                        segment.set_pointer(place, after);
                     }
                 }
                 home += 1;

@@ -23,7 +23,7 @@ use std::ptr::NonNull;
 use self::field::Field;
 use self::fields::{Fields, is_due};
 use super::{Collection, Type, is_oversized};
-use crate::base::heap::size_class;
+use crate::base::heap::{Mover, size_class};
 use crate::store::hash::KeyHasher;
 use crate::store::members::Member;
 use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
@@ -145,6 +145,16 @@ unsafe impl Collection for Hash {
         match self {
             Hash::Pairs(_) | Hash::Triples(_) => 1,
             Hash::Fields(fields) => fields.blocks() + 1,
+        }
+    }
+
+    fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128> {
+        match self {
+            Hash::Pairs(pack) | Hash::Triples(pack) => {
+                pack.defragment(mover);
+                None
+            }
+            Hash::Fields(fields) => fields.defragment(from as u64, mover, go_on).map(u128::from),
         }
     }
 }

@@ -23,6 +23,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::{Collection, Type};
+use crate::base::heap::Mover;
 use crate::store::pack::{DequePack, Validated};
 use node::Node;
 use nodes::Nodes;
@@ -163,6 +164,16 @@ unsafe impl Collection for List {
         match &self.0 {
             Form::Pack(_) => 1,
             Form::Nodes(nodes) => nodes.blocks(),
+        }
+    }
+
+    fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128> {
+        match &mut self.0 {
+            Form::Pack(pack) => {
+                pack.defragment(mover);
+                None
+            }
+            Form::Nodes(nodes) => nodes.defragment(from as usize, mover, go_on).map(|index| index as u128),
         }
     }
 }

@@ -27,6 +27,7 @@ pub use set::Set;
 pub use stream::Stream;
 pub use zset::ZSet;
 
+use crate::base::heap::Mover;
 use crate::store::pack::ENCODING_BYTES_MAX;
 
 /// The type of a key's value.
@@ -103,6 +104,11 @@ pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
 
     /// Heap blocks that dropping this frees: what it costs. O(1).
     fn blocks(&self) -> usize;
+
+    /// Shows blocks to the mover from a place on, 0 at first, and moves those that should be, until `go_on` returns false, which
+    /// is asked after some. Returns the place to go on from; `None` at the end. What is added or removed meanwhile may be passed
+    /// over or shown twice.
+    fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128>;
 }
 
 /// Elements of a collection from which its size is estimated where nobody asks for more.
@@ -177,6 +183,11 @@ impl Object {
     /// Heap blocks that dropping this frees.
     pub fn blocks(&self) -> usize {
         each!(self, collection => collection.blocks())
+    }
+
+    /// Moves blocks: see [`Collection::defragment`].
+    pub fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128> {
+        each!(self, collection => collection.defragment(from, mover, go_on))
     }
 
     /// Gives up ownership, as the function of that name does.

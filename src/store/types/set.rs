@@ -15,7 +15,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::{Collection, Type, is_oversized};
-use crate::base::heap::size_class;
+use crate::base::heap::{Mover, size_class};
 use crate::base::num;
 use crate::store::blob::{Blob, Keyed, Whole};
 use crate::store::hash::KeyHasher;
@@ -426,6 +426,18 @@ unsafe impl Collection for Set {
             Set::Pack(_) => 1,
             Set::Table(table) => table.blocks() + 1,
         }
+    }
+
+    fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128> {
+        match self {
+            Set::Ints(ints) => ints.defragment(mover),
+            Set::Pack(pack) => pack.defragment(mover),
+            Set::Table(table) => {
+                let visit = |member: &mut Keyed<Whole>| member.blob_mut().defragment(mover);
+                return table.defragment(from as u64, visit, go_on).map(u128::from);
+            }
+        }
+        None
     }
 }
 

@@ -31,7 +31,7 @@ use std::ops::Bound;
 use std::ptr::NonNull;
 
 use super::{Collection, Type};
-use crate::base::heap::{self, size_class};
+use crate::base::heap::{self, Mover, size_class};
 use crate::store::pack::Listpack;
 use crate::store::pack::listpack::{BYTES_MAX, bytes_max};
 
@@ -213,5 +213,22 @@ unsafe impl Collection for Stream {
 
     fn blocks(&self) -> usize {
         1 + self.0.nodes.len() + self.sample_groups(Group::blocks)
+    }
+
+    /// A place is an id: milliseconds and number.
+    fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128> {
+        let from = StreamId::new((from >> 64) as u64, from as u64);
+        let Inner { nodes, node_bytes, .. } = &mut *self.0;
+        let mut is_over = false;
+        for (id, pack) in nodes.range_mut(from..) {
+            if is_over {
+                return Some(u128::from(id.ms) << 64 | u128::from(id.seq));
+            }
+            let before = pack.heap_bytes();
+            pack.defragment(mover);
+            *node_bytes = *node_bytes - before + pack.heap_bytes();
+            is_over = !go_on();
+        }
+        None
     }
 }

@@ -26,6 +26,7 @@ pub use range::{LexBound, LexRange, ScoreBound, ScoreRange};
 pub use tree::order;
 
 use super::{Collection, Type, is_oversized};
+use crate::base::heap::Mover;
 use crate::store::hash::KeyHasher;
 use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
 use big::Big;
@@ -394,6 +395,16 @@ unsafe impl Collection for ZSet {
         match &self.0 {
             Repr::Pack(_) => 1,
             Repr::Big(big) => big.blocks(),
+        }
+    }
+
+    fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128> {
+        match &mut self.0 {
+            Repr::Pack(pack) => {
+                pack.defragment(mover);
+                None
+            }
+            Repr::Big(big) => big.defragment(from as u64, mover, go_on).map(u128::from),
         }
     }
 }

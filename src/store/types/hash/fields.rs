@@ -10,6 +10,7 @@
 use super::field::{self, Field};
 use super::pack;
 use super::queue::{self, PLACE_BITS, Queue};
+use crate::base::heap::Mover;
 use crate::store::hash::KeyHasher;
 use crate::store::members::{Member, Members, SMALL_MAX, Slot};
 use crate::store::pack::listpack::Items;
@@ -298,6 +299,11 @@ impl Fields {
         let each = bytes as f64 / sampled.max(1) as f64;
         let queues = self.queue.bytes() + self.renewal.as_ref().map_or(0, |renewal| renewal.queue.bytes());
         self.members.bytes() + queues + (each * self.len() as f64) as usize
+    }
+
+    /// Moves the blocks of the fields from a cursor on where they should be: see [`Members::defragment`].
+    pub fn defragment(&mut self, cursor: u64, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u64> {
+        self.members.defragment(cursor, |field| field.blob_mut().defragment(mover), go_on)
     }
 
     /// Heap blocks that dropping this frees.

@@ -4,10 +4,11 @@
 //! node expands it. What has not become shorter by some bytes stays as it is, by Redis's figures.
 
 use std::cell::RefCell;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::node::Node;
-use crate::base::heap::size_class;
+use crate::base::heap::{Mover, size_class};
 use crate::base::lzf::{self, Compressor};
 use crate::store::pack::DequePack;
 
@@ -33,6 +34,13 @@ pub struct Compressed {
 }
 
 impl Compressed {
+    /// Moves the bytes to another heap block if they should be.
+    pub(super) fn defragment(&mut self, mover: &mut dyn Mover) {
+        if mover.wants(NonNull::from(&mut *self.lzf).cast(), size_class(self.lzf.len())) {
+            self.lzf = self.lzf.clone();
+        }
+    }
+
     /// The compressed form of a node, if it is worth it. O(bytes).
     pub(super) fn of(node: &Node) -> Option<Compressed> {
         let (bytes, is_big) = match node {

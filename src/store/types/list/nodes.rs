@@ -21,7 +21,7 @@ use super::element::{Element, Elements, Needle};
 use super::fill::Fill;
 use super::node::Node;
 use super::{End, Part, Removed};
-use crate::base::heap::{self, size_class};
+use crate::base::heap::{self, Mover, size_class};
 use crate::store::pack::DequePack;
 
 /// A ring of nodes with fewer places is never made smaller.
@@ -76,6 +76,22 @@ impl Nodes {
         }
         let nodes = bytes as f64 / sampled.max(1) as f64 * self.nodes.len() as f64;
         size_class(size_of::<Nodes>()) + heap::deque(&self.nodes) + nodes as usize
+    }
+
+    /// Moves the nodes from an index on to other heap blocks where they should be, until `go_on` returns false; the index to go
+    /// on from. Nodes of one large element stay.
+    pub fn defragment(&mut self, from: usize, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<usize> {
+        for index in from..self.nodes.len() {
+            match &mut self.nodes[index] {
+                Node::Packed { pack, .. } => pack.defragment(mover),
+                Node::Compressed { compressed, .. } => compressed.defragment(mover),
+                Node::Big(_) => {}
+            }
+            if !go_on() {
+                return Some(index + 1);
+            }
+        }
+        None
     }
 
     /// Number of nodes.

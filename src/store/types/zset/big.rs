@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::iter::Ranked;
 use super::tree::{Entry, Handle, Tree};
-use crate::base::heap::size_class;
+use crate::base::heap::{Mover, size_class};
 use crate::store::blob::{Blob, KeyOf, Keyed, LentBlob};
 use crate::store::hash::KeyHasher;
 use crate::store::members::{BATCH, Members};
@@ -193,6 +193,20 @@ impl Big {
         }
         let blocks = (bytes as f64 / count.max(1) as f64 * self.tree.len() as f64) as usize;
         size_class(size_of::<Big>()) + self.members.bytes() + self.tree.heap_bytes() + blocks
+    }
+
+    /// Moves the blocks of the members from a cursor on where they should be: see [`Members::defragment`]. O(log N) for each moved.
+    pub fn defragment(&mut self, cursor: u64, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u64> {
+        let Big { members, tree } = self;
+        let visit = |member: &mut Keyed<Scored>| {
+            if member.blob().is_wanted(mover) {
+                let blob = member.blob().clone();
+                // SAFETY: the tree has the new block from here on, which the members own instead of the old one.
+                tree.replace(score_of(&blob), unsafe { blob.lend() });
+                *member.blob_mut() = blob;
+            }
+        };
+        members.defragment(cursor, visit, go_on)
     }
 
     /// Heap blocks that dropping this frees. O(1).

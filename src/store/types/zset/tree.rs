@@ -174,6 +174,24 @@ impl<H: Handle> Node<H> {
         }
     }
 
+    /// Puts another handle of the same member in the place of the one that is there.
+    fn replace(&mut self, score: f64, member: H) {
+        match self {
+            Node::Leaf(entries) => {
+                if let Ok(at) = entries.binary_search_by(|entry| entry.order(score, member.bytes())) {
+                    entries[at].member = member;
+                }
+            }
+            Node::Inner(children) => {
+                let after =
+                    children.partition_point(|child| child.first.order(score, member.bytes()) != Ordering::Greater);
+                let child = &mut children[after.saturating_sub(1)];
+                child.node.replace(score, member);
+                child.first = child.node.first();
+            }
+        }
+    }
+
     /// Takes an entry out.
     fn remove(&mut self, score: f64, member: &[u8]) -> Option<Entry<H>> {
         match self {
@@ -342,6 +360,11 @@ impl<H: Handle> Tree<H> {
         let mut children = Vec::with_capacity(STEP);
         children.extend([Child::new(left), Child::new(right)]);
         self.root = Node::Inner(children);
+    }
+
+    /// Puts another handle of the same member in the place of the one that is there. O(log N).
+    pub fn replace(&mut self, score: f64, member: H) {
+        self.root.replace(score, member);
     }
 
     /// Takes an entry out. O(log N).
