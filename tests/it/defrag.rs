@@ -1,47 +1,10 @@
 //! Active defragmentation: what is moved stays what it was, whatever is sent in between. Which blocks move a lot decides here;
 //! that memory goes back is tested with the process (`e2e::memory`).
 
-use std::ptr::NonNull;
-
-use aleadb::base::heap::Mover;
-use aleadb::store::defrag::{Moved, Place};
-
 use crate::generate::Generator;
 use crate::jobs::{fill, is_barred, send};
 use crate::memory::Memory;
-use crate::rng::Rng;
-
-/// Moves one block in two.
-struct Lot {
-    rng: Rng,
-    moved: u64,
-}
-
-impl Mover for Lot {
-    fn wants(&mut self, _: NonNull<u8>, _: usize) -> bool {
-        let wants = self.rng.below(2) == 0;
-        self.moved += u64::from(wants);
-        wants
-    }
-
-    fn moved(&self) -> u64 {
-        self.moved
-    }
-}
-
-/// Goes on for some steps in every database.
-fn defragment(m: &mut Memory, places: &mut Vec<Place>, lot: &mut Lot, steps: usize) {
-    let count = m.server.dbs.places().len();
-    places.resize_with(count, Place::default);
-    for (at, place) in places.iter_mut().enumerate() {
-        let mut left = 1 + lot.rng.below(steps);
-        let mut go_on = || {
-            left -= 1;
-            left > 0
-        };
-        m.server.dbs[at].defragment(place, lot, &mut Moved::default(), &mut go_on);
-    }
-}
+use crate::mover::Lot;
 
 /// A large value of each type, with members that were changed since.
 fn fill_large(m: &mut Memory) {
@@ -64,8 +27,7 @@ fn what_is_moved_while_others_write_stays_what_it_was() {
     let mut moved = 0;
     for seed in 0..6 {
         let (mut still, mut shaken) = (Memory::new(), Memory::new());
-        let mut lot = Lot { rng: Rng::new(seed), moved: 0 };
-        let mut places = Vec::new();
+        let mut lot = Lot::new(seed);
         for m in [&mut still, &mut shaken] {
             fill_large(m);
         }
@@ -81,10 +43,10 @@ fn what_is_moved_while_others_write_stays_what_it_was() {
             );
             still.advance_ms(1);
             shaken.advance_ms(1);
-            defragment(&mut shaken, &mut places, &mut lot, 200);
+            lot.go_on(&mut shaken.server.dbs, 200);
         }
         assert_eq!(shaken.run("DEBUG DIGEST"), still.run("DEBUG DIGEST"), "seed {seed}");
-        moved += lot.moved;
+        moved += lot.count;
     }
     assert!(moved > 10_000, "only {moved} moved");
 }
@@ -95,10 +57,9 @@ fn a_sorted_set_whose_members_were_moved_is_in_order() {
     let mut m = Memory::new();
     fill_large(&mut m);
     let before = [m.run("ZRANGE big 0 -1 WITHSCORES"), m.run("ZRANK big member:1234"), m.run("DUMP big")];
-    let mut lot = Lot { rng: Rng::new(1), moved: 0 };
-    let mut place = Place::default();
-    for _ in 0..3 {
-        assert!(m.server.dbs[0].defragment(&mut place, &mut lot, &mut Moved::default(), &mut || true));
+    let mut lot = Lot::new(1);
+    while lot.count < 100_000 {
+        lot.go_on(&mut m.server.dbs, 10_000);
     }
     assert_eq!([m.run("ZRANGE big 0 -1 WITHSCORES"), m.run("ZRANK big member:1234"), m.run("DUMP big")], before);
     for n in 0..2000 {

@@ -44,6 +44,8 @@ mod log;
 mod log_base;
 #[path = "memory.rs"]
 mod memory_command;
+#[path = "../support/mover.rs"]
+mod mover;
 mod notify;
 mod observe;
 #[cfg(debug_assertions)]

@@ -78,9 +78,9 @@ struct Plan {
 }
 
 /// What a key counts for, where there may be only so many.
-const KEY_BYTES: u64 = 1000;
+pub const KEY_BYTES: u64 = 1000;
 
-fn counted_bytes(dbs: &Databases) -> usize {
+pub fn counted_bytes(dbs: &Databases) -> usize {
     dbs.iter().map(|db| db.len()).sum::<usize>() * KEY_BYTES as usize
 }
 
@@ -108,7 +108,8 @@ impl Plan {
     }
 }
 
-const POLICIES: &[MemoryPolicy] = &[
+/// Policies by which keys go.
+pub const POLICIES: &[MemoryPolicy] = &[
     MemoryPolicy::AllkeysLru,
     MemoryPolicy::AllkeysLfu,
     MemoryPolicy::AllkeysRandom,

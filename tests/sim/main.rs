@@ -16,6 +16,8 @@ mod crash;
 mod disk;
 #[path = "../support/generate.rs"]
 mod generate;
+#[path = "../support/mover.rs"]
+mod mover;
 mod network;
 mod properties;
 #[path = "../support/resp.rs"]

@@ -3,6 +3,9 @@
 //! A step that finds nothing to do does nothing: so any part of a list is a list. What a request needs from the run (the
 //! time, a client's number, a revision) is put in when it is sent. Each seed has its own weights.
 
+use aleadb::config::MemoryPolicy;
+
+use crate::crash::POLICIES;
 use crate::generate::{Generator, Line};
 use crate::rng::{Rng, mix, mix_text};
 use crate::scripts::{self, How, POP_TWINS, READ_ALL_TWINS, READ_TWINS, Script};
@@ -188,6 +191,10 @@ pub struct Plan {
     pub shuts: bool,
     /// Elements that jobs do in a turn, where every command that can be is one; 0 for what is usual.
     pub slice_elements: usize,
+    /// Keys that there may be, where they may go without anybody's doing, and which of them go when there are more.
+    pub room: Option<(u64, MemoryPolicy)>,
+    /// Keys and values are moved about in memory between the turns.
+    pub moves: bool,
 }
 
 impl Plan {
@@ -195,9 +202,11 @@ impl Plan {
         let bits = mix(seed);
         let output_bytes_max = [0, 2_000, 30_000, 1_000_000][(bits >> 8) as usize % 4];
         let any = |shift: u32, choices: [u64; 4]| choices[(bits >> shift) as usize % 4];
+        let flushes = bits.is_multiple_of(4);
+        let room = (any(40, [0, 3, 10, 20]), POLICIES[(bits >> 44) as usize % POLICIES.len()]);
         Plan {
             seed,
-            flushes: bits.is_multiple_of(4),
+            flushes,
             output_bytes_max,
             look_ns: any(16, [0, 30_000, 100_000, 100_000]),
             busy_ms: any(20, [1, 2, 5, 5]),
@@ -205,6 +214,8 @@ impl Plan {
             forces: any(28, [0, 0, 0, 1]) == 1,
             shuts: any(32, [0, 0, 0, 1]) == 1,
             slice_elements: any(36, [0, 1, 1, 3]) as usize,
+            moves: any(48, [0, 0, 0, 1]) == 1,
+            room: (flushes && room.0 > 0).then_some(room),
         }
     }
 }

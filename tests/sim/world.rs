@@ -5,17 +5,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use aleadb::base::clock::{Clock, ManualClock, Now};
-use aleadb::config::Config;
+use aleadb::config::{Config, MemoryLimit};
 use aleadb::net::transport::Readiness;
 use aleadb::net::turn::{ClientId, Peer, Turn};
 use aleadb::server::background::Background;
+use aleadb::server::eviction::Gauge;
 use aleadb::server::jobs::Limits;
 use aleadb::server::session::{Blocked, Origin};
 use aleadb::server::{Identity, Outside, Seeds, Server};
 
 use crate::client::{Client, Owed};
+use crate::crash::{KEY_BYTES, counted_bytes};
 use crate::disk::SimulatedDisk;
 use crate::generate::Line;
+use crate::mover::Lot;
 use crate::network::Socket;
 use crate::properties::{Ledger, Property, Violation};
 use crate::resp::{self, Value};
@@ -30,6 +33,8 @@ const TURNS_TO_REST_MAX: usize = 5_000;
 const LONGEST_WAIT_MS: u64 = 4_000;
 /// Longer than queries live on without a watcher, in milliseconds.
 const LINGER_MS: u64 = 61_000;
+/// Steps by which keys and values are moved after a turn, at most.
+const MOVES_MAX: usize = 30;
 /// Turns after which a script that holds the server is ended when everything is to come to rest.
 const TURNS_OF_A_SCRIPT_MAX: usize = 100;
 
@@ -49,6 +54,8 @@ pub struct World {
     serial: usize,
     /// Turns that were behind a script, one after the other.
     turns_held: usize,
+    /// Moves keys and values.
+    lot: Lot,
     /// How often something about scripts happened.
     reached: BTreeMap<&'static str, u64>,
 }
@@ -93,6 +100,11 @@ impl World {
         if plan.slice_elements > 0 {
             server.jobs.limits = Limits { long: 0, slice_elements: plan.slice_elements, ..Limits::default() };
         }
+        if let Some((keys, policy)) = plan.room {
+            server.eviction.gauge = Gauge::Counted(counted_bytes);
+            (server.config.maxmemory, server.config.maxmemory_policy) = (MemoryLimit::new(keys * KEY_BYTES), policy);
+            server.renew_eviction();
+        }
         server.begin_propagation();
         let mut world = World {
             plan,
@@ -104,6 +116,7 @@ impl World {
             ledger: Ledger::default(),
             serial: 0,
             turns_held: 0,
+            lot: Lot::new(plan.seed),
             reached: BTreeMap::new(),
         };
         let limit = format!("normal {} 0 0", plan.output_bytes_max);
@@ -146,6 +159,8 @@ impl World {
             ("scripts killed", kills(b"SCRIPT") + kills(b"FUNCTION")),
             ("long commands", self.turn.server.jobs.counts.begun),
             ("long commands cancelled", self.turn.server.jobs.counts.cancelled),
+            ("keys that had to go", stats.evicted_keys),
+            ("blocks moved", self.lot.count),
             ("held back by long commands", self.turn.server.jobs.counts.held_back),
         ]
         .into_iter()
@@ -168,7 +183,7 @@ impl World {
         let peer = Peer { origin: Origin::Loopback, address: "127.0.0.1:5000".into(), local: String::new(), fd: 0 };
         let id = self.turn.admit(socket.clone(), peer, now).expect("there is room for some clients");
         let mut client = Client::new(id, socket, role, version);
-        client.sees_twins = !self.plan.forces;
+        client.sees_twins = !self.plan.forces && self.plan.room.is_none();
         client.send(&["HELLO".to_owned(), version.to_string()]);
         client.owed.push_back(Owed::Reply);
         if let Role::Cacher(how) = role {
@@ -344,6 +359,9 @@ impl World {
         }
         let held = Held::of(&self.turn.server);
         self.turn.run(now, |_| {});
+        if self.plan.moves {
+            self.lot.go_on(&mut self.turn.server.dbs, MOVES_MAX);
+        }
         self.ledger.count_turn(now);
         self.note_scripts(held)?;
         for socket in self.turn.take_closed() {
