@@ -58,7 +58,7 @@ def encode(*args):
     """One command in the wire format."""
     parts = [b"*%d\r\n" % len(args)]
     for arg in args:
-        arg = str(arg).encode()
+        arg = arg if isinstance(arg, bytes) else str(arg).encode()
         parts.append(b"$%d\r\n%s\r\n" % (len(arg), arg))
     return b"".join(parts)
 

@@ -65,6 +65,15 @@ class Client:
         if head.startswith(b"-"):
             raise SystemExit(f"pause-bench: {args[0]}: {head[1:].splitlines()[0].decode()}")
 
+    def dump(self, key):
+        """The payload of a key."""
+        self.socket.sendall(encode("DUMP", key))
+        return self.file.read(int(self.file.readline()[1:-2]) + 2)[:-2]
+
+    def words(self, line):
+        """The words of a line, in which the name of a key in angle brackets stands for its payload."""
+        return [self.dump(word[1:-1]) if word.startswith("<") else word for word in line.split()]
+
     def fill(self, lines):
         """Sends lines, some at a time."""
         batch = []
@@ -133,9 +142,19 @@ def values(count):
         yield ["SADD", "other", *(f"member:{2 * n}" for n in numbers)]
         yield ["HSET", "hash", *(word for n in numbers for word in (f"field:{n}", f"value:{n}"))]
         yield ["RPUSH", "list", *(f"element:{n}" for n in numbers)]
+        yield ["RPUSH", "numbers", *((n * 7919) % count for n in numbers)]
         yield ["ZADD", "zset", *(word for n in numbers for word in (n, f"member:{n}"))]
+        yield ["ZADD", "more", *(word for n in numbers for word in (n, f"member:{2 * n}"))]
+        yield ["GEOADD", "geo", *(word for n in numbers for word in (n % 3600 / 10 - 180, n % 1601 / 10 - 80, f"place:{n}"))]
         yield from (["XADD", "stream", f"{n + 1}-1", "field", n] for n in numbers)
         yield ["MSET", *(word for n in numbers for word in (f"key:{n}", "value"))]
+    for n in range(100):
+        yield ["SETRANGE", "bytes", n * count, "x" * count]
+        yield ["SETRANGE", "zeros", n * count, "\0" * count]
+    for n in range(1000):
+        yield ["PFADD", f"hll:{n}", *range(n, n + 3000, 3)]
+    text = "".join(chr(97 + n * n % 26) for n in range(10_000))
+    yield ["MSET", "text", text, "other-text", text[::-1]]
 
 
 COMMANDS = [
@@ -157,6 +176,49 @@ COMMANDS = [
     "SUNIONSTORE to set other",
     "SINTERSTORE to set other",
     "SDIFFSTORE to set other",
+    "SORT numbers",
+    "SORT numbers DESC LIMIT 0 10",
+    "SORT list ALPHA STORE to",
+    "SORT numbers BY key:* ALPHA GET key:*",
+    "ZUNION 2 zset more",
+    "ZUNIONSTORE to 2 zset more",
+    "ZUNIONSTORE to 2 zset set",
+    "ZINTER 2 zset more",
+    "ZINTERSTORE to 2 zset more",
+    "ZINTERCARD 2 zset more",
+    "ZDIFFSTORE to 2 zset more",
+    "ZRANGESTORE to zset 0 -1",
+    "GEOSEARCH geo FROMLONLAT 0 0 BYRADIUS 10000 km",
+    "GEOSEARCH geo FROMLONLAT 0 0 BYRADIUS 10000 km COUNT 100",
+    "GEOSEARCHSTORE to geo FROMLONLAT 0 0 BYRADIUS 10000 km",
+    "BITCOUNT bytes",
+    "BITPOS zeros 1",
+    "BITOP XOR to bytes zeros",
+    "PFCOUNT " + " ".join(f"hll:{n}" for n in range(1000)),
+    "PFMERGE union " + " ".join(f"hll:{n}" for n in range(1000)),
+    "LCS text other-text",
+    "COPY set to REPLACE",
+    "COPY hash to REPLACE",
+    "COPY zset to REPLACE",
+    "COPY list to REPLACE",
+    "COPY stream to REPLACE",
+    "DUMP hash",
+    "DUMP zset",
+    "DUMP stream",
+    "DUMP bytes",
+    "RESTORE to 0 <hash> REPLACE",
+    "RESTORE to 0 <zset> REPLACE",
+    "RESTORE to 0 <set> REPLACE",
+    "RESTORE to 0 <list> REPLACE",
+    "RESTORE to 0 <stream> REPLACE",
+    "LPOS list nothing",
+    "SSCAN set 0 COUNT 1000000",
+    "HSCAN hash 0 COUNT 1000000",
+    "ZSCAN zset 0 COUNT 1000000",
+    "SRANDMEMBER set 500000",
+    "SRANDMEMBER set -1000000",
+    "HRANDFIELD hash 500000",
+    "ZRANDMEMBER zset 500000",
 ]
 
 
@@ -167,14 +229,15 @@ def measure(name, command, args, raw):
         os.nice(19)
         show(name, "quiet", [felt(server, lambda: time_left(QUIET_S)) for _ in range(QUIET_ROUNDS)])
         for line in args.command or COMMANDS:
-            show(name, line, [felt(server, lambda: client.swallow(*line.split())) for _ in range(args.rounds)])
+            words = client.words(line)
+            show(name, line, [felt(server, lambda: client.swallow(*words)) for _ in range(args.rounds)])
 
 
 def show(name, line, rounds):
     p99, longest, took = zip(*rounds)
     text = f"took {statistics.median(took):8.1f}  ping p99 {statistics.median(p99):8.2f}"
     text += f"  longest {statistics.median(longest):8.2f}  worst {max(longest):8.2f}"
-    print(f"{name:12} {line:36} {text}", flush=True)
+    print(f"{name:12} {line[:36]:36} {text}", flush=True)
 
 
 def main():

@@ -1,10 +1,11 @@
 //! Leaves that know nothing of the database: clock, numbers and metrics as text, glob patterns, quoting, compression, random
-//! numbers, sorting of a part, what things take on the heap.
+//! numbers, sorting of a part or some at a time, what things take on the heap.
 
 pub mod clock;
 pub mod glob;
 pub mod heap;
 pub mod lzf;
+pub mod merge_sort;
 pub mod murmur;
 pub mod num;
 pub mod openmetrics;

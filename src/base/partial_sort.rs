@@ -8,41 +8,89 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::merge_sort::MergeSort;
+
 /// Items below which insertion is quicker.
 const FEW: usize = 7;
 /// Items above which the pivot is chosen out of nine.
 const MANY: usize = 40;
+/// Items that are compared between two questions whether to go on.
+const BATCH: usize = 32;
 
 /// Puts those items into the places of a range that were there if all items were sorted, in order. All others end up
 /// somewhere on their side of it. O(N) for N items, and O(M log M) for M places.
 ///
 /// Inputs made to be slow for quicksort are sorted as a whole by the standard library, in O(N log N).
-pub fn sort_part<T>(items: &mut [T], places: Range<usize>, compare: impl Fn(&T, &T) -> Ordering) {
-    let rounds = 4 * (items.len().checked_ilog2().unwrap_or(0) + 1);
-    sort_rounds(items, places, &compare, rounds);
+pub fn sort_part<T: Copy>(items: &mut [T], places: Range<usize>, compare: impl Fn(&T, &T) -> Ordering) {
+    PartSort::new(items.len(), places).go_on(items, compare, |_| true);
 }
 
-fn sort_rounds<T>(items: &mut [T], places: Range<usize>, compare: &impl Fn(&T, &T) -> Ordering, rounds: u32) {
-    if places.start >= items.len() || places.is_empty() {
-        return;
+/// The same some items at a time.
+#[derive(Debug)]
+pub struct PartSort<T> {
+    places: Range<usize>,
+    /// Parts that are still to be sorted, and how many rounds each may take.
+    todo: Vec<(Range<usize>, u32)>,
+    /// The part that is being parted by its first item.
+    partition: Option<Partition>,
+    /// The part that is sorted as a whole, and where it begins.
+    whole: Option<(usize, MergeSort<T>)>,
+}
+
+impl<T: Copy> PartSort<T> {
+    /// Sorts so many items, to have the right ones in these places. O(1).
+    pub fn new(len: usize, places: Range<usize>) -> PartSort<T> {
+        let rounds = 4 * (len.checked_ilog2().unwrap_or(0) + 1);
+        PartSort { places, todo: vec![(0..len, rounds)], partition: None, whole: None }
     }
-    if items.len() < FEW {
-        return insert_each(items, compare);
-    }
-    if rounds == 0 {
-        return items.sort_by(compare);
-    }
-    let pivot = pivot(items, compare);
-    items.swap(0, pivot);
-    let (less, greater) = partition(items, compare);
-    let len = items.len();
-    if less > 1 {
-        sort_rounds(&mut items[..less], places.clone(), compare, rounds - 1);
-    }
-    if greater > 1 {
-        let first = len - greater;
-        let places = places.start.saturating_sub(first)..places.end.saturating_sub(first);
-        sort_rounds(&mut items[first..], places, compare, rounds - 1);
+
+    /// Sorts until `go_on` returns false, which is told how many items were looked at. The items are to be the same ones every
+    /// time. True at the end.
+    pub fn go_on(
+        &mut self,
+        items: &mut [T],
+        compare: impl Fn(&T, &T) -> Ordering,
+        mut go_on: impl FnMut(usize) -> bool,
+    ) -> bool {
+        loop {
+            if let Some((start, sort)) = &mut self.whole {
+                if !sort.go_on(&compare, &mut go_on) {
+                    return false;
+                }
+                items[*start..][..sort.items().len()].copy_from_slice(sort.items());
+                self.whole = None;
+            }
+            if let Some(partition) = &mut self.partition {
+                let part = &mut items[partition.range.clone()];
+                if partition.go_on(part, &compare) {
+                    let (less, greater) = partition.finish(part);
+                    let (Range { start, end }, rounds) = (partition.range.clone(), partition.rounds - 1);
+                    self.todo.extend([(start..start + less, rounds), (end - greater..end, rounds)]);
+                    self.partition = None;
+                }
+                if !go_on(BATCH) {
+                    return false;
+                }
+                continue;
+            }
+            let Some((range, rounds)) = self.todo.pop() else { return true };
+            if range.len() < 2 || range.start >= self.places.end || range.end <= self.places.start {
+                continue;
+            }
+            let part = &mut items[range.clone()];
+            if part.len() < FEW {
+                insert_each(part, &compare);
+                if !go_on(range.len()) {
+                    return false;
+                }
+            } else if rounds == 0 {
+                self.whole = Some((range.start, MergeSort::new(part.to_vec())));
+            } else {
+                let pivot = pivot(part, &compare);
+                part.swap(0, pivot);
+                self.partition = Some(Partition::new(range, rounds));
+            }
+        }
     }
 }
 
@@ -91,49 +139,78 @@ fn median<T>(items: &[T], compare: &impl Fn(&T, &T) -> Ordering, [a, b, c]: [usi
     }
 }
 
-/// Parts items into those less than the first one, those equal to it and those greater. Returns how many are less and how
-/// many greater.
-fn partition<T>(items: &mut [T], compare: &impl Fn(&T, &T) -> Ordering) -> (usize, usize) {
-    let len = items.len();
-    // Equal items gather at both ends, before `low_equal` and from `high_equal` on; `low` and `high` close in on each other.
-    let (mut low_equal, mut low) = (1, 1);
-    let (mut high, mut high_equal) = (len, len);
-    loop {
-        while low < high {
-            match compare(&items[low], &items[0]) {
-                Ordering::Greater => break,
-                Ordering::Equal => {
-                    items.swap(low_equal, low);
-                    low_equal += 1;
-                }
-                Ordering::Less => {}
-            }
-            low += 1;
-        }
-        while low < high {
-            match compare(&items[high - 1], &items[0]) {
-                Ordering::Less => break,
-                Ordering::Equal => {
-                    high_equal -= 1;
-                    items.swap(high - 1, high_equal);
-                }
-                Ordering::Greater => {}
-            }
-            high -= 1;
-        }
-        if low >= high {
-            break;
-        }
-        items.swap(low, high - 1);
-        low += 1;
-        high -= 1;
+/// Items of a range being parted into those less than the first one, those equal to it and those greater.
+///
+/// # Invariants
+/// Equal items gather at both ends, before `low_equal` and from `high_equal` on; `low` and `high` close in on each other. All four
+/// count from the beginning of the range.
+#[derive(Debug)]
+struct Partition {
+    range: Range<usize>,
+    rounds: u32,
+    low_equal: usize,
+    low: usize,
+    high: usize,
+    high_equal: usize,
+    /// `low` has its turn, and not `high`.
+    is_rising: bool,
+}
+
+impl Partition {
+    fn new(range: Range<usize>, rounds: u32) -> Partition {
+        let len = range.len();
+        Partition { range, rounds, low_equal: 1, low: 1, high: len, high_equal: len, is_rising: true }
     }
-    let (less, greater) = (low - low_equal, high_equal - high);
-    let moved = low_equal.min(less);
-    swap_runs(items, 0, low - moved, moved);
-    let moved = greater.min(len - high_equal);
-    swap_runs(items, low, len - moved, moved);
-    (less, greater)
+
+    /// Looks at some items. True at the end.
+    fn go_on<T>(&mut self, items: &mut [T], compare: &impl Fn(&T, &T) -> Ordering) -> bool {
+        for _ in 0..BATCH {
+            if self.low >= self.high {
+                return true;
+            }
+            if self.is_rising {
+                match compare(&items[self.low], &items[0]) {
+                    Ordering::Greater => {
+                        self.is_rising = false;
+                        continue;
+                    }
+                    Ordering::Equal => {
+                        items.swap(self.low_equal, self.low);
+                        self.low_equal += 1;
+                    }
+                    Ordering::Less => {}
+                }
+                self.low += 1;
+            } else {
+                match compare(&items[self.high - 1], &items[0]) {
+                    Ordering::Less => {
+                        items.swap(self.low, self.high - 1);
+                        self.low += 1;
+                        self.is_rising = true;
+                    }
+                    Ordering::Equal => {
+                        self.high_equal -= 1;
+                        items.swap(self.high - 1, self.high_equal);
+                    }
+                    Ordering::Greater => {}
+                }
+                self.high -= 1;
+            }
+        }
+        self.low >= self.high
+    }
+
+    /// Puts the equal ones in the middle. Returns how many are less and how many greater.
+    fn finish<T>(&self, items: &mut [T]) -> (usize, usize) {
+        let Partition { low_equal, low, high, high_equal, .. } = *self;
+        let len = items.len();
+        let (less, greater) = (low - low_equal, high_equal - high);
+        let moved = low_equal.min(less);
+        swap_runs(items, 0, low - moved, moved);
+        let moved = greater.min(len - high_equal);
+        swap_runs(items, low, len - moved, moved);
+        (less, greater)
+    }
 }
 
 /// Exchanges two runs of items that do not overlap, one by one.
@@ -161,6 +238,9 @@ mod tests {
             sort_part(&mut part, start..end, u64::cmp);
             let places = start.min(len)..end.min(len);
             assert_eq!(part[places.clone()], sorted[places], "{items:?} {start}..{end}");
+            let (mut pieces, mut sort) = (items.clone(), PartSort::new(len, start..end));
+            while !sort.go_on(&mut pieces, u64::cmp, |_| false) {}
+            assert_eq!(pieces, part, "some at a time");
             part.sort_unstable();
             assert_eq!(part, sorted);
         }

@@ -6,6 +6,7 @@ mod bitfield;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::long::{self, PlaceInText};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec, keyfind};
 use super::string::range::{self, NO_MEMORY};
 use super::string::string_in;
@@ -13,8 +14,10 @@ use crate::base::num;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::{Job, Slice, Step, Work};
 use crate::store::db::Ttl;
 use crate::store::entry::{NewValue, Value};
 use crate::store::types::bitmap::{self, Op};
@@ -90,6 +93,9 @@ pub const ROWS: &[Spec] = &[
             "key [GET encoding offset [GET encoding offset ...]]",
         ),
 ];
+
+/// Bytes that are gone by at once: some microseconds.
+const PIECE_BYTES: u64 = 32 << 10;
 
 const OFFSET: ReplyError = ReplyError::new("ERR bit offset is not an integer or out of range");
 const NOT_A_BIT: ReplyError = ReplyError::new("ERR bit is not an integer or out of range");
@@ -195,7 +201,7 @@ fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         _ => return Err(ReplyError::SYNTAX),
     };
-    let at = ctx.at;
+    let (at, limits) = (ctx.at, ctx.job_limits());
     let count = match ctx.db().lookup_read(args.at(1), at) {
         Some(entry) => {
             let value = string_in(&entry)?;
@@ -203,12 +209,49 @@ fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             let text = value.text(&mut digits);
             // COMPAT: such a range is empty even if both its ends lie before the string, unlike with BITPOS.
             let is_backward = start < 0 && end < 0 && start > end;
-            if is_backward { 0 } else { bitmap::count(text, unit.bits(start, end, text.len())) }
+            let bits = if is_backward { 0..0 } else { unit.bits(start, end, text.len()) };
+            if limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
+                return long::read_text(ctx, args.at(1), Counting { left: bits, count: 0 });
+            }
+            bitmap::count(text, bits)
         }
         None => 0,
     };
     ctx.reply.integer(count as i64);
     Ok(Next::Done)
+}
+
+/// Bytes that some bits take.
+fn bytes_of(bits: &Range<u64>) -> usize {
+    usize::try_from((bits.end - bits.start) / 8).unwrap_or(usize::MAX)
+}
+
+/// The next bits that are gone by at once.
+fn piece_of(left: &Range<u64>) -> Range<u64> {
+    left.start..left.end.min((left.start / 8 + PIECE_BYTES) * 8)
+}
+
+/// Where BITCOUNT goes on.
+#[derive(Debug)]
+struct Counting {
+    left: Range<u64>,
+    count: u64,
+}
+
+impl PlaceInText for Counting {
+    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        while !self.left.is_empty() {
+            let piece = piece_of(&self.left);
+            self.left.start = piece.end;
+            let bytes = bytes_of(&piece);
+            self.count += bitmap::count(text, piece);
+            if !slice.spend(1, bytes) && !self.left.is_empty() {
+                return false;
+            }
+        }
+        reply.integer(self.count as i64);
+        true
+    }
 }
 
 fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -223,7 +266,7 @@ fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let start = if args.len() > 3 { integer(args, 3)? } else { 0 };
     let unit = Unit::parse(args, 5)?;
     let end = if args.len() > 4 { Some(integer(args, 4)?) } else { None };
-    let at = ctx.at;
+    let (at, limits) = (ctx.at, ctx.job_limits());
     let position = match ctx.db().lookup_read(args.at(1), at) {
         Some(entry) => {
             let value = string_in(&entry)?;
@@ -233,13 +276,43 @@ fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             let past_the_end = bits.end;
             // Without an end, zeros follow the string.
             let zeros_follow = !wanted && end.is_none() && !bits.is_empty();
-            bitmap::find(text, bits, wanted).or(zeros_follow.then_some(past_the_end))
+            let otherwise = zeros_follow.then_some(past_the_end);
+            if limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
+                return long::read_text(ctx, args.at(1), Finding { left: bits, wanted, otherwise });
+            }
+            bitmap::find(text, bits, wanted).or(otherwise)
         }
         // A missing key is zeros without an end.
         None => (!wanted).then_some(0),
     };
     ctx.reply.integer(position.map_or(-1, |position| position as i64));
     Ok(Next::Done)
+}
+
+/// Where BITPOS goes on.
+#[derive(Debug)]
+struct Finding {
+    left: Range<u64>,
+    wanted: bool,
+    /// What is answered if there is no such bit.
+    otherwise: Option<u64>,
+}
+
+impl PlaceInText for Finding {
+    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let mut found = None;
+        while found.is_none() && !self.left.is_empty() {
+            let piece = piece_of(&self.left);
+            self.left.start = piece.end;
+            let bytes = bytes_of(&piece);
+            found = bitmap::find(text, piece, self.wanted);
+            if !slice.spend(1, bytes) && found.is_none() && !self.left.is_empty() {
+                return false;
+            }
+        }
+        reply.integer(found.or(self.otherwise).map_or(-1, |position| position as i64));
+        true
+    }
 }
 
 /// The operations by name; whether they need a second source.
@@ -255,6 +328,7 @@ const OPS: &[(&str, Op, bool)] = &[
 ];
 
 /// A string that outlives the lookup of the next: long ones are shared, not copied.
+#[derive(Debug)]
 enum Source {
     Shared(Arc<Vec<u8>>),
     Copied(Vec<u8>),
@@ -287,6 +361,9 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Err(ReplyError::owned(format!("ERR BITOP {name} must be called with at least two source keys.")));
     }
     let (target, at) = (args.at(2), ctx.at);
+    if let Some(mut result) = ctx.gathered::<Vec<u8>>() {
+        return store(ctx, target, &mut result);
+    }
     let mut sources = Vec::with_capacity(args.len() - 3);
     for key in args.iter_from(3) {
         sources.push(match ctx.db().lookup_read(key, at) {
@@ -295,16 +372,39 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         });
     }
     let slices: Vec<&[u8]> = sources.iter().map(Source::bytes).collect();
+    let bytes = if op == Op::Not { slices[0].len() } else { slices.iter().map(|slice| slice.len()).sum() };
+    if ctx.job_limits().is_some_and(|limits| limits.is_long_text(bytes)) {
+        let mut result = Vec::new();
+        result.try_reserve_exact(bitmap::combined_bytes(&slices)).map_err(|_| NO_MEMORY)?;
+        return ctx.become_job(Combining { op, sources, result });
+    }
     let mut result = bitmap::combine(op, &slices).map_err(|_| NO_MEMORY)?;
-    let length = result.len();
-    store(ctx, target, &mut result);
-    ctx.reply.integer(length as i64);
-    Ok(Next::Done)
+    store(ctx, target, &mut result)
 }
 
-/// Stores a result over whatever the key held; nothing is no string but no key.
-fn store(ctx: &mut Ctx<'_>, key: &[u8], result: &mut Vec<u8>) {
-    let at = ctx.at;
+/// BITOP of long strings.
+#[derive(Debug)]
+struct Combining {
+    op: Op,
+    sources: Vec<Source>,
+    result: Vec<u8>,
+}
+
+impl Job for Combining {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let slices: Vec<&[u8]> = self.sources.iter().map(Source::bytes).collect();
+        while bitmap::combine_more(self.op, &slices, &mut self.result) {
+            if !work.slice.spend(1, bitmap::BLOCK_BYTES * slices.len()) {
+                return Step::More;
+            }
+        }
+        Step::Gathered(Box::new(std::mem::take(&mut self.result)))
+    }
+}
+
+/// Stores a result over whatever the key held, and answers its length; nothing is no string but no key.
+fn store(ctx: &mut Ctx<'_>, key: &[u8], result: &mut Vec<u8>) -> Outcome {
+    let (at, length) = (ctx.at, result.len());
     if !result.is_empty() {
         let db = ctx.db();
         db.set(key, NewValue::owned(result), Ttl::Clear, at);
@@ -316,6 +416,8 @@ fn store(ctx: &mut Ctx<'_>, key: &[u8], result: &mut Vec<u8>) {
         ctx.server.discard(entry);
         ctx.change(Change::new(EventClass::Generic, "del", key));
     }
+    ctx.reply.integer(length as i64);
+    Ok(Next::Done)
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@ use super::keys;
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
 use crate::config::{Config, EventClass, MemoryPolicy};
-use crate::persist::payload::{self, Refused};
-use crate::persist::rdb::{Budget, Shapes};
-use crate::resp::args::Args;
+use crate::persist::payload::{self, Dumping, Refused, Restored, Restoring};
+use crate::persist::rdb::{Budget, Shapes, Value};
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::jobs::{Job, Step, Work};
 use crate::store::entry::Entry;
-use crate::store::types::{hash, zset};
+use crate::store::types::{Object, hash, zset};
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -79,12 +80,46 @@ pub fn shapes(server: &Server) -> Shapes {
 }
 
 fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (at, compress) = (ctx.at, ctx.server.config.rdbcompression);
-    match ctx.db().lookup_read(args.at(1), at).map(|entry| payload::dump(&entry, compress)) {
-        Some(payload) => ctx.reply.bulk_shared(&Arc::new(payload)),
-        None => ctx.reply.null(),
+    let (key, at, compress, limits) = (args.at(1), ctx.at, ctx.server.config.rdbcompression, ctx.job_limits());
+    let Some(entry) = ctx.db().lookup_read(key, at) else {
+        ctx.reply.null();
+        return Ok(Next::Done);
+    };
+    let is_long = limits.is_some_and(|limits| match entry.string() {
+        Some(string) => payload::is_long_string(&string) && limits.is_long_text(string.len()),
+        None => entry.object().is_some_and(|object| limits.is_long_object(&object)),
+    });
+    if is_long {
+        let dumping = Dumping::begin(&entry, compress);
+        return ctx.become_job(DumpingKey { key: key.into(), dumping });
     }
+    let payload = payload::dump(&entry, compress);
+    ctx.reply.bulk_shared(&Arc::new(payload));
     Ok(Next::Done)
+}
+
+/// A large value being dumped.
+#[derive(Debug)]
+struct DumpingKey {
+    key: Box<[u8]>,
+    dumping: Dumping,
+}
+
+impl Job for DumpingKey {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, reply, slice, db } = work;
+        let Some(entry) = server.dbs[*db].peek(&self.key) else { return Step::Lost };
+        loop {
+            let before = self.dumping.bytes();
+            if self.dumping.go_on(&entry) {
+                reply.bulk_pieces(self.dumping.pieces());
+                return Step::Answered;
+            }
+            if !slice.spend(1, self.dumping.bytes() - before) {
+                return Step::More;
+            }
+        }
+    }
 }
 
 /// What a line of RESTORE asks for beside the value.
@@ -138,6 +173,7 @@ pub(super) fn budget(ctx: &Ctx<'_>) -> Budget {
 
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
+    let read = ctx.gathered::<Result<Option<Object>, ReplyError>>();
     let options = Options::parse(args)?;
     if !options.replace && ctx.db().lookup_write(key, at).is_some() {
         return Err(BUSY_KEY);
@@ -146,7 +182,19 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if ttl < 0 {
         return Err(INVALID_TTL);
     }
-    let mut value = payload::restore(args.at(3), &shapes(ctx.server), budget(ctx))?;
+    let is_long = ctx.job_limits().is_some_and(|limits| limits.is_long_payload(args.at(3).len()));
+    let mut value = match read {
+        None if is_long => {
+            let (shapes, budget) = (shapes(ctx.server), Some(budget(ctx)));
+            let restoring = Restoring::begin();
+            return ctx.become_job(RestoringValue { args: OwnedArgs::copy(args), shapes, budget, restoring });
+        }
+        None => payload::restore(args.at(3), &shapes(ctx.server), budget(ctx))?,
+        Some(read) => match (*read)? {
+            Some(object) => Value::Object(object),
+            None => payload::restore(args.at(3), &shapes(ctx.server), budget(ctx))?,
+        },
+    };
     let deadline_ms = match ttl {
         0 => None,
         _ if options.absolute => Some(ttl),
@@ -181,4 +229,32 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     ctx.reply.ok();
     Ok(Next::Done)
+}
+
+/// A large payload being read.
+#[derive(Debug)]
+struct RestoringValue {
+    args: OwnedArgs,
+    shapes: Shapes,
+    /// The memory that the value may take, until that is known to the reading.
+    budget: Option<Budget>,
+    restoring: Restoring,
+}
+
+impl Job for RestoringValue {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let RestoringValue { args, shapes, budget, restoring } = self;
+        let slice = &mut work.slice;
+        let budget = || budget.take().unwrap_or_else(|| Budget::new(0));
+        let go_on = |elements, bytes| slice.spend(elements, bytes);
+        // The handler is to refuse it, or to do what cannot be divided.
+        let read: Result<Option<Object>, ReplyError> =
+            match restoring.go_on(args.as_args().at(3), shapes, budget, go_on) {
+                Ok(Restored::More) => return Step::More,
+                Ok(Restored::Object(object)) => Ok(Some(object)),
+                Ok(Restored::Whole) => Ok(None),
+                Err(refused) => Err(refused.into()),
+            };
+        Step::Gathered(Box::new(read))
+    }
 }

@@ -1,11 +1,13 @@
 //! Points on the globe: the rows of their commands, and what the handlers share. The points are members of sorted sets.
 //!
-//! - `point`: single points: GEOADD, GEODIST, GEOHASH, GEOPOS. `search`: all that look for points around another.
+//! - `point`: single points: GEOADD, GEODIST, GEOHASH, GEOPOS. `search`: all that look for points around another;
+//!   `slices`: the same slice by slice, where there are many.
 //! - `options`: the options of those.
 
 mod options;
 mod point;
 mod search;
+mod slices;
 
 use super::spec::{Access, Category, Group, KeySpec, Spec, keyfind};
 use super::zset;

@@ -7,7 +7,7 @@ mod random;
 
 use super::collection::remove_emptied;
 use super::long::{self, Meter, Place};
-use super::scan::{self, Walk};
+use super::scan::{self, Bucket, Scanned, Walk};
 use super::spec::{Access, Category, Group, Handler, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -469,20 +469,14 @@ fn is_emptied(hash: &Hash) -> bool {
 }
 
 fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = scan::cursor(args.at(2))?;
-    let Ctx { server, reply, db, at, .. } = ctx;
-    let Some(hash) = server.dbs[*db].read::<Hash>(args.at(1), *at)? else {
-        let array = reply.open_array(0);
-        reply.close_scan(array, 0, 0);
-        return Ok(Next::Done);
-    };
-    let options = scan::Options::parse(args, 3, Walk::Fields)?;
-    let (mut seen, mut found, mut buckets) = (0, 0, options.buckets_max());
-    let mut digits = itoa::Buffer::new();
-    let array = reply.open_array(0);
-    loop {
-        cursor = hash.scan(cursor, at.due_ms(), |field, value, _| {
-            seen += 1;
+    scan::scan_key::<Hash>(ctx, args, Walk::Fields)
+}
+
+impl Scanned for Hash {
+    fn scan_bucket(&self, cursor: u64, options: &scan::Options<'_>, due_ms: i64, reply: &mut Reply<'_>) -> Bucket {
+        let (mut bucket, mut digits) = (Bucket::default(), itoa::Buffer::new());
+        bucket.next = self.scan(cursor, due_ms, |field, value, _| {
+            (bucket.seen, bucket.bytes) = (bucket.seen + 1, bucket.bytes + field.len() + value.len());
             if !options.matches(field.text(&mut digits)) {
                 return;
             }
@@ -490,13 +484,8 @@ fn hscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             if !options.no_values {
                 write_item(reply, value);
             }
-            found += if options.no_values { 1 } else { 2 };
+            bucket.found += if options.no_values { 1 } else { 2 };
         });
-        buckets -= 1;
-        if cursor == 0 || seen >= options.count || buckets == 0 {
-            break;
-        }
+        bucket
     }
-    reply.close_scan(array, cursor, found);
-    Ok(Next::Done)
 }

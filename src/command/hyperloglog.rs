@@ -12,6 +12,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::{Job, Step, Work};
 use crate::store::db::{Db, Moment};
 use crate::store::entry::{Entry, NewValue};
 use crate::store::open::EntryMut;
@@ -60,6 +61,9 @@ pub const ROWS: &[Spec] = &[
         .group(Group::Hyperloglog, Category::HYPERLOGLOG, "2.8.9")
         .doc("Tests the registers and the estimates of HyperLogLogs.", "N/A", ""),
 ];
+
+/// Elements that cost as much to go by as a HyperLogLog does to be added to a union.
+const MERGE_ELEMENTS: usize = 32;
 
 const NOT_ONE: ReplyError = ReplyError::new("WRONGTYPE Key is not a valid HyperLogLog string value.");
 const CORRUPT: ReplyError = ReplyError::new("INVALIDOBJ Corrupted HLL object detected");
@@ -145,7 +149,13 @@ fn raise_in(bytes: &mut Vec<u8>, marks: impl Iterator<Item = Mark>, bytes_max: u
 }
 
 fn pfcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let count = if args.len() == 2 { count_one(ctx, args.at(1))? } else { union_of(ctx, args)?.0.count() };
+    let count = match args.len() {
+        2 => count_one(ctx, args.at(1))?,
+        _ => {
+            let Some((union, _)) = union_of(ctx, args)? else { return Ok(Next::Job) };
+            union.count()
+        }
+    };
     ctx.reply.integer(count as i64);
     Ok(Next::Done)
 }
@@ -170,24 +180,83 @@ fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, ReplyError> {
     Ok(count)
 }
 
-/// The union of all keys of a line, and whether one of them is dense.
-fn union_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<(Registers, bool), ReplyError> {
+/// The union of all keys of a line, and whether one of them is dense. `None` if there are so many that the command goes on as a
+/// job, to be asked again at its end.
+fn union_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<Option<(Registers, bool)>, ReplyError> {
+    if let Some(gathered) = ctx.gathered::<Result<(Registers, bool), ReplyError>>() {
+        return gathered.map(Some);
+    }
     let at = ctx.at;
     let (mut union, mut any_dense) = (Registers::default(), false);
+    if ctx.is_long((args.len() - 1) * MERGE_ELEMENTS) {
+        let keys = args.iter_from(1).map(Box::from).collect();
+        ctx.become_job(Uniting { at: at.without_hash().keeping_due(), keys, index: 0, union, any_dense })?;
+        return Ok(None);
+    }
     for key in args.iter_from(1) {
         if let Some(entry) = ctx.db().lookup_read(key, at) {
-            with_hll(&entry, |hll| {
-                any_dense |= hll.encoding() == Encoding::Dense;
-                Ok(union.merge(hll)?)
-            })?;
+            merge_entry(&entry, &mut union, &mut any_dense)?;
         }
     }
-    Ok((union, any_dense))
+    Ok(Some((union, any_dense)))
+}
+
+/// Adds what an entry holds to a union.
+fn merge_entry(entry: &Entry, union: &mut Registers, any_dense: &mut bool) -> Result<(), ReplyError> {
+    with_hll(entry, |hll| {
+        *any_dense |= hll.encoding() == Encoding::Dense;
+        Ok(union.merge(hll)?)
+    })
+}
+
+/// Many HyperLogLogs being united.
+#[derive(Debug)]
+struct Uniting {
+    /// The moment at which the command began. Lookups leave what is due where it is.
+    at: Moment,
+    keys: Vec<Box<[u8]>>,
+    /// The key that comes next.
+    index: usize,
+    union: Registers,
+    any_dense: bool,
+}
+
+impl Job for Uniting {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let united = self.go_on(work);
+        // Of keys that were looked for in vain, whoever wants to know is told.
+        work.server.report(work.db);
+        // What there is to be refused is the handler's to refuse.
+        match united {
+            Ok(false) => Step::More,
+            Ok(true) => {
+                Step::Gathered(Box::new(Ok::<_, ReplyError>((std::mem::take(&mut self.union), self.any_dense))))
+            }
+            Err(error) => Step::Gathered(Box::new(Err::<(Registers, bool), _>(error))),
+        }
+    }
+}
+
+impl Uniting {
+    /// Unites until the slice is over; true at the end.
+    fn go_on(&mut self, work: &mut Work<'_>) -> Result<bool, ReplyError> {
+        let Uniting { at, keys, index, union, any_dense } = self;
+        while let Some(key) = keys.get(*index) {
+            *index += 1;
+            if let Some(entry) = work.server.dbs[work.db].lookup_read(key, *at) {
+                merge_entry(&entry, union, any_dense)?;
+            }
+            if !work.slice.spend(MERGE_ELEMENTS, 0) {
+                break;
+            }
+        }
+        Ok(*index == keys.len())
+    }
 }
 
 fn pfmerge(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, bytes_max) = (args.at(1), ctx.at, sparse_bytes_max(ctx));
-    let (union, any_dense) = union_of(ctx, args)?;
+    let Some((union, any_dense)) = union_of(ctx, args)? else { return Ok(Next::Job) };
     merge_into(ctx.db(), key, &union, any_dense, bytes_max, at)?;
     ctx.change(Change::new(EventClass::String, "pfadd", key));
     ctx.reply.ok();

@@ -7,8 +7,10 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
-use crate::store::entry::Entry;
-use crate::store::types::Type;
+use crate::server::jobs::{Job, Step, Work};
+use crate::store::entry::{Entry, NewValue};
+use crate::store::types::copying::Copying;
+use crate::store::types::{Object, Type};
 
 const READ: Access = Access::RO;
 const REMOVE: Access = Access::RM.with(Access::DELETE);
@@ -173,7 +175,14 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if target == ctx.db && from == to {
         return Err(ReplyError::SAME_OBJECT);
     }
-    let copied = ctx.db().lookup_read(from, at).map(|source| source.copy_as(to));
+    let copied = if let Some(copied) = ctx.gathered::<Copied>() {
+        let Copied { object, deadline_ms } = *copied;
+        Some(Entry::new(to, NewValue::Object(object), deadline_ms))
+    } else if let Some(job) = long_copy(ctx, from, to, target, replace) {
+        return ctx.become_job(job);
+    } else {
+        ctx.db().lookup_read(from, at).map(|source| source.copy_as(to))
+    };
     let db = &mut ctx.server.dbs[target];
     let copied = copied.filter(|_| replace || db.lookup_write(to, at).is_none());
     // A key that had expired there has gone, whatever comes of the copy.
@@ -192,6 +201,48 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     ctx.reply.integer(1);
     Ok(Next::Done)
+}
+
+/// A copy that is made slice by slice, if it takes long, and nothing stands in its way. In another database the target would not be
+/// held, so there it is made at once.
+fn long_copy(ctx: &mut Ctx<'_>, from: &[u8], to: &[u8], target: usize, replace: bool) -> Option<CopyingKey> {
+    let (at, limits) = (ctx.at, ctx.job_limits().filter(|_| target == ctx.db)?);
+    let db = ctx.db();
+    let entry = db.peek_live(from, at)?;
+    let object = entry.object().filter(|object| limits.is_long_object(object))?;
+    let copying = Copying::begin(&object).filter(|_| replace || db.peek_live(to, at).is_none())?;
+    // It counts as a lookup to read.
+    db.lookup_read(from, at)?;
+    Some(CopyingKey { key: from.into(), copying })
+}
+
+/// A value being copied.
+#[derive(Debug)]
+struct CopyingKey {
+    key: Box<[u8]>,
+    copying: Copying,
+}
+
+/// A value that was copied, and when its key expires.
+#[derive(Debug)]
+struct Copied {
+    object: Object,
+    deadline_ms: Option<i64>,
+}
+
+impl Job for CopyingKey {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, slice, db, .. } = work;
+        let Some(entry) = server.dbs[*db].peek(&self.key) else { return Step::Lost };
+        let Some(object) = entry.object() else { return Step::Lost };
+        while slice.left() > 0 {
+            if self.copying.go_on(&object, |elements, bytes| slice.spend(elements, bytes)) {
+                let copied = Copied { object: self.copying.take(), deadline_ms: entry.deadline_ms() };
+                return Step::Gathered(Box::new(copied));
+            }
+        }
+        Step::More
+    }
 }
 
 /// The database copied to, and whether a key there is replaced.

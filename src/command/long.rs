@@ -1,5 +1,5 @@
 //! What long commands that read one key have in common: a job that shows the value of the key, piece by piece, to a [`Place`] in
-//! it.
+//! it, or to a [`PlaceInText`] of a string.
 //!
 //! A place is where the command goes on: an index, a cursor, a rank, an id. It holds no reference into the value, which may move
 //! in memory between two pieces; the value does not change, for the job holds its key.
@@ -49,6 +49,39 @@ impl<T: Collection, P: Place<T>> Job for ReadKey<T, P> {
 /// None.
 pub(super) fn read_key<T: Collection + 'static>(ctx: &mut Ctx<'_>, key: &[u8], place: impl Place<T>) -> Outcome {
     ctx.become_job(ReadKey { key: key.into(), place, of: PhantomData::<fn(T)> })
+}
+
+/// Where a command goes on in a string.
+pub(super) trait PlaceInText: Send + fmt::Debug + 'static {
+    /// Goes on until the slice is over, and answers at the end, which it tells by true.
+    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool;
+}
+
+/// Reads the string of one key.
+#[derive(Debug)]
+struct ReadText<P> {
+    key: Box<[u8]>,
+    place: P,
+}
+
+impl<P: PlaceInText> Job for ReadText<P> {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, reply, slice, db } = work;
+        let entry = server.dbs[*db].peek(&self.key);
+        let Some(value) = entry.as_ref().and_then(|entry| entry.string()) else { return Step::Lost };
+        match self.place.go_on(value.text(&mut itoa::Buffer::new()), reply, slice) {
+            true => Step::Answered,
+            false => Step::More,
+        }
+    }
+}
+
+/// Has a command go on as a job that reads the string of a key, from a place on.
+///
+/// # Errors
+/// None.
+pub(super) fn read_text(ctx: &mut Ctx<'_>, key: &[u8], place: impl PlaceInText) -> Outcome {
+    ctx.become_job(ReadText { key: key.into(), place })
 }
 
 /// Counts the elements that go by, for a slice.

@@ -1,18 +1,19 @@
 //! Walking the keys of a database: the rows and the handlers below.
 
-use super::long::Meter;
+use super::long::{self, Meter, Place};
 use super::spec::{Category, Group, Outcome, Spec};
 use crate::base::glob::Pattern;
 use crate::base::num;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::resp::reply::OpenArray;
+use crate::resp::reply::{OpenArray, Reply};
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::jobs::{Job, Step, Work};
+use crate::server::jobs::{Job, Slice, Step, Work};
 use crate::store::db::Moment;
 use crate::store::entry::Entry;
 use crate::store::hold::WalkId;
+use crate::store::types::Collection;
 
 /// Entries a SCAN goes by without COUNT.
 const SCAN_COUNT: u64 = 10;
@@ -223,6 +224,7 @@ fn pattern(text: &[u8]) -> Option<Pattern> {
 }
 
 /// The options of one call of SCAN, SSCAN, HSCAN or ZSCAN.
+#[derive(Debug)]
 pub(super) struct Options<'a> {
     /// Elements to go by.
     pub count: u64,
@@ -231,6 +233,94 @@ pub(super) struct Options<'a> {
     /// NOVALUES of HSCAN.
     pub no_values: bool,
     type_name: Option<&'a [u8]>,
+}
+
+/// A collection that SSCAN, HSCAN or ZSCAN walks.
+pub(super) trait Scanned: Collection {
+    /// Answers what matches of the bucket that a cursor stands for. Fields that were due by a time (Unix milliseconds) are not
+    /// there.
+    fn scan_bucket(&self, cursor: u64, options: &Options<'_>, due_ms: i64, reply: &mut Reply<'_>) -> Bucket;
+}
+
+/// What a bucket has brought.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// The cursor to go on from, 0 at the end.
+    pub next: u64,
+    /// Elements that were gone by.
+    pub seen: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Strings that were answered.
+    pub found: usize,
+}
+
+/// Where a call of one of them goes on.
+#[derive(Debug)]
+struct Call {
+    cursor: u64,
+    options: Options<'static>,
+    due_ms: i64,
+    /// The array, once it has begun.
+    array: Option<OpenArray>,
+    seen: u64,
+    found: usize,
+    /// Buckets that may still be looked at.
+    buckets: u64,
+}
+
+impl Call {
+    /// Goes on until `go_on` returns false, which is told how many elements of how many bytes were gone by. True at the end.
+    fn go_on(
+        &mut self,
+        value: &impl Scanned,
+        reply: &mut Reply<'_>,
+        mut go_on: impl FnMut(usize, usize) -> bool,
+    ) -> bool {
+        let array = self.array.take().unwrap_or_else(|| reply.open_array(0));
+        loop {
+            let bucket = value.scan_bucket(self.cursor, &self.options, self.due_ms, reply);
+            self.cursor = bucket.next;
+            self.seen += bucket.seen as u64;
+            self.found += bucket.found;
+            self.buckets -= 1;
+            if self.cursor == 0 || self.seen >= self.options.count || self.buckets == 0 {
+                reply.close_scan(array, self.cursor, self.found);
+                return true;
+            }
+            if !go_on(bucket.seen.max(1), bucket.bytes) {
+                self.array = Some(array);
+                return false;
+            }
+        }
+    }
+}
+
+impl<T: Scanned> Place<T> for Call {
+    fn go_on(&mut self, value: &T, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        Call::go_on(self, value, reply, |elements, bytes| slice.spend(elements, bytes))
+    }
+}
+
+/// Answers a call of SSCAN, HSCAN or ZSCAN.
+pub(super) fn scan_key<T: Scanned + 'static>(ctx: &mut Ctx<'_>, args: Args<'_>, walk: Walk) -> Outcome {
+    let (cursor, limits) = (cursor(args.at(2))?, ctx.job_limits());
+    let Ctx { server, reply, db, at, .. } = ctx;
+    let Some(value) = server.dbs[*db].read::<T>(args.at(1), *at)? else {
+        let array = reply.open_array(0);
+        reply.close_scan(array, 0, 0);
+        return Ok(Next::Done);
+    };
+    let Options { count, pattern, no_values, .. } = Options::parse(args, 3, walk)?;
+    let options = Options { count, pattern, no_values, type_name: None };
+    let buckets = options.buckets_max();
+    let mut call = Call { cursor, options, due_ms: at.due_ms(), array: None, seen: 0, found: 0, buckets };
+    let elements = value.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+    if limits.is_some_and(|limits| limits.is_long(elements, &*value)) {
+        return long::read_key::<T>(ctx, args.at(1), call);
+    }
+    call.go_on(&*value, reply, |_, _| true);
+    Ok(Next::Done)
 }
 
 /// Which of the commands is asked, where they differ.

@@ -4,11 +4,12 @@
 mod algebra;
 mod slices;
 
-use super::collection::{random_count, remove_emptied};
+use super::collection::{Drawing, random_count, remove_emptied};
 use super::long::{self, Meter, Place};
-use super::scan::{self, Walk};
+use super::scan::{self, Bucket, Scanned, Walk};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
+use crate::base::prng::Prng;
 use crate::config::{Config, EventClass};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -310,31 +311,21 @@ impl Place<Set> for AllMembers {
 }
 
 fn sscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = scan::cursor(args.at(2))?;
-    let Ctx { server, reply, db, at, .. } = ctx;
-    let Some(set) = server.dbs[*db].read::<Set>(args.at(1), *at)? else {
-        let array = reply.open_array(0);
-        reply.close_scan(array, 0, 0);
-        return Ok(Next::Done);
-    };
-    let options = scan::Options::parse(args, 3, Walk::Members)?;
-    let array = reply.open_array(0);
-    let (mut seen, mut found, mut buckets) = (0, 0, options.buckets_max());
-    loop {
-        cursor = set.scan(cursor, |item| {
-            seen += 1;
+    scan::scan_key::<Set>(ctx, args, Walk::Members)
+}
+
+impl Scanned for Set {
+    fn scan_bucket(&self, cursor: u64, options: &scan::Options<'_>, _due_ms: i64, reply: &mut Reply<'_>) -> Bucket {
+        let mut bucket = Bucket::default();
+        bucket.next = self.scan(cursor, |item| {
+            (bucket.seen, bucket.bytes) = (bucket.seen + 1, bucket.bytes + item.len());
             if options.matches(item.text(&mut itoa::Buffer::new())) {
                 write_item(reply, item);
-                found += 1;
+                bucket.found += 1;
             }
         });
-        buckets -= 1;
-        if cursor == 0 || seen >= options.count || buckets == 0 {
-            break;
-        }
+        bucket
     }
-    reply.close_scan(array, cursor, found);
-    Ok(Next::Done)
 }
 
 fn spop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -427,9 +418,17 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         3 => Some(random_count(args.at(2))?),
         _ => return Err(ReplyError::SYNTAX),
     };
+    let may_become_job = ctx.may_become_job();
     let Ctx { server, reply, db, at, .. } = ctx;
-    let Server { dbs, prng, .. } = &mut **server;
+    let Server { dbs, prng, jobs, .. } = &mut **server;
     let set = dbs[*db].read::<Set>(args.at(1), *at)?;
+    if let (Some(set), Some(count)) = (&set, count.filter(|_| may_become_job)) {
+        let drawing = Drawing::new(count, set.len());
+        if jobs.limits.is_long(drawing.elements(), &**set) {
+            let place = Drawn { drawing, prng: Prng::seeded(prng.next_u64()), is_begun: false };
+            return long::read_key(ctx, args.at(1), place);
+        }
+    }
     let mut draw = |n| prng.below(n);
     match (set, count) {
         (None, None) => reply.null(),
@@ -451,4 +450,69 @@ fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     }
     Ok(Next::Done)
+}
+
+/// Where SRANDMEMBER goes on.
+#[derive(Debug)]
+struct Drawn {
+    drawing: Drawing,
+    prng: Prng,
+    is_begun: bool,
+}
+
+impl Place<Set> for Drawn {
+    fn go_on(&mut self, set: &Set, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let Drawn { drawing, prng, is_begun } = self;
+        if !std::mem::replace(is_begun, true) {
+            reply.array(drawing.answered());
+        }
+        match drawing {
+            Drawing::Repeated { left } => {
+                while *left > 0 {
+                    let bytes = set.random(
+                        |n| prng.below(n),
+                        |item| {
+                            write_item(reply, item);
+                            item.len()
+                        },
+                    );
+                    *left -= 1;
+                    if !slice.spend(1, bytes.unwrap_or(0)) {
+                        break;
+                    }
+                }
+                *left == 0
+            }
+            Drawing::Few { chosen, count } => {
+                while chosen.len() < *count {
+                    set.random(
+                        |n| prng.below(n),
+                        |item| {
+                            if chosen.insert(item.to_vec()) {
+                                write_item(reply, item);
+                            }
+                        },
+                    );
+                    if !slice.spend(1, 0) {
+                        break;
+                    }
+                }
+                chosen.len() == *count
+            }
+            Drawing::Part { wanted, left, place } => {
+                let meter = Meter::default();
+                let show = |item: Item<'_>| {
+                    meter.count(item.len());
+                    if prng.chance(*wanted as u64, *left as u64) {
+                        write_item(reply, item);
+                        *wanted -= 1;
+                    }
+                    *left -= 1;
+                };
+                let next = set.read_on(*place, show, || meter.spend(slice));
+                *place = next.unwrap_or(0);
+                next.is_none()
+            }
+        }
+    }
 }

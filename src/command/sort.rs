@@ -1,5 +1,8 @@
 //! SORT and SORT_RO, which order the elements of a collection by themselves or by what other keys hold: the rows and the
-//! handlers below.
+//! handlers below. `slices`: the same slice by slice, for large collections. `texts`: the elements meanwhile.
+
+mod slices;
+mod texts;
 
 use std::cmp::Ordering;
 
@@ -11,11 +14,14 @@ use crate::config::EventClass;
 use crate::feature::acl::KeyAccess;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
-use crate::store::types::list::End;
+use crate::store::types::list::{End, Fill};
 use crate::store::types::{Collection, Hash, List, Object, Type, ZSet};
+use slices::Sorting;
+use texts::Texts;
 
 const READ: Access = Access::RO.with(Access::ACCESS);
 const CATEGORIES: Category = Category::SET.with(Category::SORTEDSET).with(Category::LIST).with(Category::DANGEROUS);
@@ -115,6 +121,25 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
+    /// What has to be so for elements of a type: what is stored must not depend on where members happen to lie.
+    fn adapt(&mut self, type_of: Type) {
+        if self.unsorted && self.store.is_some() && type_of == Type::Set {
+            (self.unsorted, self.alpha, self.by) = (false, true, None);
+        }
+        // The members of a set have no order that could be turned round.
+        self.descending &= !(self.unsorted && type_of == Type::Set);
+    }
+
+    /// True if some pattern leads to other keys.
+    fn follows(&self) -> bool {
+        self.by.iter().chain(&self.gets).any(Pattern::has_place)
+    }
+
+    /// An ordering in the direction that is asked for.
+    fn directed(&self, ordering: Ordering) -> Ordering {
+        if self.descending { ordering.reverse() } else { ordering }
+    }
+
     /// The part of so many elements that is asked for.
     fn range(&self, len: usize) -> std::ops::Range<usize> {
         let start = usize::try_from(self.offset).unwrap_or(0).min(len);
@@ -183,36 +208,22 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// The elements of a collection, copied: following patterns may change the database, by collecting what is due.
-#[derive(Default)]
-struct Elements {
-    bytes: Vec<u8>,
-    /// Where each one ends.
-    ends: Vec<usize>,
-}
-
-impl Elements {
-    fn push(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len());
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn at(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.bytes[start..self.ends[index]]
-    }
-}
-
 fn sort(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(gathered) = ctx.gathered::<Result<List, ReplyError>>() {
+        let list = (*gathered)?;
+        let options = Options::parse(args, true, true)?;
+        return put(ctx, options.store.unwrap_or_default(), list);
+    }
     let may_follow = may_read_all_keys(ctx, args);
     run(ctx, args, Options::parse(args, true, may_follow)?)
 }
 
 fn sort_ro(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(gathered) = ctx.gathered::<Result<List, ReplyError>>() {
+        // What is answered has been; only what is refused comes here.
+        (*gathered)?;
+        return Ok(Next::Done);
+    }
     let may_follow = may_read_all_keys(ctx, args);
     run(ctx, args, Options::parse(args, false, may_follow)?)
 }
@@ -223,39 +234,62 @@ fn may_read_all_keys(ctx: &Ctx<'_>, args: Args<'_>) -> bool {
 }
 
 fn run(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: Options<'_>) -> Outcome {
-    let at = ctx.at;
-    let (elements, type_of) = elements(ctx.db(), args.at(1), at)?;
+    let (at, long, key) = (ctx.at, ctx.job_limits().map(|limits| limits.long), args.at(1));
+    let Some((type_of, len)) = type_and_len(ctx.db(), key, at)? else {
+        return finish(ctx, &Texts::default(), &[], &options);
+    };
     if type_of == Type::ZSet {
-        // COMPAT: Redis makes a skip list of a sorted set to sort it, and leaves it one, as OBJECT ENCODING shows.
+        // COMPAT: Redis makes a skip list of a sorted set to sort it, and leaves it one, as OBJECT ENCODING shows. One that is
+        // held does not change.
         let limits = shapes(ctx.server).zset;
-        if let Some(mut zset) = ctx.db().write::<ZSet>(args.at(1), at.without_access())? {
+        if !ctx.db().is_held(key)
+            && let Some(mut zset) = ctx.db().write::<ZSet>(key, at.without_access())?
+        {
             zset.expect(usize::MAX, &limits);
         }
     }
-    if options.unsorted && options.store.is_some() && type_of == Type::Set {
-        // What is stored must not depend on where members happen to lie.
-        (options.unsorted, options.alpha, options.by) = (false, true, None);
+    options.adapt(type_of);
+    if long.is_some_and(|long| len > long) {
+        return ctx.become_job(Sorting::new(args, at, type_of, len, &options));
     }
+    let elements = elements(ctx.db(), key, at)?;
     let mut order: Vec<usize> = (0..elements.len()).collect();
     if !options.unsorted {
         put_in_order(ctx.db(), at, &elements, &mut order, &options)?;
-    } else if options.descending && type_of != Type::Set {
+    } else if options.descending {
         order.reverse();
     }
-    let chosen = &order[options.range(elements.len())];
-    match options.store {
-        Some(key) => store(ctx, key, &elements, chosen, &options.gets),
-        None => reply(ctx, &elements, chosen, &options.gets),
-    }
-    Ok(Next::Done)
+    finish(ctx, &elements, &order[options.range(elements.len())], &options)
 }
 
-/// The elements of a key, in the order they have there; none of a key that is not there.
-fn elements(db: &mut Db, key: &[u8], at: Moment) -> Result<(Elements, Type), ReplyError> {
-    let mut elements = Elements::default();
-    let Some(entry) = db.lookup_read(key, at) else { return Ok((elements, Type::List)) };
-    let mut digits = itoa::Buffer::new();
+fn finish(ctx: &mut Ctx<'_>, elements: &Texts, chosen: &[usize], options: &Options<'_>) -> Outcome {
+    match options.store {
+        Some(key) => store(ctx, key, elements, chosen, &options.gets),
+        None => {
+            reply(ctx, elements, chosen, &options.gets);
+            Ok(Next::Done)
+        }
+    }
+}
+
+/// What a key holds, and how many elements.
+fn type_and_len(db: &mut Db, key: &[u8], at: Moment) -> Result<Option<(Type, usize)>, ReplyError> {
+    let Some(entry) = db.lookup_read(key, at) else { return Ok(None) };
     match entry.object().as_deref() {
+        Some(Object::List(list)) => Ok(Some((Type::List, list.len()))),
+        Some(Object::Set(set)) => Ok(Some((Type::Set, set.len()))),
+        Some(Object::ZSet(zset)) => Ok(Some((Type::ZSet, zset.len()))),
+        _ => Err(ReplyError::WRONG_TYPE),
+    }
+}
+
+/// The elements of a key, in the order they have there, copied: following patterns may change the database, by collecting what
+/// is due.
+fn elements(db: &Db, key: &[u8], at: Moment) -> Result<Texts, ReplyError> {
+    let mut elements = Texts::default();
+    let entry = db.peek_live(key, at);
+    let mut digits = itoa::Buffer::new();
+    match entry.as_ref().and_then(|entry| entry.object()).as_deref() {
         Some(Object::List(list)) => list.elements().for_each(|element| elements.push(element.text(&mut digits))),
         Some(Object::Set(set)) => set.for_each(|member| elements.push(member.text(&mut digits))),
         Some(Object::ZSet(zset)) => {
@@ -263,44 +297,83 @@ fn elements(db: &mut Db, key: &[u8], at: Moment) -> Result<(Elements, Type), Rep
         }
         _ => return Err(ReplyError::WRONG_TYPE),
     }
-    Ok((elements, entry.type_of()))
+    Ok(elements)
 }
 
 fn put_in_order(
     db: &mut Db,
     at: Moment,
-    elements: &Elements,
+    elements: &Texts,
     order: &mut [usize],
     options: &Options<'_>,
 ) -> Result<(), ReplyError> {
-    let directed = |ordering: Ordering| if options.descending { ordering.reverse() } else { ordering };
+    let mut weights = Weights::new(options, elements.len());
     let mut key = Vec::new();
-    if !options.alpha {
-        let mut scores = Vec::with_capacity(elements.len());
-        for element in (0..elements.len()).map(|index| elements.at(index)) {
-            scores.push(match &options.by {
-                Some(by) => by.follow(db, at, element, &mut key, |text| text.map_or(Some(0.0), score)),
-                None => score(element),
-            });
-        }
-        let scores = scores.into_iter().collect::<Option<Vec<f64>>>().ok_or(NO_SCORE)?;
-        order.sort_by(|&a, &b| {
-            let by_score = scores[a].partial_cmp(&scores[b]).unwrap_or(Ordering::Equal);
-            directed(by_score.then_with(|| elements.at(a).cmp(elements.at(b))))
-        });
-        return Ok(());
-    }
-    let Some(by) = &options.by else {
-        order.sort_by(|&a, &b| directed(elements.at(a).cmp(elements.at(b))));
-        return Ok(());
-    };
-    let mut weights: Vec<Option<Vec<u8>>> = Vec::with_capacity(elements.len());
     for index in 0..elements.len() {
-        weights.push(by.follow(db, at, elements.at(index), &mut key, |text| text.map(<[u8]>::to_vec)));
+        weights.add(options, db, at, elements.at(index), &mut key)?;
     }
-    // What has no weight comes first.
-    order.sort_by(|&a, &b| directed(weights[a].cmp(&weights[b])));
+    order.sort_by(|&a, &b| weights.compare(options, elements, a, b));
     Ok(())
+}
+
+/// What elements are ordered by.
+#[derive(Debug)]
+enum Weights {
+    /// Numbers.
+    Scores(Vec<f64>),
+    /// Texts that patterns lead to.
+    Texts(Texts),
+    /// Themselves.
+    None,
+}
+
+impl Weights {
+    fn new(options: &Options<'_>, elements: usize) -> Weights {
+        match options.by {
+            _ if options.unsorted => Weights::None,
+            _ if !options.alpha => Weights::Scores(Vec::with_capacity(elements)),
+            Some(_) => Weights::Texts(Texts::with_capacity(elements)),
+            None => Weights::None,
+        }
+    }
+
+    /// Adds that of the next element.
+    fn add(
+        &mut self,
+        options: &Options<'_>,
+        db: &mut Db,
+        at: Moment,
+        element: &[u8],
+        key: &mut Vec<u8>,
+    ) -> Result<(), ReplyError> {
+        match (self, &options.by) {
+            (Weights::Scores(scores), by) => {
+                let score = match by {
+                    Some(by) => by.follow(db, at, element, key, |text| text.map_or(Some(0.0), score)),
+                    None => score(element),
+                };
+                scores.push(score.ok_or(NO_SCORE)?);
+            }
+            (Weights::Texts(texts), Some(by)) => by.follow(db, at, element, key, |text| match text {
+                Some(text) => texts.push(text),
+                None => texts.push_none(),
+            }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How two elements stand to each other. What has no text for a weight comes first.
+    fn compare(&self, options: &Options<'_>, elements: &Texts, a: usize, b: usize) -> Ordering {
+        options.directed(match self {
+            Weights::Scores(scores) => {
+                let by_score = scores[a].partial_cmp(&scores[b]).unwrap_or(Ordering::Equal);
+                by_score.then_with(|| elements.at(a).cmp(elements.at(b)))
+            }
+            Weights::Texts(texts) => texts.get(a).cmp(&texts.get(b)),
+            Weights::None => elements.at(a).cmp(elements.at(b)),
+        })
+    }
 }
 
 /// A text as the number that Redis's SORT takes it for: the empty one is 0, and beyond the range of doubles are the infinities.
@@ -308,44 +381,56 @@ fn score(text: &[u8]) -> Option<f64> {
     num::parse_score_bound(text)
 }
 
-fn reply(ctx: &mut Ctx<'_>, elements: &Elements, chosen: &[usize], gets: &[Pattern<'_>]) {
+fn reply(ctx: &mut Ctx<'_>, elements: &Texts, chosen: &[usize], gets: &[Pattern<'_>]) {
     let Ctx { server, reply, db, at, .. } = ctx;
-    let db = &mut server.dbs[*db];
-    let mut key = Vec::new();
+    let (db, mut key) = (&mut server.dbs[*db], Vec::new());
     reply.array(chosen.len() * gets.len().max(1));
     for &index in chosen {
-        let element = elements.at(index);
-        if gets.is_empty() {
-            reply.bulk(element);
-        }
-        for get in gets {
-            get.follow(db, *at, element, &mut key, |text| match text {
-                Some(text) => reply.bulk(text),
-                None => reply.null(),
-            });
-        }
+        write(reply, db, *at, elements.at(index), gets, &mut key);
     }
 }
 
-/// Stores the elements, or what they lead to, as a list: an empty string for what is not there.
-fn store(ctx: &mut Ctx<'_>, target: &[u8], elements: &Elements, chosen: &[usize], gets: &[Pattern<'_>]) {
+/// Writes an element, or what it leads to.
+fn write(reply: &mut Reply<'_>, db: &mut Db, at: Moment, element: &[u8], gets: &[Pattern<'_>], key: &mut Vec<u8>) {
+    if gets.is_empty() {
+        reply.bulk(element);
+    }
+    for get in gets {
+        get.follow(db, at, element, key, |text| match text {
+            Some(text) => reply.bulk(text),
+            None => reply.null(),
+        });
+    }
+}
+
+/// Stores the elements, or what they lead to, as a list.
+fn store(ctx: &mut Ctx<'_>, target: &[u8], elements: &Texts, chosen: &[usize], gets: &[Pattern<'_>]) -> Outcome {
     let (at, fill) = (ctx.at, super::list::fill(ctx.server));
-    let mut list = List::new();
+    let (mut list, mut key) = (List::new(), Vec::new());
+    let db = ctx.db();
+    for &index in chosen {
+        push(&mut list, fill, db, at, elements.at(index), gets, &mut key);
+    }
+    put(ctx, target, list)
+}
+
+/// Adds an element, or what it leads to: an empty string for what is not there.
+fn push(list: &mut List, fill: Fill, db: &mut Db, at: Moment, element: &[u8], gets: &[Pattern<'_>], key: &mut Vec<u8>) {
     let mut push = |text: &[u8]| {
         list.make_room(fill, text.len(), 1);
         list.push(End::Tail, text);
     };
-    let mut key = Vec::new();
-    for &index in chosen {
-        let element = elements.at(index);
-        if gets.is_empty() {
-            push(element);
-        }
-        for get in gets {
-            get.follow(ctx.db(), at, element, &mut key, |text| push(text.unwrap_or_default()));
-        }
+    if gets.is_empty() {
+        push(element);
     }
-    let stored = list.len();
+    for get in gets {
+        get.follow(db, at, element, key, |text| push(text.unwrap_or_default()));
+    }
+}
+
+/// Puts a list in place, over whatever the key held; an empty one deletes the key.
+fn put(ctx: &mut Ctx<'_>, target: &[u8], list: List) -> Outcome {
+    let (at, stored) = (ctx.at, list.len());
     if stored > 0 {
         ctx.db().set_object(target, Object::List(list), at);
         ctx.change(Change::new(EventClass::List, "sortstore", target).times(stored));
@@ -354,4 +439,5 @@ fn store(ctx: &mut Ctx<'_>, target: &[u8], elements: &Elements, chosen: &[usize]
         ctx.change(Change::new(EventClass::Generic, "del", target));
     }
     ctx.reply.integer(stored as i64);
+    Ok(Next::Done)
 }

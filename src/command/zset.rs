@@ -3,7 +3,8 @@
 //! - `add`: ZADD and ZINCRBY. `read`: single members, counts, random members. `walk`: ZSCAN.
 //! - `range`: the reading of ranges, ZRANGE and its older kin, ZRANGESTORE. `remove`: what removes by name or range.
 //! - `pop`: what takes from either end, and waits for something to take.
-//! - `combine`: unions, intersections and differences of sorted sets and sets, which `source` makes one kind of thing.
+//! - `combine`: unions, intersections and differences of sorted sets and sets, which `source` makes one kind of thing; `slices`: the
+//!   same slice by slice, for large ones.
 //!
 //! Whatever gives out members goes through `write_member` and `write_entries`, which know how scores look in either protocol.
 
@@ -13,6 +14,7 @@ mod pop;
 mod range;
 mod read;
 mod remove;
+pub(super) mod slices;
 mod source;
 mod walk;
 

@@ -82,7 +82,9 @@ impl Changes {
         }
         // COPY and MOVE may put a key into any other database.
         let everywhere = matches!(spec.name, "COPY" | "MOVE");
-        for used in spec.keys_of(args).into_iter().filter(|used| !used.access.has(Access::RO)) {
+        // What a group of a stream is given is noted there, though it counts as a read.
+        let is_changed = |access: Access| !access.has(Access::RO) || spec.name == "XREADGROUP";
+        for used in spec.keys_of(args).into_iter().filter(|used| is_changed(used.access)) {
             let key = args.at(used.index);
             if everywhere {
                 self.keys.extend(server.dbs.places().map(|place| (place, key.into())));
@@ -137,7 +139,12 @@ pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started
     });
     let holds: Vec<_> = keys.collect();
     let is_taken = |key: &[u8]| server.dbs[db].holders_of(key).targets > 0 || server.jobs.is_claimed(client, db, key);
-    if server.jobs.running.len() >= JOBS_MAX || holds.iter().any(|(key, _)| is_taken(key)) {
+    // Who reads whatever keys there are waits for all that are about to be written.
+    let holds_all = job.holds_database(server, db);
+    if server.jobs.running.len() >= JOBS_MAX
+        || holds.iter().any(|(key, _)| is_taken(key))
+        || (holds_all && server.jobs.is_to_be_written(client, db))
+    {
         hold_back(server, client, Vec::new());
         server.clients.block(client, Blocked::Hold);
         return false;

@@ -5,12 +5,16 @@
 //! | form u8 | value ... | version u16 | CRC-64 of all before, u64 |        (footer little endian)
 //! ```
 
+use std::sync::Arc;
+
 use super::dicedb;
 use super::rdb::file::opcode;
-use super::rdb::read::Reader;
+use super::rdb::read::{Building, Reader};
+use super::rdb::slices::Slices;
 use super::rdb::write::{Version, Writer};
-use super::rdb::{Broken, Budget, CHECKSUM, Dialect, Shapes, VERSION, Value};
-use crate::store::entry::Entry;
+use super::rdb::{Broken, Budget, CHECKSUM, Dialect, RunningSum, Shapes, VERSION, Value};
+use crate::store::entry::{Entry, Value as StringValue};
+use crate::store::types::Object;
 
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +27,85 @@ pub enum Refused {
     Memory,
 }
 
-/// The payload of an entry's value; long strings are compressed if told so. O(bytes).
+/// Strings that are longer than this are not compressed, as that would take milliseconds.
+const COMPRESSED_BYTES_MAX: usize = 256 << 10;
+
+/// True for a string that is not compressed for its length, and can be dumped piece by piece for that.
+pub fn is_long_string(value: &StringValue<'_>) -> bool {
+    matches!(value, StringValue::Shared(bytes) if bytes.len() > COMPRESSED_BYTES_MAX)
+}
+
+/// True if strings of a payload are to be compressed: if told so, and the value is no very long one.
+fn compresses(entry: &Entry, compress: bool) -> bool {
+    compress && !entry.string().is_some_and(|value| is_long_string(&value))
+}
+
+/// The payload of an entry's value; strings that are long, but not very long, are compressed if told so. O(bytes).
 pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
-    let mut writer = Writer::new(Version::Redis12, compress);
+    let mut writer = Writer::new(Version::Redis12, compresses(entry, compress));
     writer.value(entry);
     let mut out = writer.take();
     seal(&mut out);
     out
+}
+
+/// A payload being made piece by piece: the same as [`dump`] makes at once, but for the first deadline of a hash's fields, which
+/// may be told earlier than it is.
+#[derive(Debug)]
+pub struct Dumping {
+    writer: Writer,
+    slices: Slices,
+    sum: RunningSum,
+    pieces: Vec<Arc<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// Bytes of which the checksum is made at once: some ten microseconds.
+const SUMMED_BYTES: usize = 16 << 10;
+
+/// Bytes from which on what was written is a piece.
+const PIECE_BYTES: usize = 32 << 10;
+
+impl Dumping {
+    /// Begins a payload. O(1).
+    pub fn begin(entry: &Entry, compress: bool) -> Dumping {
+        let mut writer = Writer::new(Version::Redis12, compresses(entry, compress));
+        writer.byte(writer.form(entry));
+        let slices = Slices::begin(entry, &mut writer);
+        Dumping { writer, slices, sum: RunningSum::new(), pieces: Vec::new(), bytes: 0 }
+    }
+
+    /// Goes on with the same value; true at the end. Some hundred elements, or a hundred kilobytes of a string.
+    pub fn go_on(&mut self, entry: &Entry) -> bool {
+        let is_whole = self.slices.go_on(entry, &mut self.writer);
+        if is_whole || self.writer.len() >= PIECE_BYTES {
+            self.keep_piece(is_whole);
+        }
+        is_whole
+    }
+
+    fn keep_piece(&mut self, is_last: bool) {
+        let mut piece = self.writer.take();
+        if is_last {
+            piece.extend_from_slice(&VERSION.to_le_bytes());
+        }
+        self.sum.update(&piece);
+        if is_last {
+            piece.extend_from_slice(&self.sum.clone().finish().to_le_bytes());
+        }
+        self.bytes += piece.len();
+        self.pieces.push(Arc::new(piece));
+    }
+
+    /// Bytes that were made so far, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.writer.len()
+    }
+
+    /// The pieces of the whole.
+    pub fn pieces(&self) -> &[Arc<Vec<u8>>] {
+        &self.pieces
+    }
 }
 
 /// Bytes that an entry's value takes in a dump file, without those that tell its form. O(bytes).
@@ -60,6 +136,67 @@ pub fn restore<'p>(payload: &'p [u8], shapes: &Shapes, mut budget: Budget) -> Re
         },
     };
     value.map_err(|broken| if broken == Broken::Memory { Refused::Memory } else { Refused::Value })
+}
+
+/// A payload being read piece by piece: what [`restore`] makes of it at once.
+#[derive(Debug)]
+pub struct Restoring {
+    sum: RunningSum,
+    /// Bytes that are in the sum.
+    summed: usize,
+    building: Option<Building>,
+}
+
+/// What has come of a payload.
+#[derive(Debug)]
+pub enum Restored {
+    /// There is more to do.
+    More,
+    /// A collection.
+    Object(Object),
+    /// It cannot be divided: it is to be restored at once.
+    Whole,
+}
+
+impl Restoring {
+    /// Begins with the first byte. O(1).
+    pub fn begin() -> Restoring {
+        Restoring { sum: RunningSum::new(), summed: 0, building: None }
+    }
+
+    /// Goes on with the same payload until `go_on` returns false, which is told how many elements of how many bytes were read.
+    ///
+    /// # Errors
+    /// As [`restore`].
+    pub fn go_on(
+        &mut self,
+        payload: &[u8],
+        shapes: &Shapes,
+        budget: impl FnOnce() -> Budget,
+        mut go_on: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Restored, Refused> {
+        let Some((summed, sum)) = payload.split_last_chunk::<8>() else { return Ok(Restored::Whole) };
+        let Some((value, version)) = summed.split_last_chunk::<2>() else { return Ok(Restored::Whole) };
+        while self.summed < summed.len() {
+            let piece = &summed[self.summed..summed.len().min(self.summed + SUMMED_BYTES)];
+            self.sum.update(piece);
+            self.summed += piece.len();
+            if !go_on(1, piece.len()) && self.summed < summed.len() {
+                return Ok(Restored::More);
+            }
+        }
+        let refused = |broken| if broken == Broken::Memory { Refused::Memory } else { Refused::Value };
+        if self.building.is_none() {
+            let is_right = u64::from_le_bytes(*sum) == self.sum.clone().finish();
+            let dialect = Dialect::of_version(u16::from_le_bytes(*version)).filter(|_| is_right);
+            // It may be a payload of another kind.
+            let Some(dialect) = dialect else { return Ok(Restored::Whole) };
+            self.building = Building::begin(value, dialect, budget(), shapes).map_err(refused)?;
+        }
+        let Some(building) = &mut self.building else { return Ok(Restored::Whole) };
+        let object = building.go_on(value, shapes, go_on).map_err(refused)?;
+        Ok(object.map_or(Restored::More, Restored::Object))
+    }
 }
 
 /// The payload of libraries of functions. O(bytes).

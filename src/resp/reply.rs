@@ -162,6 +162,28 @@ impl<'o> Reply<'o> {
         self.fixed(b"\r\n");
     }
 
+    /// Begins a bulk string of so many bytes, which follow in [parts](Reply::bulk_part) until it is [closed](Reply::close_bulk).
+    pub fn open_bulk(&mut self, bytes: usize) {
+        self.header(b'$', bytes as i64);
+    }
+
+    /// A part of a bulk string.
+    pub fn bulk_part(&mut self, bytes: &[u8]) {
+        self.out.push(bytes);
+    }
+
+    /// Ends a bulk string.
+    pub fn close_bulk(&mut self) {
+        self.fixed(b"\r\n");
+    }
+
+    /// A bulk string that consists of such pieces.
+    pub fn bulk_pieces(&mut self, pieces: &[Arc<Vec<u8>>]) {
+        self.header(b'$', pieces.iter().map(|piece| piece.len() as i64).sum());
+        pieces.iter().for_each(|piece| self.out.push_shared(piece));
+        self.fixed(b"\r\n");
+    }
+
     /// The absence of a value.
     #[inline]
     pub fn null(&mut self) {

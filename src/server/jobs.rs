@@ -11,7 +11,9 @@
 //! place in one piece, by its handler, which runs once more when the holds have ended: so the command has its effect at
 //! its end, on sources that are what they were.
 //!
-//! A walk over all keys holds none of them; see `store::hold` for how it keeps to its instant.
+//! A walk over all keys holds none of them; see `store::hold` for how it keeps to its instant. A job that learns only as it goes
+//! which keys it reads holds its whole database against writers ([`Job::holds_database`]), and does not begin before what is
+//! about to be written there has been. Keys that fall due leave all the same.
 //!
 //! # Nobody waits for ever
 //! - A job takes all of its holds when it begins, and waits for nobody afterwards: so jobs do not wait for each other.
@@ -34,7 +36,7 @@ use crate::resp::args::OwnedArgs;
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::store::hold::Hold;
-use crate::store::types::{Collection, SIZE_SAMPLES};
+use crate::store::types::{Collection, Object, SIZE_SAMPLES};
 
 use super::Server;
 
@@ -55,6 +57,8 @@ const LOOK_EVERY: usize = 64;
 const LONG_BYTES: usize = 1 << 20;
 /// Elements up to which a command is never long: a value as long as that is sent by reference, or is long by itself.
 const FEW_ELEMENTS: usize = 64;
+/// Bytes that an element takes in a payload, if it is a short one.
+const PAYLOAD_BYTES_AN_ELEMENT: usize = 16;
 /// Bytes that cost as much to copy as an element does.
 const BYTES_AN_ELEMENT: usize = 256;
 
@@ -248,6 +252,23 @@ impl Limits {
         elements > self.long || (elements > FEW_ELEMENTS && Limits::is_heavy(elements, of))
     }
 
+    /// True if a command is long that goes by all of a value. O(1).
+    pub fn is_long_object(&self, of: &Object) -> bool {
+        of.len() > self.long || of.heap_bytes(SIZE_SAMPLES) > LONG_BYTES
+    }
+
+    /// True if a command is long that goes by so many bytes of strings. O(1).
+    #[inline]
+    pub fn is_long_text(&self, bytes: usize) -> bool {
+        bytes > self.long.saturating_mul(BYTES_AN_ELEMENT)
+    }
+
+    /// True if a command is long that makes a value of so many bytes, which may be many small elements. O(1).
+    #[inline]
+    pub fn is_long_payload(&self, bytes: usize) -> bool {
+        bytes > self.long.saturating_mul(PAYLOAD_BYTES_AN_ELEMENT)
+    }
+
     fn is_heavy<T: Collection>(elements: usize, of: &T) -> bool {
         of.heap_bytes(SIZE_SAMPLES) / of.len().max(1) * elements > LONG_BYTES
     }
@@ -284,6 +305,14 @@ impl Jobs {
     pub fn is_claimed(&self, client: ClientId, db: usize, key: &[u8]) -> bool {
         let others = self.waiting.iter().filter(|waiting| waiting.client != client);
         others.flat_map(|waiting| &waiting.claims).any(|(place, name)| *place == db && **name == *key)
+    }
+
+    /// True if some job, or somebody else than the client who waits, is to write some key of a database.
+    pub fn is_to_be_written(&self, client: ClientId, db: usize) -> bool {
+        let mut jobs = self.running.iter().filter(|running| running.db == db).flat_map(|running| &running.holds);
+        let mut others = self.waiting.iter().filter(|waiting| waiting.client != client);
+        jobs.any(|(_, hold)| *hold != Hold::Read)
+            || others.any(|waiting| waiting.claims.iter().any(|(place, _)| *place == db))
     }
 }
 

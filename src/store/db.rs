@@ -227,6 +227,11 @@ impl Db {
         self.table.lookup(self.table.hasher().hash(key), key)
     }
 
+    /// A live key's entry. Counts nothing, changes nothing. O(1).
+    pub fn peek_live(&self, key: &[u8], at: Moment) -> Option<Lent<'_, Entry>> {
+        self.peek(key).filter(|entry| !at.is_due(entry))
+    }
+
     /// The entry of a live key, to be changed in place. A due key is collected on the way. Counts nothing; touches the access
     /// time as told. O(1).
     #[inline]

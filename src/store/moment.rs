@@ -56,6 +56,12 @@ impl Moment {
         Moment { hashed: (key.as_ptr().addr(), key.len(), hash), ..self }
     }
 
+    /// The same moment, with no hash known: for who goes on after the command's line is gone.
+    pub fn without_hash(self) -> Moment {
+        // No key is longer than there is memory.
+        Moment { hashed: (0, usize::MAX, 0), ..self }
+    }
+
     /// The hash of a key: as known, or computed.
     #[inline]
     pub fn hash(&self, hasher: KeyHasher, key: &[u8]) -> u64 {

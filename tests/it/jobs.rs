@@ -35,6 +35,12 @@ pub fn fill(m: &mut Memory) {
         m.run(&format!("ZADD more {n} member:{}", 3 * n));
         m.run(&format!("HSET hash field:{n} value:{n}"));
         m.run(&format!("XADD stream {n}-1 field {n}"));
+        m.run(&format!("RPUSH twice {}", n / 2));
+        m.run(&format!("GEOADD geo {}.{} {} place:{n}", n % 40, n % 7, (n * 7) % 80));
+        m.run(&format!("PFADD hll:{} {n}", n % 9));
+        if n % 3 == 0 {
+            m.run(&format!("SET weight:{n} {}", n % 7));
+        }
         m.run(&format!("SET key:{n} value:{n}"));
     }
     // Tables and trees as well as packs.
@@ -43,6 +49,17 @@ pub fn fill(m: &mut Memory) {
         let value = if key == "hash" { " v" } else { "" };
         m.run(&format!("{line} {}{value}", "x".repeat(100)));
     }
+    // Several pieces of strings.
+    for (key, bits) in [("bits", [3, 5, 300_001, 700_000]), ("ones", [5, 8, 300_001, 500_000])] {
+        bits.iter().for_each(|bit| _ = m.run(&format!("SETBIT {key} {bit} 1")));
+    }
+    let letters = |step: usize| (0..400).map(|n| char::from(b'a' + (n * n / step % 7) as u8)).collect::<String>();
+    m.run(&format!("MSET text {} mirror {}", letters(3), letters(5)));
+    m.run("SETBIT long 2500000 1");
+    (0..100).for_each(|n| _ = m.run(&format!("RPUSH row {}{n}", "y".repeat(300))));
+    m.run("BITOP NOT full bits");
+    m.run("SETBIT full 3 1");
+    m.run("SETBIT full 5 1");
     m.run("SADD small a b c");
     m.run("HSET short a 1 b 2");
     m.run("ZADD few 1 a 2 b");
@@ -113,6 +130,80 @@ const LINES: &[&str] = &[
     "SDIFF other ints small",
     "SINTERCARD 2 set other",
     "SINTERCARD 2 set other LIMIT 7",
+    "ZUNION 2 zset more WITHSCORES",
+    "ZUNION 3 zset set nothing WEIGHTS 2 -3 1 AGGREGATE MIN",
+    "ZUNION 1 few WITHSCORES",
+    "ZINTER 2 zset more WITHSCORES",
+    "ZINTER 3 zset set other WEIGHTS 2 0.5 1 AGGREGATE MAX WITHSCORES",
+    "ZINTER 2 zset nothing",
+    "ZDIFF 2 zset more WITHSCORES",
+    "ZDIFF 3 other nothing ints",
+    "ZINTERCARD 2 zset more",
+    "ZINTERCARD 2 zset set LIMIT 7",
+    "SORT list ALPHA",
+    "SORT list ALPHA DESC LIMIT 3 20",
+    "SORT ints DESC",
+    "SORT ints LIMIT 290 100",
+    "SORT list",
+    "SORT set BY nosort LIMIT 5 10",
+    "SORT list BY nosort DESC LIMIT 5 10",
+    "SORT zset BY nosort DESC GET # LIMIT 0 7",
+    "SORT ints BY key:* ALPHA DESC GET # GET key:* GET hash->*",
+    "SORT ints BY hash->field:* ALPHA",
+    "SORT ints BY weight:* GET key:*",
+    "SORT twice ALPHA BY weight:* GET # GET weight:*",
+    "SORT ints BY key:*",
+    "SORT_RO zset ALPHA DESC LIMIT 10 5",
+    "SORT_RO list GET #",
+    "GEOSEARCH geo FROMLONLAT 15 30 BYRADIUS 3000 km ASC WITHCOORD WITHDIST WITHHASH",
+    "GEOSEARCH geo FROMMEMBER place:7 BYBOX 4000 9000 km DESC",
+    "GEOSEARCH geo FROMLONLAT 15 30 BYRADIUS 3000 km",
+    "GEOSEARCH geo FROMLONLAT 15 30 BYRADIUS 9000 km COUNT 20 WITHDIST",
+    "GEOSEARCH geo FROMLONLAT 15 30 BYRADIUS 9000 km COUNT 20 ANY",
+    "GEOSEARCH geo FROMLONLAT 15 30 BYRADIUS 9000 km COUNT 2000 DESC",
+    "GEORADIUS geo 15 30 3000 km WITHDIST",
+    "GEORADIUSBYMEMBER_RO geo place:7 5000 km COUNT 7 ASC",
+    "BITCOUNT bits",
+    "BITCOUNT full 3 -3",
+    "BITCOUNT bits 5 300001 BIT",
+    "BITPOS bits 1 1",
+    "BITPOS bits 1 40000",
+    "BITPOS bits 0",
+    "BITPOS full 0",
+    "BITPOS full 0 50000",
+    "BITPOS bits 1 6 300000 BIT",
+    "PFCOUNT hll:1 hll:2 nothing hll:3 hll:4",
+    "PFCOUNT hll:1 list",
+    "DUMP list",
+    "DUMP set",
+    "DUMP ints",
+    "DUMP zset",
+    "DUMP hash",
+    "DUMP stream",
+    "LCS text mirror",
+    "LCS text mirror LEN",
+    "LCS text mirror IDX WITHMATCHLEN MINMATCHLEN 2",
+    "DUMP long",
+    "DUMP row",
+    "LPOS list element:200",
+    "LPOS list nothing",
+    "LPOS list nothing COUNT 0",
+    "LPOS twice 70 RANK -1",
+    "LPOS twice 70 RANK 2 COUNT 3",
+    "LPOS twice 7 COUNT 0 RANK -2 MAXLEN 290",
+    "SSCAN set 0 COUNT 1000",
+    "SSCAN set 0 COUNT 100 MATCH *1*",
+    "SSCAN small 0",
+    "HSCAN hash 0 COUNT 1000",
+    "HSCAN hash 0 COUNT 1000 NOVALUES MATCH *7*",
+    "ZSCAN zset 0 COUNT 1000",
+    "ZSCAN few 0 MATCH b",
+    "ZRANDMEMBER zset 1000 WITHSCORES",
+    "XREAD STREAMS stream 0",
+    "XREAD COUNT 7 STREAMS stream nothing stream 0 0 290-1",
+    "XREAD COUNT 2 STREAMS stream stream + 5",
+    "GETRANGE long 5 -7",
+    "GETRANGE bits 70000 80000",
 ];
 
 #[test]
@@ -127,7 +218,7 @@ fn a_job_answers_what_the_direct_path_does_in_both_protocols() {
             for slice in [1, 2, 7, 100_000] {
                 m.server.jobs.limits = slices(slice);
                 let at_once = m.run(line);
-                if line.contains("nothing") && line.starts_with("SINTER ") {
+                if line.contains("nothing") && (line.starts_with("SINTER ") || line.starts_with("ZINTER ")) {
                     // There is nothing to do.
                     assert_eq!(at_once, direct, "{line}");
                     continue;
@@ -423,6 +514,23 @@ fn who_would_change_what_a_job_reads_waits_and_everybody_else_goes_on() {
         assert_eq!(blocked(&mut m, writer), None, "{line}");
         assert!(m.server.jobs.waiting.is_empty());
     }
+}
+
+/// Its key counts as one that is read, as in Redis.
+#[test]
+fn who_would_have_a_group_given_entries_waits_for_a_job_that_reads_the_stream() {
+    let mut m = server();
+    m.run("XGROUP CREATE stream group 0");
+    m.run("XRANGE stream - +");
+    m.step_jobs();
+    let reader = m.connect();
+    let line = "XREADGROUP GROUP group one COUNT 1 STREAMS stream >";
+    assert_eq!(m.run(line), "");
+    assert_eq!(blocked(&mut m, reader), Some(Blocked::Hold));
+    answer(&mut m, 0);
+    assert_eq!(m.wake(), [(reader, String::new())]);
+    m.client = reader;
+    assert!(m.run(line).contains(r"$3\r\n0-1\r\n"));
 }
 
 #[test]
@@ -754,6 +862,210 @@ fn what_a_job_stores_is_in_place_when_its_client_is_answered_and_not_before() {
         let stored = m.run(&format!("SUNION {to}"));
         assert_eq!(stored, expected, "{store}");
     }
+}
+
+/// Commands that store, and the keys that they store to.
+const STORES: &[(&str, &str)] = &[
+    ("ZUNIONSTORE to 2 zset more", "to"),
+    ("ZUNIONSTORE zset 3 zset set ints WEIGHTS 2 1 -1 AGGREGATE MAX", "zset"),
+    ("ZINTERSTORE zset 2 zset more", "zset"),
+    ("ZINTERSTORE to 2 zset ints", "to"),
+    ("ZDIFFSTORE more 2 zset more", "more"),
+    ("ZRANGESTORE to zset 7 200", "to"),
+    ("ZRANGESTORE zset zset 20 3 BYSCORE REV LIMIT 1 5", "zset"),
+    ("SORT list ALPHA DESC STORE to", "to"),
+    ("SORT list ALPHA STORE list", "list"),
+    ("SORT ints BY key:* ALPHA GET key:* GET hash->field:1 STORE to", "to"),
+    ("SORT set ALPHA BY nosort LIMIT 3 7 STORE to", "to"),
+    ("SORT ints BY weight:* LIMIT 300 7 STORE to", "to"),
+    ("SORT list STORE to", "to"),
+    ("GEOSEARCHSTORE to geo FROMLONLAT 15 30 BYRADIUS 3000 km", "to"),
+    ("GEOSEARCHSTORE geo geo FROMLONLAT 15 30 BYRADIUS 5000 km STOREDIST COUNT 50", "geo"),
+    ("GEORADIUS geo 15 30 3000 km STORE to", "to"),
+    ("BITOP XOR to bits ones nothing", "to"),
+    ("BITOP AND bits bits ones", "bits"),
+    ("BITOP NOT to full", "to"),
+    ("PFMERGE hll:1 hll:2 hll:3 nothing", "hll:1"),
+    ("PFMERGE to hll:2 hll:3", "to"),
+    ("PFMERGE to list", "to"),
+    ("COPY row to", "to"),
+    ("COPY set to", "to"),
+    ("COPY zset more REPLACE", "more"),
+    ("COPY hash to", "to"),
+    ("COPY stream to", "to"),
+];
+
+/// All that can be told of a key.
+fn shown(m: &mut Memory, key: &str) -> String {
+    let limits = std::mem::replace(&mut m.server.jobs.limits.long, usize::MAX);
+    let read = match m.run(&format!("TYPE {key}")).as_str() {
+        r"+zset\r\n" => format!("ZRANGE {key} 0 -1 WITHSCORES"),
+        r"+list\r\n" => format!("LRANGE {key} 0 -1"),
+        r"+hash\r\n" => format!("HGETALL {key}"),
+        r"+set\r\n" => format!("SORT {key} ALPHA"),
+        r"+stream\r\n" => format!("XRANGE {key} - +"),
+        _ => format!("GET {key}"),
+    };
+    let shown = m.run(&read) + &m.run(&format!("OBJECT ENCODING {key}")) + &m.run(&format!("PTTL {key}"));
+    m.server.jobs.limits.long = limits;
+    shown
+}
+
+#[test]
+fn what_a_job_stores_is_what_the_direct_path_stores() {
+    for (line, to) in STORES {
+        let (mut direct, mut m) = (server(), server());
+        direct.server.jobs.limits.long = usize::MAX;
+        for m in [&mut direct, &mut m] {
+            m.server.begin_propagation();
+            m.run("EXPIRE list 100");
+        }
+        let expected = direct.run(line);
+        let before = shown(&mut m, to);
+        m.take_propagated();
+        assert_eq!(m.run(line), "", "{line}");
+        assert_eq!(blocked(&mut m, 0), Some(Blocked::Job), "{line}");
+        m.step_jobs();
+        let writer = m.connect();
+        assert_eq!(m.run(&format!("SADD {to} x")), "", "{line}: the target is not changed meanwhile");
+        assert_eq!(blocked(&mut m, writer), Some(Blocked::Hold), "{line}");
+        m.connect();
+        assert_eq!(shown(&mut m, to), before, "{line}: others read it");
+        assert!(m.take_propagated().is_empty(), "{line}");
+        assert_eq!(answer(&mut m, 0), expected, "{line}");
+        assert_eq!(shown(&mut m, to), shown(&mut direct, to), "{line}");
+        let told = m.take_propagated();
+        assert_eq!(told, direct.take_propagated().split_off(1), "{line}");
+        assert_eq!(m.server.stats.dirty, direct.server.stats.dirty, "{line}");
+        assert!(m.server.dbs.iter().all(|db| !db.has_holds()), "{line}");
+    }
+}
+
+/// What is drawn by lot is not the same twice, but there is as much of it, of what there is.
+#[test]
+fn members_are_drawn_slice_by_slice_with_and_without_repetitions() {
+    let mut m = server();
+    for (line, all) in [
+        ("SRANDMEMBER set", "SMEMBERS set"),
+        ("HRANDFIELD hash", "HKEYS hash"),
+        ("ZRANDMEMBER zset", "ZRANGE zset 0 -1"),
+    ] {
+        m.server.jobs.limits.long = usize::MAX;
+        let all = decode_all(&unescape(&m.run(all))).expect("a reply");
+        let all: Vec<Vec<u8>> =
+            all[0].items().expect("an array").iter().map(|item| item.bytes().expect("a string").to_vec()).collect();
+        m.server.jobs.limits = slices(3);
+        for count in [-1000i64, -5, 5, 40, 150, 299, 301, 1000] {
+            assert_eq!(m.run(&format!("{line} {count}")), "");
+            let drawn = decode_all(&unescape(&answer(&mut m, 0))).expect("a reply");
+            let drawn = drawn[0].items().expect("an array");
+            let mut distinct: Vec<&[u8]> = drawn.iter().map(|item| item.bytes().expect("a string")).collect();
+            assert!(distinct.iter().all(|member| all.iter().any(|known| known == member)), "{line} {count}");
+            distinct.sort_unstable();
+            distinct.dedup();
+            if count < 0 {
+                assert_eq!(drawn.len() as i64, -count, "{line} {count}");
+                assert!(count > -1000 || distinct.len() > 200, "{line} {count}: {}", distinct.len());
+            } else {
+                assert_eq!(drawn.len(), all.len().min(count as usize), "{line} {count}");
+                assert_eq!(drawn.len(), distinct.len(), "{line} {count}");
+            }
+        }
+    }
+    for (line, pairs) in [("HRANDFIELD hash 200 WITHVALUES", 200), ("ZRANDMEMBER zset -50 WITHSCORES", 50)] {
+        m.run(line);
+        let drawn = decode_all(&unescape(&answer(&mut m, 0))).expect("a reply");
+        assert_eq!(drawn[0].items().expect("an array").len(), 2 * pairs, "{line}");
+    }
+}
+
+/// Payloads that are read piece by piece, or are found not to be divisible, or broken.
+#[test]
+fn restore_reads_payloads_as_the_direct_path_does() {
+    for key in ["list", "row", "set", "ints", "zset", "hash", "stream", "few", "short", "timed", "bits", "key:1"] {
+        let (mut direct, mut m) = (server(), server());
+        direct.server.jobs.limits.long = usize::MAX;
+        let mut payload = Vec::new();
+        for m in [&mut direct, &mut m] {
+            for n in 0..200 {
+                m.run(&format!("HSET timed field:{n} {n}"));
+                m.run(&format!("HPEXPIREAT timed {} FIELDS 1 field:{n}", 4_000_000_000_000u64 + n));
+            }
+            m.server.begin_propagation();
+            m.server.jobs.limits.long = usize::MAX;
+            payload =
+                decode_all(&m.raw(&[b"DUMP", key.as_bytes()])).expect("a reply")[0].bytes().expect("a string").to_vec();
+            m.server.jobs.limits = slices(1);
+        }
+        direct.server.jobs.limits.long = usize::MAX;
+        let mut broken = payload.clone();
+        broken[3] ^= 1;
+        for (payload, options) in [(&payload, &b"REPLACE"[..]), (&broken, b"REPLACE"), (&payload, b"ABSTTL")] {
+            let ttl: &[u8] = if options == b"ABSTTL" { b"1" } else { b"5000" };
+            let line: [&[u8]; 5] = [b"RESTORE", b"to", ttl, payload, options];
+            let expected = direct.raw(&line).escape_ascii().to_string();
+            let at_once = m.raw(&line).escape_ascii().to_string();
+            let found = at_once + &answer(&mut m, 0);
+            assert_eq!(found, expected, "{key}");
+            assert_eq!(shown(&mut m, "to"), shown(&mut direct, "to"), "{key}");
+            assert_eq!(m.take_propagated(), direct.take_propagated(), "{key}");
+        }
+        assert!(m.server.jobs.counts.begun >= 2, "{key}");
+    }
+}
+
+#[test]
+fn keys_that_a_job_looks_for_in_vain_are_told_of_as_by_the_direct_path() {
+    for line in
+        ["PFCOUNT hll:1 nothing hll:2 never", "PFMERGE to hll:1 nothing", "SORT ints BY weight:* GET key:* LIMIT 0 3"]
+    {
+        let (mut direct, mut m) = (server(), server());
+        direct.server.jobs.limits.long = usize::MAX;
+        let told = [&mut direct, &mut m].map(|m| {
+            m.run("CONFIG SET notify-keyspace-events KEm");
+            let listener = m.connect();
+            m.run("PSUBSCRIBE __key*");
+            m.client = 0;
+            m.run(line);
+            answer(m, 0);
+            m.take_sent(listener)
+        });
+        assert!(told[0].contains("keymiss") && told[0] == told[1], "{line}: {told:?}");
+    }
+}
+
+/// A sorting that follows patterns does not know in advance which keys it reads.
+#[test]
+fn sort_by_a_pattern_holds_its_database_against_writers() {
+    let mut m = server();
+    m.server.jobs.limits.long = usize::MAX;
+    let line = "SORT ints BY key:* ALPHA GET key:*";
+    let direct = m.run(line);
+    m.server.jobs.limits = slices(1);
+    m.run(line);
+    m.step_jobs();
+    for held in ["SET key:299 0", "DEL few", "LPUSH new x"] {
+        let writer = m.connect();
+        assert_eq!(m.run(held), "", "{held}");
+        assert_eq!(blocked(&mut m, writer), Some(Blocked::Hold), "{held}");
+        m.leave(writer);
+    }
+    m.connect();
+    m.run("SELECT 1");
+    assert_eq!(m.run("SET key:299 0"), r"+OK\r\n", "of another database");
+    assert_eq!(answer(&mut m, 0), direct);
+    // What is about to be written in its place comes first.
+    m.client = 0;
+    m.run("SUNIONSTORE key:299 set other");
+    m.step_jobs();
+    let sorter = m.connect();
+    assert_eq!(m.run(line), "");
+    assert_eq!(blocked(&mut m, sorter), Some(Blocked::Hold));
+    answer(&mut m, 0);
+    m.wake();
+    m.client = sorter;
+    m.run(line);
+    assert!(answer(&mut m, sorter).contains(r"$-1\r\n"), "a set has no text");
 }
 
 #[test]

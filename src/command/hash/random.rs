@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use super::write_item;
 use crate::base::prng::Prng;
-use crate::command::collection::random_count;
+use crate::command::collection::{Drawing, random_count};
+use crate::command::long::{self, Meter, Place};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::pack::Item;
 use crate::store::types::hash::Hash;
 
@@ -50,9 +52,9 @@ fn parse(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
 }
 
 fn many(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (count, with_values) = parse(args)?;
+    let ((count, with_values), may_become_job) = (parse(args)?, ctx.may_become_job());
     let Ctx { server, reply, db, at, .. } = ctx;
-    let Server { dbs, prng, .. } = &mut **server;
+    let Server { dbs, prng, jobs, .. } = &mut **server;
     let hash = dbs[*db].read::<Hash>(args.at(1), *at)?;
     let live = hash.as_ref().map_or(0, |hash| hash.live_len(at.due_ms()));
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
@@ -60,6 +62,14 @@ fn many(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         reply.array(0);
         return Ok(Next::Done);
     };
+    if may_become_job {
+        let drawing = Drawing::new(count, live);
+        if jobs.limits.is_long(drawing.elements(), &*hash) {
+            let (prng, due_ms) = (Prng::seeded(prng.next_u64()), at.due_ms());
+            let place = Drawn { drawing, with_values, prng, due_ms, is_begun: false };
+            return long::read_key(ctx, args.at(1), place);
+        }
+    }
     let answered = if count < 0 { wanted } else { wanted.min(live) };
     let mut answer = Answer { reply, with_values };
     answer.open(answered);
@@ -71,6 +81,67 @@ fn many(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         walked(&hash, at.due_ms(), prng, (answered, live), &mut answer);
     }
     Ok(Next::Done)
+}
+
+/// Where HRANDFIELD goes on.
+#[derive(Debug)]
+struct Drawn {
+    drawing: Drawing,
+    with_values: bool,
+    prng: Prng,
+    /// Fields that were due by then (Unix milliseconds) are not there.
+    due_ms: i64,
+    is_begun: bool,
+}
+
+impl Place<Hash> for Drawn {
+    fn go_on(&mut self, hash: &Hash, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let Drawn { drawing, with_values, prng, due_ms, is_begun } = self;
+        let mut answer = Answer { reply, with_values: *with_values };
+        if !std::mem::replace(is_begun, true) {
+            answer.open(drawing.answered());
+        }
+        match drawing {
+            Drawing::Repeated { left } => {
+                while *left > 0 {
+                    hash.random(*due_ms, |n| prng.below(n), |field, value| answer.add(field, value));
+                    *left -= 1;
+                    if !slice.spend(1, 0) {
+                        break;
+                    }
+                }
+                *left == 0
+            }
+            Drawing::Few { chosen, count } => {
+                while chosen.len() < *count {
+                    let add = |field: Item<'_>, value: Item<'_>| {
+                        if chosen.insert(field.to_vec()) {
+                            answer.add(field, value);
+                        }
+                    };
+                    hash.random(*due_ms, |n| prng.below(n), add);
+                    if !slice.spend(1, 0) {
+                        break;
+                    }
+                }
+                chosen.len() == *count
+            }
+            Drawing::Part { wanted, left, place } => {
+                let meter = Meter::default();
+                let show = |field: Item<'_>, value: Item<'_>, _: Option<i64>| {
+                    meter.count(field.len() + value.len());
+                    if prng.chance(*wanted as u64, *left as u64) {
+                        answer.add(field, value);
+                        *wanted -= 1;
+                    }
+                    *left -= 1;
+                };
+                let next = hash.read_on(*place, *due_ms, show, || meter.spend(slice));
+                *place = next.unwrap_or(0);
+                next.is_none()
+            }
+        }
+    }
 }
 
 /// Where the chosen fields go.

@@ -8,7 +8,7 @@ use crate::command::long::{self, Place};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{OpenArray, Reply};
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Slice;
 use crate::store::types::Collection;
@@ -151,10 +151,88 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Where LPOS goes on in a long list.
+#[derive(Debug)]
+struct Searching {
+    text: Box<[u8]>,
+    from_tail: bool,
+    /// Elements that were compared, and how many are to be.
+    compared: usize,
+    compared_max: usize,
+    /// Matches that are still to be passed over.
+    skipped: usize,
+    /// Matches that are still wanted, and whether as an array.
+    wanted: usize,
+    is_array: bool,
+    array: Option<OpenArray>,
+    found: usize,
+}
+
+impl Searching {
+    fn new(text: &[u8], search: &Search<'_>, compared_max: usize) -> Searching {
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Searching {
+            text: text.into(),
+            from_tail: search.from_tail,
+            compared: 0,
+            compared_max,
+            skipped: number(search.rank - 1),
+            wanted: search.count.map_or(1, |count| if count == 0 { usize::MAX } else { number(count) }),
+            is_array: search.count.is_some(),
+            array: None,
+            found: 0,
+        }
+    }
+}
+
+impl Place<List> for Searching {
+    fn go_on(&mut self, list: &List, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let (needle, length, mut goes_on) = (Needle::new(&self.text), list.len(), true);
+        if self.is_array && self.array.is_none() {
+            self.array = Some(reply.open_array(self.wanted.min(length)));
+        }
+        let mut elements = match self.from_tail {
+            true => list.elements_until(length - self.compared),
+            false => list.elements_from(self.compared),
+        };
+        while goes_on && self.wanted > 0 && self.compared < self.compared_max {
+            let Some(element) = (if self.from_tail { elements.next_back() } else { elements.next() }) else { break };
+            if needle.is(&element) {
+                if self.skipped > 0 {
+                    self.skipped -= 1;
+                } else {
+                    let index = if self.from_tail { length - 1 - self.compared } else { self.compared };
+                    reply.integer(index as i64);
+                    (self.wanted, self.found) = (self.wanted - 1, self.found + 1);
+                }
+            }
+            self.compared += 1;
+            goes_on = slice.spend(1, 0);
+        }
+        if self.wanted > 0 && self.compared < self.compared_max {
+            return false;
+        }
+        match self.array.take() {
+            Some(array) => reply.close_array(array, self.found),
+            None if self.found == 0 => reply.null(),
+            None => {}
+        }
+        true
+    }
+}
+
 pub(super) fn lpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let search = Search::parse(args)?;
+    let (search, limits) = (Search::parse(args)?, ctx.job_limits());
     let Ctx { server, reply, db, at, .. } = ctx;
     let list = server.dbs[*db].read::<List>(args.at(1), *at)?;
+    if let (Some(list), Some(limits)) = (&list, limits) {
+        let compared = Some(search.maxlen).filter(|&maxlen| maxlen > 0).and_then(|maxlen| usize::try_from(maxlen).ok());
+        let compared = list.len().min(compared.unwrap_or(usize::MAX));
+        if limits.is_long(compared, &**list) {
+            let place = Searching::new(args.at(2), &search, compared);
+            return long::read_key(ctx, args.at(1), place);
+        }
+    }
     match (list, search.count) {
         (None, None) => reply.null(),
         (None, Some(_)) => reply.array(0),

@@ -48,7 +48,7 @@ fn range(ctx: &mut Ctx<'_>, args: Args<'_>, start: &[u8], end: &[u8], backward: 
         (Some(_), Some(0)) => reply.null_array(),
         (Some(stream), count) if may_become_job && is_long(&server.jobs.limits, &stream, count) => {
             let left = count.unwrap_or(usize::MAX);
-            return long::read_key(ctx, args.at(1), Ids { start, end, backward, left, array: None, shown: 0 });
+            return long::read_key(ctx, args.at(1), Ids { backward, ..Ids::new(start, end, left) });
         }
         (Some(stream), count) if backward => {
             write_entries(reply, stream.range_backward(start, end), count.unwrap_or(0), stream.len());
@@ -65,7 +65,7 @@ fn is_long(limits: &Limits, stream: &Stream, count: Option<usize>) -> bool {
 
 /// Where a range goes on.
 #[derive(Debug)]
-struct Ids {
+pub(super) struct Ids {
     start: StreamId,
     end: StreamId,
     backward: bool,
@@ -77,6 +77,16 @@ struct Ids {
 }
 
 impl Ids {
+    /// Answers so many entries of a range, the first one first.
+    pub fn new(start: StreamId, end: StreamId, left: usize) -> Ids {
+        Ids { start, end, backward: false, left, array: None, shown: 0 }
+    }
+
+    /// True between two slices.
+    pub fn is_begun(&self) -> bool {
+        self.array.is_some()
+    }
+
     /// Writes entries until the slice is over; true at the end.
     fn show<'s>(
         &mut self,

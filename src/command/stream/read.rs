@@ -1,14 +1,18 @@
 //! XREAD and XREADGROUP: entries of several streams at once, now or when there are some.
 
 use super::passing::{Passed, Place};
+use super::range::Ids;
 use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer, write_entries, write_entry, write_id};
 use crate::base::num;
 use crate::command::blocking::{parse_timeout_ms, timeouts_from_ms};
+use crate::command::long::Place as _;
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::reply::{OpenArray, Proto, Reply};
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
+use crate::server::jobs::{Job, Step, Work};
+use crate::store::db::{Db, Moment};
 use crate::store::types::stream::{ConsumerId, Pending, StreamId};
 use crate::store::types::{Collection, Stream};
 
@@ -135,7 +139,7 @@ fn open_one(reply: &mut Reply<'_>, key: &[u8]) {
 }
 
 pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line = Line::parse(args, false, timeouts_from_ms(ctx))?;
+    let (line, limits) = (Line::parse(args, false, timeouts_from_ms(ctx))?, ctx.job_limits());
     let Ctx { server, reply, db, at, .. } = &mut *ctx;
     let (db, at) = (&mut server.dbs[*db], *at);
     let mut from = Vec::with_capacity(line.streams);
@@ -147,6 +151,11 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             b">" => return Err(NEW_IN_XREAD),
             id => ids::exact(id)?,
         });
+    }
+    if let Some(long) = limits.map(|limits| limits.long).filter(|&long| line.count == 0 || line.count > long)
+        && let Some(job) = long_read(db, at, &line, args, &from, long)
+    {
+        return ctx.become_job(job);
     }
     let (mut array, mut served) = (None, 0);
     for ((key, id), &after) in line.keys(args).zip(line.ids(args)).zip(&from) {
@@ -166,6 +175,75 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         None => return line.wait_or_null(ctx, args, &from),
     }
     Ok(Next::Done)
+}
+
+/// XREAD as a job, if it has more than so many entries to answer.
+fn long_read(db: &Db, at: Moment, line: &Line<'_>, args: Args<'_>, from: &[StreamId], long: usize) -> Option<Reading> {
+    let (mut parts, mut entries) = (Vec::new(), 0);
+    for ((key, id), after) in line.keys(args).zip(line.ids(args)).zip(from) {
+        let found = db.peek_live(key, at);
+        let Some(stream) = found.and_then(|entry| entry.into_collection::<Stream>()) else { continue };
+        let Some(start) = after.next().filter(|&start| stream.last().is_some_and(|last| last.id >= start)) else {
+            continue;
+        };
+        let count = if id == b"+" { 1 } else { Some(line.count).filter(|&count| count > 0).unwrap_or(usize::MAX) };
+        entries += count.min(entries_behind(&stream, start, long));
+        parts.push((Box::from(key), Ids::new(start, StreamId::MAX, count)));
+    }
+    (entries > long).then_some(Reading { parts, index: 0, array: None })
+}
+
+/// Nodes that are looked at to see how much there is to read.
+const NODES_MAX: usize = 256;
+/// Items of a node that an entry takes at least.
+const ITEMS_AN_ENTRY: usize = 4;
+
+/// About how many entries lie behind an id; enough if they are more than so many.
+fn entries_behind(stream: &Stream, start: StreamId, enough: usize) -> usize {
+    if stream.len() <= enough {
+        return stream.len();
+    }
+    // The node in whose midst the id is.
+    let (mut entries, mut nodes) = (1, 0);
+    for (_, pack) in stream.nodes_after(Some(start)) {
+        (entries, nodes) = (entries + pack.len() / ITEMS_AN_ENTRY, nodes + 1);
+        if entries > enough || nodes > NODES_MAX {
+            return usize::MAX;
+        }
+    }
+    entries
+}
+
+/// XREAD of many entries.
+#[derive(Debug)]
+struct Reading {
+    /// The keys of the streams that have some, and where each goes on.
+    parts: Vec<(Box<[u8]>, Ids)>,
+    index: usize,
+    /// The array, once it has begun.
+    array: Option<OpenArray>,
+}
+
+impl Job for Reading {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let Work { server, reply, slice, db } = work;
+        let Reading { parts, index, array } = self;
+        let outer = array.take().unwrap_or_else(|| reply.open_array(parts.len()));
+        while let Some((key, ids)) = parts.get_mut(*index) {
+            let entry = server.dbs[*db].peek(key);
+            let Some(stream) = entry.and_then(|entry| entry.into_collection::<Stream>()) else { return Step::Lost };
+            if !ids.is_begun() {
+                open_one(reply, key);
+            }
+            if !ids.go_on(&stream, reply, slice) {
+                *array = Some(outer);
+                return Step::More;
+            }
+            *index += 1;
+        }
+        reply.close_pairs(outer, parts.len());
+        Step::Answered
+    }
 }
 
 /// The id that the newest entry comes after, for `+`.

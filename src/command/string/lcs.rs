@@ -15,7 +15,9 @@ use crate::base::num;
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::{Job, Step, Work};
 use crate::store::db::Moment;
 use crate::store::entry::Value;
 
@@ -32,7 +34,12 @@ const BYTES_LIMIT: u64 = u32::MAX as u64 - 1;
 /// Bytes that Redis takes for each pair of prefixes; its limit on memory is kept, so that the same strings are refused.
 const REDIS_PAIR_BYTES: u64 = 4;
 
-#[derive(Default)]
+/// Steps that are made at once: a few microseconds.
+const PIECE: usize = 4096;
+/// Steps that cost as much as an element that is gone by.
+const STEPS_AN_ELEMENT: usize = 64;
+
+#[derive(Debug, Default)]
 struct Options {
     len: bool,
     idx: bool,
@@ -66,26 +73,58 @@ impl Options {
 
 /// The LCS handler.
 pub(super) fn lcs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(refused) = ctx.gathered::<ReplyError>() {
+        return Err(*refused);
+    }
     let at = ctx.at;
     // Redis looks both keys up before it complains about either.
     let (a, b) = (string_at(ctx, args.at(1), at), string_at(ctx, args.at(2), at));
     let (a, b) = (a?, b?);
     let options = Options::parse(args)?;
     check_size(&a, &b, ctx.server.config.proto_max_bulk_len)?;
-    if options.len {
-        let length = Rows::compute(&a, &b, false)?.common();
-        ctx.reply.integer(length as i64);
-        return Ok(Next::Done);
+    let mut finding = Finding::new(&b, !options.len);
+    if ctx.is_long(finding.steps(&a, &b) / STEPS_AN_ELEMENT) {
+        return ctx.become_job(Comparing { a, b, options, finding });
     }
-    let rows = Rows::compute(&a, &b, true)?;
-    let matches = rows.matches(&a, &b);
-    if options.idx {
-        write_matches(ctx, &options, &matches, rows.common());
-    } else {
-        let common: Vec<u8> = matches.iter().rev().flat_map(|m| &a[m.a..][..m.len]).copied().collect();
-        ctx.reply.bulk(&common);
-    }
+    finding.go_on(&a, &b, |_| true)?;
+    answer(&mut ctx.reply, &options, &a, &finding);
     Ok(Next::Done)
+}
+
+/// Answers what was found.
+fn answer(reply: &mut Reply<'_>, options: &Options, a: &[u8], found: &Finding) {
+    if options.len {
+        reply.integer(found.common as i64);
+    } else if options.idx {
+        write_matches(reply, options, &found.matches, found.common);
+    } else {
+        let common: Vec<u8> = found.matches.iter().rev().flat_map(|m| &a[m.a..][..m.len]).copied().collect();
+        reply.bulk(&common);
+    }
+}
+
+/// LCS of long strings. They are shared, and do not change.
+#[derive(Debug)]
+struct Comparing {
+    a: Arc<Vec<u8>>,
+    b: Arc<Vec<u8>>,
+    options: Options,
+    finding: Finding,
+}
+
+impl Job for Comparing {
+    fn step(&mut self, work: &mut Work<'_>) -> Step {
+        let (slice, reply) = (&mut work.slice, &mut work.reply);
+        match self.finding.go_on(&self.a, &self.b, |steps| slice.spend(steps.div_ceil(STEPS_AN_ELEMENT), 0)) {
+            Ok(false) => Step::More,
+            Ok(true) => {
+                answer(reply, &self.options, &self.a, &self.finding);
+                Step::Answered
+            }
+            // It is the handler's to refuse.
+            Err(error) => Step::Gathered(Box::new(error)),
+        }
+    }
 }
 
 /// A key's string, by reference if it is long; none is an empty one.
@@ -109,8 +148,7 @@ fn check_size(a: &[u8], b: &[u8], limit: u64) -> Result<(), ReplyError> {
     }
 }
 
-fn write_matches(ctx: &mut Ctx<'_>, options: &Options, matches: &[Match], common: usize) {
-    let reply = &mut ctx.reply;
+fn write_matches(reply: &mut Reply<'_>, options: &Options, matches: &[Match], common: usize) {
     let shown = || matches.iter().filter(|m| m.len as i64 >= options.min_match_len);
     reply.map(2);
     reply.bulk_str("matches");
@@ -141,47 +179,173 @@ struct Match {
     len: usize,
 }
 
-/// Where the length of the longest common subsequence grows: bit `j` of row `i` is clear if that of `a[..=i]` and
-/// `b[..=j]` is longer than that of `a[..=i]` and `b[..j]`. Bits beyond the end of `b` are set.
-struct Rows {
-    /// The rows one after the other, or the last one alone.
-    bits: Vec<u64>,
-    /// Words per row.
+/// A longest common subsequence being found, some steps at a time.
+#[derive(Debug)]
+struct Finding {
+    /// All rows are kept, so that the matches can be found, and not only how many there are.
+    keep: bool,
+    stage: Stage,
+    masks: Masks,
+    /// Where the length of the longest common subsequence grows: bit `j` of row `i` is clear if that of `a[..=i]` and
+    /// `b[..=j]` is longer than that of `a[..=i]` and `b[..j]`. Bits beyond the end of `b` are set. The rows one after the
+    /// other, or the last one alone.
+    rows: Vec<u64>,
+    /// Words of a row, and of a mask.
     words: usize,
+    /// Length of the longest common subsequence.
+    common: usize,
+    /// The matches of one, last first.
+    matches: Vec<Match>,
 }
 
-impl Rows {
-    /// Fills the rows: all of them if they are kept, else one over the other.
-    fn compute(a: &[u8], b: &[u8], keep: bool) -> Result<Rows, ReplyError> {
-        let words = b.len().div_ceil(64);
-        let masks = Masks::new(a, b)?;
-        let mut bits = filled(words * if keep { a.len().max(1) } else { 1 }, u64::MAX)?;
-        for (i, &byte) in a.iter().enumerate() {
-            let at = if keep { i * words } else { 0 };
-            if keep && i > 0 {
-                bits.copy_within(at - words..at, at);
-            }
-            if let Some(mask) = masks.of(byte) {
-                advance(&mut bits[at..at + words], mask);
-            }
+/// What comes next, and from where on.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Which bytes `a` has.
+    Letters(usize),
+    /// Which of them `b` has: each gets a mask.
+    Places(usize),
+    /// The masks are cleared.
+    Clear,
+    /// The masks are filled.
+    Mark(usize),
+    /// A row from a word on, and what is carried into that.
+    Row {
+        i: usize,
+        word: usize,
+        carry: u64,
+    },
+    /// The last row is counted.
+    Count(usize),
+    /// The matches, before these bytes of `a` and `b`.
+    Matches {
+        i: usize,
+        j: usize,
+    },
+    Over,
+}
+
+impl Finding {
+    fn new(b: &[u8], keep: bool) -> Finding {
+        Finding {
+            keep,
+            stage: Stage::Letters(0),
+            masks: Masks { in_a: [false; 256], places: [0; 256], count: 0, bits: Vec::new() },
+            rows: Vec::new(),
+            words: b.len().div_ceil(64),
+            common: 0,
+            matches: Vec::new(),
         }
-        Ok(Rows { bits, words })
     }
 
-    /// Length of the longest common subsequence.
-    fn common(&self) -> usize {
-        self.bits[self.bits.len() - self.words..].iter().map(|word| word.count_zeros() as usize).sum()
+    /// Steps that it takes, about: of bytes, or words.
+    fn steps(&self, a: &[u8], b: &[u8]) -> usize {
+        a.len().saturating_mul(self.words).saturating_add(2 * a.len() + 3 * b.len())
+    }
+
+    /// Goes on with the same strings until `go_on` returns false, which is told how many steps were made. True at the end.
+    fn go_on(&mut self, a: &[u8], b: &[u8], mut go_on: impl FnMut(usize) -> bool) -> Result<bool, ReplyError> {
+        loop {
+            let steps = self.piece(a, b)?;
+            if matches!(self.stage, Stage::Over) {
+                return Ok(true);
+            }
+            if !go_on(steps) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Makes some steps. Returns how many.
+    fn piece(&mut self, a: &[u8], b: &[u8]) -> Result<usize, ReplyError> {
+        let (words, end_of) = (self.words, |at: usize, len: usize| len.min(at + PIECE));
+        match self.stage {
+            Stage::Letters(at) => {
+                let end = end_of(at, a.len());
+                a[at..end].iter().for_each(|&byte| self.masks.in_a[byte as usize] = true);
+                self.stage = if end == a.len() { Stage::Places(0) } else { Stage::Letters(end) };
+                Ok(end - at)
+            }
+            Stage::Places(at) => {
+                let end = end_of(at, b.len());
+                b[at..end].iter().for_each(|&byte| self.masks.note(byte));
+                self.stage = Stage::Places(end);
+                if end == b.len() {
+                    let rows = if self.keep { a.len().max(1) } else { 1 };
+                    self.masks.bits.try_reserve_exact(words * self.masks.count).map_err(|_| NO_MEMORY)?;
+                    self.rows.try_reserve_exact(words * rows).map_err(|_| NO_MEMORY)?;
+                    self.stage = Stage::Clear;
+                }
+                Ok(end - at)
+            }
+            Stage::Clear => {
+                let (at, len) = (self.masks.bits.len(), words * self.masks.count);
+                let end = end_of(at, len);
+                self.masks.bits.resize(end, 0);
+                if end == len {
+                    self.stage = Stage::Mark(0);
+                }
+                Ok(end - at)
+            }
+            Stage::Mark(at) => {
+                let end = end_of(at, b.len());
+                (at..end).for_each(|j| self.masks.mark(b[j], j, words));
+                self.stage = if end == b.len() { Stage::Row { i: 0, word: 0, carry: 0 } } else { Stage::Mark(end) };
+                Ok(end - at)
+            }
+            Stage::Row { i, word, carry } => Ok(self.row(a, i, word, carry)),
+            Stage::Count(at) => {
+                let last = &self.rows[self.rows.len() - words..];
+                let end = end_of(at, words);
+                self.common += last[at..end].iter().map(|word| word.count_zeros() as usize).sum::<usize>();
+                self.stage = match () {
+                    () if end < words => Stage::Count(end),
+                    () if self.keep => Stage::Matches { i: a.len(), j: b.len() },
+                    () => Stage::Over,
+                };
+                Ok(end - at)
+            }
+            Stage::Matches { i, j } => {
+                let (i, j) = self.walk(a, b, i, j);
+                self.stage = if i > 0 && j > 0 { Stage::Matches { i, j } } else { Stage::Over };
+                Ok(PIECE)
+            }
+            Stage::Over => Ok(0),
+        }
+    }
+
+    /// Fills a part of a row, in the place of the row above it if that is not kept.
+    fn row(&mut self, a: &[u8], i: usize, word: usize, mut carry: u64) -> usize {
+        let end = self.words.min(word + PIECE);
+        let first = if self.keep { i * self.words } else { 0 };
+        if i == 0 {
+            self.rows.resize(end, u64::MAX);
+        } else if self.keep {
+            let above = first - self.words;
+            self.rows.extend_from_within(above + word..above + end);
+        }
+        if let Some(mask) = a.get(i).and_then(|&byte| self.masks.of(byte, self.words)) {
+            carry = advance(&mut self.rows[first + word..first + end], &mask[word..end], carry);
+        }
+        self.stage = match () {
+            () if end < self.words => Stage::Row { i, word: end, carry },
+            () if i + 1 < a.len() => Stage::Row { i: i + 1, word: 0, carry: 0 },
+            () => Stage::Count(0),
+        };
+        // A row of no words is looked at as well.
+        (end - word).max(1)
     }
 
     fn grows_at(&self, i: usize, j: usize) -> bool {
-        self.bits[i * self.words + j / 64] >> (j % 64) & 1 == 0
+        self.rows[i * self.words + j / 64] >> (j % 64) & 1 == 0
     }
 
-    /// The matches of one longest common subsequence, last first. All rows must have been kept.
-    fn matches(&self, a: &[u8], b: &[u8]) -> Vec<Match> {
-        let mut matches: Vec<Match> = Vec::new();
-        let (mut i, mut j) = (a.len(), b.len());
-        while i > 0 && j > 0 {
+    /// Looks for matches, backwards from before these bytes on. Returns how far it has come.
+    fn walk(&mut self, a: &[u8], b: &[u8], mut i: usize, mut j: usize) -> (usize, usize) {
+        for _ in 0..PIECE {
+            if i == 0 || j == 0 {
+                break;
+            }
             if a[i - 1] != b[j - 1] {
                 // Take back a byte of `b` unless that costs a byte of the subsequence: then one of `a`.
                 if self.grows_at(i - 1, j - 1) {
@@ -191,67 +355,57 @@ impl Rows {
                 }
                 continue;
             }
-            match matches.last_mut() {
+            match self.matches.last_mut() {
                 Some(last) if last.a == i && last.b == j => *last = Match { a: i - 1, b: j - 1, len: last.len + 1 },
-                _ => matches.push(Match { a: i - 1, b: j - 1, len: 1 }),
+                _ => self.matches.push(Match { a: i - 1, b: j - 1, len: 1 }),
             }
             (i, j) = (i - 1, j - 1);
         }
-        matches
+        (i, j)
     }
 }
 
-/// One row from the row above it, given where `b` has the row's byte.
-fn advance(row: &mut [u64], mask: &[u64]) {
-    let mut carry = 0;
+/// A part of a row from that of the row above it, given where `b` has the row's byte, and what is carried into it. Returns what is
+/// carried out of it.
+fn advance(row: &mut [u64], mask: &[u64], mut carry: u64) -> u64 {
     for (word, mask) in row.iter_mut().zip(mask) {
         let (sum, carry_1) = word.overflowing_add(*word & mask);
         let (sum, carry_2) = sum.overflowing_add(carry);
         carry = u64::from(carry_1 | carry_2);
         *word = sum | (*word & !mask);
     }
+    carry
 }
 
 /// For each byte that both strings have, where `b` has it.
+#[derive(Debug)]
 struct Masks {
-    bits: Vec<u64>,
-    words: usize,
+    in_a: [bool; 256],
     /// Place of a byte's mask + 1; 0 for bytes without one.
     places: [u16; 256],
+    count: usize,
+    bits: Vec<u64>,
 }
 
 impl Masks {
-    fn new(a: &[u8], b: &[u8]) -> Result<Masks, ReplyError> {
-        let mut in_a = [false; 256];
-        a.iter().for_each(|&byte| in_a[byte as usize] = true);
-        let (mut places, mut count) = ([0u16; 256], 0);
-        for &byte in b {
-            if in_a[byte as usize] && places[byte as usize] == 0 {
-                count += 1;
-                places[byte as usize] = count;
-            }
+    /// Gives a byte of `b` a mask, if `a` has it.
+    fn note(&mut self, byte: u8) {
+        if self.in_a[byte as usize] && self.places[byte as usize] == 0 {
+            self.count += 1;
+            self.places[byte as usize] = self.count as u16;
         }
-        let words = b.len().div_ceil(64);
-        let mut bits = filled(words * count as usize, 0)?;
-        for (j, &byte) in b.iter().enumerate() {
-            if let Some(place) = places[byte as usize].checked_sub(1) {
-                bits[place as usize * words + j / 64] |= 1 << (j % 64);
-            }
-        }
-        Ok(Masks { bits, words, places })
     }
 
-    fn of(&self, byte: u8) -> Option<&[u64]> {
+    fn mark(&mut self, byte: u8, j: usize, words: usize) {
+        if let Some(place) = self.places[byte as usize].checked_sub(1) {
+            self.bits[place as usize * words + j / 64] |= 1 << (j % 64);
+        }
+    }
+
+    fn of(&self, byte: u8, words: usize) -> Option<&[u64]> {
         let place = self.places[byte as usize].checked_sub(1)? as usize;
-        Some(&self.bits[place * self.words..][..self.words])
+        Some(&self.bits[place * words..][..words])
     }
-}
-
-fn filled(words: usize, word: u64) -> Result<Vec<u64>, ReplyError> {
-    let mut bits = Vec::new();
-    bits.try_reserve_exact(words).map_err(|_| NO_MEMORY)?;
-    bits.resize(words, word);
-    Ok(bits)
 }
 
 #[cfg(test)]
@@ -299,12 +453,31 @@ mod tests {
             };
             let (a, b) = (text(), text());
             let (common, matches) = naive(&a, &b);
-            let rows = Rows::compute(&a, &b, true).expect("little memory");
-            assert_eq!(rows.matches(&a, &b), matches, "{a:?} {b:?}");
-            assert_eq!(
-                (rows.common(), Rows::compute(&a, &b, false).expect("little memory").common()),
-                (common, common)
-            );
+            let mut all = Finding::new(&b, true);
+            all.go_on(&a, &b, |_| true).expect("little memory");
+            assert_eq!((all.common, &all.matches), (common, &matches), "{a:?} {b:?}");
+            let mut length = Finding::new(&b, false);
+            length.go_on(&a, &b, |_| true).expect("little memory");
+            assert_eq!((length.common, length.matches.len()), (common, 0));
+        }
+    }
+
+    #[test]
+    fn long_strings_are_compared_in_pieces_as_at_once() {
+        let mut prng = Prng::seeded(8);
+        for (a, b) in [(3, 70_000), (70_000, 3), (500, 2_000), (0, 5_000), (5_000, 0)] {
+            let mut text = |length| -> Vec<u8> { (0..length).map(|_| prng.below(3) as u8).collect() };
+            let (a, b) = (text(a), text(b));
+            let (common, matches) = naive(&a, &b);
+            for keep in [true, false] {
+                let (mut finding, mut calls) = (Finding::new(&b, keep), 1);
+                while !finding.go_on(&a, &b, |_| false).expect("little memory") {
+                    calls += 1;
+                }
+                assert_eq!(finding.common, common);
+                assert!(!keep || finding.matches == matches);
+                assert!(calls > 4, "{calls}");
+            }
         }
     }
 

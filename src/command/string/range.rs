@@ -1,13 +1,18 @@
 //! Parts of strings.
 
+use std::ops::Range;
+
 use super::{string_in, write_value};
 use crate::base::num;
+use crate::command::long::{self, PlaceInText};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
+use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::db::{Db, Moment, Ttl};
 use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue, Value};
 use crate::store::open::EntryMut;
@@ -162,6 +167,7 @@ fn create(db: &mut Db, key: &[u8], length: usize, patch: &[u8], at: Moment) -> R
 pub(super) fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let start = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
     let end = num::parse_i64(args.at(3)).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    let limits = ctx.job_limits();
     let Ctx { server, reply, db, at, .. } = ctx;
     let Some(entry) = server.dbs[*db].lookup_read(args.at(1), *at) else {
         reply.bulk(b"");
@@ -170,23 +176,55 @@ pub(super) fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let value = string_in(&entry)?;
     let mut digits = itoa::Buffer::new();
     let text = value.text(&mut digits);
-    match slice(text, start, end) {
+    match bounds(text.len(), start, end) {
         whole if whole.len() == text.len() => write_value(reply, &value),
-        part => reply.bulk(part),
+        left if limits.is_some_and(|limits| limits.is_long_text(left.len())) => {
+            return long::read_text(ctx, args.at(1), Copying { left, is_begun: false });
+        }
+        part => reply.bulk(&text[part]),
     }
     Ok(Next::Done)
 }
 
-/// The bytes from `start` to `end`, both included and counted from the end if negative. What lies before the first byte
-/// means the first byte, for `end` too: `0 -100` is one byte of any string, as Redis has it.
-fn slice(text: &[u8], start: i64, end: i64) -> &[u8] {
-    if start < 0 && end < 0 && start > end {
-        return b"";
+/// Bytes that are answered at once: some ten microseconds.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Where GETRANGE goes on.
+#[derive(Debug)]
+struct Copying {
+    left: Range<usize>,
+    is_begun: bool,
+}
+
+impl PlaceInText for Copying {
+    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            reply.open_bulk(self.left.len());
+        }
+        while !self.left.is_empty() {
+            let end = self.left.end.min(self.left.start + PIECE_BYTES);
+            reply.bulk_part(&text[self.left.start..end]);
+            let bytes = end - self.left.start;
+            self.left.start = end;
+            if !slice.spend(1, bytes) && !self.left.is_empty() {
+                return false;
+            }
+        }
+        reply.close_bulk();
+        true
     }
-    let length = text.len() as i64;
+}
+
+/// Where the bytes are from `start` to `end`, both included and counted from the end if negative, of so many. What lies before
+/// the first byte means the first byte, for `end` too: `0 -100` is one byte of any string, as Redis has it.
+fn bounds(length: usize, start: i64, end: i64) -> Range<usize> {
+    if start < 0 && end < 0 && start > end {
+        return 0..0;
+    }
+    let length = length as i64;
     let from_start = |index: i64| if index < 0 { index.saturating_add(length).max(0) } else { index };
     let (start, end) = (from_start(start), from_start(end).min(length - 1));
-    if start > end { b"" } else { &text[start as usize..=end as usize] }
+    if start > end { 0..0 } else { start as usize..end as usize + 1 }
 }
 
 #[cfg(test)]
@@ -214,7 +252,8 @@ mod tests {
             ("", -1, -5, ""),
         ];
         for (text, start, end, expected) in rows {
-            assert_eq!(slice(text.as_bytes(), start, end), expected.as_bytes(), "{text:?} {start} {end}");
+            let part = &text.as_bytes()[bounds(text.len(), start, end)];
+            assert_eq!(part, expected.as_bytes(), "{text:?} {start} {end}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Unions, intersections and differences.
 
+use super::slices::{Combining, Plan};
 use super::source::{self, Source};
 use super::{limits, open_entries, store_result, write_entry};
 use crate::base::num;
@@ -8,37 +9,37 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::hash::KeyHasher;
-use crate::store::types::zset::Gathering;
+use crate::store::types::zset::{Gathering, Limits, ZSet};
 
 /// Members of a result from which on another thread frees it.
 const FREE_ELSEWHERE_MIN: usize = 10_000;
 
 /// How inputs are combined.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Operation {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
     Union,
     Inter,
     Diff,
 }
 
 /// What is done with the result.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
     Answer,
     Store,
     Count,
 }
 
 /// How the scores of a member in several inputs become one.
-#[derive(Clone, Copy)]
-enum Aggregate {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Aggregate {
     Sum,
     Min,
     Max,
 }
 
 impl Aggregate {
-    fn of(self, a: f64, b: f64) -> f64 {
+    pub fn of(self, a: f64, b: f64) -> f64 {
         match self {
             // Infinities of both signs cancel out, by convention.
             Aggregate::Sum => or_zero(a + b),
@@ -60,7 +61,7 @@ impl Aggregate {
     }
 }
 
-fn or_zero(score: f64) -> f64 {
+pub(super) fn or_zero(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
@@ -115,12 +116,13 @@ impl Options {
 }
 
 /// An input and the factor of its scores.
-struct Input<'d> {
+struct Input<'d, 'k> {
+    key: &'k [u8],
     source: Source<'d>,
     weight: f64,
 }
 
-impl Input<'_> {
+impl Input<'_, '_> {
     fn weighted(&self, score: f64) -> f64 {
         self.weight * score
     }
@@ -128,13 +130,13 @@ impl Input<'_> {
 
 /// Reads the keys, whose number is at `number`, and the options. The smallest inputs come first, except for a difference,
 /// which depends on the order.
-fn inputs<'d>(
+fn inputs<'d, 'k>(
     ctx: &'d mut Ctx<'_>,
-    args: Args<'_>,
+    args: Args<'k>,
     number: usize,
     operation: Operation,
     purpose: Purpose,
-) -> Result<(Vec<Input<'d>>, Options), ReplyError> {
+) -> Result<(Vec<Input<'d, 'k>>, Options), ReplyError> {
     let keys = num::parse_i64(args.at(number)).ok_or(ReplyError::NOT_AN_INTEGER)?;
     let Some(keys) = usize::try_from(keys).ok().filter(|&keys| keys > 0) else {
         let command = &ctx.command.full_name;
@@ -145,10 +147,15 @@ fn inputs<'d>(
         return Err(ReplyError::SYNTAX);
     }
     let sources = source::all(&mut ctx.server.dbs[ctx.db], args.iter_from(first).take(keys), ctx.at)?;
+    let named = args.iter_from(first);
     let options = Options::parse(args, first + keys, keys, operation, purpose)?;
     let weights = options.weights.iter().copied().chain(std::iter::repeat(1.0));
-    let mut inputs: Vec<_> =
-        sources.into_iter().zip(weights).map(|(source, weight)| Input { source, weight }).collect();
+    let mut inputs: Vec<_> = sources
+        .into_iter()
+        .zip(weights)
+        .zip(named)
+        .map(|((source, weight), key)| Input { key, source, weight })
+        .collect();
     if operation != Operation::Diff {
         inputs.sort_by_key(|input| input.source.len());
     }
@@ -156,7 +163,7 @@ fn inputs<'d>(
 }
 
 /// Adds the members of all inputs.
-fn union(inputs: &[Input<'_>], aggregate: Aggregate, all: &mut Gathering) {
+fn union(inputs: &[Input<'_, '_>], aggregate: Aggregate, all: &mut Gathering) {
     for input in inputs {
         input.source.for_each(|member, score| {
             all.merge(member, or_zero(input.weighted(score)), |sum, score| aggregate.of(sum, score));
@@ -165,7 +172,7 @@ fn union(inputs: &[Input<'_>], aggregate: Aggregate, all: &mut Gathering) {
 }
 
 /// Calls `visit` for the members that all inputs have, with their scores, until it returns false.
-fn intersect(inputs: &[Input<'_>], aggregate: Aggregate, mut visit: impl FnMut(&[u8], f64) -> bool) {
+fn intersect(inputs: &[Input<'_, '_>], aggregate: Aggregate, mut visit: impl FnMut(&[u8], f64) -> bool) {
     let [smallest, others @ ..] = inputs else { return };
     let mut going = true;
     smallest.source.for_each(|member, score| {
@@ -182,7 +189,7 @@ fn intersect(inputs: &[Input<'_>], aggregate: Aggregate, mut visit: impl FnMut(&
 }
 
 /// Adds the members that only the first input has.
-fn difference(inputs: &[Input<'_>], left: &mut Gathering) {
+fn difference(inputs: &[Input<'_, '_>], left: &mut Gathering) {
     if let [first, others @ ..] = inputs {
         first.source.for_each(|member, score| {
             if others.iter().all(|other| other.source.score(member).is_none()) {
@@ -193,7 +200,7 @@ fn difference(inputs: &[Input<'_>], left: &mut Gathering) {
 }
 
 /// The result, not sorted yet.
-fn combine(inputs: &[Input<'_>], operation: Operation, options: &Options, hasher: KeyHasher) -> Gathering {
+fn combine(inputs: &[Input<'_, '_>], operation: Operation, options: &Options, hasher: KeyHasher) -> Gathering {
     let mut result = Gathering::new(hasher);
     match operation {
         Operation::Union => union(inputs, options.aggregate, &mut result),
@@ -206,9 +213,45 @@ fn combine(inputs: &[Input<'_>], operation: Operation, options: &Options, hasher
     result
 }
 
+/// A combination as a job, if it goes by many members and may be one.
+fn as_job(
+    long: Option<usize>,
+    limits: &Limits,
+    inputs: &[Input<'_, '_>],
+    operation: Operation,
+    purpose: Purpose,
+    options: &Options,
+) -> Option<Combining> {
+    let long = long?;
+    let is_there = |input: &&Input<'_, '_>| !matches!(input.source, Source::Nothing);
+    let first = inputs.first().filter(|_| operation != Operation::Inter || inputs.iter().all(|input| is_there(&input)));
+    let (elements, members_max) = match operation {
+        Operation::Union => {
+            let sum = inputs.iter().map(|input| input.source.len()).sum();
+            (sum, sum)
+        }
+        // The smallest comes first, of an intersection.
+        Operation::Inter | Operation::Diff => {
+            let members = first.filter(|first| is_there(first))?.source.len();
+            (members.saturating_mul(inputs.len()), members)
+        }
+    };
+    if elements <= long {
+        return None;
+    }
+    let inputs = inputs.iter().filter(is_there).map(|input| (input.key.into(), input.weight)).collect();
+    let Options { aggregate, scores, limit, .. } = *options;
+    Some(Combining::new(Plan { operation, purpose, aggregate, scores, limit, inputs }, members_max, *limits))
+}
+
 fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Outcome {
-    let hasher = ctx.server.dbs.hasher;
+    let (limits, long) = (limits(ctx.server), ctx.job_limits().map(|limits| limits.long));
+    let hasher = limits.hasher;
     let (inputs, options) = inputs(ctx, args, 1, operation, Purpose::Answer)?;
+    if let Some(job) = as_job(long, &limits, &inputs, operation, Purpose::Answer, &options) {
+        drop(inputs);
+        return ctx.become_job(job);
+    }
     let mut result = combine(&inputs, operation, &options, hasher);
     drop(inputs);
     result.sort();
@@ -221,8 +264,16 @@ fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Outcome {
 }
 
 fn store(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation, event: &str) -> Outcome {
-    let limits = limits(ctx.server);
+    if let Some(result) = ctx.gathered::<ZSet>() {
+        store_result(ctx, args.at(1), *result, event, 1);
+        return Ok(Next::Done);
+    }
+    let (limits, long) = (limits(ctx.server), ctx.job_limits().map(|limits| limits.long));
     let (inputs, options) = inputs(ctx, args, 2, operation, Purpose::Store)?;
+    if let Some(job) = as_job(long, &limits, &inputs, operation, Purpose::Store, &options) {
+        drop(inputs);
+        return ctx.become_job(job);
+    }
     let result = combine(&inputs, operation, &options, limits.hasher);
     drop(inputs);
     store_result(ctx, args.at(1), result.into_zset(&limits), event, 1);
@@ -254,7 +305,12 @@ pub(super) fn zdiffstore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn zintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (limits, long) = (limits(ctx.server), ctx.job_limits().map(|limits| limits.long));
     let (inputs, options) = inputs(ctx, args, 1, Operation::Inter, Purpose::Count)?;
+    if let Some(job) = as_job(long, &limits, &inputs, Operation::Inter, Purpose::Count, &options) {
+        drop(inputs);
+        return ctx.become_job(job);
+    }
     let mut count = 0;
     intersect(&inputs, options.aggregate, |_, _| {
         count += 1;

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::slices::CopyingRange;
 use super::{NOT_A_LEX_RANGE, NOT_A_SCORE_RANGE, limits, open_entries, store_result, write_entries, write_entry};
 use crate::base::num;
 use crate::command::long::{self, Place};
@@ -164,7 +165,7 @@ fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Option<Kind>, reversed: Optio
     let ranks = query.ranks(&zset);
     if may_become_job && server.jobs.limits.is_long(ranks.len(), &*zset) {
         let Query { reversed, scores, .. } = query;
-        return long::read_key(ctx, args.at(1), Ranks { left: ranks, reversed, scores, is_begun: false });
+        return long::read_key(ctx, args.at(1), Ranks::new(ranks, reversed, scores));
     }
     let entries = zset.iter(ranks);
     if query.reversed {
@@ -177,11 +178,18 @@ fn answer(ctx: &mut Ctx<'_>, args: Args<'_>, kind: Option<Kind>, reversed: Optio
 
 /// Where a range goes on.
 #[derive(Debug)]
-struct Ranks {
+pub(super) struct Ranks {
     left: Range<usize>,
     reversed: bool,
     scores: bool,
     is_begun: bool,
+}
+
+impl Ranks {
+    /// Answers these ranks, perhaps the last one first, and perhaps with scores.
+    pub fn new(ranks: Range<usize>, reversed: bool, scores: bool) -> Ranks {
+        Ranks { left: ranks, reversed, scores, is_begun: false }
+    }
 }
 
 impl Place<ZSet> for Ranks {
@@ -230,10 +238,21 @@ pub(super) fn zrevrangebylex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn zrangestore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if let Some(result) = ctx.gathered::<ZSet>() {
+        store_result(ctx, args.at(1), *result, "zrangestore", 1);
+        return Ok(Next::Done);
+    }
     let query = Query::parse(args, 3, Fixed { kind: None, reversed: None, stores: true })?;
-    let (at, limits) = (ctx.at, limits(ctx.server));
-    let result = match ctx.db().read::<ZSet>(args.at(2), at)? {
-        Some(zset) => ZSet::from_sorted(zset.iter(query.ranks(&zset)), &limits),
+    let (at, limits, may_become_job) = (ctx.at, limits(ctx.server), ctx.may_become_job());
+    let Ctx { server, db, .. } = ctx;
+    let result = match server.dbs[*db].read::<ZSet>(args.at(2), at)? {
+        Some(zset) => {
+            let ranks = query.ranks(&zset);
+            if may_become_job && server.jobs.limits.is_long(ranks.len(), &*zset) {
+                return ctx.become_job(CopyingRange::new(args.at(2), ranks, limits));
+            }
+            ZSet::from_sorted(zset.iter(ranks), &limits)
+        }
         None => ZSet::default(),
     };
     store_result(ctx, args.at(1), result, "zrangestore", 1);

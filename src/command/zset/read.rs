@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 
-use super::range::By;
+use super::range::{By, Ranks};
 use super::{open_entries, write_entry, write_member};
 use crate::base::prng::Prng;
-use crate::command::collection::random_count;
+use crate::command::collection::{Drawing, random_count};
+use crate::command::long::{self, Place};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::types::Collection;
 use crate::store::types::zset::ZSet;
 
@@ -132,14 +134,24 @@ fn random_options(args: Args<'_>) -> Result<(i64, bool), ReplyError> {
 const LISTED_MAX: usize = 1024;
 
 fn random_members(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (count, scores) = random_options(args)?;
+    let ((count, scores), may_become_job) = (random_options(args)?, ctx.may_become_job());
     let Ctx { server, reply, db, at, .. } = ctx;
-    let Server { dbs, prng, .. } = &mut **server;
+    let Server { dbs, prng, jobs, .. } = &mut **server;
     let Some(zset) = dbs[*db].read::<ZSet>(args.at(1), *at)? else {
         reply.array(0);
         return Ok(Next::Done);
     };
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    if may_become_job {
+        let drawing = Drawing::new(count, zset.len());
+        if jobs.limits.is_long(drawing.elements(), &*zset) {
+            let is_all = count > 0 && wanted >= zset.len();
+            let all = Ranks::new(0..zset.len(), true, scores);
+            let place = Drawn { drawing, scores, prng: Prng::seeded(prng.next_u64()), is_begun: false };
+            let key = args.at(1);
+            return if is_all { long::read_key(ctx, key, all) } else { long::read_key(ctx, key, place) };
+        }
+    }
     if count < 0 {
         open_entries(reply, wanted, scores);
         // To find a rank is a walk or a descent each time: a few members are listed first.
@@ -164,6 +176,62 @@ fn random_members(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
     }
     Ok(Next::Done)
+}
+
+/// Where ZRANDMEMBER goes on.
+#[derive(Debug)]
+struct Drawn {
+    drawing: Drawing,
+    scores: bool,
+    prng: Prng,
+    is_begun: bool,
+}
+
+impl Place<ZSet> for Drawn {
+    fn go_on(&mut self, zset: &ZSet, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let Drawn { drawing, scores, prng, is_begun } = self;
+        if !std::mem::replace(is_begun, true) {
+            open_entries(reply, drawing.answered(), *scores);
+        }
+        match drawing {
+            Drawing::Repeated { left } => {
+                while *left > 0 {
+                    write_ranked(reply, zset, prng.below(zset.len() as u64) as usize, *scores);
+                    *left -= 1;
+                    if !slice.spend(1, 0) {
+                        break;
+                    }
+                }
+                *left == 0
+            }
+            Drawing::Few { chosen, count } => {
+                while chosen.len() < *count {
+                    let drawn = zset.get(prng.below(zset.len() as u64) as usize);
+                    if let Some(entry) = drawn.filter(|(member, _)| chosen.insert(member.to_vec())) {
+                        write_entry(reply, entry, *scores);
+                    }
+                    if !slice.spend(1, 0) {
+                        break;
+                    }
+                }
+                chosen.len() == *count
+            }
+            Drawing::Part { wanted, left, .. } => {
+                let first = zset.len() - *left;
+                for entry in zset.iter(first..zset.len()) {
+                    if prng.chance(*wanted as u64, *left as u64) {
+                        write_entry(reply, entry, *scores);
+                        *wanted -= 1;
+                    }
+                    *left -= 1;
+                    if !slice.spend(1, entry.0.len()) {
+                        break;
+                    }
+                }
+                *left == 0
+            }
+        }
+    }
 }
 
 fn write_ranked(reply: &mut Reply<'_>, zset: &ZSet, rank: usize, scores: bool) {

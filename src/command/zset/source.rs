@@ -46,6 +46,27 @@ impl Source<'_> {
             Source::Nothing => {}
         }
     }
+
+    /// Calls `visit` for the members from a place on, 0 at first, in no order, until `go_on`, which is asked after some of them,
+    /// returns false. Returns the place to go on from, or `None` at the end.
+    pub fn read_on(&self, place: u64, mut visit: impl FnMut(&[u8], f64), go_on: impl FnMut() -> bool) -> Option<u64> {
+        let mut digits = itoa::Buffer::new();
+        let mut shown = |member: Item<'_>, score| visit(member.text(&mut digits), score);
+        match self {
+            Source::SortedSet(zset) => zset.read_on(place, shown, go_on),
+            Source::Set(set) => set.read_on(place, |member| shown(member, SET_SCORE), go_on),
+            Source::Nothing => None,
+        }
+    }
+}
+
+/// What keys bring that are held, each of which is there; `None` if one of them is not any more.
+pub(super) fn held<'d, 'k>(db: &'d Db, keys: impl Iterator<Item = &'k [u8]>) -> Option<Vec<Source<'d>>> {
+    let source = |key| match db.peek(key)?.type_of() {
+        Type::ZSet => Some(Source::SortedSet(db.peek(key)?.into_collection()?)),
+        _ => Some(Source::Set(db.peek(key)?.into_collection()?)),
+    };
+    keys.map(source).collect()
 }
 
 /// Looks keys up, in order: each counts as read, and a key of another type is refused.

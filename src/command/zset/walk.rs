@@ -1,29 +1,22 @@
 //! ZSCAN.
 
 use crate::base::num;
-use crate::command::scan::{self, Walk};
+use crate::command::scan::{self, Bucket, Scanned, Walk};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
-use crate::server::ctx::{Ctx, Next};
+use crate::resp::reply::Reply;
+use crate::server::ctx::Ctx;
 use crate::store::types::zset::ZSet;
 
 pub(super) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = scan::cursor(args.at(2))?;
-    let Ctx { server, reply, db, at, .. } = ctx;
-    let Some(zset) = server.dbs[*db].read::<ZSet>(args.at(1), *at)? else {
-        let array = reply.open_array(0);
-        reply.close_scan(array, 0, 0);
-        return Ok(Next::Done);
-    };
-    let options = scan::Options::parse(args, 3, Walk::Members)?;
-    let packed = zset.as_pack().is_some();
-    let array = reply.open_array(0);
-    let (mut seen, mut found) = (0, 0);
-    let mut buckets = options.buckets_max();
-    let mut text = Vec::with_capacity(32);
-    loop {
-        cursor = zset.scan(cursor, |member, score| {
-            seen += 1;
+    scan::scan_key::<ZSet>(ctx, args, Walk::Members)
+}
+
+impl Scanned for ZSet {
+    fn scan_bucket(&self, cursor: u64, options: &scan::Options<'_>, _due_ms: i64, reply: &mut Reply<'_>) -> Bucket {
+        let (packed, mut text, mut bucket) = (self.as_pack().is_some(), Vec::with_capacity(32), Bucket::default());
+        bucket.next = self.scan(cursor, |member, score| {
+            (bucket.seen, bucket.bytes) = (bucket.seen + 1, bucket.bytes + member.len());
             if options.matches(member) {
                 text.clear();
                 // Redis shows the scores of listpacks as they are held, and others with all their digits.
@@ -34,16 +27,11 @@ pub(super) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
                 }
                 reply.bulk(member);
                 reply.bulk(&text);
-                found += 2;
+                bucket.found += 2;
             }
         });
-        buckets -= 1;
-        if cursor == 0 || seen >= options.count || buckets == 0 {
-            break;
-        }
+        bucket
     }
-    reply.close_scan(array, cursor, found);
-    Ok(Next::Done)
 }
 
 /// Appends the text of a double with all 17 digits that it takes to tell it from any other, trailing zeros left out: C's

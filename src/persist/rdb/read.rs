@@ -12,6 +12,10 @@
 //! its memory once the compressed bytes have been seen to stand for so much, which is at most 88 times theirs. What is built
 //! is paid for from a [`Budget`] first.
 
+mod pieces;
+
+pub use pieces::Building;
+
 use std::borrow::Cow;
 
 use super::{Broken, Budget, Dialect, Shapes, Value, code, container, length, ziplist};
@@ -339,24 +343,20 @@ impl<'p, 'b> Reader<'p, 'b> {
         let mut set = Set::ints();
         set.prepare(count, &shapes.set);
         for _ in 0..count {
-            if !set.insert(&self.element()?, &shapes.set) {
-                return Err(TWICE);
-            }
+            self.set_member(&mut set, shapes)?;
         }
         Ok(set)
+    }
+
+    fn set_member(&mut self, set: &mut Set, shapes: &Shapes) -> Result<(), Broken> {
+        set.insert(&self.element()?, &shapes.set).then_some(()).ok_or(TWICE)
     }
 
     fn zset(&mut self, form: u8, shapes: &Shapes) -> Result<ZSet, Broken> {
         let count = self.some(2)?;
         let mut entries = Vec::new();
         for _ in 0..count {
-            let member = self.element()?;
-            self.budget.spend(SCORED_BYTES)?;
-            let score = if form == code::ZSET_2 { f64::from_le_bytes(self.take()?) } else { self.score_text()? };
-            if score.is_nan() {
-                return Err(NO_SCORE);
-            }
-            entries.push((member, score));
+            entries.push(self.scored_member(form)?);
         }
         // The bytes decide in which order members came that are there twice.
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -365,6 +365,13 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
         entries.sort_by(|(_, a), (_, b)| order(*a, *b));
         Ok(ZSet::from_sorted(entries.iter().map(|(member, score)| (Item::Bytes(member), *score)), &shapes.zset))
+    }
+
+    fn scored_member(&mut self, form: u8) -> Result<(Cow<'p, [u8]>, f64), Broken> {
+        let member = self.element()?;
+        self.budget.spend(SCORED_BYTES)?;
+        let score = if form == code::ZSET_2 { f64::from_le_bytes(self.take()?) } else { self.score_text()? };
+        if score.is_nan() { Err(NO_SCORE) } else { Ok((member, score)) }
     }
 
     /// A score as text, after its length in a byte.
@@ -382,29 +389,33 @@ impl<'p, 'b> Reader<'p, 'b> {
         let mut hash = Hash::new();
         hash.expect_fields(count, &shapes.hash);
         for _ in 0..count {
-            let (name, value) = (self.element()?, self.kept_string()?);
-            if hash.set(&name, &value, false, 0, &shapes.hash) {
-                return Err(TWICE);
-            }
+            self.hash_field(&mut hash, shapes)?;
         }
         Ok(hash)
+    }
+
+    fn hash_field(&mut self, hash: &mut Hash, shapes: &Shapes) -> Result<(), Broken> {
+        let (name, value) = (self.element()?, self.kept_string()?);
+        if hash.set(&name, &value, false, 0, &shapes.hash) { Err(TWICE) } else { Ok(()) }
     }
 
     /// A hash whose fields have deadlines, each counted from the first of them: one more, 0 for none.
     fn timed_hash(&mut self, form: u8, shapes: &Shapes) -> Result<Hash, Broken> {
         let first_ms = if form == code::HASH_METADATA { Some(self.time_ms()?) } else { None };
         let count = self.some(3)?;
-        self.timed_fields(count, shapes, |reader| {
-            let ttl = i64::try_from(reader.length()?).map_err(|_| NO_DEADLINE)?;
-            let (name, value) = (reader.element()?, reader.kept_string()?);
-            if ttl == 0 {
-                return Ok((name, value, None));
-            }
-            let deadline_ms = first_ms.map_or(Some(ttl), |first_ms| (ttl - 1).checked_add(first_ms));
-            // COMPAT: Redis reads later deadlines than its commands can set; there are none here.
-            let deadline_ms = deadline_ms.filter(|ms| (1..DEADLINE_END).contains(ms)).ok_or(NO_DEADLINE)?;
-            Ok((name, value, Some(deadline_ms)))
-        })
+        self.timed_fields(count, shapes, |reader| reader.timed_field(first_ms))
+    }
+
+    fn timed_field(&mut self, first_ms: Option<i64>) -> Result<TimedField<'p>, Broken> {
+        let ttl = i64::try_from(self.length()?).map_err(|_| NO_DEADLINE)?;
+        let (name, value) = (self.element()?, self.kept_string()?);
+        if ttl == 0 {
+            return Ok((name, value, None));
+        }
+        let deadline_ms = first_ms.map_or(Some(ttl), |first_ms| (ttl - 1).checked_add(first_ms));
+        // COMPAT: Redis reads later deadlines than its commands can set; there are none here.
+        let deadline_ms = deadline_ms.filter(|ms| (1..DEADLINE_END).contains(ms)).ok_or(NO_DEADLINE)?;
+        Ok((name, value, Some(deadline_ms)))
     }
 
     /// A hash of Valkey's, every field of which is followed by its deadline, -1 for none.

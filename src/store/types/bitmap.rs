@@ -215,7 +215,7 @@ pub enum Op {
 }
 
 /// Bytes combined before the next ones are looked at: both blocks below stay in the nearest cache.
-const BLOCK_BYTES: usize = 4096;
+pub const BLOCK_BYTES: usize = 4096;
 
 /// Combines strings into one as long as the longest of them; shorter ones go on as zeros.
 /// [`Op::Not`] looks at the first alone. O(all bytes), a register's width at a time.
@@ -224,18 +224,27 @@ const BLOCK_BYTES: usize = 4096;
 ///
 /// If there is no memory for the result.
 pub fn combine(op: Op, sources: &[&[u8]]) -> Result<Vec<u8>, TryReserveError> {
-    let length = sources.iter().map(|source| source.len()).max().unwrap_or(0);
     let mut result = Vec::new();
-    result.try_reserve_exact(length)?;
-    let Some((first, others)) = sources.split_first() else { return Ok(result) };
-    let (mut block, mut scratch) = ([0; BLOCK_BYTES], [0; BLOCK_BYTES]);
-    for at in (0..length).step_by(BLOCK_BYTES) {
-        let count = BLOCK_BYTES.min(length - at);
-        let (block, scratch) = (&mut block[..count], &mut scratch[..count]);
-        combine_block(op, part(first, at, count), others.iter().map(|other| part(other, at, count)), block, scratch);
-        result.extend_from_slice(block);
-    }
+    result.try_reserve_exact(combined_bytes(sources))?;
+    while combine_more(op, sources, &mut result) {}
     Ok(result)
+}
+
+/// Bytes of what strings are combined into.
+pub fn combined_bytes(sources: &[&[u8]]) -> usize {
+    sources.iter().map(|source| source.len()).max().unwrap_or(0)
+}
+
+/// Adds the next block to a result, for which there is room. False if that was the last. O(sources).
+pub fn combine_more(op: Op, sources: &[&[u8]], result: &mut Vec<u8>) -> bool {
+    let (Some((first, others)), at) = (sources.split_first(), result.len()) else { return false };
+    let left = combined_bytes(sources) - at;
+    let count = BLOCK_BYTES.min(left);
+    let (mut block, mut scratch) = ([0; BLOCK_BYTES], [0; BLOCK_BYTES]);
+    let (block, scratch) = (&mut block[..count], &mut scratch[..count]);
+    combine_block(op, part(first, at, count), others.iter().map(|other| part(other, at, count)), block, scratch);
+    result.extend_from_slice(block);
+    count < left
 }
 
 /// What a string has of a block.

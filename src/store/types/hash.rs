@@ -390,6 +390,22 @@ fn show(field: &Field, now_ms: i64, visit: &mut impl FnMut(Item<'_>, Item<'_>, O
     }
 }
 
+/// Copying a table field by field.
+impl Hash {
+    /// An empty copy of a table; `None` for a listpack. O(1).
+    pub fn begin_copy(&self) -> Option<Hash> {
+        let Hash::Fields(fields) = self else { return None };
+        Some(Hash::Fields(Box::new(Fields::new(fields.hasher()))))
+    }
+
+    /// Copies the fields of another hash from a cursor on, 0 at first, until `go_on` returns false, which is told how many fields
+    /// of how many bytes were copied. Returns the cursor to go on from, or `None` at the end.
+    pub fn copy_on(&mut self, of: &Hash, cursor: u64, go_on: impl FnMut(usize, usize) -> bool) -> Option<u64> {
+        let (Hash::Fields(copy), Hash::Fields(of)) = (self, of) else { return None };
+        copy.copy_on(of, cursor, go_on)
+    }
+}
+
 /// Writing. Whoever changes the hash of a key does so through `Db::write_hash`, which keeps the key's timer in step.
 impl Hash {
     /// Sets a field; its deadline goes unless `keep_deadline`. True if the field was there. O(1) amortised, or a scan of a

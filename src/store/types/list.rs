@@ -191,6 +191,19 @@ impl List {
         List(Form::Pack(DequePack::new()))
     }
 
+    /// An empty copy of a list of nodes, to be filled before its command ends; `None` for a short list. O(1).
+    pub fn begin_copy(&self) -> Option<List> {
+        let Form::Nodes(nodes) = &self.0 else { return None };
+        Some(List(Form::Nodes(Box::new(nodes.begin_copy()))))
+    }
+
+    /// Copies the nodes of another list that come next until `go_on` returns false, which is told how many nodes of how many bytes
+    /// were copied. True at the end.
+    pub fn copy_on(&mut self, of: &List, go_on: impl FnMut(usize, usize) -> bool) -> bool {
+        let (Form::Nodes(copy), Form::Nodes(of)) = (&mut self.0, &of.0) else { return true };
+        copy.copy_on(of, go_on)
+    }
+
     /// The parts in order: one pack for a short list.
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         let (pack, nodes) = match &self.0 {

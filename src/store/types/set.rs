@@ -338,6 +338,31 @@ impl Set {
     }
 }
 
+/// Copying a table member by member.
+impl Set {
+    /// An empty copy of a table; `None` for the small representations. O(1).
+    pub fn begin_copy(&self) -> Option<Set> {
+        let Set::Table(table) = self else { return None };
+        Some(Set::Table(Box::new(Table::new(table.hasher()))))
+    }
+
+    /// Copies the members of another set from a place on, 0 at first, until `go_on` returns false, which is told how many members
+    /// of how many bytes were copied. Returns the place to go on from, or `None` at the end.
+    pub fn copy_on(&mut self, of: &Set, place: u64, mut go_on: impl FnMut(usize, usize) -> bool) -> Option<u64> {
+        let (Set::Table(copy), Set::Table(of)) = (self, of) else { return None };
+        let copied = std::cell::Cell::new((0, 0));
+        let show = |member: &Keyed<Whole>| {
+            let (members, bytes) = copied.get();
+            copied.set((members + 1, bytes + member.blob().len()));
+            copy.insert(member.clone());
+        };
+        of.read_on(place, show, || {
+            let (members, bytes) = copied.take();
+            go_on(members.max(1), bytes)
+        })
+    }
+}
+
 impl Clone for Set {
     fn clone(&self) -> Set {
         match self {

@@ -67,6 +67,33 @@ struct Inner {
     groups: BTreeMap<Box<[u8]>, Group>,
 }
 
+/// Copying node by node.
+impl Stream {
+    /// Copies what comes next of another stream, into what begins as an empty one, until `go_on` returns false, which is told how
+    /// many elements of how many bytes were copied. True at the end. The pending entries of a group are copied at once.
+    pub fn copy_on(&mut self, of: &Stream, mut go_on: impl FnMut(usize, usize) -> bool) -> bool {
+        let (copy, of) = (&mut *self.0, &*of.0);
+        let copied = copy.nodes.last_key_value().map_or(Bound::Unbounded, |(id, _)| Bound::Excluded(*id));
+        for (id, pack) in of.nodes.range((copied, Bound::Unbounded)) {
+            copy.nodes.insert(*id, pack.clone());
+            if !go_on(1, pack.bytes()) {
+                return false;
+            }
+        }
+        let copied = copy.groups.last_key_value().map_or(Bound::Unbounded, |(name, _)| Bound::Excluded(name.clone()));
+        for (name, group) in of.groups.range::<Box<[u8]>, _>((copied, Bound::Unbounded)) {
+            copy.groups.insert(name.clone(), group.clone());
+            if !go_on(1 + group.pending().len(), 0) {
+                return false;
+            }
+        }
+        let Inner { len, node_bytes, first_id, last_id, max_deleted_id, entries_added, .. } = *of;
+        let (nodes, groups) = (std::mem::take(&mut copy.nodes), std::mem::take(&mut copy.groups));
+        *copy = Inner { nodes, len, node_bytes, first_id, last_id, max_deleted_id, entries_added, groups };
+        true
+    }
+}
+
 /// Facts.
 impl Stream {
     /// The first entry's id, `0-0` if there is none.

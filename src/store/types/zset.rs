@@ -20,7 +20,7 @@ mod tree;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-pub use gather::Gathering;
+pub use gather::{Gathering, Sorter};
 pub use iter::Iter;
 pub use range::{LexBound, LexRange, ScoreBound, ScoreRange};
 pub use tree::order;
@@ -126,6 +126,14 @@ impl ZSet {
             return Some(ZSet::big_from(packed::Pairs::of(pack.iter()), limits.hasher));
         }
         Some(ZSet(Repr::Pack(pack.to_pack())))
+    }
+
+    /// What the members of a big one can be gathered in, to make a copy of it; `None` for a listpack. O(1).
+    pub fn begin_copy(&self) -> Option<Gathering> {
+        let Repr::Big(big) = &self.0 else { return None };
+        let mut copy = Gathering::new(big.hasher());
+        copy.reserve(big.tree().len());
+        Some(copy)
     }
 
     /// The listpack, if it is one: members and scores in turn, as DUMP shows them.
@@ -242,6 +250,24 @@ impl ZSet {
                 0
             }
             Repr::Big(big) => big.scan(cursor, visit),
+        }
+    }
+
+    /// Calls `visit` for the members from a place on, 0 at first, in no order, until `go_on`, which is asked after some of them,
+    /// returns false. Returns the place to go on from, or `None` at the end. The sorted set must not change meanwhile. A listpack
+    /// is walked by one call. O(members visited).
+    pub fn read_on(
+        &self,
+        place: u64,
+        mut visit: impl FnMut(Item<'_>, f64),
+        go_on: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        match &self.0 {
+            Repr::Pack(_) => {
+                self.for_each(visit);
+                None
+            }
+            Repr::Big(big) => big.read_on(place, |bytes, score| visit(Item::Bytes(bytes), score), go_on),
         }
     }
 }

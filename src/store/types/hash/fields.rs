@@ -279,6 +279,26 @@ impl Fields {
         self.members.read_on(cursor, visit, go_on)
     }
 
+    /// The hasher that places the fields.
+    pub fn hasher(&self) -> KeyHasher {
+        self.members.hasher()
+    }
+
+    /// Copies the fields of another hash from a cursor on: see [`Hash::copy_on`](super::Hash::copy_on).
+    pub fn copy_on(&mut self, of: &Fields, cursor: u64, mut go_on: impl FnMut(usize, usize) -> bool) -> Option<u64> {
+        let copied = std::cell::Cell::new((0, 0));
+        let show = |field: &Field| {
+            let (fields, bytes) = copied.get();
+            copied.set((fields + 1, bytes + field.blob().len()));
+            self.members.insert(field.clone());
+            self.note(field.key(), None, field::deadline_ms(field));
+        };
+        of.read_on(cursor, show, || {
+            let (fields, bytes) = copied.take();
+            go_on(fields.max(1), bytes)
+        })
+    }
+
     /// A uniformly chosen field. O(1) expected.
     pub fn random(&self, draw: impl FnMut(u64) -> u64) -> Option<Member<'_, Field>> {
         self.members.random(draw)

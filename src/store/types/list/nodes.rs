@@ -51,6 +51,23 @@ impl Nodes {
         Nodes { nodes: VecDeque::new(), len: 0, fill: fill.of_nodes() }
     }
 
+    /// A copy without nodes yet, but with room for them. O(1).
+    pub fn begin_copy(&self) -> Nodes {
+        Nodes { nodes: VecDeque::with_capacity(self.nodes.len()), len: 0, fill: self.fill }
+    }
+
+    /// Copies the nodes that come next: see [`List::copy_on`](super::List::copy_on).
+    pub fn copy_on(&mut self, of: &Nodes, mut go_on: impl FnMut(usize, usize) -> bool) -> bool {
+        while let Some(node) = of.nodes.get(self.nodes.len()) {
+            self.len += node.count();
+            self.nodes.push_back(node.clone());
+            if !go_on(1, node.heap_bytes()) {
+                break;
+            }
+        }
+        self.nodes.len() == of.nodes.len()
+    }
+
     /// Adds a node at the tail, unless it is empty.
     pub fn push_node(&mut self, node: Node) {
         if node.count() > 0 {

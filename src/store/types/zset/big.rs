@@ -174,6 +174,11 @@ impl Big {
         self.members.scan(cursor, |member| visit(member.key(), score_of(member.blob())))
     }
 
+    /// Walks the members from a place on: see [`Members::read_on`].
+    pub fn read_on(&self, place: u64, mut visit: impl FnMut(&[u8], f64), go_on: impl FnMut() -> bool) -> Option<u64> {
+        self.members.read_on(place, |member| visit(member.key(), score_of(member.blob())), go_on)
+    }
+
     /// Calls `visit` for every member, in no order. O(N).
     pub fn for_each(&self, mut visit: impl FnMut(&[u8], f64)) {
         self.members.for_each(|member| visit(member.key(), score_of(member.blob())));

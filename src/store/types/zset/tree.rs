@@ -303,17 +303,77 @@ fn child_at<H>(children: &[Child<H>], mut rank: usize) -> (usize, usize) {
     unreachable!("ranks are below the number of entries")
 }
 
-/// Items in parts of at most `size`.
-fn chunked<T>(items: impl Iterator<Item = T>, size: usize) -> Vec<Vec<T>> {
-    let mut items = items.peekable();
-    let mut chunks = Vec::new();
-    while items.peek().is_some() {
-        let mut chunk = Vec::with_capacity(size);
-        chunk.extend(items.by_ref().take(size));
-        chunk.shrink_to(chunk.len().next_multiple_of(STEP));
-        chunks.push(chunk);
+/// A tree in the making, of entries that come in ascending order.
+///
+/// # Invariants
+/// - `leaf` and every level have room for one more, and what a level holds comes before what those below it hold.
+#[derive(Debug)]
+pub(super) struct Builder<H> {
+    leaf: Vec<Entry<H>>,
+    /// The children of the next inner node, of each height, from the leaves upwards.
+    levels: Vec<Vec<Child<H>>>,
+    len: usize,
+}
+
+/// Entries of a leaf, and children of an inner node, as they are built.
+const BUILT_LEAF: usize = LEAF_MAX - BULK_FREE;
+const BUILT_INNER: usize = INNER_MAX - BULK_FREE / 2;
+
+impl<H: Handle> Builder<H> {
+    /// Nothing yet.
+    pub fn new() -> Builder<H> {
+        Builder { leaf: Vec::new(), levels: Vec::new(), len: 0 }
     }
-    chunks
+
+    /// Number of entries. O(1).
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds an entry behind all others. O(1) amortised, O(log N) at worst.
+    pub fn push(&mut self, entry: Entry<H>) {
+        if self.leaf.capacity() == 0 {
+            self.leaf.reserve_exact(BUILT_LEAF);
+        }
+        self.leaf.push(entry);
+        self.len += 1;
+        if self.leaf.len() == BUILT_LEAF {
+            let mut child = Child::new(Node::Leaf(std::mem::take(&mut self.leaf)));
+            for height in 0.. {
+                if height == self.levels.len() {
+                    self.levels.push(Vec::with_capacity(BUILT_INNER));
+                }
+                let level = &mut self.levels[height];
+                level.push(child);
+                if level.len() < BUILT_INNER {
+                    break;
+                }
+                let full = std::mem::replace(level, Vec::with_capacity(BUILT_INNER));
+                child = Child::new(Node::Inner(full));
+            }
+        }
+    }
+
+    /// The tree. O(log N).
+    pub fn finish(mut self) -> Tree<H> {
+        let mut last = (!self.leaf.is_empty()).then(|| {
+            self.leaf.shrink_to(self.leaf.len().next_multiple_of(STEP));
+            Node::Leaf(self.leaf)
+        });
+        let top = self.levels.len().saturating_sub(1);
+        for (height, mut level) in self.levels.into_iter().enumerate() {
+            level.extend(last.take().map(Child::new));
+            last = match level.len() {
+                0 => None,
+                1 if height == top => level.pop().map(|child| child.node),
+                count => {
+                    level.shrink_to(count.next_multiple_of(STEP));
+                    Some(Node::Inner(level))
+                }
+            };
+        }
+        last.map_or_else(Tree::new, |root| Tree { root, len: self.len })
+    }
 }
 
 /// Bytes that an entry takes with its share of inner nodes and of room for more, in the middle.
@@ -329,12 +389,9 @@ impl<H: Handle> Tree<H> {
 
     /// A tree of entries in ascending order. O(N).
     pub fn from_sorted(entries: impl Iterator<Item = Entry<H>>) -> Tree<H> {
-        let mut level: Vec<Node<H>> = chunked(entries, LEAF_MAX - BULK_FREE).into_iter().map(Node::Leaf).collect();
-        while level.len() > 1 {
-            let children = level.into_iter().map(Child::new);
-            level = chunked(children, INNER_MAX - BULK_FREE / 2).into_iter().map(Node::Inner).collect();
-        }
-        level.pop().map_or_else(Tree::new, |root| Tree { len: root.count(), root })
+        let mut builder = Builder::new();
+        entries.for_each(|entry| builder.push(entry));
+        builder.finish()
     }
 
     /// Number of entries. O(1).
