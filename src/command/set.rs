@@ -468,7 +468,7 @@ impl Place<Set> for Drawn {
         }
         match drawing {
             Drawing::Repeated { left } => {
-                while *left > 0 {
+                while *left > 0 && !reply.is_cut() {
                     let bytes = set.random(
                         |n| prng.below(n),
                         |item| {

@@ -103,7 +103,7 @@ impl Place<Hash> for Drawn {
         }
         match drawing {
             Drawing::Repeated { left } => {
-                while *left > 0 {
+                while *left > 0 && !answer.reply.is_cut() {
                     hash.random(*due_ms, |n| prng.below(n), |field, value| answer.add(field, value));
                     *left -= 1;
                     if !slice.spend(1, 0) {

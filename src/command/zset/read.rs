@@ -195,7 +195,7 @@ impl Place<ZSet> for Drawn {
         }
         match drawing {
             Drawing::Repeated { left } => {
-                while *left > 0 {
+                while *left > 0 && !reply.is_cut() {
                     write_ranked(reply, zset, prng.below(zset.len() as u64) as usize, *scores);
                     *left -= 1;
                     if !slice.spend(1, 0) {
