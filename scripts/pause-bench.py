@@ -222,12 +222,98 @@ COMMANDS = [
 ]
 
 
+def key_names(count):
+    return [f"key:{n}" for n in range(count)]
+
+
+def paired(words, value="value"):
+    return [word for name in words for word in (name, value)]
+
+
+def many(count):
+    """Commands with very many keys or arguments, by the names they are shown with: each with the lines that make what it needs."""
+    keys, members = key_names(count), [f"member:{n}" for n in range(count)]
+    set_all = [["MSET", *paired(keys[at : at + 500])] for at in range(0, count, 500)]
+    scored = [word for n, member in enumerate(members) for word in (n, member)]
+    ids = [f"{n + 1}-1" for n in range(count)]
+    entries = [["XADD", "log", name, "field", "value"] for name in ids]
+    pushed = [["RPUSH", "queue", *members[at : at + 500]] for at in range(0, count, 500)]
+    gone = [["UNLINK", "made", "log", "queue"]]
+    made = lambda line: gone + [line]  # noqa: E731
+    return {
+        "MGET": (set_all, ["MGET", *keys]),
+        "EXISTS": (set_all, ["EXISTS", *keys]),
+        "TOUCH": (set_all, ["TOUCH", *keys]),
+        "MSET over what is there": (set_all, ["MSET", *paired(keys)]),
+        "DEL": (set_all, ["DEL", *keys]),
+        "MSET of new keys": ([["UNLINK", *keys[at : at + 500]] for at in range(0, count, 500)], ["MSET", *paired(keys)]),
+        "UNLINK": (set_all, ["UNLINK", *keys]),
+        "MSETNX": ([["UNLINK", *keys[at : at + 500]] for at in range(0, count, 500)], ["MSETNX", *paired(keys)]),
+        "SADD": (gone, ["SADD", "made", *members]),
+        "SMISMEMBER": (made(["SADD", "made", *members]), ["SMISMEMBER", "made", *members]),
+        "SREM": (made(["SADD", "made", *members]), ["SREM", "made", *members]),
+        "HSET": (gone, ["HSET", "made", *paired(members)]),
+        "HMGET": (made(["HSET", "made", *paired(members)]), ["HMGET", "made", *members]),
+        "HDEL": (made(["HSET", "made", *paired(members)]), ["HDEL", "made", *members]),
+        "ZADD": (gone, ["ZADD", "made", *scored]),
+        "ZMSCORE": (made(["ZADD", "made", *scored]), ["ZMSCORE", "made", *members]),
+        "ZREM": (made(["ZADD", "made", *scored]), ["ZREM", "made", *members]),
+        "RPUSH": (gone, ["RPUSH", "made", *members]),
+        "LPUSH": (gone, ["LPUSH", "made", *members]),
+        "PFADD": (gone, ["PFADD", "made", *members]),
+        "XDEL": (gone + entries, ["XDEL", "log", *ids]),
+        "LPOP": (gone + pushed, ["LPOP", "queue", count]),
+    }
+
+
+def large(count):
+    """Commands that take very much from one value, with the lines that make it."""
+    fresh = [["UNLINK", "taken"]]
+    numbers = list(pieces(count))
+    members = fresh + [["SADD", "taken", *(f"member:{n}" for n in some)] for some in numbers]
+    scored = fresh + [["ZADD", "taken", *(word for n in some for word in (n, f"member:{n}"))] for some in numbers]
+    pushed = fresh + [["RPUSH", "taken", *(f"element:{n % 7}" for n in some)] for some in numbers]
+    entries = fresh + [["XADD", "taken", f"{n + 1}-1", "field", n] for n in range(count)]
+    most = count - 10
+    return {
+        "ZREMRANGEBYRANK of most": (scored, ["ZREMRANGEBYRANK", "taken", 5, most]),
+        "ZREMRANGEBYSCORE of most": (scored, ["ZREMRANGEBYSCORE", "taken", 5, most]),
+        "ZPOPMIN of most": (scored, ["ZPOPMIN", "taken", most]),
+        "ZMPOP of most": (scored, ["ZMPOP", 1, "taken", "MAX", "COUNT", most]),
+        "SPOP of most": (members, ["SPOP", "taken", most]),
+        "SPOP of half": (members, ["SPOP", "taken", count // 2]),
+        "LTRIM to some": (pushed, ["LTRIM", "taken", 5, 10]),
+        "LPOP of most": (pushed, ["LPOP", "taken", most]),
+        "RPOP of most": (pushed, ["RPOP", "taken", most]),
+        "LMPOP of most": (pushed, ["LMPOP", 1, "taken", "LEFT", "COUNT", most]),
+        "LREM of one in seven": (pushed, ["LREM", "taken", 0, "element:3"]),
+        "LINSERT at the end": (pushed + [["RPUSH", "taken", "last"]], ["LINSERT", "taken", "AFTER", "last", "x"]),
+        "LINSERT of nothing": (pushed, ["LINSERT", "taken", "AFTER", "nothing", "x"]),
+        "XTRIM to some": (entries, ["XTRIM", "taken", "MAXLEN", 5]),
+        "XADD MAXLEN": (entries, ["XADD", "taken", "MAXLEN", 5, "*", "f", "v"]),
+        "DEL of a list": (pushed, ["DEL", "taken"]),
+    }
+
+
+def measure_made(name, server, client, commands, rounds):
+    """Commands that change what they need: it is made anew before each round."""
+    for label, (lines, line) in commands.items():
+        felt_each = []
+        for _ in range(rounds):
+            client.fill(lines)
+            felt_each.append(felt(server, lambda: client.swallow(*line)))
+        show(name, label, felt_each)
+
+
 def measure(name, command, args, raw):
     with Server(command, raw) as server:
         client = Client(server)
         client.fill(values(args.elements))
         os.nice(19)
         show(name, "quiet", [felt(server, lambda: time_left(QUIET_S)) for _ in range(QUIET_ROUNDS)])
+        if not args.command:
+            measure_made(name, server, client, many(args.keys), args.rounds)
+            measure_made(name, server, client, large(args.elements), args.rounds)
         for line in args.command or COMMANDS:
             words = client.words(line)
             show(name, line, [felt(server, lambda: client.swallow(*words)) for _ in range(args.rounds)])
@@ -245,6 +331,7 @@ def main():
     parser.add_argument("--peer", action="append", required=True, metavar="NAME=COMMAND", help="a server; {port} is replaced")
     parser.add_argument("--elements", type=int, default=1_000_000, help="of each value, and keys")
     parser.add_argument("--rounds", type=int, default=5, help="of each command")
+    parser.add_argument("--keys", type=int, default=100_000, help="that commands with very many keys or arguments name")
     parser.add_argument("--command", action="append", help="a command to measure in place of all, may be repeated")
     args = parser.parse_args()
     pin_self = pin(CLIENT_CPU)

@@ -183,7 +183,7 @@ fn sleep(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 /// Says which commands are long, and how much of them is done in a turn.
 fn jobs(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (long, slice_elements) = (positive(args.at(2))?, positive(args.at(3))?.max(1));
-    ctx.server.jobs.limits = Limits { long, slice_elements, ..Limits::default() };
+    ctx.server.jobs.limits = Limits { long, line: long, slice_elements, ..Limits::default() };
     ctx.reply.ok();
     Ok(Next::Done)
 }

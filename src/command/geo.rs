@@ -32,7 +32,7 @@ const RADIUS_HISTORY: &[(&str, &str)] = &[("6.2.0", "Added the `ANY` option for 
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    row(Spec::write("GEOADD", -5, point::geoadd), "3.2.0")
+    row(Spec::write("GEOADD", -5, point::geoadd).in_pieces(), "3.2.0")
         .denyoom()
         .keys(&[KeySpec::one(Access::RW.with(Access::UPDATE), 1)])
         .doc(

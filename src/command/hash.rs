@@ -7,6 +7,7 @@ mod random;
 
 use super::collection::remove_emptied;
 use super::long::{self, Meter, Place};
+use super::pieces::{self, Answer, Plan};
 use super::scan::{self, Bucket, Scanned, Walk};
 use super::spec::{Access, Category, Group, Handler, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
@@ -62,6 +63,7 @@ const fn clock(name: &'static str, handler: Handler) -> Spec {
 /// The rows.
 pub const ROWS: &[Spec] = &[
     setter("HSET", -4, hset)
+        .in_pieces()
         .keys(UPDATE)
         .group(Group::Hash, Category::HASH, "2.0.0")
         .doc(
@@ -71,6 +73,7 @@ pub const ROWS: &[Spec] = &[
         )
         .history(&[("4.0.0", "Accepts multiple `field` and `value` arguments.")]),
     setter("HMSET", -4, hmset)
+        .in_pieces()
         .keys(UPDATE)
         .group(Group::Hash, Category::HASH, "2.0.0")
         .doc(
@@ -88,7 +91,7 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "key field",
     ),
-    getter("HMGET", -3, hmget).keys(READ).group(Group::Hash, Category::HASH, "2.0.0").doc(
+    getter("HMGET", -3, hmget).in_pieces().keys(READ).group(Group::Hash, Category::HASH, "2.0.0").doc(
         "Returns the values of fields, a null for each that is not there.",
         N_FIELDS,
         "key field [field ...]",
@@ -112,6 +115,7 @@ pub const ROWS: &[Spec] = &[
         "key field",
     ),
     Spec::write("HDEL", -3, hdel)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::one(Access::RW.with(Access::DELETE), 1)])
         .group(Group::Hash, Category::HASH, "2.0.0")
@@ -258,17 +262,20 @@ fn write_value(reply: &mut Reply<'_>, hash: Option<&Hash>, field: &[u8], now_ms:
     }
 }
 
-/// Sets the fields and values from the third argument on. Returns how many fields are new.
-fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<usize, ReplyError> {
-    if !args.len().is_multiple_of(2) {
-        return Err(ReplyError::arity(&ctx.command.full_name));
-    }
+/// Refuses a field without a value.
+fn check_pairs(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(), ReplyError> {
+    if args.len().is_multiple_of(2) { Ok(()) } else { Err(ReplyError::arity(&ctx.command.full_name)) }
+}
+
+/// Sets the fields and values from the third argument on, of a line that has so many of both together. Returns how many fields are
+/// new.
+fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, ReplyError> {
     let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
-    hash.expect_fields((args.len() - 2) / 2, &limits);
+    hash.expect_fields(expected / 2, &limits);
     let mut added = 0;
     for i in (2..args.len()).step_by(2) {
-        added += usize::from(!hash.set(args.at(i), args.at(i + 1), false, at.due_ms(), &limits));
+        added += i64::from(!hash.set(args.at(i), args.at(i + 1), false, at.due_ms(), &limits));
     }
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hset", key));
@@ -276,13 +283,23 @@ fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<usize, ReplyError> {
 }
 
 fn hset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let added = set_all(ctx, args)?;
-    ctx.reply.integer(added as i64);
+    const LONG: Plan = Plan::new(2, Answer::Sum, |ctx, piece, part| set_all(ctx, piece, part.expected));
+    check_pairs(ctx, args)?;
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    let added = set_all(ctx, args, args.len() - 2)?;
+    ctx.reply.integer(added);
     Ok(Next::Done)
 }
 
 fn hmset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_all(ctx, args)?;
+    const LONG: Plan = Plan::new(2, Answer::Ok, |ctx, piece, part| set_all(ctx, piece, part.expected));
+    check_pairs(ctx, args)?;
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    set_all(ctx, args, args.len() - 2)?;
     ctx.reply.ok();
     Ok(Next::Done)
 }
@@ -310,8 +327,21 @@ fn hget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn hmget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Array, |ctx, piece, _| {
+        let Ctx { server, reply, db, at, .. } = ctx;
+        let hash = server.dbs[*db].reread::<Hash>(piece.at(1), *at)?;
+        for field in piece.iter_from(2) {
+            write_value(reply, hash.as_deref(), field, at.due_ms());
+        }
+        Ok(0)
+    })
+    .checked(pieces::check_type::<Hash>);
+    let is_long = ctx.is_long_line(args);
     let Ctx { server, reply, db, at, .. } = ctx;
     let hash = server.dbs[*db].read::<Hash>(args.at(1), *at)?;
+    if is_long {
+        return pieces::begin(ctx, 2, &LONG);
+    }
     reply.array(args.len() - 2);
     for field in args.iter_from(2) {
         write_value(reply, hash.as_deref(), field, at.due_ms());
@@ -448,6 +478,17 @@ fn hexists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Sum, |ctx, piece, _| remove_all(ctx, piece));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    let deleted = remove_all(ctx, args)?;
+    ctx.reply.integer(deleted);
+    Ok(Next::Done)
+}
+
+/// Removes the fields of a line; how many there were.
+fn remove_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<i64, ReplyError> {
     let (key, at, mut deleted, mut emptied) = (args.at(1), ctx.at, 0, false);
     if let Some(mut hash) = open(ctx.server, ctx.db, key, at)? {
         deleted = args.iter_from(2).filter(|field| hash.remove(field, at.due_ms())).count();
@@ -459,8 +500,7 @@ fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if emptied {
         remove_emptied(ctx, key);
     }
-    ctx.reply.integer(deleted as i64);
-    Ok(Next::Done)
+    Ok(deleted as i64)
 }
 
 /// True for a hash that has no field left, not even a due one.

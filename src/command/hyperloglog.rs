@@ -4,6 +4,7 @@
 
 mod selftest;
 
+use super::pieces::{self, Answer, Plan};
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
 use super::string::range;
 use super::string::string_in;
@@ -23,6 +24,7 @@ const READ_INSERT: Access = Access::RW.with(Access::ACCESS).with(Access::INSERT)
 /// The rows.
 pub const ROWS: &[Spec] = &[
     Spec::write("PFADD", -2, pfadd)
+        .in_pieces()
         .denyoom()
         .fast()
         .keys(&[KeySpec::one(Access::RW.with(Access::INSERT), 1)])
@@ -93,6 +95,17 @@ fn sparse_bytes_max(ctx: &Ctx<'_>) -> usize {
 }
 
 fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Any, |ctx, piece, _| add_all(ctx, piece));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    let changes = add_all(ctx, args)?;
+    ctx.reply.integer(i64::from(changes > 0));
+    Ok(Next::Done)
+}
+
+/// Adds the elements of a line; how many registers that has raised, and the key counts if it is new.
+fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<i64, ReplyError> {
     let (key, at, bytes_max) = (args.at(1), ctx.at, sparse_bytes_max(ctx));
     let marks = args.iter_from(2).map(Mark::of);
     let db = ctx.db();
@@ -108,8 +121,7 @@ fn pfadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if changes > 0 {
         ctx.change(Change::new(EventClass::String, "pfadd", key).times(changes));
     }
-    ctx.reply.integer(i64::from(changes > 0));
-    Ok(Next::Done)
+    Ok(changes as i64)
 }
 
 /// Raises registers of a key; how many were. What a reply in flight holds is copied only if one is raised.

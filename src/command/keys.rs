@@ -1,6 +1,7 @@
 //! Keys of any type: deleting, asking after, renaming, copying and moving them: the rows and the handlers below.
 
 use super::database::{db_place, parse_i32};
+use super::pieces::{self, Answer, Plan};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -8,6 +9,7 @@ use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::{Job, Step, Work};
+use crate::store::db::Moment;
 use crate::store::entry::{Entry, NewValue};
 use crate::store::types::copying::Copying;
 use crate::store::types::{Object, Type};
@@ -22,11 +24,13 @@ const SPLIT_AND_SUM: &[&str] = &["request_policy:multi_shard", "response_policy:
 /// The rows.
 pub const ROWS: &[Spec] = &[
     Spec::write("DEL", -2, del)
+        .in_pieces()
         .keys(&[KeySpec::rest(REMOVE, 1, 1)])
         .group(Group::Generic, Category::KEYSPACE, "1.0.0")
         .doc("Deletes keys and returns how many there were.", "O(N) where N is the number of keys given.", MANY_KEYS)
         .tips(SPLIT_AND_SUM),
     Spec::write("UNLINK", -2, del)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::rest(REMOVE, 1, 1)])
         .group(Group::Generic, Category::KEYSPACE, "4.0.0")
@@ -37,6 +41,7 @@ pub const ROWS: &[Spec] = &[
         )
         .tips(SPLIT_AND_SUM),
     Spec::read("EXISTS", -2, exists)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::rest(READ, 1, 1)])
         .group(Group::Generic, Category::KEYSPACE, "1.0.0")
@@ -53,6 +58,7 @@ pub const ROWS: &[Spec] = &[
         .group(Group::Generic, Category::KEYSPACE, "1.0.0")
         .doc("Names the type of a key's value.", "O(1)", "key"),
     Spec::read("TOUCH", -2, touch)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::rest(READ, 1, 1)])
         .group(Group::Generic, Category::KEYSPACE, "3.2.1")
@@ -93,6 +99,17 @@ pub const ROWS: &[Spec] = &[
 
 /// DEL and UNLINK: values that take long to free go to the helper thread either way.
 fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Sum, |ctx, piece, _| Ok(delete_all(ctx, piece)));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 1, &LONG);
+    }
+    let deleted = delete_all(ctx, args);
+    ctx.reply.integer(deleted);
+    Ok(Next::Done)
+}
+
+/// Deletes the keys of a line; how many there were.
+fn delete_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> i64 {
     let (at, mut deleted) = (ctx.at, 0);
     for key in args.iter_from(1) {
         if let Some(entry) = ctx.db().remove(key, at) {
@@ -101,22 +118,33 @@ fn del(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             deleted += 1;
         }
     }
-    ctx.reply.integer(deleted);
-    Ok(Next::Done)
+    deleted
 }
 
 fn exists(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at.without_access();
-    let found = args.iter_from(1).filter(|key| ctx.db().lookup_read(key, at).is_some()).count();
-    ctx.reply.integer(found as i64);
+    const LONG: Plan =
+        Plan::new(1, Answer::Sum, |ctx, piece, _| Ok(count_present(ctx, piece, ctx.at.without_access())));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 1, &LONG);
+    }
+    let found = count_present(ctx, args, ctx.at.without_access());
+    ctx.reply.integer(found);
     Ok(Next::Done)
 }
 
 fn touch(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let at = ctx.at;
-    let found = args.iter_from(1).filter(|key| ctx.db().lookup_read(key, at).is_some()).count();
-    ctx.reply.integer(found as i64);
+    const LONG: Plan = Plan::new(1, Answer::Sum, |ctx, piece, _| Ok(count_present(ctx, piece, ctx.at)));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 1, &LONG);
+    }
+    let found = count_present(ctx, args, ctx.at);
+    ctx.reply.integer(found);
     Ok(Next::Done)
+}
+
+/// How many of the keys of a line there are.
+fn count_present(ctx: &mut Ctx<'_>, args: Args<'_>, at: Moment) -> i64 {
+    args.iter_from(1).filter(|key| ctx.db().lookup_read(key, at).is_some()).count() as i64
 }
 
 fn type_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

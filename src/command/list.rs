@@ -50,7 +50,7 @@ const fn row(spec: Spec, since: &'static str) -> Spec {
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    row(Spec::write("LPUSH", -3, push::lpush), "1.0.0")
+    row(Spec::write("LPUSH", -3, push::lpush).in_pieces(), "1.0.0")
         .denyoom()
         .fast()
         .keys(ADD_ONE)
@@ -60,7 +60,7 @@ pub const ROWS: &[Spec] = &[
             "key element [element ...]",
         )
         .history(&[("2.4.0", MORE_ELEMENTS)]),
-    row(Spec::write("RPUSH", -3, push::rpush), "1.0.0")
+    row(Spec::write("RPUSH", -3, push::rpush).in_pieces(), "1.0.0")
         .denyoom()
         .fast()
         .keys(ADD_ONE)
@@ -70,13 +70,13 @@ pub const ROWS: &[Spec] = &[
             "key element [element ...]",
         )
         .history(&[("2.4.0", MORE_ELEMENTS)]),
-    row(Spec::write("LPUSHX", -3, push::lpushx), "2.2.0")
+    row(Spec::write("LPUSHX", -3, push::lpushx).in_pieces(), "2.2.0")
         .denyoom()
         .fast()
         .keys(ADD_ONE)
         .doc("Adds elements at the head of a list if it exists.", PER_ELEMENT, "key element [element ...]")
         .history(&[("4.0.0", MORE_ELEMENTS)]),
-    row(Spec::write("RPUSHX", -3, push::rpushx), "2.2.0")
+    row(Spec::write("RPUSHX", -3, push::rpushx).in_pieces(), "2.2.0")
         .denyoom()
         .fast()
         .keys(ADD_ONE)

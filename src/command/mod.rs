@@ -35,6 +35,7 @@ pub mod module;
 pub mod object;
 pub mod observe;
 pub mod persistence;
+mod pieces;
 pub mod pubsub;
 pub mod reactive;
 pub mod replication;

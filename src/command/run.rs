@@ -15,6 +15,7 @@ use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::pieces::Progress;
 use crate::store::db::Moment;
 
 /// What is to be run, for whom, and why.
@@ -69,24 +70,9 @@ pub fn run_apart(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -
 /// Calls a command's handler; its reply, or its error, is appended to `out`. What it changed is told to everybody it concerns.
 #[inline(always)]
 pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ended {
-    let Call { client, command, args, hash, origin, db, proto } = call;
+    let Call { command, args, origin, db, proto, .. } = call;
     let handler = command.spec.handler.expect("a container without a handler does not get past the gates");
-    let is_watched = origin == CallOrigin::Watched;
-    let mut at = Moment::new(now, !is_watched && !server.clients[client].no_touch);
-    if server.config.maxmemory_policy.changes_accesses() {
-        at = under_policy(server.config.maxmemory_policy, command, at);
-    }
-    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
-        at = at.with_hash(key, hash);
-    }
-    if is_watched {
-        at = at.quietly();
-    }
-    if origin == CallOrigin::Loaded {
-        at = at.while_loading();
-    } else if server.pause.is_some() && server.is_paused(true, now) {
-        at = at.keeping_due();
-    }
+    let at = moment(server, &call, now);
     #[cfg(debug_assertions)]
     server.dbs[db].reset_mutations();
     let outer_author = server.watchers.caches.is_on().then(|| note_author(server, &call));
@@ -124,6 +110,67 @@ pub fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now) -> Ende
     Ended { next, out_of_band }
 }
 
+/// The moment as the handler of a call sees it.
+#[inline(always)]
+fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
+    let Call { client, command, args, hash, origin, .. } = *call;
+    let is_watched = origin == CallOrigin::Watched;
+    let mut at = Moment::new(now, !is_watched && !server.clients[client].no_touch);
+    if server.config.maxmemory_policy.changes_accesses() {
+        at = under_policy(server.config.maxmemory_policy, command, at);
+    }
+    if let (Some(hash), Some(key)) = (hash, command.spec.first_key(args)) {
+        at = at.with_hash(key, hash);
+    }
+    if is_watched {
+        at = at.quietly();
+    }
+    if origin == CallOrigin::Loaded {
+        at = at.while_loading();
+    } else if server.pause.is_some() && server.is_paused(true, now) {
+        at = at.keeping_due();
+    }
+    at
+}
+
+/// Goes on with a command that is done piece by piece, whose instant was at this time: as [`run`], but for the handler. How far it
+/// has come, or `None` if it has failed and its error is written; and whether it has changed something.
+pub fn run_pieces(
+    server: &mut Server,
+    call: Call<'_>,
+    out: &mut Out,
+    instant: Now,
+    go_on: impl FnOnce(&mut Ctx<'_>) -> Result<Progress, ReplyError>,
+) -> (Option<Progress>, bool) {
+    let Call { command, args, db, proto, .. } = call;
+    let at = moment(server, &call, instant);
+    #[cfg(debug_assertions)]
+    server.dbs[db].reset_mutations();
+    let outer_author = server.watchers.caches.is_on().then(|| note_author(server, &call));
+    let mut ctx = Ctx::new(server, &call, Reply::new(out, proto), instant, at);
+    let outcome = go_on(&mut ctx);
+    if let Err(error) = &outcome {
+        ctx.reply.error(error);
+    }
+    let has_changed = ctx.changes() > 0;
+    if let Err(error) = &outcome {
+        debug_assert!(!has_changed, "{} fails after it has changed something", command.full_name);
+        count_error(server, &call, error);
+    }
+    #[cfg(debug_assertions)]
+    check(server, command, db, has_changed);
+    server.report(db);
+    if let Some(outer_author) = outer_author {
+        server.watchers.caches.set_author(outer_author);
+    }
+    server.clear_garbage(db);
+    if server.propagation.is_wanted() {
+        debug_assert!(!has_changed || server.propagation.has_named(), "{} names what it changes", command.full_name);
+        server.propagate(db, args, false);
+    }
+    (outcome.ok(), has_changed)
+}
+
 /// The moment as a policy wants it that goes by how often keys are used, or by when they were last written.
 #[cold]
 fn under_policy(policy: MemoryPolicy, command: &Command, at: Moment) -> Moment {
@@ -141,7 +188,7 @@ fn under_policy(policy: MemoryPolicy, command: &Command, at: Moment) -> Moment {
 #[cold]
 fn note_author(server: &mut Server, call: &Call<'_>) -> Option<ClientId> {
     let author = match call.origin {
-        CallOrigin::Sent | CallOrigin::Queued | CallOrigin::Again => Some(call.client),
+        CallOrigin::Sent | CallOrigin::Queued | CallOrigin::Sliced | CallOrigin::Again => Some(call.client),
         // Whoever runs the script has said whose it is.
         CallOrigin::Scripted => server.watchers.caches.author(),
         CallOrigin::Observed | CallOrigin::Watched | CallOrigin::Loaded => None,

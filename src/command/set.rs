@@ -6,6 +6,7 @@ mod slices;
 
 use super::collection::{Drawing, random_count, remove_emptied};
 use super::long::{self, Meter, Place};
+use super::pieces::{self, Answer, PIECE_ELEMENTS_MAX, Plan};
 use super::scan::{self, Bucket, Scanned, Walk};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
@@ -18,6 +19,7 @@ use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Slice;
+use crate::server::pieces::{Pieces, Progress};
 use crate::store::hash::KeyHasher;
 use crate::store::pack::Item;
 use crate::store::types::set::Policy;
@@ -39,6 +41,7 @@ const RANDOM: &[&str] = &["nondeterministic_output"];
 /// The rows.
 pub const ROWS: &[Spec] = &[
     Spec::write("SADD", -3, sadd)
+        .in_pieces()
         .denyoom()
         .fast()
         .keys(&[KeySpec::one(Access::RW.with(Access::INSERT), 1)])
@@ -105,6 +108,7 @@ pub const ROWS: &[Spec] = &[
         .tips(UNORDERED)
         .doc("Returns all members of a set.", "O(N) for N members.", "key"),
     Spec::read("SMISMEMBER", -3, smismember)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::one(READ, 1)])
         .group(Group::Set, Category::SET, "6.2.0")
@@ -132,6 +136,7 @@ pub const ROWS: &[Spec] = &[
         )
         .history(&[("2.6.0", "Added the optional `count` argument.")]),
     Spec::write("SREM", -3, srem)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::one(DELETE, 1)])
         .group(Group::Set, Category::SET, "1.0.0")
@@ -181,7 +186,18 @@ fn write_item(reply: &mut Reply<'_>, item: Item<'_>) {
 }
 
 fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, first, expected) = (args.at(1), args.at(2), args.len() - 2);
+    const LONG: Plan = Plan::new(1, Answer::Sum, |ctx, piece, part| add_all(ctx, piece, part.expected));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    let added = add_all(ctx, args, args.len() - 2)?;
+    ctx.reply.integer(added);
+    Ok(Next::Done)
+}
+
+/// Adds the members of a line, of which so many are expected in all; how many are new.
+fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, ReplyError> {
+    let (key, first) = (args.at(1), args.at(2));
     let Ctx { server, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let mut set = server.dbs[*db].write_or_create(key, *at, || Set::for_members(first, expected, &policy))?;
@@ -191,11 +207,21 @@ fn sadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if added > 0 {
         ctx.change(Change::new(EventClass::Set, "sadd", key));
     }
-    ctx.reply.integer(added as i64);
-    Ok(Next::Done)
+    Ok(added as i64)
 }
 
 fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Sum, |ctx, piece, _| remove_all(ctx, piece));
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    let removed = remove_all(ctx, args)?;
+    ctx.reply.integer(removed);
+    Ok(Next::Done)
+}
+
+/// Removes the members of a line; how many there were.
+fn remove_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<i64, ReplyError> {
     let (key, at) = (args.at(1), ctx.at);
     let (mut removed, mut emptied) = (0, false);
     if let Some(mut set) = ctx.db().write::<Set>(key, at)? {
@@ -213,8 +239,7 @@ fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if emptied {
         remove_emptied(ctx, key);
     }
-    ctx.reply.integer(removed);
-    Ok(Next::Done)
+    Ok(removed)
 }
 
 fn smove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -263,13 +288,28 @@ fn sismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn smismember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Array, |ctx, piece, _| {
+        let Ctx { server, reply, db, at, .. } = ctx;
+        write_presence(reply, server.dbs[*db].reread::<Set>(piece.at(1), *at)?.as_deref(), piece);
+        Ok(0)
+    })
+    .checked(pieces::check_type::<Set>);
+    let is_long = ctx.is_long_line(args);
     let Ctx { server, reply, db, at, .. } = ctx;
     let set = server.dbs[*db].read::<Set>(args.at(1), *at)?;
-    reply.array(args.len() - 2);
-    for member in args.iter_from(2) {
-        reply.integer(i64::from(set.as_ref().is_some_and(|set| set.contains(member))));
+    if is_long {
+        return pieces::begin(ctx, 2, &LONG);
     }
+    reply.array(args.len() - 2);
+    write_presence(reply, set.as_deref(), args);
     Ok(Next::Done)
+}
+
+/// Writes which members of a line a set has.
+fn write_presence(reply: &mut Reply<'_>, set: Option<&Set>, args: Args<'_>) {
+    for member in args.iter_from(2) {
+        reply.integer(i64::from(set.is_some_and(|set| set.contains(member))));
+    }
 }
 
 fn smembers(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -359,6 +399,13 @@ fn spop_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Outcome {
 fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
     let count = num::parse_i64(count).and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or(ReplyError::new("ERR value is out of range, must be positive"))?;
+    if ctx.is_long(count) {
+        let at = ctx.at;
+        let set = ctx.server.dbs[ctx.db].reread::<Set>(key, at)?;
+        if set.is_some_and(|set| ctx.server.jobs.limits.is_long(count.min(set.len()), &*set)) {
+            return ctx.go_on_in_pieces(Popping { count, left: None });
+        }
+    }
     let Ctx { server, reply, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let Server { dbs, prng, background, propagation, .. } = &mut **server;
@@ -410,6 +457,57 @@ fn spop_many(ctx: &mut Ctx<'_>, key: &[u8], count: &[u8]) -> Outcome {
         remove_emptied(ctx, key);
     }
     Ok(Next::Done)
+}
+
+/// Very many random members that are taken, one drawn after the other: any choice of so many is as likely as any other.
+#[derive(Debug)]
+struct Popping {
+    count: usize,
+    /// How many are still to be taken; `None` before the first.
+    left: Option<usize>,
+}
+
+impl Pieces for Popping {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        let (key, at) = (args.at(1), ctx.at);
+        let mut left = match self.left {
+            Some(left) => left,
+            None => {
+                let len = ctx.db().write::<Set>(key, at)?.map_or(0, |set| set.len());
+                ctx.reply.set(self.count.min(len));
+                self.count.min(len)
+            }
+        };
+        while left > 0 {
+            let count = slice.left().clamp(1, PIECE_ELEMENTS_MAX).min(left);
+            let Ctx { server, reply, db, .. } = &mut *ctx;
+            let Server { dbs, prng, .. } = &mut **server;
+            let Some(mut set) = dbs[*db].write::<Set>(key, at)? else { break };
+            let mut drawn: Vec<Vec<u8>> = Vec::with_capacity(count);
+            for _ in 0..count {
+                let member = set.random(|n| prng.below(n), |item| item.to_vec()).unwrap_or_default();
+                set.remove(&member);
+                reply.bulk(&member);
+                drawn.push(member);
+            }
+            let emptied = set.is_empty();
+            drop(set);
+            ctx.change(Change::new(EventClass::Set, "spop", key));
+            ctx.propagate_as(|lines| {
+                lines.push([b"SREM".as_slice(), key].into_iter().chain(drawn.iter().map(Vec::as_slice)));
+            });
+            if emptied {
+                remove_emptied(ctx, key);
+            }
+            left -= count;
+            self.left = Some(left);
+            // To draw one, to answer with it and to take it out costs as much as some elements.
+            if !slice.spend(2 * count, 0) && left > 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Through)
+    }
 }
 
 fn srandmember(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

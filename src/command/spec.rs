@@ -130,6 +130,11 @@ impl Spec {
         self.flags(Flags::FAST)
     }
 
+    /// Adds the flag for commands that are done piece by piece if their line is long.
+    pub const fn in_pieces(self) -> Spec {
+        self.flags(Flags::PIECES)
+    }
+
     /// Adds the flag for commands refused when memory is short.
     pub const fn denyoom(self) -> Spec {
         self.flags(Flags::DENYOOM)
@@ -233,6 +238,18 @@ impl Spec {
     pub fn only_key(&self) -> Option<KeyUse> {
         match self.keys {
             [only] if self.find_keys.is_none() => only.always(),
+            _ => None,
+        }
+    }
+
+    /// The first key and the step, if all arguments from a fixed place to the end are keys, or one in so many.
+    pub fn keys_to_the_end(&self) -> Option<(usize, usize)> {
+        match self.keys {
+            [KeySpec { begin: Begin::Index(first), find: Find::Range { last: -1, step, limit: 0 }, .. }]
+                if self.find_keys.is_none() =>
+            {
+                Some((*first, *step))
+            }
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ mod number;
 pub(super) mod range;
 mod set;
 
+use super::pieces::{self, Answer, Plan};
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec, keyfind};
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -95,18 +96,21 @@ pub const ROWS: &[Spec] = &[
             "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
         ),
     Spec::read("MGET", -2, mget)
+        .in_pieces()
         .fast()
         .keys(&[KeySpec::rest(Access::RO.with(Access::ACCESS), 1, 1)])
         .group(Group::String, Category::STRING, "1.0.0")
         .doc("Returns the strings that several keys hold.", "O(N) for N keys.", "key [key ...]")
         .tips(&["request_policy:multi_shard"]),
     Spec::write("MSET", -3, set::mset)
+        .in_pieces()
         .denyoom()
         .keys(&[KeySpec::rest(Access::OW.with(Access::UPDATE), 1, 2)])
         .group(Group::String, Category::STRING, "1.0.1")
         .doc("Makes several keys hold strings, in one step.", "O(N) for N keys.", "key value [key value ...]")
         .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
     Spec::write("MSETNX", -3, set::msetnx)
+        .in_pieces()
         .denyoom()
         .keys(&[KeySpec::rest(Access::OW.with(Access::INSERT), 1, 2)])
         .group(Group::String, Category::STRING, "1.0.1")
@@ -255,9 +259,22 @@ fn delete(ctx: &mut Ctx<'_>, key: &[u8]) {
 }
 
 fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Array, |ctx, piece, _| {
+        write_all(ctx, piece);
+        Ok(0)
+    });
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 1, &LONG);
+    }
+    ctx.reply.array(args.len() - 1);
+    write_all(ctx, args);
+    Ok(Next::Done)
+}
+
+/// Writes the values of the keys of a line.
+fn write_all(ctx: &mut Ctx<'_>, args: Args<'_>) {
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &mut server.dbs[*db];
-    reply.array(args.len() - 1);
     for first in (1..args.len()).step_by(GROUP) {
         let keys = || args.iter_from(first).take(GROUP);
         for (hash, key) in prefetch(db, keys()).into_iter().zip(keys()) {
@@ -269,7 +286,6 @@ fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             }
         }
     }
-    Ok(Next::Done)
 }
 
 fn strlen(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -62,7 +62,7 @@ const TIMEOUT_DOUBLE: &[(&str, &str)] = &[("6.0.0", "`timeout` is interpreted as
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    row(Spec::write("ZADD", -4, add::zadd), "1.2.0")
+    row(Spec::write("ZADD", -4, add::zadd).in_pieces(), "1.2.0")
         .member(3)
         .denyoom()
         .fast()
@@ -92,7 +92,7 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "key member",
     ),
-    row(Spec::read("ZMSCORE", -3, read::zmscore), "6.2.0").member(2).fast().keys(READ_ONE).doc(
+    row(Spec::read("ZMSCORE", -3, read::zmscore).in_pieces(), "6.2.0").member(2).fast().keys(READ_ONE).doc(
         "Returns the scores of several members.",
         "O(N) for N members asked for.",
         "key member [member ...]",
@@ -173,7 +173,7 @@ pub const ROWS: &[Spec] = &[
         .keys(READ_ONE)
         .doc("Returns the members in a range of ranks, in descending order.", RANGE_LOG, "key start stop [WITHSCORES]")
         .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
-    row(Spec::write("ZREM", -3, remove::zrem), "1.2.0")
+    row(Spec::write("ZREM", -3, remove::zrem).in_pieces(), "1.2.0")
         .member(2)
         .fast()
         .keys(DELETE_ONE)

@@ -465,6 +465,10 @@ fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyErro
     if server.observer.is_in_row() {
         server.end_row_early();
     }
+    if server.jobs.may_hold() {
+        // It may have been held back before, and will not run.
+        server.jobs.stop_waiting(client);
+    }
     server.end_caching(client, command);
     let error = transaction::refused(server, client, command, error);
     server.stats.count_error(error.code());
@@ -500,8 +504,16 @@ fn reason_to_hold(
         return Some(Blocked::Paused);
     }
     let may_change = !is_queued && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE));
+    if !is_queued && flags.has(Flags::PIECES) && server.jobs.limits.is_long_line(args) {
+        // It becomes a job, which takes what it uses piece by piece.
+        return None;
+    }
     if server.jobs.may_hold() {
-        if may_change && jobs::is_held(server, client, command, args) {
+        if command.spec.name == "SHUTDOWN" && !server.scripting.is_parked() {
+            jobs::finish_writing(server, now);
+        }
+        let may_read = !is_queued && server.jobs.have_exclusive();
+        if (may_change || may_read) && jobs::is_held(server, client, command, args) {
             return Some(Blocked::Hold);
         }
         server.jobs.stop_waiting(client);

@@ -7,7 +7,7 @@
 //!
 //! While a script is parked, jobs stand still: their ends would come into the midst of the script's unit.
 
-use super::dispatch;
+use super::{dispatch, pieces};
 use crate::base::clock::Now;
 use crate::base::num;
 use crate::command::Command;
@@ -20,8 +20,9 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
-use crate::server::jobs::{JOBS_MAX, Running, Slice, Step, Waiting, Work};
+use crate::server::jobs::{Asked, Claim, Doing, JOBS_MAX, Running, Slice, Step, Waiting, Work};
 use crate::server::observer::Seen;
+use crate::server::pieces::Piecewise;
 use crate::server::session::Blocked;
 use crate::store::hold::Hold;
 
@@ -34,27 +35,27 @@ const TURN_NS_MAX: u64 = 900_000;
 
 const LOST: ReplyError = ReplyError::new("ERR what this command reads was changed while it ran");
 
-/// What a command changes, as far as its line says.
-struct Changes {
-    /// Keys, with the places of their databases.
-    keys: Vec<(usize, Box<[u8]>)>,
-    /// Places of databases that are emptied or exchanged.
-    whole: Vec<usize>,
-}
+/// Commands that read keys, or all of the data, which their lines do not name.
+const READ_ALL: [&str; 5] = ["KEYS", "DBSIZE", "RANDOMKEY", "SORT", "SORT_RO"];
+/// Those that read every database.
+const READ_EVERYTHING: [&str; 4] = ["SAVE", "BGSAVE", "BGREWRITEAOF", "DEBUG"];
 
-impl Changes {
-    fn of(server: &Server, db: usize, command: &Command, args: Args<'_>) -> Changes {
-        let mut changes = Changes { keys: Vec::new(), whole: Vec::new() };
-        changes.add(server, db, command, args);
-        changes
+/// What a command uses, as far as its line says: of what it only reads, what somebody may have for himself.
+struct Uses(Vec<Claim>);
+
+impl Uses {
+    fn of(server: &Server, db: usize, command: &Command, args: Args<'_>) -> Uses {
+        let mut uses = Uses(Vec::new());
+        uses.add(server, db, command, args);
+        uses
     }
 
     /// Those of a client's command: of EXEC, those of its queue, which may choose other databases on the way.
-    fn of_client(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Changes {
+    fn of_client(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Uses {
         let session = &server.clients[client];
-        let Some(transaction) = &session.transaction else { return Changes::of(server, session.db, command, args) };
+        let Some(transaction) = &session.transaction else { return Uses::of(server, session.db, command, args) };
         // `None` for a database that nobody has chosen yet: nothing of it is held.
-        let (mut changes, mut place) = (Changes { keys: Vec::new(), whole: Vec::new() }, Some(session.db));
+        let (mut uses, mut place) = (Uses(Vec::new()), Some(session.db));
         for queued in &transaction.queue {
             let args = queued.args.as_args();
             if queued.command.spec.name == "SELECT" {
@@ -64,44 +65,79 @@ impl Changes {
                     None => place,
                 };
             } else if let Some(place) = place {
-                changes.add(server, place, queued.command, args);
+                uses.add(server, place, queued.command, args);
             }
         }
-        changes
+        uses
     }
 
     fn add(&mut self, server: &Server, db: usize, command: &Command, args: Args<'_>) {
-        let spec = command.spec;
-        if !spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) && !spec.flags.has(Flags::RUNS_SCRIPT) {
+        let (spec, reads_matter) = (command.spec, server.jobs.have_exclusive());
+        let may_write = spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE).with(Flags::RUNS_SCRIPT));
+        if !may_write && !reads_matter {
             return;
         }
-        match spec.name {
-            "FLUSHDB" => self.whole.push(db),
-            "FLUSHALL" | "SWAPDB" => self.whole.extend(server.dbs.places()),
+        let whole = |place: usize, is_written: bool| Claim { place, key: None, is_written };
+        match command.full_name.split('|').next().unwrap_or_default() {
+            "flushdb" => self.0.push(whole(db, true)),
+            "flushall" | "swapdb" => self.0.extend(server.dbs.places().map(|place| whole(place, true))),
+            name if reads_matter => {
+                let is = |names: &[&str]| names.iter().any(|of| of.eq_ignore_ascii_case(name));
+                if is(&READ_ALL) {
+                    self.0.push(whole(db, false));
+                } else if is(&READ_EVERYTHING) {
+                    self.0.extend(server.dbs.places().map(|place| whole(place, false)));
+                }
+            }
             _ => {}
         }
         // COPY and MOVE may put a key into any other database.
         let everywhere = matches!(spec.name, "COPY" | "MOVE");
         // What a group of a stream is given is noted there, though it counts as a read.
-        let is_changed = |access: Access| !access.has(Access::RO) || spec.name == "XREADGROUP";
-        for used in spec.keys_of(args).into_iter().filter(|used| is_changed(used.access)) {
-            let key = args.at(used.index);
-            if everywhere {
-                self.keys.extend(server.dbs.places().map(|place| (place, key.into())));
+        let is_changed = |access: Access| may_write && (!access.has(Access::RO) || spec.name == "XREADGROUP");
+        for used in spec.keys_of(args) {
+            let (key, is_written) = (args.at(used.index), is_changed(used.access));
+            if !is_written && !reads_matter {
+                continue;
+            }
+            if everywhere && is_written {
+                let claim = |place| Claim { place, key: Some(key.into()), is_written };
+                self.0.extend(server.dbs.places().map(claim));
             } else {
-                self.keys.push((db, key.into()));
+                self.0.push(Claim { place: db, key: Some(key.into()), is_written });
             }
         }
     }
 
-    /// True if a job is in the way.
-    fn meets(&self, server: &Server, running: &Running) -> bool {
-        let holds_all = || running.job.holds_database(server, running.db);
-        self.whole.contains(&running.db)
-            || self.keys.iter().any(|(place, key)| {
-                *place == running.db && (running.holds.iter().any(|(held, _)| held == key) || holds_all())
-            })
+    /// True if some job is in the way. O(what is used and jobs).
+    fn are_held(&self, server: &Server) -> bool {
+        let holds_all =
+            |place| server.jobs.running.iter().any(|running| running.db == place && running.holds_database(server));
+        self.0.iter().any(|Claim { place, key, is_written }| match key {
+            Some(key) => {
+                let holders = server.dbs[*place].holders_of(key);
+                if *is_written { holders.are_some() || holds_all(*place) } else { holders.exclusive > 0 }
+            }
+            None => server.jobs.running.iter().any(|running| is_in(running, *place, *is_written)),
+        })
     }
+
+    /// True if this job is in the way.
+    fn meet(&self, server: &Server, running: &Running) -> bool {
+        let db = &server.dbs[running.db];
+        self.0.iter().filter(|claim| claim.place == running.db).any(|Claim { place, key, is_written }| {
+            let Some(key) = key else { return is_in(running, *place, *is_written) };
+            let group = running.pieces().and_then(|pieces| pieces.group);
+            let holds = running.holds.iter().any(|(held, _)| held == key)
+                || group.is_some_and(|group| db.is_in_group(group, key));
+            (holds && (*is_written || running.is_exclusive())) || (*is_written && running.holds_database(server))
+        })
+    }
+}
+
+/// True if a job is in the way of who would use the whole of a database.
+fn is_in(running: &Running, place: usize, is_written: bool) -> bool {
+    running.db == place && running.has_begun() && (is_written || running.is_exclusive())
 }
 
 /// True if a client's command has to wait for jobs, and the client is noted as waiting. To be asked while [`may_hold`] says so.
@@ -109,21 +145,31 @@ impl Changes {
 ///
 /// [`may_hold`]: crate::server::jobs::Jobs::may_hold
 pub(super) fn is_held(server: &mut Server, client: ClientId, command: &'static Command, args: Args<'_>) -> bool {
-    let changes = Changes::of_client(server, client, command, args);
-    if server.jobs.running.iter().any(|running| changes.meets(server, running)) {
-        hold_back(server, client, changes.keys);
+    let uses = Uses::of_client(server, client, command, args);
+    if uses.are_held(server) {
+        hold_back(server, client, uses.0);
         return true;
     }
     false
 }
 
-/// Notes a client whose command is held back. It keeps its place while it waits for what it writes.
-fn hold_back(server: &mut Server, client: ClientId, claims: Vec<(usize, Box<[u8]>)>) {
+/// True if a command uses what a job is writing.
+#[cold]
+pub(super) fn meets_exclusive(server: &Server, db: usize, command: &Command, args: Args<'_>) -> bool {
+    Uses::of(server, db, command, args).0.iter().any(|Claim { place, key, .. }| match key {
+        Some(key) => server.is_exclusive(*place, key),
+        None => server.jobs.running.iter().any(|running| is_in(running, *place, false)),
+    })
+}
+
+/// Notes a client whose command is held back. It keeps its place while it waits for what it uses.
+fn hold_back(server: &mut Server, client: ClientId, claims: Vec<Claim>) {
     match server.jobs.waiting.iter_mut().find(|waiting| waiting.client == client) {
         Some(waiting) => waiting.claims = claims,
         None => {
+            let ticket = server.jobs.ticket();
             server.jobs.counts.held_back += 1;
-            server.jobs.waiting.push(Waiting { client, claims });
+            server.jobs.waiting.push(Waiting { client, claims, ticket });
         }
     }
 }
@@ -132,17 +178,24 @@ fn hold_back(server: &mut Server, client: ClientId, claims: Vec<(usize, Box<[u8]
 /// client is held back, and its command has to be given again.
 pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started_ns: u64) -> bool {
     let Call { client, command, args, db, proto, .. } = call;
-    let job = server.jobs.asked.take().expect("a handler that asks for a job has left one behind");
-    let keys = command.spec.keys_of(args).into_iter().map(|used| {
-        let hold = if used.access.has(Access::RO) { Hold::Read } else { Hold::Target };
-        (Box::<[u8]>::from(args.at(used.index)), hold)
-    });
-    let holds: Vec<_> = keys.collect();
-    let is_taken = |key: &[u8]| server.dbs[db].holders_of(key).targets > 0 || server.jobs.is_claimed(client, db, key);
+    let asked = server.jobs.asked.take().expect("a handler that asks for a job has left one behind");
+    let mut holds = Vec::new();
     // Who reads whatever keys there are waits for all that are about to be written.
-    let holds_all = job.holds_database(server, db);
+    let mut holds_all = false;
+    if let Asked::Whole(job) = &asked {
+        holds_all = job.holds_database(server, db);
+        holds.extend(command.spec.keys_of(args).into_iter().map(|used| {
+            let hold = if used.access.has(Access::RO) { Hold::Read } else { Hold::Target };
+            (Box::<[u8]>::from(args.at(used.index)), hold)
+        }));
+    }
+    let is_taken = |key: &[u8], hold: Hold| {
+        server.dbs[db].holders_of(key).excludes(hold)
+            || server.jobs.is_claimed(client, db, key, hold)
+            || server.jobs.is_awaited(db, key)
+    };
     if server.jobs.running.len() >= JOBS_MAX
-        || holds.iter().any(|(key, _)| is_taken(key))
+        || holds.iter().any(|(key, hold)| is_taken(key, *hold))
         || (holds_all && server.jobs.is_to_be_written(client, db))
     {
         hold_back(server, client, Vec::new());
@@ -153,13 +206,24 @@ pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started
         server.jobs.stop_waiting(client);
     }
     let out = Out::with_limit(server.output_limit_of(client).hard_bytes);
-    let args = OwnedArgs::copy(args);
+    let work = match asked {
+        Asked::Whole(job) => Doing::Whole(job),
+        Asked::Pieces(pieces) => {
+            let ticket = server.jobs.ticket();
+            Doing::Pieces(Box::new(Piecewise::new(pieces, command, args, ticket)))
+        }
+    };
+    let (args, gathered, is_forsaken) = (OwnedArgs::copy(args), None, false);
     let spent_ns = server.clock.mono_ns().saturating_sub(started_ns);
-    let mut running = Running { client, command, args, proto, db, out, is_muted, spent_ns, holds, job, gathered: None };
+    let mut running =
+        Running { client, command, args, proto, db, out, is_muted, spent_ns, holds, work, gathered, is_forsaken };
     for (key, hold) in &running.holds {
         server.dbs[db].hold(key, *hold);
     }
-    running.job.begin(server, db);
+    server.jobs.exclusive += usize::from(running.is_exclusive());
+    if let Doing::Whole(job) = &mut running.work {
+        job.begin(server, db);
+    }
     server.jobs.running.push_back(running);
     server.jobs.counts.begun += 1;
     server.clients.block(client, Blocked::Job);
@@ -180,7 +244,7 @@ pub fn step(server: &mut Server, now: Now) -> bool {
         let clock = std::rc::Rc::clone(&server.clock);
         let share = elements.div_ceil(server.jobs.running.len() + 1);
         let slice = Slice::new(&*clock, ends_ns.min(time_ns + QUANTUM_NS), share);
-        let (end, left) = go_on(server, &mut running, slice);
+        let (end, left) = go_on(server, &mut running, slice, now);
         elements = elements.saturating_sub(share - left.min(share));
         let ended_ns = clock.mono_ns();
         let took_ns = ended_ns.saturating_sub(time_ns);
@@ -189,15 +253,23 @@ pub fn step(server: &mut Server, now: Now) -> bool {
         server.jobs.counts.slice_ns_max = server.jobs.counts.slice_ns_max.max(took_ns);
         server.stats.note_ran(running.command, took_ns);
         match end {
-            Some(end) if may_end(server, &running, &end, now) => finish(server, running, end, now),
-            Some(end) => {
+            Went::Ended(end) if may_end(server, &running, &end, now) => {
+                // Others may have waited for it.
+                stuck = 0;
+                finish(server, running, end, now);
+            }
+            Went::Ended(end) => {
                 if let Step::Gathered(gathered) = end {
                     running.gathered = Some(gathered);
                 }
                 stuck += 1;
                 server.jobs.running.push_back(running);
             }
-            None => {
+            Went::Waits => {
+                stuck += 1;
+                server.jobs.running.push_back(running);
+            }
+            Went::On => {
                 stuck = 0;
                 server.jobs.running.push_back(running);
             }
@@ -210,20 +282,34 @@ pub fn step(server: &mut Server, now: Now) -> bool {
     stuck < server.jobs.running.len() || (server.jobs.releases && !server.jobs.waiting.is_empty())
 }
 
-/// A slice of a job. How it has ended, if it has, and what is left of the slice's elements.
-fn go_on(server: &mut Server, running: &mut Running, slice: Slice<'_>) -> (Option<Step>, usize) {
+/// How far a job has come in a slice.
+pub(super) enum Went {
+    /// There is more to do.
+    On,
+    /// It waits for something.
+    Waits,
+    /// It has ended.
+    Ended(Step),
+}
+
+/// A slice of a job, and what is left of the slice's elements.
+fn go_on(server: &mut Server, running: &mut Running, mut slice: Slice<'_>, now: Now) -> (Went, usize) {
     if let Some(gathered) = running.gathered.take() {
-        return (Some(Step::Gathered(gathered)), slice.left());
+        return (Went::Ended(Step::Gathered(gathered)), slice.left());
     }
-    let Running { job, out, proto, db, .. } = running;
+    let Running { work, out, proto, db, .. } = running;
+    let Doing::Whole(job) = work else {
+        let went = pieces::go_on(server, running, &mut slice, now);
+        return (went, slice.left());
+    };
     let mut work = Work { server, reply: Reply::new(out, *proto), slice, db: *db };
     let step = job.step(&mut work);
     let left = work.slice.left();
     match step {
         // Its client is disconnected: there is nothing to go on for.
-        Step::More if out.is_cut() => (Some(Step::Answered), left),
-        Step::More => (None, left),
-        end => (Some(end), left),
+        Step::More if out.is_cut() => (Went::Ended(Step::Answered), left),
+        Step::More => (Went::On, left),
+        end => (Went::Ended(end), left),
     }
 }
 
@@ -242,8 +328,13 @@ fn may_end(server: &mut Server, running: &Running, end: &Step, now: Now) -> bool
 /// Finishes a job: what it has gathered is put in place, and its client is answered and goes on.
 fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
     server.end_holds(&mut running);
-    let Running { client, command, args, proto, db, mut out, is_muted, mut spent_ns, job, .. } = running;
-    let args = args.as_args();
+    let Running {
+        client, command, args: line, proto, db, mut out, is_muted, mut spent_ns, mut work, is_forsaken, ..
+    } = running;
+    let args = line.as_args();
+    if let Doing::Pieces(pieces) = &mut work {
+        server.pass_on_unit_of(client, std::mem::take(&mut pieces.unit));
+    }
     let posted = server.outbox.len();
     match end {
         Step::Gathered(gathered) => {
@@ -269,10 +360,12 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
         }
         Step::More | Step::Answered => {}
     }
-    server.background.free(Box::new(job));
     let mut time_ns = server.clock.mono_ns().saturating_sub(spent_ns);
     let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
     dispatch::count(server, seen, &mut time_ns);
+    if is_forsaken {
+        return server.background.free(Box::new((work, line)));
+    }
     server.clients[client].blocked = None;
     if is_muted {
         out = Out::default();
@@ -287,6 +380,7 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
     }
     remember_reads(server, client, command, args);
     server.clients.resumed.push(client);
+    server.background.free(Box::new((work, line)));
 }
 
 /// Remembers what a job has read, for a client that caches it. What that makes others or the client itself forget follows the
@@ -307,21 +401,35 @@ pub(super) fn finish_all(server: &mut Server, now: Now) {
     rush(server, now, |_, _| true);
 }
 
+/// Runs those jobs to their ends that have begun to change something, for what has to have it whole.
+pub fn finish_writing(server: &mut Server, now: Now) {
+    if server.jobs.are_amid_changes() && !server.scripting.is_parked() {
+        rush(server, now, |_, running| running.has_written());
+    }
+}
+
 /// Runs the jobs to their ends that are in the way of a command that cannot wait.
 #[cold]
 pub(super) fn make_way(server: &mut Server, db: usize, command: &Command, args: Args<'_>, now: Now) {
-    let changes = Changes::of(server, db, command, args);
-    rush(server, now, |server, running| changes.meets(server, running));
+    let uses = Uses::of(server, db, command, args);
+    if uses.are_held(server) {
+        rush(server, now, |server, running| uses.meet(server, running));
+    }
 }
 
 fn rush(server: &mut Server, now: Now, is_in_the_way: impl Fn(&Server, &Running) -> bool) {
-    while let Some(index) = server.jobs.running.iter().position(|running| is_in_the_way(server, running))
-        && let Some(mut running) = server.jobs.running.remove(index)
-    {
+    let meets = |server: &Server, running: &Running| running.has_begun() && is_in_the_way(server, running);
+    while let Some(index) = server.jobs.running.iter().position(|running| meets(server, running)) {
+        let Some(mut running) = server.jobs.running.remove(index) else { return };
+        if running.pieces().is_some_and(Piecewise::is_before_its_instant) {
+            pieces::let_go(server, &mut running);
+            server.jobs.running.push_back(running);
+            continue;
+        }
         let clock = std::rc::Rc::clone(&server.clock);
         let began_ns = clock.mono_ns();
         let end = loop {
-            if let (Some(end), _) = go_on(server, &mut running, Slice::endless(&*clock)) {
+            if let (Went::Ended(end), _) = go_on(server, &mut running, Slice::endless(&*clock), now) {
                 break end;
             }
         };

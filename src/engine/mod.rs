@@ -9,6 +9,7 @@ pub mod cron;
 pub mod dispatch;
 pub mod jobs;
 pub mod persistence;
+mod pieces;
 mod purge;
 pub mod reactive;
 pub mod scripting;

@@ -19,5 +19,7 @@ pub fn step(server: &mut Server, now: Now) -> bool {
     if server.is_loading() {
         return loading::step(server, now);
     }
-    snapshot::step(server, now)
+    // Those that were not to begin to write may, unless it is wanted once more.
+    let was_wanted = std::mem::take(&mut server.jobs.is_whole_wanted);
+    snapshot::step(server, now) | (was_wanted && server.jobs.are_running())
 }

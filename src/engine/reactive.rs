@@ -28,10 +28,26 @@ pub(super) fn evaluate(server: &mut Server, now: Now) {
             break;
         }
         let Some(id) = server.watchers.reactive.take_touched() else { break };
+        if server.jobs.have_exclusive() && put_aside(server, id) {
+            continue;
+        }
         if !server.watchers.reactive.put_off(id, now.mono_ms()) {
             push(server, id, now);
         }
     }
+}
+
+/// Puts a query aside whose keys a job is writing: what it reads would be the half of something.
+#[cold]
+fn put_aside(server: &mut Server, id: QueryId) -> bool {
+    let query = server.watchers.reactive.query(id);
+    let is_held = query.line().keys().any(|key| server.is_exclusive(query.db(), key));
+    if is_held {
+        server.watchers.reactive.settle(id);
+        server.watchers.reactive.put_aside(id);
+        server.jobs.aside.push(id);
+    }
+    is_held
 }
 
 /// Evaluates a query. What it finds expired, or refreshes, is a unit of its own for the log and the replicas.
@@ -51,7 +67,11 @@ pub fn evaluate_due(server: &mut Server, now: Now) -> bool {
         let mut budget = DUE_AT_ONCE_MAX.min(left);
         left -= budget;
         let all = server.watchers.reactive.take_due(now.mono_ms(), &mut budget, &mut due);
-        due.drain(..).for_each(|id| push(server, id, now));
+        for id in due.drain(..) {
+            if !(server.jobs.have_exclusive() && put_aside(server, id)) {
+                push(server, id, now);
+            }
+        }
         if all {
             return true;
         }

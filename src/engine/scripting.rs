@@ -333,10 +333,9 @@ pub fn step(server: &mut Server, now: Now) -> bool {
     }
     let next = rest.map_or(Next::Done, |rest| rest.next);
     end(server, out, next);
-    if let Some(how) = server.scripting.shutdown.take()
-        && server.prepare_shutdown(how, now).is_ok()
-    {
-        server.process.stop_requested = true;
+    if let Some(how) = server.scripting.shutdown.take() {
+        jobs::finish_writing(server, now);
+        server.process.stop_requested |= server.prepare_shutdown(how, now).is_ok();
     }
     false
 }

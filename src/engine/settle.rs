@@ -20,8 +20,8 @@ use crate::server::session::Blocked;
 /// Evaluates the queries that were touched, and serves the clients whose keys have become ready. The replies are posted to
 /// the outbox, and those clients are noted as resumed.
 ///
-/// Keys for which CLIENT PAUSE holds a client back are put aside until it is over. While a script is parked nobody is to see what
-/// it has changed so far.
+/// Keys for which CLIENT PAUSE holds a client back are put aside until it is over, and so are those that a job is writing. While a
+/// script is parked nobody is to see what it has changed so far.
 pub fn serve(server: &mut Server, now: Now, time_ns: &mut u64) {
     if server.scripting.is_parked() {
         return;
@@ -31,9 +31,17 @@ pub fn serve(server: &mut Server, now: Now, time_ns: &mut u64) {
         server.watchers.waits.release_held();
     }
     while let Some(key) = server.watchers.waits.take_ready() {
-        if serve_key(server, key, now, time_ns) {
+        if is_exclusive(server, key) || serve_key(server, key, now, time_ns) {
             server.watchers.waits.hold(key);
         }
+    }
+}
+
+/// True if a job is writing a key: what it holds is the half of something.
+fn is_exclusive(server: &Server, key: KeyId) -> bool {
+    server.jobs.have_exclusive() && {
+        let (db, name) = server.watchers.waits.name(key);
+        server.is_exclusive(db, name)
     }
 }
 
@@ -76,7 +84,7 @@ enum Again {
     Answered,
     /// It goes on waiting, where it was.
     Waits,
-    /// CLIENT PAUSE holds its command back.
+    /// CLIENT PAUSE holds its command back, or a job that is writing one of its keys.
     Held,
 }
 
@@ -87,7 +95,10 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
     let Some(waiting) = server.clients[client].waiting.take() else { return Again::Waits };
     debug_assert!(!server.clients[client].killed, "a client that is being disconnected waits for nothing");
     let (command, args) = (waiting.command, waiting.args.as_args());
-    if server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now) {
+    let db = server.clients[client].db;
+    if (server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now))
+        || (server.jobs.have_exclusive() && jobs::meets_exclusive(server, db, command, args))
+    {
         server.clients[client].waiting = Some(waiting);
         return Again::Held;
     }
@@ -100,7 +111,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
         Reply::new(&mut out, server.clients[client].proto).error(&error);
     } else {
         if server.jobs.are_running() {
-            jobs::make_way(server, server.clients[client].db, command, args, now);
+            jobs::make_way(server, db, command, args, now);
         }
         let call = Call::of(server, client, command, args, CallOrigin::Again);
         let Ended { next, .. } = run_apart(server, call, &mut out, now);

@@ -351,6 +351,16 @@ impl Reactive {
         self.index.take_touched()
     }
 
+    /// Puts a query aside that was to be evaluated and cannot be read: it stays touched until [`Reactive::bring_back`].
+    pub fn put_aside(&mut self, id: QueryId) {
+        self.index.put_aside(id);
+    }
+
+    /// Has a query evaluated that was put aside, if it is still there.
+    pub fn bring_back(&mut self, id: QueryId) {
+        self.index.bring_back(id);
+    }
+
     /// Forgets that a query was touched: by its own evaluation.
     pub fn untouch(&mut self, id: QueryId) {
         self.index.untouch(id);

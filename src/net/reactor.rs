@@ -21,6 +21,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::base::clock::Now;
 use crate::config::ShutdownOn;
+use crate::engine::jobs;
 use crate::server::phases::Phase;
 use crate::server::{Listening, Server};
 use crate::sys::alarm::Alarm;
@@ -286,6 +287,7 @@ impl Reactor {
         }
         self.tell("saving", self.notifier.status("Saving before the end"));
         let now = self.turn.take_time();
+        jobs::finish_writing(&mut self.turn.server, now);
         match self.turn.server.prepare_shutdown(how, now) {
             Ok(()) => self.stopping = true,
             Err(_) => {

@@ -87,6 +87,17 @@ impl<'a> Args<'a> {
         Args { spans: &self.spans[..index.min(self.spans.len())], ..self }
     }
 
+    /// The first arguments of a line and some of the others, as a line of their own. `spans` is overwritten. O(arguments chosen).
+    pub fn pick<'s>(self, head: usize, range: std::ops::Range<usize>, spans: &'s mut Vec<Span>) -> Args<'s>
+    where
+        'a: 's,
+    {
+        spans.clear();
+        spans.extend_from_slice(&self.spans[..head]);
+        spans.extend_from_slice(&self.spans[range]);
+        Args { spans, ..self }
+    }
+
     /// Bytes from the beginning of the command to the end of its last argument, as they lie: all of a request but its last line
     /// end, or the arguments alone where they have storage of their own. O(1).
     #[inline]

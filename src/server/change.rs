@@ -169,6 +169,13 @@ impl Server {
         if !self.watchers.hub.has_listeners() || self.is_loading() {
             return;
         }
+        if let Some(told) = &mut self.jobs.told {
+            // One command, however many its pieces are.
+            if told.iter().any(|(of, told)| told == event && **of == *key) {
+                return;
+            }
+            told.push((key.into(), event.to_owned()));
+        }
         let (events, number) = (self.config.notify_keyspace_events, self.dbs.number(db));
         if events.has(EventClass::Keyspace) {
             let channel = [format!("__keyspace@{number}__:").as_bytes(), key].concat();

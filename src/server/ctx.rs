@@ -6,13 +6,16 @@ use crate::command::run::Call;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::feature::client_id::ClientId;
+use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::store::db::{Db, Moment};
 
 use super::Server;
 use super::change::Change;
-use super::jobs::{Job, Limits};
+use super::jobs::{Asked, Job, Limits};
 use super::persistence::loading::Reload;
+use super::pieces::Pieces;
 use super::propagation::Lines;
 use super::session::{LateReply, Session};
 
@@ -55,6 +58,8 @@ pub enum CallOrigin {
     Sent,
     /// EXEC runs it.
     Queued,
+    /// Its client has sent it, and it is done piece by piece.
+    Sliced,
     /// Its client waits for keys, and one of them has changed.
     Again,
     /// A script calls it.
@@ -204,8 +209,49 @@ impl<'a> Ctx<'a> {
     /// None.
     pub fn become_job(&mut self, job: impl Job + 'static) -> Outcome {
         debug_assert!(self.may_become_job(), "{} runs whole", self.command.full_name);
-        self.server.jobs.asked = Some(Box::new(job));
+        self.server.jobs.asked = Some(Asked::Whole(Box::new(job)));
         Ok(Next::Job)
+    }
+
+    /// True if the command is to go on piece by piece, for the length of its line. Rows of commands that ask this are flagged
+    /// [`Flags::PIECES`](crate::command::spec::Flags::PIECES): nothing is held against such a line as a whole.
+    #[inline]
+    pub fn is_long_line(&self, args: Args<'_>) -> bool {
+        self.server.jobs.limits.is_long_line(args) && self.may_become_job()
+    }
+
+    /// Has the command go on piece by piece, to be what the handler returns; it has written nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn go_on_in_pieces(&mut self, pieces: impl Pieces + 'static) -> Outcome {
+        debug_assert!(self.may_become_job(), "{} runs whole", self.command.full_name);
+        self.server.jobs.asked = Some(Asked::Pieces(Box::new(pieces)));
+        Ok(Next::Job)
+    }
+
+    /// True if something that a piece would change has to be kept for a snapshot first, which takes long.
+    pub fn snapshot_lacks(&mut self, piece: Args<'_>) -> bool {
+        self.server.persistence.may_hold() && self.server.snapshot_lacks(self.db, self.command, piece)
+    }
+
+    /// Does a piece of the command, which is passed on by its own line if it changes something and has not named other commands.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn do_piece<T>(
+        &mut self,
+        piece: Args<'_>,
+        work: impl FnOnce(&mut Self) -> Result<T, ReplyError>,
+    ) -> Result<T, ReplyError> {
+        let (changes, named) = (self.changes, self.server.propagation.named());
+        let result = work(self)?;
+        if self.changes != changes && self.server.propagation.named() == named {
+            // A log is read whatever clients know commands by.
+            let name = self.command.spec.name;
+            self.propagate_as(|lines| lines.push(std::iter::once(name.as_bytes()).chain(piece.iter_from(1))));
+        }
+        Ok(result)
     }
 
     /// What the command has gathered as a job, when the handler runs once more to put it in place.

@@ -16,12 +16,15 @@
 //! about to be written there has been. Keys that fall due leave all the same.
 //!
 //! # Nobody waits for ever
-//! - A job takes all of its holds when it begins, and waits for nobody afterwards: so jobs do not wait for each other.
+//! - A job takes all of its holds when it begins, and waits for nobody afterwards: so jobs do not wait for each other. (Those that take
+//!   them over several turns have rules of their own: [`super::pieces`].)
 //! - A command that is held back because of what it writes has a claim on that: no job begins to read it before the command has
-//!   run. A job that would have to wait for a claim or a target is held back as well, with its client, and tries again
-//!   when either has gone.
+//!   run. One that is held back because of what it reads has a claim against those who would have that for themselves. A job that
+//!   would have to wait for a claim or a target is held back as well, with its client, and tries again when either has gone.
 //! - What cannot wait (a script that meets a key it has not named, a client that is served) has the jobs in its way run to
 //!   their ends at once. [`Counts::rushed`] counts that.
+//!
+//! What changes data piece by piece, or reads very many keys, is a job of another kind: see [`super::pieces`].
 //!
 //! Holds no key itself: databases do. Knows nothing of what a job does.
 
@@ -32,13 +35,15 @@ use std::fmt;
 use crate::base::clock::Clock;
 use crate::command::Command;
 use crate::feature::client_id::ClientId;
-use crate::resp::args::OwnedArgs;
+use crate::feature::reactive::QueryId;
+use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::out::Out;
 use crate::resp::reply::{Proto, Reply};
 use crate::store::hold::Hold;
 use crate::store::types::{Collection, Object, SIZE_SAMPLES};
 
 use super::Server;
+use super::pieces::{Pieces, Piecewise, Told};
 
 /// Jobs under way at most. Commands that would be more wait until one is through.
 pub const JOBS_MAX: usize = 64;
@@ -67,6 +72,8 @@ const BYTES_AN_ELEMENT: usize = 256;
 pub struct Limits {
     /// A command that goes by more elements than this is long.
     pub long: usize,
+    /// And so is one whose line has more arguments than this.
+    pub line: usize,
     /// Nanoseconds of a turn that jobs have together.
     pub slice_ns: u64,
     /// Elements that jobs go by in a turn at most.
@@ -75,7 +82,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { long: LONG_ELEMENTS, slice_ns: SLICE_NS, slice_elements: SLICE_ELEMENTS }
+        Limits { long: LONG_ELEMENTS, line: LONG_ELEMENTS, slice_ns: SLICE_NS, slice_elements: SLICE_ELEMENTS }
     }
 }
 
@@ -120,6 +127,11 @@ impl<'c> Slice<'c> {
     /// Elements that are left of it.
     pub fn left(&self) -> usize {
         self.left
+    }
+
+    /// True if it has no end: somebody cannot wait.
+    pub fn is_endless(&self) -> bool {
+        self.ends_ns == u64::MAX
     }
 }
 
@@ -193,9 +205,80 @@ pub struct Running {
     /// The keys that it holds.
     pub holds: Vec<(Box<[u8]>, Hold)>,
     /// What it does.
-    pub job: Box<dyn Job>,
+    pub work: Doing,
     /// What it has gathered, while it may not be put in place.
     pub gathered: Option<Box<dyn Any + Send>>,
+    /// Its client has gone, and it goes on by itself because it has begun to write.
+    pub is_forsaken: bool,
+}
+
+/// What a job does.
+#[derive(Debug)]
+pub enum Doing {
+    /// It reads, and leaves what it has gathered to its handler.
+    Whole(Box<dyn Job>),
+    /// It does its command piece by piece.
+    Pieces(Box<Piecewise>),
+}
+
+/// What a handler asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// A job that reads.
+    Whole(Box<dyn Job>),
+    /// A job that goes on piece by piece.
+    Pieces(Box<dyn Pieces>),
+}
+
+impl Running {
+    /// The pieces in which it is done, if it is.
+    pub fn pieces(&self) -> Option<&Piecewise> {
+        match &self.work {
+            Doing::Pieces(pieces) => Some(pieces),
+            Doing::Whole(_) => None,
+        }
+    }
+
+    /// True if it has keys for itself, or will.
+    pub fn is_exclusive(&self) -> bool {
+        self.pieces().is_some_and(|pieces| pieces.hold == Hold::Exclusive)
+    }
+
+    /// True if it holds anything of its database.
+    pub fn has_begun(&self) -> bool {
+        self.pieces().is_none_or(|pieces| pieces.taken > 0)
+    }
+
+    /// True if it has changed something already.
+    pub fn has_written(&self) -> bool {
+        self.pieces().is_some_and(|pieces| pieces.has_written)
+    }
+
+    /// True if writers of its database have to wait, whatever they write.
+    pub fn holds_database(&self, server: &Server) -> bool {
+        match &self.work {
+            Doing::Whole(job) => job.holds_database(server, self.db),
+            Doing::Pieces(_) => false,
+        }
+    }
+}
+
+/// Something that a command that is held back is to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Place of the database.
+    pub place: usize,
+    /// The key; `None` for the whole database.
+    pub key: Option<Box<[u8]>>,
+    /// It is changed, and not only read.
+    pub is_written: bool,
+}
+
+impl Claim {
+    /// True if it is on a key.
+    fn is_on(&self, place: usize, key: &[u8]) -> bool {
+        self.place == place && self.key.as_ref().is_none_or(|name| **name == *key)
+    }
 }
 
 /// A client whose command jobs hold back.
@@ -203,8 +286,10 @@ pub struct Running {
 pub struct Waiting {
     /// The client.
     pub client: ClientId,
-    /// What its command writes, with the places of the databases: no job begins to read that.
-    pub claims: Vec<(usize, Box<[u8]>)>,
+    /// What its command uses: no job begins to read what it writes, nor to write what it reads.
+    pub claims: Vec<Claim>,
+    /// When it began to wait, among all who wait.
+    pub ticket: u64,
 }
 
 /// What INFO says of jobs.
@@ -238,9 +323,19 @@ pub struct Jobs {
     /// Some of them may try again.
     pub releases: bool,
     /// What a handler has left behind, until the engine has seen to it.
-    pub asked: Option<Box<dyn Job>>,
+    pub asked: Option<Asked>,
     /// What a job has gathered, for its handler.
     pub gathered: Option<Box<dyn Any + Send>>,
+    /// Of those under way, how many have keys for themselves, or will.
+    pub exclusive: usize,
+    /// The events that were told of the keys of the job that is at work, if it is done piece by piece.
+    pub told: Option<Told>,
+    /// A snapshot or a rewrite of the log is to begin when nothing is half done: no job begins to write before that.
+    pub is_whole_wanted: bool,
+    /// Queries that were touched and read what somebody has for himself: they are evaluated afterwards.
+    pub aside: Vec<QueryId>,
+    /// Tickets that were given to those who wait.
+    tickets: u64,
     /// Counters.
     pub counts: Counts,
 }
@@ -269,6 +364,12 @@ impl Limits {
         bytes > self.long.saturating_mul(PAYLOAD_BYTES_AN_ELEMENT)
     }
 
+    /// True if a command is long whose line has very many arguments, or many bytes in many arguments. O(1).
+    #[inline]
+    pub fn is_long_line(&self, args: Args<'_>) -> bool {
+        args.len() > self.line || (args.len() > FEW_ELEMENTS && args.extent() > LONG_BYTES)
+    }
+
     fn is_heavy<T: Collection>(elements: usize, of: &T) -> bool {
         of.heap_bytes(SIZE_SAMPLES) / of.len().max(1) * elements > LONG_BYTES
     }
@@ -287,6 +388,23 @@ impl Jobs {
         !self.running.is_empty()
     }
 
+    /// True if somebody has keys for himself, or will.
+    #[inline]
+    pub fn have_exclusive(&self) -> bool {
+        self.exclusive > 0
+    }
+
+    /// True if some job has done the half of what it changes.
+    pub fn are_amid_changes(&self) -> bool {
+        self.exclusive > 0 && self.running.iter().any(Running::has_written)
+    }
+
+    /// A ticket for somebody who begins to wait: the older, the lower.
+    pub fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
     /// Takes note of how long a command took that ran inside of a transaction or a script.
     #[inline]
     pub fn note_whole(&mut self, took_ns: u64) {
@@ -301,18 +419,34 @@ impl Jobs {
         self.releases |= !claims.is_empty() && !self.waiting.is_empty();
     }
 
-    /// True if somebody else than the client is to write a key before others begin to read it.
-    pub fn is_claimed(&self, client: ClientId, db: usize, key: &[u8]) -> bool {
-        let others = self.waiting.iter().filter(|waiting| waiting.client != client);
-        others.flat_map(|waiting| &waiting.claims).any(|(place, name)| *place == db && **name == *key)
+    /// True if somebody else than the client is to use a key before a job may begin to hold it in this way. O(claims).
+    pub fn is_claimed(&self, client: ClientId, place: usize, key: &[u8], hold: Hold) -> bool {
+        self.is_claimed_before(u64::MAX, client, place, key, hold)
+    }
+
+    /// The same, of those alone who wait for longer than a ticket says.
+    pub fn is_claimed_before(&self, ticket: u64, client: ClientId, place: usize, key: &[u8], hold: Hold) -> bool {
+        let others = self.waiting.iter().filter(|waiting| waiting.client != client && waiting.ticket < ticket);
+        let mut claims = others.flat_map(|waiting| &waiting.claims);
+        claims.any(|claim| (claim.is_written || hold == Hold::Exclusive) && claim.is_on(place, key))
+    }
+
+    /// True if a job waits for a key, or takes keys of the database to which it belongs. O(jobs).
+    pub fn is_awaited(&self, place: usize, key: &[u8]) -> bool {
+        let pieces = self.running.iter().filter(|running| running.db == place);
+        pieces.filter_map(|running| Some((running.pieces()?, running.args.as_args()))).any(|(pieces, args)| {
+            pieces.is_before_its_instant() && pieces.next_key(args).is_some_and(|next| next == key)
+        })
     }
 
     /// True if some job, or somebody else than the client who waits, is to write some key of a database.
     pub fn is_to_be_written(&self, client: ClientId, db: usize) -> bool {
-        let mut jobs = self.running.iter().filter(|running| running.db == db).flat_map(|running| &running.holds);
+        let writes = |running: &Running| {
+            running.holds.iter().any(|(_, hold)| *hold != Hold::Read) || (running.is_exclusive() && running.has_begun())
+        };
         let mut others = self.waiting.iter().filter(|waiting| waiting.client != client);
-        jobs.any(|(_, hold)| *hold != Hold::Read)
-            || others.any(|waiting| waiting.claims.iter().any(|(place, _)| *place == db))
+        self.running.iter().any(|running| running.db == db && writes(running))
+            || others.any(|waiting| waiting.claims.iter().any(|claim| claim.place == db && claim.is_written))
     }
 }
 
@@ -322,19 +456,46 @@ impl Server {
         for (key, hold) in running.holds.drain(..) {
             self.dbs[running.db].end_hold(&key, hold);
         }
-        running.job.end(self, running.db);
+        let db = running.db;
+        match &mut running.work {
+            Doing::Whole(job) => job.end(self, db),
+            Doing::Pieces(pieces) => {
+                if let Some(hashes) = pieces.group.take().and_then(|group| self.dbs[db].end_group(group)) {
+                    self.background.free(hashes);
+                }
+            }
+        }
+        if running.is_exclusive() {
+            self.jobs.exclusive -= 1;
+            std::mem::take(&mut self.jobs.aside).into_iter().for_each(|id| self.watchers.reactive.bring_back(id));
+        }
         self.jobs.ended += 1;
         self.jobs.releases |= !self.jobs.waiting.is_empty();
     }
 
-    /// Gives up the job of a client that goes, and what it waits for.
+    /// True if a job has a key for itself, other than the one that is at work. O(groups).
+    pub fn is_exclusive(&self, place: usize, key: &[u8]) -> bool {
+        self.jobs.have_exclusive() && self.dbs[place].holders_of(key).exclusive > 0
+    }
+
+    /// True if what is in memory is the half of something: of a script, or of a command that is done piece by piece.
+    pub fn is_amid_unit(&self) -> bool {
+        self.scripting.is_parked() || self.jobs.are_amid_changes()
+    }
+
+    /// Gives up the job of a client that goes, and what it waits for. One that has begun to write goes on without its client.
     pub(super) fn cancel_job_of(&mut self, client: ClientId) {
         self.jobs.stop_waiting(client);
         let Some(index) = self.jobs.running.iter().position(|running| running.client == client) else { return };
-        if let Some(mut running) = self.jobs.running.remove(index) {
+        if self.jobs.running[index].has_written() {
+            let nobody = self.clients.internal();
+            let running = &mut self.jobs.running[index];
+            (running.client, running.is_forsaken, running.is_muted) = (nobody, true, true);
+            running.out = Out::default();
+        } else if let Some(mut running) = self.jobs.running.remove(index) {
             self.end_holds(&mut running);
             self.jobs.counts.cancelled += 1;
-            self.background.free(Box::new((running.job, running.out, running.gathered)));
+            self.background.free(Box::new((running.work, running.args, running.out, running.gathered)));
         }
     }
 }

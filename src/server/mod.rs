@@ -19,6 +19,7 @@ pub mod observer;
 pub mod outbox;
 pub mod persistence;
 pub mod phases;
+pub mod pieces;
 pub mod propagation;
 pub mod reactive;
 pub mod scripting;
@@ -304,7 +305,10 @@ impl Server {
         assert!(self.jobs.asked.is_none(), "a job that was asked for has been seen to");
         let of_jobs = |session: &session::Session| session.blocked == Some(Blocked::Job);
         let working = self.clients.present().filter(|(_, session)| of_jobs(session)).count();
-        assert_eq!(working, self.jobs.running.len(), "clients with jobs");
+        let forsaken = self.jobs.running.iter().filter(|running| running.is_forsaken).count();
+        assert_eq!(working + forsaken, self.jobs.running.len(), "clients with jobs");
+        let exclusive = self.jobs.running.iter().filter(|running| running.is_exclusive()).count();
+        assert_eq!(exclusive, self.jobs.exclusive, "jobs that have keys for themselves");
         let holding = self.dbs.iter().any(|db| db.has_holds());
         assert!(self.jobs.are_running() || !holding, "keys are held for nobody");
     }

@@ -65,6 +65,18 @@ impl Default for Propagation {
     }
 }
 
+/// A unit that is kept apart until it is over: that of a command which is done piece by piece, with others in between.
+#[derive(Debug, Default)]
+pub struct Unit {
+    /// [`MULTI`] and the commands; empty before the first.
+    bytes: Vec<u8>,
+    commands: usize,
+    selected: Option<usize>,
+}
+
+/// What a unit of several commands begins with.
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+
 /// Commands named in place of one that was given.
 #[derive(Debug, Default)]
 struct Instead {
@@ -156,10 +168,69 @@ impl Propagation {
 
     fn close_unit(&mut self) {
         if self.unit_commands > 1 {
-            self.bytes.splice(self.unit_at..self.unit_at, *b"*1\r\n$5\r\nMULTI\r\n");
-            self.bytes.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+            self.bytes.splice(self.unit_at..self.unit_at, MULTI.iter().copied());
+            self.push_exec();
         }
         (self.unit_at, self.unit_commands) = (self.bytes.len(), 0);
+    }
+
+    fn push_exec(&mut self) {
+        self.bytes.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+    }
+
+    /// Puts a unit that is kept apart in the place of what there is, which the unit holds until [`Propagation::close_apart`].
+    /// Positions mean nothing in between. O(1).
+    pub fn open_apart(&mut self, unit: &mut Unit) {
+        if unit.bytes.is_empty() {
+            unit.bytes.extend_from_slice(MULTI);
+        }
+        self.exchange(unit);
+    }
+
+    /// Puts it aside again. O(1).
+    pub fn close_apart(&mut self, unit: &mut Unit) {
+        self.exchange(unit);
+    }
+
+    fn exchange(&mut self, unit: &mut Unit) {
+        std::mem::swap(&mut self.bytes, &mut unit.bytes);
+        std::mem::swap(&mut self.unit_commands, &mut unit.commands);
+        std::mem::swap(&mut self.selected, &mut unit.selected);
+    }
+
+    /// Passes on a unit that was kept apart: as one of its own, or as a part of the one that has begun. O(1) if it is a long one and
+    /// nothing else waits to be taken, else O(its bytes).
+    pub fn pass_on_unit(&mut self, mut unit: Unit) {
+        if unit.commands == 0 {
+            return;
+        }
+        let is_apart = !self.is_open();
+        if is_apart && unit.commands > 1 {
+            if self.bytes.is_empty() {
+                std::mem::swap(&mut self.bytes, &mut unit.bytes);
+            } else {
+                self.bytes.append(&mut unit.bytes);
+            }
+            self.push_exec();
+            self.unit_at = self.bytes.len();
+        } else {
+            self.bytes.extend_from_slice(&unit.bytes[MULTI.len()..]);
+            self.unit_commands += unit.commands;
+            if is_apart {
+                self.close_unit();
+            }
+        }
+        self.selected = unit.selected;
+    }
+
+    /// True if the running command has named others in its own place, or none.
+    pub fn has_named(&self) -> bool {
+        self.instead.is_named
+    }
+
+    /// Commands that the running command has named in its own place so far.
+    pub(super) fn named(&self) -> usize {
+        self.instead.commands
     }
 
     /// Begins commands for a database.
@@ -276,6 +347,15 @@ impl Server {
     pub fn end_unit_of(&mut self, client: ClientId) {
         if self.propagation.is_open() {
             self.propagation.end_unit();
+            self.clients[client].wrote_upto = self.propagation.position();
+        }
+    }
+
+    /// Passes on the unit of a client's command that was done piece by piece.
+    pub fn pass_on_unit_of(&mut self, client: ClientId, unit: Unit) {
+        let is_inside = self.propagation.is_open();
+        self.propagation.pass_on_unit(unit);
+        if !is_inside {
             self.clients[client].wrote_upto = self.propagation.position();
         }
     }

@@ -217,6 +217,17 @@ impl Accounting {
         self.holds.as_ref().is_some_and(|holds| holds.has(key))
     }
 
+    /// True if a due key stays because it is held; it is noted that its node of the wheel is dropped.
+    pub fn keep_held(&mut self, key: &[u8]) -> bool {
+        match &mut self.holds {
+            Some(holds) if holds.has(key) => {
+                holds.note_untimed(key);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Has the snapshot keep an entry as it is. What expires need not be kept: whoever loads the file finds the same deadline
     /// passed, of a key or of a field.
     #[cold]

@@ -199,7 +199,8 @@ impl<F: FnMut(&Entry)> Collector<'_, F> {
         let Collector { table, accounting, expired, .. } = self;
         let (mut late_ms, mut removed) = (None, 0);
         let judge = |entry: &mut Entry| {
-            if Due::of(entry).fields_ms.is_none_or(|due_ms| due_ms > now_ms) || accounting.borrow().is_held(entry.key())
+            if Due::of(entry).fields_ms.is_none_or(|due_ms| due_ms > now_ms)
+                || accounting.borrow_mut().keep_held(entry.key())
             {
                 return true;
             }
@@ -242,7 +243,7 @@ impl<F: FnMut(&Entry)> Visitor for Collector<'_, F> {
         let (mut next, mut live, mut stale, mut late) = (i64::MAX, 0, false, false);
         let judge = |entry: &mut Entry| {
             let mut due = Due::of(entry);
-            if due.next_ms().is_some_and(|due_ms| due_ms <= tick) && accounting.borrow().is_held(entry.key()) {
+            if due.next_ms().is_some_and(|due_ms| due_ms <= tick) && accounting.borrow_mut().keep_held(entry.key()) {
                 // It gets another node when the hold ends.
                 entry.set_timer_exact(false);
                 return true;

@@ -179,3 +179,43 @@ fn a_walk_that_very_many_keys_came_ahead_of_is_crowded_until_it_has_passed_them(
     assert!(found == 100 && !db.is_walk_crowded(id));
     db.end_walk(id);
 }
+
+#[test]
+fn a_group_holds_its_keys_against_all_but_its_own_holder() {
+    let mut db = db();
+    (0..3).for_each(|n| set(&mut db, n, Ttl::Clear, at(1)));
+    let readers = db.begin_group(Hold::Read, 2);
+    assert!(db.hold_in(readers, &key(0)) && db.hold_in(readers, &key(0)), "a key may be named twice");
+    let writer = db.begin_group(Hold::Exclusive, 2);
+    assert!(db.hold_in(writer, &key(1)) && !db.hold_in(writer, &key(0)), "somebody reads it");
+    assert!(!db.hold_in(readers, &key(1)), "somebody writes it");
+    assert_eq!(db.holders_of(&key(0)), Holders { readers: 1, ..Holders::default() });
+    assert_eq!(db.holders_of(&key(1)), Holders { exclusive: 1, ..Holders::default() });
+    assert!(db.is_held(&key(1)) && !db.is_held(&key(2)));
+    db.act_for(Some(writer));
+    assert!(!db.is_held(&key(1)) && db.is_held(&key(0)));
+    set(&mut db, 1, Ttl::Clear, at(2));
+    db.act_for(None);
+    assert!(db.is_held(&key(1)));
+    db.end_group(writer);
+    assert!(db.hold_in(readers, &key(1)));
+    db.end_group(readers);
+    assert!(!db.has_holds());
+}
+
+#[test]
+fn a_key_of_a_group_that_falls_due_leaves_when_the_group_has_ended() {
+    let mut db = db();
+    set(&mut db, 0, Ttl::At(100), at(1));
+    set(&mut db, 1, Ttl::At(100), at(1));
+    let group = db.begin_group(Hold::Exclusive, 1);
+    assert!(db.hold_in(group, &key(0)));
+    let expire = |db: &mut Db, now_ms: i64| {
+        let mut gone = Vec::new();
+        db.expire(now_ms, &mut 1000, |entry| gone.push(entry.key().to_vec()));
+        gone
+    };
+    assert_eq!(expire(&mut db, 200), [key(1)]);
+    db.end_group(group);
+    assert_eq!(expire(&mut db, 300), [key(0)]);
+}

@@ -197,7 +197,10 @@ fn a_client_that_was_killed_runs_nothing_more_even_in_the_same_turn() {
     let _ = victim.send_raw(b"SET k v\r\n");
     assert_eq!(killer.read_reply().expect("a reply").raw, b":1\r\n");
     assert_eq!(third.read_reply().expect("a reply").raw, b"+OK\r\n");
-    assert_eq!(third.call(&["EXISTS", "k"]).expect("a reply").raw, b":0\r\n");
+    // On a busy machine the victim's command may come in for an earlier turn than the kill: then it is answered.
+    let was_answered = victim.read_reply().is_ok_and(|reply| reply.raw == b"+OK\r\n");
+    let expected: &[u8] = if was_answered { b":1\r\n" } else { b":0\r\n" };
+    assert_eq!(third.call(&["EXISTS", "k"]).expect("a reply").raw, expected);
 }
 
 /// Asks for three large echoes over and over, on a new connection each time; what comes back must be right as far as it

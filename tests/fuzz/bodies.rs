@@ -621,7 +621,9 @@ pub fn commands(data: &[u8]) {
         assert!(reply.len() <= limit + BEYOND_LIMIT_MAX, "{} bytes for {}", reply.len(), line.escape_ascii());
         let is_cut = server.written_bytes > reply.len();
         assert!(is_cut || reply.is_empty() || reply.ends_with(b"\r\n"), "{}", reply.escape_ascii());
-        if is_cut || server.is_waiting() {
+        // The output of a long command is its own: who is over the limit with it is killed.
+        let was_killed = server.session(server.client).killed;
+        if is_cut || was_killed || server.is_waiting() {
             server.connect();
         }
         server.wake();

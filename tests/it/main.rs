@@ -50,6 +50,7 @@ mod notify;
 mod observe;
 #[cfg(debug_assertions)]
 mod packs;
+mod pieces;
 mod pubsub;
 mod reactive;
 #[path = "../support/recorded_calls.rs"]

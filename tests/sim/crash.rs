@@ -31,6 +31,7 @@ use aleadb::persist::digest::DataDigest;
 use aleadb::server::background::Background;
 use aleadb::server::databases::Databases;
 use aleadb::server::eviction::Gauge;
+use aleadb::server::jobs::Limits;
 use aleadb::server::scripting::cache::{digest_of, hexadecimal};
 use aleadb::server::session::Origin;
 use aleadb::server::{Identity, Outside, Seeds, Server};
@@ -75,6 +76,8 @@ struct Plan {
     keeps_scripts: bool,
     /// Keys that there may be, and which of them go when there are more.
     room: Option<(u64, MemoryPolicy)>,
+    /// Elements of a turn where every line of some arguments is done piece by piece; 0 for what is usual.
+    slice_elements: usize,
 }
 
 /// What a key counts for, where there may be only so many.
@@ -104,6 +107,7 @@ impl Plan {
             keeps_scripts: rng.chance(75),
             // Of a snapshot it is not known which moment between the ends of turns it is of.
             room: (!dumps && rng.chance(40)).then(|| (*rng.pick(&[3, 6, 12]), *rng.pick(POLICIES))),
+            slice_elements: *rng.pick(&[0, 0, 1, 3]),
         }
     }
 }
@@ -161,10 +165,15 @@ struct Life {
     has_failed_dumps: bool,
     /// Turns amid a snapshot that changed data.
     changes_in_dumps: u64,
-    /// Turns at whose end a script had changed something and was not through.
+    /// Turns at whose end a script, or a command that is done piece by piece, had changed something and was not through.
     half_scripts: u64,
     /// Those of them at whose end a snapshot was due.
     waiting_dumps: u64,
+}
+
+/// True if a script, or a command that is done piece by piece, has changed something and is not through.
+fn is_half(server: &Server) -> bool {
+    server.is_amid_changes() || server.jobs.are_amid_changes()
 }
 
 impl Life {
@@ -189,6 +198,9 @@ impl Life {
         let shared: Rc<dyn Clock> = Rc::<ManualClock>::clone(&clock);
         let outside = Outside { clock: shared, background: Background::stepped(), storage: Arc::new(disk.clone()) };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);
+        if plan.slice_elements > 0 {
+            server.jobs.limits = Limits { line: 4, slice_elements: plan.slice_elements, ..Limits::default() };
+        }
         start::begin(&mut server, clock.now())?;
         let mut life = Life {
             plan,
@@ -262,7 +274,7 @@ impl Life {
     /// Notes the state at the end of a turn.
     fn remember(&mut self) {
         let position = self.turn.server.propagation.position();
-        let is_half = self.turn.server.is_amid_changes();
+        let is_half = is_half(&self.turn.server);
         self.half_scripts += u64::from(is_half);
         self.waiting_dumps += u64::from(is_half && self.turn.server.persistence.snapshots.scheduled);
         let (data, changes, is_unknown) = match self.states.last().filter(|_| is_half) {
@@ -312,9 +324,8 @@ impl Life {
         if self.plan.dumps && !self.plan.seed.is_multiple_of(3) {
             self.send(0, &["CONFIG", "SET", "save", "1 10 3 1"].map(|word| word.as_bytes().to_vec()));
         }
-        let is_amid_known_changes = |life: &Life| {
-            life.turn.server.is_amid_changes() && life.states.last().is_some_and(|state| !state.is_unknown)
-        };
+        let is_amid_known_changes =
+            |life: &Life| is_half(&life.turn.server) && life.states.last().is_some_and(|state| !state.is_unknown);
         for _ in 0..self.plan.turns {
             for place in 0..CLIENTS {
                 let is_free = |client: &Client| client.sent == client.received;
@@ -349,7 +360,7 @@ impl Life {
                 self.clock.advance_ms(rng.below(400) as u64);
             }
             // A save point is reached while a script is at work.
-            if self.plan.dumps && self.turn.server.is_amid_changes() && rng.chance(50) {
+            if self.plan.dumps && is_half(&self.turn.server) && rng.chance(50) {
                 self.clock.advance_ms(4_000);
             }
         }
@@ -507,7 +518,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
     let (mut found_last, mut found_earlier, mut crashes_at_work, mut failed_calls) = (0, 0, 0, 0);
     let (mut failed_dumps, mut crashes_in_dumps, mut changes_in_dumps) = (0, 0, 0);
     let (mut half_scripts, mut crashes_in_scripts, mut kept_code, mut found_unknown) = (0, 0, 0, 0);
-    let mut waiting_dumps = 0;
+    let (mut waiting_dumps, mut crashes_in_pieces) = (0, 0);
     let mut life = Life::start(plan, &disk, 0)?;
     for number in 1..=LIVES {
         disk.power_off_after(plan.calls + rng.below(50) as u64);
@@ -520,6 +531,7 @@ fn run(plan: Plan) -> Result<Reached, String> {
         half_scripts += life.half_scripts;
         waiting_dumps += life.waiting_dumps;
         crashes_in_scripts += u64::from(life.turn.server.is_amid_changes());
+        crashes_in_pieces += u64::from(life.turn.server.jobs.are_amid_changes());
         let (least, crashed_ms) = (life.least(), life.clock.now().unix_ms);
         let states = std::mem::take(&mut life.states);
         drop(life);
@@ -573,8 +585,9 @@ fn run(plan: Plan) -> Result<Reached, String> {
         ("lives with a snapshot that could not be saved", failed_dumps),
         ("turns amid a snapshot that changed data", changes_in_dumps),
         ("crashes amid a snapshot", crashes_in_dumps),
-        ("turns amid a script that has changed something", half_scripts),
+        ("turns amid something half done", half_scripts),
         ("crashes amid such a script", crashes_in_scripts),
+        ("crashes amid a command that is done piece by piece", crashes_in_pieces),
         ("turns in which a snapshot waited for such a script", waiting_dumps),
         ("code that came back", kept_code),
         ("lives of which it is not known what the log has", found_unknown),

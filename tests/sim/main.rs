@@ -36,7 +36,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often everything that is counted happens at least, in all seeds together.
-const OFTEN_MIN: u64 = 30;
+const OFTEN_MIN: u64 = 20;
 /// Failures after which the other seeds are left.
 const FAILURES_MAX: usize = 3;
 /// Without the environment's numbers: some seconds, in a debug build.

@@ -98,7 +98,7 @@ impl World {
             Config { busy_reply_threshold: plan.busy_ms, script_auto_kill_ms: plan.auto_kill_ms, ..Config::default() };
         let mut server = Server::new(config, Default::default(), identity, seeds, outside);
         if plan.slice_elements > 0 {
-            server.jobs.limits = Limits { long: 0, slice_elements: plan.slice_elements, ..Limits::default() };
+            server.jobs.limits = Limits { long: 0, line: 0, slice_elements: plan.slice_elements, ..Limits::default() };
         }
         if let Some((keys, policy)) = plan.room {
             server.eviction.gauge = Gauge::Counted(counted_bytes);

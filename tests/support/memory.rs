@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aleadb::base::clock::{Clock, ManualClock, Now};
 use aleadb::command;
-use aleadb::config::Config;
+use aleadb::config::{Config, OutputLimit};
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
 use aleadb::engine::{jobs, persistence, reactive, scripting, settle, wake};
@@ -129,6 +129,10 @@ impl Memory {
 
     fn send(&mut self, args: &[&[u8]], timed_with_next: bool) -> Vec<u8> {
         let owned = OwnedArgs::new(args.iter().copied());
+        if self.reply_bytes_max > 0 {
+            // A job has an output of its own.
+            self.server.config.client_output_buffer_limit.normal = OutputLimit::new(self.reply_bytes_max, 0, 0);
+        }
         let mut out = Out::with_limit(self.reply_bytes_max);
         let (now, mut started_ns) = (self.clock.now(), self.clock.mono_ns().saturating_sub(self.took_ns));
         let named = command::lookup(args[0]);

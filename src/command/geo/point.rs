@@ -1,6 +1,7 @@
 //! Single points: GEOADD, GEODIST, GEOHASH, GEOPOS.
 
 use super::{point, unit, write_distance, write_point, zset};
+use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -41,11 +42,29 @@ impl Options {
 }
 
 pub(super) fn geoadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(3, Answer::Sum, |ctx, piece, part| {
+        // A longitude is no option, so it is clear where the points begin.
+        add_all(ctx, piece, &Options::parse(piece)?, part.expected / 3)
+    })
+    .checked(|_, piece, part| {
+        (part.head..piece.len()).step_by(3).try_for_each(|at| point(piece, at).map(drop))?;
+        Ok(None)
+    });
     let options = Options::parse(args)?;
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, options.first, &LONG);
+    }
+    let done = add_all(ctx, args, &options, (args.len() - options.first) / 3)?;
+    ctx.reply.integer(done);
+    Ok(Next::Done)
+}
+
+/// Adds the points of a line, of which so many are expected; what is answered.
+fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, expected: usize) -> Result<i64, ReplyError> {
     let places = (options.first..args.len()).step_by(3);
     let scores = places.clone().map(|at| Ok(point(args, at)?.score())).collect::<Result<Vec<_>, ReplyError>>()?;
     let (mut added, mut rescored) = (0, 0);
-    if let Some((zset, limits)) = &mut zset::target(ctx, args, options.first + 2, scores.len(), options.only_old)? {
+    if let Some((zset, limits)) = &mut zset::target(ctx, args, options.first + 2, expected, options.only_old)? {
         for (at, &score) in places.zip(&scores) {
             let update = zset.update(args.at(at + 2), limits, |old| {
                 let kept = if old.is_some() { options.only_new } else { options.only_old };
@@ -58,8 +77,7 @@ pub(super) fn geoadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if added + rescored > 0 {
         ctx.change(Change::new(EventClass::SortedSet, "zadd", args.at(1)).times(added + rescored));
     }
-    ctx.reply.integer(if options.count_changed { added + rescored } else { added } as i64);
-    Ok(Next::Done)
+    Ok(if options.count_changed { added + rescored } else { added } as i64)
 }
 
 pub(super) fn geodist(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

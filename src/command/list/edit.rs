@@ -5,8 +5,10 @@ use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
+use crate::server::pieces::{Pieces, Progress};
 use crate::store::types::Collection;
-use crate::store::types::list::{End, List};
+use crate::store::types::list::{Element, End, List, Needle};
 
 const INDEX: ReplyError = ReplyError::new("ERR index out of range");
 
@@ -32,11 +34,15 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         word if word.eq_ignore_ascii_case(b"BEFORE") => false,
         _ => return Err(ReplyError::SYNTAX),
     };
-    let (at, fill) = (ctx.at, fill(ctx.server));
+    let (at, fill, limits) = (ctx.at, fill(ctx.server), ctx.job_limits());
     let Some(mut list) = ctx.db().write::<List>(key, at)? else {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     };
+    if limits.is_some_and(|limits| limits.is_long(list.len(), &*list)) {
+        drop(list);
+        return ctx.go_on_in_pieces(Inserting { after, index: 0 });
+    }
     // COMPAT: a pivot that is not found still makes the room.
     list.make_room(fill, element.len(), 1);
     let is_inserted = list.insert_beside(pivot, element, after);
@@ -57,10 +63,15 @@ pub(super) fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         1.. => (usize::try_from(count).unwrap_or(usize::MAX), End::Head),
         _ => (usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX), End::Tail),
     };
+    let limits = ctx.job_limits();
     let Some(mut list) = ctx.db().write::<List>(key, at)? else {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     };
+    if limits.is_some_and(|limits| limits.is_long(list.len(), &*list)) {
+        drop(list);
+        return ctx.go_on_in_pieces(Removing { from, limit, passed: 0, removed: 0 });
+    }
     let removed = list.remove_equal(element, limit, from);
     if removed > 0 {
         list.settle(fill);
@@ -72,6 +83,105 @@ pub(super) fn lrem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     ctx.reply.integer(removed as i64);
     Ok(Next::Done)
+}
+
+/// LINSERT into a long list: the pivot is looked for first.
+#[derive(Debug)]
+struct Inserting {
+    after: bool,
+    /// The element that is looked at next.
+    index: usize,
+}
+
+impl Pieces for Inserting {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        let (key, pivot, element) = (args.at(1), args.at(3), args.at(4));
+        let (at, fill) = (ctx.at, fill(ctx.server));
+        let Some(list) = ctx.server.dbs[ctx.db].reread::<List>(key, at)? else {
+            ctx.reply.integer(0);
+            return Ok(Progress::Through);
+        };
+        let (is_found, is_over) = seek(list.elements_from(self.index), pivot, &mut self.index, slice);
+        if !is_found && is_over && self.index < list.len() {
+            return Ok(Progress::More);
+        }
+        let Some(mut list) = ctx.db().write::<List>(key, at)? else { return Ok(Progress::Through) };
+        list.make_room(fill, element.len(), 1);
+        if is_found {
+            list.insert_at(self.index, element, self.after);
+        }
+        let length = list.len();
+        drop(list);
+        if is_found {
+            ctx.do_piece(args, |ctx| {
+                changed(ctx, "linsert", key, 1, false);
+                Ok(())
+            })?;
+        }
+        ctx.reply.integer(if is_found { length as i64 } else { -1 });
+        Ok(Progress::Through)
+    }
+}
+
+/// Goes by elements until one has a text, counting those before it, or the slice is over. Whether one was found, and whether the
+/// slice is over.
+fn seek<'l>(
+    elements: impl Iterator<Item = Element<'l>>,
+    text: &[u8],
+    passed: &mut usize,
+    slice: &mut Slice<'_>,
+) -> (bool, bool) {
+    let needle = Needle::new(text);
+    for element in elements {
+        if needle.is(&element) {
+            return (true, false);
+        }
+        *passed += 1;
+        if !slice.spend(1, 0) {
+            return (false, true);
+        }
+    }
+    (false, false)
+}
+
+/// LREM of a long list.
+#[derive(Debug)]
+struct Removing {
+    from: End,
+    limit: usize,
+    /// Parts of the list from that end on that have been gone by.
+    passed: usize,
+    removed: usize,
+}
+
+impl Pieces for Removing {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        let (key, text, at, fill) = (args.at(1), args.at(3), ctx.at, fill(ctx.server));
+        let Removing { from, limit, passed, removed } = self;
+        let (mut here, mut is_through, mut is_emptied) = (0, true, false);
+        if let Some(mut list) = ctx.db().write::<List>(key, at)? {
+            here = list.remove_equal_on(text, *limit - *removed, *from, passed, |looked| slice.spend(looked, 0));
+            *removed += here;
+            is_through = *removed == *limit || *passed >= list.part_count();
+            is_emptied = list.is_empty();
+            if is_through && *removed > 0 {
+                list.settle(fill);
+            }
+        }
+        if here > 0 {
+            changed(ctx, "lrem", key, here, is_emptied);
+            ctx.propagate_as(|lines| {
+                let mut digits = itoa::Buffer::new();
+                let count = here as i64 * if *from == End::Head { 1 } else { -1 };
+                lines.push([b"LREM".as_slice(), key, digits.format(count).as_bytes(), text]);
+            });
+        }
+        if !is_through {
+            return Ok(Progress::More);
+        }
+        ctx.reply.integer(*removed as i64);
+        Ok(Progress::Through)
+    }
 }
 
 pub(super) fn ltrim(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -2,11 +2,14 @@
 
 use super::{changed, fill, free, parse_end, pop_event, pop_name, write_element};
 use crate::base::num;
+use crate::command::pieces::PIECE_ELEMENTS_MAX;
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
+use crate::server::pieces::{Pieces, Progress};
 use crate::store::types::Collection;
 use crate::store::types::list::{End, List, Removed};
 
@@ -33,6 +36,9 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
     });
     let is_popped = match count.transpose()? {
         None => pop_one(ctx, key, end, |_| {})?,
+        Some(count) if is_long(ctx, key, count)? => {
+            return ctx.go_on_in_pieces(Popping { end, count, is_named: false, left: None });
+        }
         Some(count) => pop_some(ctx, key, end, count, |_| {})?.is_some(),
     };
     match is_popped {
@@ -41,6 +47,78 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
         false => ctx.reply.null(),
     }
     Ok(Next::Done)
+}
+
+/// True if so many elements of a list are to be taken piece by piece.
+fn is_long(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Result<bool, ReplyError> {
+    if !ctx.is_long(count) {
+        return Ok(false);
+    }
+    let at = ctx.at;
+    let list = ctx.server.dbs[ctx.db].reread::<List>(key, at)?;
+    Ok(list.is_some_and(|list| ctx.server.jobs.limits.is_long(count.min(list.len()), &*list)))
+}
+
+/// A key, and how many of its elements are still to be taken.
+type Left = (Box<[u8]>, usize);
+
+/// Very many elements that are taken from an end.
+#[derive(Debug)]
+struct Popping {
+    end: End,
+    count: usize,
+    /// The line is that of LMPOP: the first of its keys that has a list is named in the answer.
+    is_named: bool,
+    /// The key, and how many are still to be taken; `None` before the first.
+    left: Option<Left>,
+}
+
+impl Popping {
+    /// The key to take from, if there is one, once its answer has begun.
+    fn begin(&self, ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<Option<Left>, ReplyError> {
+        let wanted = self.is_named.then(|| Wanted::parse(args, 1)).transpose()?;
+        let keys = wanted.as_ref().map_or(args.tail(1).up_to(1), |wanted| wanted.keys.up_to(wanted.numkeys));
+        let at = ctx.at;
+        for key in keys.iter_from(0) {
+            let Some(len) = ctx.db().write::<List>(key, at)?.map(|list| list.len()) else { continue };
+            if wanted.is_some() {
+                ctx.reply.array(2);
+                ctx.reply.bulk(key);
+            }
+            let count = self.count.min(len);
+            ctx.reply.array(count);
+            return Ok(Some((key.into(), count)));
+        }
+        ctx.reply.null_array();
+        Ok(None)
+    }
+}
+
+impl Pieces for Popping {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        if self.left.is_none() {
+            self.left = self.begin(ctx, args)?;
+        }
+        let (end, fill) = (self.end, fill(ctx.server));
+        let Some((key, left)) = &mut self.left else { return Ok(Progress::Through) };
+        while *left > 0 {
+            let count = slice.left().clamp(1, PIECE_ELEMENTS_MAX).min(*left);
+            let Ctx { server, reply, db, at, .. } = &mut *ctx;
+            let Some(mut list) = server.dbs[*db].write::<List>(key, *at)? else { break };
+            let removed = take(&mut list, end, count, reply);
+            list.settle(fill);
+            let is_emptied = list.is_empty();
+            drop(list);
+            free(ctx, removed);
+            changed(ctx, pop_event(end), key, count, is_emptied);
+            ctx.propagate_as(|lines| lines.push([pop_name(end), &**key, itoa::Buffer::new().format(count).as_bytes()]));
+            *left -= count;
+            if !slice.spend(count, 0) && *left > 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Through)
+    }
 }
 
 /// Removes the element at an end and writes it, after what `before` writes. False, and nothing written, if there is no list.
@@ -141,6 +219,18 @@ impl<'a> Wanted<'a> {
         self.keys.iter_from(0).take(self.numkeys)
     }
 
+    /// What takes elements for LMPOP, if the first list there is holds so many that they are taken piece by piece.
+    fn long(&self, ctx: &mut Ctx<'_>) -> Result<Option<Popping>, ReplyError> {
+        let at = ctx.at;
+        for key in self.keys() {
+            if ctx.is_long(self.count) && ctx.db().reread::<List>(key, at)?.is_some() {
+                let popping = Popping { end: self.end, count: self.count, is_named: true, left: None };
+                return Ok(is_long(ctx, key, self.count)?.then_some(popping));
+            }
+        }
+        Ok(None)
+    }
+
     /// Answers from the first list there is. False, and nothing written, if there is none.
     pub fn pop(&self, ctx: &mut Ctx<'_>) -> Result<bool, ReplyError> {
         for key in self.keys() {
@@ -160,7 +250,11 @@ impl<'a> Wanted<'a> {
 }
 
 pub(super) fn lmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    if !Wanted::parse(args, 1)?.pop(ctx)? {
+    let wanted = Wanted::parse(args, 1)?;
+    if let Some(popping) = wanted.long(ctx)? {
+        return ctx.go_on_in_pieces(popping);
+    }
+    if !wanted.pop(ctx)? {
         ctx.reply.null_array();
     }
     Ok(Next::Done)

@@ -1,8 +1,10 @@
 //! Adding elements at an end.
 
 use super::{changed, fill, push_event};
+use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
+use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::collections::WrongType;
 use crate::store::db::Moment;
@@ -11,31 +13,41 @@ use crate::store::types::list::{End, Fill, List};
 use crate::store::types::{Collection, Object};
 
 pub(super) fn lpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    push(ctx, args, End::Head, true)
+    const LONG: Plan = Plan::new(1, Answer::Last, |ctx, piece, _| push(ctx, piece, End::Head, true));
+    run(ctx, args, End::Head, true, &LONG)
 }
 
 pub(super) fn rpush(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    push(ctx, args, End::Tail, true)
+    const LONG: Plan = Plan::new(1, Answer::Last, |ctx, piece, _| push(ctx, piece, End::Tail, true));
+    run(ctx, args, End::Tail, true, &LONG)
 }
 
 pub(super) fn lpushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    push(ctx, args, End::Head, false)
+    const LONG: Plan = Plan::new(1, Answer::Last, |ctx, piece, _| push(ctx, piece, End::Head, false));
+    run(ctx, args, End::Head, false, &LONG)
 }
 
 pub(super) fn rpushx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    push(ctx, args, End::Tail, false)
+    const LONG: Plan = Plan::new(1, Answer::Last, |ctx, piece, _| push(ctx, piece, End::Tail, false));
+    run(ctx, args, End::Tail, false, &LONG)
 }
 
-fn push(ctx: &mut Ctx<'_>, args: Args<'_>, end: End, may_create: bool) -> Outcome {
+fn run(ctx: &mut Ctx<'_>, args: Args<'_>, end: End, may_create: bool, long: &'static Plan) -> Outcome {
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, long);
+    }
+    let length = push(ctx, args, end, may_create)?;
+    ctx.reply.integer(length);
+    Ok(Next::Done)
+}
+
+/// Adds a line's elements at an end; the length then, 0 if there is no list and none is made.
+fn push(ctx: &mut Ctx<'_>, args: Args<'_>, end: End, may_create: bool) -> Result<i64, ReplyError> {
     let (key, at, fill) = (args.at(1), ctx.at, fill(ctx.server));
     let length = change_or_create(ctx, key, at, may_create, |list| add(list, args, end, fill))?;
-    let Some(length) = length else {
-        ctx.reply.integer(0);
-        return Ok(Next::Done);
-    };
+    let Some(length) = length else { return Ok(0) };
     changed(ctx, push_event(end), key, args.len() - 2, false);
-    ctx.reply.integer(length as i64);
-    Ok(Next::Done)
+    Ok(length as i64)
 }
 
 /// Adds a line's elements at an end; the length then.

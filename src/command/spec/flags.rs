@@ -120,6 +120,8 @@ bits! {
         BRIEF;
         /// Allowed to RESP2 clients that have subscribed to something.
         SUBSCRIBED;
+        /// Done piece by piece if its line is long.
+        PIECES;
         /// Runs a script, whose own flags take the place of those that depend on what it does.
         RUNS_SCRIPT;
     }

@@ -3,6 +3,7 @@
 use super::remove::{Chosen, Deletions, deleted, outcome};
 use super::{Outcome, ids, no_key_or_group, write_id};
 use crate::base::num;
+use crate::command::pieces::{self, Answer, Plan};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
@@ -18,6 +19,25 @@ fn has_group(ctx: &mut Ctx<'_>, key: &[u8], group: &[u8]) -> Result<bool, ReplyE
 }
 
 pub(super) fn xack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan =
+        Plan::new(1, Answer::Sum, |ctx, piece, _| acknowledge_all(ctx, piece)).checked(|ctx, piece, part| {
+            let at = ctx.at;
+            let stream = ctx.db().reread::<Stream>(piece.at(1), at)?;
+            if stream.is_some_and(|stream| stream.group(piece.at(2)).is_some()) {
+                ids::all(piece.iter_from(part.head))?;
+            }
+            Ok(None)
+        });
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 3, &LONG);
+    }
+    let acknowledged = acknowledge_all(ctx, args)?;
+    ctx.reply.integer(acknowledged);
+    Ok(Next::Done)
+}
+
+/// Acknowledges the ids of a line; how many were pending.
+fn acknowledge_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<i64, ReplyError> {
     let (key, group, at) = (args.at(1), args.at(2), ctx.at);
     let mut acknowledged = 0;
     if has_group(ctx, key, group)? {
@@ -30,8 +50,7 @@ pub(super) fn xack(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if acknowledged > 0 {
         ctx.change(Change::without_event(key).beside_the_value().times(acknowledged));
     }
-    ctx.reply.integer(acknowledged as i64);
-    Ok(Next::Done)
+    Ok(acknowledged as i64)
 }
 
 pub(super) fn xackdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -4,6 +4,7 @@ use super::passing::{self, Left};
 use super::trimming::{self, Trimming};
 use super::{Outcome, ids};
 use crate::base::num;
+use crate::command::pieces::{self, Answer, Plan};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -37,6 +38,23 @@ pub(super) fn deleted(ctx: &mut Ctx<'_>, event: &str, key: &[u8], removed: usize
 }
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Sum, |ctx, piece, _| remove_all(ctx, piece)).checked(|ctx, piece, part| {
+        let at = ctx.at;
+        if ctx.db().reread::<Stream>(piece.at(1), at)?.is_some() {
+            ids::all(piece.iter_from(part.head))?;
+        }
+        Ok(None)
+    });
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 2, &LONG);
+    }
+    let removed = remove_all(ctx, args)?;
+    ctx.reply.integer(removed);
+    Ok(Next::Done)
+}
+
+/// Removes the entries of the ids of a line; how many there were.
+fn remove_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<i64, ReplyError> {
     let (key, at) = (args.at(1), ctx.at);
     let removed = match ctx.db().write::<Stream>(key, at)? {
         Some(mut stream) => {
@@ -46,8 +64,7 @@ pub(super) fn xdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         None => 0,
     };
     deleted(ctx, "xdel", key, removed, 0);
-    ctx.reply.integer(removed as i64);
-    Ok(Next::Done)
+    Ok(removed as i64)
 }
 
 /// What XDELEX and XACKDEL take from an index of the line on.

@@ -86,7 +86,7 @@ const XINFO: &[Spec] = &[
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
-    of(Spec::write("XACK", -4, pending::xack), "5.0.0").fast().keys(&[KeySpec::one(UPDATE, 1)]).doc(
+    of(Spec::write("XACK", -4, pending::xack).in_pieces(), "5.0.0").fast().keys(&[KeySpec::one(UPDATE, 1)]).doc(
         "Acknowledges entries for a group, and returns how many were pending.",
         EACH_COST,
         "key group id [id ...]",
@@ -138,7 +138,7 @@ pub const ROWS: &[Spec] = &[
              [FORCE] [JUSTID] [LASTID lastid]",
         )
         .tips(&["nondeterministic_output"]),
-    of(Spec::write("XDEL", -3, remove::xdel), "5.0.0").fast().keys(&[KeySpec::one(DELETE, 1)]).doc(
+    of(Spec::write("XDEL", -3, remove::xdel).in_pieces(), "5.0.0").fast().keys(&[KeySpec::one(DELETE, 1)]).doc(
         "Deletes entries by their ids, and returns how many there were.",
         DELETE_COST,
         "key id [id ...]",

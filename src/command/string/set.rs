@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::lifetime::{self, Lifetime, Unit};
 use super::{GROUP, delete, prefetch, string_in, write_value};
+use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -252,22 +253,43 @@ fn getex_lifetime(args: Args<'_>) -> Result<Lifetime<'_>, ReplyError> {
 }
 
 pub(super) fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(2, Answer::Ok, |ctx, piece, _| {
+        set_pairs(ctx, piece);
+        Ok(0)
+    });
     check_pairs(ctx, args)?;
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 1, &LONG);
+    }
     set_pairs(ctx, args);
     ctx.reply.ok();
     Ok(Next::Done)
 }
 
 pub(super) fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(2, Answer::Any, |ctx, piece, _| {
+        set_pairs(ctx, piece);
+        // A later piece may have a key again.
+        ctx.propagate_as(|lines| lines.push(std::iter::once(b"MSET".as_slice()).chain(piece.iter_from(1))));
+        Ok(1)
+    })
+    .checked(|ctx, piece, _| Ok(is_any_there(ctx, piece).then_some(0)));
     check_pairs(ctx, args)?;
-    let at = ctx.at;
-    let db = ctx.db();
-    let taken = args.iter_from(1).step_by(2).any(|key| db.lookup_write(key, at).is_some());
+    if ctx.is_long_line(args) {
+        return pieces::begin(ctx, 1, &LONG);
+    }
+    let taken = is_any_there(ctx, args);
     if !taken {
         set_pairs(ctx, args);
     }
     ctx.reply.integer(i64::from(!taken));
     Ok(Next::Done)
+}
+
+/// True if there is one of the keys of a line of pairs.
+fn is_any_there(ctx: &mut Ctx<'_>, args: Args<'_>) -> bool {
+    let (at, db) = (ctx.at, ctx.db());
+    args.iter_from(1).step_by(2).any(|key| db.lookup_write(key, at).is_some())
 }
 
 fn check_pairs(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(), ReplyError> {

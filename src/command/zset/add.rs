@@ -2,6 +2,7 @@
 
 use super::target;
 use crate::base::num;
+use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -113,7 +114,45 @@ pub(super) fn zincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn add(ctx: &mut Ctx<'_>, args: Args<'_>, increment: bool) -> Outcome {
+    const LONG: Plan = Plan::new(2, Answer::Sum, |ctx, piece, part| add_piece(ctx, piece, part.expected / 2))
+        .checked(|_, piece, part| check_scores(piece, part.head));
+    const INCREMENT: Plan = Plan::new(2, Answer::Written, |ctx, piece, part| {
+        let options = Options::parse(piece, false)?;
+        increment_one(ctx, piece, &options, score_at(piece, part.head)?).map(|_| 0)
+    });
     let options = Options::parse(args, increment)?;
+    if !increment && ctx.is_long_line(args) {
+        return pieces::begin(ctx, options.first, if options.increment { &INCREMENT } else { &LONG });
+    }
+    let pairs = (args.len() - options.first) / 2;
+    if options.increment {
+        let score = score_at(args, options.first)?;
+        return increment_one(ctx, args, &options, score);
+    }
+    let done = add_pairs(ctx, args, &options, pairs)?;
+    ctx.reply.integer(done);
+    Ok(Next::Done)
+}
+
+/// The score at an index.
+fn score_at(args: Args<'_>, index: usize) -> Result<f64, ReplyError> {
+    num::parse_f64(args.at(index)).ok_or(ReplyError::NOT_A_FLOAT)
+}
+
+/// Refuses a piece with a score that is none.
+fn check_scores(piece: Args<'_>, first: usize) -> Result<Option<i64>, ReplyError> {
+    (first..piece.len()).step_by(2).try_for_each(|index| score_at(piece, index).map(drop))?;
+    Ok(None)
+}
+
+/// Adds the pairs of a piece of a line, of which so many are left.
+fn add_piece(ctx: &mut Ctx<'_>, piece: Args<'_>, expected: usize) -> Result<i64, ReplyError> {
+    // A score is no option, so it is clear where the pairs begin.
+    add_pairs(ctx, piece, &Options::parse(piece, false)?, expected)
+}
+
+/// Adds the pairs of a line; what is answered.
+fn add_pairs(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, expected: usize) -> Result<i64, ReplyError> {
     let pairs = (args.len() - options.first) / 2;
     let (mut few, mut many) = ([0.0; FEW], Vec::new());
     let scores = if pairs <= FEW {
@@ -123,29 +162,35 @@ fn add(ctx: &mut Ctx<'_>, args: Args<'_>, increment: bool) -> Outcome {
         &mut many[..]
     };
     for (n, score) in scores.iter_mut().enumerate() {
-        *score = num::parse_f64(args.at(options.first + 2 * n)).ok_or(ReplyError::NOT_A_FLOAT)?;
+        *score = score_at(args, options.first + 2 * n)?;
     }
-    if options.increment { increment_one(ctx, args, &options, scores[0]) } else { add_all(ctx, args, &options, scores) }
+    add_all(ctx, args, options, scores, expected)
 }
 
-/// Runs `change` on the sorted set of the key, which is created unless only present members are to change. `None` if
-/// there is none.
+/// Runs `change` on the sorted set of the key, to which so many members are expected; it is created unless only present
+/// members are to change. `None` if there is none.
 fn with_target<R>(
     ctx: &mut Ctx<'_>,
     args: Args<'_>,
     options: &Options,
+    expected: usize,
     change: impl FnOnce(&mut ZSet, &Limits) -> R,
 ) -> Result<Option<R>, ReplyError> {
-    let pairs = (args.len() - options.first) / 2;
-    let Some((mut zset, limits)) = target(ctx, args, options.first + 1, pairs, options.only_old)? else {
+    let Some((mut zset, limits)) = target(ctx, args, options.first + 1, expected, options.only_old)? else {
         return Ok(None);
     };
     Ok(Some(change(&mut zset, &limits)))
 }
 
-fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, scores: &[f64]) -> Outcome {
+fn add_all(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    options: &Options,
+    scores: &[f64],
+    expected: usize,
+) -> Result<i64, ReplyError> {
     let (mut added, mut rescored) = (0, 0);
-    with_target(ctx, args, options, |zset, limits| {
+    with_target(ctx, args, options, expected, |zset, limits| {
         for (n, &score) in scores.iter().enumerate() {
             let (_, update) = apply(zset, options, limits, args.at(options.first + 2 * n + 1), score);
             added += i64::from(update.added());
@@ -155,13 +200,12 @@ fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, scores: &[f64])
     if added + rescored > 0 {
         ctx.change(Change::new(EventClass::SortedSet, "zadd", args.at(1)));
     }
-    ctx.reply.integer(if options.count_changed { added + rescored } else { added });
-    Ok(Next::Done)
+    Ok(if options.count_changed { added + rescored } else { added })
 }
 
 fn increment_one(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, given: f64) -> Outcome {
     let member = args.at(options.first + 1);
-    let done = with_target(ctx, args, options, |zset, limits| apply(zset, options, limits, member, given))?;
+    let done = with_target(ctx, args, options, 1, |zset, limits| apply(zset, options, limits, member, given))?;
     match done {
         Some((Decision::Set(score), update)) => {
             if update.added() || update.rescored() {

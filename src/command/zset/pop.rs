@@ -3,18 +3,21 @@
 use crate::base::num;
 use crate::command::blocking::{parse_timeout, timeouts_from_ms};
 use crate::command::collection::remove_emptied;
+use crate::command::pieces::PIECE_ELEMENTS_MAX;
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{Proto, Reply};
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
+use crate::server::jobs::Slice;
+use crate::server::pieces::{Pieces, Progress};
 use crate::store::types::Collection;
 use crate::store::types::zset::{Iter, ZSet};
 
 /// Which end is taken from.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Min,
     Max,
@@ -120,6 +123,11 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
         Some(text) => Some(num::parse_i64(text).and_then(|count| usize::try_from(count).ok()).ok_or(NEGATIVE)?),
         None => None,
     };
+    if let Some(count) = count
+        && is_long(ctx, args.at(1), count)?
+    {
+        return ctx.go_on_in_pieces(Popping { end, count, is_named: false, left: None });
+    }
     if !take(ctx, args.at(1), end, count.unwrap_or(1), |reply, taken| match count {
         // One member is a flat pair in either protocol, a counted number of them only in RESP2.
         None => {
@@ -128,13 +136,84 @@ fn pop(ctx: &mut Ctx<'_>, args: Args<'_>, end: End) -> Outcome {
         }
         Some(_) => {
             super::open_entries(reply, taken.len(), true);
-            let nested = reply.proto() == crate::resp::reply::Proto::Resp3;
+            let nested = reply.proto() == Proto::Resp3;
             taken.write(reply, nested);
         }
     })? {
         ctx.reply.array(0);
     }
     Ok(Next::Done)
+}
+
+/// True if so many members of a sorted set are to be taken piece by piece.
+fn is_long(ctx: &mut Ctx<'_>, key: &[u8], count: usize) -> Result<bool, ReplyError> {
+    if !ctx.is_long(count) {
+        return Ok(false);
+    }
+    let at = ctx.at;
+    let zset = ctx.server.dbs[ctx.db].reread::<ZSet>(key, at)?;
+    Ok(zset.is_some_and(|zset| ctx.server.jobs.limits.is_long(count.min(zset.len()), &*zset)))
+}
+
+/// A key, and how many of its members are still to be taken.
+type Left = (Box<[u8]>, usize);
+
+/// Very many members that are taken from an end.
+#[derive(Debug)]
+struct Popping {
+    end: End,
+    count: usize,
+    /// The line is that of ZMPOP: the first of its keys that has a sorted set is named in the answer.
+    is_named: bool,
+    /// The key, and how many are still to be taken; `None` before the first.
+    left: Option<Left>,
+}
+
+impl Popping {
+    /// The key to take from, if there is one, once its answer has begun.
+    fn begin(&self, ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<Option<Left>, ReplyError> {
+        let many = self.is_named.then(|| Many::parse(args, 1)).transpose()?;
+        let keys = many.as_ref().map_or(args.tail(1).up_to(1), |many| many.keys.up_to(many.count_of_keys));
+        let at = ctx.at;
+        for key in keys.iter_from(0) {
+            let Some(len) = ctx.db().write::<ZSet>(key, at)?.map(|zset| zset.len()) else { continue };
+            let count = self.count.min(len);
+            if many.is_some() {
+                ctx.reply.array(2);
+                ctx.reply.bulk(key);
+                ctx.reply.array(count);
+            } else {
+                super::open_entries(&mut ctx.reply, count, true);
+            }
+            return Ok(Some((key.into(), count)));
+        }
+        match many {
+            Some(_) => ctx.reply.null_array(),
+            None => ctx.reply.array(0),
+        }
+        Ok(None)
+    }
+}
+
+impl Pieces for Popping {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        if self.left.is_none() {
+            self.left = self.begin(ctx, args)?;
+        }
+        let (end, is_nested) = (self.end, self.is_named || ctx.reply.proto() == Proto::Resp3);
+        let Some((key, left)) = &mut self.left else { return Ok(Progress::Through) };
+        while *left > 0 {
+            let count = slice.left().clamp(1, PIECE_ELEMENTS_MAX).min(*left);
+            take(ctx, key, end, count, |reply, taken| taken.write(reply, is_nested))?;
+            ctx.propagate_as(|lines| lines.push([end.name(), &**key, itoa::Buffer::new().format(count).as_bytes()]));
+            *left -= count;
+            // To find a member's place, to answer with it and to take it out costs as much as some elements.
+            if !slice.spend(2 * count, 0) && *left > 0 {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Through)
+    }
 }
 
 /// The arguments of ZMPOP, from the number of keys on.
@@ -174,6 +253,18 @@ impl<'a> Many<'a> {
         self.keys.iter_from(0).take(self.count_of_keys)
     }
 
+    /// What takes members for ZMPOP, if the first key that holds something has so many that they are taken piece by piece.
+    fn long(&self, ctx: &mut Ctx<'_>) -> Result<Option<Popping>, ReplyError> {
+        let at = ctx.at;
+        for key in self.keys() {
+            if ctx.is_long(self.count) && ctx.db().reread::<ZSet>(key, at)?.is_some() {
+                let popping = Popping { end: self.end, count: self.count, is_named: true, left: None };
+                return Ok(is_long(ctx, key, self.count)?.then_some(popping));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes from the first key that holds something. False if none does.
     fn take(&self, ctx: &mut Ctx<'_>) -> Result<bool, ReplyError> {
         for key in self.keys() {
@@ -196,7 +287,11 @@ impl<'a> Many<'a> {
 }
 
 pub(super) fn zmpop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    if !Many::parse(args, 1)?.take(ctx)? {
+    let many = Many::parse(args, 1)?;
+    if let Some(popping) = many.long(ctx)? {
+        return ctx.go_on_in_pieces(popping);
+    }
+    if !many.take(ctx)? {
         ctx.reply.null_array();
     }
     Ok(Next::Done)

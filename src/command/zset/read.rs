@@ -7,6 +7,7 @@ use super::{open_entries, write_entry, write_member};
 use crate::base::prng::Prng;
 use crate::command::collection::{Drawing, random_count};
 use crate::command::long::{self, Place};
+use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -39,13 +40,28 @@ pub(super) fn zscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn zmscore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    const LONG: Plan = Plan::new(1, Answer::Array, |ctx, piece, _| {
+        let Ctx { server, reply, db, at, .. } = ctx;
+        write_scores(reply, server.dbs[*db].reread::<ZSet>(piece.at(1), *at)?.as_deref(), piece);
+        Ok(0)
+    })
+    .checked(pieces::check_type::<ZSet>);
+    let is_long = ctx.is_long_line(args);
     let Ctx { server, reply, db, at, .. } = ctx;
     let zset = server.dbs[*db].read::<ZSet>(args.at(1), *at)?;
-    reply.array(args.len() - 2);
-    for member in args.iter_from(2) {
-        write_score(reply, zset.as_ref().and_then(|zset| zset.score(member)));
+    if is_long {
+        return pieces::begin(ctx, 2, &LONG);
     }
+    reply.array(args.len() - 2);
+    write_scores(reply, zset.as_deref(), args);
     Ok(Next::Done)
+}
+
+/// Writes the scores that the members of a line have.
+fn write_scores(reply: &mut Reply<'_>, zset: Option<&ZSet>, args: Args<'_>) {
+    for member in args.iter_from(2) {
+        write_score(reply, zset.and_then(|zset| zset.score(member)));
+    }
 }
 
 pub(super) fn zrank(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

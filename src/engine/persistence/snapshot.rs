@@ -27,8 +27,15 @@ pub(super) fn step(server: &mut Server, now: Now) -> bool {
         let slice_ns = slice_ns.min(TURN_NS_MAX.saturating_sub(spent_ns)).max(SLICE_NS_MIN);
         return server.walk_snapshot(slice_ns, now);
     }
-    // While a script is parked the data is not what it will be.
-    server.persistence.snapshots.scheduled && !server.scripting.is_parked() && begin_scheduled(server, now)
+    if !server.persistence.snapshots.scheduled {
+        return false;
+    }
+    if server.is_amid_unit() {
+        // The data is not what it will be.
+        server.jobs.is_whole_wanted = true;
+        return false;
+    }
+    begin_scheduled(server, now)
 }
 
 fn begin_scheduled(server: &mut Server, now: Now) -> bool {

@@ -288,6 +288,18 @@ impl Index {
         None
     }
 
+    /// Keeps a query touched that was taken, without its being taken again.
+    pub fn put_aside(&mut self, id: QueryId) {
+        self.query_mut(id).touched = true;
+    }
+
+    /// Has a query that was put aside taken again, if it is still there.
+    pub fn bring_back(&mut self, id: QueryId) {
+        if self.get(id).is_some_and(|query| query.touched) {
+            self.touched.push_back(id);
+        }
+    }
+
     /// Forgets that a query was touched.
     pub fn untouch(&mut self, id: QueryId) {
         self.query_mut(id).touched = false;

@@ -372,6 +372,14 @@ impl List {
         }
     }
 
+    /// Adds an element before or after the one at an index below the length. [`List::make_room`] comes first.
+    pub fn insert_at(&mut self, index: usize, text: &[u8], after: bool) {
+        match &mut self.0 {
+            Form::Pack(pack) => node::insert(pack, node::seek(pack, index), text, after),
+            Form::Nodes(nodes) => nodes.insert_at(index, text, after),
+        }
+    }
+
     /// Replaces the element at an index below the length. [`List::make_room`] comes first.
     pub fn replace(&mut self, index: usize, text: &[u8]) {
         match &mut self.0 {
@@ -398,10 +406,27 @@ impl List {
 
     /// Removes up to `limit` elements with a text, beginning at an end; returns how many.
     pub fn remove_equal(&mut self, text: &[u8], limit: usize, from: End) -> usize {
+        self.remove_equal_on(text, limit, from, &mut 0, |_| true)
+    }
+
+    /// The same as long as `go_on` says, which is told how many elements were looked at each time. It begins behind `passed`
+    /// [parts](List::part_count) of the list, and moves that to where it goes on: to the number of parts, at the end.
+    pub fn remove_equal_on(
+        &mut self,
+        text: &[u8],
+        limit: usize,
+        from: End,
+        passed: &mut usize,
+        go_on: impl FnMut(usize) -> bool,
+    ) -> usize {
         let needle = Needle::new(text);
         match &mut self.0 {
-            Form::Pack(pack) => node::remove_equal(pack, &needle, limit, from),
-            Form::Nodes(nodes) => nodes.remove_equal(&needle, limit, from),
+            Form::Pack(_) if *passed > 0 => 0,
+            Form::Pack(pack) => {
+                *passed = 1;
+                node::remove_equal(pack, &needle, limit, from)
+            }
+            Form::Nodes(nodes) => nodes.remove_equal(&needle, limit, from, passed, go_on),
         }
     }
 }

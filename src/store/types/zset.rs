@@ -344,6 +344,14 @@ impl ZSet {
         }
     }
 
+    /// How many members [`ZSet::remove_ranks`] goes by to take out a range of those there are: those that go, or those that stay;
+    /// none if it is all of them, which can leave with the set.
+    pub fn removal_cost(&self, ranks: &Range<usize>) -> usize {
+        let kept = self.len() - ranks.len();
+        let is_rebuilt = ranks.len() >= REBUILD_MIN && kept <= ranks.len() / REBUILD_PART;
+        if is_rebuilt || kept == 0 { kept } else { ranks.len() }
+    }
+
     /// Takes the members of a range of ranks out; the range is cut to those there are. Returns what takes long to free, if
     /// something does, for another thread to do it. O(K log N) for K members removed.
     #[must_use = "what takes long to free should be freed elsewhere"]

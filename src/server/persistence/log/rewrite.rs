@@ -242,6 +242,7 @@ impl Server {
         match &self.persistence.log.rewrites.stage {
             // The data is not what it will be, and a unit is not whole.
             Stage::Idle | Stage::Prepared(_) if self.scripting.is_parked() => {}
+            Stage::Prepared(_) if self.jobs.are_amid_changes() => self.jobs.is_whole_wanted = true,
             Stage::Idle => self.begin_rewrite_if_due(now),
             Stage::Prepared(_) => {
                 self.switch_if_possible(now);

@@ -57,8 +57,7 @@ impl Server {
     /// What changes without a command of its own (what a waiting client is served, what a command changes in another database
     /// than its own) is kept at once instead, however long that takes.
     pub fn is_held_by_snapshot(&mut self, client: ClientId, command: &Command, args: Args<'_>) -> bool {
-        let Some(running) = &mut self.persistence.snapshots.running else { return false };
-        if running.is_ended || running.outcome.is_some() {
+        if self.persistence.snapshots.running.is_none() {
             return false;
         }
         let session = &self.clients[client];
@@ -67,7 +66,23 @@ impl Server {
             Some(transaction) => unsaved.add_queue(&self.dbs, session.db, &transaction.queue),
             None => unsaved.add(&self.dbs, session.db, command, args),
         }
-        if unsaved.keys.is_empty() {
+        self.must_wait_for(unsaved)
+    }
+
+    /// The same for a piece of a command, in the database at this place.
+    pub fn snapshot_lacks(&mut self, db: usize, command: &Command, piece: Args<'_>) -> bool {
+        if self.persistence.snapshots.running.is_none() {
+            return false;
+        }
+        let mut unsaved = Unsaved::default();
+        unsaved.add(&self.dbs, db, command, piece);
+        self.must_wait_for(unsaved)
+    }
+
+    /// True if what is not saved is too much to be kept at once. The snapshot takes it next.
+    fn must_wait_for(&mut self, unsaved: Unsaved) -> bool {
+        let Some(running) = &mut self.persistence.snapshots.running else { return false };
+        if running.is_ended || running.outcome.is_some() || unsaved.keys.is_empty() {
             return false;
         }
         let is_held = unsaved.is_large

@@ -329,6 +329,13 @@ impl Nodes {
         found.is_some()
     }
 
+    /// Adds an element before or after the one at an index below the length.
+    pub fn insert_at(&mut self, index: usize, text: &[u8], after: bool) {
+        let (at, offset) = self.locate(index);
+        self.insert(at, offset, text, after);
+        self.compress_around(at);
+    }
+
     /// Adds an element before or after the one at an offset of a node.
     fn insert(&mut self, at: usize, offset: usize, text: &[u8], after: bool) {
         let fill = self.fill;
@@ -461,12 +468,21 @@ impl Nodes {
         removed
     }
 
-    /// Removes up to `limit` elements with a text, beginning at an end; returns how many. O(elements looked at).
-    pub fn remove_equal(&mut self, needle: &Needle<'_>, limit: usize, from: End) -> usize {
+    /// Removes up to `limit` elements with a text, beginning at an end, behind so many nodes that have been gone by; returns how many.
+    /// `go_on` is told how many elements each node had, and ends it; then `passed` says where to go on. O(elements looked at), and
+    /// O(nodes) if one is emptied.
+    pub fn remove_equal(
+        &mut self,
+        needle: &Needle<'_>,
+        limit: usize,
+        from: End,
+        passed: &mut usize,
+        mut go_on: impl FnMut(usize) -> bool,
+    ) -> usize {
         let mut emptied = Vec::new();
         let mut removed = 0;
         let count = self.nodes.len();
-        for step in 0..count {
+        for step in *passed..count {
             if removed == limit {
                 break;
             }
@@ -482,6 +498,11 @@ impl Nodes {
             removed += here;
             if here == held {
                 emptied.push(at);
+            } else {
+                *passed += 1;
+            }
+            if !go_on(held) {
+                break;
             }
         }
         self.len -= removed;

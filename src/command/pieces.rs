@@ -1,0 +1,180 @@
+//! What commands with very many arguments have in common: they do to some of their arguments what they would do to all, and go on
+//! with the next ones in the next slice.
+
+use super::spec::{Flags, Outcome};
+use crate::resp::args::{Args, Span};
+use crate::resp::error::ReplyError;
+use crate::server::ctx::Ctx;
+use crate::server::jobs::Slice;
+use crate::server::pieces::{Pieces, Progress};
+use crate::store::types::Collection;
+
+/// Arguments of a piece at most: some tens of microseconds of work, and so many that what is passed on of each is no burden.
+const PIECE_ARGS_MAX: usize = 64;
+/// Elements of a piece at most, of a command that takes very many of one value.
+pub(super) const PIECE_ELEMENTS_MAX: usize = PIECE_ARGS_MAX;
+/// Bytes of a piece from which on nothing is added to it.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// What is known of a piece of a line besides its arguments: first those that all pieces share, then some of the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// How many arguments it shares with the others.
+    pub head: usize,
+    /// How many arguments are left of the line, its own included.
+    pub expected: usize,
+}
+
+/// What is done with one piece. What it returns becomes a part of the answer.
+pub(super) type Work = fn(ctx: &mut Ctx<'_>, piece: Args<'_>, part: Part) -> Result<i64, ReplyError>;
+
+/// Looks at a piece before anything is changed. `Some` answers the command, of which nothing is done then.
+pub(super) type Check = fn(ctx: &mut Ctx<'_>, piece: Args<'_>, part: Part) -> Result<Option<i64>, ReplyError>;
+
+/// How a command is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// With the sum of what was returned for the pieces.
+    Sum,
+    /// With what was returned for the last piece.
+    Last,
+    /// With 1 if a piece returned anything but 0.
+    Any,
+    /// With `OK`.
+    Ok,
+    /// With an array of one element for each step, which the pieces write.
+    Array,
+    /// With what the only piece writes.
+    Written,
+}
+
+/// How a command with very many arguments is done in pieces.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Arguments from one element to the next.
+    pub step: usize,
+    pub answer: Answer,
+    pub check: Option<Check>,
+    pub work: Work,
+}
+
+impl Plan {
+    /// One that checks nothing before.
+    pub const fn new(step: usize, answer: Answer, work: Work) -> Plan {
+        Plan { step, answer, check: None, work }
+    }
+
+    /// One that checks all pieces before it begins with the first.
+    pub const fn checked(self, check: Check) -> Plan {
+        Plan { check: Some(check), ..self }
+    }
+}
+
+/// Has a command go on piece by piece. All pieces begin with the first `head` arguments of the line.
+///
+/// # Errors
+/// None.
+pub(super) fn begin(ctx: &mut Ctx<'_>, head: usize, plan: &'static Plan) -> Outcome {
+    let (is_checking, has_begun, next, total) = (plan.check.is_some(), false, head, 0);
+    ctx.go_on_in_pieces(ByArguments { plan, head, is_checking, has_begun, next, total })
+}
+
+/// Looks whether the key of a command that only reads has a value of a type, which nobody changes meanwhile.
+///
+/// # Errors
+/// It has another one.
+pub(super) fn check_type<T: Collection>(
+    ctx: &mut Ctx<'_>,
+    piece: Args<'_>,
+    _: Part,
+) -> Result<Option<i64>, ReplyError> {
+    let at = ctx.at;
+    ctx.db().reread::<T>(piece.at(1), at)?;
+    Ok(None)
+}
+
+/// A command that goes by its arguments.
+#[derive(Debug)]
+struct ByArguments {
+    plan: &'static Plan,
+    head: usize,
+    /// Nothing is done before all pieces have been looked at.
+    is_checking: bool,
+    /// The answer has begun.
+    has_begun: bool,
+    /// The argument at which the next piece begins.
+    next: usize,
+    total: i64,
+}
+
+impl ByArguments {
+    /// The next piece, which has this many elements at most: where it ends, and its bytes.
+    fn piece(&self, args: Args<'_>, elements_max: usize) -> (usize, usize) {
+        let step = self.plan.step;
+        let (mut end, mut bytes) = (self.next, 0);
+        let last = args.len().min(self.next.saturating_add(elements_max.saturating_mul(step)));
+        while end < last && bytes < PIECE_BYTES {
+            bytes += (end..end + step).filter_map(|index| args.get(index)).map(<[u8]>::len).sum::<usize>();
+            end += step;
+        }
+        (end.min(args.len()), bytes)
+    }
+
+    fn work(&mut self, ctx: &mut Ctx<'_>, piece: Args<'_>, part: Part) -> Result<(), ReplyError> {
+        let done = ctx.do_piece(piece, |ctx| (self.plan.work)(ctx, piece, part))?;
+        match self.plan.answer {
+            Answer::Last => self.total = done,
+            _ => self.total += done,
+        }
+        Ok(())
+    }
+
+    fn answer(&self, ctx: &mut Ctx<'_>) {
+        match self.plan.answer {
+            Answer::Sum | Answer::Last => ctx.reply.integer(self.total),
+            Answer::Any => ctx.reply.integer(i64::from(self.total != 0)),
+            Answer::Ok => ctx.reply.ok(),
+            Answer::Array | Answer::Written => {}
+        }
+    }
+}
+
+impl Pieces for ByArguments {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        let mut spans: Vec<Span> = Vec::new();
+        let is_keeping_to_snapshots = ctx.command.spec.flags.has(Flags::WRITE) && !slice.is_endless();
+        loop {
+            let elements_max = slice.left().clamp(1, PIECE_ARGS_MAX / self.plan.step);
+            let (end, bytes) = self.piece(args, elements_max);
+            let piece = args.pick(self.head, self.next..end, &mut spans);
+            let part = Part { head: self.head, expected: args.len() - self.next };
+            if let Some(check) = self.plan.check.filter(|_| self.is_checking) {
+                if let Some(answer) = check(ctx, piece, part)? {
+                    ctx.reply.integer(answer);
+                    return Ok(Progress::Through);
+                }
+            } else {
+                if is_keeping_to_snapshots && ctx.snapshot_lacks(piece) {
+                    return Ok(Progress::Waits);
+                }
+                if !self.has_begun && self.plan.answer == Answer::Array {
+                    ctx.reply.array((args.len() - self.head).div_ceil(self.plan.step));
+                }
+                self.has_begun = true;
+                self.work(ctx, piece, part)?;
+            }
+            let elements = end - self.next;
+            self.next = end;
+            if self.next >= args.len() {
+                if !self.is_checking {
+                    self.answer(ctx);
+                    return Ok(Progress::Through);
+                }
+                (self.is_checking, self.next) = (false, self.head);
+            }
+            if !slice.spend(elements, bytes) {
+                return Ok(Progress::More);
+            }
+        }
+    }
+}
