@@ -1,10 +1,10 @@
 //! Active defragmentation (`activedefrag`): moves keys and values together, so that pages become empty and can go back.
 //!
 //! # When
-//! The free places of the slabs in use are looked at every [`LOOK_MS`]. Where they are more than `active-defrag-ignore-bytes`, and
+//! The free places of the slabs in use are looked at every `LOOK_MS`. Where they are more than `active-defrag-ignore-bytes`, and
 //! more than `active-defrag-threshold-lower` percent of what is allocated, a pass through all databases begins. It has between
 //! `active-defrag-cycle-min` and `-max` percent of the time, the more the nearer the fragmentation is to
-//! `active-defrag-threshold-upper`, in slices of [`SLICE_NS`] between which the loop sleeps or serves. A pass that has moved hardly
+//! `active-defrag-threshold-upper`, in slices of `SLICE_NS` between which the loop sleeps or serves. A pass that has moved hardly
 //! anything is followed by a rest: what is left over cannot be moved.
 //!
 //! # What

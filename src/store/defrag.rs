@@ -1,6 +1,6 @@
 //! Moves the blocks of keys and values to other places of the heap, piece by piece, so that pages become empty that hold little.
 //!
-//! Goes through the table by a cursor, and through values of more than [`FEW_BLOCKS`] blocks by a place in each, which is remembered
+//! Goes through the table by a cursor, and through values of more than `FEW_BLOCKS` blocks by a place in each, which is remembered
 //! by the key: what is written, deleted or replaced meanwhile is at worst passed over. Which blocks move a [`Mover`] decides.
 //! Nobody keeps a reference into an entry or a value from one turn to the next, so whatever is under way is none the wiser.
 //!
