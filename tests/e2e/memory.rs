@@ -439,6 +439,8 @@ fn the_parts_of_memory_add_up_to_what_is_allocated_and_go_when_all_leave() {
     pipeline(&mut client, &[words("KEYS *")], |value| {
         keys.extend(value.items().expect("a list").iter().map(Value::text));
     });
+    // What long commands leave behind is freed by another thread.
+    assert!(wait_until(DEADLINE, || field(&mut client, "lazyfree_pending_objects") == 0));
     let mut data = 0;
     let ask: Vec<_> =
         keys.iter().map(|key| command(&["MEMORY", "USAGE", key, "SAMPLES", "0"], std::iter::empty())).collect();
