@@ -1,8 +1,8 @@
 //! Which of the allocator's slabs hold little: asked block by block, for whoever moves blocks so that pages become empty.
 //!
 //! jemalloc keeps blocks of up to 14 KiB in slabs, each of one size class. A slab's pages are in use as long as one block is.
-//! New blocks come from the fullest part of the heap as it were: from the slabs that have been there the longest. So blocks that are
-//! copied out of slabs that are emptier than the others of their class fill those up, and empty slabs are unused pages.
+//! New blocks come from the slabs of their class that have been there the longest and have a free place. So blocks that are copied out
+//! of slabs that are emptier than others fill those up, and slabs without blocks are unused pages.
 //!
 //! The calls are jemalloc's `experimental.utilization.batch_query` and its statistics of bins.
 #![allow(unsafe_code)]
