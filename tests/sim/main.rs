@@ -36,11 +36,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often everything that is counted happens at least, in all seeds together.
-const OFTEN_MIN: u64 = 20;
+const OFTEN_MIN: u64 = 30;
 /// Failures after which the other seeds are left.
 const FAILURES_MAX: usize = 3;
 /// Without the environment's numbers: some seconds, in a debug build.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 4_500;
 const STEPS: u64 = 400;
 const CRASH_SEEDS: u64 = 600;
 

@@ -134,7 +134,7 @@ pub struct Held {
     /// When the script began.
     started_ns: u64,
     keys_expired: u64,
-    results_of_queries: u64,
+    queries_evaluated: u64,
     /// Runs of commands that others are not allowed meanwhile, and that no script of the workload calls.
     calls: u64,
     /// The log's position.
@@ -148,7 +148,7 @@ impl Held {
         Some(Held {
             started_ns: running.started_ns,
             keys_expired: server.dbs.expired(),
-            results_of_queries: server.stats.watch_frames,
+            queries_evaluated: server.stats.watch_evaluations,
             calls: calls(server),
             position: server.propagation.position(),
         })
