@@ -3,7 +3,7 @@
 //!
 //! A value is true of the server when a Redis that is given it, beside the other values accepted here, behaves as the server
 //! does. Such a value is accepted, kept, shown by CONFIG GET and written by CONFIG REWRITE; every other is refused with its
-//! reason. So the tuning of what another row keeps off takes every value (`repl-timeout`: no row lets a replica be), while a
+//! reason. So the tuning of what another row keeps off takes every value (`cluster-port`: no row lets a cluster be), while a
 //! row that switches something on or describes it takes those values alone under which that something is not there, and
 //! Redis's own default, without which no shipped file would start (`stream-idmp-maxsize 100`).
 //!
@@ -143,21 +143,6 @@ fn hostname(text: &[u8]) -> Result<(), Reason> {
     Err("Hostnames may only contain alphanumeric characters, hyphens or dots".into())
 }
 
-/// The primary's address; `no one` is none, and so is the empty text that CONFIG GET shows for it.
-fn replicaof(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
-    if args.iter().all(|word| word.is_empty()) {
-        return Ok(Vec::new());
-    }
-    let [host, port] = args else { return Err("wrong number of arguments".into()) };
-    if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
-        return Ok(Vec::new());
-    }
-    match num::parse_i64(port) {
-        Some(0..=65535) => Ok(args.join(&b' ')),
-        _ => Err("Invalid master port".into()),
-    }
-}
-
 fn oom_score_adj_values(args: &[&[u8]]) -> Result<Vec<u8>, Reason> {
     if args.len() != 3 {
         return Err("wrong number of arguments".into());
@@ -247,7 +232,6 @@ const SIZE: Kind = Kind::Memory(0);
 const YES_NO: Kind = Kind::YesNo;
 const TEXT: Kind = Kind::Text;
 
-const NO_REPLICATION: &str = "AleaDB does not replicate yet";
 const NO_CLUSTER: &str = "AleaDB does not run as a cluster";
 const NO_TLS: &str = "AleaDB does not speak TLS yet";
 const NO_AFFINITY: &str = "AleaDB leaves the choice of processors to the system (taskset, CPUAffinity=)";
@@ -268,34 +252,12 @@ pub(super) static ROWS: &[Param] = &[
     only("aof-load-corrupt-tail-max-size", LONG, "0", &[], NO_CORRUPT_TAIL),
     only("aof-rewrite-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["aof_rewrite_cpulist"]).startup(),
     only("aof-disable-auto-gc", YES_NO, "no", &[], NO_HOOKS).unlisted(),
-    // How long it waits for replicas.
-    any("shutdown-timeout", INT, "10"),
-    // Replication: nobody is followed, nobody follows.
-    only("replicaof", Kind::Words(replicaof), "", &[], NO_REPLICATION).or(&["slaveof"]).startup(),
-    only("min-replicas-to-write", INT, "0", &[], NO_REPLICATION).or(&["min-slaves-to-write"]),
-    any("min-replicas-max-lag", INT, "10").or(&["min-slaves-max-lag"]),
-    any("masterauth", TEXT, "").or_unlisted(&["primaryauth"]),
-    any("masteruser", TEXT, "").or_unlisted(&["primaryuser"]),
+    // Replication: data is passed on straight from memory, by one connection for each replica.
     any("propagation-error-behavior", Kind::Choice(&["ignore", "panic", "panic-on-replicas"]), "ignore"),
-    any("repl-backlog-size", Kind::Memory(1), "1048576"),
-    any("repl-backlog-ttl", LONG, "3600"),
-    any("repl-disable-tcp-nodelay", YES_NO, "no"),
-    any("repl-diskless-load", Kind::Choice(&["disabled", "on-empty-db", "swapdb", "flushdb"]), "disabled"),
     any("repl-diskless-sync", YES_NO, "yes"),
-    any("repl-diskless-sync-delay", INT, "5"),
-    any("repl-diskless-sync-max-replicas", INT, "0"),
-    any("repl-ping-replica-period", Kind::Int(1, i32::MAX as i64), "10").or(&["repl-ping-slave-period"]),
-    any("repl-timeout", Kind::Int(1, i32::MAX as i64), "60"),
-    any("replica-announce-ip", TEXT, "").or(&["slave-announce-ip"]),
-    any("replica-announce-port", PORT, "0").or(&["slave-announce-port"]),
-    any("replica-announced", YES_NO, "yes"),
     any("replica-full-sync-buffer-limit", SIZE, "0"),
     any("replica-ignore-disk-write-errors", YES_NO, "no"),
-    any("replica-ignore-maxmemory", YES_NO, "yes").or(&["slave-ignore-maxmemory"]),
     any("replica-lazy-flush", YES_NO, "no").or(&["slave-lazy-flush"]),
-    any("replica-priority", INT, "100").or(&["slave-priority"]),
-    any("replica-read-only", YES_NO, "yes").or(&["slave-read-only"]),
-    any("replica-serve-stale-data", YES_NO, "yes").or(&["slave-serve-stale-data"]),
     any("repl-rdb-channel", YES_NO, "yes").unlisted(),
     any("dual-channel-replication-enabled", YES_NO, "no").unlisted(),
     any("repl-mptcp", YES_NO, "no").unlisted().startup(),

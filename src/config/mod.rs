@@ -15,6 +15,7 @@ mod inert;
 mod memory;
 pub mod params;
 mod persistence;
+mod replication;
 pub mod title;
 pub mod value;
 
@@ -27,6 +28,7 @@ pub use inert::Kept;
 pub use memory::{ClientsLimit, MemoryLimit, MemoryPolicy};
 pub use params::{Config, Param, When};
 pub use persistence::{AppendFsync, SavePoint, SavePoints, ShutdownOn};
+pub use replication::{DisklessLoad, PrimaryAddress};
 pub use value::{
     Access, BindAddress, Facility, Line, LogLevel, OutputLimit, OutputLimits, PubsubDefault, Reason, Supervised,
 };

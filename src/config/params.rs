@@ -11,6 +11,7 @@ use super::events::{self, Events};
 use super::inert::{self, Inert, Kept};
 use super::memory::{self, *};
 use super::persistence::{self, *};
+use super::replication::{self, *};
 use super::title;
 use super::value::{self, *};
 
@@ -131,6 +132,7 @@ macro_rules! directives {
     (@many save_points) => { true };
     (@many shutdown) => { true };
     (@many percentiles) => { true };
+    (@many primary_address) => { true };
     (@many $kind:ident) => { false };
 
     (@clear save_points, $field:ident, $default:expr) => { |config| config.$field = $default };
@@ -156,6 +158,7 @@ macro_rules! directives {
     (@parse filename, $old:expr, $args:ident, $what:expr) => { persistence::parse_filename($args, $what) };
     (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
+    (@parse primary_address, $old:expr, $args:ident) => { replication::parse_primary($args) };
     (@parse memory_limit, $old:expr, $args:ident) => { memory::parse_memory_limit($args) };
     (@parse clients_limit, $old:expr, $args:ident) => { memory::parse_clients_limit($args) };
 
@@ -179,9 +182,11 @@ macro_rules! directives {
     (@print filename, $value:expr) => { $value.clone().into_bytes() };
     (@print template, $value:expr) => { value::print_bytes(&$value) };
 
+    (@print primary_address, $value:expr) => { replication::print_primary(&$value) };
     (@print memory_limit, $value:expr) => { memory::print_memory_limit(&$value) };
     (@print clients_limit, $value:expr) => { memory::print_clients_limit(&$value) };
 
+    (@layout primary_address, $field:ident) => { Layout::Lines(|config| replication::primary_lines(&config.$field)) };
     (@layout memory_limit, $field:ident) => { Layout::Plain(|config| memory::written_memory_limit(&config.$field)) };
     (@layout clients_limit, $field:ident) => { Layout::Plain(|config| memory::written_clients_limit(&config.$field)) };
     (@layout memory, $field:ident) => { Layout::Plain(|config| value::short_memory(config.$field).into_bytes()) };
@@ -393,6 +398,95 @@ directives! {
     /// Bytes of all versions kept, of all queries together.
     watch_resume_bytes: u64 = 64 << 20,
     "watch-resume-bytes", Runtime, memory;
+
+    /// The primary that is followed, if there is one.
+    replicaof: Option<PrimaryAddress> = None,
+    "replicaof" or "slaveof", Startup, primary_address;
+
+    /// The user as whom a primary is followed; empty for the default user.
+    masteruser: Vec<u8> = Vec::new(),
+    "masteruser" unlisted "primaryuser", Runtime, bytes;
+
+    /// The password for the primary.
+    masterauth: Vec<u8> = Vec::new(),
+    "masterauth" unlisted "primaryauth", Runtime, bytes;
+
+    /// Replicas refuse what would change data.
+    replica_read_only: bool = true,
+    "replica-read-only" or "slave-read-only", Runtime, yes_no;
+
+    /// A replica whose link is down answers from what it has.
+    replica_serve_stale_data: bool = true,
+    "replica-serve-stale-data" or "slave-serve-stale-data", Runtime, yes_no;
+
+    /// A replica lets no keys go by itself, whatever memory it takes.
+    replica_ignore_maxmemory: bool = true,
+    "replica-ignore-maxmemory" or "slave-ignore-maxmemory", Runtime, yes_no;
+
+    /// Where the data of a full synchronisation is put.
+    repl_diskless_load: DisklessLoad = DisklessLoad::Disabled,
+    "repl-diskless-load", Runtime, choice;
+
+    /// The address that a replica names to its primary; empty for that of its connection.
+    replica_announce_ip: Vec<u8> = Vec::new(),
+    "replica-announce-ip" or "slave-announce-ip", Runtime, bytes;
+
+    /// The port that a replica names to its primary; 0 for the one it listens on.
+    replica_announce_port: u16 = 0,
+    "replica-announce-port" or "slave-announce-port", Runtime, int(0, 65535);
+
+    /// Sentinels learn of this replica.
+    replica_announced: bool = true,
+    "replica-announced", Runtime, yes_no;
+
+    /// Which replica Sentinel prefers: the lowest; 0 for never.
+    replica_priority: u32 = 100,
+    "replica-priority" or "slave-priority", Runtime, int(0, i32::MAX);
+
+    /// Seconds of silence after which the link between primary and replica is given up.
+    repl_timeout: u32 = 60,
+    "repl-timeout", Runtime, int(1, i32::MAX);
+
+    /// Seconds between two PINGs to replicas.
+    repl_ping_replica_period: u32 = 10,
+    "repl-ping-replica-period" or "repl-ping-slave-period", Runtime, int(1, i32::MAX);
+
+    /// Seconds for which a full synchronisation waits for more replicas to share it.
+    repl_diskless_sync_delay: u32 = 5,
+    "repl-diskless-sync-delay", Runtime, int(0, i32::MAX);
+
+    /// Replicas with which it waits no longer; 0 for any number.
+    repl_diskless_sync_max_replicas: u32 = 0,
+    "repl-diskless-sync-max-replicas", Runtime, int(0, i32::MAX);
+
+    /// Let the kernel gather what is sent to replicas.
+    repl_disable_tcp_nodelay: bool = false,
+    "repl-disable-tcp-nodelay", Runtime, yes_no;
+
+    /// Bytes of the stream that are kept for replicas that come back.
+    repl_backlog_size: u64 = 1 << 20,
+    "repl-backlog-size", Runtime, long_memory(1);
+
+    /// Seconds for which they are kept without any replica; 0 for ever.
+    repl_backlog_ttl: u64 = 3600,
+    "repl-backlog-ttl", Runtime, int(0, i64::MAX);
+
+    /// Replicas that have to be there, and not to lag, for commands that change data; 0 for no such condition.
+    min_replicas_to_write: u32 = 0,
+    "min-replicas-to-write" or "min-slaves-to-write", Runtime, int(0, i32::MAX);
+
+    /// Seconds within which a replica has to have said how far it is, to count for that.
+    min_replicas_max_lag: u32 = 10,
+    "min-replicas-max-lag" or "min-slaves-max-lag", Runtime, int(0, i32::MAX);
+
+    /// A primary that has started without data, and keeps none on the disk, gives its empty data set to replicas that hold
+    /// the data of another history.
+    replica_accept_empty_primary: bool = false,
+    "replica-accept-empty-primary", Runtime, yes_no;
+
+    /// Seconds for which the end waits for replicas to catch up.
+    shutdown_timeout: u32 = 10,
+    "shutdown-timeout", Runtime, int(0, i32::MAX);
 
     /// Memory above which keys go, or commands that need more are refused.
     maxmemory: MemoryLimit = MemoryLimit::new(0),

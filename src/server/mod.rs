@@ -22,6 +22,7 @@ pub mod phases;
 pub mod pieces;
 pub mod propagation;
 pub mod reactive;
+pub mod replication;
 pub mod scripting;
 pub mod session;
 pub mod stats;
@@ -66,6 +67,7 @@ use persistence::Persistence;
 use phases::Phases;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
+use replication::Replication;
 use scripting::Scripting;
 use session::Blocked;
 use stats::Stats;
@@ -185,6 +187,8 @@ pub struct Server {
     pub outbox: Outbox,
     /// What is to be passed on to a log or to replicas.
     pub propagation: Propagation,
+    /// Replicas, and the primary that is followed.
+    pub replication: Replication,
     /// What keeps the data beyond the process.
     pub persistence: Persistence,
     /// Scripts.
@@ -275,6 +279,7 @@ impl Server {
             asked_wait: None,
             outbox: Outbox::default(),
             propagation: Propagation::default(),
+            replication: Replication::new(seeds.prng),
             persistence: Persistence::new(storage, &background),
             scripting: Scripting::default(),
             jobs: Jobs::default(),

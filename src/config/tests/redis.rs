@@ -23,6 +23,7 @@ const TARGET: (u32, u32) = (8, 6);
 
 /// Directives that no Redis has.
 const OWN: &[&str] = &[
+    "replica-accept-empty-primary",
     "aof-batch-checksums",
     "auth-failure-delay-ms",
     "busy-poll-us",
