@@ -17,7 +17,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Proto;
 use crate::server::ctx::{Ctx, Next};
-use crate::server::session::{Origin, ReplyMode, Session};
+use crate::server::session::{Origin, ReplyMode, Session, UnblockedBy};
 use crate::server::{Pause, Server};
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
@@ -321,6 +321,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
 fn flags(session: &Session) -> String {
     let letters = [
         (session.is_monitor, 'O'),
+        (session.link.is_some(), 'M'),
         (session.subscribed, 'P'),
         (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),
@@ -394,16 +395,16 @@ fn unpause(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn unblock(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let error = match args.len() {
-        3 => false,
-        4 if args.is(3, "TIMEOUT") => false,
-        4 if args.is(3, "ERROR") => true,
+    let by = match args.len() {
+        3 => UnblockedBy::Reply,
+        4 if args.is(3, "TIMEOUT") => UnblockedBy::Reply,
+        4 if args.is(3, "ERROR") => UnblockedBy::Error,
         4 => return Err(ReplyError::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
         _ => return Err(misused(args.at(1))),
     };
     let id = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
     let client = find(ctx.server, id);
-    let unblocked = client.is_some_and(|client| ctx.server.unblock(client, error));
+    let unblocked = client.is_some_and(|client| ctx.server.unblock(client, by));
     ctx.reply.integer(i64::from(unblocked));
     Ok(Next::Done)
 }

@@ -3,6 +3,7 @@
 use super::blocking::{parse_timeout_ms, timeouts_from_ms};
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
+use crate::config::PrimaryAddress;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
@@ -35,13 +36,13 @@ pub const ROWS: &[Spec] = &[
         .group(Group::Server, Category::ADMIN.with(Category::DANGEROUS), "2.8.12")
         .doc("Answers the server's role in replication.", "O(1)", ""),
     Spec::new("REPLICAOF", 3, FOLLOWING, replica_of).group(Group::Server, Category::NONE, "5.0.0").doc(
-        "Makes the server a primary, which it is; it cannot be a replica yet.",
+        "Makes the server a replica of another, or a primary.",
         "O(1)",
         "<host port | NO ONE>",
     ),
     Spec::new("SLAVEOF", 3, FOLLOWING, replica_of)
         .group(Group::Server, Category::NONE, "1.0.0")
-        .doc("Makes the server a primary, which it is; it cannot be a replica yet.", "O(1)", "<host port | NO ONE>")
+        .doc("Makes the server a replica of another, or a primary.", "O(1)", "<host port | NO ONE>")
         .deprecated("5.0.0", "`REPLICAOF`"),
     Spec::new("FAILOVER", -1, FOR_ADMINS, failover).group(Group::Server, Category::NONE, "6.2.0").doc(
         "Hands the role of primary to a replica; there are none.",
@@ -50,8 +51,6 @@ pub const ROWS: &[Spec] = &[
     ),
 ];
 
-const NO_REPLICATION: ReplyError =
-    ReplyError::new("ERR AleaDB cannot be a replica of another server yet: replication is not built");
 const BAD_PORT: ReplyError = ReplyError::new("ERR Invalid master port");
 const NO_REPLICAS: ReplyError = ReplyError::new("ERR FAILOVER requires connected replicas.");
 const NO_FAILOVER: ReplyError = ReplyError::new("ERR No failover in progress.");
@@ -118,12 +117,28 @@ fn role(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn replica_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (now, of) = (ctx.now, ctx.server.clients[ctx.client].id);
     if args.is(1, "NO") && args.is(2, "ONE") {
+        if ctx.server.replication.is_following() {
+            ctx.server.stop_following(now);
+            log::info!("MASTER MODE enabled (user request from 'id={of}')");
+        }
         ctx.reply.ok();
         return Ok(Next::Done);
     }
-    num::parse_i64(args.at(2)).and_then(|port| u16::try_from(port).ok()).ok_or(BAD_PORT)?;
-    Err(NO_REPLICATION)
+    let port = num::parse_i64(args.at(2)).and_then(|port| u16::try_from(port).ok()).ok_or(BAD_PORT)?;
+    let primary = PrimaryAddress { host: String::from_utf8_lossy(args.at(1)).into_owned(), port };
+    if ctx.server.replication.following.as_ref().is_some_and(|following| following.primary == primary) {
+        log::info!(
+            "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed."
+        );
+        ctx.reply.simple("OK Already connected to specified master");
+        return Ok(Next::Done);
+    }
+    log::info!("REPLICAOF {}:{} enabled (user request from 'id={of}')", primary.host, primary.port);
+    ctx.server.follow(primary, now);
+    ctx.reply.ok();
+    Ok(Next::Done)
 }
 
 fn failover(_ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -127,10 +127,19 @@ fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
     }
     if origin == CallOrigin::Loaded {
         at = at.while_loading();
+    } else if server.replication.is_following() {
+        at = on_replica(server, client, at);
     } else if server.pause.is_some() && server.is_paused(true, now) {
         at = at.keeping_due();
     }
     at
+}
+
+/// The moment on a replica, where keys leave when the primary says so: to clients those are absent that are due, and to what the
+/// primary sends they are there.
+#[cold]
+fn on_replica(server: &Server, client: ClientId, at: Moment) -> Moment {
+    if server.clients[client].link.is_some() { at.while_loading() } else { at.keeping_due() }
 }
 
 /// Goes on with a command that is done piece by piece, whose instant was at this time: as [`run`], but for the handler. How far it

@@ -210,12 +210,6 @@ impl Param {
     const fn or(self, aliases: &'static [&'static str]) -> Param {
         Param { aliases, ..self }
     }
-
-    /// With names that CONFIG GET answers when asked for them alone.
-    const fn or_unlisted(self, unlisted: &'static [&'static str]) -> Param {
-        Param { unlisted, ..self }
-    }
-
     const fn unlisted(self) -> Param {
         Param { listed: false, ..self }
     }
@@ -245,7 +239,7 @@ const NO_RDMA: &str = "AleaDB does not speak RDMA";
 pub(super) static ROWS: &[Param] = &[
     // Snapshots. No process is ever made for one.
     only("bgsave-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["bgsave_cpulist"]).startup(),
-    only("rdb-del-sync-files", YES_NO, "no", &[], NO_REPLICATION),
+    any("rdb-del-sync-files", YES_NO, "no"),
     // Every payload of RESTORE and every value of a file is checked in full, whoever sends it: no value asks for more.
     any("sanitize-dump-payload", Kind::Choice(&["no", "yes", "clients"]), "no"),
     // The append-only file.

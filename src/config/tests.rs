@@ -269,9 +269,7 @@ fn config_set_answers_with_the_texts_of_redis() {
 
 #[test]
 fn values_that_would_promise_what_is_not_there_are_refused_and_the_reason_is_said() {
-    let cases = [
-        ("tls-port", "6380", "AleaDB does not speak TLS yet: tls-port can only be 0"),
-    ];
+    let cases = [("tls-port", "6380", "AleaDB does not speak TLS yet: tls-port can only be 0")];
     for (name, value, reason) in cases {
         let answer = set(&mut Config::default(), &[(name, value)]).unwrap_err();
         assert_eq!(answer, expected_text(&format!("{}|{reason}", name.to_lowercase())));

@@ -15,6 +15,7 @@
 use super::persistence::snapshot::look_at_save_points;
 use super::persistence::start;
 use super::purge::{self, Purging};
+use super::replication;
 use crate::base::clock::Now;
 use crate::server::Server;
 use crate::server::background::Completion;
@@ -37,9 +38,13 @@ const SAMPLE_MS: u64 = purge::LOOK_MS;
 const JUMP_MS: i64 = 1000;
 
 /// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts; nor while a log is loaded, which says
-/// itself what went; nor while a script is parked, for which time stands still.
+/// itself what went; nor while a script is parked, for which time stands still. A replica is told by its primary.
 fn may_expire(server: &Server, now: Now) -> bool {
-    server.active_expire && !server.is_loading() && !server.scripting.is_parked() && !server.is_paused(true, now)
+    server.active_expire
+        && !server.replication.is_following()
+        && !server.is_loading()
+        && !server.scripting.is_parked()
+        && !server.is_paused(true, now)
 }
 
 /// A time in which no key falls due, unless data changes or the wall clock goes back.
@@ -250,7 +255,8 @@ impl Cron {
         let queries = server.watchers.reactive.next_due_ms();
         let log = server.persistence.log.next_due_ms();
         let defrag = server.defrag.next_due_ms();
-        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).min()
+        let replication = replication::next_due_ms(server);
+        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).chain(replication).min()
     }
 }
 

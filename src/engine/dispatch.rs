@@ -17,7 +17,7 @@ use crate::server::session::{Blocked, ReplyMode, Session};
 
 use super::persistence::reload;
 use super::scripting::{self, Progress};
-use super::{jobs, settle, transaction};
+use super::{jobs, replication, settle, transaction};
 use crate::command::run::{self, Call, Ended};
 use crate::command::spec::Flags;
 
@@ -78,6 +78,9 @@ pub fn execute(
     time_ns: &mut u64,
 ) -> Ran {
     let Line { args, named, hash, timed_with_next } = line;
+    if server.clients[client].link.is_some() {
+        return replication::apply::execute(server, client, line, out, now, time_ns);
+    }
     let command = match command::resolve(named, args) {
         Ok(command) => command,
         Err(_) if is_of_another_protocol(args.at(0)) => {
@@ -164,7 +167,7 @@ fn count_sent(server: &mut Server, seen: Seen<'_>, next: Next, out: &mut Out, ti
 /// Does what a client's command has made necessary. What that sends to the client itself comes before the reply to its next
 /// command.
 #[cold]
-fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, time_ns: &mut u64) {
+pub(super) fn settle_for(server: &mut Server, client: ClientId, out: &mut Out, now: Now, time_ns: &mut u64) {
     let posted = server.outbox.len();
     settle::serve(server, now, time_ns);
     if server.outbox.len() > posted && server.is_listening(client) {
@@ -186,7 +189,7 @@ fn settle_evicted(server: &mut Server, client: ClientId, out: &mut Out, now: Now
 }
 
 /// Calls a command's handler, and does with its reply what the client wants done with replies.
-fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u64) -> Next {
+pub(super) fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u64) -> Next {
     let Call { client, command, args, .. } = call;
     let session = &mut server.clients[client];
     let mute = match session.reply_mode {
@@ -238,7 +241,9 @@ fn run(server: &mut Server, call: Call<'_>, out: &mut Out, now: Now, time_ns: u6
             };
         }
         Next::Job => {
-            if jobs::begin(server, call, mute, time_ns) {
+            // What a primary sends is not answered.
+            let is_muted = mute || server.clients[client].link.is_some();
+            if jobs::begin(server, call, is_muted, time_ns) {
                 next = Next::Block;
             } else if server.clients[client].reply_mode == ReplyMode::Skipping {
                 // The command comes again.
@@ -392,9 +397,19 @@ fn gate(
     {
         return Some(refused);
     }
+    if server.replication.restricts()
+        && let Some(refused) = replication::refusal(server, client, command, args)
+    {
+        return Some(refused);
+    }
     let session = &server.clients[client];
     if (session.subscribed | session.is_monitor)
         && let Some(refused) = refusal_while_listening(session, command)
+    {
+        return Some(refused);
+    }
+    if server.replication.restricts()
+        && let Some(refused) = replication::stale_refusal(server, command)
     {
         return Some(refused);
     }
@@ -490,7 +505,7 @@ fn answer(server: &mut Server, client: ClientId, out: &mut Out, write: impl FnOn
 
 /// Why a command may not run yet, if it may not. One that is only queued changes nothing that a snapshot would miss.
 #[cold]
-fn reason_to_hold(
+pub(super) fn reason_to_hold(
     server: &mut Server,
     client: ClientId,
     command: &'static Command,

@@ -12,6 +12,7 @@ pub mod persistence;
 mod pieces;
 mod purge;
 pub mod reactive;
+pub mod replication;
 pub mod scripting;
 pub mod settle;
 mod transaction;

@@ -218,6 +218,9 @@ fn check(server: &mut Server, running: &Running, args: Args<'_>, mark: &mut u8) 
     if running.is_read_only && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
         return refuse(READ_ONLY);
     }
+    if flags.has(Flags::WRITE) && server.replication.is_following() && server.config.replica_read_only {
+        return refuse(ReplyError::new("READONLY You can't write against a read only replica."));
+    }
     // A script that has changed something already cannot be stopped halfway.
     if !running.has_written {
         if flags.has(Flags::WRITE)

@@ -12,11 +12,13 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::observer::Seen;
-use crate::server::session::{Blocked, LateReply, Session};
+use crate::server::session::{Blocked, LateReply, Session, UnblockedBy};
 
 /// Sleeping clients looked at in one turn: a tenth of a millisecond of work.
 const SLEEPERS_PER_TURN_MAX: usize = 1024;
 
+const ROLE_CHANGED: ReplyError =
+    ReplyError::new("UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
 const UNBLOCKED: ReplyError = ReplyError::new("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 
 /// Collects in `clients` those whose wait is over. Returns true if more are due than one turn handles. A client may come
@@ -63,17 +65,22 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
 /// Ends a client's wait and writes the reply that was due for it.
 pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     let session = &mut server.clients[client];
-    let (muted, error) = match session.blocked.take() {
+    let (muted, by) = match session.blocked.take() {
         Some(Blocked::Paused) => return server.clients.paused -= 1,
         Some(Blocked::Snapshot | Blocked::Hold) | None => return,
         // It is no time that a script or a job ends at.
-        Some(own @ (Blocked::Script | Blocked::Job)) => return session.blocked = Some(own),
+        Some(own @ (Blocked::Script | Blocked::Job | Blocked::Link)) => return session.blocked = Some(own),
         Some(Blocked::Sleep { reply: LateReply::WrongPassword, muted, .. }) => {
             return refuse_password(server, client, muted, out);
         }
-        Some(Blocked::Sleep { muted, .. }) => (muted, false),
-        Some(Blocked::Unblocked { error, muted }) => (muted, error),
-        Some(Blocked::Keys { .. }) => (false, false),
+        Some(Blocked::Sleep { muted, .. }) => (muted, UnblockedBy::Reply),
+        Some(Blocked::Unblocked { by, muted }) => (muted, by),
+        Some(Blocked::Keys { .. }) => (false, UnblockedBy::Reply),
+    };
+    let error = match by {
+        UnblockedBy::Reply => None,
+        UnblockedBy::Error => Some(&UNBLOCKED),
+        UnblockedBy::Role => Some(&ROLE_CHANGED),
     };
     let waiting = session.waiting.take();
     if let Some(waiting) = &waiting {
@@ -82,22 +89,22 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
         let args = waiting.args.as_args();
         let seen = Seen { client, command: waiting.command, args, reply_bytes: 0, is_shown: true };
         count(server, seen, &mut ended_ns);
-        server.stats.by_command[waiting.command.id].failed += u64::from(error);
+        server.stats.by_command[waiting.command.id].failed += u64::from(error.is_some());
         server.stop_waiting(client);
         server.end_caching(client, Some(waiting.command));
     }
-    if error {
-        server.stats.count_error(UNBLOCKED.code());
+    if let Some(error) = error {
+        server.stats.count_error(error.code());
     }
     if muted || waiting.as_ref().is_some_and(|waiting| waiting.muted) {
         return;
     }
     let is_durable = server.is_durable_if_logged(client);
     let mut reply = Reply::new(out, server.clients[client].proto);
-    match waiting {
-        _ if error => reply.error(&UNBLOCKED),
-        Some(waiting) => waiting.on_timeout.write(&mut reply, is_durable),
-        None => reply.ok(),
+    match (error, waiting) {
+        (Some(error), _) => reply.error(error),
+        (None, Some(waiting)) => waiting.on_timeout.write(&mut reply, is_durable),
+        (None, None) => reply.ok(),
     }
 }
 

@@ -5,9 +5,11 @@ use std::io;
 
 use crate::base::clock::Now;
 use crate::command;
+use crate::engine::replication::{self, Went};
 use crate::feature::client_id::ClientId;
 use crate::server::Server;
-use crate::server::session::Origin;
+use crate::server::outgoing::LinkKind;
+use crate::server::session::{Blocked, Origin};
 
 use super::conn::Conn;
 use super::transport::{Received, Transport};
@@ -20,6 +22,9 @@ const HALF_CLOSED_MS_MAX: u64 = 2_000;
 const CLOSING_MS_MAX: u64 = 60_000;
 /// Buffers of a closed connection from this many bytes on are freed by the helper thread.
 const FREED_APART_BYTES_MIN: usize = 256 * 1024;
+
+/// Nanoseconds for which a data set is read in one turn: what it keeps others waiting.
+const LINK_SLICE_NS: u64 = 300_000;
 
 const MAX_CLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
 const DENIED_TEXT: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
@@ -96,6 +101,63 @@ impl<T: Transport> Turn<T> {
         Some(client)
     }
 
+    /// Takes in a connection that the server wants and that is being made: its first bytes leave when it has been. False if nobody
+    /// wants it any more, or not in this way.
+    pub fn admit_outgoing(&mut self, transport: T, kind: LinkKind, peer: Peer, now: Now) -> Option<ClientId> {
+        let Turn { server, conns, .. } = self;
+        let client = server.admit(peer.origin, now);
+        let session = &mut server.clients[client];
+        (session.peer, session.local, session.fd) = (peer.address, peer.local, peer.fd);
+        let mut conn = Conn::new(transport, client);
+        (conn.link.readable, conn.link.writable) = (false, false);
+        let is_wanted = replication::begin(server, kind, client, &mut conn.out);
+        conns.insert(conn);
+        server.clients.connections_bytes = conns.heap_bytes();
+        if is_wanted {
+            return Some(client);
+        }
+        server.kill(client);
+        None
+    }
+
+    /// Reads what comes over a connection that the server has made, as long as it is no command.
+    fn go_on_with_link(&mut self, client: ClientId, now: Now) {
+        let ends_ns = self.mono_ns() + LINK_SLICE_NS;
+        while self.conns[client].link.readable && !self.server.clients[client].killed {
+            if self.server.clients[client].blocked != Some(Blocked::Link) || replication::is_waiting(&self.server) {
+                break;
+            }
+            let scratch = &mut self.scratch[self.scratch_used..];
+            let conn = &mut self.conns[client];
+            match conn.link.read(scratch) {
+                Ok(Received::Bytes(count)) => {
+                    note_input(&mut self.server, client, count, now);
+                    let bytes = &scratch[..count];
+                    if let Went::Streams(from) =
+                        replication::receive(&mut self.server, client, bytes, &mut conn.out, now)
+                        && from < count
+                    {
+                        conn.input.push_ahead(&bytes[from..]);
+                    }
+                    self.conns.queue_flush(client);
+                }
+                Ok(Received::Nothing) => break,
+                Ok(Received::End) => {
+                    log::warn!("The master has closed the connection");
+                    self.server.kill(client);
+                }
+                Err(error) => {
+                    log::error!("Error condition on socket for SYNC: {error}");
+                    self.server.kill(client);
+                }
+            }
+            if self.mono_ns() >= ends_ns {
+                break;
+            }
+        }
+        self.requeue(client);
+    }
+
     /// Closes a connection at the end of the next turn; until then nothing is done for its client.
     pub fn disconnect(&mut self, client: ClientId) {
         if self.conns.get_mut(client).is_some() {
@@ -108,6 +170,9 @@ impl<T: Transport> Turn<T> {
     #[cold]
     pub(super) fn look_after(&mut self, client: ClientId, now: Now) {
         let (conn, session) = (&mut self.conns[client], &self.server.clients[client]);
+        if session.blocked == Some(Blocked::Link) && !session.closing {
+            return self.go_on_with_link(client, now);
+        }
         if conn.link.broken {
             return self.server.kill(client);
         }
@@ -158,6 +223,10 @@ impl<T: Transport> Turn<T> {
     pub(super) fn check_query_limit(&mut self, client: ClientId) {
         let Turn { server, conns, .. } = self;
         let session = &server.clients[client];
+        if session.link.is_some() {
+            // What the primary has taken is no more than a client may send it.
+            return;
+        }
         // What MULTI has queued has not run either.
         let queued_bytes = session.transaction.as_ref().map_or(0, |queued| queued.heap_bytes());
         if (conns[client].input.unparsed_bytes() + queued_bytes) as u64 > server.config.client_query_buffer_limit {
@@ -175,6 +244,7 @@ impl<T: Transport> Turn<T> {
             let session = &self.server.clients[client];
             let limit = self.server.output_limit_of(client);
             let idle = timeout_ms > 0
+                && session.link.is_none()
                 && !self.server.is_listening(client)
                 && session.blocked.is_none()
                 && now_ms - session.active_ms > timeout_ms;

@@ -230,6 +230,11 @@ impl Input {
         Ok(received)
     }
 
+    /// Bytes that have come and are to be parsed later. O(bytes).
+    pub fn push_ahead(&mut self, bytes: &[u8]) {
+        self.ahead.get_or_insert_default().push(bytes);
+    }
+
     /// Forgets everything: of a client that is about to be closed.
     pub fn clear(&mut self) {
         *self = Input::default();

@@ -16,13 +16,16 @@ use std::io;
 use std::time::Duration;
 
 use mio::event::Event;
+use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::base::clock::Now;
 use crate::config::ShutdownOn;
 use crate::engine::jobs;
+use crate::server::outgoing::Wanted;
 use crate::server::phases::Phase;
+use crate::server::session::Origin;
 use crate::server::{Listening, Server};
 use crate::sys::alarm::Alarm;
 use crate::sys::listen::BoundSocket;
@@ -34,7 +37,7 @@ use super::busy::BusyPoll;
 use super::listener::{Accepted, Listeners};
 use super::metrics::MetricsPort;
 use super::transport::{Readiness, Stream};
-use super::turn::{ClientId, Turn};
+use super::turn::{ClientId, Peer, Turn};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
@@ -194,6 +197,9 @@ impl Reactor {
         if Load::of(&turn.server).is_pipelined_since(before) {
             self.waited_ns = None;
         }
+        if self.turn.server.outgoing.has_wanted() {
+            self.connect(now);
+        }
         self.release_closed(now);
         if let Some(watchdog) = &mut self.watchdog {
             watchdog.mark(now.mono_ms());
@@ -313,6 +319,32 @@ impl Reactor {
                 turn.disconnect(client);
             }
         });
+    }
+
+    /// Makes the connections that the server wants. That one is made, or cannot be, an event tells.
+    #[cold]
+    fn connect(&mut self, now: Now) {
+        while let Some(Wanted { kind, address }) = self.turn.take_wanted() {
+            let Reactor { turn, poll, .. } = self;
+            let stream = match TcpStream::connect(address) {
+                Ok(stream) => stream,
+                Err(error) => {
+                    turn.connect_failed(kind, &error);
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
+            let stream = Stream::Tcp(stream);
+            let peer = Peer { origin: Origin::Remote, address: address.to_string(), local, fd: stream.fd() };
+            let Some(client) = turn.admit_outgoing(stream, kind, peer, now) else { continue };
+            let Some(stream) = turn.transport_mut(client) else { continue };
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = poll.registry().register(stream.source(), token_of(client), interest) {
+                log::warn!("Registering a connection that was made: {error}");
+                turn.disconnect(client);
+            }
+        }
     }
 
     /// Takes the sockets of closed connections out of the poll, and closes them. A descriptor that has become free may be what

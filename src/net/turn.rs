@@ -16,12 +16,14 @@
 use crate::base::clock::{Now, TurnClock};
 use crate::base::heap;
 use crate::engine::cron::Cron;
-use crate::engine::{jobs, persistence, reactive, scripting, settle, wake};
+use crate::engine::{jobs, persistence, reactive, replication, scripting, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::busy_keys::BusyKeys;
+use crate::server::outgoing::{LinkKind, Wanted};
 use crate::server::phases::Phase;
+use crate::server::session::Blocked;
 
 use super::batch::{BATCH_MAX, Batch, BatchEnd, Commands, Segment, parse_batch, run_batch};
 use super::clients;
@@ -181,6 +183,16 @@ impl<T: Transport> Turn<T> {
         std::mem::take(&mut self.closed)
     }
 
+    /// The next connection that the server wants made, by [`Turn::admit_outgoing`].
+    pub fn take_wanted(&mut self) -> Option<Wanted> {
+        self.server.outgoing.take_wanted()
+    }
+
+    /// A connection that the server wanted could not be made.
+    pub fn connect_failed(&mut self, kind: LinkKind, error: &std::io::Error) {
+        replication::connect_failed(&mut self.server, kind, error);
+    }
+
     /// How many connections there are. O(clients).
     pub fn connections(&self) -> usize {
         self.conns.len()
@@ -208,7 +220,8 @@ impl<T: Transport> Turn<T> {
         if may_send {
             self.conns.queue_flush(client);
         }
-        if hung_up && self.server.clients[client].blocked.is_some() {
+        let is_awaited = self.server.clients[client].blocked.is_some_and(|blocked| blocked != Blocked::Link);
+        if hung_up && is_awaited {
             // Nobody would take what it waits for.
             self.server.kill(client);
         }
@@ -395,7 +408,7 @@ impl<T: Transport> Turn<T> {
         let session = &server.clients[client];
         if conn.out.is_cut() {
             server.cut_off(client);
-        } else if conn.link.hung_up && session.blocked.is_some() {
+        } else if conn.link.hung_up && session.blocked.is_some() && session.link.is_none() {
             server.kill(client);
         } else {
             // An ordinary client, whose commands have all run, has nothing that would count.
@@ -484,6 +497,7 @@ impl<T: Transport> Turn<T> {
             self.go_on_with_jobs(now);
         }
         self.evict(now);
+        self.work_left |= replication::step(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
         self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.go_on();

@@ -151,7 +151,7 @@ fn sessions_need_no_connection() {
     let (wire, now) = (Memory::default(), turn.take_time());
     let alone = turn.server.admit(Origin::Unix, now);
     let id = turn.admit(wire.clone(), peer(Origin::Unix), now).expect("there is room");
-    turn.server.clients.block(alone, Blocked::Unblocked { error: false, muted: false });
+    turn.server.clients.block(alone, Blocked::Unblocked { by: UnblockedBy::Reply, muted: false });
     let mut out = Out::default();
     out.push(b"+nobody\r\n");
     turn.server.outbox.reply(alone, out);

@@ -14,7 +14,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::session::{Blocked, LateReply, Origin, Session};
+use super::session::{Blocked, LateReply, Origin, Session, UnblockedBy};
 use super::{COSTLY_TRANSACTION_MIN, Server};
 use crate::base::clock::Now;
 use crate::base::heap;
@@ -218,7 +218,7 @@ impl Clients {
             Blocked::Unblocked { .. } => self.unblocked.push(client),
             Blocked::Paused => self.paused += 1,
             Blocked::Snapshot => self.held.push(client),
-            Blocked::Script | Blocked::Job | Blocked::Hold => {}
+            Blocked::Script | Blocked::Job | Blocked::Hold | Blocked::Link => {}
         }
     }
 
@@ -354,7 +354,7 @@ impl Server {
 
     /// Ends a client's wait before its time; its reply is due this turn. False if it does not wait, or only for the end of
     /// CLIENT PAUSE, for a snapshot or for jobs.
-    pub fn unblock(&mut self, client: ClientId, error: bool) -> bool {
+    pub fn unblock(&mut self, client: ClientId, by: UnblockedBy) -> bool {
         let muted = match self.clients[client].blocked {
             Some(Blocked::Sleep { reply: LateReply::WrongPassword, .. }) => return false,
             Some(Blocked::Sleep { muted, .. }) => muted,
@@ -365,12 +365,13 @@ impl Server {
                 | Blocked::Snapshot
                 | Blocked::Job
                 | Blocked::Hold
-                | Blocked::Script,
+                | Blocked::Script
+                | Blocked::Link,
             )
             | None => return false,
         };
         self.stop_waiting(client);
-        self.clients.block(client, Blocked::Unblocked { error, muted });
+        self.clients.block(client, Blocked::Unblocked { by, muted });
         true
     }
 

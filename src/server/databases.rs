@@ -99,6 +99,12 @@ impl Databases {
         }
     }
 
+    /// Takes over how others count accesses, and whether they know which keys fall due first.
+    pub fn set_usage_as(&mut self, other: &Databases) {
+        let (counting, is_ordered) = other.usage;
+        self.set_usage(counting, is_ordered);
+    }
+
     /// The number of the database at a place.
     pub fn number(&self, place: usize) -> usize {
         self.made[place].number as usize
@@ -149,6 +155,20 @@ impl Databases {
     /// Replaces the database at a place with an empty one, which goes on with its counters; returns what it was.
     pub fn empty(&mut self, place: usize) -> Db {
         self[place].empty()
+    }
+
+    /// Takes the database at a place out, which is empty then.
+    pub fn take(&mut self, place: usize) -> Db {
+        let empty = Db::new(self.hasher);
+        std::mem::replace(&mut self[place], empty)
+    }
+
+    /// Puts a database in the place of an empty one, and has it go on with that one's counters.
+    pub fn put(&mut self, place: usize, mut db: Db) {
+        debug_assert!(self[place].is_empty(), "what was there has gone");
+        db.go_on_for(&self[place]);
+        self[place] = db;
+        self.note_timers(place);
     }
 
     /// To be called when a database may have got its wheel of deadlines.

@@ -17,6 +17,7 @@ pub mod lag;
 pub mod memory;
 pub mod observer;
 pub mod outbox;
+pub mod outgoing;
 pub mod persistence;
 pub mod phases;
 pub mod pieces;
@@ -45,6 +46,7 @@ use crate::feature::pubsub::Hub;
 use crate::feature::reactive::Reactive;
 use crate::feature::transaction::Watches;
 use crate::persist::storage::Storage;
+use crate::store::db::Db;
 use crate::store::entry::Entry;
 use crate::store::hash::KeyHasher;
 use crate::sys::alloc;
@@ -63,6 +65,7 @@ use hotkeys::HotKeys;
 use jobs::Jobs;
 use observer::Observer;
 use outbox::Outbox;
+use outgoing::Outgoing;
 use persistence::Persistence;
 use phases::Phases;
 use propagation::Propagation;
@@ -189,6 +192,8 @@ pub struct Server {
     pub propagation: Propagation,
     /// Replicas, and the primary that is followed.
     pub replication: Replication,
+    /// Connections that are to be made.
+    pub outgoing: Outgoing,
     /// What keeps the data beyond the process.
     pub persistence: Persistence,
     /// Scripts.
@@ -280,6 +285,7 @@ impl Server {
             outbox: Outbox::default(),
             propagation: Propagation::default(),
             replication: Replication::new(seeds.prng),
+            outgoing: Outgoing::default(),
             persistence: Persistence::new(storage, &background),
             scripting: Scripting::default(),
             jobs: Jobs::default(),
@@ -293,6 +299,9 @@ impl Server {
         server.note_wanted_events();
         server.renew_eviction();
         server.password_changed();
+        if let Some(primary) = server.config.replicaof.clone() {
+            server.follow(primary, now);
+        }
         server
     }
 
@@ -332,6 +341,15 @@ impl Server {
             self.retire_db(old);
         }
         keys
+    }
+
+    /// Puts a database in the place of an empty one. O(1), but for the keys that somebody watches or waits for, and some that
+    /// queries name.
+    pub fn put_db(&mut self, index: usize, db: Db, now: Now) {
+        self.dbs.put(index, db);
+        self.live_watched(index, now).iter().for_each(|key| self.break_watches(index, key));
+        self.touch_all_waiters_of(index);
+        self.touch_queries_of(index, Before::Empty);
     }
 
     /// Exchanges the contents of two databases. Those who watch a key or wait for one stay with the place. O(1), but for
@@ -374,6 +392,9 @@ impl Server {
     pub fn leave(&mut self, client: ClientId) {
         if self.jobs.may_hold() {
             self.cancel_job_of(client);
+        }
+        if self.clients[client].link.is_some() {
+            self.leave_link(client);
         }
         self.untrack(client);
         self.end_monitor(client);

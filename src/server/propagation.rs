@@ -306,7 +306,7 @@ fn push_bulk(bytes: &mut Vec<u8>, word: &[u8]) {
 }
 
 /// Appends a command whose words are not counted yet.
-fn push_line<'a>(bytes: &mut Vec<u8>, line: impl IntoIterator<Item = &'a [u8]>) {
+pub(in crate::server) fn push_line<'a>(bytes: &mut Vec<u8>, line: impl IntoIterator<Item = &'a [u8]>) {
     let (at, mut count) = (bytes.len(), 0);
     bytes.extend_from_slice(b"*0\r\n");
     for word in line {

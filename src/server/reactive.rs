@@ -32,6 +32,8 @@ const REPLACED_MAX: usize = 64;
 pub(super) enum Before {
     /// This; it is empty now.
     Flushed(Box<Db>),
+    /// Nothing.
+    Empty,
     /// What the database of this index holds right after the change; nobody knows any more once further commands have run.
     SwappedWith(usize),
 }
@@ -182,6 +184,7 @@ impl Server {
         while *left > 0 && looked < LOOKED_AT_ONCE_MAX && !reactive.is_empty() {
             looked += reactive.touch_part(*part, *db, |key| match before {
                 Before::Flushed(old) => old.peek(key).is_some(),
+                Before::Empty => dbs[*db].peek(key).is_some(),
                 Before::SwappedWith(other) => {
                     !at_once || [*db, *other].into_iter().any(|db| dbs[db].peek(key).is_some())
                 }

@@ -6,10 +6,12 @@
 //! the same history hold the same data. A server that becomes a primary begins a history of its own, and remembers up to which
 //! offset it shares that of its former primary, so that the latter's other replicas may go on with it.
 //!
-//! Parts, each in a file of its own: [`history`]; [`following`], as the replica of another. The engine moves them on.
+//! Parts, each in a file of its own: [`history`]; [`following`], as the replica of another, and [`sync`], the data set that comes from it.
+//! The engine moves them on.
 
 pub mod following;
 pub mod history;
+pub mod sync;
 
 use crate::base::prng::Prng;
 
@@ -49,6 +51,12 @@ impl Replication {
         self.history = History { offset: self.history.offset, ..History::new(id) };
     }
 
+    /// True if commands may be refused for what the server is: a replica.
+    #[inline]
+    pub fn restricts(&self) -> bool {
+        self.following.is_some()
+    }
+
     /// True for a replica.
     #[inline]
     pub fn is_following(&self) -> bool {
@@ -60,4 +68,16 @@ fn new_id(prng: &mut Prng) -> String {
     let mut id: String = (0..ID_CHARS.div_ceil(16)).map(|_| format!("{:016x}", prng.next_u64())).collect();
     id.truncate(ID_CHARS);
     id
+}
+
+impl crate::server::Server {
+    /// Appends bytes to the stream: they are part of the history.
+    pub fn feed_replicas(&mut self, bytes: &[u8]) {
+        self.replication.history.offset += bytes.len() as u64;
+    }
+
+    /// The data is of this history from now on: what was kept of another one's stream is of no use, nor are replicas that follow it.
+    pub fn begin_history_at(&mut self, history: History) {
+        self.replication.history = history;
+    }
 }

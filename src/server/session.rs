@@ -7,6 +7,7 @@ use crate::feature::acl::UserId;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
+use super::outgoing::LinkKind;
 use super::tracking::Tracking;
 use super::transaction::Transaction;
 use super::waiting::Waiting;
@@ -47,6 +48,17 @@ pub enum LateReply {
     WrongPassword,
 }
 
+/// What has ended a client's wait before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnblockedBy {
+    /// CLIENT UNBLOCK, or what it waited for has come: it is answered as at the end of its time.
+    Reply,
+    /// CLIENT UNBLOCK, which asks for an error.
+    Error,
+    /// The server has become a replica, where its command may not run.
+    Role,
+}
+
 /// Why a client's commands wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -64,10 +76,10 @@ pub enum Blocked {
         /// Monotonic milliseconds.
         until_ms: u64,
     },
-    /// CLIENT UNBLOCK has ended its wait; the reply follows in the same turn.
+    /// Its wait has been ended before its time; the reply follows in the same turn.
     Unblocked {
-        /// Answer that it was unblocked, instead of what it would be answered at its end.
-        error: bool,
+        /// By what.
+        by: UnblockedBy,
         /// CLIENT REPLY keeps the answer back.
         muted: bool,
     },
@@ -81,6 +93,8 @@ pub enum Blocked {
     Hold,
     /// The script that its command runs is parked, and has its answer when it is through.
     Script,
+    /// It is a connection that this server has made, and what comes are no commands, or none that may run now.
+    Link,
 }
 
 impl Blocked {
@@ -93,7 +107,8 @@ impl Blocked {
             | Blocked::Snapshot
             | Blocked::Job
             | Blocked::Hold
-            | Blocked::Script => None,
+            | Blocked::Script
+            | Blocked::Link => None,
         }
     }
 }
@@ -149,6 +164,8 @@ pub struct Session {
     /// Nothing needs to be checked for it: it may run commands, and its user may run all of them on everything. Follows from
     /// the user; see [`super::acl`].
     pub unlimited: bool,
+    /// The server itself has made this connection, and what for.
+    pub link: Option<LinkKind>,
     /// What it wants to be told of for its cache.
     pub tracking: Option<Box<Tracking>>,
     /// Has subscribed to something.
@@ -234,6 +251,7 @@ impl Session {
             user: UserId::DEFAULT,
             authenticated: false,
             unlimited: false,
+            link: None,
             tracking: None,
             subscribed: false,
             is_monitor: false,

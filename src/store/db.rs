@@ -138,6 +138,12 @@ impl Db {
         std::mem::replace(self, empty)
     }
 
+    /// Goes on with the counters of another one, in whose place it comes, and notes what that was to note.
+    pub fn go_on_for(&mut self, other: &Db) {
+        self.accounting.inherit(&other.accounting);
+        self.set_ordered(other.timers.nearest.is_some());
+    }
+
     /// How often callers have changed the keys since [`Db::reset_mutations`]: keys that came or left, other values and
     /// deadlines, and values that were open for change and differ afterwards. What expired is no caller's change, and an
     /// access is none. Debug builds only: there it shows whether commands tell of what they change.

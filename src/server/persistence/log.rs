@@ -64,6 +64,7 @@ use crate::server::background::{Background, LogThread};
 use crate::server::persistence::loading::LoadedLog;
 use crate::server::persistence::snapshot::Purpose;
 use crate::server::propagation::Propagation;
+use crate::server::session::UnblockedBy;
 use crate::sys::error_text;
 
 pub use gather::Hold;
@@ -676,7 +677,7 @@ impl Server {
             let is_waiting = self.clients.get(client).is_some_and(|session| session.waiting.is_some());
             let is_over = is_waiting && ((replicas == 0 && self.is_durable(client)) || !self.persistence.log.is_on());
             if is_over {
-                any |= self.unblock(client, false);
+                any |= self.unblock(client, UnblockedBy::Reply);
             }
             is_waiting && !is_over
         });
@@ -771,6 +772,23 @@ impl Server {
         (log.standing, log.manifest) = (Standing::Beginning { held }, replaced);
         (log.collected, log.written, log.synced) = (position, position, position);
         log.rewrites.begin_anew(now);
+    }
+
+    /// The data was replaced as a whole: a new log begins in the place of the old one, which counts until its base is on the disk.
+    pub fn replace_log(&mut self, now: Now) {
+        let log = &mut self.persistence.log;
+        if log.standing == Standing::Off {
+            return;
+        }
+        if log.standing == Standing::On {
+            log.standing = Standing::GivenUp;
+        }
+        if let Some(tail) = log.tail.take() {
+            log.full_bytes += tail.bytes;
+        }
+        log.older.clear();
+        self.cancel_snapshot(Purpose::LogBase);
+        self.persistence.log.rewrites.begin_anew(now);
     }
 
     /// Ends the log: what was written comes to the disk, and nothing more is written. Blocks until it has.

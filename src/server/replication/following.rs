@@ -1,7 +1,27 @@
-//! A server as the replica of another: whom it follows, and how far the link to it has come.
+//! A server as the replica of another: whom it follows, how far the link to it has come, and what of the stream counts.
+//!
+//! # What counts
+//! A command of the stream is *run*, and counts as part of the history once nothing of it can be undone: outside of a transaction
+//! at once, inside when EXEC has run, and one that goes on as a job when that has ended. What has been run and does not count
+//! yet is kept in [`Following::pending`]; it is dropped with the link, and comes again.
 
+use std::collections::VecDeque;
+
+use super::sync::Sync;
+use crate::base::clock::Now;
+use crate::command::spec::Flags;
 use crate::config::PrimaryAddress;
 use crate::feature::client_id::ClientId;
+use crate::resp::args::Args;
+use crate::server::Server;
+use crate::server::outgoing::LinkKind;
+use crate::server::propagation::push_line;
+use crate::server::session::{Blocked, UnblockedBy};
+
+/// Milliseconds after which a link that could not be made is tried again; after failures with data it is doubled each time, up to
+/// the second figure.
+const RETRY_MS: u64 = 1000;
+const RETRY_MS_MAX: u64 = 30_000;
 
 /// How far the link to the primary has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +51,21 @@ impl LinkState {
     }
 }
 
+/// A reply that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// That to PING.
+    Pong,
+    /// That to AUTH.
+    Auth,
+    /// That to a REPLCONF which a primary need not know.
+    Replconf(&'static str),
+    /// That to PSYNC.
+    Psync,
+    /// Not a reply, but the length of what follows.
+    Length,
+}
+
 /// The primary that is followed, and the link to it.
 #[derive(Debug)]
 pub struct Following {
@@ -40,12 +75,188 @@ pub struct Following {
     pub state: LinkState,
     /// The link, while there is a connection.
     pub link: Option<ClientId>,
-    /// Monotonic milliseconds since which the link is down; `None` while it is up, or if it has never been.
+    /// Which attempt to make one this is.
+    pub attempt: u64,
+    /// Monotonic milliseconds from which on the next one may be made.
+    pub retry_ms: u64,
+    /// How often in a row the link broke in the midst of data that was no good.
+    pub failures: u32,
+    /// Monotonic milliseconds since which the link is down; `None` while it is up.
     pub down_since_ms: Option<u64>,
-    /// Monotonic milliseconds of the last bytes that came.
-    pub heard_ms: u64,
-    /// Bytes of a full synchronisation: all, if that is known, and those that have come.
-    pub sync_bytes: Option<u64>,
-    /// Those that have come.
-    pub sync_read_bytes: u64,
+    /// The link has been up before.
+    pub was_up: bool,
+    /// Monotonic milliseconds at which it was last said how far we are.
+    pub acked_ms: u64,
+    /// Monotonic milliseconds at which the attempt began.
+    pub began_ms: u64,
+    /// Replies that are to come.
+    pub expected: VecDeque<Expected>,
+    /// A line that has come in part.
+    pub line: Vec<u8>,
+    /// The data set that is coming in.
+    pub sync: Option<Box<Sync>>,
+    /// Commands that have been run and do not count yet, as they came.
+    pub pending: Vec<u8>,
+    /// Place of the database that the stream has selected, as far as it counts.
+    pub db: usize,
+    /// The primary has been asked to let go of its role (FAILOVER).
+    pub is_handover: bool,
+    /// Commands that answered with an error have been logged so often.
+    pub errors_logged: u32,
+}
+
+impl Following {
+    fn new(primary: PrimaryAddress, now: Now) -> Following {
+        Following {
+            primary,
+            state: LinkState::Connect,
+            link: None,
+            attempt: 0,
+            retry_ms: now.mono_ms(),
+            failures: 0,
+            down_since_ms: Some(now.mono_ms()),
+            was_up: false,
+            acked_ms: 0,
+            began_ms: 0,
+            expected: VecDeque::new(),
+            line: Vec::new(),
+            sync: None,
+            pending: Vec::new(),
+            db: 0,
+            is_handover: false,
+            errors_logged: 0,
+        }
+    }
+
+    /// Bytes of a full synchronisation: all of them, if that is known, and those that have come.
+    pub fn sync_bytes(&self) -> (Option<u64>, u64) {
+        self.sync.as_ref().map_or((None, 0), |sync| (sync.total_bytes, sync.read_bytes))
+    }
+
+    /// True while the data that was there has gone and the new is not whole.
+    pub fn is_without_data(&self) -> bool {
+        self.sync.as_ref().is_some_and(|sync| sync.is_in_place)
+    }
+
+    /// Notes a command of the stream that is being run.
+    pub fn push_pending(&mut self, args: Args<'_>) {
+        push_line(&mut self.pending, args.iter_from(0));
+    }
+}
+
+/// What is left of an attempt that has ended, for a helper thread to free.
+fn free_sync(server: &mut Server, sync: Option<Box<Sync>>) {
+    if let Some(sync) = sync {
+        server.background.free(sync);
+    }
+}
+
+impl Server {
+    /// Follows a primary from now on. What is there stays until its data is whole. Clients that wait to change something are told
+    /// that they cannot.
+    pub fn follow(&mut self, primary: PrimaryAddress, now: Now) {
+        if let Some(link) = self.replication.following.as_ref().and_then(|following| following.link) {
+            self.kill(link);
+        }
+        self.config.replicaof = Some(primary.clone());
+        let before = self.replication.following.replace(Box::new(Following::new(primary, now)));
+        let attempts = before.as_ref().map_or(0, |before| before.attempt);
+        if let Some(following) = &mut self.replication.following {
+            following.attempt = attempts;
+        }
+        free_sync(self, before.and_then(|before| before.sync));
+        self.end_waits_of_writers();
+    }
+
+    /// Follows nobody any more: the server is a primary, whose history goes on from that of the one it followed. Nothing happens to
+    /// one that is a primary already.
+    pub fn stop_following(&mut self, _now: Now) {
+        let Some(link) = self.replication.following.as_ref().map(|following| following.link) else { return };
+        if let Some(link) = link {
+            self.kill(link);
+        }
+        let before = self.replication.following.take();
+        free_sync(self, before.and_then(|before| before.sync));
+        self.config.replicaof = None;
+        self.replication.branch_history();
+        // Readers of the stream begin anew, and so does whoever looks at what is due.
+        self.propagation.forget_selected();
+        self.stats.dirty += 1;
+    }
+
+    /// Ends the waits of clients whose commands would change something.
+    fn end_waits_of_writers(&mut self) {
+        let waits = |blocked: Option<Blocked>| matches!(blocked, Some(Blocked::Keys { .. }));
+        let waiting = self.clients.present().filter(|(_, session)| waits(session.blocked));
+        let writers = waiting.filter(|(_, session)| {
+            session.waiting.as_ref().is_some_and(|waiting| waiting.command.spec.flags.has(Flags::WRITE))
+        });
+        let writers: Vec<ClientId> = writers.map(|(client, _)| client).collect();
+        for client in writers {
+            self.unblock(client, UnblockedBy::Role);
+        }
+    }
+
+    /// True if an attempt to connect is the present one.
+    pub fn is_present_attempt(&self, kind: LinkKind) -> bool {
+        let LinkKind::Primary { attempt } = kind;
+        self.replication
+            .following
+            .as_ref()
+            .is_some_and(|following| following.attempt == attempt && following.link.is_none())
+    }
+
+    /// The link to the primary is gone, or could not be made. It is tried again; what of the stream does not count will come again.
+    pub fn note_link_lost(&mut self, is_bad_data: bool, now_ms: u64) {
+        let Some(following) = &mut self.replication.following else { return };
+        if following.state == LinkState::Connected {
+            log::warn!("Connection with master lost.");
+        }
+        following.link = None;
+        following.state = LinkState::Connect;
+        following.down_since_ms.get_or_insert(now_ms);
+        following.failures = if is_bad_data { following.failures.saturating_add(1) } else { 0 };
+        let wait_ms = (RETRY_MS << following.failures.min(5)).min(RETRY_MS_MAX);
+        following.retry_ms = now_ms.max(following.began_ms + wait_ms).min(now_ms + wait_ms);
+        following.expected.clear();
+        following.line = Vec::new();
+        following.pending = Vec::new();
+        let sync = following.sync.take();
+        free_sync(self, sync);
+    }
+
+    /// What was run of the stream counts from now on: it is part of the history, and is passed on to replicas of this one.
+    pub fn commit_stream(&mut self, link: ClientId) {
+        let session = &self.clients[link];
+        if session.transaction.is_some() || session.blocked == Some(Blocked::Job) {
+            return;
+        }
+        let db = session.db;
+        let Some(following) = &mut self.replication.following else { return };
+        following.db = db;
+        if !following.pending.is_empty() {
+            let mut bytes = std::mem::take(&mut following.pending);
+            self.feed_replicas(&bytes);
+            bytes.clear();
+            if let Some(following) = &mut self.replication.following {
+                following.pending = bytes;
+            }
+        }
+    }
+
+    /// A client that is the link to the primary is being disconnected.
+    pub(in crate::server) fn leave_link(&mut self, link: ClientId) {
+        let Some(following) = &self.replication.following else { return };
+        if following.link != Some(link) {
+            return;
+        }
+        // A command that goes on without its client counts: it will be whole, and must not come again.
+        let goes_on = self.jobs.running.iter().any(|running| running.client == link && running.is_forsaken);
+        if goes_on && self.clients[link].transaction.is_none() {
+            self.clients[link].blocked = None;
+            self.commit_stream(link);
+        }
+        let now_ms = self.clock.now().mono_ms();
+        self.note_link_lost(false, now_ms);
+    }
 }

@@ -100,6 +100,8 @@ pub enum Checksum {
 /// What is wrong with a file.
 #[derive(Debug)]
 pub enum Fault {
+    /// Nothing: it comes in bytes, of which more have to be there first ([`DumpReader::feed`]). The reader goes on then.
+    Wait,
     /// It cannot be read.
     Io(io::Error),
     /// It does not begin as a dump file does.
@@ -143,7 +145,14 @@ impl std::error::Error for LoadError {}
 /// What reads a dump file.
 #[derive(Debug)]
 pub struct DumpReader {
-    file: Box<dyn ReadFile>,
+    /// `None` for one whose bytes are fed to it.
+    file: Option<Box<dyn ReadFile>>,
+    /// Of one whose bytes are fed: there are no more.
+    is_fed: bool,
+    /// All items have been read, and the checksum comes.
+    is_at_end: bool,
+    /// Bytes of the buffer from which on it is worth another try, where more are to be fed.
+    wanted: usize,
     /// The file's length when it was opened. What may have been added since is not looked at.
     bytes: u64,
     /// What was read and is still needed. 0 <= at <= buffer.len()
@@ -172,9 +181,21 @@ impl DumpReader {
     pub fn new(file: Box<dyn ReadFile>, shapes: Shapes, verify: bool) -> Result<DumpReader, LoadError> {
         let bytes = ReadFile::bytes(&*file).map_err(|error| LoadError::io(0, error))?;
         let budget = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_mul(MEMORY_FACTOR);
-        Ok(DumpReader {
+        Ok(DumpReader { bytes, budget: Budget::new(budget), ..DumpReader::of(Some(file), shapes, verify) })
+    }
+
+    /// The same of a file whose bytes come in from elsewhere, by [`DumpReader::feed`]; nobody knows how many there will be.
+    pub fn fed(shapes: Shapes, verify: bool) -> DumpReader {
+        DumpReader { bytes: u64::MAX, ..DumpReader::of(None, shapes, verify) }
+    }
+
+    fn of(file: Option<Box<dyn ReadFile>>, shapes: Shapes, verify: bool) -> DumpReader {
+        DumpReader {
             file,
-            bytes,
+            is_fed: false,
+            is_at_end: false,
+            wanted: 0,
+            bytes: 0,
             buffer: Vec::new(),
             at: 0,
             offset: 0,
@@ -182,10 +203,26 @@ impl DumpReader {
             dialect: Dialect::Redis,
             digest: verify.then(RunningSum::new),
             shapes,
-            budget: Budget::new(budget),
+            budget: Budget::new(0),
             next: Next::default(),
             empty_keys: 0,
-        })
+        }
+    }
+
+    /// More bytes of the file. O(bytes).
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+        self.budget.left = self.budget.left.saturating_add(bytes.len().saturating_mul(MEMORY_FACTOR));
+    }
+
+    /// There are no more.
+    pub fn end_feed(&mut self) {
+        self.is_fed = true;
+    }
+
+    /// Bytes that were fed and are not read yet.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len() - self.at
     }
 
     /// The version of the format; 0 before the first item.
@@ -211,7 +248,7 @@ impl DumpReader {
     /// The file, what was read of it beyond the last item, and where that begins: what follows a dump file may be read on.
     pub fn into_rest(mut self) -> (Box<dyn ReadFile>, Vec<u8>, u64) {
         let offset = self.offset();
-        (self.file, self.buffer.split_off(self.at), offset)
+        (self.file.expect("what is fed has no file"), self.buffer.split_off(self.at), offset)
     }
 
     /// The next item. O(bytes of it).
@@ -220,8 +257,14 @@ impl DumpReader {
     /// If there is none: the file cannot be read or is broken. The reader is of no use any more then, nor after
     /// [`Item::End`].
     pub fn next_item(&mut self) -> Result<Item, LoadError> {
+        if self.buffer.len() < self.wanted && !self.is_fed {
+            return Err(self.wait());
+        }
         if self.version == 0 {
             self.read_magic()?;
+        }
+        if self.is_at_end {
+            return self.end();
         }
         loop {
             let budget_before = self.budget.left;
@@ -234,7 +277,10 @@ impl DumpReader {
                     match part {
                         Part::Attribute => {}
                         Part::Item(item) => return Ok(item),
-                        Part::End => return self.end(),
+                        Part::End => {
+                            self.is_at_end = true;
+                            return self.end();
+                        }
                     }
                 }
                 Err(Refused { broken: Broken::RanOut(missing), .. }) => {
@@ -251,12 +297,17 @@ impl DumpReader {
         }
     }
 
+    fn wait(&self) -> LoadError {
+        let reason = "more bytes have to come".to_owned();
+        LoadError { offset: self.offset + self.buffer.len() as u64, fault: Fault::Wait, reason }
+    }
+
     fn read_magic(&mut self) -> Result<(), LoadError> {
         if self.bytes < magic::BYTES as u64 {
             let reason = format!("a file of {} bytes is too short for a dump file", self.bytes);
             return Err(LoadError { offset: 0, fault: Fault::Truncated, reason });
         }
-        self.fill(magic::BYTES)?;
+        self.fill(magic::BYTES.saturating_sub(self.buffer.len()))?;
         let text = &self.buffer[..magic::BYTES];
         let of = |magic: &[u8]| text.strip_prefix(magic).filter(|digits| digits.iter().all(u8::is_ascii_digit));
         let (digits, is_valkey) = match (of(magic::REDIS), of(magic::VALKEY)) {
@@ -297,11 +348,27 @@ impl DumpReader {
         if self.buffer.capacity() > BUFFER_KEPT_BYTES {
             self.buffer.shrink_to(BUFFER_KEPT_BYTES.max(self.buffer.len() + missing));
         }
+        let Some(file) = &mut self.file else { return self.await_bytes(missing) };
         // Twice as much as before for a large value, so that reading it anew each time costs as much again at most.
         let wanted = (missing.max(PIECE_BYTES).max(self.buffer.len()) as u64).min(left);
-        let read = self.file.as_mut().take(wanted).read_to_end(&mut self.buffer);
+        let read = file.as_mut().take(wanted).read_to_end(&mut self.buffer);
         let read = read.map_err(|error| LoadError::io(end, error))?;
         if read < missing { Err(self.truncated((missing - read) as u64)) } else { Ok(()) }
+    }
+
+    /// Says that so many bytes have to be fed first, and a good part of a large value more, so that reading it anew each time
+    /// costs a few times as much at most; or goes on where they are there.
+    fn await_bytes(&mut self, missing: usize) -> Result<(), LoadError> {
+        self.wanted = 0;
+        if missing == 0 {
+            return Ok(());
+        }
+        if self.is_fed {
+            return Err(self.truncated(missing as u64));
+        }
+        let part = if self.buffer.len() >= PIECE_BYTES { self.buffer.len() / 4 } else { 0 };
+        self.wanted = self.buffer.len().saturating_add(missing.max(part));
+        Err(self.wait())
     }
 
     fn truncated(&self, missing: u64) -> LoadError {
