@@ -13,6 +13,7 @@
 //! - `propagation`, `aof`: what lines append to the append-only file.
 //! - `tracking`: what clients with caches are told.
 //! - `replay`, `ours`: what is propagated, run by another server.
+//! - `replicas`: ours as a replica of others.
 //! - `scripts`: lines written by hand.
 //! - `observed`: what is told of the commands that have run.
 //! - `waitaof`: WAITAOF in every situation.
@@ -55,6 +56,7 @@ mod protocol;
 #[path = "../support/recorded_calls.rs"]
 mod recorded_calls;
 mod replay;
+mod replicas;
 #[path = "../support/resp.rs"]
 mod resp;
 #[path = "../support/rng.rs"]
