@@ -34,7 +34,7 @@ fn follow(replica: &mut Client, primary: &Server) {
     assert_eq!(ask(replica, &["REPLICAOF", "127.0.0.1", &port]).text(), "OK");
 }
 
-/// Waits until the replica has everything that the primary has passed on.
+/// Waits until the replica has everything that the client of the primary has written.
 fn catch_up(primary: &mut Client, replica: &Server) {
     let acknowledged = || ask(primary, &["WAIT", "1", "200"]).integer() >= Some(1);
     let log = || std::fs::read_to_string(replica.dir().join("log")).unwrap_or_default();
@@ -118,6 +118,7 @@ fn streams_arrive(name: &str, primary: &Server, seed: u64) {
         |name: &str| wanted(name) && ours.contains(name) && theirs.contains(name) && !LEFT_OUT.contains(&name);
     let mut generator = Generator::new(seed, differences::is_barred, takes_part);
     let mut sender = primary.connect().expect("the primary answers");
+    sender.set_timeout(DEADLINE).expect("a timeout");
     let mut admin = primary.connect().expect("the primary answers");
     let mut reader = replica.connect().expect("the replica answers");
     ask(&mut admin, &["FLUSHALL"]);
@@ -132,16 +133,17 @@ fn streams_arrive(name: &str, primary: &Server, seed: u64) {
     for _ in 0..3 {
         send(&mut sender, &mut generator, STEPS);
         // Only a link that has been up goes on where it was.
-        catch_up(&mut admin, &replica);
+        catch_up(&mut sender, &replica);
         ask(&mut admin, &["CLIENT", "KILL", "TYPE", "replica"]);
     }
     send(&mut sender, &mut generator, STEPS);
-    catch_up(&mut admin, &replica);
+    catch_up(&mut sender, &replica);
     let [theirs, ours] = [&mut admin, &mut reader].map(digest);
     let found = if ours == theirs { String::new() } else { difference(&mut admin, &mut reader) };
     assert!(found.is_empty(), "{name}, seed {seed}: {found}");
     let after = syncs(&mut admin);
-    assert_eq!(after[0] - before[0], 1, "{name}: one full synchronisation");
+    let log = |server: &Server| std::fs::read_to_string(server.dir().join("log")).unwrap_or_default();
+    assert_eq!(after[0] - before[0], 1, "{name}: one full synchronisation: {}{}", log(&replica), log(primary));
     assert!(after[1] > before[1], "{name}: the link goes on where it was");
     let refused = ask(&mut reader, &["SET", "k0", "v"]);
     assert_eq!(refused, Value::Error(b"READONLY You can't write against a read only replica.".to_vec()));

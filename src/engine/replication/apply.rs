@@ -41,6 +41,13 @@ pub(in crate::engine) fn execute(
     }
     // What went on as a job has ended.
     server.commit_stream(link);
+    if args.is(0, "REPLCONF") {
+        count_bytes(server, link, args);
+        if args.is(1, "GETACK") {
+            acknowledge(server, out, now.mono_ms());
+        }
+        return Ran::Now(Next::Done);
+    }
     let command = match known(args) {
         Ok(command) => command,
         Err(error) => {
@@ -49,13 +56,6 @@ pub(in crate::engine) fn execute(
             return Ran::Now(Next::Done);
         }
     };
-    if command.spec.name == "REPLCONF" || args.is(0, "REPLCONF") {
-        count_bytes(server, link, args);
-        if args.is(1, "GETACK") {
-            acknowledge(server, out, now.mono_ms());
-        }
-        return Ran::Now(Next::Done);
-    }
     let is_queued = server.clients[link].transaction.is_some() && !command.spec.flags.has(Flags::UNQUEUED);
     if (server.pause.is_some() || server.persistence.may_hold() || server.jobs.may_hold())
         && let Some(blocked) = dispatch::reason_to_hold(server, link, command, args, is_queued, now)
@@ -123,7 +123,7 @@ fn known(args: Args<'_>) -> Result<&'static Command, ReplyError> {
     if !command.spec.takes(args.len()) || command.spec.is_container() {
         return Err(ReplyError::arity(&command.full_name));
     }
-    const OTHERS: &[&str] = &["SELECT", "PING", "MULTI", "EXEC", "DISCARD", "REPLCONF"];
+    const OTHERS: &[&str] = &["SELECT", "PING", "MULTI", "EXEC", "DISCARD"];
     let is_script = args.is(0, "SCRIPT") && matches!(command.spec.name, "LOAD" | "FLUSH");
     let changes = command.spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE).with(Flags::RUNS_SCRIPT));
     if changes || is_script || OTHERS.contains(&command.spec.name) {

@@ -185,7 +185,7 @@ fn ask_for_stream(server: &mut Server, out: &mut Out) {
     let Some(following) = &mut server.replication.following else { return };
     following.expected.push_back(Expected::Psync);
     let is_handover = std::mem::take(&mut following.is_handover);
-    if history.offset == 0 {
+    if !history.is_shared {
         log::info!("Partial resynchronization not possible (no cached master)");
         return send(out, [b"PSYNC", b"?", b"-1"]);
     }

@@ -231,7 +231,7 @@ fn adopt(server: &mut Server, sync: Sync, now: Now) {
     }
     // Whoever knows when keys fall due has to look again, and save points count it.
     server.stats.dirty += keys;
-    server.begin_history_at(History { offset, ..History::new(id) });
+    server.begin_history_at(History { offset, is_shared: true, ..History::new(id) });
     let db = server.dbs.make(stream_db).unwrap_or(0);
     if let Some(following) = &mut server.replication.following {
         following.db = db;

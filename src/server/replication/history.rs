@@ -22,6 +22,8 @@ pub struct History {
     pub id: String,
     /// The offset of the last byte of the stream.
     pub offset: u64,
+    /// Another server has, or had, data of this history: it may be asked for what follows.
+    pub is_shared: bool,
     /// The history before it, if its replicas may go on with this one.
     pub former: Option<Former>,
 }
@@ -30,7 +32,7 @@ impl History {
     /// One that has just begun.
     pub fn new(id: String) -> History {
         debug_assert_eq!(id.len(), ID_CHARS);
-        History { id, offset: 0, former: None }
+        History { id, offset: 0, is_shared: false, former: None }
     }
 
     /// Begins a new one that goes on from this one: what a replica does that becomes a primary.
