@@ -237,7 +237,7 @@ const NO_RDMA: &str = "AleaDB does not speak RDMA";
 
 /// The rows, by what they are about.
 pub(super) static ROWS: &[Param] = &[
-    // Snapshots. No process is ever made for one.
+    // Snapshots. No process is ever made for one, and no file for a replica's.
     only("bgsave-cpulist", TEXT, "", &[], NO_AFFINITY).or(&["bgsave_cpulist"]).startup(),
     any("rdb-del-sync-files", YES_NO, "no"),
     // Every payload of RESTORE and every value of a file is checked in full, whoever sends it: no value asks for more.

@@ -9,6 +9,7 @@
 //! Parts, each in a file of its own: [`history`]; [`following`], as the replica of another, and [`sync`], the data set that comes from it.
 //! The engine moves them on.
 
+pub mod backlog;
 pub mod following;
 pub mod history;
 pub mod sync;
