@@ -5,7 +5,7 @@ use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::config::ShutdownOn;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::server::ctx::{CallOrigin, Ctx, Next};
+use crate::server::ctx::{CallOrigin, Ctx, Next, NullReply, Wait, WaitFor};
 
 const STOPPING: Flags = Flags::ADMIN
     .with(Flags::NOSCRIPT)
@@ -62,14 +62,28 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Err(ReplyError::SYNTAX);
     }
     if abort {
-        // A shutdown waits for nothing (NOW changes nothing either), so there is never one under way.
-        return Err(NO_SHUTDOWN);
+        if !ctx.server.abort_ending() {
+            return Err(NO_SHUTDOWN);
+        }
+        ctx.reply.ok();
+        return Ok(Next::Done);
     }
     if ctx.server.scripting.is_parked() && !nosave {
         return Err(ctx.server.scripting.busy_error());
     }
     let save = (save || nosave).then_some(save);
-    ctx.server.prepare_shutdown(ShutdownOn { save, now, force }, ctx.now)?;
+    let how = ShutdownOn { save, now, force };
+    if ctx.server.ends_later(how, ctx.now) {
+        return ctx.wait(Wait {
+            keys: Vec::new(),
+            on: WaitFor::List,
+            timeout_ms: 0,
+            on_timeout: NullReply::NoEnd,
+            args: None,
+            until_deleted: false,
+        });
+    }
+    ctx.server.prepare_shutdown(how, ctx.now)?;
     Ok(Next::Shutdown)
 }
 

@@ -320,6 +320,7 @@ fn write_line(text: &mut Vec<u8>, server: &Server, client: ClientId, now: Now, a
 /// The letters of what is special about a client, `N` for nothing.
 fn flags(session: &Session) -> String {
     let letters = [
+        (session.is_replica, 'S'),
         (session.is_monitor, 'O'),
         (session.link.is_some(), 'M'),
         (session.subscribed, 'P'),

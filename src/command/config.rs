@@ -103,6 +103,9 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if changed.iter().any(|name| matches!(*name, "maxmemory" | "maxmemory-policy")) {
         ctx.server.warn_of_low_limit();
     }
+    if changed.iter().any(|name| name.starts_with("min-replicas")) {
+        ctx.server.count_good_replicas(ctx.now);
+    }
     show_title(ctx.server);
     ctx.server.renew_eviction();
     ctx.server.note_wanted_events();
@@ -245,6 +248,7 @@ fn resume(socket: &BoundSocket, backlog: u32) {
 
 fn resetstat(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     ctx.server.stats.reset();
+    ctx.server.replication.counts = Default::default();
     ctx.server.background.reset_freed();
     ctx.server.defrag.counts = Counts::default();
     ctx.server.observer.reset_durations();

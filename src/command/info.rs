@@ -3,6 +3,7 @@
 
 pub mod metrics;
 mod persistence;
+mod replication;
 mod sections;
 
 use super::spec::{Category, Flags, Group, Outcome, Spec};

@@ -210,6 +210,7 @@ impl Param {
     const fn or(self, aliases: &'static [&'static str]) -> Param {
         Param { aliases, ..self }
     }
+
     const fn unlisted(self) -> Param {
         Param { listed: false, ..self }
     }

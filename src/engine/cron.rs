@@ -148,6 +148,7 @@ impl Cron {
                 break;
             }
         }
+        server.pass_on_due();
         let behind = idle < count;
         self.quiet = (!behind).then(|| Quiet {
             changes: server.stats.dirty,
@@ -227,6 +228,7 @@ impl Cron {
             stats.commands_rate.sample(stats.commands, now_ms);
             stats.net_in_rate.sample(stats.net_in_bytes, now_ms);
             stats.net_out_rate.sample(stats.net_out_bytes, now_ms);
+            stats.net_replica_rate.sample(server.replication.counts.out_bytes, now_ms);
             stats.turns_rate.sample(stats.turns, now_ms);
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);
             stats.note_allocated(alloc::allocated_bytes(), now.unix_s());

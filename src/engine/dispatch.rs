@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
 use crate::server::observer::Seen;
 use crate::server::scripting::Parked;
-use crate::server::session::{Blocked, ReplyMode, Session};
+use crate::server::session::{Blocked, ReplyMode};
 
 use super::persistence::reload;
 use super::scripting::{self, Progress};
@@ -33,6 +33,11 @@ const DEBUG_REFUSED: ReplyError = ReplyError::new(
 );
 
 const LOADING: ReplyError = ReplyError::new("LOADING Redis is loading the dataset in memory");
+
+const NOT_FOR_REPLICAS: ReplyError = ReplyError::new("ERR Replica can't interact with the keyspace");
+
+/// What a replica may send: nothing of it is answered.
+const REPLICA_COMMANDS: &[&str] = &["REPLCONF", "PSYNC", "SYNC", "QUIT"];
 
 const NOT_IN_TRANSACTION: ReplyError = ReplyError::new("ERR Command not allowed inside a transaction");
 
@@ -106,7 +111,7 @@ pub fn execute(
         return Ran::Now(Next::Done);
     }
     let is_queued = in_transaction && !command.spec.flags.has(Flags::UNQUEUED);
-    if (server.pause.is_some() || server.persistence.may_hold() || server.jobs.may_hold())
+    if (server.may_pause() || server.persistence.may_hold() || server.jobs.may_hold())
         && let Some(blocked) = reason_to_hold(server, client, command, args, is_queued, now)
     {
         server.clients.block(client, blocked);
@@ -392,7 +397,7 @@ fn gate(
     {
         return Some(ReplyError::OUT_OF_MEMORY);
     }
-    if server.persistence.is_failing()
+    if (server.persistence.is_failing() | server.replication.is_short)
         && let Some(refused) = unsaved_refusal(server, client, command, args)
     {
         return Some(refused);
@@ -403,8 +408,8 @@ fn gate(
         return Some(refused);
     }
     let session = &server.clients[client];
-    if (session.subscribed | session.is_monitor)
-        && let Some(refused) = refusal_while_listening(session, command)
+    if (session.subscribed | session.is_monitor | session.is_replica)
+        && let Some(refused) = refusal_while_listening(server, client, command)
     {
         return Some(refused);
     }
@@ -438,25 +443,33 @@ fn restriction(server: &mut Server, client: ClientId, command: &'static Command,
     Some(permission::refuse(server, client, command, args, denied, context))
 }
 
-/// Why a command that may change data is refused after a snapshot that could not be saved, or while the log cannot be written,
-/// if it is. PING tells of it as well.
+/// Why a command that may change data is refused after a snapshot that could not be saved, while the log cannot be written, or for
+/// want of replicas, if it is. PING tells of the former as well.
 #[cold]
 fn unsaved_refusal(server: &Server, client: ClientId, command: &Command, args: Args<'_>) -> Option<ReplyError> {
-    if !transaction::flags(server, client, command, args).has(Flags::WRITE) && command.spec.name != "PING" {
+    let writes = transaction::flags(server, client, command, args).has(Flags::WRITE);
+    if !writes && command.spec.name != "PING" {
         return None;
     }
-    server.unsaved_refusal()
+    let replicas = || server.replicas_refusal().filter(|_| writes);
+    server.unsaved_refusal().or_else(replicas)
 }
 
 /// What a client may not send that messages or commands are sent to.
 #[cold]
-fn refusal_while_listening(session: &Session, command: &Command) -> Option<ReplyError> {
-    let flags = command.spec.flags;
+fn refusal_while_listening(server: &mut Server, client: ClientId, command: &Command) -> Option<ReplyError> {
+    let (session, flags) = (&server.clients[client], command.spec.flags);
+    if session.is_replica && !REPLICA_COMMANDS.contains(&command.spec.name) {
+        // Its output is the stream, in which a reply has no place.
+        log::warn!("Replica generated a reply to command '{}', disconnecting it: {}", command.full_name, session.peer);
+        server.kill(client);
+        return Some(NOT_FOR_REPLICAS);
+    }
     if session.subscribed && session.proto == Proto::Resp2 && !flags.has(Flags::SUBSCRIBED) {
         return Some(not_while_subscribed(command));
     }
     let touches_keys = flags.has(Flags::WRITE.with(Flags::READONLY).with(Flags::MAY_REPLICATE));
-    (session.is_monitor && touches_keys).then_some(ReplyError::new("ERR Replica can't interact with the keyspace"))
+    (session.is_monitor && touches_keys).then_some(NOT_FOR_REPLICAS)
 }
 
 fn not_while_subscribed(command: &Command) -> ReplyError {
@@ -513,8 +526,12 @@ pub(super) fn reason_to_hold(
     is_queued: bool,
     now: Now,
 ) -> Option<Blocked> {
+    if server.clients[client].is_replica {
+        // It says how far it is, which others may be waiting for.
+        return None;
+    }
     let flags = transaction::flags(server, client, command, args);
-    if (server.pause.is_some() || server.persistence.log.is_behind()) && holds_back(server, flags, now) {
+    if (server.may_pause() || server.persistence.log.is_behind()) && holds_back(server, flags, now) {
         server.jobs.stop_waiting(client);
         return Some(Blocked::Paused);
     }

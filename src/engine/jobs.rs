@@ -319,7 +319,7 @@ fn may_end(server: &mut Server, running: &Running, end: &Step, now: Now) -> bool
         return true;
     }
     let (flags, args) = (running.command.spec.flags, running.args.as_args());
-    let may_hold = server.pause.is_some() || server.persistence.may_hold();
+    let may_hold = server.may_pause() || server.persistence.may_hold();
     !may_hold
         || !(dispatch::holds_back(server, flags, now)
             || server.is_held_by_snapshot(running.client, running.command, args))

@@ -34,7 +34,7 @@ pub(super) fn go_on(server: &mut Server, running: &mut Running, slice: &mut Slic
     }
     let (flags, instant) = (command.spec.flags, work.instant.unwrap_or(now));
     if flags.has(Flags::WRITE) && !work.has_written && !slice.is_endless() {
-        let may_hold = server.pause.is_some() || server.persistence.may_hold();
+        let may_hold = server.may_pause() || server.persistence.may_hold();
         if server.jobs.is_whole_wanted
             || (may_hold && dispatch::holds_back(server, flags, now))
             || (may_hold && !work.has_many_keys() && server.snapshot_lacks(db, command, args))

@@ -224,8 +224,8 @@ fn check(server: &mut Server, running: &Running, args: Args<'_>, mark: &mut u8) 
     // A script that has changed something already cannot be stopped halfway.
     if !running.has_written {
         if flags.has(Flags::WRITE)
-            && server.persistence.is_failing()
-            && let Some(refused) = server.unsaved_refusal()
+            && (server.persistence.is_failing() | server.replication.is_short)
+            && let Some(refused) = server.unsaved_refusal().or_else(|| server.replicas_refusal())
         {
             return refuse(refused);
         }

@@ -27,7 +27,7 @@ pub fn serve(server: &mut Server, now: Now, time_ns: &mut u64) {
         return;
     }
     reactive::evaluate(server, now);
-    if server.pause.is_none() && server.watchers.waits.has_held() {
+    if !server.may_pause() && server.watchers.waits.has_held() {
         server.watchers.waits.release_held();
     }
     while let Some(key) = server.watchers.waits.take_ready() {
@@ -96,7 +96,7 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
     debug_assert!(!server.clients[client].killed, "a client that is being disconnected waits for nothing");
     let (command, args) = (waiting.command, waiting.args.as_args());
     let db = server.clients[client].db;
-    if (server.pause.is_some() && dispatch::holds_back(server, command.spec.flags, now))
+    if (server.may_pause() && dispatch::holds_back(server, command.spec.flags, now))
         || (server.jobs.have_exclusive() && jobs::meets_exclusive(server, db, command, args))
     {
         server.clients[client].waiting = Some(waiting);

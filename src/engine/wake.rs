@@ -45,7 +45,7 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
     if server.pause.is_some_and(|pause| now.mono_ms() >= pause.until_ms) {
         server.pause = None;
     }
-    if server.pause.is_none() && !server.persistence.log.is_behind() && server.clients.paused > 0 {
+    if !server.may_pause() && !server.persistence.log.is_behind() && server.clients.paused > 0 {
         let held = server.clients.iter().filter(|(_, session)| session.blocked == Some(Blocked::Paused));
         clients.extend(held.map(|(index, _)| index));
     }
@@ -99,12 +99,11 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     if muted || waiting.as_ref().is_some_and(|waiting| waiting.muted) {
         return;
     }
-    let is_durable = server.is_durable_if_logged(client);
-    let mut reply = Reply::new(out, server.clients[client].proto);
-    match (error, waiting) {
-        (Some(error), _) => reply.error(error),
-        (None, Some(waiting)) => waiting.on_timeout.write(&mut reply, is_durable),
-        (None, None) => reply.ok(),
+    let proto = server.clients[client].proto;
+    match waiting {
+        _ if error => Reply::new(out, proto).error(&UNBLOCKED),
+        Some(waiting) => waiting.on_timeout.write(server, client, &mut Reply::new(out, proto)),
+        None => Reply::new(out, proto).ok(),
     }
 }
 

@@ -74,6 +74,11 @@ pub(super) fn note_input(server: &mut Server, client: ClientId, count: usize, no
     let Server { clients, stats, .. } = server;
     let session = &mut clients[client];
     session.active_ms = now.mono_ms();
+    if session.is_replica
+        && let Some(replica) = &mut session.replica
+    {
+        replica.heard_ms = now.mono_ms();
+    }
     session.net_in_bytes += count as u64;
     stats.net_in_bytes += count as u64;
     stats.reads += 1;
@@ -212,6 +217,9 @@ impl<T: Transport> Turn<T> {
 
     /// The client will send no more: it is closed once its replies are out.
     pub(super) fn finish_input(&mut self, client: ClientId) {
+        if self.server.clients[client].is_replica {
+            return self.server.kill(client);
+        }
         log::debug!("Client closed connection {}", self.server.clients[client].peer);
         self.server.clients[client].closing = true;
         let link = &mut self.conns[client].link;
@@ -246,16 +254,17 @@ impl<T: Transport> Turn<T> {
             let idle = timeout_ms > 0
                 && session.link.is_none()
                 && !self.server.is_listening(client)
+                && !session.is_replica
                 && session.blocked.is_none()
                 && now_ms - session.active_ms > timeout_ms;
-            let soft = limit.soft_bytes > 0 && conn.out.len() as u64 > limit.soft_bytes;
+            let soft = limit.soft_bytes > 0 && self.server.counted_output(client, conn.out.len()) > limit.soft_bytes;
             let since_ms = *conn.soft_over_ms.get_or_insert(now_ms);
             if !soft {
                 conn.soft_over_ms = None;
             }
             let closing_ms_max = if conn.link.hung_up { HALF_CLOSED_MS_MAX } else { CLOSING_MS_MAX };
             // One whose last replies wait for the disk is not to blame for that.
-            let stuck = session.closing && !conn.gate.is_shut() && now_ms - session.active_ms > closing_ms_max;
+            let stuck = session.closing && !session.is_replica && !conn.gate.is_shut() && now_ms - session.active_ms > closing_ms_max;
             let over = soft && now_ms - since_ms >= u64::from(limit.soft_seconds) * 1000;
             if idle {
                 log::debug!("Closing idle client");

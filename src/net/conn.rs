@@ -46,6 +46,8 @@ pub(super) struct Conn<T> {
     pub gate: Gate,
     /// In the list of those whose output waits for the disk.
     shut: bool,
+    /// Its client is a replica, which is sent the stream behind its output.
+    pub is_replica: bool,
     /// The position of what had been passed on when something was last appended to the output.
     pub seen: u64,
     /// Since when (monotonic ms) the output has been over the soft limit.
@@ -63,6 +65,7 @@ impl<T: Transport> Conn<T> {
             flushing: false,
             gate: Gate::default(),
             shut: false,
+            is_replica: false,
             seen: 0,
             soft_over_ms: None,
         }
@@ -84,6 +87,9 @@ impl<T: Transport> Conn<T> {
         if session.killed {
             // It is closed at the end of this turn, and gets nothing more.
             return false;
+        }
+        if self.is_replica {
+            return self.send_to_replica(server, pool, now, most);
         }
         let out_peak_bytes = self.out.len();
         let mut free = match hold {
@@ -377,7 +383,7 @@ impl BufferPool {
     }
 
     /// Takes the buffer of an output that has been sent.
-    fn take_back(&mut self, out: &mut Out) {
+    pub(super) fn take_back(&mut self, out: &mut Out) {
         let buffer = out.take_buffer();
         if self.0.len() < POOL_BUFFERS_MAX && (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
             self.0.push(buffer);

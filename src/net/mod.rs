@@ -13,5 +13,6 @@ mod input;
 pub mod listener;
 mod metrics;
 pub mod reactor;
+mod replica;
 pub mod transport;
 pub mod turn;

@@ -81,6 +81,8 @@ pub struct Reactor {
     /// When the service manager was last told how far loading is, in monotonic milliseconds.
     progress_told_ms: Option<u64>,
     stopping: bool,
+    /// The end that a signal has asked for waits for replicas.
+    is_ending: bool,
 }
 
 impl Reactor {
@@ -127,6 +129,7 @@ impl Reactor {
             watchdog: None,
             progress_told_ms: None,
             stopping: false,
+            is_ending: false,
         })
     }
 
@@ -205,6 +208,11 @@ impl Reactor {
             watchdog.mark(now.mono_ms());
         }
         self.stopping |= self.turn.server.process.stop_requested;
+        if self.is_ending && !self.stopping && self.turn.server.process.ending.is_none() {
+            self.is_ending = false;
+            self.signals.shutdown_refused();
+            self.tell("going on", self.notifier.status("Does not end"));
+        }
         Ok(())
     }
 
@@ -294,6 +302,10 @@ impl Reactor {
         self.tell("saving", self.notifier.status("Saving before the end"));
         let now = self.turn.take_time();
         jobs::finish_writing(&mut self.turn.server, now);
+        if self.turn.server.ends_later(how, now) {
+            self.is_ending = true;
+            return self.tell("waiting", self.notifier.status("Waiting for replicas before the end"));
+        }
         match self.turn.server.prepare_shutdown(how, now) {
             Ok(()) => self.stopping = true,
             Err(_) => {

@@ -18,6 +18,9 @@ pub trait Transport: Read + Write + Debug {
     /// True if bytes are buffered on this side of the kernel that a read would return and of which no event will tell, as a
     /// layer of encryption may have after a read that filled the caller's buffer only in part.
     fn may_have_more(&self) -> bool;
+
+    /// Small writes may be gathered for a while from now on, for fewer and larger packets.
+    fn gather_writes(&mut self) {}
 }
 
 /// A stream socket of either kind.
@@ -33,6 +36,13 @@ impl Transport for Stream {
     #[inline]
     fn may_have_more(&self) -> bool {
         false
+    }
+
+    fn gather_writes(&mut self) {
+        if let Stream::Tcp(stream) = self {
+            // It is no more than a wish.
+            let _ = stream.set_nodelay(false);
+        }
     }
 }
 

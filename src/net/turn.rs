@@ -109,7 +109,10 @@ impl<T: Transport> Turn<T> {
         self.run_timers(now);
         before_replies(&mut self.server);
         self.log_turn(now);
+        self.deliver();
+        self.queue_replicas();
         self.work_left |= self.conns.send(&mut self.server, &mut self.pool, now);
+        self.server.trim_backlog();
         self.work_left |= self.server.log_turn_ends(self.conns.shut_count());
         self.evict_clients(now);
         self.close_killed();
@@ -123,16 +126,16 @@ impl<T: Transport> Turn<T> {
         }
     }
 
-    /// Has the log written what was changed. The time up to it is that of the timers.
+    /// Has the log and the replicas told of what was changed. The time up to it is that of the timers.
     fn log_turn(&mut self, now: Now) {
-        let is_logging = self.server.is_logging();
+        let is_logging = self.server.is_logging() || self.server.replication.is_active();
         if is_logging || self.server.phases.is_detailed() {
             self.end_phase(Phase::Timers);
         }
         if !is_logging {
             return;
         }
-        self.work_left |= self.server.log_turn(now);
+        self.work_left |= self.server.replicate(now) | self.server.log_turn(now);
         self.server.phases.lap(Phase::Log, self.clock.mono_ns());
     }
 
@@ -208,7 +211,7 @@ impl<T: Transport> Turn<T> {
     pub fn note(&mut self, client: ClientId, readiness: Readiness) {
         let Some(conn) = self.conns.get_mut(client) else { return };
         let link = &mut conn.link;
-        let may_send = readiness.writable && !link.writable && !conn.out.is_empty();
+        let may_send = readiness.writable && !link.writable && (!conn.out.is_empty() || conn.is_replica);
         link.writable |= readiness.writable;
         link.hung_up |= readiness.read_closed;
         link.broken |= readiness.write_closed;
@@ -458,6 +461,12 @@ impl<T: Transport> Turn<T> {
             let Some(conn) = self.conns.get_mut(client) else { continue };
             self.pool.lend(&mut conn.out);
             conn.out.set_limit(hard_bytes);
+            if conn.is_replica {
+                // What becomes of one that does not read is seen when it is sent something.
+                conn.out.push_shared_beyond_limit(text);
+                self.conns.queue_flush(client);
+                continue;
+            }
             match query {
                 Some(query) => self.server.hand_over(client, query, text, &mut conn.out),
                 None => conn.out.push_shared(text),

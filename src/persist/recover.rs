@@ -25,7 +25,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 const STEM: &str = "appendonly.aof";
 
 /// The version that a dump file of keys before a damage says it is of.
-const HEAD: Head<'static> = Head { redis_version: "8.2.3", unix_s: 0, used_bytes: 0, is_aof_base: false };
+const HEAD: Head<'static> = Head { redis_version: "8.2.3", unix_s: 0, used_bytes: 0, is_aof_base: false, origin: None };
 
 struct Recovery<'r> {
     storage: &'r dyn Storage,

@@ -213,7 +213,7 @@ impl Server {
             };
             match note.happened {
                 Happened::Expired => {
-                    self.propagate_own(db, [b"DEL", &*note.key]);
+                    self.propagate_expired(db, &note.key);
                     self.touch_waiters(db, &note.key);
                 }
                 // The key goes with the last of its fields, which have been passed on.

@@ -310,8 +310,8 @@ impl Server {
 
     #[cold]
     fn recount_client_bytes(&mut self, client: ClientId) {
-        let Session { no_evict, killed, .. } = self.clients[client];
-        let bytes = if no_evict || killed { 0 } else { self.total_bytes_of(client) };
+        let Session { no_evict, killed, is_replica, .. } = self.clients[client];
+        let bytes = if no_evict || killed || is_replica { 0 } else { self.total_bytes_of(client) };
         self.clients.count_bytes(client, bytes);
     }
 
@@ -390,6 +390,9 @@ impl Server {
         let session = &self.clients[client];
         if session.is_monitor {
             return OutputLimit::new(self.config.monitor_output_limit, 0, 0);
+        }
+        if session.is_replica {
+            return self.replica_limit();
         }
         if !session.unlimited && self.needs_auth(client) {
             return OutputLimit::new(UNAUTHENTICATED_OUTPUT_BYTES_MAX, 0, 0);

@@ -274,8 +274,7 @@ impl<'a> Ctx<'a> {
     /// None.
     pub fn wait(&mut self, wait: Wait) -> Outcome {
         if !self.may_block() {
-            let is_durable = self.server.is_durable_if_logged(self.client);
-            wait.on_timeout.write(&mut self.reply, is_durable);
+            wait.on_timeout.write(self.server, self.client, &mut self.reply);
             return Ok(Next::Done);
         }
         self.server.asked_wait = Some(Box::new(wait));

@@ -222,9 +222,13 @@ impl Server {
         }
     }
 
-    /// Bytes that are in use for a while only, as they are on their way to the disk: what INFO calls `mem_not_counted_for_evict`.
+    /// Bytes that are in use for a while only, as they are on their way to the disk or to replicas: what INFO calls `mem_not_counted_for_evict`.
     pub fn uncounted_bytes(&self) -> usize {
-        self.propagation.heap_bytes() + self.persistence.log.heap_bytes()
+        let kept = self.config.repl_backlog_size as usize;
+        let stream = self.replication.backlog_heap_bytes().saturating_sub(kept);
+        // Of a snapshot several share the bytes.
+        let outputs = self.replication.replicas.iter().map(|client| self.clients[*client].buffers.out_heap_bytes);
+        self.propagation.heap_bytes() + self.persistence.log.heap_bytes() + stream + outputs.max().unwrap_or(0)
     }
 
     /// True if more is in use than `maxmemory`. Where it is not, which is nearly always, four loads.
@@ -387,6 +391,7 @@ impl Server {
             self.clear_garbage(place);
             if self.dbs.noting().leaving() {
                 self.report_due(place);
+                self.pass_on_due();
             }
         }
         self.stats.dirty += gone as u64;

@@ -34,9 +34,13 @@ impl Session {
         let argv =
             self.waiting.as_ref().map_or(0, |waiting| size_class(size_of_val(&**waiting)) + waiting.args.heap_bytes());
         let multi = self.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
+        let replica = self.replica.as_ref().map_or(0, |replica| {
+            let spooled = replica.spool.as_ref().map_or(0, |spool| spool.bytes);
+            size_class(size_of_val(&**replica)) + spooled + replica.host.as_ref().map_or(0, |host| size_class(host.len()))
+        });
         let input = size_class(self.buffers.query_bytes + self.buffers.query_free_bytes);
         let buffers = input + size_class(self.buffers.out_heap_bytes);
-        ClientBytes { argv, multi, total: texts + addresses + tracking + argv + multi + buffers }
+        ClientBytes { argv, multi, total: texts + addresses + tracking + replica + argv + multi + buffers }
     }
 }
 
@@ -47,6 +51,10 @@ pub struct Parts {
     pub clients: usize,
     /// The same of those who subscribe to channels.
     pub subscribers: usize,
+    /// The same of replicas, with what of a snapshot they have not been sent.
+    pub replicas: usize,
+    /// What is kept of the stream for replicas.
+    pub backlog: usize,
     /// Who subscribes to what.
     pub subscriptions: usize,
     /// Keys that transactions depend on.
@@ -78,6 +86,8 @@ impl Parts {
     pub fn total(&self) -> usize {
         self.clients
             + self.subscribers
+            + self.replicas
+            + self.backlog
             + self.subscriptions
             + self.watched_keys
             + self.awaited_keys
@@ -98,12 +108,17 @@ impl Server {
     pub fn heap_parts(&self) -> Parts {
         let mut parts = Parts { clients: self.clients.heap_bytes(), ..Parts::default() };
         for (_, session) in self.clients.iter() {
-            let of = if session.subscribed { &mut parts.subscribers } else { &mut parts.clients };
+            let of = match session.subscribed {
+                _ if session.is_replica => &mut parts.replicas,
+                true => &mut parts.subscribers,
+                false => &mut parts.clients,
+            };
             *of += session.heap_bytes().total;
         }
         let watchers = &self.watchers;
         let scripting = &self.scripting;
         Parts {
+            backlog: self.replication.backlog_heap_bytes() + self.replication.heap_bytes(),
             subscriptions: watchers.hub.heap_bytes(),
             watched_keys: watchers.watches.heap_bytes(),
             awaited_keys: watchers.waits.heap_bytes(),

@@ -71,6 +71,7 @@ use phases::Phases;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
 use replication::Replication;
+use replication::failover::Ending;
 use scripting::Scripting;
 use session::Blocked;
 use stats::Stats;
@@ -139,6 +140,8 @@ pub struct Process {
     pub metrics_port: Listening,
     /// The server stops at the end of the turn.
     pub stop_requested: bool,
+    /// The server is to stop once replicas have caught up.
+    pub ending: Option<Ending>,
     /// Why the server cannot go on: it ends without saving, and says so.
     pub failure: Option<String>,
     /// When a web request was last logged, in monotonic milliseconds.
@@ -181,6 +184,8 @@ pub struct Server {
     pub clients: Clients,
     /// CLIENT PAUSE, while it lasts.
     pub pause: Option<Pause>,
+    /// What writes waits, whatever CLIENT PAUSE says: a replica is about to take over, or the server to stop.
+    pub writes_stop: bool,
     /// Who wants to know what.
     pub watchers: Watchers,
     /// What the client of the command that is running is to wait for, from the handler's [`ctx::Next::Block`] until the engine
@@ -266,6 +271,7 @@ impl Server {
                 clients_port: Listening::default(),
                 metrics_port: Listening::default(),
                 stop_requested: false,
+                ending: None,
                 failure: None,
                 attack_logged_ms: None,
             },
@@ -273,6 +279,7 @@ impl Server {
             acl: Acl::default(),
             clients: Clients::new(now),
             pause: None,
+            writes_stop: false,
             watchers: Watchers {
                 watches: Watches::default(),
                 waits: Waits::default(),
@@ -299,9 +306,7 @@ impl Server {
         server.note_wanted_events();
         server.renew_eviction();
         server.password_changed();
-        if let Some(primary) = server.config.replicaof.clone() {
-            server.follow(primary, now);
-        }
+        server.count_good_replicas(now);
         server
     }
 
@@ -398,6 +403,7 @@ impl Server {
         }
         self.untrack(client);
         self.end_monitor(client);
+        self.detach(client);
         let session = &mut self.clients[client];
         session.subscribed = false;
         let Some(member) = session.member.take() else { return };
@@ -448,9 +454,16 @@ impl Server {
         if self.config.hide_user_data_from_log { "*redacted*".to_owned() } else { text.escape_ascii().to_string() }
     }
 
-    /// True while CLIENT PAUSE holds back commands of this kind.
+    /// True while CLIENT PAUSE holds back commands of this kind, or whatever else stops writes.
     #[inline]
     pub fn is_paused(&self, writes: bool, now: Now) -> bool {
-        self.pause.is_some_and(|pause| now.mono_ms() < pause.until_ms && (pause.all || writes))
+        (self.writes_stop && writes)
+            || self.pause.is_some_and(|pause| now.mono_ms() < pause.until_ms && (pause.all || writes))
+    }
+
+    /// True if some command may be held back for such a reason.
+    #[inline]
+    pub fn may_pause(&self) -> bool {
+        self.pause.is_some() || self.writes_stop
     }
 }

@@ -129,6 +129,12 @@ impl Outbox {
         self.posts.push(Post { client, text, query });
     }
 
+    /// Posts a text to a client, however much waits for it.
+    pub fn send(&mut self, client: ClientId, text: Arc<Vec<u8>>) {
+        let text = self.add_text(text);
+        self.posts.push(Post { client, text, query: NO_QUERY });
+    }
+
     /// Posts what a client that waited is answered.
     pub fn reply(&mut self, client: ClientId, reply: Out) {
         for text in reply.into_chunks() {

@@ -44,6 +44,8 @@ pub struct Propagation {
     instead: Instead,
     /// What expires now is a unit by itself.
     is_each_apart: bool,
+    /// Keys that have expired outside of any command, and will be passed on as one DEL.
+    due: Due,
     /// The command that is running is not passed on, whatever it changes.
     is_muted: bool,
 }
@@ -60,10 +62,23 @@ impl Default for Propagation {
             unit_commands: 0,
             instead: Instead::default(),
             is_each_apart: false,
+            due: Due::default(),
             is_muted: false,
         }
     }
 }
+
+/// Keys of one database for a DEL, as its arguments.
+#[derive(Debug, Default)]
+struct Due {
+    number: usize,
+    keys: usize,
+    bytes: Vec<u8>,
+}
+
+/// Keys of one DEL at most, and bytes of their names: a line that any reader takes at once.
+const DUE_KEYS_MAX: usize = 1024;
+const DUE_BYTES_MAX: usize = 64 * 1024;
 
 /// A unit that is kept apart until it is over: that of a command which is done piece by piece, with others in between.
 #[derive(Debug, Default)]
@@ -89,7 +104,7 @@ struct Instead {
 impl Propagation {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        heap::vec(&self.bytes) + heap::vec(&self.instead.bytes)
+        heap::vec(&self.bytes) + heap::vec(&self.instead.bytes) + heap::vec(&self.due.bytes)
     }
 
     /// True if somebody is told.
@@ -145,6 +160,11 @@ impl Propagation {
     /// Has a SELECT come before the next command, whatever its database: the reader begins anew.
     pub fn forget_selected(&mut self) {
         self.selected = None;
+    }
+
+    /// The number of the database that the last command was for, if the reader knows it.
+    pub fn selected(&self) -> Option<usize> {
+        self.selected
     }
 
     /// True while a unit has begun and not ended.
@@ -261,6 +281,34 @@ impl Propagation {
         }
     }
 
+    /// Adds a key to the DEL that will be passed on.
+    fn add_due(&mut self, number: usize, key: &[u8]) {
+        let Due { number: of, keys, bytes } = &self.due;
+        if *keys > 0 && (*of != number || *keys == DUE_KEYS_MAX || bytes.len() > DUE_BYTES_MAX) {
+            self.pass_on_due();
+        }
+        self.due.number = number;
+        self.due.keys += 1;
+        push_bulk(&mut self.due.bytes, key);
+    }
+
+    /// Passes that DEL on, as a unit of its own, if there is one.
+    fn pass_on_due(&mut self) {
+        if self.due.keys == 0 {
+            return;
+        }
+        let Due { number, keys, mut bytes } = std::mem::take(&mut self.due);
+        self.select(number);
+        push_header(&mut self.bytes, b'*', keys + 1);
+        push_bulk(&mut self.bytes, b"DEL");
+        self.bytes.extend_from_slice(&bytes);
+        self.unit_commands += 1;
+        self.close_unit();
+        bytes.clear();
+        bytes.shrink_to(BUFFER_KEPT_BYTES_MAX);
+        self.due.bytes = bytes;
+    }
+
     fn pass_on_own<'a>(&mut self, number: usize, line: impl IntoIterator<Item = &'a [u8]>) {
         self.select(number);
         push_line(&mut self.bytes, line);
@@ -368,6 +416,24 @@ impl Server {
         }
     }
 
+    /// Passes on that a key has expired: outside of any command with others of its database, once [`Server::pass_on_due`] is
+    /// called.
+    pub(super) fn propagate_expired(&mut self, db: usize, key: &[u8]) {
+        if !self.propagation.wanted {
+            return;
+        }
+        let number = self.dbs.number(db);
+        match self.propagation.is_each_apart {
+            true => self.propagation.add_due(number, key),
+            false => self.propagation.pass_on_own(number, [b"DEL", key]),
+        }
+    }
+
+    /// Passes on what [`Server::report_due`] has gathered. To be called before anything else is passed on.
+    pub fn pass_on_due(&mut self) {
+        self.propagation.pass_on_due();
+    }
+
     /// The same, as a unit of its own.
     pub(super) fn propagate_apart<'a>(&mut self, db: usize, line: impl IntoIterator<Item = &'a [u8]>) {
         debug_assert!(!self.propagation.is_open(), "no command is running");
@@ -375,8 +441,8 @@ impl Server {
         self.propagation.end_unit();
     }
 
-    /// The same as [`Server::report`], for what has left a database by the clock alone, outside of any command: each key that
-    /// went, and each hash that lost fields, is passed on as a unit of its own.
+    /// The same as [`Server::report`], for what has left a database by the clock alone, outside of any command: each hash
+    /// that lost fields is passed on as a unit of its own, and the keys that went as one DEL by [`Server::pass_on_due`].
     pub fn report_due(&mut self, db: usize) {
         debug_assert!(!self.propagation.is_open(), "no command is running");
         self.propagation.is_each_apart = true;

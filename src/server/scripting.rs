@@ -398,16 +398,16 @@ impl Server {
         Ok(())
     }
 
-    /// Why a script that may change data is refused after a snapshot that could not be saved, or while the log cannot be
-    /// written, if it is.
+    /// Why a script that may change data is refused after a snapshot that could not be saved, while the log cannot be
+    /// written, or for want of replicas, if it is.
     fn unsaved_script_refusal(&self) -> Option<ReplyError> {
         if !self.persistence.is_failing() {
-            return None;
+            return self.replicas_refusal();
         }
         if self.is_stopped_by_failed_snapshot() {
             return Some(CANNOT_SAVE);
         }
-        let refused = self.persistence.log.refusal()?;
+        let Some(refused) = self.persistence.log.refusal() else { return self.replicas_refusal() };
         let reason = refused.text().strip_prefix(LOG_REFUSED).unwrap_or(refused.text());
         Some(ReplyError::owned([CANNOT_LOG.as_bytes(), reason].concat()))
     }

@@ -7,7 +7,7 @@ use crate::feature::acl::UserId;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
-use super::outgoing::LinkKind;
+use super::replication::replica::Replica;
 use super::tracking::Tracking;
 use super::transaction::Transaction;
 use super::waiting::Waiting;
@@ -170,6 +170,10 @@ pub struct Session {
     pub tracking: Option<Box<Tracking>>,
     /// Has subscribed to something.
     pub subscribed: bool,
+    /// It is a replica: it is sent the stream, or a snapshot, and its commands are answered by nothing.
+    pub is_replica: bool,
+    /// What is known of it as a replica, or as a client that may become one.
+    pub replica: Option<Box<Replica>>,
     /// MONITOR: it is shown every command; see [`super::observer`].
     pub is_monitor: bool,
     /// Its number among the members, if it has ever subscribed, watched a key or waited for one.
@@ -254,6 +258,8 @@ impl Session {
             link: None,
             tracking: None,
             subscribed: false,
+            is_replica: false,
+            replica: None,
             is_monitor: false,
             member: None,
             watcher: None,

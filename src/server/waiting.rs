@@ -4,6 +4,7 @@
 //! the command that made the change is over, by running their commands again.
 
 use super::Server;
+use super::persistence::snapshot::CANNOT_STOP;
 use super::session::Blocked;
 use crate::base::clock::Now;
 use crate::command::Command;
@@ -25,29 +26,37 @@ pub enum NullReply {
     Null,
     /// The absence of an array.
     NullArray,
-    /// The number of replicas that did what was waited for: none, as there are none.
-    NoReplica,
-    /// The same after the number of servers that have on disk what the client wrote: this one, or none. An error if this one was
-    /// to have it, and keeps no log any more.
+    /// The number of replicas that have the stream up to an offset.
+    Replicas {
+        /// The offset.
+        offset: u64,
+    },
+    /// The same, on their disks, after the number of servers that have on disk what the client wrote: this one, or none. An error
+    /// if this one was to have it, and keeps no log any more.
     ServersAndReplicas {
         /// It was.
         local: bool,
+        /// The offset.
+        offset: u64,
     },
+    /// The server does not end.
+    NoEnd,
 }
 
 impl NullReply {
-    /// Writes it. `is_durable` says whether what the client wrote is on the disk, if there is a log.
-    pub fn write(self, reply: &mut Reply<'_>, is_durable: Option<bool>) {
+    /// Writes what a client is answered.
+    pub fn write(self, server: &Server, client: ClientId, reply: &mut Reply<'_>) {
         match self {
             NullReply::Null => reply.null(),
             NullReply::NullArray => reply.null_array(),
-            NullReply::NoReplica => reply.integer(0),
-            NullReply::ServersAndReplicas { local: true } if is_durable.is_none() => reply.error(&NO_LOG),
-            NullReply::ServersAndReplicas { .. } => {
+            NullReply::Replicas { offset } => reply.integer(server.replicas_with(offset, false) as i64),
+            NullReply::ServersAndReplicas { local: true, .. } if !server.persistence.log.is_on() => reply.error(&NO_LOG),
+            NullReply::ServersAndReplicas { offset, .. } => {
                 reply.array(2);
-                reply.integer(i64::from(is_durable == Some(true)));
-                reply.integer(0);
+                reply.integer(i64::from(server.persistence.log.is_on() && server.is_durable(client)));
+                reply.integer(server.replicas_with(offset, true) as i64);
             }
+            NullReply::NoEnd => reply.error(&CANNOT_STOP),
         }
     }
 }
@@ -124,7 +133,7 @@ impl Server {
     /// True if a change has made work for the engine: clients to be served, or queries to be evaluated.
     #[inline]
     pub fn is_unsettled(&self) -> bool {
-        let released = self.watchers.waits.has_held() && self.pause.is_none();
+        let released = self.watchers.waits.has_held() && !self.may_pause();
         self.watchers.waits.has_ready() || self.watchers.reactive.has_touched() || released
     }
 

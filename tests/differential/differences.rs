@@ -172,7 +172,7 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
             "vsim",
         ],
     ),
-    ("replicas, and moving keys to another server", &["sync", "psync", "replconf", "migrate", "restore-asking"]),
+    ("moving keys to another server", &["migrate", "restore-asking"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
 ];
 

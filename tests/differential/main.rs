@@ -12,6 +12,7 @@
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //! - `propagation`, `aof`: what lines append to the append-only file.
 //! - `tracking`: what clients with caches are told.
+//! - `replicas`: other servers as replicas of ours.
 //! - `replay`, `ours`: what is propagated, run by another server.
 //! - `replicas`: ours as a replica of others.
 //! - `scripts`: lines written by hand.

@@ -83,7 +83,7 @@ impl Files {
 }
 
 /// Options that an older server does not know, and numbers that Valkey does not read: they are logged as they were given.
-fn is_newer(line: &Line) -> bool {
+pub fn is_newer(line: &Line) -> bool {
     let has = |word: &str| line.iter().any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
     let is_bitop = full_name(line) == "bitop";
     let is_hex = |arg: &Vec<u8>| arg.len() > 2 && arg.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"0x"));
@@ -92,7 +92,7 @@ fn is_newer(line: &Line) -> bool {
         || is_bitop && ["DIFF", "DIFF1", "ANDOR", "ONE"].into_iter().any(has)
 }
 
-fn send(client: &mut Client, lines: &[Line]) {
+pub fn send(client: &mut Client, lines: &[Line]) {
     for batch in lines.chunks(50) {
         let bytes: Vec<u8> = batch.iter().flat_map(|line| encode(line)).collect();
         client.send_raw(&bytes).expect("still running");
@@ -173,12 +173,12 @@ fn travel(variable: &str, version: &str, same_digest: bool) {
     }
 }
 
-fn comparable(same_reads: bool, ours: Contents, theirs: Contents) -> (Contents, Contents) {
+pub fn comparable(same_reads: bool, ours: Contents, theirs: Contents) -> (Contents, Contents) {
     if same_reads { (ours, theirs) } else { (without_reads(ours), without_reads(theirs)) }
 }
 
 /// Takes the deadlines of fields away that generated lines have set, and that may pass meanwhile.
-fn persist_fields(client: &mut Client, fields: bool) {
+pub fn persist_fields(client: &mut Client, fields: bool) {
     for db in (0..16).filter(|_| fields) {
         ask(client, &["SELECT", &db.to_string()]);
         for key in &sorted(&ask(client, &["KEYS", "*"])) {

@@ -26,5 +26,6 @@ mod metrics;
 mod process;
 mod reactive;
 mod readme;
+mod replication;
 mod saving;
 mod scripting;

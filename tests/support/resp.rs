@@ -227,6 +227,11 @@ impl Client {
         Ok(count)
     }
 
+    /// Takes what has been received and no reply has taken.
+    pub fn take_unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.unread)
+    }
+
     /// Received bytes that no reply has taken.
     pub fn unread(&self) -> &[u8] {
         &self.unread

@@ -15,7 +15,7 @@ const FLAG_LETTERS: &[u8] = b"ABCEGIMNOPRSTUbcdeirtux";
 
 const BAD_ID: ReplyError = ReplyError::new("ERR client-id should be greater than 0");
 
-/// Clients as TYPE names them. A server without replication has the two kinds that [`ClientType::of`] tells apart.
+/// Clients as TYPE names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientType {
     Normal,
@@ -26,7 +26,11 @@ enum ClientType {
 
 impl ClientType {
     fn of(session: &Session) -> ClientType {
-        if session.subscribed { ClientType::Pubsub } else { ClientType::Normal }
+        match session.subscribed {
+            _ if session.is_replica => ClientType::Replica,
+            true => ClientType::Pubsub,
+            false => ClientType::Normal,
+        }
     }
 
     fn parse(name: &[u8]) -> Result<ClientType, ReplyError> {

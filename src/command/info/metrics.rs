@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 
 use super::persistence::persistence;
+use super::replication::replication;
 use super::sections::{self, Report, TtlSample};
 use crate::base::clock::Now;
 use crate::base::openmetrics::{Format, Kind, Page};
@@ -287,7 +288,7 @@ fn report(server: &mut Server, now: Now, outlook: &Outlook) -> String {
         sections::memory,
         persistence,
         sections::stats,
-        sections::replication,
+        replication,
         sections::cpu,
         sections::cluster,
     ];

@@ -23,6 +23,7 @@ use crate::store::types::Type;
 use crate::sys::{alloc, limits};
 
 use super::persistence::persistence;
+use super::replication::replication;
 
 /// When a section is shown without being named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +166,9 @@ pub(super) fn server(r: &mut Report<'_>) {
     let config_file = r.server.process.identity.config_file.as_ref().map(|path| path.display().to_string());
     r.field("config_file", config_file.unwrap_or_default());
     r.field("io_threads_active", 0);
+    if let Some(ending) = r.server.process.ending {
+        r.field("shutdown_in_milliseconds", ending.until_ms.saturating_sub(now.mono_ms()));
+    }
     listeners(r);
 }
 
@@ -195,7 +199,8 @@ fn listeners(r: &mut Report<'_>) {
 
 pub(super) fn clients(r: &mut Report<'_>) {
     let sessions = || r.server.clients.iter().map(|(_, session)| session);
-    let connected = sessions().count();
+    // A replica is no client, as in Redis.
+    let connected = sessions().filter(|session| !session.is_replica).count();
     let input = sessions().map(|session| session.buffers.query_bytes + session.buffers.query_free_bytes).max();
     let output = sessions().map(|session| session.buffers.out_heap_bytes).max();
     let subscribed = sessions().filter(|session| session.subscribed).count();
@@ -244,8 +249,10 @@ pub(super) fn memory(r: &mut Report<'_>) {
     r.field("maxmemory_policy", String::from_utf8_lossy(&policy));
     ratios(r, &account);
     r.field("mem_not_counted_for_evict", r.server.uncounted_bytes());
-    r.zeroes(&["mem_replication_backlog", "mem_total_replication_buffers"]);
-    r.zeroes(&["mem_replica_full_sync_buffer", "mem_clients_slaves"]);
+    r.field("mem_replication_backlog", account.parts.backlog);
+    r.field("mem_total_replication_buffers", account.parts.backlog);
+    r.field("mem_replica_full_sync_buffer", 0);
+    r.field("mem_clients_slaves", account.parts.replicas);
     r.field("mem_clients_normal", account.clients());
     r.zeroes(&["mem_cluster_slot_migration_output_buffer", "mem_cluster_slot_migration_input_buffer"]);
     r.zeroes(&["mem_cluster_slot_migration_input_buffer_peak", "mem_cluster_links"]);
@@ -318,14 +325,18 @@ pub(super) fn stats(r: &mut Report<'_>) {
     r.field("instantaneous_ops_per_sec", r.server.stats.commands_rate.per_second());
     r.field("total_net_input_bytes", r.server.stats.net_in_bytes);
     r.field("total_net_output_bytes", r.server.stats.net_out_bytes);
-    r.zeroes(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    let counts = r.server.replication.counts;
+    r.field("total_net_repl_input_bytes", 0);
+    r.field("total_net_repl_output_bytes", counts.out_bytes);
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     r.field("instantaneous_input_kbps", kilobytes(r.server.stats.net_in_rate.per_second()));
     r.field("instantaneous_output_kbps", kilobytes(r.server.stats.net_out_rate.per_second()));
     r.field("instantaneous_input_repl_kbps", kilobytes(0));
-    r.field("instantaneous_output_repl_kbps", kilobytes(0));
+    r.field("instantaneous_output_repl_kbps", kilobytes(r.server.stats.net_replica_rate.per_second()));
     r.field("rejected_connections", r.server.stats.rejected_connections);
-    r.zeroes(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    r.field("sync_full", counts.full);
+    r.field("sync_partial_ok", counts.partial);
+    r.field("sync_partial_err", counts.refused);
     r.field("expired_subkeys", expired_fields);
     r.field("expired_keys", expired);
     let stale = stale_percent(r.server, r.now.unix_ms);
@@ -393,19 +404,6 @@ fn loop_stats(r: &mut Report<'_>) {
     r.field("instantaneous_eventloop_cycles_per_sec", turns_per_s);
     r.field("instantaneous_eventloop_duration_usec", turn_ns / 1000);
     r.field("turn_us_max", longest_ns / 1000);
-}
-
-pub(super) fn replication(r: &mut Report<'_>) {
-    r.field("role", "master");
-    r.field("connected_slaves", 0);
-    r.field("master_failover_state", "no-failover");
-    // There is no replication, so no history that could outlive the process: its own id names it.
-    let id = r.server.process.identity.run_id.clone();
-    r.field("master_replid", id);
-    r.field("master_replid2", "0".repeat(40));
-    r.field("master_repl_offset", 0);
-    r.field("second_repl_offset", -1);
-    r.zeroes(&["repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
 pub(super) fn cpu(r: &mut Report<'_>) {

@@ -17,7 +17,9 @@ use crate::persist::aof::read::{Fault, Reader, Stop, Verdict};
 use crate::persist::directory;
 use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::server::Server;
-use crate::server::persistence::loading::{Adoption, File, FileKind, Found, Loading, Open, Purpose, Work};
+use crate::server::persistence::loading::{
+    Adoption, File, FileKind, Found, LoadedOrigin, Loading, Open, Purpose, Work,
+};
 use crate::store::db::Moment;
 use crate::sys::error_text;
 
@@ -102,6 +104,7 @@ pub fn empty_work() -> Work {
         manifest: None,
         adoption: Adoption::None,
         found: Found::default(),
+        origin: LoadedOrigin::default(),
     }
 }
 
@@ -208,6 +211,7 @@ fn load_group(
             Item::Entry(loaded) => {
                 if drops_due && loaded.entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.unix_ms) {
                     work.found.expired += 1;
+                    work.origin.note_dropped(work.db, loaded.entry.key());
                     continue;
                 }
                 let hash = server.dbs[work.db].prefetch_bucket(loaded.entry.key());
@@ -225,7 +229,11 @@ fn load_group(
         server.make_room_for_loaded(now);
     }
     match next {
-        None | Some(Item::Entry(_) | Item::Resize { .. } | Item::Aux { .. }) => Ok(Step::More),
+        None | Some(Item::Entry(_) | Item::Resize { .. }) => Ok(Step::More),
+        Some(Item::Aux { name, value }) => {
+            work.origin.note(&name, &value);
+            Ok(Step::More)
+        }
         Some(Item::Select(number)) => {
             let place = usize::try_from(number).ok().and_then(|number| server.dbs.make(number));
             work.db = place.ok_or_else(|| too_few_databases(server, file, number))?;
@@ -386,7 +394,7 @@ fn tell(loading: &mut Loading, now: Now) {
 
 /// All has been read.
 fn end(server: &mut Server, work: Work) {
-    let Work { manifest, adoption, found, last_seq, .. } = work;
+    let Work { manifest, adoption, found, last_seq, origin, .. } = work;
     let seconds = server
         .persistence
         .loading
@@ -406,6 +414,10 @@ fn end(server: &mut Server, work: Work) {
         log::warn!("{} commands of the log answered with an error: the data is not what it was", found.failed);
     }
     note_found(server, found);
+    // Of a log, what was written after its base counts as well, and nobody has counted it.
+    if manifest.is_none() && adoption == Adoption::None {
+        server.restore_history(origin);
+    }
     start::adopt(server, manifest, adoption, last_seq);
 }
 

@@ -40,7 +40,10 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
     }
     match choose(server)? {
         Some((work, bytes)) => loading::begin(server, Purpose::Start, work, bytes, now),
-        None => opened(server, LoadedLog::default()),
+        None => {
+            server.replication.began_empty = true;
+            opened(server, LoadedLog::default());
+        }
     }
     Ok(())
 }

@@ -7,10 +7,12 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use crate::base::clock::Now;
+use crate::base::num;
 use crate::persist::aof::manifest::Manifest;
 use crate::persist::aof::read;
 use crate::persist::rdb::file::DumpReader;
 use crate::server::Server;
+use crate::server::replication::history::ID_CHARS;
 use crate::store::db::Moment;
 
 /// Why data is loaded.
@@ -119,6 +121,48 @@ pub struct Work {
     pub adoption: Adoption,
     /// What was found.
     pub found: Found,
+    /// Which history the data is of, as far as a dump file says.
+    pub origin: LoadedOrigin,
+}
+
+/// Bytes of keys that were dropped while a dump file was loaded, beyond which they are not remembered.
+pub const DROPPED_BYTES_MAX: usize = 1 << 20;
+
+/// Which history of replication the data of a dump file is of.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedOrigin {
+    /// Its name.
+    pub id: Option<String>,
+    /// The offset that it had come to.
+    pub offset: Option<u64>,
+    /// The database that its stream had selected.
+    pub stream_db: usize,
+    /// Keys that were due and dropped, with the places of their databases: whoever goes on with that history has them.
+    pub dropped: Vec<(usize, Box<[u8]>)>,
+    /// Bytes of their names.
+    pub dropped_bytes: usize,
+}
+
+impl LoadedOrigin {
+    /// Takes note of what a file says of itself.
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"repl-id" if value.len() == ID_CHARS && value.iter().all(u8::is_ascii_hexdigit) => {
+                self.id = String::from_utf8(value.to_vec()).ok();
+            }
+            b"repl-offset" => self.offset = num::parse_u64(value),
+            b"repl-stream-db" => self.stream_db = num::parse_u64(value).map_or(0, |number| number as usize),
+            _ => {}
+        }
+    }
+
+    /// Remembers a key that was dropped.
+    pub fn note_dropped(&mut self, place: usize, key: &[u8]) {
+        self.dropped_bytes += key.len();
+        if self.dropped_bytes <= DROPPED_BYTES_MAX {
+            self.dropped.push((place, key.into()));
+        }
+    }
 }
 
 /// What was found in what was loaded.

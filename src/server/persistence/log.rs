@@ -130,8 +130,6 @@ struct Failure {
 pub struct Waiter {
     /// Who.
     pub client: ClientId,
-    /// Replicas it waits for as well: more than there are.
-    pub replicas: i64,
 }
 
 /// The log of a server.
@@ -339,20 +337,15 @@ impl Log {
         retry.into_iter().chain(sync).chain(delayed).min()
     }
 
-    /// Takes what was passed on since the last time.
-    fn collect(&mut self, propagation: &mut Propagation, now: Now) {
-        if !propagation.has_some() {
-            return;
-        }
-        let passed_on = propagation.take();
-        self.collected = propagation.position();
+    /// Takes what was passed on since the last time, up to a position. Returns a buffer that is of no further use.
+    pub(in crate::server) fn collect(&mut self, passed_on: Vec<u8>, position: u64, now: Now) -> Vec<u8> {
+        self.collected = position;
         if self.pending.is_empty() {
-            self.pending = passed_on;
             self.pending_since_ms = Some(now.mono_ms());
-        } else {
-            self.pending.extend_from_slice(&passed_on);
-            propagation.give_back(passed_on);
+            return std::mem::replace(&mut self.pending, passed_on);
         }
+        self.pending.extend_from_slice(&passed_on);
+        passed_on
     }
 
     /// Forgets what is pending: a base that begins now, or later, has it.
@@ -543,7 +536,6 @@ impl Log {
         if self.standing == Standing::Off {
             return Ok(());
         }
-        self.collect(propagation, now);
         // The helper may still be at work: two fsyncs at a time harm nobody.
         self.syncing = None;
         if let Some(failure) = &mut self.failure {
@@ -594,10 +586,12 @@ impl Server {
             self.start_log(loaded, now);
         }
         let more = self.take_log_completions(now);
+        if self.persistence.log.is_on() {
+            self.distribute(now);
+        }
         let Server { config, propagation, persistence, .. } = self;
         let (storage, log) = (Arc::clone(&persistence.storage), &mut persistence.log);
         if log.is_on() {
-            log.collect(propagation, now);
             let (written, began_ns) =
                 (log.written, (config.latency_monitor_threshold > 0).then(|| self.clock.mono_ns()));
             log.write_pending(config, propagation, &*storage, now);
@@ -612,7 +606,7 @@ impl Server {
             && matches!(log.standing, Standing::On | Standing::GivenUp | Standing::Beginning { held: true });
         let was_behind = log.is_behind;
         log.note_lag(now);
-        let woken = self.wake_for_disk();
+        let woken = self.wake_for_disk() | self.wake_for_replicas();
         let has_completion = self.persistence.log.thread.has_completion();
         more | woken | has_completion | (was_behind && !self.persistence.log.is_behind)
     }
@@ -673,9 +667,9 @@ impl Server {
         }
         let mut waiting = std::mem::take(&mut self.persistence.log.waiting);
         let mut any = false;
-        waiting.retain(|&Waiter { client, replicas }| {
+        waiting.retain(|&Waiter { client }| {
             let is_waiting = self.clients.get(client).is_some_and(|session| session.waiting.is_some());
-            let is_over = is_waiting && ((replicas == 0 && self.is_durable(client)) || !self.persistence.log.is_on());
+            let is_over = is_waiting && (self.is_durable(client) || !self.persistence.log.is_on());
             if is_over {
                 any |= self.unblock(client, UnblockedBy::Reply);
             }
@@ -683,11 +677,6 @@ impl Server {
         });
         self.persistence.log.waiting = waiting;
         any
-    }
-
-    /// The same, if there is a log.
-    pub fn is_durable_if_logged(&self, client: ClientId) -> Option<bool> {
-        self.persistence.log.is_on().then(|| self.is_durable(client))
     }
 
     /// True if all that a client wrote is on the disk.
@@ -805,8 +794,9 @@ impl Server {
         log.tail = None;
         log.rewrites.cancel();
         self.cancel_snapshot(Purpose::LogBase);
-        self.end_propagation();
+        self.renew_propagation();
         self.wake_for_disk();
+        self.wake_for_replicas();
     }
 
     /// Puts everything that was written on the disk. Blocks.
@@ -814,6 +804,9 @@ impl Server {
     /// # Errors
     /// What the disk says.
     pub fn finish_log(&mut self, now: Now) -> Result<(), DiskError> {
+        if self.persistence.log.is_on() {
+            self.distribute(now);
+        }
         let Server { config, propagation, persistence, .. } = self;
         let storage = Arc::clone(&persistence.storage);
         persistence.log.finish(config, propagation, &*storage, now)

@@ -16,6 +16,7 @@
 
 mod hold;
 mod jobs;
+mod replicas;
 mod save;
 mod walk;
 
@@ -25,10 +26,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::clock::Now;
 use crate::persist::directory;
-use crate::persist::rdb::file::{Accesses, Head, Options};
+use crate::persist::rdb::file::{Accesses, Head, Origin, Options};
 use crate::persist::rdb::write::Version;
 use crate::persist::snapshot::file::{Frame, Plan};
-use crate::persist::snapshot::{Collector, Form, Size};
+use crate::persist::snapshot::{Code, Collector, Form, Size};
 use crate::server::{REDIS_VERSION, Server};
 use crate::store::access::AccessClock;
 use crate::store::db::Db;
@@ -36,11 +37,13 @@ use crate::sys::alloc;
 use crate::sys::bg::Load;
 
 use jobs::{Shared, lock};
+use replicas::Feed;
 
 pub use jobs::{Done, Wrote};
+pub use save::CANNOT_STOP;
 
-/// Bytes that wait for the disk above which the walk rests.
-const WALK_BYTES_MAX: usize = 16 << 20;
+/// Bytes that wait for the disk, or for the slowest replica, above which the walk rests.
+pub const WALK_BYTES_MAX: usize = 16 << 20;
 /// The same above which nobody may change a key that the snapshot does not have.
 const HOLD_BYTES: usize = 48 << 20;
 /// Bytes that one command may force out: more than that is kept by the walk before the command runs.
@@ -57,6 +60,8 @@ pub enum Purpose {
     Dump,
     /// The base of a new log.
     LogBase,
+    /// Replicas, which are sent it as it comes: no file is made.
+    Replicas,
 }
 
 /// What became of a snapshot.
@@ -74,12 +79,21 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
+/// Where the pieces of a snapshot go.
+#[derive(Debug)]
+enum Sink {
+    /// To the helper thread, which writes a file.
+    File(Arc<Shared>),
+    /// To replicas.
+    Replicas(Box<Feed>),
+}
+
 /// The snapshot that is being made.
 #[derive(Debug)]
 struct Running {
     purpose: Purpose,
     collector: Arc<Mutex<Collector>>,
-    shared: Arc<Shared>,
+    sink: Sink,
     /// Databases that have not been walked to their end.
     parts_left: usize,
     /// Those of them that were replaced by empty ones, to be freed when they have been walked.
@@ -111,9 +125,14 @@ impl Running {
         self.is_ended && self.outcome.is_some() && self.jobs == 0 && self.unsubmitted == 0
     }
 
-    /// Bytes that wait for the disk.
+    /// Bytes that wait for the disk, or for the slowest replica.
     fn waiting_bytes(&self) -> usize {
         self.job_bytes + lock(&self.collector).waiting_bytes()
+    }
+
+    /// True as long as there is somebody who is waited for: a replica that reads slowly holds nobody back.
+    fn has_file(&self) -> bool {
+        matches!(self.sink, Sink::File(_))
     }
 }
 
@@ -215,10 +234,29 @@ impl Server {
             return Err(Busy);
         }
         let (collector, keys) = self.new_collector(purpose, frame, now);
+        let sink = Sink::File(Arc::new(Shared::new(self.snapshot_plan(purpose, frame, path))));
+        self.begin_walk(purpose, (collector, keys), sink, true, now);
+        if purpose == Purpose::Dump {
+            let snapshots = &mut self.persistence.snapshots;
+            snapshots.saves += 1;
+            snapshots.tried_unix_s = now.unix_s();
+        }
+        Ok(())
+    }
+
+    /// Has all databases take part in a snapshot of so many keys from now on, if it is to have data at all.
+    fn begin_walk(
+        &mut self,
+        purpose: Purpose,
+        (collector, keys): (Collector, usize),
+        sink: Sink,
+        has_data: bool,
+        now: Now,
+    ) {
         let collector = Arc::new(Mutex::new(collector));
         let mut parts_left = 0;
         for place in self.dbs.places() {
-            if !self.dbs[place].is_empty() {
+            if has_data && !self.dbs[place].is_empty() {
                 let number = self.dbs.number(place);
                 self.dbs[place].begin_snapshot(number, collector.clone());
                 parts_left += 1;
@@ -227,7 +265,7 @@ impl Server {
         let running = Running {
             purpose,
             collector,
-            shared: Arc::new(Shared::new(self.snapshot_plan(purpose, frame, path))),
+            sink,
             parts_left,
             retired: Vec::new(),
             wanted: VecDeque::new(),
@@ -242,12 +280,7 @@ impl Server {
         };
         let snapshots = &mut self.persistence.snapshots;
         (snapshots.slice_ns_max, snapshots.waiting_bytes_max) = (0, 0);
-        if purpose == Purpose::Dump {
-            snapshots.saves += 1;
-            snapshots.tried_unix_s = now.unix_s();
-        }
         snapshots.running = Some(Box::new(running));
-        Ok(())
     }
 
     /// Begins to save the dump file in the background.
@@ -277,42 +310,72 @@ impl Server {
             path,
             frame,
             syncs_on_the_way: match purpose {
-                Purpose::Dump => self.config.rdb_save_incremental_fsync,
+                Purpose::Dump | Purpose::Replicas => self.config.rdb_save_incremental_fsync,
                 Purpose::LogBase => self.config.aof_rewrite_incremental_fsync,
             },
         }
     }
 
-    /// What makes the bytes of a snapshot of what there is now, and how many keys that are.
-    fn new_collector(&self, purpose: Purpose, frame: Frame, now: Now) -> (Collector, usize) {
+    /// What makes the bytes of a snapshot of what there is now, and how many keys that are. What was passed on up to now comes
+    /// before it in the stream.
+    fn new_collector(&mut self, purpose: Purpose, frame: Frame, now: Now) -> (Collector, usize) {
+        self.distribute(now);
         let form = match frame {
             Frame::Dump { compress, checksum } => {
                 let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
                 let forced = Version::of_number(self.config.rdb_format_version.into());
                 let version = forced.unwrap_or(Version::lowest(has_field_deadlines));
-                let (clock, policy) = (AccessClock::at(now), self.config.maxmemory_policy);
-                let accesses = if policy.is_frequency() {
-                    Some(Accesses::Counts(clock, self.counting()))
-                } else {
-                    (policy.is_recency() || policy.is_modification()).then_some(Accesses::Idle(clock))
-                };
-                Form::Dump(Options { version, compress, checksum, accesses })
+                Form::Dump(Options { version, compress, checksum, accesses: self.accesses_told(now) })
             }
             Frame::Commands { .. } => {
                 Form::Commands { unix_s: self.config.aof_timestamp_enabled.then_some(now.unix_s()) }
             }
         };
+        let code = self.scripting.code_to_keep(self.config.script_persist);
+        self.collector_of(form, purpose, &code, true, now)
+    }
+
+    /// What is told of the accesses of keys.
+    fn accesses_told(&self, now: Now) -> Option<Accesses> {
+        let (clock, policy) = (AccessClock::at(now), self.config.maxmemory_policy);
+        if policy.is_frequency() {
+            Some(Accesses::Counts(clock, self.counting()))
+        } else {
+            (policy.is_recency() || policy.is_modification()).then_some(Accesses::Idle(clock))
+        }
+    }
+
+    fn collector_of(
+        &self,
+        form: Form,
+        purpose: Purpose,
+        code: &Code<'_>,
+        has_data: bool,
+        now: Now,
+    ) -> (Collector, usize) {
         let head = Head {
             redis_version: REDIS_VERSION,
             unix_s: now.unix_s().max(0) as u64,
             used_bytes: alloc::allocated_bytes() as u64,
             is_aof_base: purpose == Purpose::LogBase,
+            origin: self.origin_of_data(),
         };
         let size = |db: &Db| Size { keys: db.len(), timed: db.timed() };
-        let sizes: BTreeMap<usize, Size> =
-            self.dbs.with_keys().into_iter().map(|(number, db)| (number, size(db))).collect();
+        let with_keys = self.dbs.with_keys().into_iter().filter(|_| has_data);
+        let sizes: BTreeMap<usize, Size> = with_keys.map(|(number, db)| (number, size(db))).collect();
         let keys = sizes.values().map(|size| size.keys).sum();
-        (Collector::new(form, &head, &self.scripting.code_to_keep(self.config.script_persist), sizes), keys)
+        (Collector::new(form, &head, code, sizes), keys)
+    }
+
+    /// Which history the data is of, if that is worth knowing: somebody may go on with it.
+    fn origin_of_data(&self) -> Option<Origin<'_>> {
+        let replication = &self.replication;
+        let is_kept = replication.backlog.is_some() || replication.is_following();
+        is_kept.then(|| Origin {
+            stream_db: self.propagation.selected().unwrap_or(0),
+            id: &replication.history.id,
+            offset: replication.history.offset,
+        })
     }
 
     /// Gives up the snapshot for this purpose. False if none is being made.
@@ -349,9 +412,11 @@ impl Server {
             collector.take_spent()
         };
         spent.into_iter().for_each(|entry| self.discard(entry));
-        running.shared.cancel();
-        // A job that finds it cancelled removes the file.
-        running.unsubmitted += 1;
+        if let Sink::File(shared) = &running.sink {
+            shared.cancel();
+            // A job that finds it cancelled removes the file.
+            running.unsubmitted += 1;
+        }
         running.wanted.clear();
         self.persistence.snapshots.releases = true;
         // Their entries need no marks any more.
@@ -408,6 +473,7 @@ impl Server {
         match running.purpose {
             Purpose::Dump => self.note_dump(outcome, running.changes, running.began, now),
             Purpose::LogBase => snapshots.log_base = Some(outcome),
+            Purpose::Replicas => self.note_replica_snapshot(outcome),
         }
     }
 

@@ -46,6 +46,19 @@ pub struct Head<'h> {
     pub used_bytes: u64,
     /// True if it is the base of an append-only file.
     pub is_aof_base: bool,
+    /// Which history of replication the data is of, if any.
+    pub origin: Option<Origin<'h>>,
+}
+
+/// Which history of replication data is of, and how far it had come.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'h> {
+    /// The database that its stream had selected.
+    pub stream_db: usize,
+    /// Its name.
+    pub id: &'h str,
+    /// The offset of the last byte of its stream that the data has.
+    pub offset: u64,
 }
 
 /// A key cannot be written: fields of its hash have deadlines, which the version of the format does not hold.
@@ -111,6 +124,11 @@ impl DumpWriter {
         self.aux(b"redis-bits", digits.format(usize::BITS).as_bytes());
         self.aux(b"ctime", digits.format(head.unix_s).as_bytes());
         self.aux(b"used-mem", digits.format(head.used_bytes).as_bytes());
+        if let Some(origin) = &head.origin {
+            self.aux(b"repl-stream-db", digits.format(origin.stream_db).as_bytes());
+            self.aux(b"repl-id", origin.id.as_bytes());
+            self.aux(b"repl-offset", digits.format(origin.offset).as_bytes());
+        }
         self.aux(b"aof-base", digits.format(u8::from(head.is_aof_base)).as_bytes());
     }
 

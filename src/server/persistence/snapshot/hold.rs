@@ -1,6 +1,5 @@
 //! Clients that a snapshot puts on hold: those whose command would change what takes long to be kept first.
 
-use super::jobs::lock;
 use super::{COMMAND_BYTES_MAX, HOLD_BYTES};
 use crate::base::num;
 use crate::command::Command;
@@ -52,7 +51,7 @@ impl Unsaved {
 impl Server {
     /// True if a command that may change data has to wait for the snapshot: it would change a large value that the snapshot does
     /// not have, or very many smaller ones, or any while too much waits for the disk. The snapshot takes their keys next. Of
-    /// EXEC the whole queue is looked at. O(arguments).
+    /// EXEC the whole queue is looked at. O(arguments). Replicas that read slowly hold nobody up.
     ///
     /// What changes without a command of its own (what a waiting client is served, what a command changes in another database
     /// than its own) is kept at once instead, however long that takes.
@@ -87,7 +86,7 @@ impl Server {
         }
         let is_held = unsaved.is_large
             || unsaved.bytes > COMMAND_BYTES_MAX
-            || running.job_bytes + lock(&running.collector).waiting_bytes() > HOLD_BYTES;
+            || (running.has_file() && running.waiting_bytes() > HOLD_BYTES);
         if is_held {
             running.wanted.extend(unsaved.keys);
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Outcome, Purpose};
+use super::{Outcome, Purpose, Sink};
 use crate::base::clock::Now;
 use crate::config::ShutdownOn;
 use crate::persist::snapshot::Collector;
@@ -10,7 +10,8 @@ use crate::persist::snapshot::file::{Plan, SnapshotFile};
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 
-const CANNOT_STOP: ReplyError = ReplyError::new("ERR Errors trying to SHUTDOWN. Check logs.");
+/// What SHUTDOWN is answered where the server cannot end.
+pub const CANNOT_STOP: ReplyError = ReplyError::new("ERR Errors trying to SHUTDOWN. Check logs.");
 
 impl Server {
     /// Saves the dump file, and returns when it is on the disk. Nobody is served meanwhile. O(data).
@@ -35,7 +36,7 @@ impl Server {
         saved.map(drop)
     }
 
-    fn write_dump(&self, plan: &Plan, now: Now) -> Result<u64, String> {
+    fn write_dump(&mut self, plan: &Plan, now: Now) -> Result<u64, String> {
         let (mut collector, _) = self.new_collector(Purpose::Dump, plan.frame, now);
         let mut file = SnapshotFile::create(plan).map_err(|error| error.to_string())?;
         let mut failure = None;
@@ -94,10 +95,12 @@ impl Server {
             log::warn!("Writing initial AOF. Exit anyway.");
         }
         if let Some(mut running) = self.persistence.snapshots.running.take() {
-            log::warn!("A snapshot is being saved, which is given up");
+            log::warn!("A snapshot is being made, which is given up");
             self.give_up(&mut running, Outcome::Cancelled);
-            // It must not take the name of the last one.
-            running.shared.wait();
+            if let Sink::File(shared) = &running.sink {
+                // It must not take the name of the last one.
+                shared.wait();
+            }
             self.persistence.snapshots.running = Some(running);
         }
         if is_amid_changes {

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::jobs::lock;
-use super::{Outcome, Running, SLICE_STEPS_MAX, WALK_BYTES_MAX};
+use super::jobs::{Shared, lock};
+use super::{Outcome, Running, SLICE_STEPS_MAX, Sink, WALK_BYTES_MAX};
 use crate::base::clock::{Clock, Now};
 use crate::persist::snapshot::Collector;
 use crate::server::Server;
@@ -55,6 +55,7 @@ impl Server {
     pub fn walk_snapshot(&mut self, slice_ns: u64, now: Now) -> bool {
         let Some(mut running) = self.persistence.snapshots.running.take() else { return false };
         let began_ns = self.clock.mono_ns();
+        self.note_replica_outputs(&mut running);
         let more = !running.is_ended && self.walk_slice(&mut running, began_ns + slice_ns);
         let failure = lock(&running.collector).take_failure();
         if let Some(failure) = failure {
@@ -69,7 +70,14 @@ impl Server {
         }
         let snapshots = &mut self.persistence.snapshots;
         snapshots.waiting_bytes_max = snapshots.waiting_bytes_max.max(running.waiting_bytes());
-        self.submit_pieces(&mut running);
+        let file = match &running.sink {
+            Sink::File(shared) => Some(Arc::clone(shared)),
+            Sink::Replicas(_) => None,
+        };
+        match file {
+            Some(file) => self.submit_pieces(&mut running, &file),
+            None => self.send_pieces(&mut running, now),
+        }
         let snapshots = &mut self.persistence.snapshots;
         snapshots.slice_ns_max = snapshots.slice_ns_max.max(self.clock.mono_ns() - began_ns);
         // Those on hold because of what waited for the disk look again whenever some has gone.
@@ -82,15 +90,15 @@ impl Server {
     }
 
     /// Hands the pieces that are whole over to the helper thread.
-    fn submit_pieces(&mut self, running: &mut Running) {
+    fn submit_pieces(&mut self, running: &mut Running, file: &Arc<Shared>) {
         let mut collector = lock(&running.collector);
         while let Some(piece) = collector.take_piece() {
             running.job_bytes += piece.bytes();
-            running.shared.push(piece);
+            file.push(piece);
             running.unsubmitted += 1;
         }
         while running.unsubmitted > 0 && running.jobs < JOBS_MAX {
-            let shared = Arc::clone(&running.shared);
+            let shared = Arc::clone(file);
             // The next turn submits the others, also should the queue be full.
             if self.background.submit(move || Completion::Snapshot(shared.run())).is_none() {
                 break;
@@ -108,7 +116,13 @@ impl Server {
             clock: Rc::clone(&self.clock),
             ends_ns,
             steps: Cell::new(SLICE_STEPS_MAX),
-            bytes_max: if running.outcome.is_some() { usize::MAX } else { WALK_BYTES_MAX },
+            bytes_max: match &running.sink {
+                _ if running.outcome.is_some() => usize::MAX,
+                Sink::File(_) => WALK_BYTES_MAX,
+                // What somebody waits for is taken however slowly replicas read.
+                Sink::Replicas(_) if !running.wanted.is_empty() => usize::MAX,
+                Sink::Replicas(_) => self.replica_walk_bytes(),
+            },
             job_bytes: running.job_bytes,
         };
         loop {
