@@ -243,6 +243,8 @@ fn go_on_as(server: &mut Server, id: &str) {
         log::info!("Master replication ID changed to {id}");
         let former = std::mem::replace(&mut history.id, id.to_owned());
         history.former = Some(Former { id: former, upto: history.offset + 1 });
+        // Replicas of this one ask again, and learn it.
+        server.replication.replicas.clone().into_iter().for_each(|client| server.kill(client));
     }
 }
 
