@@ -5,6 +5,7 @@
 //! - `network`: connections in memory; `client`: what each client is owed, and what came; `world`: they and the server.
 //! - `properties`: what must hold, after every turn, at rest and in the end.
 //! - `crash`: servers over a disk that forgets, stopped at any moment, and what comes back.
+//! - `replicas`: servers that follow each other, over links that break, and their crashes.
 //! - `shrink`: cuts the steps of a seed that fails down to few.
 //!
 //! `ALEADB_SIM_SEED` replays one seed or sets the first, `ALEADB_SIM_SEEDS` says how many follow, `ALEADB_SIM_STEPS` how many steps
@@ -20,6 +21,7 @@ mod generate;
 mod mover;
 mod network;
 mod properties;
+mod replicas;
 #[path = "../support/resp.rs"]
 mod resp;
 #[path = "../support/rng.rs"]
@@ -43,6 +45,7 @@ const FAILURES_MAX: usize = 3;
 const SEEDS: u64 = 4_500;
 const STEPS: u64 = 400;
 const CRASH_SEEDS: u64 = 600;
+const REPLICA_SEEDS: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -100,5 +103,14 @@ fn what_was_acknowledged_survives_any_crash() {
     let (first, end) = seeds(CRASH_SEEDS);
     let sums = check_all((first, end), crash::check);
     let is_short = end - first < CRASH_SEEDS;
+    assert!(is_short || sums.values().all(|count| *count >= OFTEN_MIN), "hardly ever happened: {sums:?}");
+}
+
+#[test]
+fn servers_that_follow_each_other_come_to_hold_the_same() {
+    let (first, end) = seeds(REPLICA_SEEDS);
+    let sums = check_all((first, end), replicas::check);
+    eprintln!("{sums:?}");
+    let is_short = end - first < REPLICA_SEEDS;
     assert!(is_short || sums.values().all(|count| *count >= OFTEN_MIN), "hardly ever happened: {sums:?}");
 }
