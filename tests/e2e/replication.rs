@@ -35,9 +35,10 @@ fn info(client: &mut Client, field: &str) -> String {
 fn peers() -> Vec<PathBuf> {
     let named = PEERS.iter().filter_map(std::env::var_os).map(PathBuf::from);
     let mut found: Vec<PathBuf> = named.filter(|path| path.exists()).collect();
-    let own = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join("redis-server"));
     if found.is_empty() {
-        found.extend(own.into_iter().find(|path| path.exists()));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut own = std::env::split_paths(&path).map(|dir| dir.join("redis-server"));
+        found.extend(own.find(|path| path.exists()));
     }
     if found.is_empty() {
         skip("replication", "there is no redis-server to be a replica");
@@ -58,8 +59,13 @@ fn assert_equal(primary: &mut Client, replica: &mut Client) {
             && info(replica, "slave_repl_offset") == info(primary, "master_repl_offset")
     };
     assert!(wait_until(DEADLINE, || agree(primary, replica)), "the replica does not catch up");
-    assert_eq!(text(primary, "DEBUG DIGEST"), text(replica, "DEBUG DIGEST"));
-    assert_eq!(text(primary, "DBSIZE"), text(replica, "DBSIZE"));
+    // Keys may fall due between two questions.
+    let mut seen = (String::new(), String::new());
+    let is_equal = wait_until(DEADLINE, || {
+        seen = (text(primary, "DEBUG DIGEST"), text(replica, "DEBUG DIGEST"));
+        seen.0 == seen.1 && text(primary, "DBSIZE") == text(replica, "DBSIZE")
+    });
+    assert!(is_equal, "{seen:?}");
 }
 
 /// A replica that is played by hand.
@@ -244,6 +250,7 @@ fn requests_that_make_no_sense_are_refused_as_by_redis() {
         assert_eq!(text(&mut client, line), reply, "{line}");
     }
     assert!(text(&mut client, &format!("REPLCONF ip-address {long}")).contains("is too long: 300 bytes"));
+    let mut client = server.connect();
     client.send_raw(b"PING\r\nSYNC\r\n").expect("it reads");
     let replies = [client.read_reply(), client.read_reply()].map(|reply| reply.expect("a reply").raw);
     assert_eq!(replies[1].escape_ascii().to_string(), r"-ERR SYNC and PSYNC are invalid with pending output\r\n");
@@ -344,7 +351,7 @@ fn a_replica_that_does_not_read_is_cut_off_and_holds_nobody_up() {
 fn a_snapshot_whose_replicas_go_is_given_up_and_the_next_one_begins() {
     let server = primary(&[]);
     let mut client = server.connect();
-    text(&mut client, "DEBUG POPULATE 300000 key 200");
+    text(&mut client, "DEBUG POPULATE 30000 key 2000");
     let mut first = Played::connect(&server, "capa eof capa psync2");
     first.send("PSYNC ? -1");
     assert!(first.line().starts_with("+FULLRESYNC"));
@@ -354,7 +361,7 @@ fn a_snapshot_whose_replicas_go_is_given_up_and_the_next_one_begins() {
     text(&mut client, "SET last 1");
     assert!(second.line().starts_with("+FULLRESYNC"));
     let snapshot = second.snapshot();
-    assert!(snapshot.len() > 300_000 * 200 && snapshot.windows(4).any(|window| window == b"last"));
+    assert!(snapshot.len() > 30_000 * 2000 && snapshot.windows(4).any(|window| window == b"last"));
     assert!(server.log().contains("last replica dropped"), "{}", server.log());
 }
 
@@ -536,7 +543,6 @@ fn real_replicas_hold_the_same_after_writes_of_all_kinds_and_after_cuts() {
         assert_equal(&mut client, &mut on_replica);
         assert_eq!(info(&mut client, "sync_full"), "1", "{}", program.display());
         assert_eq!(info(&mut client, "sync_partial_ok"), "1", "{}", program.display());
-        assert!(wait_until(DEADLINE, || text(&mut client, "DBSIZE") == text(&mut on_replica, "DBSIZE")));
         assert_eq!(text(&mut client, "WAIT 1 5000"), r":1\r\n");
     }
 }
@@ -546,7 +552,7 @@ fn a_replica_that_is_killed_in_the_midst_of_its_synchronisation_comes_to_the_sam
     for program in peers() {
         let server = primary(&[]);
         let mut client = server.connect();
-        text(&mut client, "DEBUG POPULATE 200000 key 100");
+        text(&mut client, "DEBUG POPULATE 20000 key 1000");
         drop(replica_of(&program, &server));
         let replica = replica_of(&program, &server);
         let mut on_replica = replica.connect().expect("it serves");
