@@ -25,11 +25,7 @@ pub const ROWS: &[Spec] = &[
     Spec::new("WAIT", 3, Flags::BLOCKING, wait::wait)
         .group(Group::Generic, Category::CONNECTION, "3.0.0")
         .tips(LEAST_OF_ALL)
-        .doc(
-            "Waits until so many replicas have got the client's changes.",
-            "O(1)",
-            "numreplicas timeout",
-        ),
+        .doc("Waits until so many replicas have got the client's changes.", "O(1)", "numreplicas timeout"),
     Spec::new("WAITAOF", 4, Flags::BLOCKING, wait::wait_aof)
         .group(Group::Generic, Category::CONNECTION, "7.2.0")
         .tips(LEAST_OF_ALL)
@@ -55,17 +51,21 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]",
     ),
-    Spec::new("REPLCONF", -1, TELLING, sync::replconf)
-        .group(Group::Server, Category::NONE, "3.0.0")
-        .doc("Tells a primary about its replica.", "O(1)", "[option value [option value ...]]"),
+    Spec::new("REPLCONF", -1, TELLING, sync::replconf).group(Group::Server, Category::NONE, "3.0.0").doc(
+        "Tells a primary about its replica.",
+        "O(1)",
+        "[option value [option value ...]]",
+    ),
     Spec::new("PSYNC", -3, SYNCING, sync::psync).group(Group::Server, Category::NONE, "2.8.0").doc(
         "Makes the connection a replica, which goes on with a history where it can.",
         "",
         "replicationid offset",
     ),
-    Spec::new("SYNC", 1, SYNCING, sync::sync)
-        .group(Group::Server, Category::NONE, "1.0.0")
-        .doc("Makes the connection a replica that begins anew.", "", ""),
+    Spec::new("SYNC", 1, SYNCING, sync::sync).group(Group::Server, Category::NONE, "1.0.0").doc(
+        "Makes the connection a replica that begins anew.",
+        "",
+        "",
+    ),
 ];
 
 const BAD_PORT: ReplyError = ReplyError::new("ERR Invalid master port");

@@ -264,7 +264,10 @@ impl<T: Transport> Turn<T> {
             }
             let closing_ms_max = if conn.link.hung_up { HALF_CLOSED_MS_MAX } else { CLOSING_MS_MAX };
             // One whose last replies wait for the disk is not to blame for that.
-            let stuck = session.closing && !session.is_replica && !conn.gate.is_shut() && now_ms - session.active_ms > closing_ms_max;
+            let stuck = session.closing
+                && !session.is_replica
+                && !conn.gate.is_shut()
+                && now_ms - session.active_ms > closing_ms_max;
             let over = soft && now_ms - since_ms >= u64::from(limit.soft_seconds) * 1000;
             if idle {
                 log::debug!("Closing idle client");

@@ -96,7 +96,9 @@ impl<T: Transport> Conn<T> {
         }
         let session = &server.clients[client];
         let has_all = |replica: &Replica| replica.is_rdb_only && replica.standing == Standing::Loading;
-        if session.closing || (left == 0 && session.posted_bytes == 0 && session.replica.as_deref().is_some_and(has_all)) {
+        if session.closing
+            || (left == 0 && session.posted_bytes == 0 && session.replica.as_deref().is_some_and(has_all))
+        {
             server.kill(client);
             return false;
         }

@@ -222,7 +222,8 @@ impl Server {
         }
     }
 
-    /// Bytes that are in use for a while only, as they are on their way to the disk or to replicas: what INFO calls `mem_not_counted_for_evict`.
+    /// Bytes that are in use for a while only, as they are on their way to the disk or to replicas: what INFO calls
+    /// `mem_not_counted_for_evict`.
     pub fn uncounted_bytes(&self) -> usize {
         let kept = self.config.repl_backlog_size as usize;
         let stream = self.replication.backlog_heap_bytes().saturating_sub(kept);

@@ -36,7 +36,9 @@ impl Session {
         let multi = self.transaction.as_ref().map_or(0, |transaction| transaction.heap_bytes());
         let replica = self.replica.as_ref().map_or(0, |replica| {
             let spooled = replica.spool.as_ref().map_or(0, |spool| spool.bytes);
-            size_class(size_of_val(&**replica)) + spooled + replica.host.as_ref().map_or(0, |host| size_class(host.len()))
+            size_class(size_of_val(&**replica))
+                + spooled
+                + replica.host.as_ref().map_or(0, |host| size_class(host.len()))
         });
         let input = size_class(self.buffers.query_bytes + self.buffers.query_free_bytes);
         let buffers = input + size_class(self.buffers.out_heap_bytes);

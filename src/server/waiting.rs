@@ -50,7 +50,9 @@ impl NullReply {
             NullReply::Null => reply.null(),
             NullReply::NullArray => reply.null_array(),
             NullReply::Replicas { offset } => reply.integer(server.replicas_with(offset, false) as i64),
-            NullReply::ServersAndReplicas { local: true, .. } if !server.persistence.log.is_on() => reply.error(&NO_LOG),
+            NullReply::ServersAndReplicas { local: true, .. } if !server.persistence.log.is_on() => {
+                reply.error(&NO_LOG)
+            }
             NullReply::ServersAndReplicas { offset, .. } => {
                 reply.array(2);
                 reply.integer(i64::from(server.persistence.log.is_on() && server.is_durable(client)));

@@ -211,7 +211,13 @@ fn load(memory: &mut Memory, server: &Server, tight: bool) -> Vec<Vec<u8>> {
 /// What our server holds, as a file.
 fn written(memory: &Memory, functions: &[Vec<u8>], version: Version, compress: bool) -> Vec<u8> {
     let mut writer = DumpWriter::new(Options { version, compress, checksum: true, accesses: None });
-    writer.begin(&Head { redis_version: "7.4.0", unix_s: 1_700_000_000, used_bytes: 1, is_aof_base: false, origin: None });
+    writer.begin(&Head {
+        redis_version: "7.4.0",
+        unix_s: 1_700_000_000,
+        used_bytes: 1,
+        is_aof_base: false,
+        origin: None,
+    });
     functions.iter().for_each(|code| writer.function(code));
     let mut file = Vec::new();
     for (number, db) in memory.server.dbs.with_keys() {

@@ -186,7 +186,8 @@ fn a_replica_gets_a_snapshot_and_then_the_stream_byte_for_byte() {
     let offset: u64 = info(&mut server.connect(), "master_repl_offset").parse().expect("a number");
     replica.send(&format!("REPLCONF ACK {offset}"));
     let mut other = server.connect();
-    assert!(wait_until(DEADLINE, || text(&mut other, "ROLE").contains(&format!(r"${}\r\n{offset}", offset.to_string().len()))));
+    assert!(wait_until(DEADLINE, || text(&mut other, "ROLE")
+        .contains(&format!(r"${}\r\n{offset}", offset.to_string().len()))));
     let line = text(&mut other, "CLIENT LIST TYPE replica");
     assert!(line.contains(" flags=S ") && !text(&mut other, "CLIENT LIST TYPE normal").contains(" flags=S "));
     assert_eq!(text(&mut other, "CLIENT KILL TYPE slave"), r":1\r\n");
@@ -219,7 +220,9 @@ fn who_comes_back_goes_on_where_it_was_and_who_lacks_too_much_begins_anew() {
     }
     let kept: u64 = info(&mut client, "repl_backlog_histlen").parse().expect("a number");
     assert!((16 << 10..64 << 10).contains(&kept), "{kept} bytes are kept");
-    for (asked, at) in [(id.as_str(), end + 1), (id.as_str(), 10_000_000), ("0000000000000000000000000000000000000000", 1)] {
+    for (asked, at) in
+        [(id.as_str(), end + 1), (id.as_str(), 10_000_000), ("0000000000000000000000000000000000000000", 1)]
+    {
         let mut late = Played::connect(&server, "capa eof capa psync2");
         late.send(&format!("PSYNC {asked} {at}"));
         assert!(late.line().starts_with("+FULLRESYNC "), "{asked} {at}");
@@ -463,7 +466,10 @@ fn a_failover_waits_for_the_replica_and_can_be_called_off() {
     let mut replica = Played::connect(&server, "listening-port 7777 capa eof capa psync2");
     let (_, offset, _) = replica.synchronise();
     assert!(wait_until(DEADLINE, || text(&mut client, "WAIT 1 1") == r":1\r\n"), "{offset}");
-    assert_eq!(text(&mut client, "FAILOVER TO 127.0.0.1 1"), r"-ERR FAILOVER target HOST and PORT is not a replica.\r\n");
+    assert_eq!(
+        text(&mut client, "FAILOVER TO 127.0.0.1 1"),
+        r"-ERR FAILOVER target HOST and PORT is not a replica.\r\n"
+    );
     text(&mut client, "SET k v");
     assert_eq!(text(&mut client, "FAILOVER TO 127.0.0.1 7777"), r"+OK\r\n");
     assert_eq!(text(&mut client, "FAILOVER"), r"-ERR FAILOVER already in progress.\r\n");

@@ -62,8 +62,9 @@ pub(super) fn failover(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         None => None,
         Some((host, port)) => {
             let replica = server.find_replica(host, port).ok_or(NO_SUCH_REPLICA)?;
-            let is_online =
-                |client| server.clients[client].replica.as_ref().is_some_and(|known| known.standing == Standing::Online);
+            let is_online = |client| {
+                server.clients[client].replica.as_ref().is_some_and(|known| known.standing == Standing::Online)
+            };
             let port = u16::try_from(port).ok().filter(|_| is_online(replica)).ok_or(NOT_ONLINE)?;
             Some(PrimaryAddress { host: String::from_utf8_lossy(host).into_owned(), port })
         }

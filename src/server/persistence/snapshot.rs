@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::clock::Now;
 use crate::persist::directory;
-use crate::persist::rdb::file::{Accesses, Head, Origin, Options};
+use crate::persist::rdb::file::{Accesses, Head, Options, Origin};
 use crate::persist::rdb::write::Version;
 use crate::persist::snapshot::file::{Frame, Plan};
 use crate::persist::snapshot::{Code, Collector, Form, Size};

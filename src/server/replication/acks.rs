@@ -103,7 +103,10 @@ mod tests {
             let recent = inserted.len().checked_sub(DISTANCES_MAX / 2).map_or(0, |at| inserted[at]);
             for (position, offset) in model {
                 let said = offsets.of(position);
-                assert!(said >= offset, "seed {seed}: position {position} is said to end at {said}, and does at {offset}");
+                assert!(
+                    said >= offset,
+                    "seed {seed}: position {position} is said to end at {said}, and does at {offset}"
+                );
                 assert!(position <= recent || said == offset, "seed {seed}: {said} for {offset}");
             }
         }

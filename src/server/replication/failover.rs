@@ -208,9 +208,8 @@ impl Server {
 
     /// Answers clients whose SHUTDOWN does not end the process.
     fn wake_those_who_end(&mut self) {
-        let ends = |session: &Session| {
-            session.waiting.as_ref().is_some_and(|waiting| waiting.command.spec.name == "SHUTDOWN")
-        };
+        let ends =
+            |session: &Session| session.waiting.as_ref().is_some_and(|waiting| waiting.command.spec.name == "SHUTDOWN");
         let clients: Vec<ClientId> =
             self.clients.present().filter(|(_, session)| ends(session)).map(|(client, _)| client).collect();
         clients.into_iter().for_each(|client| _ = self.unblock(client, false));

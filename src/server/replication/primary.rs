@@ -84,8 +84,8 @@ impl Server {
     /// Has commands kept for who is told of them, if anybody is: the log, or the replicas of a primary. To be called when either
     /// of them, or the role, has changed.
     pub fn renew_propagation(&mut self) {
-        let is_wanted = self.persistence.log.is_on()
-            || (self.replication.backlog.is_some() && !self.replication.is_following());
+        let is_wanted =
+            self.persistence.log.is_on() || (self.replication.backlog.is_some() && !self.replication.is_following());
         if is_wanted && !self.propagation.is_wanted() {
             self.begin_propagation();
         } else if !is_wanted && self.propagation.is_wanted() {
@@ -183,7 +183,9 @@ impl Server {
 impl Server {
     /// Goes on with the history that a dump file was of: as a primary in one of its own, which has the same beginning.
     pub fn restore_history(&mut self, origin: LoadedOrigin) {
-        let LoadedOrigin { id: Some(id), offset: Some(offset), stream_db, dropped, dropped_bytes } = origin else { return };
+        let LoadedOrigin { id: Some(id), offset: Some(offset), stream_db, dropped, dropped_bytes } = origin else {
+            return;
+        };
         self.replication.loaded_db = Some(stream_db);
         if self.config.replicaof.is_some() {
             self.replication.history = History { offset, ..History::new(id) };
@@ -308,14 +310,16 @@ impl Server {
     /// Replicas that are sent the stream and have said lately how far they are.
     pub fn good_replicas(&self, now: Now) -> usize {
         let lag_s = u64::from(self.config.min_replicas_max_lag);
-        let is_good =
-            |replica: &Replica| replica.standing == Standing::Online && replica.lag_s(now.mono_ms()) <= lag_s;
+        let is_good = |replica: &Replica| replica.standing == Standing::Online && replica.lag_s(now.mono_ms()) <= lag_s;
         self.replicas().filter(|(_, replica)| is_good(replica)).count()
     }
 
     /// The replicas, in the order in which they came.
     pub fn replicas(&self) -> impl Iterator<Item = (ClientId, &Replica)> {
-        self.replication.replicas.iter().filter_map(|client| Some((*client, &**self.clients[*client].replica.as_ref()?)))
+        self.replication
+            .replicas
+            .iter()
+            .filter_map(|client| Some((*client, &**self.clients[*client].replica.as_ref()?)))
     }
 
     /// Why a command that changes data is refused for want of replicas, if it is.
@@ -381,8 +385,8 @@ impl Server {
             return false;
         };
         let most = self.config.repl_diskless_sync_max_replicas as usize;
-        let is_due = longest_ms >= u64::from(self.config.repl_diskless_sync_delay) * 1000
-            || (most > 0 && waiting.len() >= most);
+        let is_due =
+            longest_ms >= u64::from(self.config.repl_diskless_sync_delay) * 1000 || (most > 0 && waiting.len() >= most);
         if !is_due {
             return false;
         }
@@ -474,7 +478,9 @@ impl Server {
         let Server { replication, clients, .. } = self;
         // Those whose time is over are forgotten before there are very many of them.
         if replication.waiting.len() == replication.waiting.capacity() {
-            replication.waiting.retain(|waiter| clients.get(waiter.client).is_some_and(|session| session.waiting.is_some()));
+            replication
+                .waiting
+                .retain(|waiter| clients.get(waiter.client).is_some_and(|session| session.waiting.is_some()));
         }
         replication.waiting.push(waiter);
         replication.wants_acks = true;

@@ -130,7 +130,8 @@ fn timed_entries() -> Vec<Entry> {
     ]
 }
 
-const HEAD: Head<'_> = Head { redis_version: "7.4.0", unix_s: 1_800_000_000, used_bytes: 1 << 20, is_aof_base: true, origin: None };
+const HEAD: Head<'_> =
+    Head { redis_version: "7.4.0", unix_s: 1_800_000_000, used_bytes: 1 << 20, is_aof_base: true, origin: None };
 
 /// A file with the entries in databases 0 and 9 in turn, in pieces.
 fn written(options: Options, entries: &[Entry]) -> Vec<u8> {
