@@ -68,6 +68,9 @@ const CONFINED: &[Confined] = &[
             "scripts/abuse.py",
             "scripts/attacks.py",
             "scripts/bench.py",
+            // `until` is these scripts' `wait_until`.
+            "scripts/beyond/waiting.py",
+            "scripts/beyond/writer.py",
             "scripts/churn.py",
             "scripts/crash-test.py",
             "scripts/examples/leaderboard.py",
