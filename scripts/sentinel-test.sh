@@ -9,7 +9,8 @@
 # --lag-slack is for how many seconds beyond min-replicas-max-lag a primary that is cut off may accept writes (1); Redis, which counts
 # the lag in whole seconds and looks once a second, needs 2.
 #
-# SERVER is a release build of this tree unless set, and may be any program with redis-server's command line. SENTINEL is Debian's
+# SERVER is a release build of this tree unless set, and may be any program with redis-server's command line; or several, between
+# semicolons, that take over from each other: SERVER="redis-server;target/release/aleadb". SENTINEL is Debian's
 # redis-sentinel unless set; `valkey` is Valkey's. Needs iproute2 and util-linux's unshare, and a kernel that lets this user
 # make network namespaces (root needs nothing else, others user namespaces). Where that is refused everything runs on loopback
 # addresses, without partitions; under CI=true it is an error. About five minutes.

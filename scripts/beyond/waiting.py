@@ -11,6 +11,10 @@ class Fault(Exception):
     """Something that must hold does not."""
 
 
+class NotYet(Exception):
+    """Raised by a condition that can say why it does not hold."""
+
+
 def until(condition, what, seconds=PATIENCE_S):
     """Asks again and again until the condition gives something true, which is the result."""
     deadline, trouble = time.monotonic() + seconds, ""
@@ -19,8 +23,8 @@ def until(condition, what, seconds=PATIENCE_S):
             if found := condition():
                 return found
             trouble = ""
-        except (OSError, LookupError, redis.RedisError) as error:
-            trouble = f": {error!r}"
+        except (NotYet, OSError, LookupError, redis.RedisError) as error:
+            trouble = f": {error}"
         if time.monotonic() > deadline:
             raise Fault(f"not within {seconds} s: {what}{trouble}")
         time.sleep(0.02)
