@@ -16,8 +16,8 @@ write succeeded, in seconds since the fault, and how many writes were acknowledg
 - What WAIT 1 acknowledged is there, after every fault; and a counter that WAIT 1 acknowledged is never seen lower.
 - On the cut side nothing is acknowledged later than `min-replicas-max-lag` and --lag-slack after the cut, WAIT or not.
 - Clients write again, and read from replicas. The first does no later than SLACK_S after the first sentinel has switched over, plus what
-  a silent connection takes to time out where nothing is refused, and in `switch` a tick of the sentinels' timer; every one no later than CLIENT_S after the last sentinel, which
-  is for libraries that ask a sentinel that does not know yet, and for their own pauses.
+  a silent connection takes to time out where nothing is refused, and in `switch` a tick of the sentinels' timer; every one no later than
+  CLIENT_S after the last sentinel, which is for libraries that ask a sentinel that does not know yet, and for their own pauses.
 - Primary and replicas hold the same in the end.
 
 First it looks at what Sentinel asks of a server (beyond/sentinel_checks.py), and at the end at what is in the configuration files. Exit
