@@ -208,6 +208,9 @@ class Run:
                 known = [checks.pairs(entry) for entry in sentinel.ask("SENTINEL", what, GROUP)]
                 if len(known) != 2 or any(word in entry["flags"] for entry in known for word in ("s_down", "o_down", "disconnected")):
                     raise NotYet(f"{sentinel.name} knows as {what.lower()} {[(entry['ip'], entry['flags']) for entry in known]}")
+                # One that still takes a replica for a primary would undo its promotion.
+                if any(entry.get("role-reported", "slave") != "slave" for entry in known):
+                    raise NotYet(f"{sentinel.name} has not heard yet that {[entry['ip'] for entry in known]} are replicas")
             if "failover_in_progress" in (flags := checks.pairs(sentinel.ask("SENTINEL", "MASTER", GROUP))["flags"]):
                 raise NotYet(f"{sentinel.name} says of the primary {flags}")
         return primary
