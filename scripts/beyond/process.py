@@ -28,7 +28,11 @@ class Process:
         with open(os.path.join(self.dir, "out"), "ab") as out:
             # Logs tell the time that `time.gmtime` does.
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, "TZ": "UTC"})
-        until(lambda: self.ask("PING") in ("PONG", True), f"{self.name} answers")
+        try:
+            until(lambda: self.ask("PING") in ("PONG", True), f"{self.name} answers")
+        except BaseException:
+            self.signal(signal.SIGKILL)
+            raise
 
     def client(self, **options):
         """A connection that does not wait for long, and does not try again."""
