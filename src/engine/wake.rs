@@ -96,6 +96,7 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
     if let Some(error) = error {
         server.stats.count_error(error.code());
     }
+    server.clients[client].closing |= by == UnblockedBy::Role;
     if muted || waiting.as_ref().is_some_and(|waiting| waiting.muted) {
         return;
     }

@@ -55,7 +55,7 @@ pub enum UnblockedBy {
     Reply,
     /// CLIENT UNBLOCK, which asks for an error.
     Error,
-    /// The server has become a replica, where its command may not run.
+    /// The server has become a replica; the connection ends.
     Role,
 }
 

@@ -366,6 +366,12 @@ impl World {
             self.make_link(number, next.address, next.kind);
         }
         let closed = self.nodes[number].turn.take_closed();
+        if closed.iter().any(|socket| socket.is(&self.nodes[number].writer.socket)) {
+            // It waited when the role changed.
+            self.count("waits ended by a change of roles");
+            let node = &mut self.nodes[number];
+            node.writer = connect(&mut node.turn, "PING");
+        }
         self.links.retain(|link| {
             let is_closed = link.ends.iter().any(|(_, _, socket)| closed.iter().any(|closed| closed.is(socket)));
             if is_closed {

@@ -19,6 +19,8 @@ pub struct Offsets {
     before: u64,
     /// The offset at that time.
     began_at: u64,
+    /// What was passed on up to this position was replaced by the data of another server: no replica will ever say that it has it.
+    lost: u64,
     /// The position from which on each distance holds, in order.
     distances: VecDeque<(u64, u64)>,
 }
@@ -26,8 +28,13 @@ pub struct Offsets {
 impl Offsets {
     /// A stream begins: at this position, which is this offset.
     pub fn begin(&mut self, position: u64, offset: u64) {
-        *self = Offsets { before: position, began_at: offset, distances: VecDeque::new() };
+        *self = Offsets { before: position, began_at: offset, lost: self.lost, distances: VecDeque::new() };
         self.note(position, offset);
+    }
+
+    /// The data up to this position was replaced as a whole.
+    pub fn lose(&mut self, position: u64) {
+        self.lost = position;
     }
 
     /// What is passed on behind this position comes behind this offset.
@@ -47,6 +54,9 @@ impl Offsets {
     pub fn of(&self, position: u64) -> u64 {
         if position == 0 {
             return 0;
+        }
+        if position <= self.lost {
+            return u64::MAX;
         }
         if position <= self.before {
             return self.began_at;
@@ -86,6 +96,10 @@ mod tests {
             let mut offsets = Offsets::default();
             offsets.begin(position, offset);
             assert!(offsets.of(0) == 0 && offsets.of(position) == offset && offsets.of(1) == offset);
+            if seed % 5 == 0 {
+                offsets.lose(position);
+                assert!(offsets.of(0) == 0 && offsets.of(position) == u64::MAX && offsets.of(1) == u64::MAX);
+            }
             let mut model = Vec::new();
             let mut inserted = Vec::new();
             for _ in 0..300 {

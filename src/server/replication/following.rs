@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 
 use super::sync::Sync;
 use crate::base::clock::Now;
-use crate::command::spec::Flags;
 use crate::config::PrimaryAddress;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
@@ -152,9 +151,10 @@ fn free_sync(server: &mut Server, sync: Option<Box<Sync>>) {
 }
 
 impl Server {
-    /// Follows a primary from now on. What is there stays until its data is whole. Clients that wait to change something are told
-    /// that they cannot.
-    pub fn follow(&mut self, primary: PrimaryAddress, now: Now) {
+    /// Follows a primary from now on. What is there stays until its data is whole, and so do replicas, which may be able to go on.
+    /// Clients that wait for keys, or for replicas, are told that they wait in vain, and disconnected.
+    pub fn follow(&mut self, primary: PrimaryAddress) {
+        let now = self.clock.now();
         if let Some(link) = self.replication.following.as_ref().and_then(|following| following.link) {
             self.kill(link);
         }
@@ -165,7 +165,9 @@ impl Server {
             following.attempt = attempts;
         }
         free_sync(self, before.and_then(|before| before.sync));
-        self.end_waits_of_writers();
+        self.renew_propagation();
+        self.count_good_replicas(now);
+        self.end_waits_of_clients();
     }
 
     /// Follows nobody any more: the server is a primary, whose history goes on from that of the one it followed. Nothing happens to
@@ -182,17 +184,26 @@ impl Server {
         // Readers of the stream begin anew, and so does whoever looks at what is due.
         self.propagation.forget_selected();
         self.stats.dirty += 1;
+        let now = self.clock.now();
+        self.replication.bare_since_ms = now.mono_ms();
+        self.count_good_replicas(now);
     }
 
-    /// Ends the waits of clients whose commands would change something.
-    fn end_waits_of_writers(&mut self) {
+    /// The data is of this history from now on: what was kept of another one's stream is of no use, and replicas of that begin anew.
+    pub fn begin_history_at(&mut self, history: History) {
+        self.replication.replicas.clone().into_iter().for_each(|client| self.kill(client));
+        self.replication.history = history;
+        self.replication.began_empty = false;
+        self.replication.offsets.lose(self.propagation.position());
+        self.begin_backlog();
+    }
+
+    /// Ends the waits of clients for keys and for replicas, and their connections: what they wait for was meant of a primary.
+    fn end_waits_of_clients(&mut self) {
         let waits = |blocked: Option<Blocked>| matches!(blocked, Some(Blocked::Keys { .. }));
         let waiting = self.clients.present().filter(|(_, session)| waits(session.blocked));
-        let writers = waiting.filter(|(_, session)| {
-            session.waiting.as_ref().is_some_and(|waiting| waiting.command.spec.flags.has(Flags::WRITE))
-        });
-        let writers: Vec<ClientId> = writers.map(|(client, _)| client).collect();
-        for client in writers {
+        let waiting: Vec<ClientId> = waiting.map(|(client, _)| client).collect();
+        for client in waiting {
             self.unblock(client, UnblockedBy::Role);
         }
     }
