@@ -17,6 +17,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Proto;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::outgoing::LinkKind;
 use crate::server::session::{Origin, ReplyMode, Session, UnblockedBy};
 use crate::server::{Pause, Server};
 
@@ -322,7 +323,7 @@ fn flags(session: &Session) -> String {
     let letters = [
         (session.is_replica, 'S'),
         (session.is_monitor, 'O'),
-        (session.link.is_some(), 'M'),
+        (matches!(session.link, Some(LinkKind::Primary { .. })), 'M'),
         (session.subscribed, 'P'),
         (session.transaction.is_some(), 'x'),
         (session.blocked.is_some(), 'b'),

@@ -7,13 +7,14 @@ use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
 use crate::config::{Config, EventClass, MemoryPolicy};
 use crate::persist::payload::{self, Dumping, Refused, Restored, Restoring};
+use crate::persist::rdb::write::Version;
 use crate::persist::rdb::{Budget, Shapes, Value};
 use crate::resp::args::{Args, OwnedArgs};
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
-use crate::server::jobs::{Job, Step, Work};
+use crate::server::jobs::{Job, Limits, Step, Work};
 use crate::store::entry::Entry;
 use crate::store::types::{Object, hash, zset};
 
@@ -80,22 +81,34 @@ pub fn shapes(server: &Server) -> Shapes {
 }
 
 fn dump(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, at, compress, limits) = (args.at(1), ctx.at, ctx.server.config.rdbcompression, ctx.job_limits());
+    let (key, at, limits) = (args.at(1), ctx.at, ctx.job_limits());
+    let (asked, compress) = asked_form(&ctx.server.config);
     let Some(entry) = ctx.db().lookup_read(key, at) else {
         ctx.reply.null();
         return Ok(Next::Done);
     };
-    let is_long = limits.is_some_and(|limits| match entry.string() {
-        Some(string) => payload::is_long_string(&string) && limits.is_long_text(string.len()),
-        None => entry.object().is_some_and(|object| limits.is_long_object(&object)),
-    });
-    if is_long {
-        let dumping = Dumping::begin(&entry, compress);
+    // COMPAT: Redis writes its newest version in any case, which no older server takes.
+    let version = payload::version_for(&entry, asked);
+    if limits.is_some_and(|limits| is_long(&entry, limits)) {
+        let dumping = Dumping::begin(&entry, version, compress);
         return ctx.become_job(DumpingKey { key: key.into(), dumping });
     }
-    let payload = payload::dump(&entry, compress);
+    let payload = payload::dump_as(&entry, version, compress);
     ctx.reply.bulk_shared(&Arc::new(payload));
     Ok(Next::Done)
+}
+
+/// The version that payloads are to have, if one was set, and whether long strings of theirs are compressed.
+pub(super) fn asked_form(config: &Config) -> (Option<Version>, bool) {
+    (Version::of_number(config.rdb_format_version.into()), config.rdbcompression)
+}
+
+/// True if to dump a value takes long, and it can be done in slices. O(1).
+pub(super) fn is_long(entry: &Entry, limits: Limits) -> bool {
+    match entry.string() {
+        Some(string) => payload::is_long_string(&string) && limits.is_long_text(string.len()),
+        None => entry.object().is_some_and(|object| limits.is_long_object(&object)),
+    }
 }
 
 /// A large value being dumped.

@@ -31,6 +31,7 @@ pub mod list;
 mod lolwut;
 mod long;
 pub mod memory;
+pub mod migrate;
 pub mod module;
 pub mod object;
 pub mod observe;
@@ -75,6 +76,7 @@ const FAMILIES: &[&[Spec]] = &[
     expire::ROWS,
     object::ROWS,
     dump::ROWS,
+    migrate::ROWS,
     sort::ROWS,
     database::ROWS,
     pubsub::ROWS,

@@ -12,10 +12,10 @@
 //! The loop sleeps until the next tick of any database's wheel: the deadline of a key that is due in this revolution (17.5
 //! minutes), or the end of a stretch of 128 ms in which keys of later ones are looked at.
 
+use super::links;
 use super::persistence::snapshot::look_at_save_points;
 use super::persistence::start;
 use super::purge::{self, Purging};
-use super::replication;
 use crate::base::clock::Now;
 use crate::server::Server;
 use crate::server::background::Completion;
@@ -257,8 +257,8 @@ impl Cron {
         let queries = server.watchers.reactive.next_due_ms();
         let log = server.persistence.log.next_due_ms();
         let defrag = server.defrag.next_due_ms();
-        let replication = replication::next_due_ms(server);
-        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).chain(replication).min()
+        let links = links::next_due_ms(server);
+        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).chain(links).min()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
-use crate::server::jobs::{Asked, Claim, Doing, JOBS_MAX, Running, Slice, Step, Waiting, Work};
+use crate::server::jobs::{Asked, Claim, Doing, JOBS_MAX, JOBS_OUTSIDE_MAX, Running, Slice, Step, Waiting, Work};
 use crate::server::observer::Seen;
 use crate::server::pieces::Piecewise;
 use crate::server::session::Blocked;
@@ -194,7 +194,10 @@ pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started
             || server.jobs.is_claimed(client, db, key, hold)
             || server.jobs.is_awaited(db, key)
     };
+    let is_outside = matches!(&asked, Asked::Whole(job) if job.waits_outside());
+    let outside = || server.jobs.running.iter().filter(|running| running.waits_outside()).count();
     if server.jobs.running.len() >= JOBS_MAX
+        || (is_outside && outside() >= JOBS_OUTSIDE_MAX)
         || holds.iter().any(|(key, hold)| is_taken(key, *hold))
         || (holds_all && server.jobs.is_to_be_written(client, db))
     {
@@ -235,6 +238,7 @@ pub fn step(server: &mut Server, now: Now) -> bool {
     if server.scripting.is_parked() {
         return false;
     }
+    server.targets.has_news = false;
     let limits = server.jobs.limits;
     let mut time_ns = server.clock.mono_ns();
     let room_ns = TURN_NS_MAX.saturating_sub(time_ns.saturating_sub(now.mono_ns));
@@ -305,10 +309,15 @@ fn go_on(server: &mut Server, running: &mut Running, mut slice: Slice<'_>, now: 
     let mut work = Work { server, reply: Reply::new(out, *proto), slice, db: *db };
     let step = job.step(&mut work);
     let left = work.slice.left();
+    let needs_keys = job.needs_keys();
+    if !needs_keys && !running.holds.is_empty() {
+        server.end_holds_on_keys(running);
+    }
     match step {
         // Its client is disconnected: there is nothing to go on for.
-        Step::More if out.is_cut() => (Went::Ended(Step::Answered), left),
+        Step::More if running.out.is_cut() => (Went::Ended(Step::Answered), left),
         Step::More => (Went::On, left),
+        Step::Waits => (Went::Waits, left),
         end => (Went::Ended(end), left),
     }
 }
@@ -358,7 +367,7 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
             server.stats.by_command[command.id].failed += 1;
             Reply::new(&mut out, proto).error(&LOST);
         }
-        Step::More | Step::Answered => {}
+        Step::More | Step::Waits | Step::Answered => {}
     }
     let mut time_ns = server.clock.mono_ns().saturating_sub(spent_ns);
     let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
@@ -401,10 +410,10 @@ pub(super) fn finish_all(server: &mut Server, now: Now) {
     rush(server, now, |_, _| true);
 }
 
-/// Runs those jobs to their ends that have begun to change something, for what has to have it whole.
+/// Runs those jobs to their ends that have begun to change something, here or elsewhere, before the server ends.
 pub fn finish_writing(server: &mut Server, now: Now) {
-    if server.jobs.are_amid_changes() && !server.scripting.is_parked() {
-        rush(server, now, |_, running| running.has_written());
+    if server.jobs.are_running() && !server.scripting.is_parked() {
+        rush(server, now, |_, running| running.outlives_client());
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod cron;
 pub mod dispatch;
 pub mod jobs;
+pub mod links;
 pub mod persistence;
 mod pieces;
 mod purge;

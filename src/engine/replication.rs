@@ -5,7 +5,7 @@
 //!    commands like those of any client, which are parsed by `net` and come to [`apply`] by `dispatch`.
 //!
 //! A link is a client whose session says so (`Session::link`). As long as it is not the stream that comes, it counts as waiting
-//! (`Blocked::Link`), and `net` hands what it reads to [`receive`].
+//! (`Blocked::Link`), and what `net` reads comes to [`receive`] by [`links`](super::links).
 
 pub mod apply;
 mod gate;
@@ -14,6 +14,7 @@ mod load;
 
 use std::io;
 
+use super::links::Went;
 use crate::base::clock::Now;
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
@@ -22,8 +23,6 @@ use crate::server::outgoing::LinkKind;
 use crate::server::replication::following::LinkState;
 use crate::server::session::Blocked;
 
-pub use link::Went;
-
 pub(super) use gate::{refusal, stale_refusal};
 
 /// Milliseconds between two times that the primary is told how far we are.
@@ -31,15 +30,12 @@ const ACK_MS: u64 = 1000;
 
 /// A turn's part. True if there is more to do at once.
 #[inline]
-pub fn step(server: &mut Server, now: Now) -> bool {
+pub(super) fn step(server: &mut Server, now: Now) -> bool {
     server.replication.is_following() && step_following(server, now)
 }
 
 fn step_following(server: &mut Server, now: Now) -> bool {
     let now_ms = now.mono_ms();
-    for (kind, error) in server.outgoing.note_found(now_ms) {
-        connect_failed(server, kind, &error);
-    }
     if server.is_loading() {
         return false;
     }
@@ -95,12 +91,11 @@ fn step_connected(server: &mut Server, link: ClientId, now_ms: u64) {
 /// The monotonic millisecond at which a turn has something to do here, if nothing happens before.
 pub(super) fn next_due_ms(server: &Server) -> Option<u64> {
     let following = server.replication.following.as_ref()?;
-    let own = match following.state {
+    match following.state {
         LinkState::Connect => Some(following.retry_ms),
         LinkState::Connected => Some(following.acked_ms + ACK_MS),
         _ => None,
-    };
-    own.into_iter().chain(server.outgoing.next_due_ms()).min()
+    }
 }
 
 /// Tells the primary how far we are.
@@ -125,8 +120,8 @@ fn connect(server: &mut Server, now: Now) {
     }
 }
 
-/// A connection that was wanted could not be made.
-pub fn connect_failed(server: &mut Server, kind: LinkKind, error: &io::Error) {
+/// The connection to the primary could not be made.
+pub(super) fn connect_failed(server: &mut Server, kind: LinkKind, error: &io::Error) {
     if server.is_present_attempt(kind) {
         let primary = &server.replication.following.as_ref().expect("an attempt to follow").primary;
         log::error!("Unable to connect to MASTER {}:{}: {error}", primary.host, primary.port);
@@ -135,26 +130,18 @@ pub fn connect_failed(server: &mut Server, kind: LinkKind, error: &io::Error) {
     }
 }
 
-/// A connection that was wanted is being made: its client has this session. What is to be said first goes to `out`. False if nobody
-/// wants it any more.
-pub fn begin(server: &mut Server, kind: LinkKind, client: ClientId, out: &mut Out) -> bool {
-    if !server.is_present_attempt(kind) {
-        return false;
-    }
-    let session = &mut server.clients[client];
-    (session.authenticated, session.unlimited, session.link) = (true, true, Some(kind));
-    server.clients.block(client, Blocked::Link);
+/// The connection to the primary is being made. What is to be said first goes to `out`.
+pub(super) fn begin(server: &mut Server, client: ClientId, out: &mut Out) {
     link::begin(server, client, out);
-    true
 }
 
 /// True if a data set is whole and cannot be put in place yet: what follows has to wait.
-pub fn is_waiting(server: &Server) -> bool {
+pub(super) fn is_waiting(server: &Server) -> bool {
     let following = server.replication.following.as_ref();
     following.and_then(|following| following.sync.as_ref()).is_some_and(|sync| sync.is_whole)
 }
 
-/// Takes what has come over a connection that this server has made, where it is no command. What is to be said goes to `out`.
-pub fn receive(server: &mut Server, client: ClientId, bytes: &[u8], out: &mut Out, now: Now) -> Went {
+/// Takes what has come from the primary, where it is no command. What is to be said goes to `out`.
+pub(super) fn receive(server: &mut Server, client: ClientId, bytes: &[u8], out: &mut Out, now: Now) -> Went {
     link::receive(server, client, bytes, out, now)
 }

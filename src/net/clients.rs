@@ -5,7 +5,7 @@ use std::io;
 
 use crate::base::clock::Now;
 use crate::command;
-use crate::engine::replication::{self, Went};
+use crate::engine::links::{self, Went};
 use crate::feature::client_id::ClientId;
 use crate::server::Server;
 use crate::server::outgoing::LinkKind;
@@ -115,7 +115,7 @@ impl<T: Transport> Turn<T> {
         (session.peer, session.local, session.fd) = (peer.address, peer.local, peer.fd);
         let mut conn = Conn::new(transport, client);
         (conn.link.readable, conn.link.writable) = (false, false);
-        let is_wanted = replication::begin(server, kind, client, &mut conn.out);
+        let is_wanted = links::begin(server, kind, client, &mut conn.out);
         conns.insert(conn);
         server.clients.connections_bytes = conns.heap_bytes();
         if is_wanted {
@@ -129,7 +129,7 @@ impl<T: Transport> Turn<T> {
     fn go_on_with_link(&mut self, client: ClientId, now: Now) {
         let ends_ns = self.mono_ns() + LINK_SLICE_NS;
         while self.conns[client].link.readable && !self.server.clients[client].killed {
-            if self.server.clients[client].blocked != Some(Blocked::Link) || replication::is_waiting(&self.server) {
+            if self.server.clients[client].blocked != Some(Blocked::Link) || links::is_waiting(&self.server, client) {
                 break;
             }
             let scratch = &mut self.scratch[self.scratch_used..];
@@ -138,8 +138,7 @@ impl<T: Transport> Turn<T> {
                 Ok(Received::Bytes(count)) => {
                     note_input(&mut self.server, client, count, now);
                     let bytes = &scratch[..count];
-                    if let Went::Streams(from) =
-                        replication::receive(&mut self.server, client, bytes, &mut conn.out, now)
+                    if let Went::Streams(from) = links::receive(&mut self.server, client, bytes, &mut conn.out, now)
                         && from < count
                     {
                         conn.input.push_ahead(&bytes[from..]);
@@ -147,14 +146,8 @@ impl<T: Transport> Turn<T> {
                     self.conns.queue_flush(client);
                 }
                 Ok(Received::Nothing) => break,
-                Ok(Received::End) => {
-                    log::warn!("The master has closed the connection");
-                    self.server.kill(client);
-                }
-                Err(error) => {
-                    log::error!("Error condition on socket for SYNC: {error}");
-                    self.server.kill(client);
-                }
+                Ok(Received::End) => links::closed(&mut self.server, client, None),
+                Err(error) => links::closed(&mut self.server, client, Some(&error)),
             }
             if self.mono_ns() >= ends_ns {
                 break;

@@ -16,7 +16,7 @@
 use crate::base::clock::{Now, TurnClock};
 use crate::base::heap;
 use crate::engine::cron::Cron;
-use crate::engine::{jobs, persistence, reactive, replication, scripting, settle, wake};
+use crate::engine::{jobs, links, persistence, reactive, scripting, settle, wake};
 use crate::resp::out::Out;
 use crate::resp::reply::Reply;
 use crate::server::Server;
@@ -116,6 +116,7 @@ impl<T: Transport> Turn<T> {
         self.work_left |= self.server.log_turn_ends(self.conns.shut_count());
         self.evict_clients(now);
         self.close_killed();
+        self.work_left |= links::may_jobs_go_on(&self.server);
         self.count_turn(now);
         debug_assert!(
             !self.server.propagation.is_open() || self.server.scripting.is_parked(),
@@ -193,7 +194,7 @@ impl<T: Transport> Turn<T> {
 
     /// A connection that the server wanted could not be made.
     pub fn connect_failed(&mut self, kind: LinkKind, error: &std::io::Error) {
-        replication::connect_failed(&mut self.server, kind, error);
+        links::connect_failed(&mut self.server, kind, error);
     }
 
     /// How many connections there are. O(clients).
@@ -506,7 +507,7 @@ impl<T: Transport> Turn<T> {
             self.go_on_with_jobs(now);
         }
         self.evict(now);
-        self.work_left |= replication::step(&mut self.server, now);
+        self.work_left |= links::step(&mut self.server, now);
         self.deliver();
         self.wake_clients(now);
         self.work_left |= !reactive::evaluate_due(&mut self.server, now) | self.go_on();

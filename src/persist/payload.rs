@@ -14,7 +14,7 @@ use super::rdb::slices::Slices;
 use super::rdb::write::{Version, Writer};
 use super::rdb::{Broken, Budget, CHECKSUM, Dialect, RunningSum, Shapes, VERSION, Value};
 use crate::store::entry::{Entry, Value as StringValue};
-use crate::store::types::Object;
+use crate::store::types::{Object, Stream};
 
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +40,39 @@ fn compresses(entry: &Entry, compress: bool) -> bool {
     compress && !entry.string().is_some_and(|value| is_long_string(&value))
 }
 
-/// The payload of an entry's value; strings that are long, but not very long, are compressed if told so. O(bytes).
+/// The version in which an entry's payload is written: the one that was asked for, or else the lowest that holds all of the value, as
+/// servers refuse payloads of versions that are newer than they are (Redis 7.0 knows 10, Valkey up to 11). O(consumers of a stream).
+pub fn version_for(entry: &Entry, asked: Option<Version>) -> Version {
+    let lowest = || match entry.object().as_deref() {
+        Some(Object::Hash(hash)) if hash.timed() > 0 => Version::Redis12,
+        Some(Object::Stream(stream)) if has_idle_consumers(stream) => Version::Redis11,
+        _ => Version::Redis10,
+    };
+    asked.unwrap_or_else(lowest)
+}
+
+/// True if some consumer was active at another time than it was last seen, which version 10 does not tell apart.
+fn has_idle_consumers(stream: &Stream) -> bool {
+    let mut consumers = stream.groups().flat_map(|(_, group)| group.consumers());
+    consumers.any(|consumer| consumer.active_ms != Some(consumer.seen_ms))
+}
+
+/// The payload of an entry's value, in Redis 8.2's own version; strings that are long, but not very long, are compressed if told so.
+/// O(bytes).
 pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
-    let mut writer = Writer::new(Version::Redis12, compresses(entry, compress));
+    dump_as(entry, Version::Redis12, compress)
+}
+
+/// The same in any version. In one that does not hold them the deadlines of fields are left out.
+pub fn dump_as(entry: &Entry, version: Version, compress: bool) -> Vec<u8> {
+    let mut writer = Writer::new(version, compresses(entry, compress));
     writer.value(entry);
     let mut out = writer.take();
-    seal(&mut out);
+    seal_as(&mut out, version.number());
     out
 }
 
-/// A payload being made piece by piece: the same as [`dump`] makes at once, but for the first deadline of a hash's fields, which
+/// A payload being made piece by piece: the same as [`dump_as`] makes at once, but for the first deadline of a hash's fields, which
 /// may be told earlier than it is.
 #[derive(Debug)]
 pub struct Dumping {
@@ -68,8 +91,8 @@ const PIECE_BYTES: usize = 32 << 10;
 
 impl Dumping {
     /// Begins a payload. O(1).
-    pub fn begin(entry: &Entry, compress: bool) -> Dumping {
-        let mut writer = Writer::new(Version::Redis12, compresses(entry, compress));
+    pub fn begin(entry: &Entry, version: Version, compress: bool) -> Dumping {
+        let mut writer = Writer::new(version, compresses(entry, compress));
         writer.byte(writer.form(entry));
         let slices = Slices::begin(entry, &mut writer);
         Dumping { writer, slices, sum: RunningSum::new(), pieces: Vec::new(), bytes: 0 }
@@ -87,7 +110,7 @@ impl Dumping {
     fn keep_piece(&mut self, is_last: bool) {
         let mut piece = self.writer.take();
         if is_last {
-            piece.extend_from_slice(&VERSION.to_le_bytes());
+            piece.extend_from_slice(&self.writer.version().number().to_le_bytes());
         }
         self.sum.update(&piece);
         if is_last {
@@ -117,7 +140,12 @@ pub fn value_bytes(entry: &Entry, compress: bool) -> usize {
 
 /// Adds the footer.
 pub fn seal(out: &mut Vec<u8>) {
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    seal_as(out, VERSION);
+}
+
+/// The same with the number of any version.
+pub fn seal_as(out: &mut Vec<u8>, version: u16) {
+    out.extend_from_slice(&version.to_le_bytes());
     let sum = CHECKSUM.checksum(out);
     out.extend_from_slice(&sum.to_le_bytes());
 }

@@ -14,6 +14,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
+use super::outgoing::LinkKind;
 use super::session::{Blocked, LateReply, Origin, Session, UnblockedBy};
 use super::{COSTLY_TRANSACTION_MIN, Server};
 use crate::base::clock::Now;
@@ -388,6 +389,10 @@ impl Server {
     #[inline]
     pub fn output_limit_of(&self, client: ClientId) -> OutputLimit {
         let session = &self.clients[client];
+        if matches!(session.link, Some(LinkKind::Target { .. })) {
+            // What is posted to it rests at a limit of its own.
+            return OutputLimit::new(0, 0, 0);
+        }
         if session.is_monitor {
             return OutputLimit::new(self.config.monitor_output_limit, 0, 0);
         }

@@ -47,6 +47,8 @@ use super::pieces::{Pieces, Piecewise, Told};
 
 /// Jobs under way at most. Commands that would be more wait until one is through.
 pub const JOBS_MAX: usize = 64;
+/// The same of those that wait for what happens outside: they shall not keep others from beginning.
+pub const JOBS_OUTSIDE_MAX: usize = 32;
 
 /// Elements from which on a command is long: some tenths of a millisecond of work.
 const LONG_ELEMENTS: usize = 4096;
@@ -140,6 +142,8 @@ impl<'c> Slice<'c> {
 pub enum Step {
     /// There is more to do.
     More,
+    /// There is nothing to do before something has happened outside of this server.
+    Waits,
     /// The reply is whole.
     Answered,
     /// The handler can finish with this, which it takes by [`Ctx::gathered`](super::ctx::Ctx::gathered). Nothing was written.
@@ -174,6 +178,21 @@ pub trait Job: Send + fmt::Debug {
     /// True if writers of its database have to wait, whatever they write.
     fn holds_database(&self, server: &Server, db: usize) -> bool {
         let _ = (server, db);
+        false
+    }
+
+    /// True for a job that waits for what happens outside of this server.
+    fn waits_outside(&self) -> bool {
+        false
+    }
+
+    /// False once the keys of its line may change.
+    fn needs_keys(&self) -> bool {
+        true
+    }
+
+    /// True if it is not given up when its client goes, as something depends on it outside of this server.
+    fn outlives_client(&self) -> bool {
         false
     }
 
@@ -252,6 +271,19 @@ impl Running {
     /// True if it has changed something already.
     pub fn has_written(&self) -> bool {
         self.pieces().is_some_and(|pieces| pieces.has_written)
+    }
+
+    /// True if it waits for what happens outside of this server.
+    pub fn waits_outside(&self) -> bool {
+        matches!(&self.work, Doing::Whole(job) if job.waits_outside())
+    }
+
+    /// True if it cannot be given up: it has changed something, here or elsewhere.
+    pub fn outlives_client(&self) -> bool {
+        match &self.work {
+            Doing::Whole(job) => job.outlives_client(),
+            Doing::Pieces(pieces) => pieces.has_written,
+        }
     }
 
     /// True if writers of its database have to wait, whatever they write.
@@ -451,11 +483,17 @@ impl Jobs {
 }
 
 impl Server {
-    /// Ends what a job has under way: its holds, and its walk.
-    pub fn end_holds(&mut self, running: &mut Running) {
+    /// Ends the holds of a job on the keys of its line.
+    pub fn end_holds_on_keys(&mut self, running: &mut Running) {
         for (key, hold) in running.holds.drain(..) {
             self.dbs[running.db].end_hold(&key, hold);
         }
+        self.jobs.releases |= !self.jobs.waiting.is_empty();
+    }
+
+    /// Ends what a job has under way: its holds, and its walk.
+    pub fn end_holds(&mut self, running: &mut Running) {
+        self.end_holds_on_keys(running);
         let db = running.db;
         match &mut running.work {
             Doing::Whole(job) => job.end(self, db),
@@ -470,7 +508,6 @@ impl Server {
             std::mem::take(&mut self.jobs.aside).into_iter().for_each(|id| self.watchers.reactive.bring_back(id));
         }
         self.jobs.ended += 1;
-        self.jobs.releases |= !self.jobs.waiting.is_empty();
     }
 
     /// True if a job has a key for itself, other than the one that is at work. O(groups).
@@ -483,11 +520,11 @@ impl Server {
         self.scripting.is_parked() || self.jobs.are_amid_changes()
     }
 
-    /// Gives up the job of a client that goes, and what it waits for. One that has begun to write goes on without its client.
+    /// Gives up the job of a client that goes, and what it waits for. One that cannot be given up goes on without its client.
     pub(super) fn cancel_job_of(&mut self, client: ClientId) {
         self.jobs.stop_waiting(client);
         let Some(index) = self.jobs.running.iter().position(|running| running.client == client) else { return };
-        if self.jobs.running[index].has_written() {
+        if self.jobs.running[index].outlives_client() {
             let nobody = self.clients.internal();
             let running = &mut self.jobs.running[index];
             (running.client, running.is_forsaken, running.is_muted) = (nobody, true, true);

@@ -27,6 +27,7 @@ pub mod replication;
 pub mod scripting;
 pub mod session;
 pub mod stats;
+pub mod targets;
 pub mod tracking;
 pub mod transaction;
 pub mod waiting;
@@ -65,7 +66,7 @@ use hotkeys::HotKeys;
 use jobs::Jobs;
 use observer::Observer;
 use outbox::Outbox;
-use outgoing::Outgoing;
+use outgoing::{LinkKind, Outgoing};
 use persistence::Persistence;
 use phases::Phases;
 use propagation::Propagation;
@@ -75,6 +76,7 @@ use replication::failover::Ending;
 use scripting::Scripting;
 use session::Blocked;
 use stats::Stats;
+use targets::Targets;
 use tracking::Caches;
 use waiting::Wait;
 
@@ -199,6 +201,8 @@ pub struct Server {
     pub replication: Replication,
     /// Connections that are to be made.
     pub outgoing: Outgoing,
+    /// Connections to servers that keys are moved to.
+    pub targets: Targets,
     /// What keeps the data beyond the process.
     pub persistence: Persistence,
     /// Scripts.
@@ -293,6 +297,7 @@ impl Server {
             propagation: Propagation::default(),
             replication: Replication::new(seeds.prng),
             outgoing: Outgoing::default(),
+            targets: Targets::default(),
             persistence: Persistence::new(storage, &background),
             scripting: Scripting::default(),
             jobs: Jobs::default(),
@@ -398,8 +403,10 @@ impl Server {
         if self.jobs.may_hold() {
             self.cancel_job_of(client);
         }
-        if self.clients[client].link.is_some() {
-            self.leave_link(client);
+        match self.clients[client].link {
+            Some(LinkKind::Primary { .. }) => self.leave_link(client),
+            Some(LinkKind::Target { number, .. }) => self.leave_target(client, number),
+            None => {}
         }
         self.untrack(client);
         self.end_monitor(client);

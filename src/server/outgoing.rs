@@ -21,6 +21,28 @@ pub enum LinkKind {
         /// Counted from 1.
         attempt: u64,
     },
+    /// To a server that keys are moved to.
+    Target {
+        /// The number of the connection; see [`super::targets`].
+        number: u64,
+        /// Which of its name's addresses it is made to, from 0.
+        address: u32,
+        /// How many addresses its name has, as far as that is known.
+        addresses: u32,
+    },
+}
+
+impl LinkKind {
+    /// Which of so many addresses of its name a connection is made to.
+    fn choose(&mut self, count: usize) -> usize {
+        match self {
+            LinkKind::Primary { attempt } => *attempt as usize % count.max(1),
+            LinkKind::Target { address, addresses, .. } => {
+                *addresses = count as u32;
+                *address as usize
+            }
+        }
+    }
 }
 
 /// A connection that is to be made.
@@ -52,7 +74,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Has a connection made. A name that has several addresses gets the next one with every try. O(1); the answer comes later.
+    /// Has a connection made. A name that has several addresses gets another one with every try. O(1); the answer comes later.
     ///
     /// # Errors
     /// No thread can be had to look the name up, or it has too much to do.
@@ -90,12 +112,11 @@ impl Outgoing {
     pub fn note_found(&mut self, now_ms: u64) -> Vec<(LinkKind, io::Error)> {
         self.looked_ms = now_ms;
         let (Some(resolver), mut failed) = (&mut self.resolver, Vec::new()) else { return Vec::new() };
-        while let Some((_, Found { kind, outcome })) = resolver.next_completion() {
+        while let Some((_, Found { mut kind, outcome })) = resolver.next_completion() {
             self.looking -= 1;
             let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            let LinkKind::Primary { attempt } = kind;
             let chosen = outcome.and_then(|addresses| {
-                let index = attempt as usize % addresses.len().max(1);
+                let index = kind.choose(addresses.len());
                 addresses.get(index).copied().ok_or_else(none)
             });
             match chosen {

@@ -17,6 +17,7 @@ use std::str;
 use super::{acknowledge, load};
 use crate::base::clock::Now;
 use crate::base::num;
+use crate::engine::links::Went;
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
@@ -26,17 +27,6 @@ use crate::server::replication::sync::{End, MARK_BYTES};
 
 /// A line that is longer is none of this dialogue.
 const LINE_BYTES_MAX: usize = 4096;
-
-/// What became of bytes that came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Went {
-    /// They are taken, and more are to come.
-    On,
-    /// From so many bytes on they are the stream, which may have to wait.
-    Streams(usize),
-    /// The connection is being given up.
-    Lost,
-}
 
 /// Appends a command to what is sent.
 pub(super) fn send<const N: usize>(out: &mut Out, words: [&[u8]; N]) {

@@ -210,7 +210,7 @@ impl Server {
 
     /// True if an attempt to connect is the present one.
     pub fn is_present_attempt(&self, kind: LinkKind) -> bool {
-        let LinkKind::Primary { attempt } = kind;
+        let LinkKind::Primary { attempt } = kind else { return false };
         self.replication
             .following
             .as_ref()
