@@ -106,7 +106,9 @@ impl Request {
         let (mut copy, mut replace, mut auth, mut keys, mut at) = (false, false, None, 3..4, 6);
         while at < args.len() {
             let secrets = |count: usize| match at + count < args.len() {
-                true => Ok(Some([b"AUTH".as_slice()].into_iter().chain((1..=count).map(|i| args.at(at + i))).collect())),
+                true => {
+                    Ok(Some([b"AUTH".as_slice()].into_iter().chain((1..=count).map(|i| args.at(at + i))).collect()))
+                }
                 false => Err(ReplyError::SYNTAX),
             };
             if args.is(at, "COPY") {
@@ -148,7 +150,8 @@ fn port(text: &[u8]) -> Option<u16> {
         return None;
     }
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
-    u16::try_from(digits.fold(0_u32, |port, digit| port.saturating_mul(10).saturating_add(u32::from(digit - b'0')))).ok()
+    u16::try_from(digits.fold(0_u32, |port, digit| port.saturating_mul(10).saturating_add(u32::from(digit - b'0'))))
+        .ok()
 }
 
 fn migrate(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -311,7 +314,8 @@ impl Migrating {
             }
         }
         let refused = self.refusal.take();
-        let refused = refused.map(|text| ReplyError::owned([b"ERR Target instance replied with error: ".as_slice(), &text].concat()));
+        let refused = refused
+            .map(|text| ReplyError::owned([b"ERR Target instance replied with error: ".as_slice(), &text].concat()));
         let keys = match self.request.copy {
             true => Vec::new(),
             false => self.taken.iter().map(|index| std::mem::take(&mut self.keys[*index])).collect(),
@@ -335,18 +339,21 @@ impl Migrating {
             self.may_retry = false;
             return self.restart(server, self.nth.unwrap_or(0));
         }
-        let is_written = self.is_dumped() && unsent_bytes == 0;
-        self.end_with(server, Some(if is_written { NOT_READ } else { NOT_WRITTEN }))
+        let error = self.error_of(unsent_bytes);
+        self.end_with(server, Some(error))
+    }
+
+    /// What was being done when nothing more could be: writing, if something was left to be written then.
+    fn error_of(&self, unsent_bytes: u64) -> ReplyError {
+        let is_dumping = self.is_known && !self.is_dumped();
+        if is_dumping || unsent_bytes > 0 { NOT_WRITTEN } else { NOT_READ }
     }
 
     /// Nothing has happened for too long.
     fn timed_out(&mut self, server: &mut Server, number: u64) -> Step {
-        let error = if self.progress.is_none() {
-            NOT_CONNECTED
-        } else if !self.is_dumped() && self.is_known || server.unsent_to_target(number) > 0 {
-            NOT_WRITTEN
-        } else {
-            NOT_READ
+        let error = match self.progress {
+            None => NOT_CONNECTED,
+            Some(_) => self.error_of(server.unsent_to_target(number)),
         };
         self.end_with(server, Some(error))
     }
@@ -533,7 +540,11 @@ impl Job for Migrating {
         if let Some(connection) = server.targets.get_mut(number) {
             connection.is_resting = is_resting;
         }
-        if self.is_dumped() && self.awaited.is_empty() && self.has_greeted || !is_slice_left { Step::More } else { Step::Waits }
+        if self.is_dumped() && self.awaited.is_empty() && self.has_greeted || !is_slice_left {
+            Step::More
+        } else {
+            Step::Waits
+        }
     }
 
     fn waits_outside(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::base::clock::ManualClock;
 use crate::config::{ClientsLimit, Config, SavePoints};
 use crate::persist::storage::RealStorage;
 use crate::server::background::Background;
-use crate::server::session::{Blocked, Origin};
+use crate::server::session::{Blocked, Origin, UnblockedBy};
 use crate::server::{Identity, Outside, Seeds};
 
 /// Both directions of a connection, shared by its two ends.

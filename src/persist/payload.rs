@@ -40,15 +40,18 @@ fn compresses(entry: &Entry, compress: bool) -> bool {
     compress && !entry.string().is_some_and(|value| is_long_string(&value))
 }
 
-/// The version in which an entry's payload is written: the one that was asked for, or else the lowest that holds all of the value, as
-/// servers refuse payloads of versions that are newer than they are (Redis 7.0 knows 10, Valkey up to 11). O(consumers of a stream).
+/// The version in which an entry's payload is written: the one that was asked for, if it holds the deadlines of fields that there are,
+/// or else the lowest that holds all of the value, as servers refuse payloads of versions that are newer than they are (Redis 7.0
+/// knows 10, Valkey up to 11 and its own). O(consumers of a stream).
 pub fn version_for(entry: &Entry, asked: Option<Version>) -> Version {
-    let lowest = || match entry.object().as_deref() {
-        Some(Object::Hash(hash)) if hash.timed() > 0 => Version::Redis12,
+    let object = entry.object();
+    let is_timed = matches!(object.as_deref(), Some(Object::Hash(hash)) if hash.timed() > 0);
+    let lowest = || match object.as_deref() {
         Some(Object::Stream(stream)) if has_idle_consumers(stream) => Version::Redis11,
+        _ if is_timed => Version::Redis12,
         _ => Version::Redis10,
     };
-    asked.unwrap_or_else(lowest)
+    asked.filter(|version| !is_timed || version.holds_field_deadlines()).unwrap_or_else(lowest)
 }
 
 /// True if some consumer was active at another time than it was last seen, which version 10 does not tell apart.

@@ -193,7 +193,8 @@ impl Server {
     /// Closes the connection that has not been used for the longest time.
     fn drop_idle_target(&mut self) {
         let idle = self.targets.connections.iter().filter(|connection| !connection.is_used);
-        if let Some(number) = idle.min_by_key(|connection| connection.idle_since_ms).map(|connection| connection.number) {
+        if let Some(number) = idle.min_by_key(|connection| connection.idle_since_ms).map(|connection| connection.number)
+        {
             self.drop_target(number);
         }
     }
@@ -253,10 +254,10 @@ impl Server {
 
     /// Closes connections that nobody has used for long.
     pub fn tidy_targets(&mut self, now_ms: u64) {
-        let is_old = |connection: &&TargetConnection| {
-            !connection.is_used && now_ms >= connection.idle_since_ms + IDLE_MS_MAX
-        };
-        let old: Vec<u64> = self.targets.connections.iter().filter(is_old).map(|connection| connection.number).collect();
+        let is_old =
+            |connection: &&TargetConnection| !connection.is_used && now_ms >= connection.idle_since_ms + IDLE_MS_MAX;
+        let old: Vec<u64> =
+            self.targets.connections.iter().filter(is_old).map(|connection| connection.number).collect();
         old.into_iter().for_each(|number| self.drop_target(number));
     }
 

@@ -9,6 +9,7 @@
 //! - `our_logs`: ours, loaded by others.
 //! - `events`: the events about keys that generated lines cause.
 //! - `globs`: what patterns match.
+//! - `migrate`: keys that move between servers.
 //! - `tables`: what `COMMAND` says of the commands, and the keys found in generated lines.
 //! - `propagation`, `aof`: what lines append to the append-only file.
 //! - `tracking`: what clients with caches are told.
@@ -48,6 +49,7 @@ mod logs;
 mod lua;
 #[path = "../support/memory.rs"]
 mod memory;
+mod migrate;
 mod observed;
 mod our_logs;
 mod ours;

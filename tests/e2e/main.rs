@@ -23,6 +23,7 @@ mod limits;
 mod manager;
 mod memory;
 mod metrics;
+mod migrate;
 mod process;
 mod reactive;
 mod readme;

@@ -70,6 +70,7 @@ const ROWS: &[Row] = &[
         "restore=k",
         r#"RESTORE k NOW+5 "\x00\x05hello\x0a\x00cr\xdfve4 \x0a" ABSTTL"#,
     ),
+    row("SET k v", "MIGRATE 127.0.0.1 6379 k 0 1000", "del=k", "DEL k"),
     given("RPUSH k 2 1", "SORT k STORE l", "sortstore=l"),
     row(
         "",

@@ -123,6 +123,7 @@ fn sealed(value: &[u8]) -> Vec<u8> {
 fn dumps_are_those_of_redis_byte_by_byte_and_come_back() {
     for (lines, expected) in DUMPS {
         let mut m = Memory::new();
+        m.run("CONFIG SET rdb-format-version 12");
         for line in *lines {
             let reply = m.run(line);
             assert!(!reply.starts_with('-'), "{line}: {reply}");
@@ -133,6 +134,46 @@ fn dumps_are_those_of_redis_byte_by_byte_and_come_back() {
         assert_eq!(restore(&mut m, &ours), r"+OK\r\n", "{lines:?}");
         assert_eq!(dump(&mut m, "k"), ours, "{lines:?}");
         assert_eq!(m.run("OBJECT ENCODING k"), encoding, "{lines:?}");
+    }
+}
+
+/// Servers refuse payloads of versions that are newer than they are, so no more is said than needs to be.
+#[test]
+fn dumps_have_the_lowest_version_that_holds_the_value_or_the_one_that_was_asked_for() {
+    let timed = ["HSET k f 1 g 2", "HPEXPIREAT k 1800000000000 FIELDS 1 f"];
+    let rows: &[(&[&str], u8)] = &[
+        (&["SET k v"], 10),
+        (&["RPUSH k a b"], 10),
+        (&["SADD k 1 2"], 10),
+        (&["SADD k a b"], 10),
+        (&["ZADD k 1 a"], 10),
+        (&["HSET k f v"], 10),
+        (&timed, 12),
+        (&[timed[0], timed[1], "HPERSIST k FIELDS 1 f"], 10),
+        (&["XADD k 1-1 a b", "XGROUP CREATE k g 0"], 10),
+        (&["XADD k 1-1 a b", "XGROUP CREATE k g 0", "XREADGROUP GROUP g c STREAMS k >"], 10),
+        (&["XGROUP CREATE k g 0 MKSTREAM", "XGROUP CREATECONSUMER k g c"], 11),
+    ];
+    for (lines, lowest) in rows {
+        let mut m = Memory::new();
+        for line in *lines {
+            m.run(line);
+        }
+        let state =
+            |m: &mut Memory| [m.run("XINFO STREAM k FULL"), m.run("HPEXPIRETIME k FIELDS 1 f"), m.run("SORT k ALPHA")];
+        let before = state(&mut m);
+        for asked in [0, 10, 11, 12, 80] {
+            m.run(&format!("CONFIG SET rdb-format-version {asked}"));
+            // What has deadlines of fields is in no version that would lose them.
+            let is_timed = *lowest == 12;
+            let expected = if asked == 0 || (is_timed && asked < 12) { *lowest } else { asked };
+            let payload = dump(&mut m, "k");
+            assert_eq!(payload[payload.len() - 10..payload.len() - 8], [expected, 0], "{lines:?} {asked}");
+            assert_eq!(restore(&mut m, &payload), r"+OK\r\n", "{lines:?} {asked}");
+            if asked != 10 {
+                assert_eq!(state(&mut m), before, "{lines:?} {asked}");
+            }
+        }
     }
 }
 

@@ -44,6 +44,7 @@ mod log;
 mod log_base;
 #[path = "memory.rs"]
 mod memory_command;
+mod migrate;
 #[path = "../support/mover.rs"]
 mod mover;
 mod notify;

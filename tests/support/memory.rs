@@ -9,7 +9,7 @@ use aleadb::command;
 use aleadb::config::{Config, OutputLimit};
 use aleadb::engine::cron::Cron;
 use aleadb::engine::dispatch::{Line, Ran, execute};
-use aleadb::engine::{jobs, persistence, reactive, scripting, settle, wake};
+use aleadb::engine::{jobs, links, persistence, reactive, scripting, settle, wake};
 use aleadb::feature::client_id::ClientId;
 use aleadb::persist::storage::Storage;
 use aleadb::resp::args::OwnedArgs;
@@ -23,6 +23,9 @@ use super::disk::SimulatedDisk;
 
 /// Where the clock stands at first: 2023-11-14 22:13:20 UTC.
 pub const START_MS: i64 = 1_700_000_000_000;
+
+/// What the server on the other end of a connection that this one has made answers to a command.
+pub type Target = Box<dyn FnMut(&[Vec<u8>]) -> Vec<u8>>;
 
 /// A server and one client of it.
 pub struct Memory {
@@ -44,6 +47,10 @@ pub struct Memory {
     cron: Cron,
     /// The database that the last command passed on was for.
     propagated_db: usize,
+    /// Who answers where keys are moved to.
+    pub target: Target,
+    /// Connections there.
+    links: Vec<ClientId>,
 }
 
 impl Memory {
@@ -86,7 +93,19 @@ impl Memory {
             written_bytes: 0,
             cron: Cron::default(),
             propagated_db: 0,
+            target: Box::new(|_| b"+OK\r\n".to_vec()),
+            links: Vec::new(),
         }
+    }
+
+    /// The time.
+    pub fn clock_now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The monotonic millisecond.
+    pub fn clock_ms(&self) -> u64 {
+        self.clock.now().mono_ms()
     }
 
     /// Adds a client and makes it the one that `raw` and `run` send for. Returns its number.
@@ -148,10 +167,67 @@ impl Memory {
         let has_job = |m: &Memory| m.server.clients[client].blocked == Some(Blocked::Job);
         while !self.leaves_jobs && has_job(self) {
             self.step_jobs();
+            self.serve_links();
             self.server.deliver_own(client, 0, &mut out);
         }
         self.written_bytes = out.written_bytes();
         out.into_bytes()
+    }
+
+    /// Makes the connections that are wanted, has the target answer what was sent, and takes its answers. How many connections
+    /// there are.
+    pub fn serve_links(&mut self) -> usize {
+        let now = self.clock.now();
+        links::step(&mut self.server, now);
+        while let Some(wanted) = self.server.outgoing.take_wanted() {
+            let link = self.server.admit(Origin::Remote, now);
+            let mut out = Out::default();
+            match links::begin(&mut self.server, wanted.kind, link, &mut out) {
+                true => self.links.push(link),
+                false => self.server.forget(link),
+            }
+        }
+        for link in self.links.clone() {
+            let mut out = Out::default();
+            self.server.deliver_own(link, 0, &mut out);
+            let sent = out.into_bytes();
+            self.server.clients[link].net_out_bytes += sent.len() as u64;
+            let mut rest = &*sent;
+            while !rest.is_empty() && !self.server.clients[link].killed {
+                let answer = (self.target)(&take_command(&mut rest));
+                self.receive(link, &answer);
+            }
+        }
+        self.close_links();
+        self.links.len()
+    }
+
+    /// Bytes come over the last connection that the server has made.
+    pub fn receive_from_target(&mut self, bytes: &[u8]) {
+        let link = *self.links.last().expect("there is a connection");
+        self.receive(link, bytes);
+        self.close_links();
+    }
+
+    fn receive(&mut self, link: ClientId, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.server.clients[link].net_in_bytes += bytes.len() as u64;
+            links::receive(&mut self.server, link, bytes, &mut Out::default(), self.clock.now());
+        }
+    }
+
+    /// The other end closes the last connection that the server has made.
+    pub fn close_target(&mut self) {
+        let link = *self.links.last().expect("there is a connection");
+        links::closed(&mut self.server, link, None);
+        self.close_links();
+    }
+
+    fn close_links(&mut self) {
+        let (gone, left) = self.links.iter().partition(|link| self.server.clients[**link].killed);
+        self.links = left;
+        let gone: Vec<ClientId> = gone;
+        gone.into_iter().for_each(|link| self.server.forget(link));
     }
 
     /// One turn's part of the jobs, with what follows. True if there is more to do at once.
