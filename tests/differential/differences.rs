@@ -172,7 +172,7 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
             "vsim",
         ],
     ),
-    ("moving keys to another server", &["migrate", "restore-asking"]),
+    ("replicas", &["sync", "psync", "replconf", "restore-asking"]),
     ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
 ];
 

@@ -164,7 +164,7 @@ fn a_key_that_was_taken_is_deleted_after_its_client_has_gone_or_was_killed() {
             let _ = stream.read(&mut [0; 64]);
         });
         let mut mover = process.connect();
-        let id = text(&mut mover, &["CLIENT", "ID"]);
+        let id = mover.call(&["CLIENT", "ID"]).expect("a reply").value.integer().expect("a number").to_string();
         mover.send_raw(&super::resp::encode(&["MIGRATE", "127.0.0.1", &port, "k", "0", "20000"])).expect("it listens");
         let link = format!(":{port} ");
         let has_greeted = |other: &mut Client| {
