@@ -51,11 +51,9 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "[TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]",
     ),
-    Spec::new("REPLCONF", -1, TELLING, sync::replconf).group(Group::Server, Category::NONE, "3.0.0").doc(
-        "Tells a primary about its replica.",
-        "O(1)",
-        "[option value [option value ...]]",
-    ),
+    Spec::new("REPLCONF", -1, TELLING.with(Flags::SYSTEM), sync::replconf)
+        .group(Group::Server, Category::NONE, "3.0.0")
+        .doc("Tells a primary about its replica.", "O(1)", ""),
     Spec::new("PSYNC", -3, SYNCING, sync::psync).group(Group::Server, Category::NONE, "2.8.0").doc(
         "Makes the connection a replica, which goes on with a history where it can.",
         "",

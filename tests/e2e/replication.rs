@@ -1,7 +1,7 @@
 //! The server as a primary: by hand, byte for byte, and with real replicas, which are Debian's Redis and those that the environment
 //! names (see `tests/differential/pair.rs`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ fn peers() -> Vec<PathBuf> {
     found
 }
 
-fn replica_of(program: &PathBuf, primary: &Process) -> Server {
+fn replica_of(program: &Path, primary: &Process) -> Server {
     let port = primary.port.to_string();
     let args = ["--replicaof", "127.0.0.1", &port, "--enable-debug-command", "yes", "--repl-timeout", "10"];
     Server::start(program, &args).expect("the replica starts")
