@@ -75,7 +75,13 @@ fn main() {
     let options = Options { version: Version::Redis11, compress: true, checksum: true, accesses: None };
     let mut writer = DumpWriter::new(options);
     measure("write", db.len(), |_| {
-        writer.begin(&Head { redis_version: "7.4.0", unix_s: 1_700_000_000, used_bytes: 1, is_aof_base: false });
+        writer.begin(&Head {
+            redis_version: "7.4.0",
+            unix_s: 1_700_000_000,
+            used_bytes: 1,
+            is_aof_base: false,
+            origin: None,
+        });
         writer.select(0, db.len(), db.timed());
         db.table().for_each(|entry| {
             writer.entry(&entry).expect("no field has a deadline");
