@@ -451,7 +451,6 @@ impl Migrating {
                 bytes - before
             }
         };
-        drop(entry);
         self.awaited.push_back(About::Key(self.next));
         (self.next, self.dumping, self.has_posted) = (self.next + 1, None, true);
         server.post_to_target(number, out, 1);
