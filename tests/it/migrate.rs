@@ -406,7 +406,6 @@ fn a_server_that_becomes_a_replica_deletes_nothing() {
     let (mut m, _) = server(&["+OK", "+OK"]);
     m.run("MSET a 1 b 2");
     assert_eq!(answer_to(&mut m, r#"MIGRATE 10.0.0.1 6379 "" 0 100 KEYS a b"#), "");
-    let now = m.clock_now();
     m.server.follow(PrimaryAddress { host: String::from("10.0.0.2"), port: 6379 });
     let reply = r"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
     assert_eq!(answer(&mut m), reply);

@@ -148,7 +148,8 @@ impl Server {
         self.process.ending = None;
         self.renew_write_stop();
         let timeout_ms = u64::from(self.config.shutdown_timeout) * 1000;
-        if how.now || timeout_ms == 0 || self.replication.is_following() || self.is_loading() {
+        let is_alone = self.replication.replicas.is_empty();
+        if how.now || timeout_ms == 0 || is_alone || self.replication.is_following() || self.is_loading() {
             return false;
         }
         self.distribute(now);
