@@ -1,8 +1,8 @@
 //! The log: lines in Redis's shape, to standard output or to a file that can be reopened after it was moved away, and to
 //! the system's log as well if that is wanted.
 //!
-//! A line is `pid:M 22 Nov 2026 16:54:49.921 * text`, in local time as the people who read it expect; the mark before the
-//! text is the level: `#` warning, `*` notice, `-` verbose, `.` debug. The level is the configuration's and may change at
+//! A line is `pid:M 22 Nov 2026 16:54:49.921 * text` (`S` on a replica), in local time as the people who read it expect; the mark
+//! before the text is the level: `#` warning, `*` notice, `-` verbose, `.` debug. The level is the configuration's and may change at
 //! any time, unless the environment variable `RUST_LOG` is set, which then decides for good.
 //!
 //! Whoever logs only puts the line into a queue of [`QUEUE_BYTES_MAX`] bytes. A thread of the log's own writes it, because

@@ -27,6 +27,7 @@ mod migrate;
 mod process;
 mod reactive;
 mod readme;
+mod replicas;
 mod replication;
 mod saving;
 mod scripting;

@@ -68,6 +68,65 @@ fn waits_for_replicas_are_refused_as_by_redis() {
 }
 
 #[test]
+fn a_replica_says_so_changes_nothing_and_becomes_a_primary_again() {
+    let mut m = Memory::new();
+    m.run("SET k v");
+    let read_only = r"-READONLY You can\'t write against a read only replica.\r\n";
+    let slave = r"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:6379\r\n$7\r\nconnect\r\n:-1\r\n";
+    m.expect(&[
+        ("REPLICAOF 127.0.0.1 6379", r"+OK\r\n"),
+        ("REPLICAOF 127.0.0.1 6379", r"+OK Already connected to specified master\r\n"),
+        ("ROLE", slave),
+        ("CONFIG GET replicaof", r"*2\r\n$9\r\nreplicaof\r\n$14\r\n127.0.0.1 6379\r\n"),
+        ("GET k", r"$1\r\nv\r\n"),
+        ("SET k w", read_only),
+        ("FAILOVER", r"-ERR FAILOVER is not valid when server is a replica.\r\n"),
+        ("MULTI", r"+OK\r\n"),
+        ("SET k w", read_only),
+        ("EXEC", r"-EXECABORT Transaction discarded because of previous errors.\r\n"),
+        ("CONFIG SET replica-serve-stale-data no", r"+OK\r\n"),
+        ("GET k", r"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to \'no\'.\r\n"),
+        ("CONFIG SET replica-read-only no", r"+OK\r\n"),
+        ("REPLICAOF NO ONE", r"+OK\r\n"),
+        ("ROLE", r"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
+        ("CONFIG GET replicaof", r"*2\r\n$9\r\nreplicaof\r\n$0\r\n\r\n"),
+        ("SET k w", r"+OK\r\n"),
+    ]);
+}
+
+#[test]
+fn keys_are_hidden_on_a_replica_when_they_are_due_and_leave_when_it_takes_over() {
+    let mut m = Memory::new();
+    m.run("SET k v PX 10");
+    m.run("SET other v");
+    m.run("REPLICAOF 127.0.0.1 6379");
+    m.clock.advance_ms(20);
+    m.expect(&[
+        ("GET k", r"$-1\r\n"),
+        ("EXISTS k other", r":1\r\n"),
+        ("DBSIZE", r":2\r\n"),
+        ("KEYS *", r"*1\r\n$5\r\nother\r\n"),
+    ]);
+    m.advance_ms(10);
+    m.expect(&[("DBSIZE", r":2\r\n"), ("REPLICAOF NO ONE", r"+OK\r\n")]);
+    m.advance_ms(1);
+    m.expect(&[("DBSIZE", r":1\r\n")]);
+}
+
+#[test]
+fn who_waits_on_a_primary_is_sent_away_when_it_becomes_a_replica() {
+    let mut m = Memory::new();
+    let (first, second) = (m.client, m.connect());
+    m.client = first;
+    assert_eq!(m.run("BLPOP k 0"), "");
+    m.client = second;
+    m.expect(&[("REPLICAOF 127.0.0.1 6379", r"+OK\r\n")]);
+    let reply = r"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+    assert_eq!(m.wake(), [(first, reply.to_owned())]);
+    assert!(m.session(first).closing, "its connection ends");
+}
+
+#[test]
 fn a_primary_stays_one() {
     let (syntax, no_replicas) = (r"-ERR syntax error\r\n", r"-ERR FAILOVER requires connected replicas.\r\n");
     Memory::new().expect(&[
@@ -77,10 +136,6 @@ fn a_primary_stays_one() {
         ("slaveof no one", r"+OK\r\n"),
         ("REPLICAOF 127.0.0.1 x", r"-ERR Invalid master port\r\n"),
         ("REPLICAOF 127.0.0.1 65536", r"-ERR Invalid master port\r\n"),
-        (
-            "REPLICAOF 127.0.0.1 6379",
-            r"-ERR AleaDB cannot be a replica of another server yet: replication is not built\r\n",
-        ),
         ("ROLE", r"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
         ("FAILOVER", no_replicas),
         ("FAILOVER TO h 80 FORCE TIMEOUT 10", no_replicas),

@@ -1,0 +1,220 @@
+//! Servers of ours that follow each other: live queries on replicas, chains, roles that change under load, logs and restarts of
+//! replicas, long commands beside the stream, and a load that holds nobody up.
+
+use std::time::{Duration, Instant};
+
+use super::process::{DEADLINE, Dir, Process};
+use super::resp::{Client, Value};
+use super::server::wait_until;
+
+const SETTINGS: &[&str] = &["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"];
+
+fn server(more: &[&str]) -> Process {
+    Process::serving(&[SETTINGS, more].concat())
+}
+
+fn connect(server: &Process) -> Client {
+    let mut client = server.connect();
+    client.set_timeout(DEADLINE).expect("a timeout");
+    client
+}
+
+fn ask(client: &mut Client, line: &str) -> Value {
+    let words: Vec<&str> = line.split(' ').collect();
+    client.call(&words).expect("a reply").value
+}
+
+/// The value of a field of INFO.
+fn info(client: &mut Client, field: &str) -> String {
+    let reply = ask(client, "INFO everything").text();
+    let found = reply.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::to_owned);
+    found.unwrap_or_default()
+}
+
+fn follow(replica: &mut Client, primary: &Process) {
+    assert!(ask(replica, &format!("REPLICAOF 127.0.0.1 {}", primary.port)).text().starts_with("OK"));
+}
+
+/// Waits until servers are at one offset of one history, and hold the same.
+fn assert_equal(clients: &mut [&mut Client]) {
+    let names = ["master_replid", "master_repl_offset"];
+    let mut seen = Vec::new();
+    let is_equal = wait_until(DEADLINE, || {
+        seen = clients
+            .iter_mut()
+            .map(|client| {
+                let place = names.map(|name| info(client, name)).join(" at ");
+                format!("{place}: {}", ask(client, "DEBUG DIGEST").text())
+            })
+            .collect();
+        seen.iter().all(|state| *state == seen[0])
+    });
+    assert!(is_equal, "{seen:#?}");
+}
+
+#[test]
+fn a_watcher_on_a_replica_sees_every_change_and_what_a_new_data_set_brings() {
+    let (primary, replica) = (server(&[]), server(&[]));
+    let (mut writer, mut reader, mut watcher) = (connect(&primary), connect(&replica), connect(&replica));
+    ask(&mut writer, "SET k first");
+    ask(&mut writer, "SET gone v");
+    ask(&mut reader, "SET only here");
+    for key in ["k", "only"] {
+        watcher.call(&["GET.WATCH", key]).expect("the first answer");
+    }
+    let frame = |watcher: &mut Client| {
+        let frame = watcher.read_any().expect("a frame").value;
+        frame.items().expect("three elements")[2].clone()
+    };
+    follow(&mut reader, &primary);
+    // The data set that takes the place of the old one.
+    let mut brought = [frame(&mut watcher), frame(&mut watcher)];
+    brought.sort();
+    assert_eq!(brought, [Value::Bulk(b"first".to_vec()), Value::NullBulk]);
+    for number in 0..200 {
+        ask(&mut writer, &format!("SET k {number}"));
+        assert_eq!(frame(&mut watcher).text(), number.to_string());
+    }
+    ask(&mut writer, "PEXPIRE k 50");
+    // The deadline is a change as well.
+    assert!(wait_until(DEADLINE, || frame(&mut watcher) == Value::NullBulk));
+    assert_equal(&mut [&mut writer, &mut reader]);
+}
+
+#[test]
+fn roles_go_round_under_load_and_nothing_is_loaded_again() {
+    let servers = [server(&[]), server(&[]), server(&[])];
+    let mut admins: Vec<Client> = servers.iter().map(connect).collect();
+    for number in [1, 2] {
+        follow(&mut admins[number], &servers[number - 1]);
+        assert!(wait_until(DEADLINE, || info(&mut admins[number], "master_link_status") == "up"));
+    }
+    let mut written = 0;
+    for round in 0..6 {
+        let (primary, next) = (round % 3, (round + 1) % 3);
+        // From the second round on, the one behind the next follows that one, and the former primary does.
+        let mut writer = connect(&servers[primary]);
+        for _ in 0..300 {
+            written += 1;
+            assert!(!ask(&mut writer, &format!("RPUSH list:{} {written}", written % 7)).is_error());
+        }
+        assert!(ask(&mut writer, "WAIT 1 5000").integer() >= Some(1));
+        let to = format!("FAILOVER TO 127.0.0.1 {}", servers[next].port);
+        assert!(wait_until(DEADLINE, || ask(&mut admins[primary], &to).text() == "OK"));
+        assert!(wait_until(DEADLINE, || info(&mut admins[next], "role") == "master"));
+        assert!(wait_until(DEADLINE, || info(&mut admins[primary], "master_link_status") == "up"));
+        let third = (round + 2) % 3;
+        follow(&mut admins[third], &servers[next]);
+        assert!(wait_until(DEADLINE, || info(&mut admins[third], "master_link_status") == "up"));
+    }
+    let [first, second, third] = &mut admins[..] else { panic!("three servers") };
+    assert_equal(&mut [first, second, third]);
+    let lengths: i64 = (0..7).filter_map(|list| ask(first, &format!("LLEN list:{list}")).integer()).sum();
+    assert_eq!(lengths, written);
+    let full: u64 = [first, second, third].map(|admin| info(admin, "sync_full").parse().unwrap_or(0)).iter().sum();
+    assert_eq!(full, 2, "those at the beginning");
+}
+
+#[test]
+fn a_replica_keeps_a_log_of_its_own_and_goes_on_after_a_restart() {
+    let primary = server(&[]);
+    let replica = server(&["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+    let (mut writer, mut reader) = (connect(&primary), connect(&replica));
+    ask(&mut reader, "SET stale v");
+    for number in 0..1_000 {
+        ask(&mut writer, &format!("SET k:{number} v{number}"));
+    }
+    follow(&mut reader, &primary);
+    assert_equal(&mut [&mut writer, &mut reader]);
+    for number in 0..500 {
+        ask(&mut writer, &format!("INCRBY n {number}"));
+    }
+    ask(&mut writer, "PEXPIRE k:1 1");
+    assert_equal(&mut [&mut writer, &mut reader]);
+    // The log of the replica alone brings all of it back.
+    let is_written = || info(&mut reader, "aof_rewrite_in_progress") == "0" && info(&mut reader, "aof_enabled") == "1";
+    assert!(wait_until(DEADLINE, is_written));
+    let digest = ask(&mut reader, "DEBUG DIGEST").text();
+    ask(&mut reader, "REPLICAOF NO ONE");
+    ask(&mut reader, "DEBUG LOADAOF");
+    assert_eq!(ask(&mut reader, "DEBUG DIGEST").text(), digest);
+}
+
+#[test]
+fn long_commands_of_readers_and_of_the_stream_wait_for_each_other() {
+    let (primary, replica) = (server(&[]), server(&[]));
+    let (mut writer, mut reader, mut other) = (connect(&primary), connect(&replica), connect(&replica));
+    let members = |from: usize, count: usize| -> Vec<String> {
+        ["SADD", "set"].map(String::from).into_iter().chain((from..from + count).map(|n| format!("m{n}"))).collect()
+    };
+    writer.call(&members(0, 60_000)).expect("a reply");
+    follow(&mut reader, &primary);
+    assert_equal(&mut [&mut writer, &mut reader]);
+    for round in 1..8 {
+        // Readers hold what the stream is about to change.
+        other.send_raw(&super::resp::encode(&["SMEMBERS", "set"])).expect("it is read");
+        writer.call(&members(60_000 * round, 20_000)).expect("a reply");
+        ask(&mut writer, "SUNIONSTORE copy set set");
+        ask(&mut writer, "INCR after");
+        let all = other.read_reply().expect("a reply").value;
+        assert!(all.items().is_some_and(|items| items.len() >= 60_000));
+    }
+    assert_equal(&mut [&mut writer, &mut reader]);
+    assert_eq!(ask(&mut reader, "GET after").text(), "7");
+}
+
+#[test]
+fn a_replica_answers_while_it_loads_and_shows_the_old_data_until_the_new_is_whole() {
+    let (primary, replica) = (server(&[]), server(&[]));
+    let (mut writer, mut reader, mut admin) = (connect(&primary), connect(&replica), connect(&replica));
+    ask(&mut writer, "DEBUG POPULATE 300000 key 100");
+    ask(&mut reader, "SET old v");
+    follow(&mut admin, &primary);
+    let (began, mut seen, mut longest) = (Instant::now(), 0, Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let old = ask(&mut reader, "GET old");
+        longest = longest.max(asked.elapsed());
+        let size = ask(&mut reader, "DBSIZE").integer();
+        if old == Value::NullBulk {
+            assert_eq!(size, Some(300_000), "all of the new data at once");
+            break;
+        }
+        assert_eq!(old.text(), "v");
+        seen += usize::from(info(&mut admin, "master_sync_in_progress") == "1");
+        assert!(began.elapsed() < DEADLINE, "the data never comes");
+    }
+    assert!(seen > 0, "it was seen in the midst of the load");
+    assert!(longest < Duration::from_secs(2), "{longest:?}: it stood still");
+    assert_equal(&mut [&mut writer, &mut admin]);
+}
+
+#[test]
+fn a_primary_that_comes_back_empty_takes_nobodys_data() {
+    let mut primary = server(&["--save", ""]);
+    let replica = server(&["--save", ""]);
+    let (mut writer, mut reader) = (connect(&primary), connect(&replica));
+    follow(&mut reader, &primary);
+    assert!(wait_until(DEADLINE, || info(&mut reader, "master_link_status") == "up"));
+    for number in 0..100 {
+        ask(&mut writer, &format!("SET k:{number} v"));
+    }
+    assert_equal(&mut [&mut writer, &mut reader]);
+    drop(writer);
+    let port = primary.port;
+    primary.signal("KILL");
+    assert!(wait_until(DEADLINE, || primary.has_ended()));
+    let reborn =
+        Process::spawn(Dir::new(), port, &[SETTINGS, &["--save", "", "--port", &port.to_string()]].concat(), &[]);
+    assert!(wait_until(DEADLINE, || std::net::TcpStream::connect(reborn.addr()).is_ok()));
+    let log = || replica.log();
+    assert!(wait_until(DEADLINE, || log().contains("-NOMASTERLINK")), "{}", log());
+    assert_eq!(ask(&mut reader, "DBSIZE").integer(), Some(100));
+    let mut writer = connect(&reborn);
+    // Neither gives up what there is before it is told so.
+    ask(&mut writer, "CONFIG SET replica-accept-empty-primary yes");
+    assert!(wait_until(DEADLINE, || log().contains("the primary has come back empty")), "{}", log());
+    assert_eq!(ask(&mut reader, "DBSIZE").integer(), Some(100));
+    ask(&mut reader, "CONFIG SET replica-accept-empty-primary yes");
+    assert!(wait_until(DEADLINE, || ask(&mut reader, "DBSIZE").integer() == Some(0)), "{}", log());
+}
