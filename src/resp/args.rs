@@ -41,6 +41,26 @@ fn elsewhere(shared: Option<&Arc<Vec<u8>>>) -> &[u8] {
     shared.expect("what lies elsewhere is known")
 }
 
+/// What ends the lines of a request.
+const LINE_END: &[u8] = b"\r\n";
+
+/// Digits of a number.
+#[inline]
+fn digits(number: usize) -> usize {
+    if number < 10 { 1 } else { number.ilog10() as usize + 1 }
+}
+
+/// True if a request says that it has so many arguments.
+#[inline]
+fn has_count(bytes: &[u8], count: usize) -> bool {
+    if count < 10 {
+        return bytes.starts_with(&[b'*', b'0' + count as u8, b'\r', b'\n']);
+    }
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(count).as_bytes();
+    bytes.first() == Some(&b'*') && bytes[1..].starts_with(text) && bytes[1 + text.len()..].starts_with(LINE_END)
+}
+
 impl<'a> Args<'a> {
     /// Arguments over the bytes of a command. The spans must lie within the bytes.
     pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
@@ -107,6 +127,26 @@ impl<'a> Args<'a> {
             (Some(last), None) => last.start as usize + last.len as usize,
             (Some(_), Some(shared)) => self.bytes.len() + shared.len(),
         }
+    }
+
+    /// The whole request as it came, if it came in the form that is written here: an array of strings with their lengths in as few
+    /// digits as can be, and whole line ends, which a reader of requests passes over unseen. O(arguments).
+    pub fn request(&self) -> Option<&'a [u8]> {
+        let (bytes, end) = (self.bytes, self.extent() + LINE_END.len());
+        if self.shared.is_some() || bytes.len() < end || !has_count(bytes, self.spans.len()) {
+            return None;
+        }
+        let mut at = 1 + digits(self.spans.len()) + LINE_END.len();
+        for Span { start, len } in self.spans {
+            let (start, len) = (*start as usize, *len as usize);
+            at += 1 + digits(len) + LINE_END.len();
+            let ends = [start.checked_sub(LINE_END.len())?, start + len];
+            if start != at || ends.into_iter().any(|at| &bytes[at..at + LINE_END.len()] != LINE_END) {
+                return None;
+            }
+            at += len + LINE_END.len();
+        }
+        (at == end).then(|| &bytes[..end])
     }
 
     /// True if the argument equals a keyword, in any case.
@@ -199,4 +239,75 @@ impl OwnedArgs {
 
 fn span_of(shared: &Arc<Vec<u8>>) -> Span {
     Span { start: ELSEWHERE, len: shared.len() as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::prng::Prng;
+    use crate::resp::parse::{Limits, Parsed, Parser};
+
+    fn encoded<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut text = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            text.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            text.extend_from_slice(word);
+            text.extend_from_slice(b"\r\n");
+        }
+        text
+    }
+
+    /// Whatever part of a request in whatever form: what is said to be its bytes is what would be written for it.
+    #[test]
+    fn a_request_is_taken_as_it_came_only_in_the_form_that_is_written() {
+        let (mut prng, mut taken) = (Prng::seeded(3), 0);
+        for round in 0..3_000 {
+            let count = 1 + prng.below(if round % 10 == 0 { 120 } else { 6 }) as usize;
+            let words: Vec<Vec<u8>> = (0..count)
+                .map(|_| {
+                    let most = *prng.pick(&[2, 12, 120]).expect("not empty");
+                    (0..prng.below(most)).map(|_| *prng.pick(b"ab*$1\r\n").expect("not empty")).collect()
+                })
+                .collect();
+            let plain = encoded(words.iter().map(Vec::as_slice));
+            // Another form of the same: zeros before a number.
+            let bytes = match prng.below(4) {
+                0 => [&b"*0"[..], &plain[1..]].concat(),
+                // A reader looks at the first byte of a line end alone.
+                2 => {
+                    let ends = plain.windows(2).enumerate().filter(|(_, pair)| pair == b"\r\n").map(|(at, _)| at + 1);
+                    let ends: Vec<usize> = ends.collect();
+                    let mut other = plain.clone();
+                    other[*prng.pick(&ends).expect("there are some")] = b'x';
+                    other
+                }
+                1 => {
+                    let at = plain.iter().position(|byte| *byte == b'$').expect("an argument");
+                    [&plain[..=at], b"0", &plain[at + 1..]].concat()
+                }
+                _ => plain.clone(),
+            };
+            let bytes = [&bytes[..], b"*1\r\n$4\r\nPING\r\n"].concat();
+            let limits = Limits { bulk_bytes_max: 1 << 20, authenticated: true };
+            let mut spans = Vec::new();
+            let Ok(Parsed::Command(_)) = Parser::default().parse(&bytes, limits, &mut spans) else { continue };
+            let args = Args::new(&bytes, &spans);
+            let mut picked = Vec::new();
+            let some = prng.below(count as u64) as usize;
+            let owned = OwnedArgs::copy(args);
+            for part in
+                [args, args.tail(some), args.up_to(some + 1), args.pick(1, some..count, &mut picked), owned.as_args()]
+            {
+                let written = encoded(part.iter_from(0));
+                assert!(
+                    part.request().is_none_or(|request| request == written),
+                    "{:?}",
+                    bytes.escape_ascii().to_string()
+                );
+                taken += usize::from(part.request().is_some());
+            }
+            assert!(bytes[..plain.len()] != plain[..] || args.request() == Some(&plain[..]));
+        }
+        assert!(taken > 500, "{taken}");
+    }
 }

@@ -274,9 +274,14 @@ impl Propagation {
             self.instead.bytes.shrink_to(BUFFER_KEPT_BYTES_MAX);
         } else if changed && !self.is_muted {
             self.select(number);
-            self.bytes.reserve(given.total_bytes() + HEADER_BYTES_MAX * (given.len() + 1));
-            push_header(&mut self.bytes, b'*', given.len());
-            given.iter_from(0).for_each(|word| push_bulk(&mut self.bytes, word));
+            match given.request() {
+                Some(request) => self.bytes.extend_from_slice(request),
+                None => {
+                    self.bytes.reserve(given.total_bytes() + HEADER_BYTES_MAX * (given.len() + 1));
+                    push_header(&mut self.bytes, b'*', given.len());
+                    given.iter_from(0).for_each(|word| push_bulk(&mut self.bytes, word));
+                }
+            }
             self.unit_commands += 1;
         }
     }
