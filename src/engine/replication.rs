@@ -101,7 +101,10 @@ pub(super) fn next_due_ms(server: &Server) -> Option<u64> {
 /// Tells the primary how far we are.
 pub(in crate::engine) fn acknowledge(server: &mut Server, out: &mut Out, now_ms: u64) {
     let offset = server.replication.history.offset.to_string();
-    link::send(out, [b"REPLCONF", b"ACK", offset.as_bytes()]);
+    match server.durable_offset().map(|offset| offset.to_string()) {
+        Some(durable) => link::send(out, [b"REPLCONF", b"ACK", offset.as_bytes(), b"FACK", durable.as_bytes()]),
+        None => link::send(out, [b"REPLCONF", b"ACK", offset.as_bytes()]),
+    }
     if let Some(following) = &mut server.replication.following {
         following.acked_ms = now_ms;
     }

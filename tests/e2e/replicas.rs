@@ -130,6 +130,7 @@ fn a_replica_keeps_a_log_of_its_own_and_goes_on_after_a_restart() {
         ask(&mut writer, &format!("INCRBY n {number}"));
     }
     ask(&mut writer, "PEXPIRE k:1 1");
+    assert_eq!(ask(&mut writer, "WAITAOF 0 1 20000").items().map(|items| items[1].clone()), Some(Value::Integer(1)));
     assert_equal(&mut [&mut writer, &mut reader]);
     // The log of the replica alone brings all of it back.
     let is_written = || info(&mut reader, "aof_rewrite_in_progress") == "0" && info(&mut reader, "aof_enabled") == "1";

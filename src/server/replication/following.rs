@@ -65,6 +65,40 @@ pub enum Expected {
     Length,
 }
 
+/// Places that are remembered until they are on the disk.
+const PLACES_MAX: usize = 256;
+
+/// Which offset of the stream is on the disk when the log has come to a position of its own.
+#[derive(Debug, Default)]
+pub struct Logged {
+    /// Positions of what was passed on to the log, with the offsets that they stand for, in order.
+    places: VecDeque<(u64, u64)>,
+    /// The offset that has been reached.
+    pub durable: u64,
+}
+
+impl Logged {
+    /// All up to an offset is in what was passed on up to a position. O(1).
+    fn note(&mut self, position: u64, offset: u64) {
+        // The last place stands for those that there is no room for: they count as on the disk when it is.
+        let is_last = self.places.back().is_some_and(|&(last, _)| last == position);
+        if is_last || self.places.len() == PLACES_MAX {
+            self.places.pop_back();
+        }
+        self.places.push_back((position, offset));
+    }
+
+    /// The log is on the disk up to a position.
+    fn reach(&mut self, synced: u64) {
+        while let Some(&(position, offset)) = self.places.front()
+            && position <= synced
+        {
+            self.durable = offset;
+            self.places.pop_front();
+        }
+    }
+}
+
 /// The primary that is followed, and the link to it.
 #[derive(Debug)]
 pub struct Following {
@@ -98,8 +132,8 @@ pub struct Following {
     pub pending: Vec<u8>,
     /// Place of the database that the stream has selected, as far as it counts.
     pub db: usize,
-    /// The primary has been asked to let go of its role (FAILOVER).
-    pub is_handover: bool,
+    /// What of the stream is on the disk.
+    pub logged: Logged,
     /// Commands that answered with an error have been logged so often.
     pub errors_logged: u32,
 }
@@ -122,7 +156,7 @@ impl Following {
             sync: None,
             pending: Vec::new(),
             db: 0,
-            is_handover: false,
+            logged: Logged::default(),
             errors_logged: 0,
         }
     }
@@ -196,6 +230,11 @@ impl Server {
         self.replication.began_empty = false;
         self.replication.offsets.lose(self.propagation.position());
         self.begin_backlog();
+        let (position, offset) = (self.propagation.position(), self.replication.history.offset);
+        if let Some(following) = &mut self.replication.following {
+            following.logged = Logged::default();
+            following.logged.note(position, offset);
+        }
     }
 
     /// Ends the waits of clients for keys and for replicas, and their connections: what they wait for was meant of a primary.
@@ -239,7 +278,7 @@ impl Server {
     /// What was run of the stream counts from now on: it is part of the history, and is passed on to replicas of this one.
     pub fn commit_stream(&mut self, link: ClientId) {
         let session = &self.clients[link];
-        if session.transaction.is_some() || session.blocked == Some(Blocked::Job) {
+        if session.transaction.is_some() || matches!(session.blocked, Some(Blocked::Job | Blocked::Script)) {
             return;
         }
         let db = session.db;
@@ -249,10 +288,26 @@ impl Server {
             let mut bytes = std::mem::take(&mut following.pending);
             self.feed_replicas(&bytes);
             bytes.clear();
+            let (position, offset) = (self.propagation.position(), self.replication.history.offset);
+            let is_logged = self.persistence.log.is_on();
             if let Some(following) = &mut self.replication.following {
                 following.pending = bytes;
+                if is_logged {
+                    following.logged.note(position, offset);
+                }
             }
         }
+    }
+
+    /// The offset up to which what the primary has sent is on the disk, if there is a log.
+    pub fn durable_offset(&mut self) -> Option<u64> {
+        let log = &self.persistence.log;
+        let synced = log.is_established().then(|| log.synced());
+        let following = self.replication.following.as_mut()?;
+        if let Some(synced) = synced {
+            following.logged.reach(synced);
+        }
+        log.is_on().then_some(following.logged.durable)
     }
 
     /// A client that is the link to the primary is being disconnected.
@@ -269,5 +324,36 @@ impl Server {
         }
         let now_ms = self.clock.now().mono_ms();
         self.note_link_lost(false, now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::prng::Prng;
+
+    /// The oracle: a list of all places.
+    #[test]
+    fn no_offset_counts_as_on_the_disk_before_it_is_and_all_do_in_the_end() {
+        for seed in 0..30 {
+            let mut prng = Prng::seeded(seed);
+            let (mut logged, mut all, mut synced) = (Logged::default(), Vec::new(), 1);
+            let (mut position, mut offset) = (1, 100);
+            for _ in 0..1_500 {
+                // Some of the stream changes nothing here.
+                (position, offset) = (position + prng.below(2) * 30, offset + 1 + prng.below(50));
+                logged.note(position, offset);
+                all.push((position, offset));
+                if prng.below(60) == 0 {
+                    synced = position - prng.below(position - synced + 1);
+                    logged.reach(synced);
+                    let last =
+                        all.iter().rev().find(|(position, _)| *position <= synced).map_or(0, |(_, offset)| *offset);
+                    assert!(logged.durable <= last, "seed {seed}: {} of {last}", logged.durable);
+                }
+            }
+            logged.reach(position);
+            assert_eq!(logged.durable, offset, "seed {seed}");
+        }
     }
 }
