@@ -46,7 +46,6 @@ const SLEEP_SLICE: Duration = Duration::from_millis(10);
 /// Why a subcommand of Redis is not there.
 const NO_CRASHING: &str = "the server does not crash or restart itself on request";
 const UNAVAILABLE: &[(&str, &str)] = &[
-    ("CHANGE-REPL-ID", "there is no replication yet"),
     (
         "QUICKLIST-PACKED-THRESHOLD",
         "which elements of a list have a node to themselves follows from list-max-listpack-size",
@@ -63,6 +62,7 @@ const UNAVAILABLE: &[(&str, &str)] = &[
 fn debug(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let subcommand = args.at(1).to_ascii_uppercase();
     match (subcommand.as_slice(), args.len()) {
+        (b"CHANGE-REPL-ID", 2) => change_history(ctx),
         (b"DIGEST", 2) => digest(ctx),
         (b"DIGEST-VALUE", _) => digest_value(ctx, args),
         (b"ERROR", 3) => error(ctx, args),
@@ -358,11 +358,21 @@ fn stringmatch_test(ctx: &mut Ctx<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
+/// Begins a history of another name: replicas that come back have to begin anew.
+fn change_history(ctx: &mut Ctx<'_>) -> Outcome {
+    log::info!("Changing replication IDs after receiving change-repl-id");
+    ctx.server.replication.begin_history();
+    ctx.reply.ok();
+    Ok(Next::Done)
+}
+
 fn help_text(ctx: &mut Ctx<'_>) -> Outcome {
     help::write(
         &mut ctx.reply,
         "DEBUG",
         &[
+            "CHANGE-REPL-ID",
+            "    Begin a new replication history, which shares nothing with the present one.",
             "DIGEST",
             "    Return a number that stands for all data, as a Redis with the same would.",
             "DIGEST-VALUE <key> [<key> ...]",

@@ -318,7 +318,6 @@ pub(super) static ROWS: &[Param] = &[
     any("max-new-tls-connections-per-cycle", Kind::Int(1, 1000), "1"),
     any("tls-auto-reload-interval", INT, "0").unlisted(),
     // Sockets. No connection is ever made to another machine.
-    any("bind-source-addr", TEXT, ""),
     only("socket-mark-id", Kind::Int(0, u32::MAX as i64), "0", &[], "AleaDB does not mark its packets").startup(),
     only("mptcp", YES_NO, "no", &[], "AleaDB does not speak multipath TCP").unlisted().startup(),
     only("unixsocketgroup", TEXT, "", &[], "AleaDB leaves the group of its socket to the directory it is in")

@@ -5,6 +5,7 @@
 //! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads
 //! the field. The invariant is that every field always holds a value its own row accepts.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::events::{self, Events};
@@ -158,6 +159,7 @@ macro_rules! directives {
     (@parse filename, $old:expr, $args:ident, $what:expr) => { persistence::parse_filename($args, $what) };
     (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
+    (@parse source_address, $old:expr, $args:ident) => { replication::parse_source($args) };
     (@parse primary_address, $old:expr, $args:ident) => { replication::parse_primary($args) };
     (@parse memory_limit, $old:expr, $args:ident) => { memory::parse_memory_limit($args) };
     (@parse clients_limit, $old:expr, $args:ident) => { memory::parse_clients_limit($args) };
@@ -182,10 +184,12 @@ macro_rules! directives {
     (@print filename, $value:expr) => { $value.clone().into_bytes() };
     (@print template, $value:expr) => { value::print_bytes(&$value) };
 
+    (@print source_address, $value:expr) => { replication::print_source(&$value) };
     (@print primary_address, $value:expr) => { replication::print_primary(&$value) };
     (@print memory_limit, $value:expr) => { memory::print_memory_limit(&$value) };
     (@print clients_limit, $value:expr) => { memory::print_clients_limit(&$value) };
 
+    (@layout source_address, $field:ident) => { Layout::Quoted(|config| config.$field.map(|_| replication::print_source(&config.$field))) };
     (@layout primary_address, $field:ident) => { Layout::Lines(|config| replication::primary_lines(&config.$field)) };
     (@layout memory_limit, $field:ident) => { Layout::Plain(|config| memory::written_memory_limit(&config.$field)) };
     (@layout clients_limit, $field:ident) => { Layout::Plain(|config| memory::written_clients_limit(&config.$field)) };
@@ -406,6 +410,10 @@ directives! {
     /// The user as whom a primary is followed; empty for the default user.
     masteruser: Vec<u8> = Vec::new(),
     "masteruser" unlisted "primaryuser", Runtime, bytes;
+
+    /// The address from which connections are made to primaries, and to targets of MIGRATE; empty for whichever the system takes.
+    bind_source_addr: Option<IpAddr> = None,
+    "bind-source-addr", Runtime, source_address;
 
     /// The password for the primary.
     masterauth: Vec<u8> = Vec::new(),

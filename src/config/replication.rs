@@ -1,6 +1,8 @@
 //! The kinds of values of the directives of replication: whom a server follows, and how it takes in the data.
 
-use super::value::{Choice, Line, Reason};
+use std::net::IpAddr;
+
+use super::value::{Choice, Line, Reason, single};
 use crate::base::num;
 
 /// Where a primary listens.
@@ -43,8 +45,33 @@ pub(super) fn parse_primary(args: &[&[u8]]) -> Result<Option<PrimaryAddress>, Re
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         return Ok(None);
     }
+    let host = checked_host(host)?;
     let port = num::parse_i64(port).and_then(|port| u16::try_from(port).ok()).ok_or("Invalid master port")?;
-    Ok(Some(PrimaryAddress { host: String::from_utf8_lossy(host).into_owned(), port }))
+    Ok(Some(PrimaryAddress { host: host.to_owned(), port }))
+}
+
+/// A name or address of a host, as a line of a file can hold it: without blanks, quotes and control characters.
+///
+/// # Errors
+/// It is none.
+pub fn checked_host(host: &[u8]) -> Result<&str, &'static str> {
+    let is_fine = !host.is_empty() && host.iter().all(|byte| byte.is_ascii_graphic() && !b"\"'\\#".contains(byte));
+    std::str::from_utf8(host).ok().filter(|_| is_fine).ok_or("Invalid master host")
+}
+
+/// An address of this machine; the empty text is none.
+pub(super) fn parse_source(args: &[&[u8]]) -> Result<Option<IpAddr>, Reason> {
+    match single(args)? {
+        [] => Ok(None),
+        text => {
+            let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            Ok(Some(address.ok_or("it is not an IPv4 or IPv6 address")?))
+        }
+    }
+}
+
+pub(super) fn print_source(value: &Option<IpAddr>) -> Vec<u8> {
+    value.map_or_else(Vec::new, |address| address.to_string().into_bytes())
 }
 
 pub(super) fn print_primary(value: &Option<PrimaryAddress>) -> Vec<u8> {

@@ -257,7 +257,7 @@ impl Cron {
         let queries = server.watchers.reactive.next_due_ms();
         let log = server.persistence.log.next_due_ms();
         let defrag = server.defrag.next_due_ms();
-        let links = links::next_due_ms(server);
+        let links = links::next_due_ms(server, now.mono_ms());
         keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).chain(links).min()
     }
 }

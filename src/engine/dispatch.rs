@@ -402,7 +402,7 @@ fn gate(
     {
         return Some(refused);
     }
-    if server.replication.restricts()
+    if server.replication.is_following()
         && let Some(refused) = replication::refusal(server, client, command, args)
     {
         return Some(refused);
@@ -413,7 +413,7 @@ fn gate(
     {
         return Some(refused);
     }
-    if server.replication.restricts()
+    if server.replication.is_following()
         && let Some(refused) = replication::stale_refusal(server, command)
     {
         return Some(refused);
@@ -490,6 +490,11 @@ fn protection(server: &Server, client: ClientId, flags: Flags) -> Option<ReplyEr
 }
 
 fn refuse(server: &mut Server, client: ClientId, out: &mut Out, error: ReplyError, command: Option<&'static Command>) {
+    if server.clients[client].is_replica {
+        // What it is sent is the stream, where an error has no place.
+        log::warn!("Disconnecting a replica that sends what is refused: {}", String::from_utf8_lossy(error.text()));
+        return server.kill(client);
+    }
     if server.observer.is_in_row() {
         server.end_row_early();
     }

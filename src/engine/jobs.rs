@@ -376,6 +376,9 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
         return server.background.free(Box::new((work, line)));
     }
     server.clients[client].blocked = None;
+    if server.clients[client].link.is_some() {
+        server.commit_stream(client);
+    }
     if is_muted {
         out = Out::default();
     }

@@ -45,8 +45,8 @@ fn note_found(server: &mut Server, now: Now) {
 }
 
 /// The monotonic millisecond at which a turn has something to do here, if nothing happens before.
-pub(super) fn next_due_ms(server: &Server) -> Option<u64> {
-    let own = replication::next_due_ms(server).into_iter().chain(server.outgoing.next_due_ms());
+pub(super) fn next_due_ms(server: &Server, now_ms: u64) -> Option<u64> {
+    let own = replication::next_due_ms(server, now_ms).into_iter().chain(server.outgoing.next_due_ms());
     own.chain(server.targets.next_due_ms()).min()
 }
 

@@ -23,7 +23,7 @@ use crate::server::outgoing::LinkKind;
 use crate::server::replication::following::LinkState;
 use crate::server::session::Blocked;
 
-pub(super) use gate::{refusal, stale_refusal};
+pub(super) use gate::{READ_ONLY, refusal, stale_refusal};
 
 /// Milliseconds between two times that the primary is told how far we are.
 const ACK_MS: u64 = 1000;
@@ -89,13 +89,19 @@ fn step_connected(server: &mut Server, link: ClientId, now_ms: u64) {
 }
 
 /// The monotonic millisecond at which a turn has something to do here, if nothing happens before.
-pub(super) fn next_due_ms(server: &Server) -> Option<u64> {
-    let following = server.replication.following.as_ref()?;
-    match following.state {
+pub(super) fn next_due_ms(server: &Server, now_ms: u64) -> Option<u64> {
+    let failover = server.replication.failover.as_ref().and_then(|failover| failover.until_ms);
+    let ending = server.process.ending.map(|ending| ending.until_ms);
+    let waits = failover.into_iter().chain(ending).filter(|until_ms| *until_ms > now_ms);
+    let Some(following) = &server.replication.following else {
+        return waits.chain(server.next_lag_due_ms(now_ms)).min();
+    };
+    let own = match following.state {
         LinkState::Connect => Some(following.retry_ms),
         LinkState::Connected => Some(following.acked_ms + ACK_MS),
         _ => None,
-    }
+    };
+    waits.chain(own).min()
 }
 
 /// Tells the primary how far we are.
@@ -140,6 +146,10 @@ pub(super) fn begin(server: &mut Server, client: ClientId, out: &mut Out) {
 
 /// True if a data set is whole and cannot be put in place yet: what follows has to wait.
 pub(super) fn is_waiting(server: &Server) -> bool {
+    // What a script has seen stays as it is.
+    if server.scripting.is_parked() {
+        return true;
+    }
     let following = server.replication.following.as_ref();
     following.and_then(|following| following.sync.as_ref()).is_some_and(|sync| sync.is_whole)
 }

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::dispatch::{self, HEAD_BYTES};
-use super::{jobs, transaction};
+use super::{jobs, replication, transaction};
 use crate::base::clock::Now;
 use crate::command::acl::permission;
 use crate::command::run::{Call, run_apart};
@@ -218,8 +218,12 @@ fn check(server: &mut Server, running: &Running, args: Args<'_>, mark: &mut u8) 
     if running.is_read_only && flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
         return refuse(READ_ONLY);
     }
-    if flags.has(Flags::WRITE) && server.replication.is_following() && server.config.replica_read_only {
-        return refuse(ReplyError::new("READONLY You can't write against a read only replica."));
+    if flags.has(Flags::WRITE)
+        && server.replication.is_following()
+        && server.config.replica_read_only
+        && server.clients[running.client].link.is_none()
+    {
+        return refuse(replication::READ_ONLY);
     }
     // A script that has changed something already cannot be stopped halfway.
     if !running.has_written {

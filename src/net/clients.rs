@@ -26,6 +26,9 @@ const FREED_APART_BYTES_MIN: usize = 256 * 1024;
 /// Nanoseconds for which a data set is read in one turn: what it keeps others waiting.
 const LINK_SLICE_NS: u64 = 300_000;
 
+/// Bytes of a primary's stream that are read ahead while its commands have to wait.
+const LINK_AHEAD_BYTES_MAX: usize = 16 << 20;
+
 const MAX_CLIENTS_TEXT: &[u8] = b"-ERR max number of clients reached\r\n";
 const DENIED_TEXT: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no password \
 is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
@@ -175,6 +178,10 @@ impl<T: Transport> Turn<T> {
             return self.server.kill(client);
         }
         if !conn.link.readable || session.killed {
+            return;
+        }
+        if session.link.is_some() && conn.input.unparsed_bytes() > LINK_AHEAD_BYTES_MAX {
+            // It is read on when what has come may run; until then the primary keeps it.
             return;
         }
         let (scratch, is_closing) = (&mut self.scratch[self.scratch_used..], session.closing);

@@ -13,12 +13,14 @@
 //! commands and no buffers.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::base::clock::Now;
 use crate::config::ShutdownOn;
@@ -338,7 +340,7 @@ impl Reactor {
     fn connect(&mut self, now: Now) {
         while let Some(Wanted { kind, address }) = self.turn.take_wanted() {
             let Reactor { turn, poll, .. } = self;
-            let stream = match TcpStream::connect(address) {
+            let stream = match connect_from(turn.server.config.bind_source_addr, address) {
                 Ok(stream) => stream,
                 Err(error) => {
                     turn.connect_failed(kind, &error);
@@ -372,6 +374,18 @@ impl Reactor {
             // Closing the descriptor removes it from the poll as well, so a failure changes nothing.
             let _ = self.poll.registry().deregister(stream.source());
         }
+    }
+}
+
+/// Begins to connect, from an address of this machine if one is named.
+fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address) };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }
 

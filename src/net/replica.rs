@@ -37,7 +37,9 @@ impl<T: Transport> Turn<T> {
                     conn.link.transport.gather_writes();
                 }
             }
-            if server.unsent_stream(*client).is_some_and(|bytes| bytes > 0) || !conn.out.is_empty() {
+            // One that is sent nothing at present is held against its limit as well.
+            let is_behind = server.counted_output(*client, conn.out.len()) > 0;
+            if is_behind || !conn.out.is_empty() {
                 conns.queue_flush(*client);
             }
         }

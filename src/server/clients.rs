@@ -311,8 +311,8 @@ impl Server {
 
     #[cold]
     fn recount_client_bytes(&mut self, client: ClientId) {
-        let Session { no_evict, killed, is_replica, .. } = self.clients[client];
-        let bytes = if no_evict || killed || is_replica { 0 } else { self.total_bytes_of(client) };
+        let Session { no_evict, killed, is_replica, link, .. } = self.clients[client];
+        let bytes = if no_evict || killed || is_replica || link.is_some() { 0 } else { self.total_bytes_of(client) };
         self.clients.count_bytes(client, bytes);
     }
 

@@ -290,6 +290,9 @@ impl Server {
     /// Makes room while a dump file is loaded that holds more than is allowed, instead of failing. What a log holds stays until all
     /// of it was read: the next command may add to any key.
     pub fn make_room_for_loaded(&mut self, now: Now) {
+        if self.replication.is_following() && self.config.replica_ignore_maxmemory {
+            return;
+        }
         let mut vain = 0;
         while self.is_over_limit() && vain < VAIN_MAX {
             let Victim::Key { place, hash, stamp } = self.next_victim(now) else { break };

@@ -44,6 +44,8 @@ pub struct Counts {
     pub refused: u64,
     /// Bytes sent to replicas.
     pub out_bytes: u64,
+    /// Bytes that came over former links to primaries.
+    pub in_bytes: u64,
 }
 
 /// All of it.
@@ -116,7 +118,8 @@ impl Replication {
     /// Begins a history that has nothing in common with any other.
     pub fn begin_history(&mut self) {
         let id = new_id(&mut self.ids);
-        self.history = History { offset: self.history.offset, ..History::new(id) };
+        let History { offset, is_shared, .. } = self.history;
+        self.history = History { offset, is_shared, ..History::new(id) };
     }
 
     /// Begins a history that goes on from one that a dump file was of, up to this offset of it.

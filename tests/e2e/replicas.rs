@@ -219,3 +219,99 @@ fn a_primary_that_comes_back_empty_takes_nobodys_data() {
     ask(&mut reader, "CONFIG SET replica-accept-empty-primary yes");
     assert!(wait_until(DEADLINE, || ask(&mut reader, "DBSIZE").integer() == Some(0)), "{}", log());
 }
+
+/// A promoted replica with a log of its own once passed on twice what it had run in that turn.
+#[test]
+fn promotion_under_load_doubles_nothing() {
+    for _ in 0..3 {
+        let servers = [server(&[]), server(&["--appendonly", "yes"]), server(&[])];
+        let mut admins: Vec<Client> = servers.iter().map(connect).collect();
+        for number in [1, 2] {
+            follow(&mut admins[number], &servers[number - 1]);
+            assert!(wait_until(DEADLINE, || info(&mut admins[number], "master_link_status") == "up"));
+        }
+        let mut writer = connect(&servers[0]);
+        let lines: Vec<u8> = (0..20_000).flat_map(|_| super::resp::encode(&["INCR", "n"])).collect();
+        writer.send_raw(&lines).expect("it is read");
+        let at_work = || ask(&mut admins[1], "GET n").text().parse::<u64>().is_ok_and(|n| n > 2_000);
+        assert!(wait_until(DEADLINE, at_work));
+        ask(&mut admins[1], "REPLICAOF NO ONE");
+        let [_, second, third] = &mut admins[..] else { panic!("three servers") };
+        assert!(wait_until(DEADLINE, || info(third, "master_link_status") == "up"));
+        ask(second, "INCR after");
+        assert_equal(&mut [second, third]);
+    }
+}
+
+/// The stream of a primary goes on in the database that it has selected, also for who joins in the midst of it, and after a restart.
+#[test]
+fn the_selected_database_is_known_to_replicas_of_replicas_and_after_a_restart() {
+    let (primary, replica, last) = (server(&[]), server(&[]), server(&[]));
+    let (mut writer, mut reader, mut below) = (connect(&primary), connect(&replica), connect(&last));
+    follow(&mut reader, &primary);
+    assert!(wait_until(DEADLINE, || info(&mut reader, "master_link_status") == "up"));
+    ask(&mut writer, "SELECT 3");
+    ask(&mut writer, "SET a 1");
+    assert_equal(&mut [&mut writer, &mut reader]);
+    follow(&mut below, &replica);
+    assert!(wait_until(DEADLINE, || info(&mut below, "master_link_status") == "up"));
+    ask(&mut writer, "SET b 2");
+    assert_equal(&mut [&mut writer, &mut reader, &mut below]);
+    // A replica that is saved and started anew.
+    ask(&mut reader, "SAVE");
+    let dump = std::fs::read(replica.dir.join("dump.rdb")).expect("a dump file");
+    drop((reader, replica));
+    let dir = Dir::new();
+    std::fs::write(dir.join("dump.rdb"), dump).expect("the directory is writable");
+    let port = primary.port.to_string();
+    let reborn = Process::serving_in(dir, &[SETTINGS, &["--replicaof", "127.0.0.1", &port]].concat(), &[]);
+    let mut reader = connect(&reborn);
+    assert!(wait_until(DEADLINE, || info(&mut reader, "master_link_status") == "up"));
+    ask(&mut writer, "SET c 3");
+    assert_equal(&mut [&mut writer, &mut reader]);
+    assert_eq!(info(&mut writer, "sync_partial_ok"), "1", "it goes on where it was");
+    assert_eq!(info(&mut reader, "repl_backlog_active"), "1", "others may go on with it");
+}
+
+/// What was emptied for a data set that never came is of no history that anybody has.
+#[test]
+fn a_data_set_that_breaks_off_after_the_old_one_has_gone_leads_to_a_new_one() {
+    let (primary, replica) = (server(&[]), server(&["--repl-diskless-load", "flushdb"]));
+    let (mut writer, mut reader) = (connect(&primary), connect(&replica));
+    for number in 0..100 {
+        ask(&mut writer, &format!("SET k:{number} v"));
+    }
+    follow(&mut reader, &primary);
+    assert_equal(&mut [&mut writer, &mut reader]);
+    let impostor = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = impostor.local_addr().expect("an address").port();
+    ask(&mut reader, &format!("REPLICAOF 127.0.0.1 {port}"));
+    let (mut stream, _) = impostor.accept().expect("the replica");
+    let answer = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {} 7\r\n$500\r\nREDIS0011", "e".repeat(40));
+    std::io::Write::write_all(&mut stream, answer.as_bytes()).expect("it is read");
+    assert!(wait_until(DEADLINE, || ask(&mut reader, "DBSIZE").integer() != Some(100)));
+    drop(stream);
+    follow(&mut reader, &primary);
+    assert_equal(&mut [&mut writer, &mut reader]);
+    assert_eq!(ask(&mut reader, "DBSIZE").integer(), Some(100));
+}
+
+#[test]
+fn the_link_is_not_for_limits_and_kills_that_are_meant_for_clients() {
+    let (primary, replica) = (server(&[]), server(&[]));
+    let (mut writer, mut reader) = (connect(&primary), connect(&replica));
+    follow(&mut reader, &primary);
+    assert!(wait_until(DEADLINE, || info(&mut reader, "master_link_status") == "up"));
+    ask(&mut reader, "CLIENT KILL TYPE normal");
+    let mut reader = connect(&replica);
+    ask(&mut reader, "ACL SETUSER default nocommands +@all -set");
+    for line in ["MULTI", "SET a 1", "SET b 2", "EXEC"] {
+        ask(&mut writer, line);
+    }
+    assert_equal(&mut [&mut writer, &mut reader]);
+    assert_eq!(ask(&mut reader, "DBSIZE").integer(), Some(2));
+    assert_eq!(info(&mut writer, "sync_full"), "1");
+    assert_eq!(ask(&mut reader, "CLIENT KILL TYPE master").integer(), Some(1));
+    let hosts = ["REPLICAOF", "a b", "1"].map(String::from);
+    assert!(reader.call(&hosts).expect("a reply").value.is_error());
+}

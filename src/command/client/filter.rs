@@ -28,6 +28,8 @@ impl ClientType {
     fn of(session: &Session) -> ClientType {
         match session.subscribed {
             _ if session.is_replica => ClientType::Replica,
+            // What this server has connected to itself, and what is meant for clients does not concern.
+            _ if session.link.is_some() => ClientType::Primary,
             true => ClientType::Pubsub,
             false => ClientType::Normal,
         }

@@ -148,8 +148,9 @@ pub(super) fn psync(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         Err(refused) => {
             refused.tell(ctx.server, &name, id, offset);
-            let is_known = id.first() == Some(&b'?');
-            if matches!(refused, Refused::History) && !is_known && offset > 1 && holds_less(ctx.server) {
+            let is_unnamed = id.first() == Some(&b'?');
+            let is_ahead = u64::try_from(offset).is_ok_and(|next| next > ctx.server.replication.history.offset + 1);
+            if matches!(refused, Refused::History) && !is_unnamed && is_ahead && holds_less(ctx.server) {
                 log::warn!(
                     "Refusing a full synchronisation to replica {name}: this server has started without data and keeps none on \
                      disk, and the replica holds data of another history, which would be lost. `REPLICAOF NO ONE` there keeps it; \
@@ -157,7 +158,7 @@ pub(super) fn psync(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
                 );
                 return Err(BEGAN_EMPTY);
             }
-            ctx.server.replication.counts.refused += u64::from(!is_known);
+            ctx.server.replication.counts.refused += u64::from(!is_unnamed);
             ctx.server.attach_waiting(client, ctx.now);
         }
     }

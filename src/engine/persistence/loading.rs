@@ -202,7 +202,9 @@ fn load_group(
     file: &File,
     now: Now,
 ) -> Result<Step, Failure> {
-    let drops_due = file.kind == FileKind::Dump && purpose == Purpose::Start;
+    // A replica is told by its primary what goes.
+    let is_replica = server.replication.is_following();
+    let drops_due = file.kind == FileKind::Dump && purpose == Purpose::Start && !is_replica;
     let mut group: Vec<(u64, Loaded)> = Vec::with_capacity(GROUP_KEYS);
     let mut next = None;
     while group.len() < GROUP_KEYS {

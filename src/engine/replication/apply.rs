@@ -95,8 +95,11 @@ fn run(
         let seen = Seen { client: link, command, args, reply_bytes: 0, is_shown: false };
         dispatch::count(server, seen, time_ns);
         let reply = reply.into_bytes();
-        if let Some(error) = reply.strip_prefix(b"-") {
-            note_error(server, args, error.trim_ascii_end());
+        // EXEC answers with those of its commands.
+        let inside = memchr::memmem::find(&reply, b"\r\n-").filter(|_| command.spec.name == "EXEC");
+        let error = reply.strip_prefix(b"-").or(inside.map(|at| &reply[at + 3..]));
+        if let Some(error) = error.map(|error| error.split(|byte| *byte == b'\r').next().unwrap_or_default()) {
+            note_error(server, args, error);
         }
     }
     count_bytes(server, link, args);

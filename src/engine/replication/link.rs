@@ -22,7 +22,7 @@ use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
 use crate::server::replication::following::{Expected, Following, LinkState};
-use crate::server::replication::history::{Former, ID_CHARS};
+use crate::server::replication::history::{Former, ID_CHARS, OFFSET_MAX};
 use crate::server::replication::sync::{End, MARK_BYTES};
 
 /// A line that is longer is none of this dialogue.
@@ -203,6 +203,7 @@ fn take_psync(server: &mut Server, client: ClientId, line: &[u8], now: Now) -> W
         Some("+FULLRESYNC") => {
             let id = words.next().filter(|id| is_id(id));
             let offset = words.next().and_then(|offset| num::parse_u64(offset.as_bytes()));
+            let offset = offset.filter(|offset| *offset <= OFFSET_MAX);
             let Some((id, offset)) = id.zip(offset) else {
                 log::error!("Master replied with wrong +FULLRESYNC syntax.");
                 return lose(server, client, true);
@@ -246,6 +247,10 @@ pub(super) fn connected(server: &mut Server, client: ClientId, now: Now) {
     let db = following.db;
     let session = &mut server.clients[client];
     (session.db, session.blocked) = (db, None);
+    if server.replication.backlog.is_none() {
+        // It may become a primary, with which others go on.
+        server.begin_backlog();
+    }
     let mut out = Out::default();
     acknowledge(server, &mut out, now.mono_ms());
     server.outbox.reply(client, out);

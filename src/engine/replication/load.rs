@@ -156,6 +156,7 @@ fn take_field(server: &mut Server, sync: &mut Sync, name: &[u8], value: &[u8], n
                 log::warn!("There is no memory for the old data beside the new: it goes before the new is whole");
                 sync.is_in_place = true;
                 empty(server, now);
+                server.abandon_history();
             }
         }
         _ => {}
@@ -168,6 +169,7 @@ fn make_room(server: &mut Server, now: Now) {
         sync.is_in_place = true;
     }
     empty(server, now);
+    server.abandon_history();
 }
 
 fn empty(server: &mut Server, now: Now) {

@@ -12,7 +12,7 @@ use crate::persist::aof::manifest::Manifest;
 use crate::persist::aof::read;
 use crate::persist::rdb::file::DumpReader;
 use crate::server::Server;
-use crate::server::replication::history::ID_CHARS;
+use crate::server::replication::history::{ID_CHARS, OFFSET_MAX};
 use crate::store::db::Moment;
 
 /// Why data is loaded.
@@ -150,7 +150,7 @@ impl LoadedOrigin {
             b"repl-id" if value.len() == ID_CHARS && value.iter().all(u8::is_ascii_hexdigit) => {
                 self.id = String::from_utf8(value.to_vec()).ok();
             }
-            b"repl-offset" => self.offset = num::parse_u64(value),
+            b"repl-offset" => self.offset = num::parse_u64(value).filter(|offset| *offset <= OFFSET_MAX),
             b"repl-stream-db" => self.stream_db = num::parse_u64(value).map_or(0, |number| number as usize),
             _ => {}
         }

@@ -372,7 +372,10 @@ impl Server {
         let replication = &self.replication;
         let is_kept = replication.backlog.is_some() || replication.is_following();
         is_kept.then(|| Origin {
-            stream_db: self.propagation.selected().unwrap_or(0),
+            stream_db: match &replication.following {
+                Some(following) => self.dbs.number(following.db),
+                None => self.propagation.selected().unwrap_or(0),
+            },
             id: &replication.history.id,
             offset: replication.history.offset,
         })

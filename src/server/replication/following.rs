@@ -208,6 +208,9 @@ impl Server {
     /// one that is a primary already.
     pub fn stop_following(&mut self, _now: Now) {
         let Some(link) = self.replication.following.as_ref().map(|following| following.link) else { return };
+        // What the link has run is part of the history already: it goes to the log alone.
+        let now = self.clock.now();
+        self.distribute(now);
         if let Some(link) = link {
             self.kill(link);
         }
@@ -218,7 +221,6 @@ impl Server {
         // Readers of the stream begin anew, and so does whoever looks at what is due.
         self.propagation.forget_selected();
         self.stats.dirty += 1;
-        let now = self.clock.now();
         self.replication.bare_since_ms = now.mono_ms();
         self.count_good_replicas(now);
     }
@@ -235,6 +237,15 @@ impl Server {
             following.logged = Logged::default();
             following.logged.note(position, offset);
         }
+    }
+
+    /// The data has gone, and nothing has taken its place yet: what is here is of no history that anybody has.
+    pub fn abandon_history(&mut self) {
+        self.replication.replicas.clone().into_iter().for_each(|client| self.kill(client));
+        self.replication.begin_history();
+        self.replication.history.is_shared = false;
+        self.replication.backlog = None;
+        self.renew_propagation();
     }
 
     /// Ends the waits of clients for keys and for replicas, and their connections: what they wait for was meant of a primary.
@@ -261,6 +272,9 @@ impl Server {
         let Some(following) = &mut self.replication.following else { return };
         if following.state == LinkState::Connected {
             log::warn!("Connection with master lost.");
+        }
+        if let Some(session) = following.link.and_then(|link| self.clients.get(link)) {
+            self.replication.counts.in_bytes += session.net_in_bytes;
         }
         following.link = None;
         following.state = LinkState::Connect;

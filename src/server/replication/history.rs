@@ -6,6 +6,9 @@
 /// Characters of a name.
 pub const ID_CHARS: usize = 40;
 
+/// An offset beyond this one is no offset: there is no more to come.
+pub const OFFSET_MAX: u64 = i64::MAX as u64 / 2;
+
 /// A history that this one has gone on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Former {

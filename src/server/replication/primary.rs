@@ -73,7 +73,7 @@ impl Server {
     }
 
     /// Keeps the stream from now on.
-    fn begin_backlog(&mut self) {
+    pub fn begin_backlog(&mut self) {
         let next = self.replication.history.offset + 1;
         self.replication.backlog = Some(Backlog::new(next));
         self.renew_propagation();
@@ -148,7 +148,10 @@ impl Server {
                 Standing::Receiving if replica.spool.is_some() => {
                     self.post_to_replica(client, Arc::new(b"\n".to_vec()));
                 }
-                Standing::Receiving if is_silent => self.cut_off_replica(client, "timedout", "(full sync)"),
+                // Who has been sent all there is waits for others that share its snapshot.
+                Standing::Receiving if is_silent && self.clients[client].buffers.out_bytes > 0 => {
+                    self.cut_off_replica(client, "timedout", "(full sync)")
+                }
                 Standing::Online | Standing::Loading if is_silent && !replica.is_old => {
                     self.cut_off_replica(client, "timedout", "(streaming sync)");
                 }
@@ -188,7 +191,15 @@ impl Server {
         };
         self.replication.loaded_db = Some(stream_db);
         if self.config.replicaof.is_some() {
-            self.replication.history = History { offset, ..History::new(id) };
+            let db = self.dbs.make(stream_db).unwrap_or(0);
+            if let Some(following) = &mut self.replication.following {
+                following.db = db;
+            }
+            self.replication.history = History { offset, is_shared: true, ..History::new(id) };
+            return;
+        }
+        if self.stats.evicted_keys > 0 {
+            log::info!("Keys had to go for want of memory while the dump file was loaded: replicas have to begin anew");
             return;
         }
         if dropped_bytes > DROPPED_BYTES_MAX {
@@ -312,6 +323,15 @@ impl Server {
         let lag_s = u64::from(self.config.min_replicas_max_lag);
         let is_good = |replica: &Replica| replica.standing == Standing::Online && replica.lag_s(now.mono_ms()) <= lag_s;
         self.replicas().filter(|(_, replica)| is_good(replica)).count()
+    }
+
+    /// The monotonic millisecond at which a replica is no good one any more, if it is not heard of before.
+    pub fn next_lag_due_ms(&self, now_ms: u64) -> Option<u64> {
+        let lag_ms = u64::from(self.config.min_replicas_max_lag) * 1000;
+        if self.config.min_replicas_to_write == 0 || self.replication.is_short || self.replication.is_following() {
+            return None;
+        }
+        self.replicas().map(|(_, replica)| replica.heard_ms + lag_ms + 1).filter(|due_ms| *due_ms > now_ms).min()
     }
 
     /// The replicas, in the order in which they came.

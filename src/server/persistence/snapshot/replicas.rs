@@ -34,7 +34,9 @@ impl Server {
         }
         self.distribute(now);
         // Whoever begins here knows of no database that was selected.
-        self.propagation.forget_selected();
+        if !self.replication.is_following() {
+            self.propagation.forget_selected();
+        }
         let Wanted { version, left_out } = wanted;
         let options = Options { version, compress: false, checksum: false, accesses: self.accesses_told(now) };
         let code = match left_out.functions {
