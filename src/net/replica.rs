@@ -112,7 +112,7 @@ impl<T: Transport> Conn<T> {
     fn send_output_and_stream(&mut self, server: &mut Server, most: usize) -> io::Result<usize> {
         let mut sent = 0;
         if self.link.writable && !self.out.is_empty() {
-            sent = self.link.send(&mut self.out, most)?;
+            sent = self.link.send(&mut self.out, most.min(WRITE_BYTES_MAX))?;
         }
         if !self.link.writable || !self.out.is_empty() {
             return Ok(sent);
