@@ -1,11 +1,11 @@
 //! Following a primary: what a turn does for it.
 //!
-//! 1. [`step`], once a turn, has a connection made when it is time, gives up one that is silent, and says how far we are.
-//! 2. What comes over the connection is first a dialogue ([`link`]), then perhaps a data set as a whole ([`load`]), then the stream:
+//! 1. `step`, once a turn, has a connection made when it is time, gives up one that is silent, and says how far we are.
+//! 2. What comes over the connection is first a dialogue (`link`), then perhaps a data set as a whole (`load`), then the stream:
 //!    commands like those of any client, which are parsed by `net` and come to [`apply`] by `dispatch`.
 //!
 //! A link is a client whose session says so (`Session::link`). As long as it is not the stream that comes, it counts as waiting
-//! (`Blocked::Link`), and what `net` reads comes to [`receive`] by [`links`](super::links).
+//! (`Blocked::Link`), and what `net` reads comes to `receive` by [`links`](super::links).
 
 pub mod apply;
 mod gate;

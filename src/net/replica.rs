@@ -15,7 +15,7 @@ use super::conn::{BufferPool, Conn};
 use super::transport::Transport;
 use super::turn::Turn;
 
-/// Bytes of the stream in one write: the kernel copies them while everybody else waits.
+/// Bytes in one write to a replica: the kernel copies them while everybody else waits.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 
 impl<T: Transport> Turn<T> {

@@ -300,13 +300,11 @@ impl Server {
         }
     }
 
-    /// True if keys may go now: CLIENT PAUSE promises that the data stands still, a script that is parked has it as it is, and what
-    /// is being loaded is not whole.
+    /// True if keys may go now: a replica is told what goes, CLIENT PAUSE promises that the data stands still, a script that is parked
+    /// has it as it is, and what is being loaded is not whole.
     fn may_evict(&self, now: Now) -> bool {
-        !(self.replication.is_following() && self.config.replica_ignore_maxmemory)
-            && !self.is_loading()
-            && !self.scripting.is_parked()
-            && !self.is_paused(true, now)
+        let is_told = self.replication.is_following() && self.config.replica_ignore_maxmemory;
+        !is_told && !self.is_loading() && !self.scripting.is_parked() && !self.is_paused(true, now)
     }
 
     /// True if a key has to stay, whatever the policy says: somebody is in the midst of its value.

@@ -259,7 +259,7 @@ impl World {
             _ => {
                 let copies = 1 + self.rng.below(2);
                 let writer = &mut self.nodes[number].writer;
-                writer.send(&format!("SELECT 0"), Owed::Anything);
+                writer.send("SELECT 0", Owed::Anything);
                 writer.send(&format!("SET w:{serial} {}", "v".repeat(1 + serial % 300)), Owed::Anything);
                 self.writes.push(Write { key: format!("w:{serial}"), copies: 0 });
                 writer.send(&format!("WAIT {copies} 300"), Owed::Wait(self.writes.len() - 1));

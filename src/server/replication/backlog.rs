@@ -5,7 +5,7 @@
 //! | block | block | large block | block, not full |
 //! first                                           next
 //! ```
-//! Blocks of [`BLOCK_BYTES`] are filled one after the other; bytes that come together and are as many as that get a block of their
+//! Blocks of `BLOCK_BYTES` are filled one after the other; bytes that come together and are as many as that get a block of their
 //! own. A byte is known by its offset in the history, and moves no more once it is there: every replica holds the offset of the next
 //! byte that it is to be sent, and is sent slices of the blocks. So the stream is there once, however many replicas there are.
 //!
