@@ -96,10 +96,10 @@ fn role(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
 }
 
 fn replica_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (now, of) = (ctx.now, ctx.server.clients[ctx.client].id);
+    let of = ctx.server.clients[ctx.client].id;
     if args.is(1, "NO") && args.is(2, "ONE") {
         if ctx.server.replication.is_following() {
-            ctx.server.stop_following(now);
+            ctx.server.stop_following();
             log::info!("MASTER MODE enabled (user request from 'id={of}')");
         }
         ctx.reply.ok();
@@ -116,7 +116,7 @@ fn replica_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Ok(Next::Done);
     }
     log::info!("REPLICAOF {}:{} enabled (user request from 'id={of}')", primary.host, primary.port);
-    ctx.server.follow(primary, now);
+    ctx.server.follow(primary);
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -127,6 +127,8 @@ fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
     }
     if origin == CallOrigin::Loaded {
         at = at.while_loading();
+    } else if server.replication.is_following() {
+        at = on_replica(server, client, at);
     } else if server.may_pause() && server.is_paused(true, now) {
         at = at.keeping_due();
     }

@@ -101,10 +101,10 @@ pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
         return;
     }
     let proto = server.clients[client].proto;
-    match waiting {
-        _ if error => Reply::new(out, proto).error(&UNBLOCKED),
-        Some(waiting) => waiting.on_timeout.write(server, client, &mut Reply::new(out, proto)),
-        None => Reply::new(out, proto).ok(),
+    match (error, waiting) {
+        (Some(error), _) => Reply::new(out, proto).error(error),
+        (None, Some(waiting)) => waiting.on_timeout.write(server, client, &mut Reply::new(out, proto)),
+        (None, None) => Reply::new(out, proto).ok(),
     }
 }
 

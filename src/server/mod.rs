@@ -311,6 +311,9 @@ impl Server {
         server.note_wanted_events();
         server.renew_eviction();
         server.password_changed();
+        if let Some(primary) = server.config.replicaof.clone() {
+            server.follow(primary);
+        }
         server.count_good_replicas(now);
         server
     }

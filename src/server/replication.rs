@@ -6,9 +6,10 @@
 //! the same history hold the same data. A server that becomes a primary begins a history of its own, and remembers up to which
 //! offset it shares that of its former primary, so that the latter's other replicas may go on with it.
 //!
-//! Parts, each in a file of its own: [`history`]; [`following`], as the replica of another; as a primary, [`backlog`], the stream's
-//! last bytes, [`replica`], who is sent them, [`primary`], what is done for those once a turn and once a second, [`acks`], who waits
-//! for them, and [`failover`], how one of them takes over. The engine moves them on.
+//! Parts, each in a file of its own: [`history`]; [`following`], as the replica of another, and [`sync`], the data set that comes
+//! from it; as a primary, [`backlog`], the stream's last bytes, [`replica`], who is sent them, [`primary`], what is done for those
+//! once a turn and once a second, [`acks`], who waits for them, and [`failover`], how one of them takes over. The engine moves them
+//! on.
 
 pub mod acks;
 pub mod backlog;
@@ -17,12 +18,11 @@ pub mod following;
 pub mod history;
 pub mod primary;
 pub mod replica;
+pub mod sync;
 
 use crate::base::heap;
 use crate::base::prng::Prng;
-use crate::config::PrimaryAddress;
 use crate::feature::client_id::ClientId;
-use crate::server::Server;
 
 use acks::{AckWaiter, Offsets};
 use backlog::Backlog;
@@ -125,7 +125,7 @@ impl Replication {
     /// Begins a history that goes on from one that a dump file was of, up to this offset of it.
     pub fn resume_history(&mut self, former: String, offset: u64) {
         let id = new_id(&mut self.ids);
-        self.history = History { id, offset, former: Some(Former { id: former, upto: offset + 1 }) };
+        self.history = History { id, offset, is_shared: true, former: Some(Former { id: former, upto: offset + 1 }) };
     }
 
     /// Forty random characters, for the end of a snapshot.
@@ -156,37 +156,8 @@ impl Replication {
     }
 }
 
-/// Changing sides.
-impl Server {
-    /// Follows a primary from now on.
-    pub fn follow(&mut self, primary: PrimaryAddress) {
-        log::warn!("{}:{} is to be followed", primary.host, primary.port);
-        self.config.replicaof = Some(primary);
-    }
-
-    /// Becomes a primary, whose history goes on from the one that it has followed.
-    pub fn stop_following(&mut self) {
-        if self.replication.following.take().is_some() {
-            self.config.replicaof = None;
-            self.replication.branch_history();
-        }
-    }
-}
-
 fn new_id(prng: &mut Prng) -> String {
     let mut id: String = (0..ID_CHARS.div_ceil(16)).map(|_| format!("{:016x}", prng.next_u64())).collect();
     id.truncate(ID_CHARS);
     id
-}
-
-impl crate::server::Server {
-    /// Appends bytes to the stream: they are part of the history.
-    pub fn feed_replicas(&mut self, bytes: &[u8]) {
-        self.replication.history.offset += bytes.len() as u64;
-    }
-
-    /// The data is of this history from now on: what was kept of another one's stream is of no use, nor are replicas that follow it.
-    pub fn begin_history_at(&mut self, history: History) {
-        self.replication.history = history;
-    }
 }

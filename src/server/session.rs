@@ -7,6 +7,7 @@ use crate::feature::acl::UserId;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
+use super::outgoing::LinkKind;
 use super::replication::replica::Replica;
 use super::tracking::Tracking;
 use super::transaction::Transaction;

@@ -57,6 +57,14 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// The queue, and who waits for it to change.
 static SHARED: Shared = Shared { queue: Mutex::new(Queue::new()), filled: Condvar::new(), emptied: Condvar::new() };
 
+/// The process is a replica.
+static IS_REPLICA: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the process is a replica, which lines tell.
+pub fn set_replica(is_replica: bool) {
+    IS_REPLICA.store(is_replica, Ordering::Relaxed);
+}
+
 /// Whether lines go to a file; set once, when the log is started.
 static TO_FILE: OnceLock<bool> = OnceLock::new();
 
@@ -364,7 +372,8 @@ impl Log for Logger {
             Level::Trace => '.',
         };
         // Formatted before the queue is locked: formatting may log.
-        let prefix = format!("{}:M {} {mark} ", self.pid, date(self.clock.unix_us().div_euclid(1000)));
+        let role = if IS_REPLICA.load(Ordering::Relaxed) { 'S' } else { 'M' };
+        let prefix = format!("{}:{role} {} {mark} ", self.pid, date(self.clock.unix_us().div_euclid(1000)));
         let mut text = record.args().to_string();
         if text.len() > TEXT_BYTES_MAX {
             let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end));

@@ -172,8 +172,7 @@ pub const NOT_BUILT: &[(&str, &[&str])] = &[
             "vsim",
         ],
     ),
-    ("replicas", &["sync", "psync", "replconf", "restore-asking"]),
-    ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots"]),
+    ("moving hash slots between servers", &["cluster|migration", "cluster|syncslots", "restore-asking"]),
 ];
 
 /// Whether a server without cluster, replicas and modules refuses the command whatever its line.

@@ -15,7 +15,7 @@
 //! - `tracking`: what clients with caches are told.
 //! - `replicas`: other servers as replicas of ours.
 //! - `replay`, `ours`: what is propagated, run by another server.
-//! - `replicas`: ours as a replica of others.
+//! - `following`: ours as a replica of others.
 //! - `scripts`: lines written by hand.
 //! - `observed`: what is told of the commands that have run.
 //! - `waitaof`: WAITAOF in every situation.
@@ -39,6 +39,7 @@ mod disk;
 mod dump_files;
 mod dumps;
 mod events;
+mod following;
 #[path = "../support/generate.rs"]
 mod generate;
 mod globs;

@@ -286,7 +286,8 @@ fn every_option_of_every_write_command_has_its_fact() {
     let mut missing = Vec::new();
     for row in rows::all() {
         let name = row.full_name();
-        if rows::is_ours(name) || !row.has_flag("write") {
+        // What MIGRATE passes on depends on another server: `tests/it/migrate.rs` has it.
+        if rows::is_ours(name) || !row.has_flag("write") || name == "migrate" {
             continue;
         }
         let names: Line = name.split('|').map(|word| word.to_ascii_uppercase().into_bytes()).collect();

@@ -174,12 +174,13 @@ fn what_is_not_there_is_refused() {
         ("DEBUG sleep", r"-ERR unknown subcommand or wrong number of arguments for \'sleep\'. Try DEBUG HELP.\r\n"),
         ("DEBUG SLEEP 0 0", r"-ERR unknown subcommand or wrong number of arguments for \'SLEEP\'. Try DEBUG HELP.\r\n"),
         ("DEBUG SLEEP abc", r"+OK\r\n"),
+        ("DEBUG CHANGE-REPL-ID", r"+OK\r\n"),
         ("DEBUG SLEEP 1e300", r"-ERR value is out of range\r\n"),
         ("DEBUG RELOAD x", r"-ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.\r\n"),
         ("DEBUG segfault", r"-ERR DEBUG SEGFAULT is not available in AleaDB: the server does not crash or restart itself on request\r\n"),
     ]);
     let help = m.run("DEBUG HELP");
-    assert!(help.starts_with(r"*40\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
+    assert!(help.starts_with(r"*42\r\n+DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"), "{help}");
     assert!(help.ends_with(r"+HELP\r\n+    Print this help.\r\n"), "{help}");
 }
 

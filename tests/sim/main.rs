@@ -110,7 +110,6 @@ fn what_was_acknowledged_survives_any_crash() {
 fn servers_that_follow_each_other_come_to_hold_the_same() {
     let (first, end) = seeds(REPLICA_SEEDS);
     let sums = check_all((first, end), replicas::check);
-    eprintln!("{sums:?}");
     let is_short = end - first < REPLICA_SEEDS;
     assert!(is_short || sums.values().all(|count| *count >= OFTEN_MIN), "hardly ever happened: {sums:?}");
 }

@@ -77,6 +77,8 @@ struct Write {
     key: String,
     /// Servers that have it at least.
     copies: usize,
+    /// Servers that had lost something when it was sent.
+    losses: usize,
 }
 
 struct World {
@@ -90,6 +92,8 @@ struct World {
     serial: usize,
     writes: Vec<Write>,
     slices: usize,
+    /// How often a server lost what it alone may have had.
+    losses: usize,
     reached: BTreeMap<&'static str, u64>,
 }
 
@@ -176,6 +180,7 @@ impl World {
             serial: 0,
             writes: Vec::new(),
             slices,
+            losses: 0,
             reached: BTreeMap::new(),
         };
         (1..NODES).for_each(|number| world.follow(number, 0));
@@ -261,7 +266,7 @@ impl World {
                 let writer = &mut self.nodes[number].writer;
                 writer.send("SELECT 0", Owed::Anything);
                 writer.send(&format!("SET w:{serial} {}", "v".repeat(1 + serial % 300)), Owed::Anything);
-                self.writes.push(Write { key: format!("w:{serial}"), copies: 0 });
+                self.writes.push(Write { key: format!("w:{serial}"), copies: 0, losses: self.losses });
                 writer.send(&format!("WAIT {copies} 300"), Owed::Wait(self.writes.len() - 1));
                 return;
             }
@@ -271,7 +276,9 @@ impl World {
 
     /// A server ends without a word, and comes back without its data. If it was the primary, another one takes over.
     fn crash(&mut self) {
-        let number = self.rng.below(NODES);
+        let is_syncing = |number: &usize| self.nodes[*number].state() == Some(LinkState::Sync);
+        let syncing = (0..NODES).find(is_syncing).filter(|_| self.rng.chance(50));
+        let number = syncing.unwrap_or_else(|| self.rng.below(NODES));
         if self.nodes[number].state() == Some(LinkState::Sync) {
             self.count("crashes in the midst of a full synchronisation");
         }
@@ -287,12 +294,18 @@ impl World {
             }
             !is_of
         });
-        self.writes.iter_mut().for_each(|write| write.copies = write.copies.saturating_sub(1));
+        self.lose_one();
         if number == self.primary {
             self.promote(number, &history);
         } else {
             self.follow(number, self.primary);
         }
+    }
+
+    /// A server loses what it alone may have.
+    fn lose_one(&mut self) {
+        self.losses += 1;
+        self.writes.iter_mut().for_each(|write| write.copies = write.copies.saturating_sub(1));
     }
 
     /// The primary is replaced while it lives: what it has written and not passed on is lost with its role.
@@ -301,7 +314,7 @@ impl World {
         let is_up = |node: &Node| node.state() == Some(LinkState::Connected);
         if self.nodes.iter().any(is_up) {
             self.count("primaries replaced");
-            self.writes.iter_mut().for_each(|write| write.copies = write.copies.saturating_sub(1));
+            self.lose_one();
             let history = self.nodes[self.primary].turn.server.replication.history.id.clone();
             self.promote(self.primary, &history);
         }
@@ -443,7 +456,9 @@ impl World {
         }
         for (write, replicas) in answered {
             if replicas > 0 && number == self.primary {
-                self.writes[write].copies = 1 + replicas as usize;
+                // Who has acknowledged it may have crashed since.
+                let lost = self.losses - self.writes[write].losses;
+                self.writes[write].copies = (1 + replicas as usize).saturating_sub(lost);
                 self.count("writes that WAIT has answered for");
             }
         }
@@ -503,6 +518,11 @@ impl World {
             node.turn.server.check();
         }
         self.count("servers that came to hold the same");
+        let counts = self.nodes.iter().map(|node| node.turn.server.replication.counts);
+        let (full, partial) =
+            counts.fold((0, 0), |(full, partial), counts| (full + counts.full, partial + counts.partial));
+        self.reached.insert("full synchronisations", full);
+        self.reached.insert("streams that went on where they were", partial);
         Ok(())
     }
 

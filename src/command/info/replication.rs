@@ -10,7 +10,9 @@ pub(super) fn replication(r: &mut Report<'_>) {
     match &r.server.replication.following {
         None => r.field("role", "master"),
         Some(following) => {
-            let lines = link_lines(following, r.now.mono_ms(), r.server.replication.history.offset);
+            let heard_ms =
+                following.link.and_then(|link| r.server.clients.get(link)).map_or(0, |session| session.active_ms);
+            let lines = link_lines(following, heard_ms, r.now.mono_ms(), r.server.replication.history.offset);
             r.field("role", "slave");
             lines.into_iter().for_each(|(name, value)| r.field(name, value));
             let config = &r.server.config;
@@ -44,11 +46,11 @@ pub(super) fn replication(r: &mut Report<'_>) {
 }
 
 /// What is told of the link to the primary.
-fn link_lines(following: &Following, now_ms: u64, offset: u64) -> Vec<(&'static str, String)> {
+fn link_lines(following: &Following, heard_ms: u64, now_ms: u64, offset: u64) -> Vec<(&'static str, String)> {
     let is_up = following.state == LinkState::Connected;
     let is_sync = following.state == LinkState::Sync;
     let seconds_since = |then_ms: u64| now_ms.saturating_sub(then_ms) / 1000;
-    let silent_s = if is_up { seconds_since(following.heard_ms) as i64 } else { -1 };
+    let silent_s = if is_up { seconds_since(heard_ms) as i64 } else { -1 };
     let mut lines = vec![
         ("master_host", following.primary.host.clone()),
         ("master_port", following.primary.port.to_string()),
@@ -59,14 +61,15 @@ fn link_lines(following: &Following, now_ms: u64, offset: u64) -> Vec<(&'static 
         ("slave_repl_offset", offset.to_string()),
     ];
     if is_sync {
-        let (total, read) = (following.sync_bytes.unwrap_or(0), following.sync_read_bytes);
+        let (total, read) = following.sync_bytes();
+        let total = total.unwrap_or(0);
         let percent = if total == 0 { 0.0 } else { 100.0 * read as f64 / total as f64 };
         lines.extend([
             ("master_sync_total_bytes", total.to_string()),
             ("master_sync_read_bytes", read.to_string()),
             ("master_sync_left_bytes", total.saturating_sub(read).to_string()),
             ("master_sync_perc", format!("{percent:.2}")),
-            ("master_sync_last_io_seconds_ago", seconds_since(following.heard_ms).to_string()),
+            ("master_sync_last_io_seconds_ago", seconds_since(heard_ms).to_string()),
         ]);
     }
     if !is_up {

@@ -21,6 +21,7 @@ use crate::engine::links::Went;
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
+use crate::server::replication::failover::Stage;
 use crate::server::replication::following::{Expected, Following, LinkState};
 use crate::server::replication::history::{Former, ID_CHARS, OFFSET_MAX};
 use crate::server::replication::sync::{End, MARK_BYTES};
@@ -171,10 +172,11 @@ fn introduce(server: &mut Server, out: &mut Out) {
 
 /// Asks for what comes behind what we have.
 fn ask_for_stream(server: &mut Server, out: &mut Out) {
-    let history = &server.replication.history;
-    let Some(following) = &mut server.replication.following else { return };
+    let replication = &mut server.replication;
+    let history = &replication.history;
+    let Some(following) = &mut replication.following else { return };
     following.expected.push_back(Expected::Psync);
-    let is_handover = std::mem::take(&mut following.is_handover);
+    let is_handover = replication.failover.as_ref().is_some_and(|failover| failover.stage == Stage::InProgress);
     if !history.is_shared {
         log::info!("Partial resynchronization not possible (no cached master)");
         return send(out, [b"PSYNC", b"?", b"-1"]);
@@ -194,6 +196,7 @@ fn take_psync(server: &mut Server, client: ClientId, line: &[u8], now: Now) -> W
     match words.next() {
         Some("+CONTINUE") => {
             log::info!("Successful partial resynchronization with master.");
+            server.end_failover();
             if let Some(id) = words.next().filter(|id| is_id(id)) {
                 go_on_as(server, id);
             }
@@ -209,15 +212,18 @@ fn take_psync(server: &mut Server, client: ClientId, line: &[u8], now: Now) -> W
                 return lose(server, client, true);
             };
             log::info!("Full resync from master: {id}:{offset}");
+            server.end_failover();
             load::begin(server, id, offset, now);
             Went::On
         }
         Some("-NOMASTERLINK" | "-LOADING") => {
             log::warn!("Master is currently unable to PSYNC but should be in the future: {}", shown(line));
+            server.abort_failover("Failover target rejected psync request");
             lose(server, client, false)
         }
         _ => {
             log::error!("Unexpected reply to PSYNC from master: {}", shown(line));
+            server.abort_failover("Failover target rejected psync request");
             lose(server, client, false)
         }
     }

@@ -11,7 +11,7 @@ use crate::base::clock::Now;
 use crate::config::{PrimaryAddress, ShutdownOn};
 use crate::feature::client_id::ClientId;
 use crate::server::Server;
-use crate::server::session::Session;
+use crate::server::session::{Session, UnblockedBy};
 
 /// How far a failover is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +213,6 @@ impl Server {
             |session: &Session| session.waiting.as_ref().is_some_and(|waiting| waiting.command.spec.name == "SHUTDOWN");
         let clients: Vec<ClientId> =
             self.clients.present().filter(|(_, session)| ends(session)).map(|(client, _)| client).collect();
-        clients.into_iter().for_each(|client| _ = self.unblock(client, false));
+        clients.into_iter().for_each(|client| _ = self.unblock(client, UnblockedBy::Reply));
     }
 }

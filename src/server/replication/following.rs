@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::history::History;
 use super::sync::Sync;
 use crate::base::clock::Now;
 use crate::config::PrimaryAddress;
@@ -16,6 +17,7 @@ use crate::server::Server;
 use crate::server::outgoing::LinkKind;
 use crate::server::propagation::push_line;
 use crate::server::session::{Blocked, UnblockedBy};
+use crate::sys;
 
 /// Milliseconds after which a link that could not be made is tried again; after failures with data it is doubled each time, up to
 /// the second figure.
@@ -192,11 +194,18 @@ impl Server {
         if let Some(link) = self.replication.following.as_ref().and_then(|following| following.link) {
             self.kill(link);
         }
+        // What was passed on until now is of this history.
+        self.distribute(now);
         self.config.replicaof = Some(primary.clone());
-        let before = self.replication.following.replace(Box::new(Following::new(primary, now)));
-        let attempts = before.as_ref().map_or(0, |before| before.attempt);
-        if let Some(following) = &mut self.replication.following {
-            following.attempt = attempts;
+        sys::log::set_replica(true);
+        let mut following = Box::new(Following::new(primary, now));
+        following.db = match self.replication.loaded_db.take() {
+            Some(number) => self.dbs.make(number).unwrap_or(0),
+            None => self.replication.following.as_ref().map_or(0, |before| before.db),
+        };
+        let before = self.replication.following.replace(following);
+        if let (Some(before), Some(following)) = (&before, &mut self.replication.following) {
+            following.attempt = before.attempt;
         }
         free_sync(self, before.and_then(|before| before.sync));
         self.renew_propagation();
@@ -204,9 +213,9 @@ impl Server {
         self.end_waits_of_clients();
     }
 
-    /// Follows nobody any more: the server is a primary, whose history goes on from that of the one it followed. Nothing happens to
-    /// one that is a primary already.
-    pub fn stop_following(&mut self, _now: Now) {
+    /// Follows nobody any more: the server is a primary, whose history goes on from that of the one it followed. Its replicas are to
+    /// ask again, and go on where they were. Nothing happens to one that is a primary already.
+    pub fn stop_following(&mut self) {
         let Some(link) = self.replication.following.as_ref().map(|following| following.link) else { return };
         // What the link has run is part of the history already: it goes to the log alone.
         let now = self.clock.now();
@@ -217,8 +226,13 @@ impl Server {
         let before = self.replication.following.take();
         free_sync(self, before.and_then(|before| before.sync));
         self.config.replicaof = None;
+        sys::log::set_replica(false);
         self.replication.branch_history();
+        self.replication.replicas.clone().into_iter().for_each(|client| self.kill(client));
         // Readers of the stream begin anew, and so does whoever looks at what is due.
+        let (position, offset) = (self.propagation.position(), self.replication.history.offset);
+        self.replication.offsets.begin(position, offset);
+        self.renew_propagation();
         self.propagation.forget_selected();
         self.stats.dirty += 1;
         self.replication.bare_since_ms = now.mono_ms();

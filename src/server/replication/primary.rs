@@ -20,6 +20,7 @@ use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::persistence::loading::{DROPPED_BYTES_MAX, LoadedOrigin};
 use crate::server::persistence::snapshot::WALK_BYTES_MAX;
+use crate::server::session::UnblockedBy;
 
 /// Milliseconds between two looks at the replicas.
 const LOOK_MS: u64 = 1000;
@@ -44,12 +45,14 @@ pub struct Wanted {
 impl Server {
     /// Hands what was passed on since the last time over to the log and to replicas. O(bytes).
     pub fn distribute(&mut self, now: Now) {
-        if !self.propagation.has_some() {
+        let feeds = self.replication.backlog.is_some() && !self.replication.is_following();
+        // Where there is neither, whoever has it kept takes it otherwise.
+        if !self.propagation.has_some() || !(feeds || self.persistence.log.is_on()) {
             return;
         }
         let bytes = self.propagation.take();
         let position = self.propagation.position();
-        if self.replication.backlog.is_some() && !self.replication.is_following() {
+        if feeds {
             self.feed_replicas(&bytes);
         }
         let log = &mut self.persistence.log;
@@ -119,6 +122,9 @@ impl Server {
         let may_feed = self.replication.failover.is_none() && !self.replication.is_following();
         if std::mem::take(&mut self.replication.wants_acks) && may_feed && !self.replication.replicas.is_empty() {
             self.feed_beside(GETACK);
+        }
+        if self.config.min_replicas_to_write > 0 {
+            self.count_good_replicas(now);
         }
         self.step_failover(now);
         self.step_ending(now);
@@ -255,9 +261,11 @@ impl Server {
         (replica.standing, replica.heard_ms) = (Standing::Waiting { since_ms }, since_ms);
         self.attach(client, now);
         self.replication.counts.full += 1;
+        self.replication.history.is_shared = true;
         if self.replication.backlog.is_none() {
             if !self.replication.is_following() {
                 self.replication.begin_history();
+                self.replication.history.is_shared = true;
             }
             self.distribute(now);
             self.begin_backlog();
@@ -515,11 +523,13 @@ impl Server {
         let mut any = false;
         waiting.retain(|waiter| {
             let is_waiting = self.clients.get(waiter.client).is_some_and(|session| session.waiting.is_some());
-            let is_local = !waiter.local || self.is_durable(waiter.client) || !self.persistence.log.is_on();
+            // Who waits for a log that has gone waits in vain.
+            let is_vain = waiter.local && !self.persistence.log.is_on();
+            let is_local = !waiter.local || self.is_durable(waiter.client);
             let has = self.replicas_with(waiter.offset, waiter.durable) as u64;
-            let is_over = is_waiting && is_local && has >= waiter.replicas;
+            let is_over = is_waiting && (is_vain || (is_local && has >= waiter.replicas));
             if is_over {
-                any |= self.unblock(waiter.client, false);
+                any |= self.unblock(waiter.client, UnblockedBy::Reply);
             }
             is_waiting && !is_over
         });
