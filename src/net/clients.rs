@@ -109,8 +109,8 @@ impl<T: Transport> Turn<T> {
         Some(client)
     }
 
-    /// Takes in a connection that the server wants and that is being made: its first bytes leave when it has been. False if nobody
-    /// wants it any more, or not in this way.
+    /// Takes in a connection that the server wants and that is being made: its first bytes leave when it has been. `None` if nobody
+    /// wants it any more.
     pub fn admit_outgoing(&mut self, transport: T, kind: LinkKind, peer: Peer, now: Now) -> Option<ClientId> {
         let Turn { server, conns, .. } = self;
         let client = server.admit(peer.origin, now);
