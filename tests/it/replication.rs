@@ -1,5 +1,7 @@
 //! Replication as a server without replicas sees it: the replies are those of Redis 8.6.2.
 
+use aleadb::config::Config;
+
 use crate::memory::Memory;
 
 #[test]
@@ -147,4 +149,34 @@ fn a_primary_stays_one() {
         ("FAILOVER TIMEOUT 0", r"-ERR FAILOVER timeout must be greater than 0\r\n"),
         ("FAILOVER TO h x", r"-ERR value is not an integer or out of range\r\n"),
     ]);
+}
+
+#[test]
+fn a_replica_is_a_good_one_for_as_long_as_the_configured_lag_and_not_a_millisecond_more() {
+    let config =
+        Config { min_replicas_to_write: 1, min_replicas_max_lag: 2, repl_diskless_sync_delay: 0, ..Config::default() };
+    let mut m = Memory::with_config(config);
+    let (writer, replica) = (m.client, m.connect());
+    m.run("REPLCONF capa eof capa psync2");
+    m.run("PSYNC ? -1");
+    let turn = |m: &mut Memory| {
+        m.turn();
+        m.server.replicate(m.clock_now());
+    };
+    while m.session(replica).replica.as_ref().is_none_or(|replica| !replica.is_synchronised()) {
+        turn(&mut m);
+    }
+    m.run("REPLCONF ACK 0");
+    m.client = writer;
+    let refused = r"-NOREPLICAS Not enough good replicas to write.\r\n";
+    // The millisecond of the word does not matter, whole seconds of the clock neither.
+    for (waited_ms, reply) in [(2000, r"+OK\r\n"), (1, refused)] {
+        m.clock.advance_ms(waited_ms);
+        turn(&mut m);
+        m.expect(&[("SET k v", reply)]);
+    }
+    m.client = replica;
+    m.run("REPLCONF ACK 0");
+    m.client = writer;
+    m.expect(&[("SET k v", r"+OK\r\n")]);
 }
