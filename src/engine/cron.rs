@@ -223,11 +223,13 @@ impl Cron {
             let passed_ms = now_ms - std::mem::replace(&mut self.sampled_ms, now_ms);
             server.dbs.forget_untimed();
             let expired = server.dbs.expired();
+            let from_primary = server.bytes_from_primary();
             let stats = &mut server.stats;
             stats.expired_rate.sample(expired, now_ms);
             stats.commands_rate.sample(stats.commands, now_ms);
             stats.net_in_rate.sample(stats.net_in_bytes, now_ms);
             stats.net_out_rate.sample(stats.net_out_bytes, now_ms);
+            stats.net_primary_rate.sample(from_primary, now_ms);
             stats.net_replica_rate.sample(server.replication.counts.out_bytes, now_ms);
             stats.turns_rate.sample(stats.turns, now_ms);
             stats.turn_ns_rate.sample(stats.turn_ns, now_ms);

@@ -120,6 +120,7 @@ fn connect(server: &mut Server, now: Now) {
     let Server { replication, outgoing, background, .. } = server;
     let Some(following) = &mut replication.following else { return };
     following.attempt += 1;
+    following.times.note_attempt();
     following.began_ms = now.mono_ms();
     following.state = LinkState::Connecting;
     let (primary, kind) = (following.primary.clone(), LinkKind::Primary { attempt: following.attempt });

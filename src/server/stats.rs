@@ -121,6 +121,8 @@ pub struct Stats {
     pub net_in_rate: Rate,
     /// Output bytes per second.
     pub net_out_rate: Rate,
+    /// Bytes that came from the primary per second.
+    pub net_primary_rate: Rate,
     /// Bytes sent to replicas per second.
     pub net_replica_rate: Rate,
     /// Turns per second.

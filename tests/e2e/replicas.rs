@@ -82,6 +82,49 @@ fn a_watcher_on_a_replica_sees_every_change_and_what_a_new_data_set_brings() {
 }
 
 #[test]
+fn revisions_go_on_with_the_server_that_counted_them_and_are_missed_by_any_other() {
+    let (primary, replica) = (server(&[]), server(&[]));
+    let (mut writer, mut reader) = (connect(&primary), connect(&replica));
+    follow(&mut reader, &primary);
+    ask(&mut writer, "SET k 0");
+    assert_equal(&mut [&mut writer, &mut reader]);
+    let [mut there, mut here] = [&primary, &replica].map(|server| {
+        let mut watcher = connect(server);
+        assert_eq!(ask(&mut watcher, "WATCH.MODE REVISIONS").text(), "OK");
+        watcher
+    });
+    let version = |answer: Value| {
+        let items = answer.items().expect("an array").to_vec();
+        let number: u64 = items[3].text().parse().expect("a number");
+        (items[2].text(), number, items.get(4).map(Value::text))
+    };
+    let (_, of_primary, _) = version(ask(&mut there, "OBSERVE GET k"));
+    let (_, of_replica, _) = version(ask(&mut here, "OBSERVE GET k"));
+    for number in 1..=3 {
+        ask(&mut writer, &format!("SET k {number}"));
+        let frames = [&mut there, &mut here].map(|watcher| version(watcher.read_any().expect("a frame").value));
+        let expected = [of_primary + number, of_replica + number].map(|revision| (number.to_string(), revision, None));
+        assert_eq!(frames, expected);
+    }
+    drop((primary, there));
+    assert_eq!(ask(&mut reader, "REPLICAOF NO ONE").text(), "OK");
+    // Who watched the replica loses nothing and notices nothing.
+    ask(&mut reader, "SET k 4");
+    assert_eq!(version(here.read_any().expect("a frame").value), (String::from("4"), of_replica + 4, None));
+    drop(here);
+    let mut back = connect(&replica);
+    ask(&mut back, "WATCH.MODE REVISIONS");
+    let resumed = version(ask(&mut back, &format!("OBSERVE SINCE {} GET k", of_replica + 3)));
+    assert_eq!(resumed, (String::from("3"), of_replica + 3, Some(String::from("continued"))));
+    assert_eq!(version(back.read_any().expect("a frame").value), (String::from("4"), of_replica + 4, None));
+    // Who watched the primary is told that there may have been more.
+    let mut moved = connect(&replica);
+    ask(&mut moved, "WATCH.MODE REVISIONS");
+    let resumed = version(ask(&mut moved, &format!("OBSERVE SINCE {} GET k", of_primary + 3)));
+    assert_eq!(resumed, (String::from("4"), of_replica + 4, Some(String::from("missed"))));
+}
+
+#[test]
 fn roles_go_round_under_load_and_nothing_is_loaded_again() {
     let servers = [server(&[]), server(&[]), server(&[])];
     let mut admins: Vec<Client> = servers.iter().map(connect).collect();
@@ -314,4 +357,25 @@ fn the_link_is_not_for_limits_and_kills_that_are_meant_for_clients() {
     assert_eq!(ask(&mut reader, "CLIENT KILL TYPE master").integer(), Some(1));
     let hosts = ["REPLICAOF", "a b", "1"].map(String::from);
     assert!(reader.call(&hosts).expect("a reply").value.is_error());
+}
+
+#[test]
+fn info_tells_how_often_a_link_was_tried_and_since_when_it_is_up_or_down() {
+    let (primary, replica) = (server(&[]), server(&[]));
+    let mut reader = connect(&replica);
+    let fields = |reader: &mut Client| {
+        ["master_current_sync_attempts", "master_total_sync_attempts"]
+            .map(|field| info(reader, field).parse::<u64>().expect("a number"))
+    };
+    follow(&mut reader, &primary);
+    assert!(wait_until(DEADLINE, || info(&mut reader, "master_link_status") == "up"));
+    assert_eq!(fields(&mut reader), [1, 1]);
+    let (up, down) = ("master_link_up_since_seconds", "master_link_down_since_seconds");
+    assert!(info(&mut reader, up).parse::<u64>().is_ok() && info(&mut reader, down).is_empty());
+    assert_eq!(info(&mut reader, "total_disconnect_time_sec"), "0");
+    drop(primary);
+    // The first attempt was followed by the data; the next ones are those since then.
+    assert!(wait_until(DEADLINE, || fields(&mut reader) == [2, 3]), "{:?}", fields(&mut reader));
+    assert!(info(&mut reader, down).parse::<u64>().is_ok() && info(&mut reader, up).is_empty());
+    assert_ne!(info(&mut reader, "total_disconnect_time_sec"), "0");
 }

@@ -59,6 +59,9 @@ fn link_lines(following: &Following, heard_ms: u64, now_ms: u64, offset: u64) ->
         ("master_sync_in_progress", u8::from(is_sync).to_string()),
         ("slave_read_repl_offset", offset.to_string()),
         ("slave_repl_offset", offset.to_string()),
+        // The stream is never gathered beside a data set that comes in.
+        ("replica_full_sync_buffer_size", String::from("0")),
+        ("replica_full_sync_buffer_peak", String::from("0")),
     ];
     if is_sync {
         let (total, read) = following.sync_bytes();
@@ -72,10 +75,14 @@ fn link_lines(following: &Following, heard_ms: u64, now_ms: u64, offset: u64) ->
             ("master_sync_last_io_seconds_ago", seconds_since(heard_ms).to_string()),
         ]);
     }
-    if !is_up {
-        let down_s = following.down_since_ms.map_or(-1, |since_ms| seconds_since(since_ms) as i64);
-        lines.push(("master_link_down_since_seconds", down_s.to_string()));
-    }
+    let times = &following.times;
+    let since = if times.is_up { "master_link_up_since_seconds" } else { "master_link_down_since_seconds" };
+    lines.extend([
+        ("master_current_sync_attempts", times.attempts.to_string()),
+        ("master_total_sync_attempts", times.attempts_total.to_string()),
+        (since, if times.was_up { seconds_since(times.since_ms).to_string() } else { String::from("-1") }),
+        ("total_disconnect_time_sec", (times.down_total_ms(now_ms) / 1000).to_string()),
+    ]);
     lines
 }
 

@@ -326,14 +326,12 @@ pub(super) fn stats(r: &mut Report<'_>) {
     r.field("total_net_input_bytes", r.server.stats.net_in_bytes);
     r.field("total_net_output_bytes", r.server.stats.net_out_bytes);
     let counts = r.server.replication.counts;
-    let link = r.server.replication.following.as_ref().and_then(|following| following.link);
-    let from_link = link.and_then(|link| r.server.clients.get(link)).map_or(0, |session| session.net_in_bytes);
-    r.field("total_net_repl_input_bytes", counts.in_bytes + from_link);
+    r.field("total_net_repl_input_bytes", r.server.bytes_from_primary());
     r.field("total_net_repl_output_bytes", counts.out_bytes);
     let kilobytes = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     r.field("instantaneous_input_kbps", kilobytes(r.server.stats.net_in_rate.per_second()));
     r.field("instantaneous_output_kbps", kilobytes(r.server.stats.net_out_rate.per_second()));
-    r.field("instantaneous_input_repl_kbps", kilobytes(0));
+    r.field("instantaneous_input_repl_kbps", kilobytes(r.server.stats.net_primary_rate.per_second()));
     r.field("instantaneous_output_repl_kbps", kilobytes(r.server.stats.net_replica_rate.per_second()));
     r.field("rejected_connections", r.server.stats.rejected_connections);
     r.field("sync_full", counts.full);

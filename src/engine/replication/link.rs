@@ -22,7 +22,7 @@ use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 use crate::server::Server;
 use crate::server::replication::failover::Stage;
-use crate::server::replication::following::{Expected, Following, LinkState};
+use crate::server::replication::following::{Expected, LinkState};
 use crate::server::replication::history::{Former, ID_CHARS, OFFSET_MAX};
 use crate::server::replication::sync::{End, MARK_BYTES};
 
@@ -248,8 +248,8 @@ fn go_on_as(server: &mut Server, id: &str) {
 /// The stream follows.
 pub(super) fn connected(server: &mut Server, client: ClientId, now: Now) {
     let Some(following) = &mut server.replication.following else { return };
-    let Following { state, down_since_ms, was_up, failures, .. } = &mut **following;
-    (*state, *down_since_ms, *was_up, *failures) = (LinkState::Connected, None, true, 0);
+    following.times.note_up(now.mono_ms());
+    (following.state, following.failures) = (LinkState::Connected, 0);
     let db = following.db;
     let session = &mut server.clients[client];
     (session.db, session.blocked) = (db, None);

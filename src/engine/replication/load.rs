@@ -185,7 +185,7 @@ fn empty(server: &mut Server, now: Now) {
 /// A primary that has come back without its data does not take it from us as well.
 fn may_be_taken(server: &Server, sync: &Sync) -> Result<(), String> {
     let history = &server.replication.history;
-    let was_up = server.replication.following.as_ref().is_some_and(|following| following.was_up);
+    let was_up = server.replication.following.as_ref().is_some_and(|following| following.times.was_up);
     let is_other = history.id != sync.id && history.former.as_ref().is_none_or(|former| former.id != sync.id);
     let is_loss = was_up && is_other && sync.keys == 0 && sync.offset < history.offset;
     if !is_loss || server.config.replica_accept_empty_primary || server.dbs.iter().all(|db| db.is_empty()) {

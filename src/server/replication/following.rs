@@ -101,6 +101,49 @@ impl Logged {
     }
 }
 
+/// When a link was up and down, and how often it was tried, since its primary is followed. Times are monotonic milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LinkTimes {
+    /// It is up.
+    pub is_up: bool,
+    /// Since when it is up, or down.
+    pub since_ms: u64,
+    /// It has been up before.
+    pub was_up: bool,
+    /// For how long it was down in sum, before the present time.
+    down_ms: u64,
+    /// Attempts to connect since it was up last.
+    pub attempts: u64,
+    /// All attempts to connect.
+    pub attempts_total: u64,
+}
+
+impl LinkTimes {
+    /// It is tried.
+    pub fn note_attempt(&mut self) {
+        self.attempts += 1;
+        self.attempts_total += 1;
+    }
+
+    /// It is up from now on.
+    pub fn note_up(&mut self, now_ms: u64) {
+        self.down_ms = self.down_total_ms(now_ms);
+        (self.is_up, self.was_up, self.since_ms) = (true, true, now_ms);
+    }
+
+    /// It is down from now on, if it was not before.
+    fn note_down(&mut self, now_ms: u64) {
+        if std::mem::take(&mut self.is_up) {
+            (self.since_ms, self.attempts) = (now_ms, 0);
+        }
+    }
+
+    /// For how long it was down in sum since it was up first.
+    pub fn down_total_ms(&self, now_ms: u64) -> u64 {
+        self.down_ms + if self.is_up || !self.was_up { 0 } else { now_ms.saturating_sub(self.since_ms) }
+    }
+}
+
 /// The primary that is followed, and the link to it.
 #[derive(Debug)]
 pub struct Following {
@@ -116,10 +159,8 @@ pub struct Following {
     pub retry_ms: u64,
     /// How often in a row the link broke in the midst of data that was no good.
     pub failures: u32,
-    /// Monotonic milliseconds since which the link is down; `None` while it is up.
-    pub down_since_ms: Option<u64>,
-    /// The link has been up before.
-    pub was_up: bool,
+    /// When the link was up and down, and what was tried.
+    pub times: LinkTimes,
     /// Monotonic milliseconds at which it was last said how far we are.
     pub acked_ms: u64,
     /// Monotonic milliseconds at which the attempt began.
@@ -149,8 +190,7 @@ impl Following {
             attempt: 0,
             retry_ms: now.mono_ms(),
             failures: 0,
-            down_since_ms: Some(now.mono_ms()),
-            was_up: false,
+            times: LinkTimes { since_ms: now.mono_ms(), ..LinkTimes::default() },
             acked_ms: 0,
             began_ms: 0,
             expected: VecDeque::new(),
@@ -272,6 +312,13 @@ impl Server {
         }
     }
 
+    /// Bytes that have come from primaries.
+    pub fn bytes_from_primary(&self) -> u64 {
+        let link = self.replication.following.as_ref().and_then(|following| following.link);
+        let present = link.and_then(|link| self.clients.get(link)).map_or(0, |session| session.net_in_bytes);
+        self.replication.counts.in_bytes + present
+    }
+
     /// True if an attempt to connect is the present one.
     pub fn is_present_attempt(&self, kind: LinkKind) -> bool {
         let LinkKind::Primary { attempt } = kind else { return false };
@@ -292,7 +339,7 @@ impl Server {
         }
         following.link = None;
         following.state = LinkState::Connect;
-        following.down_since_ms.get_or_insert(now_ms);
+        following.times.note_down(now_ms);
         following.failures = if is_bad_data { following.failures.saturating_add(1) } else { 0 };
         let wait_ms = (RETRY_MS << following.failures.min(5)).min(RETRY_MS_MAX);
         following.retry_ms = now_ms.max(following.began_ms + wait_ms).min(now_ms + wait_ms);

@@ -329,7 +329,8 @@ impl Server {
     /// Replicas that are sent the stream and have said lately how far they are.
     pub fn good_replicas(&self, now: Now) -> usize {
         let lag_ms = u64::from(self.config.min_replicas_max_lag) * 1000;
-        let is_good = |replica: &Replica| replica.standing == Standing::Online && now.mono_ms() <= replica.heard_ms + lag_ms;
+        let is_good =
+            |replica: &Replica| replica.standing == Standing::Online && now.mono_ms() <= replica.heard_ms + lag_ms;
         self.replicas().filter(|(_, replica)| is_good(replica)).count()
     }
 
