@@ -61,7 +61,8 @@ fn fields(client: &mut Client, key: &[u8]) -> Vec<(Value, Value, Value)> {
 /// Members of a sorted set with the bits of their scores, in order.
 fn scores(client: &mut Client, key: &[u8]) -> Vec<(Value, u64)> {
     let all = ask(client, &[&b"ZRANGE"[..], key, b"0", b"-1", b"WITHSCORES"]);
-    let score = |text: &Value| text.text().parse::<f64>().expect("a score").to_bits();
+    // Small sorted sets keep no sign of a zero, large ones do, and Redis 7 makes them large elsewhere.
+    let score = |text: &Value| (text.text().parse::<f64>().expect("a score") + 0.0).to_bits();
     let pairs = all.items().unwrap_or_default().chunks(2);
     let mut scores: Vec<_> = pairs.map(|pair| (pair[0].clone(), score(&pair[1]))).collect();
     scores.sort();
@@ -138,8 +139,9 @@ const LEFT_OUT: &[&str] = &[
 fn streams_arrive(name: &str, primary: &Server, seed: u64) {
     let replica = Pair::start_subject(SETTINGS);
     let [ours, theirs] = [&replica, primary].map(tables::known_commands);
-    let takes_part =
-        |name: &str| wanted(name) && ours.contains(name) && theirs.contains(name) && !LEFT_OUT.contains(&name);
+    // Redis 7.0 lets XSETID go below entries that were deleted, and later ones do not.
+    let is_otherwise = |command: &str| LEFT_OUT.contains(&command) || (name == "Redis 7.0" && command == "xsetid");
+    let takes_part = |name: &str| wanted(name) && ours.contains(name) && theirs.contains(name) && !is_otherwise(name);
     let mut generator = Generator::new(seed, differences::is_barred, takes_part);
     let mut sender = primary.connect().expect("the primary answers");
     sender.set_timeout(DEADLINE).expect("a timeout");
@@ -221,6 +223,20 @@ fn a_password_is_sent_and_a_wrong_one_is_told_of() {
     ask(&mut admin, &["CLIENT", "KILL", "TYPE", "replica"]);
     ask(&mut admin, &["SET", "k", "w"]);
     assert!(wait_until(DEADLINE, || ask(&mut reader, &["GET", "k"]).text() == "w"));
+}
+
+#[test]
+fn hashes_whose_fields_have_deadlines_come_with_the_data_of_each_that_has_them() {
+    for name in ["ALEADB_REDIS_8", "ALEADB_REDIS_8_6", "ALEADB_VALKEY_9"] {
+        let Some(primary) = Pair::start_named(name, SETTINGS) else { continue };
+        let replica = Pair::start_subject(SETTINGS);
+        let (mut admin, mut reader) = (primary.connect().expect("it answers"), replica.connect().expect("it answers"));
+        ask(&mut admin, &["HSET", "h", "timed", "1", "plain", "2"]);
+        ask(&mut admin, &["HPEXPIREAT", "h", "4000000000000", "FIELDS", "1", "timed"]);
+        follow(&mut reader, &primary);
+        assert!(wait_until(DEADLINE, || ask(&mut reader, &["HLEN", "h"]).integer() == Some(2)), "{name}");
+        assert_eq!(fields(&mut admin, b"h"), fields(&mut reader, b"h"), "{name}");
+    }
 }
 
 #[test]

@@ -82,13 +82,15 @@ impl Files {
     }
 }
 
-/// Options that an older server does not know, and numbers that Valkey does not read: they are logged as they were given.
+/// Options that an older server does not know, and numbers that Valkey does not read: they are logged as they were given. Weights of
+/// SORT among the latter: one that begins with a byte of zero is 0 to Redis, whose library stops there, and no number to Valkey.
 pub fn is_newer(line: &Line) -> bool {
     let has = |word: &str| line.iter().any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
     let is_bitop = full_name(line) == "bitop";
     let is_hex = |arg: &Vec<u8>| arg.len() > 2 && arg.windows(2).any(|pair| pair.eq_ignore_ascii_case(b"0x"));
     ["KEEPREF", "DELREF", "ACKED"].into_iter().any(has)
         || line.iter().any(is_hex)
+        || has("BY") && has("STORE") && full_name(line) == "sort"
         || is_bitop && ["DIFF", "DIFF1", "ANDOR", "ONE"].into_iter().any(has)
 }
 

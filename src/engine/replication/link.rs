@@ -29,6 +29,9 @@ use crate::server::replication::sync::{End, MARK_BYTES};
 /// A line that is longer is none of this dialogue.
 const LINE_BYTES_MAX: usize = 4096;
 
+/// The version of Valkey whose dump files are read whole.
+const VALKEY_VERSION: &[u8] = b"9.1.0";
+
 /// Appends a command to what is sent.
 pub(super) fn send<const N: usize>(out: &mut Out, words: [&[u8]; N]) {
     let mut text = format!("*{N}\r\n").into_bytes();
@@ -127,7 +130,7 @@ fn take_line(server: &mut Server, client: ClientId, line: &[u8], out: &mut Out, 
             log::error!("Unable to AUTH to MASTER: {}", shown(line));
             return lose(server, client, false);
         }
-        Expected::Auth => {}
+        Expected::Auth | Expected::Version => {}
         Expected::Replconf(what) => {
             if line.starts_with(b"-") {
                 log::warn!("(Non critical) Master does not understand REPLCONF {what}: {}", shown(line));
@@ -168,6 +171,9 @@ fn introduce(server: &mut Server, out: &mut Out) {
     }
     send(out, [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]);
     following.expected.push_back(Expected::Replconf("capa"));
+    // Valkey 9 sends hashes whose fields have deadlines to nobody who does not say so much, and Redis does not know the option.
+    send(out, [b"REPLCONF", b"version", VALKEY_VERSION]);
+    following.expected.push_back(Expected::Version);
 }
 
 /// Asks for what comes behind what we have.

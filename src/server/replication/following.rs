@@ -61,6 +61,8 @@ pub enum Expected {
     Auth,
     /// That to a REPLCONF which a primary need not know.
     Replconf(&'static str),
+    /// That to a REPLCONF which only Valkey knows.
+    Version,
     /// That to PSYNC.
     Psync,
     /// Not a reply, but the length of what follows.
