@@ -230,15 +230,16 @@ impl Restoring {
     }
 }
 
-/// The payload of libraries of functions. O(bytes).
+/// The payload of libraries of functions, which every server takes that has functions: the form is the same since Redis 7.0. O(bytes).
 pub fn dump_functions<'a>(codes: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
-    let mut writer = Writer::new(Version::Redis12, compress);
+    let version = Version::Redis10;
+    let mut writer = Writer::new(version, compress);
     for code in codes {
         writer.byte(opcode::FUNCTION);
         writer.string(code);
     }
     let mut out = writer.take();
-    seal(&mut out);
+    seal_as(&mut out, version.number());
     out
 }
 

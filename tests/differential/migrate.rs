@@ -111,6 +111,20 @@ fn travel(ours: &Server, theirs: &Server) {
     assert!(contents(&mut subject) == before);
     move_all(&mut subject, theirs, "0");
     assert!(contents(&mut other) == before);
+    // Libraries of functions have a payload of their own.
+    ask(
+        &mut subject,
+        &["FUNCTION", "LOAD", "#!lua name=travels\nredis.register_function('travels', function() return 7 end)"],
+    );
+    for [from, to] in [[ours, theirs], [theirs, ours]] {
+        let [mut from, mut to] = [from, to].map(|server| server.connect().expect("it runs"));
+        let payload = ask(&mut from, &["FUNCTION", "DUMP"]);
+        ask(&mut to, &["FUNCTION", "FLUSH"]);
+        let payload = payload.bytes().expect("a payload");
+        let restored = ask(&mut to, &[b"FUNCTION".as_slice(), b"RESTORE", payload]);
+        assert_eq!(restored.text(), "OK");
+        assert_eq!(ask(&mut to, &["FCALL", "travels", "0"]).integer(), Some(7));
+    }
 }
 
 #[test]
