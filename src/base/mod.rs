@@ -1,5 +1,5 @@
 //! Leaves that know nothing of the database: clock, numbers and metrics as text, glob patterns, quoting, compression, random
-//! numbers, sorting of a part or some at a time, what things take on the heap.
+//! numbers, sorting of a part or some at a time, digests as text, what things take on the heap.
 
 pub mod clock;
 pub mod glob;
@@ -12,3 +12,4 @@ pub mod openmetrics;
 pub mod partial_sort;
 pub mod prng;
 pub mod quote;
+pub mod xxh3;

@@ -79,6 +79,19 @@ pub(super) fn begin(ctx: &mut Ctx<'_>, head: usize, plan: &'static Plan) -> Outc
     ctx.go_on_in_pieces(ByArguments { plan, head, is_checking, has_begun, next, total })
 }
 
+/// The piece of a line that begins at `next`, of elements of `step` arguments and of no more of them than `left`: where it ends, and
+/// its bytes.
+pub(super) fn extent(args: Args<'_>, next: usize, step: usize, left: usize) -> (usize, usize) {
+    let elements_max = left.clamp(1, PIECE_ARGS_MAX / step);
+    let (mut end, mut bytes) = (next, 0);
+    let last = args.len().min(next.saturating_add(elements_max.saturating_mul(step)));
+    while end < last && bytes < PIECE_BYTES {
+        bytes += (end..end + step).filter_map(|index| args.get(index)).map(<[u8]>::len).sum::<usize>();
+        end += step;
+    }
+    (end.min(args.len()), bytes)
+}
+
 /// Looks whether the key of a command that only reads has a value of a type, which nobody changes meanwhile.
 ///
 /// # Errors
@@ -108,18 +121,6 @@ struct ByArguments {
 }
 
 impl ByArguments {
-    /// The next piece, which has this many elements at most: where it ends, and its bytes.
-    fn piece(&self, args: Args<'_>, elements_max: usize) -> (usize, usize) {
-        let step = self.plan.step;
-        let (mut end, mut bytes) = (self.next, 0);
-        let last = args.len().min(self.next.saturating_add(elements_max.saturating_mul(step)));
-        while end < last && bytes < PIECE_BYTES {
-            bytes += (end..end + step).filter_map(|index| args.get(index)).map(<[u8]>::len).sum::<usize>();
-            end += step;
-        }
-        (end.min(args.len()), bytes)
-    }
-
     fn work(&mut self, ctx: &mut Ctx<'_>, piece: Args<'_>, part: Part) -> Result<(), ReplyError> {
         let done = ctx.do_piece(piece, |ctx| (self.plan.work)(ctx, piece, part))?;
         match self.plan.answer {
@@ -144,8 +145,7 @@ impl Pieces for ByArguments {
         let mut spans: Vec<Span> = Vec::new();
         let is_keeping_to_snapshots = ctx.command.spec.flags.has(Flags::WRITE) && !slice.is_endless();
         loop {
-            let elements_max = slice.left().clamp(1, PIECE_ARGS_MAX / self.plan.step);
-            let (end, bytes) = self.piece(args, elements_max);
+            let (end, bytes) = extent(args, self.next, self.plan.step, slice.left());
             let piece = args.pick(self.head, self.next..end, &mut spans);
             let part = Part { head: self.head, expected: args.len() - self.next };
             if let Some(check) = self.plan.check.filter(|_| self.is_checking) {

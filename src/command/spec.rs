@@ -18,6 +18,7 @@ pub mod syntax;
 pub use flags::{Access, Category, Flags, Group};
 pub use keyspec::{Begin, Find, FindKeys, KeySpec, KeyUse};
 
+use crate::base::num;
 use crate::feature::acl::ChannelUse;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -242,13 +243,18 @@ impl Spec {
         }
     }
 
-    /// The first key and the step, if all arguments from a fixed place to the end are keys, or one in so many.
-    pub fn keys_to_the_end(&self) -> Option<(usize, usize)> {
-        match self.keys {
-            [KeySpec { begin: Begin::Index(first), find: Find::Range { last: -1, step, limit: 0 }, .. }]
-                if self.find_keys.is_none() =>
-            {
-                Some((*first, *step))
+    /// Where a line has the first of its keys, where they end, and the step: if all arguments from a fixed place to the end are
+    /// keys, or one in so many, or as many as the line says of those that are overwritten. O(1).
+    pub fn run_of_keys(&self, line: Args<'_>) -> Option<(usize, usize, usize)> {
+        let [KeySpec { access, begin: Begin::Index(begin), find, .. }] = *self.keys else { return None };
+        match find {
+            _ if self.find_keys.is_some() => None,
+            Find::Range { last: -1, step, limit: 0 } => Some((begin, line.len(), step)),
+            Find::Keynum { number, first, step } if access.has(Access::OW) => {
+                let keys = line.get(begin + number).and_then(num::parse_i64)?;
+                let first = begin + first;
+                let end = usize::try_from(keys).ok()?.checked_mul(step)?.checked_add(first)?;
+                (end <= line.len()).then_some((first, end, step))
             }
             _ => None,
         }

@@ -1,14 +1,17 @@
 //! Strings: the rows of their commands and the handlers that need no file of their own.
 //!
-//! - `set`: SET and everything else that stores a whole value or its lifetime; `lifetime`: the options for that.
+//! - `set`: SET and everything else that stores a whole value or its lifetime; `lifetime`: the options for that; `msetex`: many
+//!   values with one lifetime. `condition`: what a string has to be for that, and DELEX, DELIFEQ and DIGEST.
 //! - `number`: strings that are numbers. `range`: parts of strings. `lcs`: what two strings have in common.
 //!
 //! What a key holds is read through `string_in` alone, which is therefore the one place that refuses values of other
 //! types. Reading a value, storing one (on whatever condition) and counting take one lookup per key; GETDEL and GETEX
 //! look a second time at a key they delete or whose deadline they change.
 
+mod condition;
 mod lcs;
 mod lifetime;
+mod msetex;
 mod number;
 pub(super) mod range;
 mod set;
@@ -45,8 +48,8 @@ pub const ROWS: &[Spec] = &[
         .group(Group::String, Category::STRING, "1.0.0")
         .doc(
             "Makes a key hold a string, whatever it held before.",
-            "O(1)",
-            "key value [NX | XX] [GET] \
+            "O(1), and O(N) for the digest of a string of N bytes.",
+            "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] [GET] \
              [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
         )
         .history(&[
@@ -54,6 +57,7 @@ pub const ROWS: &[Spec] = &[
             ("6.0.0", "Added the `KEEPTTL` option."),
             ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
             ("7.0.0", "Allowed the `NX` and `GET` options to be used together."),
+            ("8.4.0", "Added the `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE` options."),
         ]),
     Spec::write("SETEX", 4, set::setex)
         .denyoom()
@@ -119,6 +123,38 @@ pub const ROWS: &[Spec] = &[
             "O(N) for N keys.",
             "key value [key value ...]",
         ),
+    Spec::write("MSETEX", -4, msetex::msetex)
+        .in_pieces()
+        .denyoom()
+        .keys(&[KeySpec::keynum_every(Access::OW.with(Access::UPDATE), 1, 2)])
+        .group(Group::String, Category::STRING, "8.4.0")
+        .doc(
+            "Makes several keys hold strings for the same time, in one step.",
+            "O(N) for N keys.",
+            "numkeys key value [key value ...] [NX | XX] \
+             [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
+    Spec::write("DELEX", -2, condition::delex)
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::DELETE).with(Access::VARIABLE), 1)])
+        .find_keys(keyfind::delex)
+        .group(Group::String, Category::STRING, "8.4.0")
+        .doc(
+            "Deletes a key if the string that it holds, or the digest of that, is as said.",
+            "O(1), and O(N) for the digest of a string of N bytes.",
+            "key [IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest]",
+        ),
+    Spec::write("DELIFEQ", 3, condition::delifeq)
+        .fast()
+        .keys(&[KeySpec::one(Access::RM.with(Access::DELETE), 1)])
+        .group(Group::String, Category::STRING, "9.0.0")
+        .doc("Deletes a key if it holds this string; from Valkey.", "O(1)", "key value"),
+    Spec::read("DIGEST", 2, condition::digest).fast().keys(READ).group(Group::String, Category::STRING, "8.4.0").doc(
+        "Returns the digest of the string that a key holds: its XXH3 in hexadecimal digits.",
+        "O(N) for a string of N bytes.",
+        "key",
+    ),
     Spec::write("APPEND", 3, range::append)
         .denyoom()
         .fast()
@@ -250,12 +286,14 @@ fn getdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-/// Takes a key out of the database; the helper thread frees it if that takes long.
-fn delete(ctx: &mut Ctx<'_>, key: &[u8]) {
+/// Takes a key out of the database; the helper thread frees it if that takes long. False if there is no such key.
+fn delete(ctx: &mut Ctx<'_>, key: &[u8]) -> bool {
     let at = ctx.at;
-    if let Some(entry) = ctx.db().remove(key, at).filter(Entry::is_costly_to_free) {
+    let Some(entry) = ctx.db().remove(key, at) else { return false };
+    if entry.is_costly_to_free() {
         ctx.server.background.free(Box::new(entry));
     }
+    true
 }
 
 fn mget(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -100,7 +100,7 @@ fn take_keys(server: &mut Server, running: &mut Running, slice: &mut Slice<'_>) 
     if work.taken == 0 && work.hold == Hold::Exclusive && server.jobs.running.iter().any(holds_all) {
         return Took::Waits;
     }
-    let keys = work.keys(args);
+    let keys = work.keys();
     let (hold, ticket) = (work.hold, work.ticket);
     let group = *work.group.get_or_insert_with(|| server.dbs[*db].begin_group(hold, keys));
     while let Some(key) = work.next_key(args) {

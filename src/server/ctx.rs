@@ -232,7 +232,12 @@ impl<'a> Ctx<'a> {
 
     /// True if something that a piece would change has to be kept for a snapshot first, which takes long.
     pub fn snapshot_lacks(&mut self, piece: Args<'_>) -> bool {
-        self.server.persistence.may_hold() && self.server.snapshot_lacks(self.db, self.command, piece)
+        self.snapshot_lacks_of(self.command, piece)
+    }
+
+    /// The same for a piece that reads as a line of another command.
+    pub fn snapshot_lacks_of(&mut self, command: &Command, piece: Args<'_>) -> bool {
+        self.server.persistence.may_hold() && self.server.snapshot_lacks(self.db, command, piece)
     }
 
     /// Does a piece of the command, which is passed on by its own line if it changes something and has not named other commands.

@@ -70,16 +70,16 @@ pub trait Pieces: Send + fmt::Debug {
 /// Which arguments of a line are keys.
 #[derive(Debug)]
 enum Places {
-    /// From one to the end, every so many.
-    Every { first: usize, step: usize },
+    /// From one to an end, every so many.
+    Every { first: usize, end: usize, step: usize },
     /// These.
     Few(Vec<usize>),
 }
 
 impl Places {
     fn of(command: &Command, args: Args<'_>) -> Places {
-        match command.spec.keys_to_the_end() {
-            Some((first, step)) => Places::Every { first, step },
+        match command.spec.run_of_keys(args) {
+            Some((first, end, step)) => Places::Every { first, end, step },
             None => Places::Few(command.spec.keys_of(args).into_iter().map(|used| used.index).collect()),
         }
     }
@@ -123,9 +123,9 @@ impl Piecewise {
     }
 
     /// How many keys it has, a key named twice counting twice.
-    pub fn keys(&self, args: Args<'_>) -> usize {
+    pub fn keys(&self) -> usize {
         match &self.places {
-            Places::Every { first, step } => args.len().saturating_sub(*first).div_ceil(*step),
+            Places::Every { first, end, step } => end.saturating_sub(*first).div_ceil(*step),
             Places::Few(places) => places.len(),
         }
     }
@@ -133,7 +133,9 @@ impl Piecewise {
     /// The key that it takes next, if it has not taken all.
     pub fn next_key<'a>(&self, args: Args<'a>) -> Option<&'a [u8]> {
         match &self.places {
-            Places::Every { first, step } => args.get(first + self.taken * step),
+            Places::Every { first, end, step } => {
+                Some(first + self.taken * step).filter(|index| index < end).map(|index| args.at(index))
+            }
             Places::Few(places) => places.get(self.taken).map(|index| args.at(*index)),
         }
     }

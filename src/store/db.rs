@@ -66,6 +66,8 @@ pub enum Lookup {
     Write,
     /// As one for reading: a hit or a miss.
     ReadWrite,
+    /// As one for reading if there is something, which is compared: a hit, but no miss.
+    Compare,
 }
 
 /// One database.
@@ -286,11 +288,10 @@ impl Db {
     ) -> bool {
         let hash = at.hash(self.table.hasher(), key);
         let found = live_slot(&mut self.table, &mut self.accounting, hash, key, at);
-        if lookup == Lookup::ReadWrite {
-            match found {
-                Some(_) => self.accounting.stats.hits += 1,
-                None => self.accounting.missed(key, at.is_quiet()),
-            }
+        match (lookup, &found) {
+            (Lookup::Write, _) | (Lookup::Compare, None) => {}
+            (Lookup::ReadWrite | Lookup::Compare, Some(_)) => self.accounting.stats.hits += 1,
+            (Lookup::ReadWrite, None) => self.accounting.missed(key, at.is_quiet()),
         }
         if !allow(found.as_deref()) {
             return false;

@@ -90,6 +90,7 @@ pub const RULES: &[(&[&str], Rule, &str)] = &[
 ];
 
 const OPTIONS_OF_8_4: &str = "options of Redis 8.4 are not built";
+const DIGEST_AS_TEXT: &str = "up to 8.6 the digest counts as an integer, which it is not";
 const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
 
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
@@ -98,8 +99,8 @@ const FORCE: &str = "FORCE ends a script that has changed data";
 
 /// Differences between the rows and documents of our commands and those of Redis: full name, field, reason.
 pub const ROWS: &[(&str, &str, &str)] = &[
-    ("set", "history", OPTIONS_OF_8_4),
-    ("set", "arguments", OPTIONS_OF_8_4),
+    ("set", "arguments", DIGEST_AS_TEXT),
+    ("delex", "arguments", DIGEST_AS_TEXT),
     ("xreadgroup", "arguments", OPTIONS_OF_8_4),
     ("xadd", "arguments", OPTIONS_OF_8_6),
     ("xinfo|stream", "history", OPTIONS_OF_8_6),
@@ -153,7 +154,7 @@ pub const INFO_OF_OURS: &[&str] = &[
 
 /// Commands of the newest oracle that are not built, by the reason. A container stands for its subcommands.
 pub const NOT_BUILT: &[(&str, &[&str])] = &[
-    ("commands of Redis 8.4 and 8.6", &["delex", "digest", "msetex", "trimslots", "xcfgset", "xidmprecord"]),
+    ("commands of Redis 8.4 and 8.6", &["trimslots", "xcfgset", "xidmprecord"]),
     (
         "vector sets, which are a module to Redis",
         &[
@@ -206,6 +207,7 @@ const CHANGED: &[(Version, &[&str])] = &[
             "scan",
         ],
     ),
+    ((8, 4, 0), &["set"]),
     ((8, 6, 0), &["hexpire", "hpexpire", "hexpireat", "hpexpireat", "hgetex", "hsetex", "xadd", "xtrim"]),
 ];
 
@@ -222,6 +224,18 @@ type Barred = (&'static [&'static str], fn(&Line) -> bool, &'static str);
 /// Lines where we follow a Redis that is newer than the newest oracle, which hand-written tests check; such as do an oracle
 /// harm; and such as are answered by the clock.
 const BARRED: &[Barred] = &[
+    (
+        &["set"],
+        |line| compares(line) && (has(line, "NX") || has(line, "XX")),
+        "up to 8.8 NX or XX may stand behind another condition, and is then all that counts",
+    ),
+    (
+        &["set"],
+        |line| {
+            has(line, "GET") && (has(line, "IFDEQ") || has(line, "IFDNE")) && !line.iter().any(|word| word.len() == 16)
+        },
+        "8.6 gives two replies where what should be a digest is none: the old value and the error",
+    ),
     (&["xadd"], |line| line.iter().skip(2).any(|word| word == b"*"), "the id comes from the clock"),
     (
         &["xautoclaim", "xclaim"],
@@ -258,6 +272,12 @@ const BARRED: &[Barred] = &[
     ),
 ];
 
+/// Commands that a Valkey 9.1 answers as we do, beside those that are its own: what those find is made by them.
+pub const ALIKE_IN_VALKEY: &[&str] = &[
+    "append", "decrby", "del", "exists", "flushall", "get", "getdel", "incr", "lpush", "mget", "mset", "msetnx",
+    "sadd", "setrange", "strlen", "type",
+];
+
 /// Whether no stream may have a line.
 pub fn is_barred(full_name: &str, line: &Line) -> bool {
     BARRED.iter().any(|(names, is_it, _)| names.contains(&full_name) && is_it(line))
@@ -285,6 +305,8 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("limit", "an exact trimming needs no LIMIT, and only loaders would accept one"),
     ("consumers", "Redis does not propagate that XREADGROUP, XCLAIM or XAUTOCLAIM made a consumer and gave it nothing"),
     ("older", "HSET says the same of a field without a deadline as HSETEX, which came with Redis 8"),
+    ("outcome", "a condition is asked where the data is: what is passed on is what came of it"),
+    ("plain", "DEL says the same as DELEX without a condition, which came with Redis 8.4"),
     ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
 ];
 
@@ -292,10 +314,8 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
 pub const SCRIPT_REASONS: &[(&str, &str)] = &[];
 
 /// Scenes about what commands propagate that show what is not built, each with its reason.
-pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[
-    ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", OPTIONS_OF_8_4),
-    ("idempotent ids of streams", OPTIONS_OF_8_6),
-];
+pub const SCENES_NOT_BUILT: &[(&str, &str)] =
+    &[("CLAIM of XREADGROUP", OPTIONS_OF_8_4), ("idempotent ids of streams", OPTIONS_OF_8_6)];
 
 /// Facts of what is propagated that are otherwise in Redis 8.2: the scene, its lines (none for all of them), why.
 const FACTS_SINCE_8_2: &[(&str, &[&str], &str)] = &[
@@ -324,12 +344,14 @@ const FACTS_SINCE_8_2: &[(&str, &[&str], &str)] = &[
     ),
     ("XREADGROUP", &[], LAST_ID),
     ("XREADGROUP that waits", &[], LAST_ID),
-    ("conditions of SET and DELEX, MSETEX and CLAIM of XREADGROUP", &[], OPTIONS_OF_8_4),
+    ("conditions of SET and DELEX, and MSETEX", &[], COMMANDS_OF_8_4),
+    ("CLAIM of XREADGROUP", &[], OPTIONS_OF_8_4),
     ("idempotent ids of streams", &[], OPTIONS_OF_8_6),
 ];
 
 const LETTERS: &str =
     "8.2 writes the name of the command that it puts in place of another its own way, not as the client did";
+const COMMANDS_OF_8_4: &str = "8.4 brought them";
 const TRIMMING: &str =
     "what ACKED and DELREF let an approximate trimming remove has changed, and with it what comes later";
 const LAST_ID: &str =
@@ -366,6 +388,9 @@ const PROPAGATION: &[Barred] = &[
         |_| true,
         "HSET says the same of a field without a deadline as HSETEX, which came with Redis 8",
     ),
+    (&["set"], compares, "a condition is asked where the data is: what is passed on is what came of it"),
+    (&["msetex"], |line| has(line, "NX") || has(line, "XX"), "the same"),
+    (&["delex"], |line| line.len() == 2, "DEL says the same, to every server"),
     (&["geoadd"], |_| true, "GEOADD is passed on as given: what it stores depends on nothing else"),
     (
         &["bitfield"],
@@ -402,6 +427,11 @@ pub fn keys_differ(full_name: &str, line: &Line) -> bool {
         "xreadgroup" => !line.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"GROUP")) || times("STREAMS") > 1,
         _ => false,
     }
+}
+
+/// Whether the line compares the old value with one.
+fn compares(line: &Line) -> bool {
+    ["IFEQ", "IFNE", "IFDEQ", "IFDNE"].iter().any(|word| has(line, word))
 }
 
 fn number(word: &[u8]) -> Option<i64> {

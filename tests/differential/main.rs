@@ -102,18 +102,36 @@ const OF_CLIENTS: &[&str] = &["multi", "exec", "discard", "watch", "unwatch"];
 
 fn streams_match(protocol: u8, senders: &[Sender]) {
     let Some(pair) = Pair::start(&[]) else { return };
+    let same_in_oracle = |name: &str| !differences::changed_since(pair.oracle_version, name);
+    streams_match_in(&pair, false, protocol, senders, same_in_oracle);
+}
+
+/// Compares the commands that Valkey brought with a Valkey.
+fn streams_match_valkey(protocol: u8) {
+    let Some(pair) = Pair::start_valkey(&[]) else { return };
+    let takes_part = |name: &str| rows::is_of_valkey(name) || differences::ALIKE_IN_VALKEY.contains(&name);
+    streams_match_in(&pair, true, protocol, &[Sender::Client], takes_part);
+}
+
+fn streams_match_in(
+    pair: &Pair,
+    is_for_valkey: bool,
+    protocol: u8,
+    senders: &[Sender],
+    same_in_oracle: impl Fn(&str) -> bool,
+) {
     let first = number("ALEADB_DIFF_SEED", 1);
     let seeds = number("ALEADB_DIFF_SEEDS", 8);
     let steps = number("ALEADB_DIFF_STEPS", 4_000) as usize;
     let [ours, theirs] = [&pair.subject, &pair.oracle].map(tables::known_commands);
     let known = |name: &str| ours.contains(name) && theirs.contains(name);
-    let same_in_oracle = |name: &str| !differences::changed_since(pair.oracle_version, name);
     let mut reports = Vec::new();
     // A command known to differ would hide all others, so later rounds do without it.
     let mut found: Vec<String> = Vec::new();
     for seed in first..first + seeds {
         let sender = senders[seed as usize % senders.len()];
-        let plan = Plan { seed, steps, protocol, any_pipeline: seed % 4 >= 2, tight: seed % 2 == 1, sender };
+        let plan =
+            Plan { seed, steps, protocol, any_pipeline: seed % 4 >= 2, tight: seed % 2 == 1, sender, is_for_valkey };
         for _ in 0..REPORTS_PER_SEED_MAX {
             let sendable = |name: &str| sender == Sender::Client || !OF_CLIENTS.contains(&name);
             let takes_part = |name: &str| {
@@ -123,7 +141,7 @@ fn streams_match(protocol: u8, senders: &[Sender]) {
                     && sendable(name)
                     && !found.iter().any(|f| f == name)
             };
-            let Err(failure) = stream::check(&pair, plan, takes_part) else { break };
+            let Err(failure) = stream::check(pair, plan, takes_part) else { break };
             reports.push(format!("{}  without: {}\n", failure.report, found.join(",")));
             // Only a command can be left out of the next round.
             if !known(&failure.what) {
@@ -188,4 +206,14 @@ fn streams_match_redis_in_resp2() {
 #[test]
 fn streams_match_redis_in_resp3() {
     streams_match(3, &[Sender::Client]);
+}
+
+#[test]
+fn streams_of_commands_from_valkey_match_it_in_resp2() {
+    streams_match_valkey(2);
+}
+
+#[test]
+fn streams_of_commands_from_valkey_match_it_in_resp3() {
+    streams_match_valkey(3);
 }

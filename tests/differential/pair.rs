@@ -2,8 +2,8 @@
 //!
 //! Owns how they are found. `ALEADB_SUBJECT` names another program to put in our place, which shows what the test can see;
 //! `ALEADB_REDIS_8_6`, `ALEADB_REDIS_8` and `ALEADB_REDIS_7` name the oracles, the newest preferred, else `redis-server` of
-//! the path serves; `ALEADB_VALKEY_9` names a Valkey for files that travel. Without an oracle a test is skipped loudly, and
-//! fails when `CI` is set.
+//! the path serves; `ALEADB_VALKEY_9` names a Valkey, for files that travel and for the commands that it brought. Without an
+//! oracle a test is skipped loudly, and fails when `CI` is set.
 
 use crate::resp::{Client, Value};
 use crate::server::Server;
@@ -52,6 +52,11 @@ impl Pair {
         Some(Pair::of(&path, args))
     }
 
+    /// The same with a Valkey as the oracle, for the commands that Redis does not have.
+    pub fn start_valkey(args: &[&str]) -> Option<Pair> {
+        Pair::path_of("ALEADB_VALKEY_9").map(|path| Pair::of(&path, args))
+    }
+
     /// An oracle of the version that we follow and nothing beside it. None means that there is none.
     pub fn start_oracle(args: &[&str]) -> Option<Server> {
         let path = oracle_path().filter(|path| version(path) >= TARGET);
@@ -77,7 +82,7 @@ impl Pair {
         let path = named(variable);
         if path.is_none() {
             assert!(std::env::var_os("CI").is_none(), "{variable} names no server, and CI is set");
-            say(&format!("SKIPPED: {variable} names no server to exchange files with"));
+            say(&format!("SKIPPED: {variable} names no server"));
         }
         path
     }

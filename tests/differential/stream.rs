@@ -58,6 +58,8 @@ pub struct Plan {
     pub tight: bool,
     /// What sends the lines.
     pub sender: Sender,
+    /// The lines are those of commands that a Valkey has.
+    pub is_for_valkey: bool,
 }
 
 /// What sends the lines of a stream.
@@ -111,7 +113,10 @@ pub struct Failure {
 
 /// Runs one stream of the commands that `wanted` accepts.
 pub fn check(pair: &Pair, plan: Plan, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let mut generator = Generator::new(plan.seed, differences::is_barred, wanted);
+    let mut generator = match plan.is_for_valkey {
+        true => Generator::for_valkey(plan.seed, differences::is_barred, wanted),
+        false => Generator::new(plan.seed, differences::is_barred, wanted),
+    };
     let lines: Vec<Line> = (0..plan.steps).map(|_| generator.line()).collect();
     let Some(found) = run(pair, plan, &lines, true) else { return Ok(()) };
     let kept = lines[..lines.len().min(found.step + 1)].to_vec();

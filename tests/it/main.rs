@@ -13,6 +13,7 @@ mod changes;
 mod check;
 mod client;
 mod clock;
+mod conditions;
 mod config;
 mod connection;
 #[path = "../support/contents.rs"]
@@ -47,6 +48,7 @@ mod memory_command;
 mod migrate;
 #[path = "../support/mover.rs"]
 mod mover;
+mod msetex;
 mod notify;
 mod observe;
 #[cfg(debug_assertions)]

@@ -104,7 +104,6 @@ fn set_takes_its_options_in_any_order_and_refuses_conflicts() {
         ("SET k v KEEPTTL EX 10", SYNTAX),
         ("SET k v KEEPTTL KEEPTTL", OK),
         ("SET k v PERSIST", SYNTAX),
-        ("SET k v IFEQ v", SYNTAX),
         ("SET k v 10", SYNTAX),
         // What is wrong with the options comes before what is wrong with their numbers.
         ("SET k v EX abc NX XX", SYNTAX),

@@ -11,6 +11,7 @@
 
 use crate::rng::{Rng, mix_text};
 use crate::rows::{self, Row, full_name};
+use aleadb::base::xxh3;
 use aleadb::command::spec::syntax::{Arg, ArgKind, parse_command};
 
 /// The words of one command.
@@ -159,6 +160,15 @@ pub struct Generator {
 impl Generator {
     /// The generator of a seed, for rows that `wanted` accepts and lines that are not `barred`.
     pub fn new(seed: u64, barred: Barred, wanted: impl Fn(&str) -> bool) -> Generator {
+        Generator::of_rows(seed, barred, |name| rows::left_out(name).is_none() && wanted(name))
+    }
+
+    /// The same for rows that a Valkey has as well.
+    pub fn for_valkey(seed: u64, barred: Barred, wanted: impl Fn(&str) -> bool) -> Generator {
+        Generator::of_rows(seed, barred, |name| rows::left_out_of_valkey(name).is_none() && wanted(name))
+    }
+
+    fn of_rows(seed: u64, barred: Barred, wanted: impl Fn(&str) -> bool) -> Generator {
         let mut rng = Rng::new(seed);
         let mut keys: Vec<Vec<u8>> = (0..GROUPS.len() * 3).map(|n| format!("k{n}").into_bytes()).collect();
         keys.extend([
@@ -170,7 +180,7 @@ impl Generator {
         let mut commands = Vec::new();
         for row in rows::all() {
             let full_name = row.full_name();
-            if rows::left_out(full_name).is_some() || !wanted(full_name) {
+            if !wanted(full_name) {
                 continue;
             }
             let args = parse_command(full_name, row.command.spec.syntax)
@@ -461,7 +471,7 @@ impl Generator {
                 .to_owned();
             }
             // Redis keeps what SET stores with a deadline in the past until it next looks for such keys, and counts it.
-            1 if command.full_name != "set" => self.rng.between(1, 1_000_000),
+            1 if !["set", "msetex"].contains(&command.full_name) => self.rng.between(1, 1_000_000),
             _ => FAR_S + self.rng.between(0, 3),
         };
         (if name.ends_with("milliseconds") { seconds * 1000 } else { seconds }).to_string()
@@ -555,6 +565,17 @@ impl Generator {
                 self.stream_id(command, arg)
             }
             (_, "min" | "max") | ("sorted-set", "start" | "stop") => self.range_end(arg),
+            // Few, so that what is compared with is often what is there.
+            ("string", "value" | "ifeq-value" | "ifne-value") if self.rng.chance(50) => {
+                format!("v{}", self.rng.below(3))
+            }
+            (_, "ifdeq-digest" | "ifdne-digest") if self.rng.chance(90) => {
+                let text = match self.rng.below(3) {
+                    0 => self.rng.between(-3, 3).to_string(),
+                    _ => format!("v{}", self.rng.below(3)),
+                };
+                return xxh3::digits(text.as_bytes()).to_vec();
+            }
             (_, "group") => format!("g{}", self.rng.below(2)),
             (_, "consumer") => format!("c{}", self.rng.below(3)),
             (_, "channel" | "shardchannel") => format!("ch{}", self.rng.below(3)),

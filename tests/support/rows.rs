@@ -50,12 +50,22 @@ pub fn all() -> Vec<Row> {
 }
 
 /// Commands and subcommands of our own that have no dot in their name.
-const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve", "script|stats", "commandlog"];
+const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve", "script|stats"];
 
-/// Whether only our server has the command.
+/// Commands that Valkey brought and Redis does not have.
+const OF_VALKEY: &[&str] = &["commandlog", "delifeq"];
+
+/// Whether Redis does not have the command: it is our own, or Valkey's.
 pub fn is_ours(full_name: &str) -> bool {
     let container = full_name.split('|').next().unwrap_or(full_name);
-    full_name.contains('.') || OURS.contains(&container) || OURS.contains(&full_name)
+    let is_own = full_name.contains('.') || OURS.contains(&container) || OURS.contains(&full_name);
+    is_own || is_of_valkey(full_name)
+}
+
+/// Whether Valkey has the command and Redis does not.
+pub fn is_of_valkey(full_name: &str) -> bool {
+    let container = full_name.split('|').next().unwrap_or(full_name);
+    OF_VALKEY.contains(&container)
 }
 
 /// Commands that no generated line names, each with its reason.
@@ -89,6 +99,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "latency|histogram",
             "latency|doctor",
             "slowlog",
+            "commandlog",
             "hotkeys",
             "client|id",
             "client|info",
@@ -137,6 +148,18 @@ pub fn left_out(full_name: &str) -> Option<&'static str> {
     if is_ours(full_name) {
         return Some("Redis does not know it");
     }
+    left_out_of_all(full_name)
+}
+
+/// The same where the other server is a Valkey.
+pub fn left_out_of_valkey(full_name: &str) -> Option<&'static str> {
+    if is_ours(full_name) && !is_of_valkey(full_name) {
+        return Some("Valkey does not know it");
+    }
+    left_out_of_all(full_name)
+}
+
+fn left_out_of_all(full_name: &str) -> Option<&'static str> {
     let container = full_name.split('|').next().unwrap_or(full_name);
     LEFT_OUT
         .iter()

@@ -18,10 +18,25 @@ fn taken_by(line: Args<'_>, index: usize, options: &[(&str, usize)]) -> Option<u
     options.iter().find(|(name, _)| line.is(index, name)).map(|(_, takes)| *takes)
 }
 
-/// SET: only reads the old value if asked for it.
+/// The conditions that compare a string with an argument.
+const COMPARISONS: &[(&str, usize)] = &[("IFEQ", 1), ("IFNE", 1), ("IFDEQ", 1), ("IFDNE", 1)];
+
+/// SET: only reads the old value if asked for it, or to compare it, which tells nothing of it.
 pub fn set(line: Args<'_>, found: &mut Vec<KeyUse>) {
-    let returns_old = (3..line.len()).any(|index| line.is(index, "GET"));
-    found.push(KeyUse { index: 1, access: if returns_old { CHANGE } else { OVERWRITE } });
+    let has = |options| (3..line.len()).any(|index| taken_by(line, index, options).is_some());
+    let access = match has(&[("GET", 0)]) {
+        true => CHANGE,
+        false if has(COMPARISONS) => Access::RW.with(Access::UPDATE),
+        false => OVERWRITE,
+    };
+    found.push(KeyUse { index: 1, access });
+}
+
+/// DELEX: only reads what it compares.
+pub fn delex(line: Args<'_>, found: &mut Vec<KeyUse>) {
+    let compares = (2..line.len()).any(|index| taken_by(line, index, COMPARISONS).is_some());
+    let access = if compares { Access::RW } else { Access::RM };
+    found.push(KeyUse { index: 1, access: access.with(Access::DELETE) });
 }
 
 /// BITFIELD: only reads if it only gets.

@@ -94,7 +94,12 @@ impl KeySpec {
 
     /// The number of keys at an index and the keys right after it (`LMPOP numkeys key [key ...]`).
     pub const fn keynum(access: Access, index: usize) -> KeySpec {
-        KeySpec::at(access, index, Find::Keynum { number: 0, first: 1, step: 1 })
+        KeySpec::keynum_every(access, index, 1)
+    }
+
+    /// The number of keys at an index and the keys after it, every `step` arguments (`MSETEX numkeys key value [key value ...]`).
+    pub const fn keynum_every(access: Access, index: usize, step: usize) -> KeySpec {
+        KeySpec::at(access, index, Find::Keynum { number: 0, first: 1, step })
     }
 
     /// One key after a word, which is looked for from `startfrom` on.
@@ -178,7 +183,8 @@ impl KeySpec {
             }
             Find::Keynum { number, first, step } => {
                 let keys = line.get(begin + number).and_then(num::parse_i64).filter(|&keys| keys >= 0)?;
-                (begin + first, ((begin + first) as i64).checked_add(keys)? - 1, step)
+                let first = begin + first;
+                (first, (keys - 1).checked_mul(step as i64)?.checked_add(first as i64)?, step)
             }
             Find::Unknown => return None,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::condition::Comparison;
 use super::lifetime::{self, Lifetime, Unit};
 use super::{GROUP, delete, prefetch, string_in, write_value};
 use crate::command::pieces::{self, Answer, Plan};
@@ -12,21 +13,44 @@ use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Lookup, Ttl};
-use crate::store::entry::NewValue;
+use crate::store::entry::{Entry, NewValue, Value};
 
 /// On what condition a value is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
+#[derive(Clone, Copy, Debug)]
+enum Condition<'a> {
     Always,
     /// `NX`
     IfAbsent,
     /// `XX`
     IfPresent,
+    /// `IFEQ` and its kin.
+    If(Comparison<'a>),
+}
+
+impl Condition<'_> {
+    /// True if both are of one kind.
+    fn is_like(&self, other: &Condition<'_>) -> bool {
+        match (self, other) {
+            (Condition::If(one), Condition::If(other)) => one.is_like(other),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
+    /// Whether the condition is met by what the key holds, which is shown as a string if the condition is about it.
+    fn is_met(&self, is_there: bool, old: Option<&Value<'_>>) -> Result<bool, ReplyError> {
+        match (self, old) {
+            (Condition::Always, _) => Ok(true),
+            (Condition::IfAbsent, _) => Ok(!is_there),
+            (Condition::IfPresent, _) => Ok(is_there),
+            (Condition::If(comparison), Some(old)) => comparison.holds(old),
+            (Condition::If(comparison), None) => Ok(comparison.takes_none()),
+        }
+    }
 }
 
 /// The options of SET.
 struct Options<'a> {
-    condition: Condition,
+    condition: Condition<'a>,
     get: bool,
     lifetime: Lifetime<'a>,
 }
@@ -47,6 +71,9 @@ impl<'a> Options<'a> {
                 options.get = true;
             } else if args.is(index, "KEEPTTL") {
                 options.lifetime = options.lifetime.also(Lifetime::Keep)?;
+            } else if let Some(comparison) = Comparison::at(args, index) {
+                options.only(Condition::If(comparison))?;
+                index += 1;
             } else {
                 return Err(ReplyError::SYNTAX);
             }
@@ -55,8 +82,10 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    fn only(&mut self, condition: Condition) -> Result<(), ReplyError> {
-        if self.condition != Condition::Always && self.condition != condition {
+    /// Notes a condition; of one kind the last one counts, and there may be no other.
+    // COMPAT: up to 8.8 Redis accepts NX or XX behind a comparison.
+    fn only(&mut self, condition: Condition<'a>) -> Result<(), ReplyError> {
+        if !matches!(self.condition, Condition::Always) && !self.condition.is_like(&condition) {
             return Err(ReplyError::SYNTAX);
         }
         self.condition = condition;
@@ -92,11 +121,16 @@ fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         Lifetime::Unsaid | Lifetime::Persist => Ttl::Clear,
     };
     let stored = store(ctx, args.at(1), value_of(args, 2), ttl, condition, get)?;
+    let is_comparison = matches!(condition, Condition::If(_));
+    let outcome = [args.at(0), args.at(1), args.at(2)];
     if stored && let Ttl::At(deadline_ms) = ttl {
         // With PXAT the line says nothing of the present time, and is passed on as it was sent.
-        if !matches!(lifetime, Lifetime::Until(Unit::UnixMilliseconds, _)) {
-            propagate_with_deadline(ctx, [args.at(0), args.at(1), args.at(2)], deadline_ms);
+        if is_comparison || !matches!(lifetime, Lifetime::Until(Unit::UnixMilliseconds, _)) {
+            propagate_with_deadline(ctx, outcome, deadline_ms);
         }
+    } else if stored && is_comparison {
+        let kept = (lifetime == Lifetime::Keep).then_some(b"KEEPTTL".as_slice());
+        ctx.propagate_as(|lines| lines.push(outcome.into_iter().chain(kept)));
     } else if stored && get {
         // What a key held before is of no use to whoever is told.
         ctx.propagate_as(|lines| {
@@ -128,30 +162,33 @@ fn store(
     key: &[u8],
     value: NewValue<'_>,
     ttl: Ttl,
-    condition: Condition,
+    condition: Condition<'_>,
     get: bool,
 ) -> Result<bool, ReplyError> {
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &mut server.dbs[*db];
-    let (mut found, mut refusal) = (false, None);
-    let lookup = if get { Lookup::ReadWrite } else { Lookup::Write };
+    let mut refusal = None;
+    let is_read = get || matches!(condition, Condition::If(_));
+    let lookup = match (get, is_read) {
+        (true, _) => Lookup::ReadWrite,
+        (false, true) => Lookup::Compare,
+        (false, false) => Lookup::Write,
+    };
+    let mut may_store = |old: Option<&Entry>| {
+        let text = old.filter(|_| is_read).map(string_in).transpose()?;
+        let is_met = condition.is_met(old.is_some(), text.as_ref())?;
+        match text {
+            Some(text) if get => write_value(reply, &text),
+            None if get => reply.null(),
+            _ => {}
+        }
+        Ok(is_met)
+    };
     let stored = db.set_if(key, value, ttl, *at, lookup, |old| {
-        found = old.is_some();
-        if get {
-            match old.map(string_in) {
-                Some(Ok(old)) => write_value(reply, &old),
-                Some(Err(error)) => {
-                    refusal = Some(error);
-                    return false;
-                }
-                None => reply.null(),
-            }
-        }
-        match condition {
-            Condition::Always => true,
-            Condition::IfAbsent => !found,
-            Condition::IfPresent => found,
-        }
+        may_store(old).unwrap_or_else(|error| {
+            refusal = Some(error);
+            false
+        })
     });
     if let Some(refusal) = refusal {
         return Err(refusal);
@@ -254,55 +291,66 @@ fn getex_lifetime(args: Args<'_>) -> Result<Lifetime<'_>, ReplyError> {
 
 pub(super) fn mset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     const LONG: Plan = Plan::new(2, Answer::Ok, |ctx, piece, _| {
-        set_pairs(ctx, piece);
+        set_pairs(ctx, piece, 1, Ttl::Clear);
         Ok(0)
     });
     check_pairs(ctx, args)?;
     if ctx.is_long_line(args) {
         return pieces::begin(ctx, 1, &LONG);
     }
-    set_pairs(ctx, args);
+    set_pairs(ctx, args, 1, Ttl::Clear);
     ctx.reply.ok();
     Ok(Next::Done)
 }
 
 pub(super) fn msetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     const LONG: Plan = Plan::new(2, Answer::Any, |ctx, piece, _| {
-        set_pairs(ctx, piece);
+        set_pairs(ctx, piece, 1, Ttl::Clear);
         // A later piece may have a key again.
         ctx.propagate_as(|lines| lines.push(std::iter::once(b"MSET".as_slice()).chain(piece.iter_from(1))));
         Ok(1)
     })
-    .checked(|ctx, piece, _| Ok(is_any_there(ctx, piece).then_some(0)));
+    .checked(|ctx, piece, _| Ok(is_any_there(ctx, piece, 1).then_some(0)));
     check_pairs(ctx, args)?;
     if ctx.is_long_line(args) {
         return pieces::begin(ctx, 1, &LONG);
     }
-    let taken = is_any_there(ctx, args);
+    let taken = is_any_there(ctx, args, 1);
     if !taken {
-        set_pairs(ctx, args);
+        set_pairs(ctx, args, 1, Ttl::Clear);
     }
     ctx.reply.integer(i64::from(!taken));
     Ok(Next::Done)
 }
 
-/// True if there is one of the keys of a line of pairs.
-fn is_any_there(ctx: &mut Ctx<'_>, args: Args<'_>) -> bool {
+/// True if there is one of the keys of pairs, which go from `first` to the end.
+pub(super) fn is_any_there(ctx: &mut Ctx<'_>, args: Args<'_>, first: usize) -> bool {
     let (at, db) = (ctx.at, ctx.db());
-    args.iter_from(1).step_by(2).any(|key| db.lookup_write(key, at).is_some())
+    args.iter_from(first).step_by(2).any(|key| db.lookup_write(key, at).is_some())
+}
+
+/// True if there are all of the keys of pairs, which go from `first` to the end.
+pub(super) fn are_all_there(ctx: &mut Ctx<'_>, args: Args<'_>, first: usize) -> bool {
+    let (at, db) = (ctx.at, ctx.db());
+    args.iter_from(first).step_by(2).all(|key| db.lookup_write(key, at).is_some())
 }
 
 fn check_pairs(ctx: &Ctx<'_>, args: Args<'_>) -> Result<(), ReplyError> {
     if args.len() % 2 == 1 { Ok(()) } else { Err(ReplyError::arity(&ctx.command.full_name)) }
 }
 
-fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>) {
+/// Stores the values of pairs, which go from `first` to the end.
+pub(super) fn set_pairs(ctx: &mut Ctx<'_>, args: Args<'_>, first: usize, ttl: Ttl) {
     let at = ctx.at;
-    for first in (1..args.len()).step_by(2 * GROUP) {
+    for first in (first..args.len()).step_by(2 * GROUP) {
         let hashes = prefetch(ctx.db(), args.iter_from(first).step_by(2));
         for (hash, index) in hashes.into_iter().zip((first..args.len()).step_by(2)) {
             let key = args.at(index);
-            ctx.db().set(key, value_of(args, index + 1), Ttl::Clear, at.with_hash(key, hash));
+            ctx.db().set(key, value_of(args, index + 1), ttl, at.with_hash(key, hash));
+            // COMPAT: here the lifetime is told of before the value.
+            if matches!(ttl, Ttl::At(_)) {
+                ctx.notify(EventClass::Generic, "expire", key);
+            }
             ctx.change(Change::new(EventClass::String, "set", key));
         }
     }

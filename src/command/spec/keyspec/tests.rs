@@ -1,4 +1,5 @@
-//! Keys of lines, written down from what `COMMAND GETKEYSANDFLAGS` of a Redis 8.2.3 answers, found by rows of the same shapes.
+//! Keys of lines, written down from what `COMMAND GETKEYSANDFLAGS` of a Redis 8.2.3 answers, or of 8.6.2 where that does not know the
+//! command, found by rows of the same shapes.
 
 use super::*;
 use crate::command::spec::{Flags, Spec, keyfind};
@@ -48,6 +49,12 @@ const ROWS: &[(Spec, Range)] = &[
         (1, -1, 1, false),
     ),
     (row("mset", &[KeySpec::rest(OVERWRITE, 1, 2)]), (1, -1, 2, false)),
+    (row("msetex", &[KeySpec::keynum_every(OVERWRITE, 1, 2)]), (0, 0, 0, true)),
+    (
+        row("delex", &[KeySpec::one(Access::RW.with(Access::DELETE).with(Access::VARIABLE), 1)])
+            .find_keys(keyfind::delex),
+        (1, 1, 1, false),
+    ),
     (
         row("migrate", &[KeySpec::one(TAKE, 3), KeySpec::all_after(TAKE.with(Access::INCOMPLETE), "KEYS", -2, 0)])
             .find_keys(keyfind::migrate),
@@ -174,6 +181,16 @@ fn keys_are_where_redis_finds_them() {
         ("pfmerge a b c", "a:RW,access,insert b:RO,access c:RO,access"),
         ("mset a b c", "a:OW,update c:OW,update"),
         ("mset a b c d", "a:OW,update c:OW,update"),
+        ("msetex 2 a 1 b 2", "a:OW,update b:OW,update"),
+        ("msetex 2 a 1 b 2 nx ex 10", "a:OW,update b:OW,update"),
+        ("msetex 1 a 1 b 2", "a:OW,update"),
+        ("msetex 2 a 1 b", "a:OW,update b:OW,update"),
+        ("msetex 3 a 1 b 2", ""),
+        ("msetex 0 a 1", ""),
+        ("msetex 9223372036854775807 a 1", ""),
+        ("delex a", "a:RM,delete"),
+        ("delex a ifeq b", "a:RW,delete"),
+        ("delex a nosuch b", "a:RM,delete"),
         ("migrate h 1 k 0 1", "k:RW,access,delete"),
         ("migrate h 1 _ 0 1 keys a b", "a:RW,access,delete b:RW,access,delete"),
         ("migrate h 1 _ 0 1 copy auth keys keys a b c", "a:RW,access,delete b:RW,access,delete c:RW,access,delete"),
@@ -196,6 +213,10 @@ fn keys_are_where_redis_finds_them() {
         ("set a b", "a:OW,update"),
         ("set a b ex get", "a:RW,access,update"),
         ("set a get", "a:OW,update"),
+        ("set a b ifeq c", "a:RW,update"),
+        ("set a b ifdne c", "a:RW,update"),
+        ("set a b ifeq get", "a:RW,access,update"),
+        ("set a ifeq", "a:OW,update"),
     ];
     for (line, expected) in cases {
         assert_eq!(keys(line), expected, "{line}");

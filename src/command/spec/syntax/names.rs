@@ -167,6 +167,7 @@ const CHOICE_NAMES: &[(&[&str], &str)] = &[
     (&["EX", "PX"], "expiration"),
     (&["NX", "XX"], "condition"),
     (&["FNX", "FXX"], "condition"),
+    (&["IFEQ", "IFNE"], "condition"),
     (&["KEEPREF", "DELREF"], "condition"),
     (&["GT", "LT"], "comparison"),
     (&["SUM", "MIN", "MAX"], "aggregate"),
