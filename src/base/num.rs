@@ -10,8 +10,10 @@
 //! Called by commands, configuration and the store. Refuses to know what a refusal is called on the wire: parsers
 //! answer `None`, and the caller words the error.
 
+mod extended;
+
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
-use rustc_apfloat::{Float, FloatConvert, Round};
+use rustc_apfloat::{Float, Round};
 
 /// The longest text read as an extended double, in bytes; anything longer is refused, as Redis's fixed buffer makes it do.
 const LONG_DOUBLE_TEXT_MAX: usize = 5 * 1024 - 1;
@@ -369,21 +371,6 @@ impl LongDouble {
             out.remove(0);
         }
         out
-    }
-}
-
-impl From<f64> for LongDouble {
-    /// Exact: every double is an extended double.
-    fn from(v: f64) -> Self {
-        let mut inexact = false;
-        Self(Double::from_bits(u128::from(v.to_bits())).convert(&mut inexact).value)
-    }
-}
-
-impl From<i64> for LongDouble {
-    /// Exact: 64 bits of precision hold every `i64`.
-    fn from(v: i64) -> Self {
-        Self(X87DoubleExtended::from_i128(i128::from(v)).value)
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! - `set`: SET and everything else that stores a whole value or its lifetime; `lifetime`: the options for that; `msetex`: many
 //!   values with one lifetime. `condition`: what a string has to be for that, and DELEX, DELIFEQ and DIGEST.
-//! - `number`: strings that are numbers. `range`: parts of strings. `lcs`: what two strings have in common.
+//! - `number`: strings that are numbers; `increx`: such within limits, and their lifetime. `range`: parts of strings. `lcs`: what two
+//!   strings have in common.
 //!
 //! What a key holds is read through `string_in` alone, which is therefore the one place that refuses values of other
-//! types. Reading a value, storing one (on whatever condition) and counting take one lookup per key; GETDEL and GETEX
-//! look a second time at a key they delete or whose deadline they change.
+//! types. Reading a value, storing one (on whatever condition) and counting take one lookup per key; GETDEL, GETEX
+//! and INCREX look a second time at a key they delete or whose deadline they change, and so do commands that delete on a condition.
 
 mod condition;
+mod increx;
 mod lcs;
 mod lifetime;
 mod msetex;
@@ -219,6 +221,17 @@ pub const ROWS: &[Spec] = &[
         .keys(ADD)
         .group(Group::String, Category::STRING, "2.6.0")
         .doc("Adds to a decimal number; a key that does not exist counts as 0.", "O(1)", "key increment"),
+    Spec::write("INCREX", -2, increx::increx)
+        .denyoom()
+        .fast()
+        .keys(ADD)
+        .group(Group::String, Category::STRING, "8.8.0")
+        .doc(
+            "Adds to a number within limits and changes when the key expires; one that does not exist counts as 0.",
+            "O(1)",
+            "key [BYFLOAT float | BYINT integer] [LBOUND lowerbound] [UBOUND upperbound] [SATURATE] \
+             [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] [ENX]",
+        ),
     Spec::read("LCS", -3, lcs::lcs)
         .keys(&[KeySpec::range(Access::RO.with(Access::ACCESS), 1, 2)])
         .group(Group::String, Category::STRING, "7.0.0")

@@ -328,6 +328,14 @@ impl<'o> Reply<'o> {
         }
     }
 
+    /// A number as its decimal digits, which may be more than a double has; in RESP2 a bulk string.
+    pub fn decimal(&mut self, digits: &[u8]) {
+        match self.proto {
+            Proto::Resp2 => self.bulk(digits),
+            Proto::Resp3 => self.line(b',', digits),
+        }
+    }
+
     /// A truth value; in RESP2 1 or 0.
     pub fn boolean(&mut self, value: bool) {
         match self.proto {

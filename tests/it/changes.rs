@@ -49,6 +49,7 @@ const ROWS: &[Row] = &[
     given("", "INCRBY k 3", "incrby=k"),
     given("", "DECRBY k 3", "incrby=k"),
     row("SET k 1", "INCRBYFLOAT k 1.50", "incrbyfloat=k", "SET k 2.5 KEEPTTL"),
+    row("SET k 1", "INCREX k EX 5", "incrby=k expire=k", "SET k 2 PXAT NOW+5000"),
     given("", "SETBIT k 7 1", "setbit=k"),
     given("", "BITFIELD k SET u8 0 1", "setbit=k"),
     given("SET k v", "BITOP NOT l k", "set=l"),

@@ -33,6 +33,7 @@ mod geo;
 mod hash;
 mod hash_expiry;
 mod hyperloglog;
+mod increx;
 mod info;
 #[path = "../support/interpreter.rs"]
 mod interpreter;

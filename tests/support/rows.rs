@@ -55,11 +55,14 @@ const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "uno
 /// Commands that Valkey brought and Redis does not have.
 const OF_VALKEY: &[&str] = &["commandlog", "delifeq"];
 
-/// Whether Redis does not have the command: it is our own, or Valkey's.
+/// Commands of a Redis that is newer than those that tests compare with.
+const NEWER: &[&str] = &["increx"];
+
+/// Whether no Redis that tests compare with has the command: it is our own, or Valkey's, or of a newer one.
 pub fn is_ours(full_name: &str) -> bool {
     let container = full_name.split('|').next().unwrap_or(full_name);
     let is_own = full_name.contains('.') || OURS.contains(&container) || OURS.contains(&full_name);
-    is_own || is_of_valkey(full_name)
+    is_own || is_of_valkey(full_name) || NEWER.contains(&container)
 }
 
 /// Whether Valkey has the command and Redis does not.

@@ -11,9 +11,9 @@ use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Ttl;
 use crate::store::entry::{NewValue, Value};
 
-const OVERFLOW: ReplyError = ReplyError::new("ERR increment or decrement would overflow");
+pub(super) const OVERFLOW: ReplyError = ReplyError::new("ERR increment or decrement would overflow");
 const NEGATION_OVERFLOW: ReplyError = ReplyError::new("ERR decrement would overflow");
-const NOT_FINITE: ReplyError = ReplyError::new("ERR increment would produce NaN or Infinity");
+pub(super) const NOT_FINITE: ReplyError = ReplyError::new("ERR increment would produce NaN or Infinity");
 
 pub(super) fn incr(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     add(ctx, args.at(1), 1)
@@ -71,7 +71,11 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     Ok(Next::Done)
 }
 
-fn decimal(value: &Value<'_>) -> Result<LongDouble, ReplyError> {
+/// The number that a string is.
+///
+/// # Errors
+/// It is none.
+pub(super) fn decimal(value: &Value<'_>) -> Result<LongDouble, ReplyError> {
     let number = match value {
         Value::Int(n) => Some(LongDouble::from(*n)),
         Value::Inline(text) => LongDouble::parse(text),
