@@ -48,7 +48,7 @@ pub const ROWS: &[Spec] = &[
         .doc(
             "Counts the bits of a string, or of part of it, that are set.",
             "O(N) for N bytes looked at.",
-            "key [start end [BYTE | BIT]]",
+            "key [start [end [BYTE | BIT]]]",
         )
         .history(UNITS_CAME),
     Spec::read("BITPOS", -3, bitpos)
@@ -195,6 +195,8 @@ fn integer(args: Args<'_>, index: usize) -> Result<i64, ReplyError> {
 fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (start, end, unit) = match args.len() {
         2 => (0, -1, Unit::Byte),
+        // As in Valkey.
+        3 => (integer(args, 2)?, -1, Unit::Byte),
         4 | 5 => {
             let (start, end) = (integer(args, 2)?, integer(args, 3)?);
             (start, end, Unit::parse(args, 4)?)

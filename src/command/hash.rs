@@ -208,7 +208,7 @@ pub const ROWS: &[Spec] = &[
     setter("HSETEX", -6, fields::hsetex).keys(UPDATE).group(Group::Hash, Category::HASH, "8.0.0").doc(
         "Sets fields, all or none of which have to be there, and lets them expire.",
         "O(N) where N is the number of fields being set.",
-        "key [FNX | FXX] \
+        "key [NX | XX] [FNX | FXX] \
          [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
          FIELDS numfields field value [field value ...]",
     ),
@@ -521,10 +521,10 @@ impl Scanned for Hash {
                 return;
             }
             write_item(reply, field);
-            if !options.no_values {
+            if !options.names_only {
                 write_item(reply, value);
             }
-            bucket.found += if options.no_values { 1 } else { 2 };
+            bucket.found += if options.names_only { 1 } else { 2 };
         });
         bucket
     }

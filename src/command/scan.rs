@@ -230,8 +230,8 @@ pub(super) struct Options<'a> {
     pub count: u64,
     /// What elements have to match; `None` for all.
     pub pattern: Option<Pattern>,
-    /// NOVALUES of HSCAN.
-    pub no_values: bool,
+    /// NOVALUES of HSCAN, NOSCORES of ZSCAN: only fields, or members, are answered.
+    pub names_only: bool,
     type_name: Option<&'a [u8]>,
 }
 
@@ -311,8 +311,8 @@ pub(super) fn scan_key<T: Scanned + 'static>(ctx: &mut Ctx<'_>, args: Args<'_>, 
         reply.close_scan(array, 0, 0);
         return Ok(Next::Done);
     };
-    let Options { count, pattern, no_values, .. } = Options::parse(args, 3, walk)?;
-    let options = Options { count, pattern, no_values, type_name: None };
+    let Options { count, pattern, names_only, .. } = Options::parse(args, 3, walk)?;
+    let options = Options { count, pattern, names_only, type_name: None };
     let buckets = options.buckets_max();
     let mut call = Call { cursor, options, due_ms: at.due_ms(), array: None, seen: 0, found: 0, buckets };
     let elements = value.len().min(usize::try_from(count).unwrap_or(usize::MAX));
@@ -330,8 +330,10 @@ pub(super) enum Walk {
     Keys,
     /// HSCAN, which takes NOVALUES.
     Fields,
-    /// SSCAN and ZSCAN.
+    /// SSCAN.
     Members,
+    /// ZSCAN, which takes NOSCORES as in Valkey.
+    Scores,
 }
 
 /// The cursor of a call.
@@ -342,7 +344,7 @@ pub(super) fn cursor(text: &[u8]) -> Result<u64, ReplyError> {
 impl<'a> Options<'a> {
     /// Reads the options from the argument `first` on.
     pub fn parse(args: Args<'a>, first: usize, walk: Walk) -> Result<Options<'a>, ReplyError> {
-        let mut options = Options { count: SCAN_COUNT, pattern: None, no_values: false, type_name: None };
+        let mut options = Options { count: SCAN_COUNT, pattern: None, names_only: false, type_name: None };
         let mut i = first;
         while i < args.len() {
             let value = args.get(i + 1);
@@ -357,7 +359,12 @@ impl<'a> Options<'a> {
                     if walk != Walk::Fields {
                         return Err(ReplyError::new("ERR NOVALUES option can only be used in HSCAN"));
                     }
-                    options.no_values = true;
+                    options.names_only = true;
+                    i += 1;
+                    continue;
+                }
+                _ if walk == Walk::Scores && args.is(i, "NOSCORES") => {
+                    options.names_only = true;
                     i += 1;
                     continue;
                 }

@@ -282,7 +282,7 @@ pub const ROWS: &[Spec] = &[
         .doc(
             "Walks the members and their scores, some at a time.",
             "O(1) for every call. O(N) for a whole walk, where N is the number of members.",
-            "key cursor [MATCH pattern] [COUNT count]",
+            "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
         )
         .tips(&["nondeterministic_output"]),
 ];

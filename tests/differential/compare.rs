@@ -110,7 +110,9 @@ fn same_scan(line: &Line, left: &Value, right: &Value, pairs: bool) -> bool {
     if !whole {
         return left_items.items().is_some() && right_items.items().is_some();
     }
-    let pairs = pairs && !line.iter().any(|word| word.eq_ignore_ascii_case(b"NOVALUES"));
+    let is_without_second =
+        |word: &Vec<u8>| [&b"NOVALUES"[..], b"NOSCORES"].iter().any(|w| word.eq_ignore_ascii_case(w));
+    let pairs = pairs && !line.iter().any(is_without_second);
     let order = if pairs { sorted_pairs } else { sorted };
     order(left_items) == order(right_items)
 }

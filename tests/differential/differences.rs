@@ -91,6 +91,7 @@ pub const RULES: &[(&[&str], Rule, &str)] = &[
 
 const OPTIONS_OF_8_4: &str = "options of Redis 8.4 are not built";
 const DIGEST_AS_TEXT: &str = "up to 8.6 the digest counts as an integer, which it is not";
+const OPTIONS_OF_VALKEY: &str = "Valkey brought options that Redis does not have";
 const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
 
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
@@ -101,6 +102,9 @@ const FORCE: &str = "FORCE ends a script that has changed data";
 pub const ROWS: &[(&str, &str, &str)] = &[
     ("set", "arguments", DIGEST_AS_TEXT),
     ("delex", "arguments", DIGEST_AS_TEXT),
+    ("bitcount", "arguments", OPTIONS_OF_VALKEY),
+    ("hsetex", "arguments", OPTIONS_OF_VALKEY),
+    ("zscan", "arguments", OPTIONS_OF_VALKEY),
     ("xreadgroup", "arguments", OPTIONS_OF_8_4),
     ("xadd", "arguments", OPTIONS_OF_8_6),
     ("xinfo|stream", "history", OPTIONS_OF_8_6),
@@ -272,15 +276,31 @@ const BARRED: &[Barred] = &[
     ),
 ];
 
+/// Lines that only Valkey takes.
+const OF_VALKEY: &[Barred] = &[
+    (&["bitcount"], |line| line.len() == 3, "a start without an end"),
+    (&["zscan"], |line| has(line, "NOSCORES"), "members without scores"),
+    (&["hsetex"], |line| has(line, "NX") || has(line, "XX"), "conditions on the key"),
+];
+
+/// Lines that a Valkey is not to have.
+const NOT_OF_VALKEY: &[Barred] =
+    &[(&["zadd"], |line| line.iter().any(|word| word.starts_with(b"0x")), "Valkey reads no hexadecimal scores")];
+
 /// Commands that a Valkey 9.1 answers as we do, beside those that are its own: what those find is made by them.
 pub const ALIKE_IN_VALKEY: &[&str] = &[
-    "append", "decrby", "del", "exists", "flushall", "get", "getdel", "incr", "lpush", "mget", "mset", "msetnx",
-    "sadd", "setrange", "strlen", "type",
+    "append", "bitcount", "decrby", "del", "exists", "flushall", "get", "getdel", "incr", "lpush", "mget", "mset",
+    "msetnx", "sadd", "setrange", "setbit", "strlen", "type", "zadd", "zrem", "zscan",
 ];
 
 /// Whether no stream may have a line.
 pub fn is_barred(full_name: &str, line: &Line) -> bool {
-    BARRED.iter().any(|(names, is_it, _)| names.contains(&full_name) && is_it(line))
+    [BARRED, OF_VALKEY].concat().iter().any(|(names, is_it, _)| names.contains(&full_name) && is_it(line))
+}
+
+/// The same where the other server is a Valkey.
+pub fn is_barred_in_valkey(full_name: &str, line: &Line) -> bool {
+    [BARRED, NOT_OF_VALKEY].concat().iter().any(|(names, is_it, _)| names.contains(&full_name) && is_it(line))
 }
 
 /// Lines whose events differ: up to 8.10 BITFIELD tells nothing of a string that grew if every write was refused.
@@ -307,6 +327,7 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("older", "HSET says the same of a field without a deadline as HSETEX, which came with Redis 8"),
     ("outcome", "a condition is asked where the data is: what is passed on is what came of it"),
     ("plain", "DEL says the same as DELEX without a condition, which came with Redis 8.4"),
+    ("valkey", "Redis does not take what Valkey brought"),
     ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
 ];
 

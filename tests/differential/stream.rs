@@ -114,7 +114,7 @@ pub struct Failure {
 /// Runs one stream of the commands that `wanted` accepts.
 pub fn check(pair: &Pair, plan: Plan, wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let mut generator = match plan.is_for_valkey {
-        true => Generator::for_valkey(plan.seed, differences::is_barred, wanted),
+        true => Generator::for_valkey(plan.seed, differences::is_barred_in_valkey, wanted),
         false => Generator::new(plan.seed, differences::is_barred, wanted),
     };
     let lines: Vec<Line> = (0..plan.steps).map(|_| generator.line()).collect();

@@ -196,6 +196,7 @@ const LINES: &[&str] = &[
     "SSCAN small 0",
     "HSCAN hash 0 COUNT 1000",
     "HSCAN hash 0 COUNT 1000 NOVALUES MATCH *7*",
+    "ZSCAN zset 0 COUNT 1000 NOSCORES MATCH *7*",
     "ZSCAN zset 0 COUNT 1000",
     "ZSCAN few 0 MATCH b",
     "ZRANDMEMBER zset 1000 WITHSCORES",

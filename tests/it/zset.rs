@@ -578,9 +578,13 @@ fn walks_show_scores_as_redis_does() {
         ("ZSCAN k 0 COUNT x", r"-ERR value is not an integer or out of range\r\n", ""),
         ("ZSCAN k 0 NOVALUES", r"-ERR NOVALUES option can only be used in HSCAN\r\n", ""),
         ("ZSCAN k 0 MATCH", r"-ERR syntax error\r\n", ""),
+        // Of Valkey.
+        ("ZSCAN k 0 NOSCORES", r"*2\r\n$1\r\n0\r\n*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n", ""),
+        ("ZSCAN k 0 noscores MATCH b COUNT 10 NOSCORES", r"*2\r\n$1\r\n0\r\n*1\r\n$1\r\nb\r\n", ""),
         ("CONFIG SET zset-max-listpack-entries 0", r"+OK\r\n", ""),
         ("ZADD big 0.1 a", r":1\r\n", ""),
         ("ZSCAN big 0", r"*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$19\r\n0.10000000000000001\r\n", ""),
+        ("ZSCAN big 0 NOSCORES", r"*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", ""),
         ("ZSCAN big 0 MATCH a*", r"*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$19\r\n0.10000000000000001\r\n", ""),
     ]);
 }

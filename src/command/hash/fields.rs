@@ -167,6 +167,23 @@ impl Condition {
     }
 }
 
+/// Whether the key has to be there for HSETEX, as in Valkey.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyCondition {
+    Always,
+    /// `NX`
+    IfAbsent,
+    /// `XX`
+    IfPresent,
+}
+
+impl KeyCondition {
+    fn at(args: Args<'_>, index: usize) -> Option<KeyCondition> {
+        let names = [("NX", KeyCondition::IfAbsent), ("XX", KeyCondition::IfPresent)];
+        names.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, condition)| condition)
+    }
+}
+
 /// Which of the two commands a line is of that take options and fields in any order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Line {
@@ -179,6 +196,9 @@ enum Line {
 /// What a line of HGETEX or HSETEX asks for.
 struct Options<'a> {
     condition: Condition,
+    key_condition: KeyCondition,
+    /// Where the words stand that say it.
+    key_condition_at: Vec<usize>,
     lifetime: Lifetime,
     /// Where the word stands that says it.
     lifetime_at: usize,
@@ -189,6 +209,7 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn parse(line: Line, command: &Command, args: Args<'a>, at: Moment) -> Result<Options<'a>, ReplyError> {
         let (mut condition, mut lifetime, mut fields, mut i) = (Condition::Always, Lifetime::Unsaid, None, 2);
+        let (mut key_condition, mut key_condition_at) = (KeyCondition::Always, Vec::new());
         let mut lifetime_at = 0;
         let (width, one_lifetime, no_lifetime) = match line {
             Line::Get => (1, ONE_LIFETIME_TO_GET, "KEEPTTL"),
@@ -203,6 +224,13 @@ impl<'a> Options<'a> {
                     return Err(ONE_CONDITION);
                 }
                 condition = given;
+                i += 1;
+            } else if let Some(given) = KeyCondition::at(args, i).filter(|_| line == Line::Set) {
+                if key_condition != KeyCondition::Always && key_condition != given {
+                    return Err(ReplyError::SYNTAX);
+                }
+                key_condition = given;
+                key_condition_at.push(i);
                 i += 1;
             } else if args.is(i, no_lifetime) {
                 return Err(OTHERS_ARGUMENT);
@@ -224,11 +252,16 @@ impl<'a> Options<'a> {
                 fields = Some(counted);
             }
         }
-        Ok(Options { condition, lifetime, lifetime_at, fields: fields.ok_or(lifetime::FIELDS_MISSING)? })
+        let fields = fields.ok_or(lifetime::FIELDS_MISSING)?;
+        Ok(Options { condition, key_condition, key_condition_at, lifetime, lifetime_at, fields })
     }
 
-    /// Whether the fields that are there let it be done.
+    /// Whether the key and the fields that are there let it be done.
     fn allowed(&self, hash: Option<&Hash>, now_ms: i64) -> bool {
+        match (self.key_condition, hash) {
+            (KeyCondition::IfAbsent, Some(_)) | (KeyCondition::IfPresent, None) => return false,
+            _ => {}
+        }
         let is_there = |field| hash.is_some_and(|hash| hash.get(field, now_ms).is_some());
         let mut fields = self.fields.iter_from(0).step_by(2);
         match self.condition {
@@ -237,6 +270,11 @@ impl<'a> Options<'a> {
             Condition::AllThere => fields.all(is_there),
         }
     }
+}
+
+/// A part of a line but for some words, which Redis does not know.
+fn without<'a>(args: Args<'a>, part: std::ops::Range<usize>, words: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    part.filter(|index| !words.contains(index)).map(move |index| args.at(index))
 }
 
 pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
@@ -249,7 +287,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     }
-    let Options { lifetime, lifetime_at, fields: pairs, .. } = options;
+    let Options { lifetime, lifetime_at, key_condition_at, fields: pairs, .. } = options;
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
     hash.expect_fields(pairs.len() / 2, &limits);
     // A deadline that is to be replaced stays until then.
@@ -273,9 +311,12 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             }
             let mut digits = itoa::Buffer::new();
             let until = [b"PXAT".as_slice(), digits.format(deadline_ms).as_bytes()];
-            let before = args.up_to(lifetime_at).iter_from(0);
-            lines.push(before.chain(until).chain(args.iter_from(lifetime_at + 2)));
+            let before = without(args, 0..lifetime_at, &key_condition_at);
+            let behind = without(args, lifetime_at + 2..args.len(), &key_condition_at);
+            lines.push(before.chain(until).chain(behind));
         });
+    } else if !key_condition_at.is_empty() {
+        ctx.propagate_as(|lines| lines.push(without(args, 0..args.len(), &key_condition_at)));
     }
     changes.tell(ctx, key);
     ctx.reply.integer(1);

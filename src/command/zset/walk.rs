@@ -9,7 +9,7 @@ use crate::server::ctx::Ctx;
 use crate::store::types::zset::ZSet;
 
 pub(super) fn zscan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    scan::scan_key::<ZSet>(ctx, args, Walk::Members)
+    scan::scan_key::<ZSet>(ctx, args, Walk::Scores)
 }
 
 impl Scanned for ZSet {
@@ -18,6 +18,11 @@ impl Scanned for ZSet {
         bucket.next = self.scan(cursor, |member, score| {
             (bucket.seen, bucket.bytes) = (bucket.seen + 1, bucket.bytes + member.len());
             if options.matches(member) {
+                reply.bulk(member);
+                bucket.found += 1;
+                if options.names_only {
+                    return;
+                }
                 text.clear();
                 // Redis shows the scores of listpacks as they are held, and others with all their digits.
                 if packed {
@@ -25,9 +30,8 @@ impl Scanned for ZSet {
                 } else {
                     write_all_digits(&mut text, score)
                 }
-                reply.bulk(member);
                 reply.bulk(&text);
-                bucket.found += 2;
+                bucket.found += 1;
             }
         });
         bucket

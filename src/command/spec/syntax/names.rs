@@ -297,6 +297,7 @@ const CORRECTIONS: &[(&str, &str, Correction)] = &[
     ("hincrbyfloat", "increment", REAL),
     ("hotkeys|start", "k", WHOLE),
     ("hotkeys|start", "ratio", WHOLE),
+    ("hsetex", "condition", Correction::Name("key-condition")),
     ("incrbyfloat", "increment", REAL),
     ("migrate", "timeout", WHOLE),
     ("setbit", "value", WHOLE),
