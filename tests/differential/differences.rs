@@ -236,7 +236,9 @@ const BARRED: &[Barred] = &[
     (
         &["set"],
         |line| {
-            has(line, "GET") && (has(line, "IFDEQ") || has(line, "IFDNE")) && !line.iter().any(|word| word.len() == 16)
+            let is_named =
+                |word: &Vec<u8>| [&b"IFDEQ"[..], b"IFDNE"].iter().any(|name| word.eq_ignore_ascii_case(name));
+            has(line, "GET") && line.windows(2).any(|pair| is_named(&pair[0]) && pair[1].len() != 16)
         },
         "8.6 gives two replies where what should be a digest is none: the old value and the error",
     ),
@@ -284,8 +286,18 @@ const OF_VALKEY: &[Barred] = &[
 ];
 
 /// Lines that a Valkey is not to have.
-const NOT_OF_VALKEY: &[Barred] =
-    &[(&["zadd"], |line| line.iter().any(|word| word.starts_with(b"0x")), "Valkey reads no hexadecimal scores")];
+const NOT_OF_VALKEY: &[Barred] = &[
+    (
+        &["zadd"],
+        |line| line.iter().any(|word| word.starts_with(b"0x") || word.starts_with(b"-0")),
+        "Valkey reads no hexadecimal scores, and shows a zero with its sign",
+    ),
+    (
+        &["bitcount"],
+        |line| line.len() > 3 && (whole(line, 2).is_none() || whole(line, 3).is_none()),
+        "Valkey looks at the unit before the numbers",
+    ),
+];
 
 /// Commands that a Valkey 9.1 answers as we do, beside those that are its own: what those find is made by them.
 pub const ALIKE_IN_VALKEY: &[&str] = &[
