@@ -21,7 +21,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub(super) struct Part {
     /// How many arguments it shares with the others.
     pub head: usize,
-    /// How many arguments are left of the line, its own included.
+    /// How many arguments the pieces have in all, told to the first one: a value that will be large is made so at once, as by the
+    /// whole line. 0 for the others.
     pub expected: usize,
 }
 
@@ -147,7 +148,7 @@ impl Pieces for ByArguments {
         loop {
             let (end, bytes) = extent(args, self.next, self.plan.step, slice.left());
             let piece = args.pick(self.head, self.next..end, &mut spans);
-            let part = Part { head: self.head, expected: args.len() - self.next };
+            let part = Part { head: self.head, expected: if self.has_begun { 0 } else { args.len() - self.head } };
             if let Some(check) = self.plan.check.filter(|_| self.is_checking) {
                 if let Some(answer) = check(ctx, piece, part)? {
                     ctx.reply.integer(answer);

@@ -53,6 +53,22 @@ pub const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one(Access::RO, 1)])
         .group(Group::Set, Category::SET, "1.0.0")
         .doc("Counts the members of a set.", "O(1)", "key"),
+    Spec::read("SUNIONCARD", -3, algebra::sunioncard)
+        .keys(&[KeySpec::keynum(READ, 1)])
+        .group(Group::Set, Category::SET, "8.10.0")
+        .doc(
+            "Counts the members that any of several sets has, or estimates their number.",
+            "O(N) for N members of all sets.",
+            "numkeys key [key ...] [APPROX] [LIMIT limit]",
+        ),
+    Spec::read("SDIFFCARD", -3, algebra::sdiffcard)
+        .keys(&[KeySpec::keynum(READ, 1)])
+        .group(Group::Set, Category::SET, "8.10.0")
+        .doc(
+            "Counts the members of the first set that no other set has.",
+            "O(N*M) for M sets, the first of N members.",
+            "numkeys key [key ...] [LIMIT limit]",
+        ),
     Spec::read("SDIFF", -2, algebra::sdiff)
         .keys(SOURCES)
         .group(Group::Set, Category::SET, "1.0.0")

@@ -60,6 +60,8 @@ const DIFF_COST: &str = "O(L+M*log(M)) at worst for L members in all the inputs 
 const BEFORE_WITHSCORE: &[(&str, &str)] = &[("7.2.0", "Added the optional `WITHSCORE` argument.")];
 const TIMEOUT_DOUBLE: &[(&str, &str)] = &[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")];
 
+const COUNT_SINCE: &[(&str, &str)] = &[("8.8.0", "Added `COUNT` as a way to aggregate.")];
+
 /// The rows.
 pub const ROWS: &[Spec] = &[
     row(Spec::write("ZADD", -4, add::zadd).in_pieces(), "1.2.0")
@@ -238,31 +240,45 @@ pub const ROWS: &[Spec] = &[
         MPOP_LOG,
         "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
     ),
-    row(Spec::read("ZUNION", -3, combine::zunion), "6.2.0").keys(READ_COUNTED).doc(
-        "Returns the members that any of several sorted sets has.",
-        UNION_COST,
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
-    ),
-    row(Spec::read("ZINTER", -3, combine::zinter), "6.2.0").keys(READ_COUNTED).doc(
-        "Returns the members that all of several sorted sets have.",
-        INTER_COST,
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
-    ),
+    row(Spec::read("ZUNION", -3, combine::zunion), "6.2.0")
+        .keys(READ_COUNTED)
+        .doc(
+            "Returns the members that any of several sorted sets has.",
+            UNION_COST,
+            "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES]",
+        )
+        .history(COUNT_SINCE),
+    row(Spec::read("ZINTER", -3, combine::zinter), "6.2.0")
+        .keys(READ_COUNTED)
+        .doc(
+            "Returns the members that all of several sorted sets have.",
+            INTER_COST,
+            "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES]",
+        )
+        .history(COUNT_SINCE),
     row(Spec::read("ZDIFF", -3, combine::zdiff), "6.2.0").keys(READ_COUNTED).doc(
         "Returns the members of the first sorted set that no other has.",
         DIFF_COST,
         "numkeys key [key ...] [WITHSCORES]",
     ),
-    row(Spec::write("ZUNIONSTORE", -4, combine::zunionstore), "2.0.0").denyoom().keys(STORE_COUNTED).doc(
-        "Stores the members that any of several sorted sets has.",
-        UNION_COST,
-        "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
-    ),
-    row(Spec::write("ZINTERSTORE", -4, combine::zinterstore), "2.0.0").denyoom().keys(STORE_COUNTED).doc(
-        "Stores the members that all of several sorted sets have.",
-        INTER_COST,
-        "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
-    ),
+    row(Spec::write("ZUNIONSTORE", -4, combine::zunionstore), "2.0.0")
+        .denyoom()
+        .keys(STORE_COUNTED)
+        .doc(
+            "Stores the members that any of several sorted sets has.",
+            UNION_COST,
+            "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
+        )
+        .history(COUNT_SINCE),
+    row(Spec::write("ZINTERSTORE", -4, combine::zinterstore), "2.0.0")
+        .denyoom()
+        .keys(STORE_COUNTED)
+        .doc(
+            "Stores the members that all of several sorted sets have.",
+            INTER_COST,
+            "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
+        )
+        .history(COUNT_SINCE),
     row(Spec::write("ZDIFFSTORE", -4, combine::zdiffstore), "6.2.0").denyoom().keys(STORE_COUNTED).doc(
         "Stores the members of the first sorted set that no other has.",
         DIFF_COST,

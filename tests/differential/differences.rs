@@ -91,6 +91,7 @@ pub const RULES: &[(&[&str], Rule, &str)] = &[
 
 const OPTIONS_OF_8_4: &str = "options of Redis 8.4 are not built";
 const DIGEST_AS_TEXT: &str = "up to 8.6 the digest counts as an integer, which it is not";
+const OPTIONS_OF_8_8: &str = "8.8 brought options";
 const OPTIONS_OF_VALKEY: &str = "Valkey brought options that Redis does not have";
 const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
 
@@ -105,6 +106,14 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("bitcount", "arguments", OPTIONS_OF_VALKEY),
     ("hsetex", "arguments", OPTIONS_OF_VALKEY),
     ("zscan", "arguments", OPTIONS_OF_VALKEY),
+    ("zunion", "arguments", OPTIONS_OF_8_8),
+    ("zunion", "history", OPTIONS_OF_8_8),
+    ("zinter", "arguments", OPTIONS_OF_8_8),
+    ("zinter", "history", OPTIONS_OF_8_8),
+    ("zunionstore", "arguments", OPTIONS_OF_8_8),
+    ("zunionstore", "history", OPTIONS_OF_8_8),
+    ("zinterstore", "arguments", OPTIONS_OF_8_8),
+    ("zinterstore", "history", OPTIONS_OF_8_8),
     ("xreadgroup", "arguments", OPTIONS_OF_8_4),
     ("xadd", "arguments", OPTIONS_OF_8_6),
     ("xinfo|stream", "history", OPTIONS_OF_8_6),
@@ -241,6 +250,14 @@ const BARRED: &[Barred] = &[
             has(line, "GET") && line.windows(2).any(|pair| is_named(&pair[0]) && pair[1].len() != 16)
         },
         "8.6 gives two replies where what should be a digest is none: the old value and the error",
+    ),
+    (
+        &["zunion", "zinter", "zunionstore", "zinterstore"],
+        |line| {
+            line.windows(2)
+                .any(|pair| pair[0].eq_ignore_ascii_case(b"aggregate") && pair[1].eq_ignore_ascii_case(b"count"))
+        },
+        "8.8 brought COUNT",
     ),
     (&["xadd"], |line| line.iter().skip(2).any(|word| word == b"*"), "the id comes from the clock"),
     (

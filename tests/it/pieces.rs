@@ -939,3 +939,18 @@ fn a_cut_off_reader_ends_and_a_writer_that_is_cut_off_goes_on() {
     assert!(m.session(reader).killed);
     assert!(m.server.jobs.running.is_empty() && !m.server.dbs[0].has_holds());
 }
+
+#[test]
+fn a_value_becomes_large_by_the_line_and_not_by_what_is_left_of_it() {
+    let names: Vec<String> = (0..150).map(|n| format!("m{}", n % 20)).collect();
+    let line = format!("SADD k {}", names.join(" "));
+    let encodings = [whole(), pieces(1), pieces(7)].map(|limits| {
+        let mut m = Memory::new();
+        m.run("SADD k 1 2");
+        m.server.jobs.limits = limits;
+        assert_eq!(m.run(&line), r":20\r\n");
+        m.run("OBJECT ENCODING k")
+    });
+    // A set of integers may have 512 of them, and only then is a listpack, of which nothing is known yet.
+    assert!(encodings.iter().all(|encoding| encoding == r"$8\r\nlistpack\r\n"), "{encodings:?}");
+}

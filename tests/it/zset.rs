@@ -425,6 +425,8 @@ fn unions_intersections_and_differences() {
             r"*8\r\n$1\r\nx\r\n$1\r\n1\r\n$1\r\ny\r\n$2\r\n12\r\n$1\r\nz\r\n$2\r\n23\r\n$1\r\nw\r\n$2\r\n30\r\n",
             r"*4\r\n*2\r\n$1\r\nx\r\n,1\r\n*2\r\n$1\r\ny\r\n,12\r\n*2\r\n$1\r\nz\r\n,23\r\n*2\r\n$1\r\nw\r\n,30\r\n",
         ),
+        ("ZUNIONSTORE d 2 a b AGGREGATE COUNT", r":4\r\n", ""),
+        ("ZMSCORE d x y z w", r"*4\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n2\r\n$1\r\n1\r\n", r"*4\r\n,1\r\n,2\r\n,2\r\n,1\r\n"),
         (
             "ZUNION 3 a b none WEIGHTS 2 0.5 9 AGGREGATE MAX WITHSCORES",
             r"*8\r\n$1\r\nx\r\n$1\r\n2\r\n$1\r\ny\r\n$1\r\n5\r\n$1\r\nz\r\n$2\r\n10\r\n$1\r\nw\r\n$2\r\n15\r\n",

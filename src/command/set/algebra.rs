@@ -12,6 +12,7 @@ use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Limits;
 use crate::store::db::{Db, Moment};
 use crate::store::pack::Item;
+use crate::store::types::hll::{Mark, Registers};
 use crate::store::types::set::Policy;
 use crate::store::types::{Collection, Object, Ref, Set};
 
@@ -230,37 +231,76 @@ fn store(ctx: &mut Ctx<'_>, key: &[u8], result: Set, event: &str) -> Outcome {
 }
 
 pub(super) fn sintercard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let count = num::parse_i64(args.at(1)).filter(|&count| count > 0);
-    let count = count.ok_or(ReplyError::new("ERR numkeys should be greater than 0"))?;
-    let count = usize::try_from(count).ok().filter(|&count| count <= args.len() - 2);
-    let count = count.ok_or(ReplyError::new("ERR Number of keys can't be greater than number of args"))?;
-    let limit = limit(args, 2 + count)?;
+    count(ctx, args, Operation::Inter)
+}
+
+pub(super) fn sunioncard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    count(ctx, args, Operation::Union)
+}
+
+pub(super) fn sdiffcard(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    count(ctx, args, Operation::Diff)
+}
+
+/// Counts the members of a combination, up to a limit, or estimates their number.
+fn count(ctx: &mut Ctx<'_>, args: Args<'_>, operation: Operation) -> Outcome {
+    let keys = num::parse_i64(args.at(1)).filter(|&keys| keys > 0);
+    let keys = keys.ok_or(ReplyError::new("ERR numkeys should be greater than 0"))?;
+    let keys = usize::try_from(keys).ok().filter(|&keys| keys <= args.len() - 2);
+    let keys = keys.ok_or(ReplyError::new("ERR Number of keys can't be greater than number of args"))?;
+    let counting = Counting::parse(args, 2 + keys, operation)?;
     let limits = ctx.job_limits();
     let Ctx { server, reply, db, at, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
-    let sets = sources(&mut server.dbs[*db], args.iter_from(2).take(count), *at)?;
-    if let Some(job) =
-        as_job(limits, args.iter_from(2).take(count), &sets, Operation::Inter, Purpose::Count(limit), policy)
+    let sets = sources(&mut server.dbs[*db], args.iter_from(2).take(keys), *at)?;
+    if let Some(job) = as_job(limits, args.iter_from(2).take(keys), &sets, operation, Purpose::Count(counting), policy)
     {
         drop(sets);
         return ctx.become_job(job);
     }
     let mut found = 0;
-    intersect(sets, |_| {
-        found += 1;
-        found != limit
-    });
-    reply.integer(found);
+    match operation {
+        Operation::Inter => intersect(sets, |_| {
+            found += 1;
+            found < counting.limit
+        }),
+        Operation::Diff => subtract(&sets, |_| found += 1),
+        Operation::Union if counting.is_estimate => {
+            let (mut registers, mut digits) = (Registers::default(), itoa::Buffer::new());
+            let members = |set: &Ref<'_, Set>| set.for_each(|item| registers.raise(Mark::of(item.text(&mut digits))));
+            sets.iter().flatten().for_each(members);
+            found = registers.count() as usize;
+        }
+        Operation::Union => found = unite(&sets, &policy).len(),
+    }
+    reply.integer(found.min(counting.limit) as i64);
     Ok(Next::Done)
 }
 
-/// LIMIT, 0 for none.
-fn limit(args: Args<'_>, first: usize) -> Result<i64, ReplyError> {
-    let (mut limit, mut i) = (0, first);
-    while i < args.len() {
-        let Some(value) = args.get(i + 1).filter(|_| args.is(i, "LIMIT")) else { return Err(ReplyError::SYNTAX) };
-        limit = num::parse_i64(value).filter(|&n| n >= 0).ok_or(ReplyError::new("ERR LIMIT can't be negative"))?;
-        i += 2;
+/// How members are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counting {
+    /// Members from which on it does not matter how many there are.
+    pub limit: usize,
+    /// Their number is estimated.
+    pub is_estimate: bool,
+}
+
+impl Counting {
+    fn parse(args: Args<'_>, first: usize, operation: Operation) -> Result<Counting, ReplyError> {
+        let (mut counting, mut i) = (Counting { limit: usize::MAX, is_estimate: false }, first);
+        while i < args.len() {
+            if operation == Operation::Union && args.is(i, "APPROX") {
+                counting.is_estimate = true;
+                i += 1;
+                continue;
+            }
+            let Some(value) = args.get(i + 1).filter(|_| args.is(i, "LIMIT")) else { return Err(ReplyError::SYNTAX) };
+            let limit = num::parse_i64(value).and_then(|limit| usize::try_from(limit).ok());
+            let limit = limit.ok_or(ReplyError::new("ERR LIMIT can't be negative"))?;
+            counting.limit = if limit == 0 { usize::MAX } else { limit };
+            i += 2;
+        }
+        Ok(counting)
     }
-    Ok(limit)
 }

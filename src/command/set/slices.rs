@@ -1,12 +1,15 @@
 //! Intersection, union and difference of large sets, slice by slice: what `algebra` does at once.
 
-use super::algebra::Operation;
+use std::cell::Cell;
+
+use super::algebra::{Counting, Operation};
 use super::write_item;
 use crate::command::long::Meter;
 use crate::resp::reply::{OpenArray, Reply};
 use crate::server::Server;
 use crate::server::jobs::{Job, Slice, Step, Work};
 use crate::store::pack::Item;
+use crate::store::types::hll::{Mark, Registers};
 use crate::store::types::set::Policy;
 use crate::store::types::{Collection, Ref, Set};
 
@@ -17,8 +20,8 @@ pub(super) enum Purpose {
     Answer,
     /// It is stored.
     Store,
-    /// It is counted, up to a limit; 0 for none.
-    Count(i64),
+    /// It is counted.
+    Count(Counting),
 }
 
 /// A combination of sets under way.
@@ -33,8 +36,10 @@ pub(super) struct Combining {
     index: usize,
     /// Where that goes on.
     place: u64,
-    /// What is stored, or, of a union, answered.
+    /// What is stored, or, of a union, answered or counted.
     result: Set,
+    /// What a union's number of members is estimated by.
+    registers: Option<Registers>,
     /// Where the answer of a union goes on, once it has begun.
     answered: Option<u64>,
     /// The array of the answer, once it has begun.
@@ -46,18 +51,25 @@ impl Combining {
     /// Combines sets, which are all there, from an empty result on.
     pub fn new(operation: Operation, purpose: Purpose, policy: Policy, keys: Vec<Box<[u8]>>, result: Set) -> Combining {
         let (index, place, answered, array, found) = (0, 0, None, None, 0);
-        Combining { operation, purpose, policy, keys, index, place, result, answered, array, found }
+        let is_estimate = matches!(purpose, Purpose::Count(Counting { is_estimate: true, .. }));
+        let registers = is_estimate.then(Registers::default);
+        Combining { operation, purpose, policy, keys, index, place, result, registers, answered, array, found }
+    }
+
+    /// Members from which on it does not matter how many there are.
+    fn limit(&self) -> usize {
+        match self.purpose {
+            Purpose::Count(counting) => counting.limit,
+            Purpose::Answer | Purpose::Store => usize::MAX,
+        }
     }
 
     /// Goes by the first set, looking for its members in the others. True at the end.
     fn look_up(&mut self, sets: &[Ref<'_, Set>], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
         let Some((first, others)) = sets.split_first() else { return true };
+        let limit = self.limit();
         let Combining { operation, purpose, policy, place, result, found, .. } = self;
-        let limit = match *purpose {
-            Purpose::Count(limit) if limit > 0 => usize::try_from(limit).unwrap_or(usize::MAX),
-            _ => usize::MAX,
-        };
-        let found = std::cell::Cell::new(std::mem::take(found));
+        let found = Cell::new(std::mem::take(found));
         let meter = Meter::default();
         let show = |item: Item<'_>| {
             meter.count_all(1 + others.len(), item.len());
@@ -83,14 +95,19 @@ impl Combining {
 
     /// Adds the members of one set after the other. True at the end.
     fn unite(&mut self, sets: &[Ref<'_, Set>], slice: &mut Slice<'_>) -> bool {
-        let meter = Meter::default();
+        let (meter, limit, mut digits) = (Meter::default(), self.limit(), itoa::Buffer::new());
         while let Some(set) = sets.get(self.index) {
-            let (result, policy) = (&mut self.result, &self.policy);
+            let (result, registers, policy) = (&mut self.result, &mut self.registers, &self.policy);
+            let found = Cell::new(result.len());
             let show = |item: Item<'_>| {
                 meter.count(item.len());
-                result.insert_item(item, policy);
+                match registers {
+                    Some(registers) => registers.raise(Mark::of(item.text(&mut digits))),
+                    None => found.set(found.get() + usize::from(result.insert_item(item, policy))),
+                }
             };
-            match set.read_on(self.place, show, || meter.spend(slice)) {
+            match set.read_on(self.place, show, || meter.spend(slice) && found.get() < limit) {
+                Some(_) if found.get() >= limit => return true,
                 Some(place) => {
                     self.place = place;
                     return false;
@@ -152,8 +169,13 @@ impl Job for Combining {
                 false => Step::More,
             },
             Purpose::Store => Step::Gathered(Box::new(std::mem::replace(&mut self.result, Set::ints()))),
-            Purpose::Count(_) => {
-                reply.integer(self.found as i64);
+            Purpose::Count(counting) => {
+                let found = match (&self.registers, self.operation) {
+                    (Some(registers), _) => registers.count() as usize,
+                    (None, Operation::Union) => self.result.len(),
+                    (None, Operation::Inter | Operation::Diff) => self.found,
+                };
+                reply.integer(found.min(counting.limit) as i64);
                 Step::Answered
             }
         }

@@ -36,13 +36,24 @@ pub(super) enum Aggregate {
     Sum,
     Min,
     Max,
+    /// The scores do not count, each input does, with its weight.
+    Count,
 }
 
 impl Aggregate {
+    /// What a score counts in an input of a weight.
+    #[inline]
+    pub fn weigh(self, weight: f64, score: f64) -> f64 {
+        match self {
+            Aggregate::Sum | Aggregate::Min | Aggregate::Max => weight * score,
+            Aggregate::Count => weight,
+        }
+    }
+
     pub fn of(self, a: f64, b: f64) -> f64 {
         match self {
             // Infinities of both signs cancel out, by convention.
-            Aggregate::Sum => or_zero(a + b),
+            Aggregate::Sum | Aggregate::Count => or_zero(a + b),
             Aggregate::Min => {
                 if b < a {
                     b
@@ -97,6 +108,7 @@ impl Options {
                     () if args.is(i + 1, "SUM") => Aggregate::Sum,
                     () if args.is(i + 1, "MIN") => Aggregate::Min,
                     () if args.is(i + 1, "MAX") => Aggregate::Max,
+                    () if args.is(i + 1, "COUNT") => Aggregate::Count,
                     () => return Err(ReplyError::SYNTAX),
                 };
                 i += 1;
@@ -120,12 +132,6 @@ struct Input<'d, 'k> {
     key: &'k [u8],
     source: Source<'d>,
     weight: f64,
-}
-
-impl Input<'_, '_> {
-    fn weighted(&self, score: f64) -> f64 {
-        self.weight * score
-    }
 }
 
 /// Reads the keys, whose number is at `number`, and the options. The smallest inputs come first, except for a difference,
@@ -166,7 +172,7 @@ fn inputs<'d, 'k>(
 fn union(inputs: &[Input<'_, '_>], aggregate: Aggregate, all: &mut Gathering) {
     for input in inputs {
         input.source.for_each(|member, score| {
-            all.merge(member, or_zero(input.weighted(score)), |sum, score| aggregate.of(sum, score));
+            all.merge(member, or_zero(aggregate.weigh(input.weight, score)), |sum, score| aggregate.of(sum, score));
         });
     }
 }
@@ -179,8 +185,8 @@ fn intersect(inputs: &[Input<'_, '_>], aggregate: Aggregate, mut visit: impl FnM
         if !going {
             return;
         }
-        let all = others.iter().try_fold(or_zero(smallest.weighted(score)), |sum, other| {
-            Some(aggregate.of(sum, other.weighted(other.source.score(member)?)))
+        let all = others.iter().try_fold(or_zero(aggregate.weigh(smallest.weight, score)), |sum, other| {
+            Some(aggregate.of(sum, aggregate.weigh(other.weight, other.source.score(member)?)))
         });
         if let Some(score) = all {
             going = visit(member, score);

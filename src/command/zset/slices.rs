@@ -77,7 +77,7 @@ impl Combining {
         while let (Some(source), Some((_, weight))) = (sources.get(*index), self.plan.inputs.get(*index)) {
             let show = |member: &[u8], score: f64| {
                 meter.count(member.len());
-                result.merge(member, or_zero(weight * score), |sum, score| aggregate.of(sum, score));
+                result.merge(member, or_zero(aggregate.weigh(*weight, score)), |sum, score| aggregate.of(sum, score));
             };
             match source.read_on(*place, show, || meter.spend(slice)) {
                 Some(next) => {
@@ -106,8 +106,8 @@ impl Combining {
             let score = match operation {
                 Operation::Inter => {
                     let mut weighed = others.iter().zip(&weights[1..]);
-                    weighed.try_fold(or_zero(weights[0] * score), |sum, (other, weight)| {
-                        Some(aggregate.of(sum, weight * other.score(member)?))
+                    weighed.try_fold(or_zero(aggregate.weigh(weights[0], score)), |sum, (other, weight)| {
+                        Some(aggregate.of(sum, aggregate.weigh(*weight, other.score(member)?)))
                     })
                 }
                 _ => others.iter().all(|other| other.score(member).is_none()).then_some(score),

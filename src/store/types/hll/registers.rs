@@ -2,7 +2,7 @@
 
 use super::sparse::{self, Run};
 use super::wide;
-use super::{Corrupt, Encoding, Hll, REGISTERS, VALUE_MAX};
+use super::{Corrupt, Encoding, Hll, Mark, REGISTERS, VALUE_MAX};
 
 /// How many values six bits have. A hash gives none above 51, but a client may have written them.
 pub const VALUES: usize = 64;
@@ -120,6 +120,13 @@ impl Registers {
         for (ours, theirs) in self.0.iter_mut().zip(groups) {
             *ours = higher(u64::from_le_bytes(*ours), unpack_group(theirs)).to_le_bytes();
         }
+    }
+
+    /// Raises a register as an element does. O(1).
+    #[inline]
+    pub fn raise(&mut self, mark: Mark) {
+        let register = &mut self.0.as_flattened_mut()[mark.register];
+        *register = mark.value.max(*register);
     }
 
     /// Writes them packed. O(registers).
