@@ -16,7 +16,7 @@ use crate::server::change::Change;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
 use crate::server::jobs::{Job, Limits, Step, Work};
 use crate::store::entry::Entry;
-use crate::store::types::{Object, hash, zset};
+use crate::store::types::{hash, zset};
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -186,7 +186,7 @@ pub(super) fn budget(ctx: &Ctx<'_>) -> Budget {
 
 fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
-    let read = ctx.gathered::<Result<Option<Object>, ReplyError>>();
+    let read = ctx.gathered::<Result<Option<Value<'static>>, ReplyError>>();
     let options = Options::parse(args)?;
     if !options.replace && ctx.db().lookup_write(key, at).is_some() {
         return Err(BUSY_KEY);
@@ -204,7 +204,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         None => payload::restore(args.at(3), &shapes(ctx.server), budget(ctx))?,
         Some(read) => match (*read)? {
-            Some(object) => Value::Object(object),
+            Some(value) => value,
             None => payload::restore(args.at(3), &shapes(ctx.server), budget(ctx))?,
         },
     };
@@ -261,10 +261,10 @@ impl Job for RestoringValue {
         let budget = || budget.take().unwrap_or_else(|| Budget::new(0));
         let go_on = |elements, bytes| slice.spend(elements, bytes);
         // The handler is to refuse it, or to do what cannot be divided.
-        let read: Result<Option<Object>, ReplyError> =
+        let read: Result<Option<Value<'static>>, ReplyError> =
             match restoring.go_on(args.as_args().at(3), shapes, budget, go_on) {
                 Ok(Restored::More) => return Step::More,
-                Ok(Restored::Object(object)) => Ok(Some(object)),
+                Ok(Restored::Value(value)) => Ok(Some(value)),
                 Ok(Restored::Whole) => Ok(None),
                 Err(refused) => Err(refused.into()),
             };

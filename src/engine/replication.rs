@@ -66,7 +66,7 @@ fn step_following(server: &mut Server, now: Now) -> bool {
             } else if state == LinkState::Connected {
                 step_connected(server, link, now_ms);
             } else if state == LinkState::Sync {
-                return load::adopt_if_whole(server, link, now);
+                return link::step_sync(server, link, now);
             }
         }
     }
@@ -145,14 +145,15 @@ pub(super) fn begin(server: &mut Server, client: ClientId, out: &mut Out) {
     link::begin(server, client, out);
 }
 
-/// True if a data set is whole and cannot be put in place yet: what follows has to wait.
+/// True if what follows has to wait: a data set has not been read as far as it has come, or is whole and cannot be put in place yet.
 pub(super) fn is_waiting(server: &Server) -> bool {
     // What a script has seen stays as it is.
     if server.scripting.is_parked() {
         return true;
     }
     let following = server.replication.following.as_ref();
-    following.and_then(|following| following.sync.as_ref()).is_some_and(|sync| sync.is_whole)
+    let sync = following.and_then(|following| following.sync.as_ref());
+    sync.is_some_and(|sync| sync.has_more || sync.is_last)
 }
 
 /// Takes what has come from the primary, where it is no command. What is to be said goes to `out`.

@@ -175,7 +175,9 @@ pub struct Restoring {
     sum: RunningSum,
     /// Bytes that are in the sum.
     summed: usize,
-    building: Option<Building>,
+    /// What has been made of the value, and how many of its bytes have been read.
+    building: Option<(Building, usize)>,
+    budget: Budget,
 }
 
 /// What has come of a payload.
@@ -183,8 +185,8 @@ pub struct Restoring {
 pub enum Restored {
     /// There is more to do.
     More,
-    /// A collection.
-    Object(Object),
+    /// The value.
+    Value(Value<'static>),
     /// It cannot be divided: it is to be restored at once.
     Whole,
 }
@@ -192,7 +194,7 @@ pub enum Restored {
 impl Restoring {
     /// Begins with the first byte. O(1).
     pub fn begin() -> Restoring {
-        Restoring { sum: RunningSum::new(), summed: 0, building: None }
+        Restoring { sum: RunningSum::new(), summed: 0, building: None, budget: Budget::new(0) }
     }
 
     /// Goes on with the same payload until `go_on` returns false, which is told how many elements of how many bytes were read.
@@ -222,11 +224,18 @@ impl Restoring {
             let dialect = Dialect::of_version(u16::from_le_bytes(*version)).filter(|_| is_right);
             // It may be a payload of another kind.
             let Some(dialect) = dialect else { return Ok(Restored::Whole) };
-            self.building = Building::begin(value, dialect, budget(), shapes).map_err(refused)?;
+            self.budget = budget();
+            let mut reader = Reader::new(value, dialect, &mut self.budget);
+            let [form] = reader.take().map_err(refused)?;
+            let building = Building::begin(form, &mut reader, shapes).map_err(refused)?;
+            self.building = building.map(|building| (building, value.len() - reader.rest().len()));
         }
-        let Some(building) = &mut self.building else { return Ok(Restored::Whole) };
-        let object = building.go_on(value, shapes, go_on).map_err(refused)?;
-        Ok(object.map_or(Restored::More, Restored::Object))
+        let Some((building, at)) = &mut self.building else { return Ok(Restored::Whole) };
+        let Some(dialect) = Dialect::of_version(u16::from_le_bytes(*version)) else { return Ok(Restored::Whole) };
+        let mut reader = Reader::new(&value[*at..], dialect, &mut self.budget);
+        let made = building.go_on(&mut reader, shapes, go_on).map_err(refused)?;
+        *at = value.len() - reader.rest().len();
+        Ok(made.map_or(Restored::More, Restored::Value))
     }
 }
 

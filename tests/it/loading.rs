@@ -136,6 +136,43 @@ fn a_dump_file_comes_back_without_what_is_due() {
     m.expect(&[("DBSIZE", r":2\r\n")]);
 }
 
+/// A value that is large is no long turn: a slice of its elements is read in each, and clients are answered in between.
+#[test]
+fn a_large_value_is_loaded_a_slice_in_each_turn() {
+    const ELEMENTS: usize = 600;
+    let all = |line: &str, one: &dyn Fn(usize) -> String| {
+        (0..ELEMENTS).fold(line.to_owned(), |line, n| format!("{line} {}", one(n)))
+    };
+    let lines = [
+        all("HSET hash", &|n| format!("f{n} {n}")),
+        all("SADD set", &|n| format!("m{n}")),
+        all("ZADD zset", &|n| format!("{} m{n}", n % 50)),
+        all("RPUSH list", &|n| format!("{n}{}", "x".repeat(100))),
+        all("HSET timed", &|n| format!("f{n} {n}")),
+        all(&format!("HPEXPIRE timed 100000 FIELDS {ELEMENTS}"), &|n| format!("f{n}")),
+    ];
+    for line in &lines {
+        let key = line.split(' ').nth(1).unwrap_or_default();
+        let lines: Vec<&str> =
+            lines.iter().map(String::as_str).filter(|line| line.contains(&format!(" {key} "))).collect();
+        let disk = disk_with_dump(&lines);
+        let expected = started(&disk, false).run("DEBUG DIGEST");
+        let mut m = server(&disk, settings(false), 0);
+        m.server.jobs.limits.slice_elements = 1;
+        let now = m.clock.now();
+        start::begin(&mut m.server, now).expect("a good dump file");
+        let mut turns = 0;
+        while m.server.is_loading() {
+            assert!(m.run("INFO persistence").contains("loading:1"));
+            m.turn();
+            turns += 1;
+        }
+        let pieces = if key == "list" { ELEMENTS * 100 / 8192 } else { ELEMENTS };
+        assert!(turns > pieces, "{turns} turns for {key}");
+        assert_eq!(m.run("DEBUG DIGEST"), expected, "{key}");
+    }
+}
+
 /// A key whose deadline has passed is there until the log says that it went, and deadlines that have passed are set as given.
 #[test]
 fn nothing_is_due_while_a_log_is_loaded() {

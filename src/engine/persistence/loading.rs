@@ -17,6 +17,7 @@ use crate::persist::aof::read::{Fault, Reader, Stop, Verdict};
 use crate::persist::directory;
 use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::server::Server;
+use crate::server::jobs::Slice;
 use crate::server::persistence::loading::{
     Adoption, File, FileKind, Found, LoadedOrigin, Loading, Open, Purpose, Work,
 };
@@ -82,8 +83,10 @@ pub(super) fn step(server: &mut Server, now: Now) -> bool {
 /// It cannot be loaded; what was loaded before stays.
 pub fn run_to_end(server: &mut Server, purpose: Purpose, mut work: Work, now: Now) -> Result<(), Failure> {
     begin(server, purpose, Work { files: Default::default(), ..empty_work() }, 0, now);
+    let clock = std::rc::Rc::clone(&server.clock);
+    let mut slice = Slice::endless(&*clock);
     let outcome = loop {
-        match step_once(server, &mut work, purpose, now) {
+        match step_once(server, &mut work, purpose, &mut slice, now) {
             Ok(Step::More) => {}
             Ok(Step::Done) => break Ok(()),
             Err(failure) => break Err(failure),
@@ -109,12 +112,14 @@ pub fn empty_work() -> Work {
 }
 
 fn run_slice(server: &mut Server, work: &mut Work, purpose: Purpose, now: Now) -> Result<Step, Failure> {
-    let ends_ns = server.clock.mono_ns() + SLICE_NS;
+    let clock = std::rc::Rc::clone(&server.clock);
+    let ends_ns = clock.mono_ns() + SLICE_NS;
+    let mut slice = Slice::new(&*clock, ends_ns, server.jobs.limits.slice_elements);
     loop {
-        if let Step::Done = step_once(server, work, purpose, now)? {
+        if let Step::Done = step_once(server, work, purpose, &mut slice, now)? {
             return Ok(Step::Done);
         }
-        if server.clock.mono_ns() >= ends_ns {
+        if slice.left() == 0 || clock.mono_ns() >= ends_ns {
             return Ok(Step::More);
         }
     }
@@ -127,8 +132,14 @@ fn offset_of(open: &Open) -> u64 {
     }
 }
 
-/// Reads a group of keys, or a unit of commands, on.
-fn step_once(server: &mut Server, work: &mut Work, purpose: Purpose, now: Now) -> Result<Step, Failure> {
+/// Reads a group of keys, or a unit of commands, on; or a part of a large value, if the slice is over then.
+fn step_once(
+    server: &mut Server,
+    work: &mut Work,
+    purpose: Purpose,
+    slice: &mut Slice<'_>,
+    now: Now,
+) -> Result<Step, Failure> {
     let Some(file) = work.files.front().cloned() else { return Ok(Step::Done) };
     let shown = file.path.display();
     match work.open.take() {
@@ -137,7 +148,7 @@ fn step_once(server: &mut Server, work: &mut Work, purpose: Purpose, now: Now) -
             work.open = Some(opened.map_err(|error| format!("Can't read {shown}: {}", error_text(&error)))?);
             work.db = server.dbs.make(0).unwrap_or(0);
         }
-        Some(Open::Dump(mut reader)) => match load_group(server, &mut reader, work, purpose, &file, now)? {
+        Some(Open::Dump(mut reader)) => match load_group(server, &mut reader, work, purpose, &file, slice, now)? {
             Step::More => work.open = Some(Open::Dump(reader)),
             Step::Done => {
                 work.found.empty += reader.empty_keys();
@@ -200,6 +211,7 @@ fn load_group(
     work: &mut Work,
     purpose: Purpose,
     file: &File,
+    slice: &mut Slice<'_>,
     now: Now,
 ) -> Result<Step, Failure> {
     // A replica is told by its primary what goes.
@@ -208,9 +220,11 @@ fn load_group(
     let mut group: Vec<(u64, Loaded)> = Vec::with_capacity(GROUP_KEYS);
     let mut next = None;
     while group.len() < GROUP_KEYS {
-        let item = reader.next_item().map_err(|error| refused(file, &error.to_string()))?;
-        match item {
-            Item::Entry(loaded) => {
+        let item = reader.go_on(|elements, bytes| slice.spend(elements, bytes));
+        match item.map_err(|error| refused(file, &error.to_string()))? {
+            // In the midst of a large value.
+            None => break,
+            Some(Item::Entry(loaded)) => {
                 if drops_due && loaded.entry.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.unix_ms) {
                     work.found.expired += 1;
                     work.origin.note_dropped(work.db, loaded.entry.key());
@@ -220,7 +234,7 @@ fn load_group(
                 group.push((hash, loaded));
             }
             other => {
-                next = Some(other);
+                next = other;
                 break;
             }
         }

@@ -61,6 +61,24 @@ fn lose(server: &mut Server, client: ClientId, is_bad_data: bool) -> Went {
     Went::Lost
 }
 
+/// Gives the connection up because of the data set that comes over it.
+fn lose_data(server: &mut Server, client: ClientId, reason: &str) -> Went {
+    log::error!("Failed trying to load the MASTER synchronization DB from socket: {reason}");
+    lose(server, client, true)
+}
+
+/// Goes on with a data set that is coming in, or is whole. True if there is more to do at once.
+pub(super) fn step_sync(server: &mut Server, client: ClientId, now: Now) -> bool {
+    match load::go_on(server, now) {
+        Ok(true) => true,
+        Ok(false) => load::adopt_if_whole(server, client, now),
+        Err(reason) => {
+            lose_data(server, client, &reason);
+            false
+        }
+    }
+}
+
 pub(super) fn receive(server: &mut Server, client: ClientId, bytes: &[u8], out: &mut Out, now: Now) -> Went {
     let mut at = 0;
     while at < bytes.len() {
@@ -76,10 +94,7 @@ pub(super) fn receive(server: &mut Server, client: ClientId, bytes: &[u8], out: 
                     Went::Streams(at + taken)
                 }
                 Ok(None) => Went::On,
-                Err(reason) => {
-                    log::error!("Failed trying to load the MASTER synchronization DB from socket: {reason}");
-                    lose(server, client, true)
-                }
+                Err(reason) => lose_data(server, client, &reason),
             };
         }
         let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n') else {

@@ -1,5 +1,5 @@
-//! A data set that comes from the primary: it is read as it comes, key by key, into databases that nobody sees, and takes the place
-//! of what is there when it is whole. Until then the old data is served.
+//! A data set that comes from the primary: it is read as it comes, a slice in each turn, into databases that nobody sees, and takes the
+//! place of what is there when it is whole. Until then the old data is served.
 //!
 //! Where there is no memory for both, as far as the primary says how much its data takes, the old data goes first, and commands
 //! that need data are answered that it is being loaded. `repl-diskless-load flushdb` has it done so in any case, `swapdb` in no case.
@@ -13,6 +13,7 @@ use crate::feature::client_id::ClientId;
 use crate::persist::rdb::file::{DumpReader, Fault, Item, Loaded};
 use crate::server::Server;
 use crate::server::databases::Databases;
+use crate::server::jobs::Slice;
 use crate::server::replication::following::{Expected, LinkState};
 use crate::server::replication::history::History;
 use crate::server::replication::sync::{End, MARK_BYTES, Sync};
@@ -20,6 +21,9 @@ use crate::store::db::Moment;
 use crate::sys::{alloc, limits};
 
 use super::link;
+
+/// Nanoseconds for which what has come is read in one go: some kilobytes may be many elements.
+const SLICE_NS: u64 = 300_000;
 
 /// Begins to take in a data set of a history.
 pub(super) fn begin(server: &mut Server, id: &str, offset: u64, now: Now) {
@@ -41,6 +45,8 @@ pub(super) fn begin(server: &mut Server, id: &str, offset: u64, now: Now) {
         functions: Vec::new(),
         stream_db: 0,
         keys: 0,
+        has_more: false,
+        is_last: false,
         is_in_place: false,
         is_whole: false,
         began_ms: now.mono_ms(),
@@ -55,22 +61,50 @@ pub(super) fn begin(server: &mut Server, id: &str, offset: u64, now: Now) {
 /// # Errors
 /// It is broken, or may not be taken, in words.
 pub(super) fn feed(server: &mut Server, bytes: &[u8], now: Now) -> Result<Option<usize>, String> {
-    let Some(mut sync) = server.replication.following.as_mut().and_then(|following| following.sync.take()) else {
+    let Some(sync) = server.replication.following.as_mut().and_then(|following| following.sync.as_mut()) else {
         return Err("nothing is to come".to_owned());
     };
-    let (taken, is_last) = push(&mut sync, bytes);
+    let (taken, is_last) = push(sync, bytes);
     sync.read_bytes += taken as u64;
+    sync.is_last = is_last;
+    read_slice(server, now)?;
+    Ok(is_last.then_some(taken))
+}
+
+/// Goes on with what has come and has not been read, if there is such. True if some is still left.
+///
+/// # Errors
+/// As [`feed`].
+pub(super) fn go_on(server: &mut Server, now: Now) -> Result<bool, String> {
+    if !has_more(server) {
+        return Ok(false);
+    }
+    read_slice(server, now)?;
+    Ok(has_more(server))
+}
+
+/// True if some of what has come has not been read, for want of time.
+pub(super) fn has_more(server: &Server) -> bool {
+    let following = server.replication.following.as_ref();
+    following.and_then(|following| following.sync.as_ref()).is_some_and(|sync| sync.has_more)
+}
+
+fn read_slice(server: &mut Server, now: Now) -> Result<(), String> {
+    let Some(mut sync) = server.replication.following.as_mut().and_then(|following| following.sync.take()) else {
+        return Ok(());
+    };
     let read = read_on(server, &mut sync, now);
-    let whole = read.and_then(|is_whole| match (is_whole, is_last) {
-        (true, true) => may_be_taken(server, &sync).map(|()| true),
-        (true, false) if sync.reader.buffered_bytes() > 0 => Err("there are bytes behind its end".to_owned()),
-        (is_whole, _) => Ok(is_whole),
+    let read = read.and_then(|read| match read {
+        Read::All if sync.is_last => may_be_taken(server, &sync).map(|()| read),
+        Read::All if sync.reader.buffered_bytes() > 0 => Err("there are bytes behind its end".to_owned()),
+        read => Ok(read),
     });
-    sync.is_whole = matches!(whole, Ok(true)) && is_last;
+    sync.has_more = matches!(read, Ok(Read::Some));
+    sync.is_whole = matches!(read, Ok(Read::All)) && sync.is_last;
     if let Some(following) = &mut server.replication.following {
         following.sync = Some(sync);
     }
-    whole.map(|_| is_last.then_some(taken))
+    read.map(drop)
 }
 
 /// Hands bytes over to the reader: how many belong to the data set, and whether they were its last.
@@ -101,13 +135,27 @@ fn push(sync: &mut Sync, bytes: &[u8]) -> (usize, bool) {
     }
 }
 
-/// Reads what can be read. True at the end of the data set.
-fn read_on(server: &mut Server, sync: &mut Sync, now: Now) -> Result<bool, String> {
+/// How much has been read.
+#[derive(Clone, Copy)]
+enum Read {
+    /// All of the data set.
+    All,
+    /// All that has come.
+    Come,
+    /// Some of what has come: the slice is over.
+    Some,
+}
+
+/// Reads of what has come until the slice is over.
+fn read_on(server: &mut Server, sync: &mut Sync, now: Now) -> Result<Read, String> {
     let (at, fresh) = (Moment::new(now, false), server.fresh_stamp(now));
-    loop {
-        let item = match sync.reader.next_item() {
-            Ok(item) => item,
-            Err(error) if matches!(error.fault, Fault::Wait) => return Ok(false),
+    let clock = std::rc::Rc::clone(&server.clock);
+    let mut slice = Slice::new(&*clock, clock.mono_ns() + SLICE_NS, server.jobs.limits.slice_elements);
+    while slice.left() > 0 {
+        let item = match sync.reader.go_on(|elements, bytes| slice.spend(elements, bytes)) {
+            Ok(Some(item)) => item,
+            Ok(None) => break,
+            Err(error) if matches!(error.fault, Fault::Wait) => return Ok(Read::Come),
             Err(error) => return Err(error.to_string()),
         };
         match item {
@@ -137,9 +185,10 @@ fn read_on(server: &mut Server, sync: &mut Sync, now: Now) -> Result<bool, Strin
             Item::Function(code) => sync.functions.push(code),
             Item::Passed(what) => log::warn!("The data set of the master: left out: {what}"),
             Item::Script(_) | Item::Resize { .. } => {}
-            Item::End(_) => return Ok(true),
+            Item::End(_) => return Ok(Read::All),
         }
     }
+    Ok(Read::Some)
 }
 
 /// Something that the data set says of itself.

@@ -5,7 +5,8 @@
 //! elements that are there twice or out of order, scores that are no number, empty collections, groups of streams whose
 //! pending entries do not fit together.
 //!
-//! Bytes that merely end too early are told apart from what is broken: whoever can get more may try again.
+//! Bytes that merely end too early are told apart from what is broken: whoever can get more may try again, or go on in the midst of
+//! a large value ([`Building`]).
 //!
 //! # Memory
 //! A count is believed only as far as the bytes that follow could hold so many elements. A compressed string gets
@@ -13,8 +14,11 @@
 //! is paid for from a [`Budget`] first.
 
 mod pieces;
+mod stream;
 
 pub use pieces::Building;
+
+use stream::Streaming;
 
 use std::borrow::Cow;
 
@@ -25,7 +29,6 @@ use crate::store::pack::{Intset, Item, Validated};
 use crate::store::types::hash::DEADLINE_END;
 use crate::store::types::list::{self, End};
 use crate::store::types::stream::StreamId;
-use crate::store::types::stream::parts::{ConsumerParts, GroupParts, Parts};
 use crate::store::types::zset::order;
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
@@ -59,14 +62,28 @@ const TIME_BYTES: usize = 8;
 #[derive(Debug)]
 pub struct Reader<'p, 'b> {
     rest: &'p [u8],
+    /// How many bytes may come behind those, for who can go on then: as far as they could hold so many elements a count is believed.
+    beyond: u64,
     dialect: Dialect,
     budget: &'b mut Budget,
+}
+
+/// Where a reader is.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    rest: &'p [u8],
+    budget_left: usize,
 }
 
 impl<'p, 'b> Reader<'p, 'b> {
     /// Reads these bytes, taking no more memory than the budget allows.
     pub fn new(bytes: &'p [u8], dialect: Dialect, budget: &'b mut Budget) -> Reader<'p, 'b> {
-        Reader { rest: bytes, dialect, budget }
+        Reader { rest: bytes, beyond: 0, dialect, budget }
+    }
+
+    /// The same of bytes which so many others may follow, for a [`Building`].
+    pub fn with_beyond(self, beyond: u64) -> Reader<'p, 'b> {
+        Reader { beyond, ..self }
     }
 
     /// What has not been read. After an error it begins about where the fault is.
@@ -93,6 +110,8 @@ impl<'p, 'b> Reader<'p, 'b> {
     /// # Errors
     /// If the bytes are no such value.
     pub fn value_of(&mut self, form: u8, shapes: &Shapes) -> Result<Value<'p>, Broken> {
+        // All of it has to be there.
+        self.beyond = 0;
         // From here on the same byte stands for other forms.
         if self.dialect == Dialect::Valkey && form >= code::VALKEY_HASH_2 {
             return match form {
@@ -119,13 +138,26 @@ impl<'p, 'b> Reader<'p, 'b> {
             | code::HASH_LISTPACK
             | code::HASH_LISTPACK_EX
             | code::HASH_LISTPACK_EX_PRE_GA => Object::Hash(self.packed_hash(form, shapes)?),
-            code::STREAM_LISTPACKS | code::STREAM_LISTPACKS_2 | code::STREAM_LISTPACKS_3 | code::STREAM_LISTPACKS_4 => {
-                Object::Stream(self.stream(form)?)
-            }
+            _ if Streaming::is_form(form) => Object::Stream(self.stream(form)?),
             code::MODULE | code::MODULE_PRE_GA => return Err(Broken::Module(self.length()?)),
             _ => return Err(Broken::Form(form)),
         };
         Ok(Value::Object(object))
+    }
+
+    /// Where it is, for [`Reader::go_back`].
+    fn place(&self) -> Place<'p> {
+        Place { rest: self.rest, budget_left: self.budget.left }
+    }
+
+    /// Goes back to where it was: what has been read since is read once more.
+    fn go_back(&mut self, place: Place<'p>) {
+        (self.rest, self.budget.left) = (place.rest, place.budget_left);
+    }
+
+    /// Bytes that were read since.
+    fn bytes_since(&self, place: Place<'_>) -> usize {
+        place.rest.len() - self.rest.len()
     }
 
     /// The next bytes.
@@ -172,10 +204,14 @@ impl<'p, 'b> Reader<'p, 'b> {
     /// A number of elements, each of which takes `bytes` bytes at least.
     fn count(&mut self, bytes: usize) -> Result<usize, Broken> {
         let count = usize::try_from(self.length()?).map_err(|_| TOO_LONG)?;
-        match count.checked_mul(bytes).ok_or(TOO_LONG)?.checked_sub(self.rest.len()) {
-            None | Some(0) => Ok(count),
-            Some(missing) => Err(Broken::RanOut(missing)),
-        }
+        self.believe(count.checked_mul(bytes).ok_or(TOO_LONG)?)?;
+        Ok(count)
+    }
+
+    /// Believes that so many bytes follow, as far as there can be so many.
+    fn believe(&self, bytes: usize) -> Result<(), Broken> {
+        let missing = bytes.saturating_sub(self.rest.len());
+        if missing as u64 > self.beyond { Err(Broken::RanOut(missing)) } else { Ok(()) }
     }
 
     /// The same of a collection that must not be empty.
@@ -218,6 +254,32 @@ impl<'p, 'b> Reader<'p, 'b> {
         let length = usize::try_from(length).ok().filter(|&length| length <= EXPANDED_BYTES_MAX).ok_or(TOO_LONG)?;
         self.budget.allows(copies * length)?;
         lzf::decompress(packed, length).ok_or(Broken::Invalid("a compressed string that is not of the stated length"))
+    }
+
+    /// The length of a string that comes next, if it is so long at least and its bytes follow as they are; else nothing has been
+    /// read.
+    fn long_string(&mut self, bytes_min: usize) -> Result<Option<usize>, Broken> {
+        let place = self.place();
+        let length = match self.take()? {
+            [length::INT_8 | length::INT_16 | length::INT_32 | length::LZF] => 0,
+            [first] => usize::try_from(self.length_after(first)?).map_err(|_| TOO_LONG)?,
+        };
+        if length < bytes_min {
+            self.go_back(place);
+            return Ok(None);
+        }
+        self.believe(length)?;
+        Ok(Some(length))
+    }
+
+    /// The next bytes of a string: so many, or as many as there are.
+    fn some_bytes(&mut self, bytes: usize) -> Result<&'p [u8], Broken> {
+        if self.rest.is_empty() {
+            return Err(Broken::RanOut(bytes));
+        }
+        let bytes = bytes.min(self.rest.len());
+        self.budget.spend(bytes)?;
+        self.slice(bytes as u64)
     }
 
     /// A string that is kept as it is. O(bytes).
@@ -420,14 +482,16 @@ impl<'p, 'b> Reader<'p, 'b> {
 
     /// A hash of Valkey's, every field of which is followed by its deadline, -1 for none.
     fn valkey_hash(&mut self, shapes: &Shapes) -> Result<Hash, Broken> {
-        const NONE: i64 = -1;
         let count = self.some(2 + TIME_BYTES)?;
-        self.timed_fields(count, shapes, |reader| {
-            let (name, value, deadline_ms) = (reader.element()?, reader.kept_string()?, reader.time_ms()?);
-            // COMPAT: Valkey's fields may live beyond what Redis knows, until after the year 4199; here they end then.
-            let deadline_ms = Some(deadline_ms).filter(|&ms| ms != NONE).map(|ms| ms.min(DEADLINE_END - 1));
-            if deadline_ms.is_some_and(|ms| ms < 1) { Err(NO_DEADLINE) } else { Ok((name, value, deadline_ms)) }
-        })
+        self.timed_fields(count, shapes, Self::valkey_field)
+    }
+
+    fn valkey_field(&mut self) -> Result<TimedField<'p>, Broken> {
+        const NONE: i64 = -1;
+        let (name, value, deadline_ms) = (self.element()?, self.kept_string()?, self.time_ms()?);
+        // COMPAT: Valkey's fields may live beyond what Redis knows, until after the year 4199; here they end then.
+        let deadline_ms = Some(deadline_ms).filter(|&ms| ms != NONE).map(|ms| ms.min(DEADLINE_END - 1));
+        if deadline_ms.is_some_and(|ms| ms < 1) { Err(NO_DEADLINE) } else { Ok((name, value, deadline_ms)) }
     }
 
     /// A hash of so many fields that `next` reads.
@@ -484,67 +548,8 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 
     fn stream(&mut self, form: u8) -> Result<Stream, Broken> {
-        let mut parts = Parts::default();
-        for _ in 0..self.count(ID_BYTES + 2)? {
-            let key = <[u8; ID_BYTES]>::try_from(&*self.string()?);
-            let key = key.map_err(|_| Broken::Invalid("a node of a stream whose id is not of 16 bytes"))?;
-            self.budget.spend(NODE_BYTES)?;
-            self.pack(false, usize::MAX, |pack| parts.add_node(StreamId::from_bytes(key), pack))?;
-        }
-        parts.len = self.length()?;
-        parts.last_id = self.id()?;
-        if form != code::STREAM_LISTPACKS {
-            parts.first_id = Some(self.id()?);
-            parts.max_deleted_id = self.id()?;
-            parts.entries_added = Some(self.length()?);
-        }
-        for _ in 0..self.count(5)? {
-            parts.groups.push(self.group(form)?);
-        }
-        if form == code::STREAM_LISTPACKS_4 {
-            self.pass_producers()?;
-        }
-        Stream::from_parts(parts).ok_or(Broken::Invalid("entries, ids or groups of a stream that do not fit together"))
-    }
-
-    /// Passes what a stream of Redis 8.6 remembers for some minutes, so that XADD with IDMP adds nothing twice: how long and
-    /// how much, then of each producer the ids it gave and the entries they stand for, then two counters. There is no such
-    /// option here.
-    fn pass_producers(&mut self) -> Result<(), Broken> {
-        let (_duration_s, _ids_max) = (self.length()?, self.length()?);
-        for _ in 0..self.count(2)? {
-            self.string()?;
-            for _ in 0..self.count(3)? {
-                self.string()?;
-                self.id()?;
-            }
-        }
-        let (_added, _duplicates) = (self.length()?, self.length()?);
-        Ok(())
-    }
-
-    fn group(&mut self, form: u8) -> Result<GroupParts, Broken> {
-        self.budget.spend(GROUP_BYTES)?;
-        let mut group =
-            GroupParts { name: self.kept_string()?.into_owned(), last_id: self.id()?, ..GroupParts::default() };
-        if form != code::STREAM_LISTPACKS {
-            group.entries_read = Some(Some(self.length()?).filter(|&read| read != u64::MAX));
-        }
-        for _ in 0..self.count(ID_BYTES + TIME_BYTES + 1)? {
-            self.budget.spend(PENDING_BYTES)?;
-            group.pending.push((self.raw_id()?, self.time_ms()?, self.length()?));
-        }
-        for _ in 0..self.count(TIME_BYTES + 2)? {
-            self.budget.spend(GROUP_BYTES)?;
-            let (name, seen_ms) = (self.kept_string()?.into_owned(), self.time_ms()?);
-            let is_told = matches!(form, code::STREAM_LISTPACKS_3 | code::STREAM_LISTPACKS_4);
-            let active_ms = if is_told { self.time_ms()? } else { seen_ms };
-            let mut consumer = ConsumerParts { name, seen_ms, active_ms: Some(active_ms), ..ConsumerParts::default() };
-            for _ in 0..self.count(ID_BYTES)? {
-                consumer.pending.push(self.raw_id()?);
-            }
-            group.consumers.push(consumer);
-        }
-        Ok(group)
+        let mut stream = Streaming::begin(self)?;
+        while !stream.read_piece(form, self)? {}
+        Ok(stream.finish())
     }
 }

@@ -45,6 +45,10 @@ pub struct Sync {
     pub stream_db: usize,
     /// Keys so far.
     pub keys: u64,
+    /// There is more to read of what has come: the next turn goes on with it, before more is taken.
+    pub has_more: bool,
+    /// Its last bytes have come.
+    pub is_last: bool,
     /// The data that was there has gone, for there is no memory for both.
     pub is_in_place: bool,
     /// All has been read; it takes the place of what is there as soon as nothing is in the way.

@@ -1,8 +1,9 @@
 //! Reading a dump file, item by item.
 //!
-//! A reader hands out one [`Item`] at a time, so that whoever loads a file may stop after any of them and go on later. It
-//! reads the file in pieces, and more only when the item it is at needs more. A value whose bytes turn out not to be there yet
-//! is begun anew when twice as many are, so that large values are read twice at most.
+//! A reader hands out one [`Item`] at a time, so that whoever loads a file may stop after any of them and go on later; in the midst
+//! of one as well ([`DumpReader::go_on`]). It reads the file in pieces, and more only when the item it is at needs more. A large value
+//! is built as its bytes come ([`Building`]). What cannot be divided is begun anew when twice as many bytes are there, so that it is
+//! read twice at most.
 //!
 //! # What is refused
 //! What [`super::super::read`] refuses; versions and parts that are not known; data of modules, with the module's name, unless
@@ -10,14 +11,14 @@
 //! elements are passed over and counted, as by Redis.
 //!
 //! # Memory
-//! The buffer holds a piece of the file, or one value with what was read beyond it: no more than twice the file. What is made
+//! The buffer holds a piece of the file, or what cannot be divided with what was read beyond it: no more than twice the file. What is made
 //! of the file takes at most [`MEMORY_FACTOR`] times its length.
 
 use std::fmt;
 use std::io::{self, Read};
 
-use super::super::read::Reader;
-use super::super::{Broken, Budget, Dialect, RunningSum, Shapes, VERSION_VALKEY, module_name};
+use super::super::read::{Building, Reader};
+use super::super::{Broken, Budget, Dialect, RunningSum, Shapes, VERSION_VALKEY, Value, module_name};
 use super::{magic, opcode};
 use crate::persist::storage::ReadFile;
 use crate::store::entry::Entry;
@@ -170,6 +171,8 @@ pub struct DumpReader {
     budget: Budget,
     /// What has been said of the next key.
     next: Next,
+    /// The value that is being read.
+    large: Option<Box<Large>>,
     empty_keys: u64,
 }
 
@@ -205,6 +208,7 @@ impl DumpReader {
             shapes,
             budget: Budget::new(0),
             next: Next::default(),
+            large: None,
             empty_keys: 0,
         }
     }
@@ -257,6 +261,19 @@ impl DumpReader {
     /// If there is none: the file cannot be read or is broken. The reader is of no use any more then, nor after
     /// [`Item::End`].
     pub fn next_item(&mut self) -> Result<Item, LoadError> {
+        loop {
+            if let Some(item) = self.go_on(|_, _| true)? {
+                return Ok(item);
+            }
+        }
+    }
+
+    /// Reads until `go_on` returns false, which is told how many elements of how many bytes were read. The next item, if it has been
+    /// read.
+    ///
+    /// # Errors
+    /// As [`DumpReader::next_item`].
+    pub fn go_on(&mut self, mut go_on: impl FnMut(usize, usize) -> bool) -> Result<Option<Item>, LoadError> {
         if self.buffer.len() < self.wanted && !self.is_fed {
             return Err(self.wait());
         }
@@ -264,22 +281,36 @@ impl DumpReader {
             self.read_magic()?;
         }
         if self.is_at_end {
-            return self.end();
+            return self.end().map(Some);
         }
         loop {
             let budget_before = self.budget.left;
-            let mut reader = Reader::new(&self.buffer[self.at..], self.dialect, &mut self.budget);
-            let part = self.next.part(&mut reader, &self.shapes, self.bytes - self.offset);
+            let left = self.bytes - self.offset;
+            let beyond = if self.is_fed { 0 } else { left.saturating_sub(self.buffer.len() as u64) };
+            let reader = Reader::new(&self.buffer[self.at..], self.dialect, &mut self.budget);
+            let mut reader = reader.with_beyond(beyond);
+            let part = match self.large.take() {
+                Some(large) => self.next.go_on_with(large, &mut reader, &self.shapes, &mut go_on),
+                None => self.next.part(&mut reader, &self.shapes, left, &mut go_on),
+            };
             let passed = self.buffer.len() - self.at - reader.rest().len();
             match part {
                 Ok(part) => {
                     self.at += passed;
                     match part {
                         Part::Attribute => {}
-                        Part::Item(item) => return Ok(item),
+                        Part::Item(item) => {
+                            go_on(1, passed);
+                            return Ok(Some(item));
+                        }
+                        Part::Large(large, missing) => {
+                            self.large = Some(large);
+                            let Some(missing) = missing else { return Ok(None) };
+                            self.fill(missing)?;
+                        }
                         Part::End => {
                             self.is_at_end = true;
-                            return self.end();
+                            return self.end().map(Some);
                         }
                     }
                 }
@@ -431,7 +462,16 @@ enum Part {
     /// It says something of the next key.
     Attribute,
     Item(Item),
+    /// It is not whole: the slice is over, or so many bytes have to come at least.
+    Large(Box<Large>, Option<usize>),
     End,
+}
+
+/// A key whose value is being read.
+#[derive(Debug)]
+struct Large {
+    key: Vec<u8>,
+    building: Building,
 }
 
 /// Why a part is none.
@@ -450,6 +490,12 @@ impl From<Broken> for Refused {
 }
 
 impl Refused {
+    fn of_value(broken: Broken, key: &[u8]) -> Refused {
+        // The name is of use where the fault is shown, which is not where bytes have run out.
+        let key = (!matches!(broken, Broken::RanOut(_))).then(|| key.to_owned());
+        Refused { key, ..broken.into() }
+    }
+
     fn foreign(what: String) -> Refused {
         Refused { broken: Broken::Invalid(""), key: None, foreign: Some(what) }
     }
@@ -464,7 +510,13 @@ impl Refused {
 
 impl Next {
     /// Reads a part; `left` is how many bytes the file has at most from here on.
-    fn part(&mut self, reader: &mut Reader<'_, '_>, shapes: &Shapes, left: u64) -> Result<Part, Refused> {
+    fn part(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        shapes: &Shapes,
+        left: u64,
+        go_on: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Part, Refused> {
         let [code] = reader.take()?;
         let part = match code {
             opcode::EXPIRE_MS => {
@@ -506,21 +558,56 @@ impl Next {
             opcode::MODULE_AUX => Part::Item(module_aux(reader)?),
             opcode::KEY_META => key_metadata(reader)?,
             opcode::END => Part::End,
-            form => Part::Item(Item::Entry(self.entry(form, reader, shapes)?)),
+            form => self.entry(form, reader, shapes, go_on)?,
         };
         Ok(part)
     }
 
-    fn entry(&mut self, form: u8, reader: &mut Reader<'_, '_>, shapes: &Shapes) -> Result<Loaded, Refused> {
+    fn entry(
+        &mut self,
+        form: u8,
+        reader: &mut Reader<'_, '_>,
+        shapes: &Shapes,
+        go_on: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Part, Refused> {
         let key = reader.string()?;
-        let mut value = match reader.value_of(form, shapes) {
-            Ok(value) => value,
-            // The name is of use where the fault is shown, which this is not.
-            Err(broken @ Broken::RanOut(_)) => return Err(broken.into()),
-            Err(broken) => return Err(Refused { key: Some(key.into_owned()), ..broken.into() }),
+        let building = Building::begin(form, reader, shapes).map_err(|broken| Refused::of_value(broken, &key))?;
+        let read = match building {
+            None => reader.value_of(form, shapes),
+            Some(mut building) => match building.go_on(reader, shapes, go_on) {
+                Ok(Some(value)) => Ok(value),
+                Ok(None) => return Ok(Part::Large(Box::new(Large { key: key.into_owned(), building }), None)),
+                Err(Broken::RanOut(missing)) => {
+                    return Ok(Part::Large(Box::new(Large { key: key.into_owned(), building }), Some(missing)));
+                }
+                Err(broken) => Err(broken),
+            },
         };
+        let value = read.map_err(|broken| Refused::of_value(broken, &key))?;
+        Ok(self.whole(&key, value))
+    }
+
+    /// Goes on with a value that is being read.
+    fn go_on_with(
+        &mut self,
+        mut large: Box<Large>,
+        reader: &mut Reader<'_, '_>,
+        shapes: &Shapes,
+        go_on: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Part, Refused> {
+        match large.building.go_on(reader, shapes, go_on) {
+            Ok(Some(value)) => Ok(self.whole(&large.key, value)),
+            Ok(None) => Ok(Part::Large(large, None)),
+            Err(Broken::RanOut(missing)) => Ok(Part::Large(large, Some(missing))),
+            Err(broken) => Err(Refused::of_value(broken, &large.key)),
+        }
+    }
+
+    /// A key with its value and what has been said of it.
+    fn whole(&mut self, key: &[u8], mut value: Value<'_>) -> Part {
         let Next { deadline_ms, idle_s, frequency } = std::mem::take(self);
-        Ok(Loaded { entry: Entry::new(&key, value.as_new(), deadline_ms), idle_s, frequency })
+        let entry = Entry::new(key, value.as_new(), deadline_ms);
+        Part::Item(Item::Entry(Loaded { entry, idle_s, frequency }))
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::{Broken, Dialect, Shapes};
 use super::*;
 use crate::base::clock::Now;
 use crate::base::prng::Prng;
+use crate::persist::digest::DataDigest;
 use crate::persist::payload;
 use crate::persist::rdb::{Budget, read::Reader};
 use crate::persist::storage::ReadFile;
@@ -432,6 +433,55 @@ fn values_longer_than_a_piece_are_read() {
     assert_eq!(lengths.len(), 3);
     for entry in &entries[1..] {
         assert!(found.contains(&shown(entry)));
+    }
+}
+
+/// A large value is built as its bytes come: they are not gathered first, and its reader may stop behind each of its elements.
+#[test]
+fn a_large_value_is_built_as_its_bytes_come() {
+    let (mut hash, mut zset) = (vec![4, 0x80, 0, 0, 0x4e, 0x20], vec![5, 0x80, 0, 0, 0x4e, 0x20]);
+    for n in 0..20_000_u32 {
+        let text = format!("element {n:08}");
+        hash.extend([&[16][..], text.as_bytes(), &[2, b'v', b'w']].concat());
+        zset.extend([&[16][..], text.as_bytes(), &f64::from(n % 100).to_le_bytes()].concat());
+    }
+    let entries = [entry("hash", &hash, Some(33_000_000_000_000)), entry("zset", &zset, None)];
+    let file = written(Options { compress: false, ..ALL }, &entries);
+    // In which order a table holds its fields does not matter.
+    let told =
+        |entry: &Entry| format!("{:?} {:?} {:?}", entry.key(), entry.deadline_ms(), DataDigest::of_value(entry, 0));
+    let mut reader = DumpReader::fed(shapes(), true);
+    let (mut pieces, mut found, mut pauses, mut most) = (file.chunks(1000), Vec::new(), 0, 0);
+    loop {
+        match reader.go_on(|_, _| false) {
+            Ok(Some(Item::Entry(loaded))) => found.push(told(&loaded.entry)),
+            Ok(Some(Item::End(checksum))) => break assert!(matches!(checksum, Checksum::Right(_))),
+            Ok(Some(_)) => {}
+            Ok(None) => pauses += 1,
+            Err(LoadError { fault: Fault::Wait, .. }) => match pieces.next() {
+                Some(piece) => reader.feed(piece),
+                None => reader.end_feed(),
+            },
+            Err(refused) => panic!("{refused}"),
+        }
+        most = most.max(reader.buffered_bytes());
+    }
+    assert_eq!(found, entries.iter().map(told).collect::<Vec<_>>());
+    assert!(pauses > 40_000 && most < 2000, "{pauses} pauses, {most} bytes");
+}
+
+/// A count of elements that are to come, which nobody can hold against the bytes that there will be, costs nothing before they come.
+#[test]
+fn promised_elements_that_never_come_cost_nothing() {
+    for form in
+        [b"\x01".as_slice(), b"\x02", b"\x04", b"\x05", b"\x12", b"\x15", b"\x18\x00P\x5c\x18\xa3\x01\x00\x00", b"\x00"]
+    {
+        let mut reader = DumpReader::fed(shapes(), true);
+        reader
+            .feed(&[b"REDIS0012", &form[..1], b"\x01k", &form[1..], b"\x81\x00\xff\xff\xff\xff\xff\xff\xff"].concat());
+        assert!(matches!(reader.next_item(), Err(LoadError { fault: Fault::Wait, .. })), "{form:?}");
+        reader.end_feed();
+        assert!(matches!(reader.next_item(), Err(LoadError { fault: Fault::Truncated, .. })), "{form:?}");
     }
 }
 

@@ -1,26 +1,42 @@
-//! Large collections read piece by piece: what [`Reader::value`] makes of the same bytes at once, and refused where it refuses them.
+//! Values read piece by piece, also while their bytes are still to come: the same as is read at once, and refused likewise.
+//!
+//! A [`Building`] keeps what has been made of the bytes so far and how much is still to come, never the bytes themselves: it goes on
+//! at the front of whatever reader it is given, and leaves that behind the last piece that was whole. A piece is an element, a node
+//! of a list or stream, or some kilobytes of a string.
+//!
+//! What remains one piece: a pack that is the whole value, a compressed string, and every single element.
 
-use super::{Broken, NO_SCORE, Reader, TWICE, code};
-use crate::persist::rdb::{Budget, Dialect, Shapes};
-use crate::store::types::list;
+use super::stream::Streaming;
+use super::{Broken, NO_SCORE, Reader, TIME_BYTES, TWICE, TimedField, code};
+use crate::persist::rdb::{Dialect, Shapes, Value};
+use crate::store::types::list::{self, End};
 use crate::store::types::zset::{Gathering, Sorter};
-use crate::store::types::{Collection, Hash, Object, Set};
+use crate::store::types::{Collection, Hash, List, Object, Set};
 
-/// A collection in the making.
+/// Bytes from which on a string is read in pieces.
+const STRING_BYTES_MIN: usize = 256 << 10;
+/// Bytes of a piece of it.
+const STRING_PIECE_BYTES: usize = 64 << 10;
+/// Room for all elements that are announced is made once this part of them has come: so who only announces them costs nothing, and
+/// little is moved.
+const ANNOUNCED_PART: usize = 16;
+
+/// A value in the making.
 #[derive(Debug)]
 pub struct Building {
     form: u8,
-    dialect: Dialect,
-    budget: Budget,
-    /// Bytes that were read.
-    at: usize,
-    /// Elements, or nodes, that are still to be read.
+    /// Elements, nodes or bytes that were announced.
+    count: usize,
+    /// Those of them that are still to be read.
     left: usize,
     part: Part,
 }
 
 #[derive(Debug)]
 enum Part {
+    String(Vec<u8>),
+    /// A list of single elements.
+    Elements(List),
     List(list::Builder),
     Set(Set),
     ZSet(Gathering),
@@ -29,26 +45,41 @@ enum Part {
     Hash(Hash),
     TimedHash {
         hash: Hash,
-        first_ms: Option<i64>,
-        /// They are set when all fields are there, from the last one on.
+        deadline: Deadline,
+        /// They are set when all fields are there: once a field is due, setting others might take it for one that is not there.
         deadlines: Vec<(Box<[u8]>, i64)>,
     },
+    Stream(Box<Streaming>),
+}
+
+/// How a field's deadline is written.
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// Before the field, from the first of them on, or from 1970 on if that is not known.
+    Before { first_ms: Option<i64> },
+    /// Behind it, as Valkey does.
+    Behind,
 }
 
 impl Building {
-    /// Begins to read a value; `None` if it is of a form that cannot be divided. O(1).
+    /// Begins to read a value whose form has been told; `None` if it is one that cannot be divided, and nothing of it has been read.
+    /// O(1).
     ///
     /// # Errors
     /// If the bytes are no such value.
-    pub fn begin(
-        bytes: &[u8],
-        dialect: Dialect,
-        mut budget: Budget,
-        shapes: &Shapes,
-    ) -> Result<Option<Building>, Broken> {
-        let mut reader = Reader::new(bytes, dialect, &mut budget);
-        let [form] = reader.take()?;
-        let (left, part) = match form {
+    pub fn begin(form: u8, reader: &mut Reader<'_, '_>, shapes: &Shapes) -> Result<Option<Building>, Broken> {
+        let (count, part) = match form {
+            code::VALKEY_HASH_2 if reader.dialect() == Dialect::Valkey => {
+                let count = reader.some(2 + TIME_BYTES)?;
+                (count, Part::timed_hash(count, Deadline::Behind, shapes))
+            }
+            // From here on the same byte stands for other forms.
+            code::VALKEY_HASH_2.. if reader.dialect() == Dialect::Valkey => return Ok(None),
+            code::STRING => match reader.long_string(STRING_BYTES_MIN)? {
+                Some(bytes) => (bytes, Part::String(Vec::new())),
+                None => return Ok(None),
+            },
+            code::LIST => (reader.some(1)?, Part::Elements(List::new())),
             code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
                 (reader.some(1)?, Part::List(list::Builder::new(shapes.list)))
             }
@@ -63,82 +94,125 @@ impl Building {
                 hash.expect_fields(count, &shapes.hash);
                 (count, Part::Hash(hash))
             }
-            code::HASH_METADATA => {
-                let (first_ms, count, mut hash) = (Some(reader.time_ms()?), reader.some(3)?, Hash::new());
-                hash.make_timed(shapes.hash.hasher);
-                hash.expect_fields(count, &shapes.hash);
-                (count, Part::TimedHash { hash, first_ms, deadlines: Vec::new() })
+            code::HASH_METADATA | code::HASH_METADATA_PRE_GA => {
+                let first_ms = if form == code::HASH_METADATA { Some(reader.time_ms()?) } else { None };
+                let count = reader.some(3)?;
+                (count, Part::timed_hash(count, Deadline::Before { first_ms }, shapes))
             }
+            _ if Streaming::is_form(form) => (1, Part::Stream(Box::new(Streaming::begin(reader)?))),
             _ => return Ok(None),
         };
-        let at = bytes.len() - reader.rest().len();
-        Ok(Some(Building { form, dialect, budget, at, left, part }))
+        Ok(Some(Building { form, count, left: count, part }))
     }
 
-    /// Goes on with the same bytes until `go_on` returns false, which is told how many elements of how many bytes were read. The
-    /// collection at its end.
+    /// Goes on with the bytes that follow until `go_on` returns false, which is told how many elements of how many bytes were read. The
+    /// value at its end.
     ///
     /// # Errors
-    /// If the bytes are no such value.
+    /// If the bytes are no such value. If they only ran out, what has been read is kept, and the reader is at the piece that is
+    /// not whole: it goes on there when there are more.
     pub fn go_on(
         &mut self,
-        bytes: &[u8],
+        reader: &mut Reader<'_, '_>,
         shapes: &Shapes,
         mut go_on: impl FnMut(usize, usize) -> bool,
-    ) -> Result<Option<Object>, Broken> {
+    ) -> Result<Option<Value<'static>>, Broken> {
         while self.left > 0 {
-            let mut reader = Reader::new(&bytes[self.at..], self.dialect, &mut self.budget);
-            match &mut self.part {
-                Part::List(list) => reader.list_part(self.form, list)?,
-                Part::Set(set) => reader.set_member(set, shapes)?,
-                Part::ZSet(members) => {
-                    let (member, score) = reader.scored_member(self.form)?;
-                    let mut is_new = true;
-                    members.merge(&member, score, |known, _| {
-                        is_new = false;
-                        known
-                    });
-                    is_new.then_some(()).ok_or(TWICE)?;
+            let place = reader.place();
+            if let Err(broken) = self.read_piece(reader, shapes) {
+                if matches!(broken, Broken::RanOut(_)) {
+                    reader.go_back(place);
                 }
-                Part::Hash(hash) => reader.hash_field(hash, shapes)?,
-                Part::TimedHash { hash, first_ms, deadlines } => {
-                    let (name, value, deadline_ms) = reader.timed_field(*first_ms)?;
-                    if hash.set(&name, &value, false, i64::MIN, &shapes.hash) {
-                        return Err(TWICE);
-                    }
-                    deadlines.extend(deadline_ms.map(|deadline_ms| (Box::from(&*name), deadline_ms)));
-                }
-                Part::Index(_) => return Err(NO_SCORE),
+                return Err(broken);
             }
-            let read = bytes.len() - self.at - reader.rest().len();
-            (self.at, self.left) = (self.at + read, self.left - 1);
-            if !go_on(1, read) && self.left > 0 {
+            if !go_on(1, reader.bytes_since(place)) && self.left > 0 {
                 return Ok(None);
             }
         }
         self.finish(shapes, go_on)
     }
 
-    /// What is to be done when all elements are there.
+    /// Reads the next piece. If that fails nothing has changed.
+    fn read_piece(&mut self, reader: &mut Reader<'_, '_>, shapes: &Shapes) -> Result<(), Broken> {
+        let is_room_due = self.count - self.left == self.count / ANNOUNCED_PART;
+        match &mut self.part {
+            Part::String(text) => {
+                let piece = reader.some_bytes(self.left.min(STRING_PIECE_BYTES))?;
+                if text.capacity() - text.len() < piece.len() {
+                    let is_believed = text.len() >= self.count / ANNOUNCED_PART;
+                    let room = if is_believed { self.left } else { self.left.min(text.len().max(STRING_BYTES_MIN)) };
+                    text.reserve_exact(room);
+                }
+                text.extend_from_slice(piece);
+                self.left -= piece.len();
+                return Ok(());
+            }
+            Part::Elements(list) => {
+                let text = reader.kept_string()?;
+                list.make_room(shapes.list, text.len(), 1);
+                list.push(End::Tail, &text);
+            }
+            Part::List(list) => reader.list_part(self.form, list)?,
+            Part::Set(set) => reader.set_member(set, shapes)?,
+            Part::ZSet(members) => {
+                let (member, score) = reader.scored_member(self.form)?;
+                if is_room_due {
+                    members.reserve(self.left);
+                }
+                let mut is_new = true;
+                members.merge(&member, score, |known, _| {
+                    is_new = false;
+                    known
+                });
+                is_new.then_some(()).ok_or(TWICE)?;
+            }
+            Part::Hash(hash) => reader.hash_field(hash, shapes)?,
+            Part::TimedHash { hash, deadline, deadlines } => {
+                let (name, value, deadline_ms): TimedField<'_> = match *deadline {
+                    Deadline::Before { first_ms } => reader.timed_field(first_ms)?,
+                    Deadline::Behind => reader.valkey_field()?,
+                };
+                if is_room_due {
+                    deadlines.reserve(self.left);
+                }
+                if hash.set(&name, &value, false, i64::MIN, &shapes.hash) {
+                    return Err(TWICE);
+                }
+                deadlines.extend(deadline_ms.map(|deadline_ms| (Box::from(&*name), deadline_ms)));
+            }
+            Part::Stream(stream) => {
+                // How many pieces it has shows as they come.
+                self.left = usize::from(!stream.read_piece(self.form, reader)?);
+                return Ok(());
+            }
+            Part::Index(_) => return Err(NO_SCORE),
+        }
+        self.left -= 1;
+        Ok(())
+    }
+
+    /// What is to be done when all pieces are there.
     fn finish(
         &mut self,
         shapes: &Shapes,
         mut go_on: impl FnMut(usize, usize) -> bool,
-    ) -> Result<Option<Object>, Broken> {
+    ) -> Result<Option<Value<'static>>, Broken> {
         if let Part::ZSet(members) = &mut self.part {
             let members = std::mem::replace(members, Gathering::new(shapes.zset.hasher));
             self.part = Part::Index(Sorter::new(members));
         }
-        Ok(match &mut self.part {
+        let object = match &mut self.part {
+            Part::String(text) => return Ok(Some(Value::String(std::mem::take(text).into()))),
+            Part::Elements(list) => Object::List(std::mem::replace(list, List::new())),
             Part::List(list) => {
                 let list = std::mem::replace(list, list::Builder::new(shapes.list)).finish();
                 if list.is_empty() {
                     return Err(Broken::Empty);
                 }
-                Some(Object::List(list))
+                Object::List(list)
             }
-            Part::Set(set) => Some(Object::Set(std::mem::replace(set, Set::ints()))),
-            Part::Hash(hash) => Some(Object::Hash(std::mem::take(hash))),
+            Part::Set(set) => Object::Set(std::mem::replace(set, Set::ints())),
+            Part::Hash(hash) => Object::Hash(std::mem::take(hash)),
             Part::TimedHash { hash, deadlines, .. } => {
                 while let Some((name, deadline_ms)) = deadlines.pop() {
                     hash.set_deadline(&name, deadline_ms, shapes.hash.hasher);
@@ -146,27 +220,42 @@ impl Building {
                         return Ok(None);
                     }
                 }
-                Some(Object::Hash(std::mem::take(hash)))
+                Object::Hash(std::mem::take(hash))
             }
             Part::Index(sorter) => {
-                let is_built = sorter.sort(|moved| go_on(moved, 0)) && sorter.build(|added| go_on(added, 0));
-                is_built.then(|| Object::ZSet(sorter.take(&shapes.zset)))
+                if !(sorter.sort(|moved| go_on(moved, 0)) && sorter.build(|added| go_on(added, 0))) {
+                    return Ok(None);
+                }
+                Object::ZSet(sorter.take(&shapes.zset))
             }
-            Part::ZSet(_) => None,
-        })
+            Part::Stream(stream) => Object::Stream(stream.finish()),
+            Part::ZSet(_) => return Ok(None),
+        };
+        Ok(Some(Value::Object(object)))
+    }
+}
+
+impl Part {
+    fn timed_hash(count: usize, deadline: Deadline, shapes: &Shapes) -> Part {
+        let mut hash = Hash::new();
+        hash.make_timed(shapes.hash.hasher);
+        hash.expect_fields(count, &shapes.hash);
+        Part::TimedHash { hash, deadline, deadlines: Vec::new() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::length;
     use super::*;
     use crate::base::prng::Prng;
-    use crate::persist::rdb::Value;
+    use crate::persist::rdb::Budget;
     use crate::persist::rdb::write::{Version, Writer};
     use crate::store::entry::{Entry, NewValue};
     use crate::store::hash::KeyHasher;
     use crate::store::types::list::{End, Fill};
-    use crate::store::types::{List, ZSet, hash, set, zset};
+    use crate::store::types::stream::{Group, NodeLimits, StreamId};
+    use crate::store::types::{Stream, ZSet, hash, set, zset};
 
     fn shapes(entries: usize) -> Shapes {
         let hasher = KeyHasher::new([5; 16]);
@@ -182,8 +271,11 @@ mod tests {
         let shapes = shapes(4);
         let (mut list, mut prng) = (List::new(), Prng::seeded(1));
         let (mut members, mut ranked) = (Set::ints(), ZSet::default());
-        let (mut fields, mut timed) = (Hash::new(), Hash::new());
+        let (mut fields, mut timed, mut stream) = (Hash::new(), Hash::new(), Stream::default());
         for n in 0..count {
+            let id = StreamId::new(1 + n as u64, 7);
+            let pair = [b"field".as_slice(), b"value"].into_iter();
+            stream.append(id, pair, NodeLimits { bytes: 4096, entries: 40 });
             let text = format!("element {n}").into_bytes();
             list.make_room(Fill::default(), text.len(), 1);
             list.push(End::Tail, &text);
@@ -195,14 +287,39 @@ mod tests {
                 timed.set_deadline(&text, 1000 + prng.below(1000) as i64, shapes.hash.hasher);
             }
         }
-        let objects =
-            [Object::List(list), Object::Set(members), Object::ZSet(ranked), Object::Hash(fields), Object::Hash(timed)];
+        for name in [b"first".as_slice(), b"second"] {
+            let mut group = Group::new(StreamId::new(count as u64, 0), Some(1));
+            let readers = [b"a".as_slice(), b"b", b"idle"].map(|reader| group.add_consumer(reader, 5));
+            (1..count as u64).for_each(|ms| group.deliver(StreamId::new(ms, 7), readers[(ms % 2) as usize], 9));
+            assert!(stream.add_group(name, group));
+        }
+        let objects = [
+            Object::List(list),
+            Object::Set(members),
+            Object::ZSet(ranked),
+            Object::Hash(fields),
+            Object::Hash(timed),
+            Object::Stream(stream),
+        ];
         let written = objects.into_iter().map(|object| {
             let mut writer = Writer::new(Version::Redis12, true);
             writer.value(&Entry::new(b"key", NewValue::Object(object), None));
             writer.take()
         });
-        written.collect()
+        let mut single = vec![code::LIST, count.min(63) as u8];
+        (0..count.min(63)).for_each(|n| single.extend([2, b'x', n as u8]));
+        let mut old = vec![code::STREAM_LISTPACKS, 0];
+        // Entries, the last id, one group with one pending entry, which its consumer has.
+        old.extend(
+            [&[0, 9, 9, 1, 1, b'g', 9, 9, 1][..], &[1; 16], &[3; 8], &[1, 1, 1, b'c'], &[3; 8], &[1], &[1; 16]]
+                .concat(),
+        );
+        let mut text = vec![code::STRING, length::BITS_32];
+        text.extend(
+            [&(STRING_BYTES_MIN as u32 + count as u32).to_be_bytes()[..], &vec![b't'; STRING_BYTES_MIN + count]]
+                .concat(),
+        );
+        written.chain([single, old, text]).collect()
     }
 
     fn at_once(bytes: &[u8], shapes: &Shapes, budget: usize) -> Result<Vec<u8>, Broken> {
@@ -210,13 +327,23 @@ mod tests {
         Reader::new(bytes, Dialect::Redis, &mut budget).value(shapes).map(shown)
     }
 
-    fn in_pieces(bytes: &[u8], shapes: &Shapes, budget: usize) -> Result<Option<Vec<u8>>, Broken> {
-        let building = Building::begin(bytes, Dialect::Redis, Budget::new(budget), shapes)?;
-        let Some(mut building) = building else { return Ok(None) };
+    fn in_pieces(bytes: &[u8], shapes: &Shapes, budget: usize, step: usize) -> Result<Option<Vec<u8>>, Broken> {
+        let mut budget = Budget::new(budget);
+        let mut reader = Reader::new(bytes, Dialect::Redis, &mut budget);
+        let [form] = reader.take()?;
+        let Some(mut building) = Building::begin(form, &mut reader, shapes)? else { return Ok(None) };
+        let (mut at, mut end) = (bytes.len() - reader.rest().len(), 0);
         loop {
-            if let Some(object) = building.go_on(bytes, shapes, |_, _| false)? {
-                return Ok(Some(shown(Value::Object(object))));
+            // No more than that many bytes more are there at a time.
+            end = bytes.len().min(end.max(at) + step);
+            let mut reader = Reader::new(&bytes[at..end], Dialect::Redis, &mut budget).with_beyond(bytes.len() as u64);
+            match building.go_on(&mut reader, shapes, |_, _| false) {
+                Ok(Some(value)) => return Ok(Some(shown(value))),
+                Ok(None) => {}
+                Err(Broken::RanOut(_)) if end < bytes.len() => {}
+                Err(broken) => return Err(broken),
             }
+            at = end - reader.rest().len();
         }
     }
 
@@ -237,11 +364,13 @@ mod tests {
             for bytes in written(count) {
                 let whole = at_once(&bytes, &shapes, usize::MAX);
                 assert!(whole.is_ok());
-                if let Some(found) = in_pieces(&bytes, &shapes, usize::MAX).expect("nothing is broken") {
+                if let Some(found) =
+                    in_pieces(&bytes, &shapes, usize::MAX, 1 + prng.below(300) as usize).expect("nothing is broken")
+                {
                     divided += 1;
                     assert!(whole == Ok(found), "{count} elements of {}", bytes[0]);
                 }
-                for _ in 0..200 {
+                for _ in 0..if bytes.len() > STRING_BYTES_MIN { 10 } else { 200 } {
                     let mut broken = bytes.clone();
                     let at = prng.below(broken.len() as u64) as usize;
                     if prng.chance(1, 4) {
@@ -251,7 +380,7 @@ mod tests {
                     }
                     let budget = if prng.chance(1, 4) { prng.below(20_000) as usize } else { usize::MAX };
                     let whole = at_once(&broken, &shapes, budget);
-                    match in_pieces(&broken, &shapes, budget) {
+                    match in_pieces(&broken, &shapes, budget, 1 + prng.below(3000) as usize) {
                         Ok(None) => {}
                         Ok(Some(found)) => assert!(whole == Ok(found), "{count} elements of {}", broken[0]),
                         Err(_) => assert!(whole.is_err(), "{count} elements of {}", broken[0]),
@@ -259,6 +388,6 @@ mod tests {
                 }
             }
         }
-        assert!(divided > 12, "{divided}");
+        assert!(divided > 27, "{divided}");
     }
 }

@@ -1,17 +1,15 @@
-//! A stream from outside: the parts a dump holds, checked before they become a stream.
+//! A stream from outside: the parts that a dump holds, each checked as it comes, in the order in which they stand there.
 
 use std::collections::BTreeMap;
 
-use super::group::Pending;
+use super::group::{ConsumerId, Pending};
 use super::node::{self, Node};
-use super::{Group, Inner, Stream, StreamId};
+use super::{Group, Stream, StreamId};
 use crate::store::pack::{Listpack, Validated};
 
-/// The parts of a stream. [`Stream::nodes`], [`Stream::groups`] and the functions for the facts give them back.
+/// What a stream says of itself.
 #[derive(Clone, Debug, Default)]
-pub struct Parts {
-    /// Every node with its key, the id of its first entry. The content of the packs is not trusted. See [`Parts::add_node`].
-    pub nodes: Vec<(StreamId, Listpack)>,
+pub struct Facts {
     /// Number of live entries.
     pub len: u64,
     /// The id given out last.
@@ -22,106 +20,112 @@ pub struct Parts {
     pub max_deleted_id: StreamId,
     /// How many entries were ever added; `None` for as many as there are.
     pub entries_added: Option<u64>,
-    /// The groups.
-    pub groups: Vec<GroupParts>,
 }
 
-/// The parts of a group.
-#[derive(Clone, Debug, Default)]
-pub struct GroupParts {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// The id of the entry given last.
-    pub last_id: StreamId,
-    /// How many entries were read, if known; `None` to work it out, as older dumps do not say.
-    pub entries_read: Option<Option<u64>>,
-    /// Every pending entry: when it was given last (Unix time in milliseconds), and how often.
-    pub pending: Vec<(StreamId, i64, u64)>,
-    /// The consumers.
-    pub consumers: Vec<ConsumerParts>,
+/// A stream in the making. First come its nodes, then its facts, then group after group: its pending entries, then consumer after
+/// consumer with the ids of those that are its own. `None` is answered to what does not fit what came before; the stream is of no
+/// use then.
+#[derive(Debug, Default)]
+pub struct Builder {
+    stream: Stream,
+    /// The last id of the nodes so far, deleted entries included.
+    last: Option<StreamId>,
+    group: Option<GroupBuilder>,
 }
 
-/// The parts of a consumer.
-#[derive(Clone, Debug, Default)]
-pub struct ConsumerParts {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// When it was seen last, Unix time in milliseconds.
-    pub seen_ms: i64,
-    /// When it was given something last; `None` or a negative time for never.
-    pub active_ms: Option<i64>,
-    /// The ids of the group's pending entries that are its own.
-    pub pending: Vec<StreamId>,
+/// A group in the making.
+#[derive(Debug)]
+struct GroupBuilder {
+    name: Vec<u8>,
+    group: Group,
+    /// Pending entries that no consumer has named yet: when each was given last, and how often.
+    unnamed: BTreeMap<StreamId, (i64, u64)>,
+    consumer: Option<ConsumerId>,
 }
 
-impl Parts {
-    /// Adds a node after the others: several of moderate size for one that is far too large. `None` if it cannot be read.
+impl Builder {
+    /// Adds a node behind the others, by the id of its first entry: several of moderate size for one that is far too large. Costs a
+    /// walk over its entries.
     pub fn add_node(&mut self, key: StreamId, pack: Validated<'_>) -> Option<()> {
+        let last = node::check(key, pack)?;
+        if key == StreamId::MIN || self.last.is_some_and(|before| key <= before) {
+            return None;
+        }
+        self.last = Some(last);
         if node::is_oversized(pack) {
             // What is deleted goes; no live entry may be left, and then the node goes too.
-            node::check(key, pack).filter(|_| key != StreamId::MIN)?;
-            self.nodes.extend(node::split(key, pack));
+            node::split(key, pack).into_iter().for_each(|(key, pack)| self.keep_node(key, pack));
         } else {
-            self.nodes.push((key, pack.to_pack()));
+            self.keep_node(key, pack.to_pack());
         }
         Some(())
     }
-}
 
-impl Stream {
-    /// A stream of these parts, `None` unless they fit together: nodes in order whose every entry can be read, as many live
-    /// entries as stated, no id above the last one, and every pending entry some consumer's. Costs a walk over all.
-    pub fn from_parts(parts: Parts) -> Option<Stream> {
-        let mut inner = Inner {
-            last_id: parts.last_id,
-            max_deleted_id: parts.max_deleted_id,
-            entries_added: parts.entries_added.unwrap_or(parts.len),
-            ..Inner::default()
-        };
-        let mut before = None;
-        for (key, pack) in parts.nodes {
-            let last = node::check(key, Validated::of(&pack))?;
-            let count = Node::new(key, &pack).count;
-            if key == StreamId::MIN || before.is_some_and(|before| key <= before) || last > parts.last_id {
-                return None;
-            }
-            before = Some(last);
-            inner.len += count;
-            inner.node_bytes += pack.heap_bytes();
-            inner.nodes.insert(key, pack);
-        }
-        (inner.len as u64 == parts.len).then_some(())?;
-        let mut stream = Stream(Box::new(inner));
-        stream.0.first_id = stream.first().map_or(StreamId::MIN, |entry| entry.id);
-        parts.first_id.is_none_or(|stated| stated == stream.0.first_id).then_some(())?;
-        for group in parts.groups {
-            let entries_read = group.entries_read.unwrap_or_else(|| stream.entries_up_to(group.last_id));
-            // Servers that let XSETID lower what was added dump counters above it, which would make the lag negative.
-            let entries_read = entries_read.map(|read| read.min(stream.0.entries_added));
-            let (name, group) = checked_group(group, entries_read)?;
-            stream.add_group(&name, group).then_some(())?;
-        }
-        Some(stream)
+    fn keep_node(&mut self, key: StreamId, pack: Listpack) {
+        let stream = &mut *self.stream.0;
+        stream.len += Node::new(key, &pack).count;
+        stream.node_bytes += pack.heap_bytes();
+        stream.nodes.insert(key, pack);
     }
-}
 
-fn checked_group(parts: GroupParts, entries_read: Option<u64>) -> Option<(Vec<u8>, Group)> {
-    let mut group = Group::new(parts.last_id, entries_read);
-    let stated = parts.pending.len();
-    let mut times: BTreeMap<StreamId, (i64, u64)> =
-        parts.pending.into_iter().map(|(id, delivered_ms, deliveries)| (id, (delivered_ms, deliveries))).collect();
-    (times.len() == stated).then_some(())?;
-    for consumer in parts.consumers {
-        if group.find(&consumer.name).is_some() {
+    /// Adds the facts, once all nodes are there: as many live entries as stated, no id above the last one.
+    pub fn add_facts(&mut self, facts: &Facts) -> Option<()> {
+        if self.stream.0.len as u64 != facts.len || self.last.is_some_and(|last| last > facts.last_id) {
             return None;
         }
-        let id = group.add_consumer(&consumer.name, consumer.seen_ms);
-        group.consumer_mut(id).active_ms = consumer.active_ms.filter(|&active_ms| active_ms >= 0);
-        for entry in consumer.pending {
-            // An entry that is named twice is no longer there the second time.
-            let (delivered_ms, deliveries) = times.remove(&entry)?;
-            group.assign(entry, Pending { delivered_ms, deliveries, consumer: id });
-        }
+        let first_id = self.stream.first().map_or(StreamId::MIN, |entry| entry.id);
+        let stream = &mut *self.stream.0;
+        (stream.first_id, stream.last_id, stream.max_deleted_id) = (first_id, facts.last_id, facts.max_deleted_id);
+        stream.entries_added = facts.entries_added.unwrap_or(facts.len);
+        facts.first_id.is_none_or(|stated| stated == first_id).then_some(())
     }
-    times.is_empty().then_some((parts.name, group))
+
+    /// Begins a group, of whose entries so many were read: `Some(None)` if that is not known, `None` to work it out, as older dumps
+    /// do not say.
+    pub fn begin_group(&mut self, name: Vec<u8>, last_id: StreamId, entries_read: Option<Option<u64>>) {
+        let entries_read = entries_read.unwrap_or_else(|| self.stream.entries_up_to(last_id));
+        // Servers that let XSETID lower what was added dump counters above it, which would make the lag negative.
+        let entries_read = entries_read.map(|read| read.min(self.stream.0.entries_added));
+        let group = Group::new(last_id, entries_read);
+        self.group = Some(GroupBuilder { name, group, unnamed: BTreeMap::new(), consumer: None });
+    }
+
+    /// Adds a pending entry of the group: when it was given last (Unix time in milliseconds), and how often.
+    pub fn add_pending(&mut self, id: StreamId, delivered_ms: i64, deliveries: u64) -> Option<()> {
+        let group = self.group.as_mut()?;
+        group.unnamed.insert(id, (delivered_ms, deliveries)).is_none().then_some(())
+    }
+
+    /// Begins a consumer of the group: when it was seen last (Unix time in milliseconds), and when it was given something last, a
+    /// negative time for never.
+    pub fn begin_consumer(&mut self, name: &[u8], seen_ms: i64, active_ms: i64) -> Option<()> {
+        let GroupBuilder { group, consumer, .. } = self.group.as_mut()?;
+        if group.find(name).is_some() {
+            return None;
+        }
+        let id = group.add_consumer(name, seen_ms);
+        group.consumer_mut(id).active_ms = Some(active_ms).filter(|&active_ms| active_ms >= 0);
+        *consumer = Some(id);
+        Some(())
+    }
+
+    /// Says that one of the group's pending entries is the consumer's.
+    pub fn add_own(&mut self, id: StreamId) -> Option<()> {
+        let GroupBuilder { group, unnamed, consumer, .. } = self.group.as_mut()?;
+        // An entry that is named twice is no longer there the second time.
+        let (delivered_ms, deliveries) = unnamed.remove(&id)?;
+        group.assign(id, Pending { delivered_ms, deliveries, consumer: (*consumer)? });
+        Some(())
+    }
+
+    /// Ends the group: every pending entry is some consumer's.
+    pub fn end_group(&mut self) -> Option<()> {
+        let GroupBuilder { name, group, unnamed, .. } = self.group.take()?;
+        (unnamed.is_empty() && self.stream.add_group(&name, group)).then_some(())
+    }
+
+    /// The stream.
+    pub fn finish(&mut self) -> Stream {
+        std::mem::take(&mut self.stream)
+    }
 }

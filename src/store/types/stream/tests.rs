@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::group::Consumer;
-use super::parts::{ConsumerParts, GroupParts, Parts};
+use super::parts::{Builder, Facts};
 use super::*;
 use crate::base::prng::Prng;
 use crate::store::pack::Item;
@@ -34,6 +34,56 @@ fn flat(fields: &Fields) -> Vec<&[u8]> {
 
 fn add(stream: &mut Stream, id: StreamId, fields: &Fields, limits: NodeLimits) {
     stream.append(id, flat(fields).into_iter(), limits);
+}
+
+/// The parts of a stream: nodes, number of entries, ids, groups.
+#[derive(Clone, Default)]
+struct Parts {
+    nodes: Vec<(StreamId, Listpack)>,
+    len: u64,
+    last_id: StreamId,
+    first_id: Option<StreamId>,
+    max_deleted_id: StreamId,
+    entries_added: Option<u64>,
+    groups: Vec<GroupParts>,
+}
+
+#[derive(Clone, Default)]
+struct GroupParts {
+    name: Vec<u8>,
+    last_id: StreamId,
+    entries_read: Option<Option<u64>>,
+    pending: Vec<(StreamId, i64, u64)>,
+    consumers: Vec<ConsumerParts>,
+}
+
+#[derive(Clone, Default)]
+struct ConsumerParts {
+    name: Vec<u8>,
+    seen_ms: i64,
+    active_ms: Option<i64>,
+    pending: Vec<StreamId>,
+}
+
+impl Stream {
+    fn from_parts(parts: Parts) -> Option<Stream> {
+        let Parts { nodes, len, last_id, first_id, max_deleted_id, entries_added, groups } = parts;
+        let mut builder = Builder::default();
+        for (key, pack) in &nodes {
+            builder.add_node(*key, Validated::of(pack))?;
+        }
+        builder.add_facts(&Facts { len, last_id, first_id, max_deleted_id, entries_added })?;
+        for GroupParts { name, last_id, entries_read, pending, consumers } in groups {
+            builder.begin_group(name, last_id, entries_read);
+            pending.into_iter().try_for_each(|(id, at_ms, times)| builder.add_pending(id, at_ms, times))?;
+            for ConsumerParts { name, seen_ms, active_ms, pending } in consumers {
+                builder.begin_consumer(&name, seen_ms, active_ms.unwrap_or(-1))?;
+                pending.into_iter().try_for_each(|id| builder.add_own(id))?;
+            }
+            builder.end_group()?;
+        }
+        Some(builder.finish())
+    }
 }
 
 /// The parts of a stream, as a dump would hold them.
