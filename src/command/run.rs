@@ -125,7 +125,7 @@ fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
     if is_watched {
         at = at.quietly();
     }
-    if origin == CallOrigin::Loaded {
+    if matches!(origin, CallOrigin::Loaded | CallOrigin::Followed) {
         at = at.while_loading();
     } else if server.replication.is_following() {
         at = on_replica(server, client, at);
@@ -197,7 +197,9 @@ fn under_policy(policy: MemoryPolicy, command: &Command, at: Moment) -> Moment {
 #[cold]
 fn note_author(server: &mut Server, call: &Call<'_>) -> Option<ClientId> {
     let author = match call.origin {
-        CallOrigin::Sent | CallOrigin::Queued | CallOrigin::Sliced | CallOrigin::Again => Some(call.client),
+        CallOrigin::Sent | CallOrigin::Queued | CallOrigin::Sliced | CallOrigin::Followed | CallOrigin::Again => {
+            Some(call.client)
+        }
         // Whoever runs the script has said whose it is.
         CallOrigin::Scripted => server.watchers.caches.author(),
         CallOrigin::Observed | CallOrigin::Watched | CallOrigin::Loaded => None,

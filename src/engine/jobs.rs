@@ -22,7 +22,7 @@ use crate::server::Server;
 use crate::server::ctx::{CallOrigin, Next};
 use crate::server::jobs::{Asked, Claim, Doing, JOBS_MAX, JOBS_OUTSIDE_MAX, Running, Slice, Step, Waiting, Work};
 use crate::server::observer::Seen;
-use crate::server::pieces::Piecewise;
+use crate::server::pieces::{Piecewise, Task};
 use crate::server::session::Blocked;
 use crate::store::hold::Hold;
 
@@ -211,10 +211,8 @@ pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started
     let out = Out::with_limit(server.output_limit_of(client).hard_bytes);
     let work = match asked {
         Asked::Whole(job) => Doing::Whole(job),
-        Asked::Pieces(pieces) => {
-            let ticket = server.jobs.ticket();
-            Doing::Pieces(Box::new(Piecewise::new(pieces, command, args, ticket)))
-        }
+        Asked::Pieces(pieces) => begin_pieces(server, Task::Line(pieces), call),
+        Asked::Queue(queue) => begin_pieces(server, Task::Queue(queue), call),
     };
     let (args, gathered, is_forsaken) = (OwnedArgs::copy(args), None, false);
     let spent_ns = server.clock.mono_ns().saturating_sub(started_ns);
@@ -231,6 +229,12 @@ pub(super) fn begin(server: &mut Server, call: Call<'_>, is_muted: bool, started
     server.jobs.counts.begun += 1;
     server.clients.block(client, Blocked::Job);
     true
+}
+
+fn begin_pieces(server: &mut Server, task: Task, call: Call<'_>) -> Doing {
+    let ticket = server.jobs.ticket();
+    let is_followed = server.clients[call.client].link.is_some();
+    Doing::Pieces(Box::new(Piecewise::new(task, is_followed, call.command, call.args, ticket)))
 }
 
 /// Goes on with the jobs; to be called once a turn. True if there is more to do at once.

@@ -2,13 +2,14 @@
 
 use super::dispatch;
 use super::jobs::Went;
+use super::replication::apply;
 use crate::base::clock::Now;
 use crate::command::run::{Call, run_pieces};
 use crate::command::spec::Flags;
 use crate::server::Server;
 use crate::server::ctx::CallOrigin;
 use crate::server::jobs::{Doing, Running, Slice, Step};
-use crate::server::pieces::Progress;
+use crate::server::pieces::{Progress, Task};
 use crate::store::hold::Hold;
 
 /// Times that a command begins to take its keys over several turns. If it has had to let go of them so often, it takes them in one.
@@ -32,7 +33,7 @@ pub(super) fn go_on(server: &mut Server, running: &mut Running, slice: &mut Slic
         }
         return go_on(server, running, slice, now);
     }
-    let (flags, instant) = (command.spec.flags, work.instant.unwrap_or(now));
+    let (flags, instant) = (work.flags(command), work.instant.unwrap_or(now));
     if flags.has(Flags::WRITE) && !work.has_written && !slice.is_endless() {
         let may_hold = server.may_pause() || server.persistence.may_hold();
         if server.jobs.is_whole_wanted
@@ -45,9 +46,12 @@ pub(super) fn go_on(server: &mut Server, running: &mut Running, slice: &mut Slic
     server.propagation.open_apart(&mut work.unit);
     server.jobs.told = work.told.take();
     server.dbs[db].act_for(work.group);
-    let call = Call { client, command, args, hash: None, origin: CallOrigin::Sliced, db, proto: *proto };
-    let pieces = &mut work.pieces;
-    let (progress, has_changed) = run_pieces(server, call, out, instant, |ctx| pieces.go_on(ctx, args, slice));
+    let origin = if work.is_followed { CallOrigin::Followed } else { CallOrigin::Sliced };
+    let call = Call { client, command, args, hash: None, origin, db, proto: *proto };
+    let (progress, has_changed) = match &mut work.task {
+        Task::Line(pieces) => run_pieces(server, call, out, instant, |ctx| pieces.go_on(ctx, args, slice)),
+        Task::Queue(queue) => apply::go_on_with_queue(server, call, queue, slice, instant),
+    };
     server.dbs[db].act_for(None);
     work.told = server.jobs.told.take();
     server.propagation.close_apart(&mut work.unit);
@@ -69,7 +73,7 @@ pub(super) fn let_go(server: &mut Server, running: &mut Running) {
         server.background.free(hashes);
     }
     work.times_begun += u32::from(work.taken > 0 && work.has_many_keys());
-    work.taken = 0;
+    work.take_none();
     server.jobs.releases |= !server.jobs.waiting.is_empty();
 }
 
@@ -112,9 +116,10 @@ fn take_keys(server: &mut Server, running: &mut Running, slice: &mut Slice<'_>) 
             }
             return Took::Waits;
         }
-        work.taken += 1;
+        let is_slice_left = slice.spend(1, key.len());
+        work.take_key();
         let is_patient = work.has_many_keys() && work.times_begun < TIMES_BEGUN_MAX;
-        if !slice.spend(1, key.len()) && work.taken < keys && is_patient {
+        if !is_slice_left && work.taken < keys && is_patient {
             return Took::Some;
         }
     }

@@ -60,6 +60,8 @@ pub enum CallOrigin {
     Queued,
     /// Its client has sent it, and it is done piece by piece.
     Sliced,
+    /// A primary has sent it, and it is done piece by piece, or is one of a transaction that is.
+    Followed,
     /// Its client waits for keys, and one of them has changed.
     Again,
     /// A script calls it.

@@ -43,7 +43,7 @@ use crate::store::hold::Hold;
 use crate::store::types::{Collection, Object, SIZE_SAMPLES};
 
 use super::Server;
-use super::pieces::{Pieces, Piecewise, Told};
+use super::pieces::{Pieces, Piecewise, Queue, Told};
 
 /// Jobs under way at most. Commands that would be more wait until one is through.
 pub const JOBS_MAX: usize = 64;
@@ -247,6 +247,8 @@ pub enum Asked {
     Whole(Box<dyn Job>),
     /// A job that goes on piece by piece.
     Pieces(Box<dyn Pieces>),
+    /// A transaction whose commands are run one by one.
+    Queue(Queue),
 }
 
 impl Running {
@@ -402,6 +404,11 @@ impl Limits {
         args.len() > self.line || (args.len() > FEW_ELEMENTS && args.extent() > LONG_BYTES)
     }
 
+    /// True if a transaction is long whose commands have so many words of so many bytes.
+    pub fn is_long_queue(&self, words: usize, bytes: usize) -> bool {
+        words > self.line || (words > FEW_ELEMENTS && bytes > LONG_BYTES)
+    }
+
     fn is_heavy<T: Collection>(elements: usize, of: &T) -> bool {
         of.heap_bytes(SIZE_SAMPLES) / of.len().max(1) * elements > LONG_BYTES
     }
@@ -520,19 +527,23 @@ impl Server {
         self.scripting.is_parked() || self.jobs.are_amid_changes()
     }
 
-    /// Gives up the job of a client that goes, and what it waits for. One that cannot be given up goes on without its client.
-    pub(super) fn cancel_job_of(&mut self, client: ClientId) {
+    /// Gives up the job of a client that goes, and what it waits for. One that cannot be given up goes on without its client: true
+    /// then.
+    pub(super) fn cancel_job_of(&mut self, client: ClientId) -> bool {
         self.jobs.stop_waiting(client);
-        let Some(index) = self.jobs.running.iter().position(|running| running.client == client) else { return };
+        let Some(index) = self.jobs.running.iter().position(|running| running.client == client) else { return false };
         if self.jobs.running[index].outlives_client() {
             let nobody = self.clients.internal();
             let running = &mut self.jobs.running[index];
             (running.client, running.is_forsaken, running.is_muted) = (nobody, true, true);
             running.out = Out::default();
-        } else if let Some(mut running) = self.jobs.running.remove(index) {
+            return true;
+        }
+        if let Some(mut running) = self.jobs.running.remove(index) {
             self.end_holds(&mut running);
             self.jobs.counts.cancelled += 1;
             self.background.free(Box::new((running.work, running.args, running.out, running.gathered)));
         }
+        false
     }
 }

@@ -403,11 +403,9 @@ impl Server {
     /// Ends what a client has subscribed to, watches and waits for, its job, and that it is shown all commands. Nobody sees anything of it
     /// from now on, but of very much some is cleared away in later turns.
     pub fn leave(&mut self, client: ClientId) {
-        if self.jobs.may_hold() {
-            self.cancel_job_of(client);
-        }
+        let goes_on = self.jobs.may_hold() && self.cancel_job_of(client);
         match self.clients[client].link {
-            Some(LinkKind::Primary { .. }) => self.leave_link(client),
+            Some(LinkKind::Primary { .. }) => self.leave_link(client, goes_on),
             Some(LinkKind::Target { number, .. }) => self.leave_target(client, number),
             None => {}
         }

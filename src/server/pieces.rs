@@ -35,6 +35,7 @@ use std::fmt;
 use super::ctx::Ctx;
 use super::jobs::Slice;
 use super::propagation::Unit;
+use super::transaction::Queued;
 use crate::base::clock::Now;
 use crate::command::Command;
 use crate::command::spec::Flags;
@@ -67,6 +68,26 @@ pub trait Pieces: Send + fmt::Debug {
     fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError>;
 }
 
+/// The commands of a transaction, which is done piece by piece: one command at a time.
+#[derive(Debug)]
+pub struct Queue {
+    /// Those that have not run.
+    pub commands: std::vec::IntoIter<Queued>,
+    /// Words of all of them: they have no more keys than that.
+    pub words: usize,
+    /// Their flags.
+    pub flags: Flags,
+}
+
+/// What is done piece by piece.
+#[derive(Debug)]
+pub enum Task {
+    /// A command, by its own line.
+    Line(Box<dyn Pieces>),
+    /// A transaction. The command is its EXEC.
+    Queue(Queue),
+}
+
 /// Which arguments of a line are keys.
 #[derive(Debug)]
 enum Places {
@@ -74,14 +95,34 @@ enum Places {
     Every { first: usize, end: usize, step: usize },
     /// These.
     Few(Vec<usize>),
+    /// Those of a queue's commands: of the one whose turn it is, from one of these on.
+    Queued { command: usize, places: Vec<usize>, nth: usize },
 }
 
 impl Places {
     fn of(command: &Command, args: Args<'_>) -> Places {
-        match command.spec.run_of_keys(args) {
-            Some((first, end, step)) => Places::Every { first, end, step },
-            None => Places::Few(command.spec.keys_of(args).into_iter().map(|used| used.index).collect()),
+        match command.spec.keys_to_the_end() {
+            Some((first, step)) => Places::Every { first, step },
+            None => Places::Few(places_of(command, args)),
         }
+    }
+}
+
+fn places_of(command: &Command, args: Args<'_>) -> Vec<usize> {
+    command.spec.keys_of(args).into_iter().map(|used| used.index).collect()
+}
+
+impl Queue {
+    /// Where the keys of a command are, or of the next one that has any.
+    fn places_from(&self, mut command: usize) -> Places {
+        while let Some(queued) = self.commands.as_slice().get(command) {
+            let places = places_of(queued.command, queued.args.as_args());
+            if !places.is_empty() {
+                return Places::Queued { command, places, nth: 0 };
+            }
+            command += 1;
+        }
+        Places::Queued { command, places: Vec::new(), nth: 0 }
     }
 }
 
@@ -89,7 +130,9 @@ impl Places {
 #[derive(Debug)]
 pub struct Piecewise {
     /// What it does.
-    pub pieces: Box<dyn Pieces>,
+    pub task: Task,
+    /// A primary has sent it.
+    pub is_followed: bool,
     /// How it holds its keys.
     pub hold: Hold,
     places: Places,
@@ -114,35 +157,93 @@ pub struct Piecewise {
 
 impl Piecewise {
     /// A command that has taken nothing yet.
-    pub fn new(pieces: Box<dyn Pieces>, command: &Command, args: Args<'_>, ticket: u64) -> Piecewise {
-        let hold = if command.spec.flags.has(Flags::WRITE) { Hold::Exclusive } else { Hold::Read };
-        let places = Places::of(command, args);
+    pub fn new(task: Task, is_followed: bool, command: &Command, args: Args<'_>, ticket: u64) -> Piecewise {
+        let places = match &task {
+            Task::Line(_) => Places::of(command, args),
+            Task::Queue(queue) => queue.places_from(0),
+        };
         let told = matches!(places, Places::Few(_)).then(Vec::new);
         let (taken, group, instant, unit, has_written) = (0, None, None, Unit::default(), false);
-        Piecewise { pieces, hold, places, taken, times_begun: 0, group, ticket, instant, unit, has_written, told }
+        let hold = Hold::Exclusive;
+        let mut work = Piecewise {
+            task,
+            is_followed,
+            hold,
+            places,
+            taken,
+            times_begun: 0,
+            group,
+            ticket,
+            instant,
+            unit,
+            has_written,
+            told,
+        };
+        if !work.flags(command).has(Flags::WRITE) {
+            work.hold = Hold::Read;
+        }
+        work
     }
 
-    /// How many keys it has, a key named twice counting twice.
-    pub fn keys(&self) -> usize {
+    /// The flags of the command, or of those that it runs.
+    pub fn flags(&self, command: &Command) -> Flags {
+        match &self.task {
+            Task::Line(_) => command.spec.flags,
+            Task::Queue(queue) => queue.flags,
+        }
+    }
+
+    /// How many keys it has at most, a key named twice counting twice.
+    pub fn keys(&self, args: Args<'_>) -> usize {
         match &self.places {
             Places::Every { first, end, step } => end.saturating_sub(*first).div_ceil(*step),
             Places::Few(places) => places.len(),
+            Places::Queued { .. } => match &self.task {
+                Task::Queue(queue) => queue.words,
+                Task::Line(_) => 0,
+            },
         }
     }
 
     /// The key that it takes next, if it has not taken all.
-    pub fn next_key<'a>(&self, args: Args<'a>) -> Option<&'a [u8]> {
+    pub fn next_key<'a>(&'a self, args: Args<'a>) -> Option<&'a [u8]> {
         match &self.places {
             Places::Every { first, end, step } => {
                 Some(first + self.taken * step).filter(|index| index < end).map(|index| args.at(index))
             }
             Places::Few(places) => places.get(self.taken).map(|index| args.at(*index)),
+            Places::Queued { command, places, nth } => match &self.task {
+                Task::Queue(queue) => {
+                    let queued = queue.commands.as_slice().get(*command)?;
+                    places.get(*nth).map(|index| queued.args.as_args().at(*index))
+                }
+                Task::Line(_) => None,
+            },
+        }
+    }
+
+    /// Takes note that it has the next key.
+    pub fn take_key(&mut self) {
+        self.taken += 1;
+        if let (Places::Queued { command, places, nth }, Task::Queue(queue)) = (&mut self.places, &self.task) {
+            *nth += 1;
+            if *nth >= places.len() {
+                self.places = queue.places_from(*command + 1);
+            }
+        }
+    }
+
+    /// Takes note that it has none.
+    pub fn take_none(&mut self) {
+        self.taken = 0;
+        if let Task::Queue(queue) = &self.task {
+            self.places = queue.places_from(0);
         }
     }
 
     /// True if its keys are so many that each piece sees to its own.
     pub fn has_many_keys(&self) -> bool {
-        matches!(self.places, Places::Every { .. })
+        !matches!(self.places, Places::Few(_))
     }
 
     /// True while it holds some of its keys, and not all.

@@ -45,6 +45,10 @@ pub struct Transaction {
     pub flags: Flags,
     /// Bytes of their arguments, and of the lists of where each lies.
     pub arg_bytes: usize,
+    /// Words of all of them.
+    pub words: usize,
+    /// They cannot be run one by one in several turns: of some it does not show which keys they use, and in which database.
+    pub is_indivisible: bool,
     /// A command was refused, so EXEC will refuse all of them.
     pub broken: bool,
 }
@@ -68,6 +72,7 @@ impl Server {
         }
         let args = OwnedArgs::copy(args);
         transaction.arg_bytes += args.heap_bytes();
+        transaction.words += args.as_args().len();
         transaction.queue.push(Queued { command, args });
         transaction.count += 1;
         transaction.flags = transaction.flags.with(flags);

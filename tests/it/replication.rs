@@ -1,8 +1,142 @@
 //! Replication as a server without replicas sees it: the replies are those of Redis 8.6.2.
 
-use aleadb::config::Config;
+use aleadb::server::jobs::Limits;
+use aleadb::server::replication::following::LinkState;
+use aleadb::server::session::Blocked;
 
+use crate::loading::{disk_with_dump, settings};
 use crate::memory::Memory;
+
+/// A server that is about to follow a primary, which sends it the data that these lines make; a turn does so many elements of a long
+/// command.
+fn replica(lines: &[&str], slice_elements: usize) -> Memory {
+    let dump = disk_with_dump(lines).contents("dump.rdb").expect("it was saved");
+    let mut m = Memory::with_config(settings(false));
+    m.leaves_jobs = true;
+    m.server.jobs.limits = Limits { line: 8, slice_elements, ..Limits::default() };
+    m.target = Box::new(move |command| match &*command[0] {
+        b"PING" => b"+PONG\r\n".to_vec(),
+        b"PSYNC" => [format!("+FULLRESYNC {} 100\r\n${}\r\n", "a".repeat(40), dump.len()).as_bytes(), &dump].concat(),
+        b"REPLCONF" if *command[1] == *b"ACK" => Vec::new(),
+        _ => b"+OK\r\n".to_vec(),
+    });
+    m.run("REPLICAOF 10.0.0.1 6379");
+    m
+}
+
+fn state(m: &Memory) -> LinkState {
+    m.server.replication.following.as_ref().expect("it follows").state
+}
+
+/// Turns until a replica takes the stream: how many of them read the data set.
+fn synchronise(m: &mut Memory) -> usize {
+    let mut turns = 0;
+    for _ in 0..100_000 {
+        match state(m) {
+            LinkState::Connected => return turns,
+            LinkState::Sync => {
+                assert_eq!(m.run("PING"), r"+PONG\r\n");
+                turns += 1;
+            }
+            _ => {}
+        }
+        m.serve_links();
+    }
+    panic!("it does not come to an end");
+}
+
+/// All that a primary sends may have come at once: it is read a slice in each turn, and clients are answered in between.
+#[test]
+fn a_large_value_of_a_full_synchronisation_is_read_a_slice_in_each_turn() {
+    let fields = (0..600).fold("HSET k".to_owned(), |line, n| format!("{line} f{n} {n}"));
+    let members = (0..600).fold("ZADD z".to_owned(), |line, n| format!("{line} {n} m{n}"));
+    let lines = [fields.as_str(), members.as_str()];
+    let mut m = replica(&lines, 1);
+    let turns = synchronise(&mut m);
+    assert!(turns > 2 * 600, "{turns} turns");
+    m.expect(&[("HLEN k", r":600\r\n"), ("ZCARD z", r":600\r\n"), ("HGET k f599", r"$3\r\n599\r\n")]);
+    assert!(synchronise(&mut replica(&lines, 1 << 20)) < 5);
+}
+
+/// A primary's transaction of very many words is run some commands at a time. Nobody sees the half of it, and it counts when it is
+/// whole.
+#[test]
+fn a_long_transaction_of_a_primary_is_run_a_slice_in_each_turn() {
+    let mut m = replica(&["SET a 1", "RPUSH list x"], 3);
+    let reader = m.client;
+    synchronise(&mut m);
+    let primary = m.become_primary();
+    let offset = |m: &Memory| m.server.replication.history.offset;
+    let before = offset(&m);
+    for line in ["MULTI", "SELECT 0", "INCR a"] {
+        m.run(line);
+    }
+    for n in 0..20 {
+        m.run(&format!("RPUSH list {n} y"));
+        m.run(&format!("MSET key:{n} {n} a {n}"));
+    }
+    m.run("EXEC");
+    assert_eq!(m.session(primary).blocked, Some(Blocked::Job));
+    let (mut turns, mut seen) = (0, Vec::new());
+    while m.session(primary).blocked.is_some() {
+        assert_eq!(offset(&m), before, "it counts when it is whole");
+        // Who reads what it writes is held back, or sees what was there before its instant.
+        m.client = reader;
+        assert_eq!(m.run("PING"), r"+PONG\r\n");
+        match m.session(reader).blocked {
+            Some(Blocked::Hold) => {}
+            _ => seen.extend(
+                ["GET a", "LLEN list", "EXISTS key:1 key:2"]
+                    .map(|line| m.run(line))
+                    .into_iter()
+                    .filter(|r| !r.is_empty()),
+            ),
+        }
+        m.session(reader).blocked = None;
+        m.step_jobs();
+        turns += 1;
+        assert!(turns < 10_000, "it does not end");
+    }
+    assert!(turns > 40, "{turns} turns");
+    assert!(seen.iter().all(|reply| [r"$1\r\n1\r\n", r":1\r\n", r":0\r\n"].contains(&reply.as_str())), "{seen:?}");
+    assert!(!seen.is_empty() && offset(&m) > before);
+    m.expect(&[("GET a", r"$2\r\n19\r\n"), ("LLEN list", r":41\r\n"), ("EXISTS key:1 key:2 key:19", r":3\r\n")]);
+    // What cannot be divided, and what is short, runs at once.
+    m.client = primary;
+    for line in
+        ["MULTI", "SELECT 0", "COPY list other", "RPUSH list 1 2 3 4 5 6 7 8 9", "EXEC", "MULTI", "SET b 1", "EXEC"]
+    {
+        m.run(line);
+        assert_eq!(m.session(primary).blocked, None, "{line}");
+    }
+    m.client = reader;
+    m.expect(&[("LLEN other", r":41\r\n"), ("GET b", r"$1\r\n1\r\n")]);
+}
+
+/// A link that breaks in the midst of such a transaction: what has begun to write is finished, and counts; what has not comes again.
+#[test]
+fn a_long_transaction_whose_link_breaks_is_whole_or_not_there() {
+    for steps in 0..30 {
+        let mut m = replica(&["SET a 0"], 2);
+        let reader = m.client;
+        synchronise(&mut m);
+        m.become_primary();
+        let before = m.server.replication.history.offset;
+        ["MULTI", "SELECT 0"].iter().for_each(|line| drop(m.run(line)));
+        (0..10).for_each(|n| drop(m.run(&format!("MSET a {n} key:{n} x"))));
+        m.run("EXEC");
+        (0..steps).for_each(|_| _ = m.step_jobs());
+        m.close_target();
+        let has_counted = m.server.replication.history.offset > before;
+        for _ in 0..100 {
+            m.step_jobs();
+        }
+        m.client = reader;
+        let expected = if has_counted { [r"$1\r\n9\r\n", r":11\r\n"] } else { [r"$1\r\n0\r\n", r":1\r\n"] };
+        m.expect(&[("GET a", expected[0]), ("DBSIZE", expected[1])]);
+        assert!(has_counted == (steps > 12) || (8..=14).contains(&steps), "{steps}");
+    }
+}
 
 #[test]
 fn wait_ends_with_its_time_as_no_replica_comes() {

@@ -183,7 +183,10 @@ impl Memory {
             let link = self.server.admit(Origin::Remote, now);
             let mut out = Out::default();
             match links::begin(&mut self.server, wanted.kind, link, &mut out) {
-                true => self.links.push(link),
+                true => {
+                    self.server.outbox.reply(link, out);
+                    self.links.push(link);
+                }
                 false => self.server.forget(link),
             }
         }
@@ -209,10 +212,19 @@ impl Memory {
         self.close_links();
     }
 
+    /// Makes the last connection that the server has made the one that `raw` and `run` send for: commands come over it. Its number.
+    pub fn become_primary(&mut self) -> usize {
+        self.ids.push(*self.links.last().expect("there is a connection"));
+        self.client = self.ids.len() - 1;
+        self.client
+    }
+
     fn receive(&mut self, link: ClientId, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.server.clients[link].net_in_bytes += bytes.len() as u64;
-            links::receive(&mut self.server, link, bytes, &mut Out::default(), self.clock.now());
+            let mut out = Out::default();
+            links::receive(&mut self.server, link, bytes, &mut out, self.clock.now());
+            self.server.outbox.reply(link, out);
         }
     }
 

@@ -387,14 +387,13 @@ impl Server {
         log.is_on().then_some(following.logged.durable)
     }
 
-    /// A client that is the link to the primary is being disconnected.
-    pub(in crate::server) fn leave_link(&mut self, link: ClientId) {
+    /// A client that is the link to the primary is being disconnected; its command goes on without it, if it has one that does.
+    pub(in crate::server) fn leave_link(&mut self, link: ClientId, goes_on: bool) {
         let Some(following) = &self.replication.following else { return };
         if following.link != Some(link) {
             return;
         }
         // A command that goes on without its client counts: it will be whole, and must not come again.
-        let goes_on = self.jobs.running.iter().any(|running| running.client == link && running.is_forsaken);
         if goes_on && self.clients[link].transaction.is_none() {
             self.clients[link].blocked = None;
             self.commit_stream(link);
