@@ -203,7 +203,7 @@ impl Building {
         }
         let object = match &mut self.part {
             Part::String(text) => return Ok(Some(Value::String(std::mem::take(text).into()))),
-            Part::Elements(list) => Object::List(std::mem::replace(list, List::new())),
+            Part::Elements(list) => Object::List(std::mem::take(list)),
             Part::List(list) => {
                 let list = std::mem::replace(list, list::Builder::new(shapes.list)).finish();
                 if list.is_empty() {
