@@ -397,6 +397,10 @@ impl Server {
         if goes_on && self.clients[link].transaction.is_none() {
             self.clients[link].blocked = None;
             self.commit_stream(link);
+            // It is not in the log yet: only what follows it there will say that it is.
+            if let Some(following) = &mut self.replication.following {
+                following.logged.places.pop_back();
+            }
         }
         let now_ms = self.clock.now().mono_ms();
         self.note_link_lost(false, now_ms);
