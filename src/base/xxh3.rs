@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn bytes_in_pieces_have_the_digest_of_the_whole() {
-        let bytes: Vec<u8> = (0..5000u32).map(|n| (n * n >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000u32).map(|n| ((n * n) >> 3) as u8).collect();
         for piece in [1, 16, 240, 241, 1024, 4999] {
             let mut digester = Digester::default();
             bytes.chunks(piece).for_each(|piece| digester.add(piece));
