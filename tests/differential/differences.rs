@@ -238,6 +238,11 @@ type Barred = (&'static [&'static str], fn(&Line) -> bool, &'static str);
 /// harm; and such as are answered by the clock.
 const BARRED: &[Barred] = &[
     (
+        &["msetex"],
+        |line| ["EX", "PX", "EXAT", "PXAT"].iter().map(|name| times(line, name)).sum::<usize>() > 1,
+        "Valkey 9.1 passes the first of two lifetimes on beside the deadline, which no replica takes",
+    ),
+    (
         &["set"],
         |line| compares(line) && (has(line, "NX") || has(line, "XX")),
         "up to 8.8 NX or XX may stand behind another condition, and is then all that counts",
@@ -477,6 +482,10 @@ pub fn keys_differ(full_name: &str, line: &Line) -> bool {
         "xreadgroup" => !line.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"GROUP")) || times("STREAMS") > 1,
         _ => false,
     }
+}
+
+fn times(line: &Line, word: &str) -> usize {
+    line.iter().filter(|arg| arg.eq_ignore_ascii_case(word.as_bytes())).count()
 }
 
 /// Whether the line compares the old value with one.

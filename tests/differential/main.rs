@@ -161,7 +161,7 @@ fn generated_lines_reach_every_command_and_mostly_work() {
         return;
     }
     let mut accepted: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for seed in 1..=8 {
+    for seed in 1..=12 {
         let mut generator = Generator::new(seed, differences::is_barred, |_| true);
         let mut client = pair.oracle.connect().expect("just started");
         client.call(&["FLUSHALL"]).expect("still running");
