@@ -377,6 +377,9 @@ fn finish(server: &mut Server, mut running: Running, end: Step, now: Now) {
     let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };
     dispatch::count(server, seen, &mut time_ns);
     if is_forsaken {
+        if matches!(&work, Doing::Pieces(pieces) if pieces.is_followed) {
+            server.commit_unlinked();
+        }
         return server.background.free(Box::new((work, line)));
     }
     server.clients[client].blocked = None;

@@ -42,7 +42,7 @@ fn step_following(server: &mut Server, now: Now) -> bool {
     let timeout_ms = u64::from(server.config.repl_timeout) * 1000;
     let Some(following) = &mut server.replication.following else { return false };
     match (following.state, following.link) {
-        (LinkState::Connect, _) if now_ms >= following.retry_ms => connect(server, now),
+        (LinkState::Connect, _) if now_ms >= following.retry_ms && following.unlinked.is_none() => connect(server, now),
         (LinkState::Connect, _) => {}
         // The name is being looked up, or the connection has not been begun.
         (_, None) => {
@@ -97,7 +97,7 @@ pub(super) fn next_due_ms(server: &Server, now_ms: u64) -> Option<u64> {
         return waits.chain(server.next_lag_due_ms(now_ms)).min();
     };
     let own = match following.state {
-        LinkState::Connect => Some(following.retry_ms),
+        LinkState::Connect => following.unlinked.is_none().then_some(following.retry_ms),
         LinkState::Connected => Some(following.acked_ms + ACK_MS),
         _ => None,
     };

@@ -101,8 +101,8 @@ enum Places {
 
 impl Places {
     fn of(command: &Command, args: Args<'_>) -> Places {
-        match command.spec.keys_to_the_end() {
-            Some((first, step)) => Places::Every { first, step },
+        match command.spec.run_of_keys(args) {
+            Some((first, end, step)) => Places::Every { first, end, step },
             None => Places::Few(places_of(command, args)),
         }
     }
@@ -163,7 +163,9 @@ impl Piecewise {
             Task::Queue(queue) => queue.places_from(0),
         };
         let told = matches!(places, Places::Few(_)).then(Vec::new);
-        let (taken, group, instant, unit, has_written) = (0, None, None, Unit::default(), false);
+        // A replica may be a primary by the time it is over.
+        let unit = if is_followed { Unit::kept() } else { Unit::default() };
+        let (taken, group, instant, has_written) = (0, None, None, false);
         let hold = Hold::Exclusive;
         let mut work = Piecewise {
             task,
@@ -194,7 +196,7 @@ impl Piecewise {
     }
 
     /// How many keys it has at most, a key named twice counting twice.
-    pub fn keys(&self, args: Args<'_>) -> usize {
+    pub fn keys(&self) -> usize {
         match &self.places {
             Places::Every { first, end, step } => end.saturating_sub(*first).div_ceil(*step),
             Places::Few(places) => places.len(),

@@ -87,6 +87,17 @@ pub struct Unit {
     bytes: Vec<u8>,
     commands: usize,
     selected: Option<usize>,
+    /// It is kept though nobody is told of it yet.
+    is_kept: bool,
+    /// Takes the place of [`Propagation`]'s own flag if it is kept.
+    is_wanted: bool,
+}
+
+impl Unit {
+    /// A unit of which somebody may be told when it is over, though nobody is now.
+    pub fn kept() -> Unit {
+        Unit { is_kept: true, is_wanted: true, ..Unit::default() }
+    }
 }
 
 /// What a unit of several commands begins with.
@@ -216,12 +227,15 @@ impl Propagation {
         std::mem::swap(&mut self.bytes, &mut unit.bytes);
         std::mem::swap(&mut self.unit_commands, &mut unit.commands);
         std::mem::swap(&mut self.selected, &mut unit.selected);
+        if unit.is_kept {
+            std::mem::swap(&mut self.wanted, &mut unit.is_wanted);
+        }
     }
 
     /// Passes on a unit that was kept apart: as one of its own, or as a part of the one that has begun. O(1) if it is a long one and
     /// nothing else waits to be taken, else O(its bytes).
     pub fn pass_on_unit(&mut self, mut unit: Unit) {
-        if unit.commands == 0 {
+        if unit.commands == 0 || !self.wanted {
             return;
         }
         let is_apart = !self.is_open();

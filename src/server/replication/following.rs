@@ -175,6 +175,9 @@ pub struct Following {
     pub sync: Option<Box<Sync>>,
     /// Commands that have been run and do not count yet, as they came.
     pub pending: Vec<u8>,
+    /// The last of them goes on as a job though its link has gone: place of the database that is selected behind it. Nothing more
+    /// is asked for until it is over.
+    pub unlinked: Option<usize>,
     /// Place of the database that the stream has selected, as far as it counts.
     pub db: usize,
     /// What of the stream is on the disk.
@@ -199,6 +202,7 @@ impl Following {
             line: Vec::new(),
             sync: None,
             pending: Vec::new(),
+            unlinked: None,
             db: 0,
             logged: Logged::default(),
             errors_logged: 0,
@@ -233,6 +237,7 @@ impl Server {
     /// Clients that wait for keys, or for replicas, are told that they wait in vain, and disconnected.
     pub fn follow(&mut self, primary: PrimaryAddress) {
         let now = self.clock.now();
+        let unlinked = self.take_unlinked();
         if let Some(link) = self.replication.following.as_ref().and_then(|following| following.link) {
             self.kill(link);
         }
@@ -245,6 +250,9 @@ impl Server {
             Some(number) => self.dbs.make(number).unwrap_or(0),
             None => self.replication.following.as_ref().map_or(0, |before| before.db),
         };
+        if let Some((db, pending)) = unlinked {
+            (following.unlinked, following.pending) = (Some(db), pending);
+        }
         let before = self.replication.following.replace(following);
         if let (Some(before), Some(following)) = (&before, &mut self.replication.following) {
             following.attempt = before.attempt;
@@ -347,7 +355,9 @@ impl Server {
         following.retry_ms = now_ms.max(following.began_ms + wait_ms).min(now_ms + wait_ms);
         following.expected.clear();
         following.line = Vec::new();
-        following.pending = Vec::new();
+        if following.unlinked.is_none() {
+            following.pending = Vec::new();
+        }
         let sync = following.sync.take();
         free_sync(self, sync);
     }
@@ -358,7 +368,19 @@ impl Server {
         if session.transaction.is_some() || matches!(session.blocked, Some(Blocked::Job | Blocked::Script)) {
             return;
         }
-        let db = session.db;
+        self.commit_pending(session.db);
+    }
+
+    /// A command is over that went on when its link had gone: it counts, and the stream may go on behind it. A server that is a
+    /// primary by now has passed it on as its own.
+    pub fn commit_unlinked(&mut self) {
+        if let Some(db) = self.replication.following.as_mut().and_then(|following| following.unlinked.take()) {
+            self.commit_pending(db);
+        }
+    }
+
+    /// What was run counts, up to where the stream has selected a database.
+    fn commit_pending(&mut self, db: usize) {
         let Some(following) = &mut self.replication.following else { return };
         following.db = db;
         if !following.pending.is_empty() {
@@ -389,21 +411,27 @@ impl Server {
 
     /// A client that is the link to the primary is being disconnected; its command goes on without it, if it has one that does.
     pub(in crate::server) fn leave_link(&mut self, link: ClientId, goes_on: bool) {
-        let Some(following) = &self.replication.following else { return };
+        let db = self.clients[link].db;
+        let Some(following) = &mut self.replication.following else { return };
         if following.link != Some(link) {
             return;
         }
-        // A command that goes on without its client counts: it will be whole, and must not come again.
-        if goes_on && self.clients[link].transaction.is_none() {
-            self.clients[link].blocked = None;
-            self.commit_stream(link);
-            // It is not in the log yet: only what follows it there will say that it is.
-            if let Some(following) = &mut self.replication.following {
-                following.logged.places.pop_back();
-            }
-        }
+        // It will be whole, and must not come again.
+        following.unlinked = goes_on.then_some(db);
         let now_ms = self.clock.now().mono_ms();
         self.note_link_lost(false, now_ms);
+    }
+
+    /// The command of the link to the primary that will go on without it, and what of the stream is pending with it.
+    fn take_unlinked(&mut self) -> Option<(usize, Vec<u8>)> {
+        let following = self.replication.following.as_mut()?;
+        let goes_on = |link: ClientId| {
+            let mut running = self.jobs.running.iter();
+            running.any(|running| running.client == link && running.outlives_client())
+        };
+        let of_link = following.link.filter(|link| goes_on(*link)).map(|link| self.clients[link].db);
+        let db = of_link.or(following.unlinked)?;
+        Some((db, std::mem::take(&mut following.pending)))
     }
 }
 
