@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use super::dump::{asked_form, is_long};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec, keyfind};
 use crate::base::num;
-use crate::config::EventClass;
+use crate::config::{EventClass, ServerAddress};
 use crate::persist::payload::{self, Dumping};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -31,7 +31,7 @@ use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::{Job, Slice, Step, Work};
-use crate::server::targets::{TargetAddress, TargetLost, TargetReply, TargetState, UNSENT_BYTES_MAX};
+use crate::server::targets::{TargetLost, TargetReply, TargetState, UNSENT_BYTES_MAX};
 
 const TAKE: Access = Access::RW.with(Access::ACCESS).with(Access::DELETE);
 
@@ -90,7 +90,7 @@ fn secrets(line: Args<'_>) -> Vec<usize> {
 #[derive(Debug)]
 struct Request {
     /// `None` for a port that there cannot be.
-    target: Option<TargetAddress>,
+    target: Option<ServerAddress>,
     db: i64,
     timeout_ms: u64,
     copy: bool,
@@ -137,7 +137,7 @@ impl Request {
         let timeout_ms = u64::try_from(timeout_ms).ok().filter(|ms| *ms > 0).unwrap_or(TIMEOUT_MS);
         let db = num::parse_i64(args.at(4)).ok_or(ReplyError::NOT_AN_INTEGER)?;
         let host = String::from_utf8_lossy(args.at(1)).into_owned();
-        let target = port(args.at(2)).map(|port| TargetAddress { host, port });
+        let target = port(args.at(2)).map(|port| ServerAddress { host, port });
         Ok(Request { target, db, timeout_ms, copy, replace, auth, keys })
     }
 }
@@ -230,7 +230,7 @@ enum About {
 #[derive(Debug)]
 struct Migrating {
     request: Request,
-    target: TargetAddress,
+    target: ServerAddress,
     keys: Vec<Box<[u8]>>,
     /// The number of the connection.
     connection: Option<u64>,
@@ -264,7 +264,7 @@ struct Migrating {
 }
 
 impl Migrating {
-    fn new(request: Request, target: TargetAddress, keys: Vec<Box<[u8]>>) -> Migrating {
+    fn new(request: Request, target: ServerAddress, keys: Vec<Box<[u8]>>) -> Migrating {
         Migrating {
             request,
             target,

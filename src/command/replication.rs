@@ -7,7 +7,7 @@ mod wait;
 
 use super::spec::{Category, Flags, Group, Outcome, Spec};
 use crate::base::num;
-use crate::config::{PrimaryAddress, checked_host};
+use crate::config::{ServerAddress, checked_host};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -107,7 +107,7 @@ fn replica_of(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let port = num::parse_i64(args.at(2)).and_then(|port| u16::try_from(port).ok()).ok_or(BAD_PORT)?;
     let host = checked_host(args.at(1)).map_err(|_| BAD_HOST)?;
-    let primary = PrimaryAddress { host: host.to_owned(), port };
+    let primary = ServerAddress { host: host.to_owned(), port };
     if ctx.server.replication.following.as_ref().is_some_and(|following| following.primary == primary) {
         log::info!(
             "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed."

@@ -404,7 +404,7 @@ directives! {
     "watch-resume-bytes", Runtime, memory;
 
     /// The primary that is followed, if there is one.
-    replicaof: Option<PrimaryAddress> = None,
+    replicaof: Option<ServerAddress> = None,
     "replicaof" or "slaveof", Startup, primary_address;
 
     /// The user as whom a primary is followed; empty for the default user.

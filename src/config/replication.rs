@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::value::{Choice, Line, Reason, single};
 use crate::base::num;
 
-/// Where a primary listens.
+/// Where another server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrimaryAddress {
+pub struct ServerAddress {
     /// A name or an address.
     pub host: String,
     /// Its port.
@@ -37,7 +37,7 @@ impl Choice for DisklessLoad {
 }
 
 /// The primary's address; `no one` is none, and so is the empty text that CONFIG GET shows for it.
-pub(super) fn parse_primary(args: &[&[u8]]) -> Result<Option<PrimaryAddress>, Reason> {
+pub(super) fn parse_primary(args: &[&[u8]]) -> Result<Option<ServerAddress>, Reason> {
     if args.iter().all(|word| word.is_empty()) {
         return Ok(None);
     }
@@ -47,7 +47,7 @@ pub(super) fn parse_primary(args: &[&[u8]]) -> Result<Option<PrimaryAddress>, Re
     }
     let host = checked_host(host)?;
     let port = num::parse_i64(port).and_then(|port| u16::try_from(port).ok()).ok_or("Invalid master port")?;
-    Ok(Some(PrimaryAddress { host: host.to_owned(), port }))
+    Ok(Some(ServerAddress { host: host.to_owned(), port }))
 }
 
 /// A name or address of a host, as a line of a file can hold it: without blanks, quotes and control characters.
@@ -74,11 +74,11 @@ pub(super) fn print_source(value: &Option<IpAddr>) -> Vec<u8> {
     value.map_or_else(Vec::new, |address| address.to_string().into_bytes())
 }
 
-pub(super) fn print_primary(value: &Option<PrimaryAddress>) -> Vec<u8> {
+pub(super) fn print_primary(value: &Option<ServerAddress>) -> Vec<u8> {
     value.as_ref().map_or(Vec::new(), |primary| format!("{} {}", primary.host, primary.port).into_bytes())
 }
 
 /// One line if there is a primary; else none, also where the file had one.
-pub(super) fn primary_lines(value: &Option<PrimaryAddress>) -> Vec<Line> {
+pub(super) fn primary_lines(value: &Option<ServerAddress>) -> Vec<Line> {
     value.iter().map(|_| (print_primary(value), true)).collect()
 }

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use super::Server;
 use super::outgoing::LinkKind;
+use crate::config::ServerAddress;
 use crate::feature::client_id::ClientId;
 use crate::resp::out::Out;
 
@@ -27,15 +28,6 @@ pub const CONNECTIONS_MAX: usize = 64;
 pub const UNSENT_BYTES_MAX: u64 = 512 * 1024;
 /// Bytes of a reply: all are short lines.
 const REPLY_BYTES_MAX: usize = 1024;
-
-/// Where a target listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetAddress {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-}
 
 /// A reply of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +67,7 @@ pub enum TargetState {
 #[derive(Debug)]
 pub struct TargetConnection {
     number: u64,
-    address: TargetAddress,
+    address: ServerAddress,
     /// AUTH was sent over it: it serves only those who send AUTH themselves.
     is_authenticated: bool,
     /// How far it has come.
@@ -149,7 +141,7 @@ impl Targets {
 impl Server {
     /// A connection to a target for somebody who uses it alone: one that is kept, unless that is not wanted, or else a new one, to
     /// the name's address of this index. `None` if none can be made.
-    pub fn use_target(&mut self, address: &TargetAddress, is_authenticated: bool, nth: Option<u32>) -> Option<u64> {
+    pub fn use_target(&mut self, address: &ServerAddress, is_authenticated: bool, nth: Option<u32>) -> Option<u64> {
         let fits = |connection: &&mut TargetConnection| {
             !connection.is_used && connection.is_authenticated == is_authenticated && connection.address == *address
         };
@@ -272,7 +264,7 @@ impl Server {
     /// A connection cannot be made.
     pub fn target_unreachable(&mut self, number: u64, addresses: u32, error: &std::io::Error) {
         let Some(connection) = self.targets.get_mut(number) else { return };
-        let TargetAddress { host, port } = &connection.address;
+        let ServerAddress { host, port } = &connection.address;
         log::debug!("Connecting to the target {host}:{port} of MIGRATE: {error}");
         let is_refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
         let lost = if is_refused { TargetLost::Refused } else { TargetLost::Unreachable };
@@ -312,7 +304,7 @@ impl Server {
                 Some(text) => text.strip_prefix(b"-").map(|text| TargetReply::Error(text.into())),
             };
             let Some(reply) = reply else {
-                let TargetAddress { host, port } = &connection.address;
+                let ServerAddress { host, port } = &connection.address;
                 let shown = line[..line.len().min(128)].escape_ascii();
                 log::warn!("The target {host}:{port} of MIGRATE sends what is no reply: '{shown}'");
                 return self.kill(client);

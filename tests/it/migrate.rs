@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use aleadb::config::PrimaryAddress;
+use aleadb::config::ServerAddress;
 use aleadb::server::jobs::{JOBS_OUTSIDE_MAX, Limits};
 use aleadb::server::targets::{CONNECTIONS_MAX, IDLE_MS_MAX, UNSENT_BYTES_MAX};
 
@@ -406,7 +406,7 @@ fn a_server_that_becomes_a_replica_deletes_nothing() {
     let (mut m, _) = server(&["+OK", "+OK"]);
     m.run("MSET a 1 b 2");
     assert_eq!(answer_to(&mut m, r#"MIGRATE 10.0.0.1 6379 "" 0 100 KEYS a b"#), "");
-    m.server.follow(PrimaryAddress { host: String::from("10.0.0.2"), port: 6379 });
+    m.server.follow(ServerAddress { host: String::from("10.0.0.2"), port: 6379 });
     let reply = r"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
     assert_eq!(answer(&mut m), reply);
     assert!(m.server.dbs[0].peek(b"a").is_some());

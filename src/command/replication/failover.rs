@@ -2,7 +2,7 @@
 
 use crate::base::num;
 use crate::command::spec::Outcome;
-use crate::config::PrimaryAddress;
+use crate::config::ServerAddress;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::ctx::{Ctx, Next};
@@ -66,7 +66,7 @@ pub(super) fn failover(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
                 server.clients[client].replica.as_ref().is_some_and(|known| known.standing == Standing::Online)
             };
             let port = u16::try_from(port).ok().filter(|_| is_online(replica)).ok_or(NOT_ONLINE)?;
-            Some(PrimaryAddress { host: String::from_utf8_lossy(host).into_owned(), port })
+            Some(ServerAddress { host: String::from_utf8_lossy(host).into_owned(), port })
         }
     };
     let until_ms = timeout_ms.map(|ms| ctx.now.mono_ms().saturating_add(ms));

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use super::replica::{Replica, Standing};
 use crate::base::clock::Now;
-use crate::config::{PrimaryAddress, ShutdownOn};
+use crate::config::{ServerAddress, ShutdownOn};
 use crate::feature::client_id::ClientId;
 use crate::server::Server;
 use crate::server::session::{Session, UnblockedBy};
@@ -28,7 +28,7 @@ pub struct Failover {
     /// How far it is.
     pub stage: Stage,
     /// Who takes over; the first that can, if nobody was named.
-    pub target: Option<PrimaryAddress>,
+    pub target: Option<ServerAddress>,
     /// Monotonic milliseconds at which no more is waited.
     pub until_ms: Option<u64>,
     /// The replica that was named takes over then, whatever it lacks.
@@ -71,7 +71,7 @@ impl Server {
     pub fn abort_failover(&mut self, why: &str) {
         let Some(failover) = self.replication.failover.take() else { return };
         match &failover.target {
-            Some(PrimaryAddress { host, port }) => log::info!("Aborting failover to {host}:{port}: {why}"),
+            Some(ServerAddress { host, port }) => log::info!("Aborting failover to {host}:{port}: {why}"),
             None => log::info!("Aborting failover: {why}"),
         }
         if failover.stage == Stage::InProgress {
@@ -123,13 +123,13 @@ impl Server {
     }
 
     /// Where a replica listens, as far as it has said.
-    fn address_of(&self, client: ClientId) -> Option<PrimaryAddress> {
+    fn address_of(&self, client: ClientId) -> Option<ServerAddress> {
         let replica = self.clients[client].replica.as_ref()?;
         let host = self.replica_host(client).to_owned();
-        Some(PrimaryAddress { host, port: u16::try_from(replica.port).ok().filter(|port| *port > 0)? })
+        Some(ServerAddress { host, port: u16::try_from(replica.port).ok().filter(|port| *port > 0)? })
     }
 
-    fn go_over_to(&mut self, target: PrimaryAddress) {
+    fn go_over_to(&mut self, target: ServerAddress) {
         if let Some(failover) = &mut self.replication.failover {
             (failover.stage, failover.target) = (Stage::InProgress, Some(target.clone()));
         }

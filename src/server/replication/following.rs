@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::history::History;
 use super::sync::Sync;
 use crate::base::clock::Now;
-use crate::config::PrimaryAddress;
+use crate::config::ServerAddress;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
 use crate::server::Server;
@@ -150,7 +150,7 @@ impl LinkTimes {
 #[derive(Debug)]
 pub struct Following {
     /// Where it listens.
-    pub primary: PrimaryAddress,
+    pub primary: ServerAddress,
     /// How far the link has come.
     pub state: LinkState,
     /// The link, while there is a connection.
@@ -187,7 +187,7 @@ pub struct Following {
 }
 
 impl Following {
-    fn new(primary: PrimaryAddress, now: Now) -> Following {
+    fn new(primary: ServerAddress, now: Now) -> Following {
         Following {
             primary,
             state: LinkState::Connect,
@@ -235,7 +235,7 @@ fn free_sync(server: &mut Server, sync: Option<Box<Sync>>) {
 impl Server {
     /// Follows a primary from now on. What is there stays until its data is whole, and so do replicas, which may be able to go on.
     /// Clients that wait for keys, or for replicas, are told that they wait in vain, and disconnected.
-    pub fn follow(&mut self, primary: PrimaryAddress) {
+    pub fn follow(&mut self, primary: ServerAddress) {
         let now = self.clock.now();
         let unlinked = self.take_unlinked();
         if let Some(link) = self.replication.following.as_ref().and_then(|following| following.link) {
