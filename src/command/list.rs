@@ -1,12 +1,14 @@
 //! Lists: the rows of their commands, and what the handlers share.
 //!
-//! - `push`: adding at an end. `pop`: taking from an end, from the first of several keys too. `transfer`: from one list to another.
+//! - `push`: adding at an end. `pop`: taking from an end, from the first of several keys too. `transfer`: from one list to another;
+//!   `move_many`: several at once.
 //! - `read`: reading. `edit`: changes in the middle. `wait`: the commands that wait for an element.
 //!
 //! Whoever adds calls `List::make_room` before and whoever removes or replaces calls `List::settle` after, where Redis
 //! decides on the encoding.
 
 mod edit;
+mod move_many;
 mod pop;
 mod push;
 mod read;
@@ -136,6 +138,11 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
     ),
+    row(Spec::write("LMOVEM", -5, move_many::lmovem), "8.10.0").denyoom().keys(MOVE).doc(
+        "Moves elements from an end of a list to an end of another, and returns them.",
+        "O(N) for N elements moved.",
+        "source destination <LEFT | RIGHT> <LEFT | RIGHT> [<COUNT count | EXACTLY count> <OBO | BULK>]",
+    ),
     row(Spec::write("RPOPLPUSH", 3, transfer::rpoplpush), "1.2.0")
         .denyoom()
         .keys(MOVE)
@@ -168,6 +175,11 @@ pub const ROWS: &[Spec] = &[
         "Moves an element from an end of a list to an end of another, and returns it; waits for one if there is none.",
         "O(1)",
         "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+    ),
+    row(Spec::write("BLMOVEM", -6, move_many::blmovem), "8.10.0").denyoom().flags(Flags::BLOCKING).keys(MOVE).doc(
+        "Moves elements from an end of a list to an end of another, and returns them; waits for them.",
+        "O(N) for N elements moved.",
+        "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout [<COUNT count | EXACTLY count> <OBO | BULK>]",
     ),
     row(Spec::write("BRPOPLPUSH", 4, wait::brpoplpush), "2.2.0")
         .denyoom()

@@ -47,6 +47,7 @@ mod log_base;
 #[path = "memory.rs"]
 mod memory_command;
 mod migrate;
+mod move_many;
 #[path = "../support/mover.rs"]
 mod mover;
 mod msetex;

@@ -70,7 +70,8 @@ fn transfer_or_wait(ctx: &mut Ctx<'_>, name: &[u8], args: Args<'_>, from: End, t
     wait(ctx, args.iter_from(1).take(1), timeout_ms)
 }
 
-fn wait<'a>(ctx: &mut Ctx<'_>, keys: impl Iterator<Item = &'a [u8]>, timeout_ms: u64) -> Outcome {
+/// Waits until one of the keys is a list that will do.
+pub(super) fn wait<'a>(ctx: &mut Ctx<'_>, keys: impl Iterator<Item = &'a [u8]>, timeout_ms: u64) -> Outcome {
     ctx.wait(Wait {
         keys: keys.map(Box::from).collect(),
         on: WaitFor::List,
