@@ -362,6 +362,7 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("outcome", "a condition is asked where the data is: what is passed on is what came of it"),
     ("plain", "DEL says the same as DELEX without a condition, which came with Redis 8.4"),
     ("valkey", "Redis does not take what Valkey brought"),
+    ("newer", OPTIONS_OF_8_8),
     ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
 ];
 

@@ -330,7 +330,7 @@ fn a_data_set_that_breaks_off_after_the_old_one_has_gone_leads_to_a_new_one() {
     let port = impostor.local_addr().expect("an address").port();
     ask(&mut reader, &format!("REPLICAOF 127.0.0.1 {port}"));
     let (mut stream, _) = impostor.accept().expect("the replica");
-    let answer = format!("+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC {} 7\r\n$500\r\nREDIS0011", "e".repeat(40));
+    let answer = format!("+PONG\r\n+OK\r\n+OK\r\n+OK\r\n+FULLRESYNC {} 7\r\n$500\r\nREDIS0011", "e".repeat(40));
     std::io::Write::write_all(&mut stream, answer.as_bytes()).expect("it is read");
     assert!(wait_until(DEADLINE, || ask(&mut reader, "DBSIZE").integer() != Some(100)));
     drop(stream);

@@ -3,6 +3,7 @@
 use aleadb::config::Config;
 use aleadb::server::jobs::Limits;
 use aleadb::server::replication::following::LinkState;
+use aleadb::server::replication::replica::Standing;
 use aleadb::server::session::Blocked;
 
 use crate::loading::{disk_with_dump, settings};
@@ -335,4 +336,31 @@ fn a_replica_is_a_good_one_for_as_long_as_the_configured_lag_and_not_a_milliseco
     m.run("REPLCONF ACK 0");
     m.client = writer;
     m.expect(&[("SET k v", r"+OK\r\n")]);
+}
+
+/// `redis-cli --replica` asks with SYNC, finds the mark only at the end of what it reads at once, and says then that it has.
+#[test]
+fn the_stream_follows_a_mark_only_once_the_replica_has_found_it() {
+    for (has_eof, is_online_at_once) in [(true, false), (false, true)] {
+        let config = Config { repl_diskless_sync_delay: 0, ..Config::default() };
+        let mut m = Memory::with_config(config);
+        let (writer, replica) = (m.client, m.connect());
+        if has_eof {
+            m.run("REPLCONF capa eof");
+        }
+        m.run("SYNC");
+        let standing = |m: &mut Memory| m.session(replica).replica.as_ref().map(|replica| replica.standing);
+        let is_through = |m: &mut Memory| matches!(standing(m), Some(Standing::Loading | Standing::Online));
+        while !is_through(&mut m) {
+            m.turn();
+            m.server.replicate(m.clock_now());
+        }
+        m.client = writer;
+        m.run("SET k v");
+        m.server.replicate(m.clock_now());
+        assert_eq!(standing(&mut m) == Some(Standing::Online), is_online_at_once);
+        m.client = replica;
+        m.run("REPLCONF ACK 0");
+        assert_eq!(standing(&mut m), Some(Standing::Online));
+    }
 }

@@ -469,7 +469,9 @@ impl Server {
         let replica = self.announced(client);
         replica.heard_ms = now.mono_ms();
         replica.standing = Standing::Loading;
-        if let Some(Spool { pieces, bytes }) = replica.spool.take() {
+        let spool = replica.spool.take();
+        let knows_length = spool.is_some();
+        if let Some(Spool { pieces, bytes }) = spool {
             self.post_to_replica(client, Arc::new(format!("${bytes}\r\n").into_bytes()));
             pieces.into_iter().for_each(|piece| self.post_to_replica(client, piece));
         }
@@ -477,8 +479,9 @@ impl Server {
         if replica.is_rdb_only {
             // Its connection is closed when it has been sent everything.
             log::info!("RDB transfer completed, rdb only replica ({name}) should be disconnected asap");
-        } else if replica.is_old {
-            // It tells nothing of itself.
+        } else if replica.is_old && knows_length {
+            // It tells nothing of itself. One that looks for the mark has to say that it has found it: it would not with the stream
+            // behind it in the same bytes, which is so with `redis-cli --replica`.
             replica.standing = Standing::Online;
         } else {
             log::info!("Streamed the snapshot to replica {name}, waiting for REPLCONF ACK from it to enable streaming");

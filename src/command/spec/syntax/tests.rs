@@ -58,8 +58,8 @@ fn commands_read_as_redis_documents_them() {
         ),
         (
             "hsetex",
-            "key [FNX | FXX] FIELDS numfields field value [field value ...]",
-            "key:key condition:oneof?{fnx:pure-token=FNX fxx:pure-token=FXX} \
+            "key [NX | XX] [FNX | FXX] FIELDS numfields field value [field value ...]",
+            "key:key key-condition:oneof?{nx:pure-token=NX xx:pure-token=XX} condition:oneof?{fnx:pure-token=FNX fxx:pure-token=FXX} \
              fields:block=FIELDS{numfields:integer data:block+{field:string value:string}}",
         ),
         (
