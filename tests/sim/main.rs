@@ -42,7 +42,7 @@ const OFTEN_MIN: u64 = 30;
 /// Failures after which the other seeds are left.
 const FAILURES_MAX: usize = 3;
 /// Without the environment's numbers: some seconds, in a debug build.
-const SEEDS: u64 = 4_500;
+const SEEDS: u64 = 7_000;
 const STEPS: u64 = 400;
 const CRASH_SEEDS: u64 = 600;
 const REPLICA_SEEDS: u64 = 300;
