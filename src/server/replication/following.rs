@@ -237,7 +237,6 @@ impl Server {
     /// Clients that wait for keys, or for replicas, are told that they wait in vain, and disconnected.
     pub fn follow(&mut self, primary: ServerAddress) {
         let now = self.clock.now();
-        let unlinked = self.take_unlinked();
         if let Some(link) = self.replication.following.as_ref().and_then(|following| following.link) {
             self.kill(link);
         }
@@ -250,13 +249,15 @@ impl Server {
             Some(number) => self.dbs.make(number).unwrap_or(0),
             None => self.replication.following.as_ref().map_or(0, |before| before.db),
         };
-        if let Some((db, pending)) = unlinked {
-            (following.unlinked, following.pending) = (Some(db), pending);
-        }
-        let before = self.replication.following.replace(following);
-        if let (Some(before), Some(following)) = (&before, &mut self.replication.following) {
+        let mut before = self.replication.following.take();
+        if let Some(before) = &mut before {
             following.attempt = before.attempt;
+            if before.unlinked.is_some() {
+                // It is of the history that goes on.
+                (following.unlinked, following.pending) = (before.unlinked, std::mem::take(&mut before.pending));
+            }
         }
+        self.replication.following = Some(following);
         free_sync(self, before.and_then(|before| before.sync));
         self.renew_propagation();
         self.count_good_replicas(now);
@@ -420,18 +421,6 @@ impl Server {
         following.unlinked = goes_on.then_some(db);
         let now_ms = self.clock.now().mono_ms();
         self.note_link_lost(false, now_ms);
-    }
-
-    /// The command of the link to the primary that will go on without it, and what of the stream is pending with it.
-    fn take_unlinked(&mut self) -> Option<(usize, Vec<u8>)> {
-        let following = self.replication.following.as_mut()?;
-        let goes_on = |link: ClientId| {
-            let mut running = self.jobs.running.iter();
-            running.any(|running| running.client == link && running.outlives_client())
-        };
-        let of_link = following.link.filter(|link| goes_on(*link)).map(|link| self.clients[link].db);
-        let db = of_link.or(following.unlinked)?;
-        Some((db, std::mem::take(&mut following.pending)))
     }
 }
 
