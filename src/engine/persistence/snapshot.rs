@@ -1,30 +1,25 @@
 //! When snapshots begin, and how much of a turn they take.
 //!
 //! # What a snapshot costs a turn
-//! A slice of [`SLICE_NS`] in a turn that serves clients, of [`SLICE_NS_IDLE`] in one that has nothing else to do, and never so
-//! much that the turn would take longer than [`TURN_NS_MAX`], but for a least part of [`SLICE_NS_MIN`]. While the disk is slower than
-//! the walk there is nothing to do: the turn in which a piece was written goes on.
+//! A slice of [`SLICE_NS`], and never so much that the turn would take longer than [`TURN_NS_MAX`], but for a least part of
+//! [`SLICE_NS_MIN`]. It is no longer in a turn that does nothing else: a client may come in its midst, and wait for it. While the
+//! disk is slower than the walk there is nothing to do: the turn in which a piece was written goes on.
 
 use crate::base::clock::Now;
 use crate::server::Server;
 
-/// Nanoseconds of a slice in a turn that serves clients.
+/// Nanoseconds of a slice.
 const SLICE_NS: u64 = 200_000;
-/// Nanoseconds of a slice in a turn that does nothing else: what a client waits for it.
-const SLICE_NS_IDLE: u64 = 300_000;
 /// Nanoseconds of a slice in a turn that is long without it.
 const SLICE_NS_MIN: u64 = 50_000;
 /// Nanoseconds that a turn should take at most.
 const TURN_NS_MAX: u64 = 900_000;
-/// A turn of less than so many nanoseconds has served hardly anybody.
-const IDLE_NS: u64 = 20_000;
 
 /// Begins what is due and goes on with what is under way. True if it could go on at once.
 pub(super) fn step(server: &mut Server, now: Now) -> bool {
     if server.persistence.snapshots.is_running() {
         let spent_ns = server.clock.mono_ns().saturating_sub(now.mono_ns);
-        let slice_ns = if spent_ns < IDLE_NS { SLICE_NS_IDLE } else { SLICE_NS };
-        let slice_ns = slice_ns.min(TURN_NS_MAX.saturating_sub(spent_ns)).max(SLICE_NS_MIN);
+        let slice_ns = SLICE_NS.min(TURN_NS_MAX.saturating_sub(spent_ns)).max(SLICE_NS_MIN);
         return server.walk_snapshot(slice_ns, now);
     }
     if !server.persistence.snapshots.scheduled {
