@@ -1,11 +1,11 @@
 //! Hashes: setting, reading and removing fields: the rows, and the handlers of the plain ones below.
 
 mod fields;
-mod lifetime;
 mod number;
 mod random;
 
 use super::collection::remove_emptied;
+use super::lifetime;
 use super::long::{self, Meter, Place};
 use super::pieces::{self, Answer, Plan};
 use super::scan::{self, Bucket, Scanned, Walk};
@@ -18,9 +18,9 @@ use crate::server::Server;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Slice;
+use crate::store::collections::Mut;
 use crate::store::collections::WrongType;
 use crate::store::db::Moment;
-use crate::store::fields::HashMut;
 use crate::store::pack::Item;
 use crate::store::types::Collection as _;
 use crate::store::types::hash::{Hash, Limits};
@@ -153,43 +153,43 @@ pub const ROWS: &[Spec] = &[
             "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
         )
         .tips(ANY_OUTPUT),
-    expirer("HEXPIRE", lifetime::hexpire).doc(
+    expirer("HEXPIRE", lifetime::expire::<Hash>).doc(
         "Lets fields expire after some seconds.",
         N_FIELDS,
         "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    expirer("HPEXPIRE", lifetime::hpexpire).doc(
+    expirer("HPEXPIRE", lifetime::pexpire::<Hash>).doc(
         "Lets fields expire after some milliseconds.",
         N_FIELDS,
         "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    expirer("HEXPIREAT", lifetime::hexpireat).doc(
+    expirer("HEXPIREAT", lifetime::expireat::<Hash>).doc(
         "Lets fields expire at a Unix time in seconds.",
         N_FIELDS,
         "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    expirer("HPEXPIREAT", lifetime::hpexpireat).doc(
+    expirer("HPEXPIREAT", lifetime::pexpireat::<Hash>).doc(
         "Lets fields expire at a Unix time in milliseconds.",
         N_FIELDS,
         "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    clock("HTTL", lifetime::httl)
+    clock("HTTL", lifetime::ttl::<Hash>)
         .doc("Returns the seconds that fields have left.", N_FIELDS, NAMED_FIELDS)
         .tips(ANY_OUTPUT),
-    clock("HPTTL", lifetime::hpttl)
+    clock("HPTTL", lifetime::pttl::<Hash>)
         .doc("Returns the milliseconds that fields have left.", N_FIELDS, NAMED_FIELDS)
         .tips(ANY_OUTPUT),
-    clock("HEXPIRETIME", lifetime::hexpiretime).doc(
+    clock("HEXPIRETIME", lifetime::expiretime::<Hash>).doc(
         "Returns the Unix times in seconds at which fields expire.",
         N_FIELDS,
         NAMED_FIELDS,
     ),
-    clock("HPEXPIRETIME", lifetime::hpexpiretime).doc(
+    clock("HPEXPIRETIME", lifetime::pexpiretime::<Hash>).doc(
         "Returns the Unix times in milliseconds at which fields expire.",
         N_FIELDS,
         NAMED_FIELDS,
     ),
-    Spec::write("HPERSIST", -5, lifetime::hpersist)
+    Spec::write("HPERSIST", -5, lifetime::persist::<Hash>)
         .fast()
         .keys(UPDATE)
         .group(Group::Hash, Category::HASH, "7.4.0")
@@ -229,13 +229,13 @@ fn limits(server: &Server) -> Limits {
 }
 
 /// The hash of a key, to be changed.
-fn open<'c>(server: &'c mut Server, db: usize, key: &[u8], at: Moment) -> Result<Option<HashMut<'c>>, WrongType> {
-    server.dbs[db].write_hash(key, at)
+fn open<'c>(server: &'c mut Server, db: usize, key: &[u8], at: Moment) -> Result<Option<Mut<'c, Hash>>, WrongType> {
+    server.dbs[db].write::<Hash>(key, at)
 }
 
 /// The hash of a key, to be changed, or a new one.
-fn open_or_create<'c>(server: &'c mut Server, db: usize, key: &[u8], at: Moment) -> Result<HashMut<'c>, WrongType> {
-    server.dbs[db].write_or_create_hash(key, at)
+fn open_or_create<'c>(server: &'c mut Server, db: usize, key: &[u8], at: Moment) -> Result<Mut<'c, Hash>, WrongType> {
+    server.dbs[db].write_or_create::<Hash>(key, at, Hash::new)
 }
 
 /// Writes a field or value.

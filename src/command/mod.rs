@@ -27,6 +27,7 @@ pub mod info;
 pub mod introspect;
 pub mod keys;
 pub mod latency;
+mod lifetime;
 pub mod list;
 mod lolwut;
 mod long;

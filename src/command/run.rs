@@ -125,6 +125,9 @@ fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
     if is_watched {
         at = at.quietly();
     }
+    if command.spec.flags.has(Flags::WRITE) {
+        at = at.of_writer();
+    }
     if matches!(origin, CallOrigin::Loaded | CallOrigin::Followed) {
         at = at.while_loading();
     } else if server.replication.is_following() {

@@ -5,10 +5,11 @@ mod algebra;
 mod slices;
 
 use super::collection::{Drawing, random_count, remove_emptied};
+use super::lifetime::{self, Adding, Changes, Timed};
 use super::long::{self, Meter, Place};
 use super::pieces::{self, Answer, PIECE_ELEMENTS_MAX, Plan};
 use super::scan::{self, Bucket, Scanned, Walk};
-use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Group, Handler, KeySpec, Outcome, Spec};
 use crate::base::num;
 use crate::base::prng::Prng;
 use crate::config::{Config, EventClass};
@@ -37,6 +38,21 @@ const SOURCES: &[KeySpec] = &[KeySpec::rest(READ, 1, 1)];
 const STORE: &[KeySpec] = &[KeySpec::one(Access::OW.with(Access::UPDATE), 1), KeySpec::rest(READ, 2, 1)];
 const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 const RANDOM: &[&str] = &["nondeterministic_output"];
+
+const N_MEMBERS: &str = "O(N) where N is the number of members named.";
+const NAMED_MEMBERS: &str = "key MEMBERS nummembers member [member ...]";
+const READ_ONE: &[KeySpec] = &[KeySpec::one(READ, 1)];
+const UPDATE: &[KeySpec] = &[KeySpec::one(Access::RW.with(Access::UPDATE), 1)];
+
+/// A command that lets members expire.
+const fn expirer(name: &'static str, handler: Handler) -> Spec {
+    Spec::write(name, -6, handler).fast().keys(UPDATE).group(Group::Set, Category::SET, "8.12.0")
+}
+
+/// A command that asks when members expire.
+const fn clock(name: &'static str, handler: Handler) -> Spec {
+    Spec::read(name, -5, handler).fast().keys(READ_ONE).group(Group::Set, Category::SET, "8.12.0")
+}
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -181,6 +197,59 @@ pub const ROWS: &[Spec] = &[
             "O(N) for N members of all sets.",
             "destination key [key ...]",
         ),
+    expirer("SEXPIRE", lifetime::expire::<Set>).doc(
+        "Lets members expire after some seconds.",
+        N_MEMBERS,
+        "key seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    expirer("SPEXPIRE", lifetime::pexpire::<Set>).doc(
+        "Lets members expire after some milliseconds.",
+        N_MEMBERS,
+        "key milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    expirer("SEXPIREAT", lifetime::expireat::<Set>).doc(
+        "Lets members expire at a Unix time in seconds.",
+        N_MEMBERS,
+        "key unix-time-seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    expirer("SPEXPIREAT", lifetime::pexpireat::<Set>).doc(
+        "Lets members expire at a Unix time in milliseconds.",
+        N_MEMBERS,
+        "key unix-time-milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    clock("STTL", lifetime::ttl::<Set>)
+        .doc("Returns the seconds that members have left.", N_MEMBERS, NAMED_MEMBERS)
+        .tips(RANDOM),
+    clock("SPTTL", lifetime::pttl::<Set>)
+        .doc("Returns the milliseconds that members have left.", N_MEMBERS, NAMED_MEMBERS)
+        .tips(RANDOM),
+    clock("SEXPIRETIME", lifetime::expiretime::<Set>).doc(
+        "Returns the Unix times in seconds at which members expire.",
+        N_MEMBERS,
+        NAMED_MEMBERS,
+    ),
+    clock("SPEXPIRETIME", lifetime::pexpiretime::<Set>).doc(
+        "Returns the Unix times in milliseconds at which members expire.",
+        N_MEMBERS,
+        NAMED_MEMBERS,
+    ),
+    Spec::write("SPERSIST", -5, lifetime::persist::<Set>)
+        .fast()
+        .keys(UPDATE)
+        .group(Group::Set, Category::SET, "8.12.0")
+        .doc("Keeps members for good instead of letting them expire.", N_MEMBERS, NAMED_MEMBERS),
+    Spec::write("SADDEX", -5, saddex)
+        .denyoom()
+        .fast()
+        .keys(&[KeySpec::one(Access::RW.with(Access::INSERT).with(Access::UPDATE), 1)])
+        .group(Group::Set, Category::SET, "8.12.0")
+        .doc(
+            "Adds members, all or none of which have to be there, and lets them expire.",
+            "O(N) where N is the number of members being added.",
+            "key [MNX | MXX] \
+             [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
+             MEMBERS nummembers member [member ...]",
+        ),
 ];
 
 /// When sets change their representation, as the configuration says.
@@ -224,6 +293,40 @@ fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, Re
         ctx.change(Change::new(EventClass::Set, "sadd", key));
     }
     Ok(added as i64)
+}
+
+fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let adding = Adding::parse(ctx, args, 1, Set::WORDS)?;
+    let Ctx { server, db, .. } = ctx;
+    let policy = policy(&server.config, server.dbs.hasher);
+    let present = server.dbs[*db].write::<Set>(key, at)?;
+    let is_allowed = adding.is_allowed(|name| present.as_ref().is_some_and(|set| set.contains(name)));
+    drop(present);
+    if !is_allowed {
+        ctx.reply.integer(0);
+        return Ok(Next::Done);
+    }
+    let (first, expected) = (adding.members.at(0), adding.members.len());
+    let mut set = server.dbs[*db].write_or_create(key, at, || Set::for_members(first, expected, &policy))?;
+    set.prepare(expected, &policy);
+    let (mut changes, mut added) = (Changes::new(Set::WORDS), false);
+    for name in adding.names() {
+        let is_new = set.insert(name, &policy);
+        added |= is_new;
+        adding.apply(&mut changes, &mut *set, name, !is_new, at.due_ms(), policy.hasher);
+    }
+    changes.emptied = set.is_empty();
+    drop(set);
+    if added {
+        ctx.change(Change::new(EventClass::Set, "sadd", key));
+    }
+    if added || changes.any() {
+        adding.propagate(ctx, args, Set::WORDS);
+    }
+    changes.tell(ctx, key);
+    ctx.reply.integer(1);
+    Ok(Next::Done)
 }
 
 fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

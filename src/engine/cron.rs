@@ -108,6 +108,7 @@ impl Cron {
     pub fn expire(&mut self, server: &mut Server, now: Now) -> bool {
         self.notice_jump(server, now);
         if !may_expire(server, now) {
+            server.jobs.note_expiry(false);
             return false;
         }
         if self.quiet.is_some_and(|quiet| quiet.covers(server, now)) {
@@ -117,6 +118,7 @@ impl Cron {
             let (changes, jobs_ended) = (server.stats.dirty, server.jobs.ended);
             self.quiet = Some(Quiet { changes, jobs_ended, since_ms: now.unix_ms, until_ms: i64::MAX });
             server.stats.expire_behind_ms = 0;
+            server.jobs.note_expiry(false);
             return false;
         }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
@@ -150,6 +152,7 @@ impl Cron {
         }
         server.pass_on_due();
         let behind = idle < count;
+        server.jobs.note_expiry(behind);
         self.quiet = (!behind).then(|| Quiet {
             changes: server.stats.dirty,
             jobs_ended: server.jobs.ended,
@@ -173,13 +176,13 @@ impl Cron {
         // The turn's time decides what is due; how late it is goes by the clock.
         let passed_ms = (checked_ns.saturating_sub(now.mono_ns) / 1_000_000) as i64;
         let (left_ms, now_s) = (now.unix_ms + passed_ms, checked_ns / 1_000_000_000);
-        let fields_before = dbs[index].stats().expired_fields;
+        let fields_before = dbs[index].stats().expired_elements;
         let progress = dbs[index].expire(now.unix_ms, budget, |entry| {
             let due_ms = entry.deadline_ms().map_or(left_ms, |deadline_ms| deadline_ms.max(self.jumped_to_ms));
             stats.lags.record(left_ms.saturating_sub(due_ms).max(0) as u64, now_s);
             stats.dirty += 1;
         });
-        stats.dirty += dbs[index].stats().expired_fields - fields_before;
+        stats.dirty += dbs[index].stats().expired_elements - fields_before;
         server.clear_garbage(index);
         progress
     }

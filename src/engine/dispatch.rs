@@ -549,7 +549,7 @@ pub(super) fn reason_to_hold(
         if command.spec.name == "SHUTDOWN" && !server.scripting.is_parked() {
             jobs::finish_writing(server, now);
         }
-        let may_read = !is_queued && server.jobs.have_exclusive();
+        let may_read = !is_queued && server.jobs.may_hold_readers();
         if (may_change || may_read) && jobs::is_held(server, client, command, args) {
             return Some(Blocked::Hold);
         }

@@ -72,7 +72,7 @@ impl Uses {
     }
 
     fn add(&mut self, server: &Server, db: usize, command: &Command, args: Args<'_>) {
-        let (spec, reads_matter) = (command.spec, server.jobs.have_exclusive());
+        let (spec, reads_matter) = (command.spec, server.jobs.may_hold_readers());
         let may_write = spec.flags.has(Flags::WRITE.with(Flags::MAY_REPLICATE).with(Flags::RUNS_SCRIPT));
         if !may_write && !reads_matter {
             return;
@@ -115,6 +115,9 @@ impl Uses {
             |place| server.jobs.running.iter().any(|running| running.db == place && running.holds_database(server));
         self.0.iter().any(|Claim { place, key, is_written }| match key {
             Some(key) => {
+                if server.has_overdue(*place, key) {
+                    return true;
+                }
                 let holders = server.dbs[*place].holders_of(key);
                 if *is_written { holders.are_some() || holds_all(*place) } else { holders.exclusive > 0 }
             }

@@ -25,7 +25,7 @@ use crate::store::types::stream::StreamId;
 use crate::store::types::{Hash, List, Object, Set, Stream, Type, ZSet};
 
 const KEY_DEADLINE: &[u8] = b"!!expire!!";
-const FIELD_DEADLINE: &[u8] = b"!!hexpire!!";
+const ELEMENT_DEADLINE: &[u8] = b"!!hexpire!!";
 
 /// A digest. Its text is forty hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl DataDigest {
                 self.mix(value.text(&mut itoa::Buffer::new()));
             }
             Some(Object::List(list)) => self.mix_list(list),
-            Some(Object::Set(set)) => self.add_set(set),
+            Some(Object::Set(set)) => self.add_set(set, now_ms),
             Some(Object::ZSet(zset)) => self.add_zset(zset),
             Some(Object::Hash(hash)) => self.add_hash(hash, now_ms),
             Some(Object::Stream(stream)) => self.mix_stream(stream),
@@ -82,8 +82,17 @@ impl DataDigest {
         }
     }
 
-    fn add_set(&mut self, set: &Set) {
-        set.for_each(|member| self.add(member.text(&mut itoa::Buffer::new())));
+    fn add_set(&mut self, set: &Set, now_ms: i64) {
+        set.for_all(|member, deadline_ms| match deadline_ms {
+            None => self.add(member.text(&mut itoa::Buffer::new())),
+            Some(deadline_ms) if deadline_ms <= now_ms => {}
+            Some(_) => {
+                let mut digest = DataDigest::default();
+                digest.mix_item(member);
+                digest.add(ELEMENT_DEADLINE);
+                self.add(&digest.0);
+            }
+        });
     }
 
     fn add_zset(&mut self, zset: &ZSet) {
@@ -104,7 +113,7 @@ impl DataDigest {
             digest.mix_item(name);
             digest.mix_item(value);
             if deadline_ms.is_some() {
-                digest.add(FIELD_DEADLINE);
+                digest.add(ELEMENT_DEADLINE);
             }
             self.add(&digest.0);
         });

@@ -40,18 +40,18 @@ fn compresses(entry: &Entry, compress: bool) -> bool {
     compress && !entry.string().is_some_and(|value| is_long_string(&value))
 }
 
-/// The version in which an entry's payload is written: the one that was asked for, if it holds the deadlines of fields that there are,
+/// The version in which an entry's payload is written: the one that was asked for, if it holds the deadlines of elements that there are,
 /// or else the lowest that holds all of the value, as servers refuse payloads of versions that are newer than they are (Redis 7.0
 /// knows 10, Valkey up to 11 and its own). O(consumers of a stream).
 pub fn version_for(entry: &Entry, asked: Option<Version>) -> Version {
     let object = entry.object();
-    let is_timed = matches!(object.as_deref(), Some(Object::Hash(hash)) if hash.timed() > 0);
     let lowest = || match object.as_deref() {
         Some(Object::Stream(stream)) if has_idle_consumers(stream) => Version::Redis11,
-        _ if is_timed => Version::Redis12,
+        Some(Object::Hash(hash)) if hash.timed() > 0 => Version::Redis12,
+        Some(object) if !Version::Redis10.holds(object) => Version::Own,
         _ => Version::Redis10,
     };
-    asked.filter(|version| !is_timed || version.holds_field_deadlines()).unwrap_or_else(lowest)
+    asked.filter(|version| object.as_deref().is_none_or(|object| version.holds(object))).unwrap_or_else(lowest)
 }
 
 /// True if some consumer was active at another time than it was last seen, which version 10 does not tell apart.
@@ -63,10 +63,10 @@ fn has_idle_consumers(stream: &Stream) -> bool {
 /// The payload of an entry's value, in Redis 8.2's own version; strings that are long, but not very long, are compressed if told so.
 /// O(bytes).
 pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
-    dump_as(entry, Version::Redis12, compress)
+    dump_as(entry, Version::Own, compress)
 }
 
-/// The same in any version. In one that does not hold them the deadlines of fields are left out.
+/// The same in any version. In one that does not hold them the deadlines of elements are left out.
 pub fn dump_as(entry: &Entry, version: Version, compress: bool) -> Vec<u8> {
     let mut writer = Writer::new(version, compresses(entry, compress));
     writer.value(entry);
@@ -136,7 +136,7 @@ impl Dumping {
 
 /// Bytes that an entry's value takes in a dump file, without those that tell its form. O(bytes).
 pub fn value_bytes(entry: &Entry, compress: bool) -> usize {
-    let mut writer = Writer::new(Version::Redis12, compress);
+    let mut writer = Writer::new(Version::Own, compress);
     writer.value(entry);
     writer.len() - 1
 }

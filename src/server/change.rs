@@ -15,6 +15,7 @@ use super::Server;
 use crate::config::EventClass;
 use crate::store::db::Moment;
 use crate::store::notes::{Happened, Noting};
+use crate::store::types::Type;
 
 /// Who looks at a key after a change of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +209,11 @@ impl Server {
                 Happened::Overwritten => (EventClass::Overwritten, "overwritten"),
                 Happened::TypeChanged => (EventClass::TypeChanged, "type_changed"),
                 Happened::Missed => (EventClass::KeyMiss, "keymiss"),
-                Happened::FieldsExpired => (EventClass::Hash, "hexpired"),
+                Happened::ElementsExpired => match note.of {
+                    Some(Type::Set) => (EventClass::Set, "sexpired"),
+                    Some(Type::ZSet) => (EventClass::SortedSet, "zexpired"),
+                    _ => (EventClass::Hash, "hexpired"),
+                },
                 Happened::Emptied => (EventClass::Generic, "del"),
             };
             match note.happened {
@@ -216,18 +221,23 @@ impl Server {
                     self.propagate_expired(db, &note.key);
                     self.touch_waiters(db, &note.key);
                 }
-                // The key goes with the last of its fields, which have been passed on.
+                // The key goes with the last of its elements, which have been passed on.
                 Happened::Emptied => self.touch_waiters(db, &note.key),
-                Happened::FieldsExpired => {
-                    if !note.fields.is_empty() {
-                        let line = [b"HDEL".as_slice(), &note.key];
-                        self.propagate_own(db, line.into_iter().chain(note.fields.iter().map(|field| &**field)));
+                Happened::ElementsExpired => {
+                    if !note.elements.is_empty() {
+                        let name: &[u8] = match note.of {
+                            Some(Type::Set) => b"SREM",
+                            Some(Type::ZSet) => b"ZREM",
+                            _ => b"HDEL",
+                        };
+                        let elements = note.elements.iter().map(|element| &**element);
+                        self.propagate_own(db, [name, &note.key].into_iter().chain(elements));
                     }
                     self.break_watches(db, &note.key);
                 }
                 _ => {}
             }
-            if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::FieldsExpired) {
+            if matches!(note.happened, Happened::Expired | Happened::Emptied | Happened::ElementsExpired) {
                 let hash = self.dbs.hasher.hash(&note.key);
                 self.watchers.reactive.touch(db, &note.key, hash);
                 if self.watchers.caches.is_on() {
@@ -247,15 +257,18 @@ impl Server {
         let events = self.config.notify_keyspace_events;
         let live = !self.watchers.reactive.is_empty() || self.watchers.caches.is_on();
         let going = self.watchers.waits.keys_until_deleted() > 0;
+        let of_elements = [EventClass::Hash, EventClass::Set, EventClass::SortedSet];
         let wanted = Noting {
             created: events.has(EventClass::New),
             expired: events.has(EventClass::Expired) || going || live || self.propagation.is_wanted(),
             overwritten: events.has(EventClass::Overwritten),
             type_changed: events.has(EventClass::TypeChanged),
             missed: events.has(EventClass::KeyMiss),
-            fields_expired: events.has(EventClass::Hash) || !self.watchers.watches.is_empty() || live,
+            elements_expired: of_elements.into_iter().any(|class| events.has(class))
+                || !self.watchers.watches.is_empty()
+                || live,
             emptied: events.has(EventClass::Generic) || going || live,
-            field_names: self.propagation.is_wanted(),
+            element_names: self.propagation.is_wanted(),
         };
         self.dbs.set_noting(wanted);
     }

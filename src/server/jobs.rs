@@ -356,6 +356,8 @@ pub struct Jobs {
     pub ended: u64,
     /// Some of them may try again.
     pub releases: bool,
+    /// Things are due that have not been taken away.
+    is_expiry_behind: bool,
     /// What a handler has left behind, until the engine has seen to it.
     pub asked: Option<Asked>,
     /// What a job has gathered, for its handler.
@@ -418,7 +420,20 @@ impl Jobs {
     /// True if some command may have to wait.
     #[inline]
     pub fn may_hold(&self) -> bool {
-        !self.running.is_empty() || !self.waiting.is_empty()
+        !self.running.is_empty() || !self.waiting.is_empty() || self.is_expiry_behind
+    }
+
+    /// True if somebody who only reads may have to wait.
+    #[inline]
+    pub fn may_hold_readers(&self) -> bool {
+        self.exclusive > 0 || self.is_expiry_behind
+    }
+
+    /// Says whether things are due that have not been taken away. Who would use a collection that has due elements waits for those:
+    /// taking them all away at once, for the sake of one command, might take seconds.
+    pub fn note_expiry(&mut self, is_behind: bool) {
+        let was_behind = std::mem::replace(&mut self.is_expiry_behind, is_behind);
+        self.releases |= was_behind && !is_behind && !self.waiting.is_empty();
     }
 
     /// True if some job is under way.
@@ -520,6 +535,11 @@ impl Server {
     /// True if a job has a key for itself, other than the one that is at work. O(groups).
     pub fn is_exclusive(&self, place: usize, key: &[u8]) -> bool {
         self.jobs.have_exclusive() && self.dbs[place].holders_of(key).exclusive > 0
+    }
+
+    /// True if a collection has elements that are due and will be taken away before long.
+    pub fn has_overdue(&self, place: usize, key: &[u8]) -> bool {
+        self.jobs.is_expiry_behind && self.dbs[place].has_due_elements(key, self.clock.now().unix_ms)
     }
 
     /// True if what is in memory is the half of something: of a script, or of a command that is done piece by piece.

@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //! - Nothing of a database changes before [`Accounting::before_change`] has been told: entries that come or leave, whoever
-//!   takes them out, other values and deadlines, fields that expire, and entries that are open for change in place.
+//!   takes them out, other values and deadlines, elements that expire, and entries that are open for change in place.
 //! - `timed` counts the entries of the table that are due some time.
 //! - While a snapshot is made, every entry that is not in it yet has another mark than `mark` (see [`super::snapshot`]).
 //!
@@ -16,7 +16,7 @@ use super::entry::Entry;
 use super::hold::Holds;
 use super::notes::{Happened, Notebook};
 use super::snapshot::Part;
-use super::types::{Collection, Hash, Type};
+use super::types::{Collection, Hash, Set, Type, ZSet};
 use crate::base::prng::Prng;
 
 /// When an entry needs to be looked at, in Unix milliseconds.
@@ -24,29 +24,36 @@ use crate::base::prng::Prng;
 pub(super) struct Due {
     /// The key's own deadline.
     pub key_ms: Option<i64>,
-    /// The first deadline of its hash's fields, or one before it.
-    pub fields_ms: Option<i64>,
+    /// The first deadline of the elements of its collection, or one before it.
+    pub elements_ms: Option<i64>,
 }
 
 impl Due {
     /// When this entry is due. O(1).
     #[inline]
     pub fn of(entry: &Entry) -> Due {
-        let fields_ms = match entry.type_of() {
-            Type::Hash => entry.collection::<Hash>().and_then(|hash| hash.next_due_ms()),
-            _ => None,
+        let elements_ms = match entry.type_of() {
+            Type::Hash => next_due_ms::<Hash>(entry),
+            Type::Set => next_due_ms::<Set>(entry),
+            Type::ZSet => next_due_ms::<ZSet>(entry),
+            Type::String | Type::List | Type::Stream => None,
         };
-        Due { key_ms: entry.deadline_ms(), fields_ms }
+        Due { key_ms: entry.deadline_ms(), elements_ms }
     }
 
     /// What comes first.
     #[inline]
     pub fn next_ms(self) -> Option<i64> {
-        match (self.key_ms, self.fields_ms) {
-            (Some(key_ms), Some(fields_ms)) => Some(key_ms.min(fields_ms)),
-            (key_ms, fields_ms) => key_ms.or(fields_ms),
+        match (self.key_ms, self.elements_ms) {
+            (Some(key_ms), Some(elements_ms)) => Some(key_ms.min(elements_ms)),
+            (key_ms, elements_ms) => key_ms.or(elements_ms),
         }
     }
+}
+
+#[inline]
+fn next_due_ms<T: Collection>(entry: &Entry) -> Option<i64> {
+    entry.collection::<T>().and_then(|collection| collection.next_due_ms())
 }
 
 /// How many entries are due some time.
@@ -54,8 +61,8 @@ impl Due {
 pub(super) struct Timed {
     /// Keys with a deadline.
     pub keys: usize,
-    /// Hashes with fields that have a deadline.
-    pub hashes: usize,
+    /// Collections with elements that have a deadline.
+    pub collections: usize,
 }
 
 impl Timed {
@@ -63,7 +70,8 @@ impl Timed {
     #[inline]
     pub fn change(&mut self, old: Due, new: Due) {
         self.keys = self.keys + usize::from(new.key_ms.is_some()) - usize::from(old.key_ms.is_some());
-        self.hashes = self.hashes + usize::from(new.fields_ms.is_some()) - usize::from(old.fields_ms.is_some());
+        self.collections =
+            self.collections + usize::from(new.elements_ms.is_some()) - usize::from(old.elements_ms.is_some());
     }
 
     /// An entry left.
@@ -82,8 +90,8 @@ pub struct DbStats {
     pub misses: u64,
     /// Keys that left because their deadline had passed.
     pub expired: u64,
-    /// Fields of hashes that left because their deadline had passed.
-    pub expired_fields: u64,
+    /// Elements of collections that left because their deadline had passed.
+    pub expired_elements: u64,
 }
 
 /// Values that have left the database and would take long to free here, with the bytes that they take.
@@ -128,7 +136,7 @@ pub(super) enum Cause {
     Asked,
     /// A caller holds it open for change: whether it changes shows when it is closed.
     Opened,
-    /// It is due, or fields of it are.
+    /// It is due, or elements of it are.
     Expired,
 }
 
@@ -229,7 +237,7 @@ impl Accounting {
     }
 
     /// Has the snapshot keep an entry as it is. What expires need not be kept: whoever loads the file finds the same deadline
-    /// passed, of a key or of a field.
+    /// passed, of a key or of an element.
     #[cold]
     fn keep(&mut self, cause: Cause, entry: &mut Entry) {
         if cause != Cause::Expired {
@@ -267,9 +275,18 @@ impl Accounting {
         }
     }
 
-    /// Takes due fields out of a hash, some `max` at most. Returns how many. If its next deadline changes, its timer is no
-    /// longer exact. A hash in whose midst a snapshot is keeps its fields until that is over, and so does one that is held.
-    pub fn expire_fields(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
+    /// Takes due elements out of a collection, some `max` at most. Returns how many. If its next deadline changes, its timer is no
+    /// longer exact. A collection in whose midst a snapshot is keeps them until that is over, and so does one that is held.
+    pub fn expire_elements(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
+        match entry.type_of() {
+            Type::Hash => self.expire_elements_of::<Hash>(entry, now_ms, max),
+            Type::Set => self.expire_elements_of::<Set>(entry, now_ms, max),
+            Type::ZSet => self.expire_elements_of::<ZSet>(entry, now_ms, max),
+            Type::String | Type::List | Type::Stream => 0,
+        }
+    }
+
+    fn expire_elements_of<T: Collection>(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
         if self.is_held(entry.key()) {
             return 0;
         }
@@ -278,27 +295,46 @@ impl Accounting {
         }
         let old = Due::of(entry);
         self.before_change(Cause::Expired, entry);
-        let Some(mut hash) = entry.detach::<Hash>() else { return 0 };
-        let (named, mut names) = (self.notebook.wanted.field_names, Vec::new());
-        let removed = hash.expire(now_ms, max, &mut |name| {
+        let Some(mut collection) = entry.detach::<T>() else { return 0 };
+        let (named, mut names) = (self.notebook.wanted.element_names, Vec::new());
+        let removed = collection.expire(now_ms, max, &mut |name| {
             if named {
                 names.push(name.into());
             }
         });
-        entry.attach(hash);
+        entry.attach(collection);
         let new = Due::of(entry);
         if new != old {
             entry.set_timer_exact(false);
         }
         self.timed.change(old, new);
-        self.stats.expired_fields += removed as u64;
+        self.stats.expired_elements += removed as u64;
         if removed > 0 {
-            self.notebook.note_fields(entry.key(), names);
+            self.notebook.note_elements(entry.key(), T::TYPE, names);
         }
         removed
     }
 
-    /// Accounts for an entry that has left the table because it was due, or because its last field was.
+    /// Has a collection show its elements as of a time, unless somebody who holds it sees it as of another.
+    #[cold]
+    pub fn look_at(&self, entry: &mut Entry, now_ms: i64) {
+        fn look_at<T: Collection>(entry: &mut Entry, now_ms: i64) {
+            if let Some(mut collection) = entry.detach::<T>() {
+                collection.look_at(now_ms);
+                entry.attach(collection);
+            }
+        }
+        if self.is_held(entry.key()) {
+            return;
+        }
+        match entry.type_of() {
+            Type::Set => look_at::<Set>(entry, now_ms),
+            Type::ZSet => look_at::<ZSet>(entry, now_ms),
+            Type::String | Type::List | Type::Hash | Type::Stream => {}
+        }
+    }
+
+    /// Accounts for an entry that has left the table because it was due, or because its last element was.
     pub fn expired(&mut self, entry: &Entry) {
         self.leave(entry);
         if is_emptied(entry) {
@@ -310,7 +346,16 @@ impl Accounting {
     }
 }
 
-/// True for a hash without fields.
+/// True for a collection whose last element has expired.
 pub(super) fn is_emptied(entry: &Entry) -> bool {
-    entry.type_of() == Type::Hash && entry.collection::<Hash>().is_some_and(|hash| hash.is_empty())
+    match entry.type_of() {
+        Type::Hash => is_empty::<Hash>(entry),
+        Type::Set => is_empty::<Set>(entry),
+        Type::ZSet => is_empty::<ZSet>(entry),
+        Type::String | Type::List | Type::Stream => false,
+    }
+}
+
+fn is_empty<T: Collection>(entry: &Entry) -> bool {
+    entry.collection::<T>().is_some_and(|collection| collection.is_empty())
 }

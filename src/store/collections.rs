@@ -4,16 +4,21 @@
 //! - A collection is owned by its entry, except while a [`Mut`] has it; the entry holds the integer 0 then.
 //! - Whoever empties a collection removes its key before the command ends (asks [`Collection::is_empty`], then calls
 //!   [`Db::remove`]): there are no empty collections, except of streams.
+//! - Collections change only through [`Mut`], which keeps the key's timer in step with their elements' next deadline.
+//! - Elements that are due leave before a collection is changed, or read by a command that changes another: the same commands
+//!   come to the same elsewhere then, where nothing is due. The timer is seldom late, and who would use what it has still to see to
+//!   waits, as a rule. What has to stay (a long command reads it, a replica's primary has not said that it went) is not shown.
 //!
-//! Called by command handlers. Knows nothing of what collections are made of.
+//! Called by command handlers. Knows nothing of what collections are made of; `store::expiry` takes elements out in time.
 
 use std::ops::{Deref, DerefMut};
 
-use super::accounting::Accounting;
+use super::accounting::{Accounting, Due, is_emptied};
 use super::db::{Db, Moment, Ttl, live_slot};
 use super::entry::{Entry, NewValue};
+use super::expiry::Timers;
 use super::open::Opened;
-use super::table::Occupied;
+use super::table::{Occupied, Table};
 use super::types::{Collection, Object, Ref};
 
 /// The key holds a value of another type.
@@ -22,24 +27,35 @@ pub struct WrongType;
 
 const HELD: &str = "the collection is here until this is dropped";
 
-/// A collection of a live key, open for change.
-pub struct Mut<'t, T: Collection> {
-    slot: Occupied<'t, Entry>,
+/// A collection of a live key, open for change. Whoever empties it removes the key before the command ends.
+pub struct Mut<'d, T: Collection> {
+    slot: Occupied<'d, Entry>,
     /// `None` only while this is dropped.
     collection: Option<T>,
-    opened: Opened<'t>,
+    before: Due,
+    timers: &'d mut Timers,
+    opened: Opened<'d>,
+    key_hash: u64,
+    at: Moment,
 }
 
-impl<'t, T: Collection> Mut<'t, T> {
+impl<'d, T: Collection> Mut<'d, T> {
     #[inline]
-    fn new(mut slot: Occupied<'t, Entry>, accounting: &'t mut Accounting) -> Result<Mut<'t, T>, WrongType> {
-        let mut opened = Opened::new(accounting);
+    fn new(
+        mut slot: Occupied<'d, Entry>,
+        timers: &'d mut Timers,
+        mut opened: Opened<'d>,
+        key_hash: u64,
+        at: Moment,
+    ) -> Result<Mut<'d, T>, WrongType> {
         if slot.type_of() != T::TYPE {
             return Err(WrongType);
         }
         opened.before_change(&mut slot);
-        let collection = slot.detach().ok_or(WrongType)?;
-        Ok(Mut { slot, collection: Some(collection), opened })
+        let before = if T::EXPIRES { Due::of(&slot) } else { Due::default() };
+        let mut collection: T = slot.detach().ok_or(WrongType)?;
+        collection.look_at(at.due_ms());
+        Ok(Mut { slot, collection: Some(collection), before, timers, opened, key_hash, at })
     }
 }
 
@@ -61,11 +77,50 @@ impl<T: Collection> DerefMut for Mut<'_, T> {
 impl<T: Collection> Drop for Mut<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(collection) = self.collection.take() {
-            self.slot.attach(collection);
-            self.opened.close(&self.slot);
+        let Some(collection) = self.collection.take() else { return };
+        let elements_ms = collection.next_due_ms();
+        self.slot.attach(collection);
+        if T::EXPIRES && elements_ms != self.before.elements_ms {
+            let Mut { slot, before, timers, opened, key_hash, at, .. } = self;
+            let exact = slot.timer_exact();
+            timers.reschedule(opened.accounting, slot, *key_hash, *before, exact, at.unix_ms);
         }
+        self.opened.close(&self.slot);
     }
+}
+
+/// A live key that is to be changed, after due elements were taken out; `None` if it went with the last of them.
+#[inline]
+fn freshened<'d, T: Collection>(
+    table: &'d mut Table<Entry>,
+    accounting: &mut Accounting,
+    hash: u64,
+    key: &[u8],
+    at: Moment,
+) -> Option<Occupied<'d, Entry>> {
+    let slot = live_slot(table, accounting, hash, key, at)?;
+    if T::EXPIRES && slot.type_of() == T::TYPE { without_due(accounting, slot, at) } else { Some(slot) }
+}
+
+/// A live key after due elements were taken out; `None` if it went with the last of them. O(due elements).
+#[inline]
+pub(super) fn without_due<'d>(
+    accounting: &mut Accounting,
+    mut slot: Occupied<'d, Entry>,
+    at: Moment,
+) -> Option<Occupied<'d, Entry>> {
+    let is_due = Due::of(&slot).elements_ms.is_some_and(|due_ms| due_ms <= at.due_ms());
+    if !is_due || at.keep_due {
+        return Some(slot);
+    }
+    accounting.expire_elements(&mut slot, at.due_ms(), usize::MAX);
+    if !is_emptied(&slot) {
+        return Some(slot);
+    }
+    let entry = slot.remove();
+    accounting.expired(&entry);
+    accounting.let_go(entry);
+    None
 }
 
 impl Db {
@@ -83,12 +138,17 @@ impl Db {
         entry.map(|entry| entry.into_collection().ok_or(WrongType)).transpose()
     }
 
-    /// The collection of a live key, to be changed. O(1).
+    /// The collection of a live key, to be changed. Due elements are taken out first. O(1), one lookup.
     #[inline]
     pub fn write<T: Collection>(&mut self, key: &[u8], at: Moment) -> Result<Option<Mut<'_, T>>, WrongType> {
-        let hash = at.hash(self.table.hasher(), key);
-        let slot = live_slot(&mut self.table, &mut self.accounting, hash, key, at);
-        slot.map(|slot| Mut::new(slot, &mut self.accounting)).transpose()
+        if T::EXPIRES {
+            // For the nodes that the last change may have added.
+            self.relieve();
+        }
+        let key_hash = at.hash(self.table.hasher(), key);
+        let Db { table, timers, accounting, .. } = self;
+        let Some(slot) = freshened::<T>(table, accounting, key_hash, key, at) else { return Ok(None) };
+        Mut::new(slot, timers, Opened::new(accounting), key_hash, at).map(Some)
     }
 
     /// The collection of a live key, to be changed, or a new one: to which something has to be added before the command
@@ -100,7 +160,10 @@ impl Db {
         at: Moment,
         create: impl FnOnce() -> T,
     ) -> Result<Mut<'_, T>, WrongType> {
-        if self.lookup_write(key, at.without_access()).is_none() {
+        let hash = at.hash(self.table.hasher(), key);
+        let Db { table, accounting, .. } = self;
+        let is_there = freshened::<T>(table, accounting, hash, key, at.without_access()).is_some();
+        if !is_there {
             let mut entry = Entry::new(key, NewValue::Int(0), None);
             entry.attach(create());
             self.insert(entry, at);
@@ -114,3 +177,7 @@ impl Db {
         self.set(key, NewValue::Object(object), Ttl::Clear, at);
     }
 }
+
+#[cfg(test)]
+#[path = "elements_tests.rs"]
+mod tests;

@@ -17,6 +17,7 @@
 
 use super::access::{Counting, Stamp};
 use super::accounting::{Accounting, Cause, Due};
+use super::collections::without_due;
 use super::entry::{Entry, NewValue};
 use super::evict::Ahead;
 use super::expiry::Timers;
@@ -105,6 +106,14 @@ pub(super) fn live_slot<'d>(
     found
 }
 
+/// An entry that is to be read, with elements that are due taken out or out of sight.
+#[cold]
+fn shown<'d>(accounting: &mut Accounting, slot: Occupied<'d, Entry>, at: Moment) -> Option<Occupied<'d, Entry>> {
+    let mut slot = if at.purges { without_due(accounting, slot, at)? } else { slot };
+    accounting.look_at(&mut slot, at.due_ms());
+    Some(slot)
+}
+
 /// Takes a due entry out, unless it is held.
 #[cold]
 fn collect(accounting: &mut Accounting, mut slot: Occupied<'_, Entry>) {
@@ -175,9 +184,15 @@ impl Db {
         self.accounting.timed.keys
     }
 
-    /// Number of hashes that have fields with a deadline.
-    pub fn timed_hashes(&self) -> usize {
-        self.accounting.timed.hashes
+    /// True if a key has elements that are due. O(1).
+    pub fn has_due_elements(&self, key: &[u8], now_ms: i64) -> bool {
+        let due_ms = self.peek(key).and_then(|entry| Due::of(&entry).elements_ms);
+        due_ms.is_some_and(|due_ms| due_ms <= now_ms)
+    }
+
+    /// Number of collections that have elements with a deadline.
+    pub fn timed_collections(&self) -> usize {
+        self.accounting.timed.collections
     }
 
     /// The counters of this database.
@@ -259,11 +274,16 @@ impl Db {
     #[inline]
     pub fn lookup_read(&mut self, key: &[u8], at: Moment) -> Option<Lent<'_, Entry>> {
         let hash = at.hash(self.table.hasher(), key);
-        let Some(slot) = live_slot(&mut self.table, &mut self.accounting, hash, key, at) else {
-            self.accounting.missed(key, at.is_quiet());
+        let Db { table, accounting, .. } = self;
+        let mut found = live_slot(table, accounting, hash, key, at);
+        if found.as_ref().is_some_and(|slot| slot.may_show_due()) {
+            found = found.and_then(|slot| shown(accounting, slot, at));
+        }
+        let Some(slot) = found else {
+            accounting.missed(key, at.is_quiet());
             return None;
         };
-        self.accounting.stats.hits += 1;
+        accounting.stats.hits += 1;
         Some(slot.into_lent())
     }
 

@@ -341,7 +341,7 @@ fn a_due_key_that_has_to_stay_is_absent_and_not_collected() {
     let (mut db, at) = with_due_key();
     assert!(db.lookup_read(b"key", at).is_none() && db.lookup_write(b"key", at).is_none());
     assert!(db.lookup_uncounted(b"key", at).is_none() && db.remove(b"key", at).is_none());
-    assert!(matches!(db.write_hash(b"key", at), Ok(None)));
+    assert!(matches!(db.write::<Hash>(b"key", at), Ok(None)));
     let stored = db.set_if(b"key", NewValue::Int(1), Ttl::Keep, at, Lookup::ReadWrite, |old| old.is_some());
     let change = db.set_deadline_if(b"key", None, at, |_| panic!("there is no key to ask about"));
     assert!(!stored && matches!(change, DeadlineChange::NoKey));
@@ -358,7 +358,7 @@ fn a_due_key_that_has_to_stay_is_replaced_by_what_is_stored() {
         |db, at| db.set(b"key", NewValue::Bytes(b"new"), Ttl::Keep, at),
         |db, at| db.insert(Entry::new(b"key", NewValue::Bytes(b"new"), None), at),
         |db, at| drop(db.write_or_create(b"key", at, List::new)),
-        |db, at| drop(db.write_or_create_hash(b"key", at)),
+        |db, at| drop(db.write_or_create(b"key", at, Hash::new)),
     ];
     for store in stores {
         let (mut db, at) = with_due_key();

@@ -337,6 +337,12 @@ impl Entry {
         Some(unsafe { Ref::new(T::from_raw(kind % REPRS_MAX, ptr)) })
     }
 
+    /// True if it holds a collection that has to be [looked at](Collection::look_at) before it is read.
+    #[inline]
+    pub(super) fn may_show_due(&self) -> bool {
+        types::may_show_due(self.header().kind)
+    }
+
     /// Takes a collection of this type out, to be changed and [attached](Entry::attach) again; the entry holds the integer
     /// 0 meanwhile.
     #[inline]

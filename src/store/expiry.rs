@@ -1,7 +1,7 @@
 //! Keys and the wheel: every entry that is due some time has a timer, and leaves when it comes.
 //!
-//! A key has one timer, for whatever comes first: its own deadline or the first of its hash's fields ([`Due`]). A visit of
-//! the timer takes due fields out, [`FIELDS_PER_VISIT`] at a time; a hash that has more of them is overdue and goes on in
+//! A key has one timer, for whatever comes first: its own deadline or the first of its collection's elements ([`Due`]). A visit of
+//! the timer takes due elements out, [`ELEMENTS_PER_VISIT`] at a time; a collection that has more of them is overdue and goes on in
 //! the same turn, within its budget, before the wheel does.
 //!
 //! # Invariants
@@ -10,9 +10,9 @@
 //! - The wheel has no more nodes than a small multiple of what [`Timed`] counts, and a constant: [`Timers::expire`] frees
 //!   what nobody needs within its budget, and beyond a second bound the commands that add nodes do. Nothing sweeps more
 //!   than a few dozen at a time.
-//! - A hash whose last field expires leaves with it.
+//! - A collection whose last element expires leaves with it.
 //!
-//! Used by `store::db` and what opens hashes. Asks no clock, and knows nothing of who is told.
+//! Used by `store::db` and what opens collections. Asks no clock, and knows nothing of who is told.
 
 use std::cell::RefCell;
 
@@ -25,8 +25,8 @@ use super::table::Table;
 use crate::base::prng::Prng;
 use crate::timer::{KEY_SLOTS, Progress, SweepVerdict, Verdict, Visitor, Wheel};
 
-/// Fields of one hash that a visit of its timer takes out at most: a few microseconds of work.
-const FIELDS_PER_VISIT: usize = 16;
+/// Elements of one collection that a visit of its timer takes out at most: a few microseconds of work.
+const ELEMENTS_PER_VISIT: usize = 16;
 
 /// Nodes of the wheel beyond twice the keys with a deadline that are left to their slots: 512 KiB of garbage. Tests allow
 /// less, so that short histories meet the sweep.
@@ -52,7 +52,7 @@ pub(super) struct Timers {
     pub nearest: Option<Box<Nearest>>,
 }
 
-/// Hashes that were left with due fields, as one visit must not take too long: the upper 32 bits of their keys' hashes.
+/// Collections that were left with due elements, as one visit must not take too long: the upper 32 bits of their keys' hashes.
 #[derive(Debug, Default)]
 struct Overdue(Vec<u32>);
 
@@ -155,7 +155,7 @@ impl Timers {
 
 /// Nodes of a wheel, garbage included, that call for no sweep.
 pub(super) fn nodes_wanted_max(timed: Timed) -> usize {
-    2 * (timed.keys + timed.hashes) + GARBAGE_NODES_MAX
+    2 * (timed.keys + timed.collections) + GARBAGE_NODES_MAX
 }
 
 /// The keys, as the wheel's visits meet them.
@@ -178,7 +178,7 @@ impl<F: FnMut(&Entry)> Collector<'_, F> {
         Progress { done: progress.done && self.overdue.is_empty(), ..progress }
     }
 
-    /// Goes on with overdue hashes, at one unit of `budget` for each field or look. Returns by how many milliseconds the
+    /// Goes on with overdue collections, at one unit of `budget` for each element or look. Returns by how many milliseconds the
     /// last one is behind, 0 if none is.
     fn catch_up(&mut self, wheel: &mut Wheel, now_ms: i64, budget: &mut usize) -> u64 {
         let mut behind_ms = 0;
@@ -193,23 +193,23 @@ impl<F: FnMut(&Entry)> Collector<'_, F> {
         behind_ms
     }
 
-    /// Takes due fields out of the hashes of this prefix. Returns the earliest of the deadlines that have come and are not dealt
-    /// with, and the number of fields.
+    /// Takes due elements out of the collections of this prefix. Returns the earliest of the deadlines that have come and are not dealt
+    /// with, and the number of elements.
     fn look_again(&mut self, wheel: &mut Wheel, prefix: u32, now_ms: i64, max: usize) -> (Option<i64>, usize) {
         let Collector { table, accounting, expired, .. } = self;
         let (mut late_ms, mut removed) = (None, 0);
         let judge = |entry: &mut Entry| {
-            if Due::of(entry).fields_ms.is_none_or(|due_ms| due_ms > now_ms)
+            if Due::of(entry).elements_ms.is_none_or(|due_ms| due_ms > now_ms)
                 || accounting.borrow_mut().keep_held(entry.key())
             {
                 return true;
             }
-            removed += accounting.borrow_mut().expire_fields(entry, now_ms, max);
+            removed += accounting.borrow_mut().expire_elements(entry, now_ms, max);
             if is_emptied(entry) {
                 return false;
             }
             let due = Due::of(entry);
-            match due.fields_ms {
+            match due.elements_ms {
                 Some(due_ms) if due_ms <= now_ms => late_ms = Some(late_ms.map_or(due_ms, |ms: i64| ms.min(due_ms))),
                 _ => {
                     let exact = due.next_ms().is_some_and(|due_ms| wheel.insert(prefix, due_ms));
@@ -252,15 +252,15 @@ impl<F: FnMut(&Entry)> Visitor for Collector<'_, F> {
                 accounting.borrow_mut().before_change(Cause::Expired, entry);
                 return false;
             }
-            if due.fields_ms.is_some_and(|due_ms| due_ms <= tick) {
-                // What was exact until now was so for these fields: this node serves those that come next.
-                accounting.borrow_mut().expire_fields(entry, tick, FIELDS_PER_VISIT);
+            if due.elements_ms.is_some_and(|due_ms| due_ms <= tick) {
+                // What was exact until now was so for these elements: this node serves those that come next.
+                accounting.borrow_mut().expire_elements(entry, tick, ELEMENTS_PER_VISIT);
                 if is_emptied(entry) {
                     return false;
                 }
                 entry.set_timer_exact(false);
                 due = Due::of(entry);
-                late |= due.fields_ms.is_some_and(|due_ms| due_ms <= tick);
+                late |= due.elements_ms.is_some_and(|due_ms| due_ms <= tick);
             }
             let Some(due_ms) = due.next_ms() else { return true };
             let in_its_slot = Wheel::same_slot(KEY_SLOTS, due_ms, tick);

@@ -28,7 +28,9 @@ pub(super) fn of(entry: &Entry) -> u64 {
         add_string(string.text(&mut itoa::Buffer::new()), &mut hasher);
     }
     if let Some(object) = entry.object() {
-        object.len().hash(&mut hasher);
+        // Not what is seen of it: that changes with the time.
+        let len = if let Object::Set(set) = &*object { set.total() } else { object.len() };
+        len.hash(&mut hasher);
         match &*object {
             Object::List(list) => add_list(list, &mut hasher),
             Object::Set(set) => add_set(set, &mut hasher),
@@ -77,9 +79,10 @@ fn add_unordered(hasher: &mut DefaultHasher, mut scan: impl FnMut(u64, &mut dyn 
 
 fn add_set(set: &Set, hasher: &mut DefaultHasher) {
     add_unordered(hasher, |cursor, add| {
-        set.scan(cursor, |member| {
+        set.scan_all(cursor, |member, deadline_ms| {
             let mut element = DefaultHasher::new();
             member.text(&mut itoa::Buffer::new()).hash(&mut element);
+            deadline_ms.hash(&mut element);
             add(element.finish());
         })
     });

@@ -140,7 +140,7 @@ fn due_fields_of_a_held_hash_stay_until_the_hold_ends() {
     (0..100_u32).for_each(|n| _ = hash.set(&n.to_be_bytes(), b"value", false, 0, &limits));
     db.set_object(b"hash", Object::Hash(hash), at(1_000));
     for n in 0..50_u32 {
-        let mut hash = db.write_hash(b"hash", at(1_000)).expect("a hash").expect("is there");
+        let mut hash = db.write::<Hash>(b"hash", at(1_000)).expect("a hash").expect("is there");
         hash.set_deadline(&n.to_be_bytes(), 1_010, KeyHasher::new([7; 16]));
     }
     db.hold(b"hash", Hold::Read);
@@ -150,7 +150,7 @@ fn due_fields_of_a_held_hash_stay_until_the_hold_ends() {
     db.end_hold(b"hash", Hold::Read);
     expire(&mut db, 1_030);
     assert_eq!(db.reread::<Hash>(b"hash", at(1_030)).expect("a hash").expect("is there").timed(), 0);
-    assert_eq!(db.stats().expired_fields, 50);
+    assert_eq!(db.stats().expired_elements, 50);
 }
 
 #[test]

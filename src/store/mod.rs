@@ -21,7 +21,6 @@ pub mod defrag;
 pub mod entry;
 pub mod evict;
 mod expiry;
-pub mod fields;
 #[cfg(debug_assertions)]
 mod fingerprint;
 pub mod forecast;

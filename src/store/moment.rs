@@ -39,6 +39,8 @@ pub struct Moment {
     loading: bool,
     /// A lookup that finds nothing is not noted.
     quiet: bool,
+    /// Due elements of what is read leave at once: what follows from it is passed on to where they are still there.
+    pub(super) purges: bool,
 }
 
 impl Moment {
@@ -48,7 +50,17 @@ impl Moment {
         let touch = if is_access { Touch::Stamp } else { Touch::Nothing };
         let (clock, hashed) = (AccessClock::at(now), (0, 0, 0));
         let unix_ms = now.unix_ms;
-        Moment { unix_ms, clock, touch, is_counting: false, keep_due: false, loading: false, quiet: false, hashed }
+        Moment {
+            unix_ms,
+            clock,
+            touch,
+            is_counting: false,
+            keep_due: false,
+            loading: false,
+            quiet: false,
+            purges: false,
+            hashed,
+        }
     }
 
     /// The same moment, with the hash of a key known.
@@ -94,6 +106,11 @@ impl Moment {
     /// The same moment for lookups that leave due keys in place, as while CLIENT PAUSE lasts: the data must not change.
     pub fn keeping_due(self) -> Moment {
         Moment { keep_due: true, ..self }
+    }
+
+    /// The same moment for a command that changes data.
+    pub fn of_writer(self) -> Moment {
+        Moment { purges: true, ..self }
     }
 
     /// The same moment for what a log holds: what had a deadline lives until the log says that it went, and a deadline that

@@ -96,7 +96,7 @@ fn whatever_a_caller_changes_is_a_mutation() {
             db.write::<ZSet>(b"big zset", at()).unwrap().unwrap().insert(b"name:1", 2.5, &zset_limits());
         }),
         ("a field", |db| {
-            assert!(db.write_hash(b"hash", at()).unwrap().unwrap().set(
+            assert!(db.write::<Hash>(b"hash", at()).unwrap().unwrap().set(
                 b"name:1",
                 b"w",
                 false,
@@ -105,10 +105,14 @@ fn whatever_a_caller_changes_is_a_mutation() {
             ));
         }),
         ("a field of a big hash", |db| {
-            assert!(db.write_hash(b"big hash", at()).unwrap().unwrap().remove(b"name:1", NOW_MS));
+            assert!(db.write::<Hash>(b"big hash", at()).unwrap().unwrap().remove(b"name:1", NOW_MS));
         }),
         ("a field's deadline", |db| {
-            db.write_hash(b"hash", at()).unwrap().unwrap().set_deadline(b"name:1", NOW_MS + 5, KeyHasher::new(SECRET));
+            db.write::<Hash>(b"hash", at()).unwrap().unwrap().set_deadline(
+                b"name:1",
+                NOW_MS + 5,
+                KeyHasher::new(SECRET),
+            );
         }),
         ("a group", |db| {
             let mut stream = db.write::<Stream>(b"stream", at()).unwrap().unwrap();
@@ -149,13 +153,13 @@ fn what_a_caller_opens_and_leaves_as_it_was_is_no_mutation() {
             db.write::<ZSet>(b"zset", at()).unwrap().unwrap().expect(500, &zset_limits());
         }),
         ("a hash made a table", |db| {
-            db.write_hash(b"hash", at()).unwrap().unwrap().make_table(KeyHasher::new(SECRET));
+            db.write::<Hash>(b"hash", at()).unwrap().unwrap().make_table(KeyHasher::new(SECRET));
         }),
         ("a hash made ready for deadlines", |db| {
-            db.write_hash(b"hash", at()).unwrap().unwrap().make_timed(KeyHasher::new(SECRET));
+            db.write::<Hash>(b"hash", at()).unwrap().unwrap().make_timed(KeyHasher::new(SECRET));
         }),
         ("a field that is not there", |db| {
-            assert!(!db.write_hash(b"big hash", at()).unwrap().unwrap().remove(b"none", NOW_MS));
+            assert!(!db.write::<Hash>(b"big hash", at()).unwrap().unwrap().remove(b"none", NOW_MS));
         }),
         ("a stream that was looked at", |db| {
             assert!(!db.write::<Stream>(b"stream", at()).unwrap().unwrap().forget(StreamId::MIN))
@@ -178,15 +182,15 @@ fn what_expires_is_no_mutation() {
     let mut db = database();
     assert!(db.set_deadline(b"hash", Some(NOW_MS + 10), at()));
     for key in [&b"big hash"[..], b"hash"] {
-        let mut hash = db.write_hash(key, at()).unwrap().unwrap();
+        let mut hash = db.write::<Hash>(key, at()).unwrap().unwrap();
         hash.set_deadline(b"name:1", NOW_MS + 5, KeyHasher::new(SECRET));
     }
     let keys = db.len();
     db.reset_mutations();
     let later = Moment::new(Now { mono_ns: 0, unix_ms: NOW_MS + 2_000 }, true);
     assert!(db.lookup_write(b"text", later).is_none());
-    drop(db.write_hash(b"big hash", later));
+    drop(db.write::<Hash>(b"big hash", later));
     db.expire(NOW_MS + 2_000, &mut 1_000, |_| ());
-    assert_eq!((db.stats().expired, db.len(), db.stats().expired_fields), (2, keys - 2, 2));
+    assert_eq!((db.stats().expired, db.len(), db.stats().expired_elements), (2, keys - 2, 2));
     assert_eq!(db.mutations(), 0);
 }

@@ -3,6 +3,8 @@
 //!
 //! Written by the store, taken by `server` after each command. Knows nothing of who wants to know.
 
+use super::types::Type;
+
 /// What can happen to a key without a command having said so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
@@ -16,9 +18,10 @@ pub enum Happened {
     TypeChanged,
     /// Somebody wanted to read it, and it was not there.
     Missed,
-    /// The deadlines of some of its fields had passed. Noted for the last of its fields as well, before `Emptied`.
-    FieldsExpired,
-    /// The deadlines of all its fields had passed, and with them it went.
+    /// The deadlines of some of its elements had passed: fields of a hash, members of a set or sorted set. Noted for the last of
+    /// them as well, before `Emptied`.
+    ElementsExpired,
+    /// The deadlines of all its elements had passed, and with them it went.
     Emptied,
     /// It is the first of the database with a deadline. Always noted.
     Timed,
@@ -33,16 +36,16 @@ pub struct Noting {
     pub overwritten: bool,
     pub type_changed: bool,
     pub missed: bool,
-    pub fields_expired: bool,
+    pub elements_expired: bool,
     pub emptied: bool,
-    /// `FieldsExpired` is noted in any case, and names the fields.
-    pub field_names: bool,
+    /// `ElementsExpired` is noted in any case, and names the elements.
+    pub element_names: bool,
 }
 
 impl Noting {
     /// True if it is to be noted that something leaves because it is due.
     pub fn leaving(self) -> bool {
-        self.expired || self.fields_expired || self.emptied || self.field_names
+        self.expired || self.elements_expired || self.emptied || self.element_names
     }
 }
 
@@ -53,8 +56,10 @@ pub struct Note {
     pub happened: Happened,
     /// To which key.
     pub key: Box<[u8]>,
-    /// The fields that expired, if [`Noting::field_names`] was set.
-    pub fields: Vec<Box<[u8]>>,
+    /// The type of the collection whose elements expired.
+    pub of: Option<Type>,
+    /// The elements that expired, if [`Noting::element_names`] was set.
+    pub elements: Vec<Box<[u8]>>,
 }
 
 /// What a database has noted, and is to note.
@@ -74,20 +79,21 @@ impl Notebook {
             Happened::Overwritten => self.wanted.overwritten,
             Happened::TypeChanged => self.wanted.type_changed,
             Happened::Missed => self.wanted.missed,
-            Happened::FieldsExpired => self.wanted.fields_expired || self.wanted.field_names,
+            Happened::ElementsExpired => self.wanted.elements_expired || self.wanted.element_names,
             Happened::Emptied => self.wanted.emptied,
             Happened::Timed => true,
         };
         if wanted {
-            self.notes.push(Note { happened, key: key.into(), fields: Vec::new() });
+            self.notes.push(Note { happened, key: key.into(), of: None, elements: Vec::new() });
         }
     }
 
-    /// Notes that fields of a key have expired: `fields` names them if their names are wanted.
-    pub fn note_fields(&mut self, key: &[u8], fields: Vec<Box<[u8]>>) {
-        self.note(Happened::FieldsExpired, key);
-        if let Some(note) = self.notes.last_mut().filter(|_| !fields.is_empty()) {
-            note.fields = fields;
+    /// Notes that elements of a collection of this type have expired: `elements` names them if their names are wanted.
+    pub fn note_elements(&mut self, key: &[u8], of: Type, elements: Vec<Box<[u8]>>) {
+        let before = self.notes.len();
+        self.note(Happened::ElementsExpired, key);
+        if let Some(note) = self.notes.get_mut(before) {
+            (note.of, note.elements) = (Some(of), elements);
         }
     }
 

@@ -200,7 +200,7 @@ fn a_pause_keeps_due_fields_where_they_are() {
     heard(&mut m, listener);
     m.advance_ms(100);
     m.expect(&[("HGET h a", r"$-1\r\n"), ("HLEN h", r":1\r\n")]);
-    assert_eq!((heard(&mut m, listener).as_str(), m.server.dbs[0].stats().expired_fields), ("", 0));
+    assert_eq!((heard(&mut m, listener).as_str(), m.server.dbs[0].stats().expired_elements), ("", 0));
     m.advance_ms(1000);
     assert_eq!(heard(&mut m, listener), "hexpired=h");
 }

@@ -1,8 +1,8 @@
 //! Several fields at once, with what is to become of them: HGETEX, HSETEX and HGETDEL.
 
-use super::lifetime::{self, Changes, named};
 use super::{is_emptied, limits, open, open_or_create, remove_emptied, write_value};
 use crate::command::Command;
+use crate::command::lifetime::{self, Changes, Given, Lifetime, ONE_LIFETIME_TO_SET, OTHERS_ARGUMENT, Timed, named};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -12,70 +12,10 @@ use crate::server::ctx::{Ctx, Next};
 use crate::store::db::Moment;
 use crate::store::types::hash::Hash;
 
-const ONE_LIFETIME_TO_SET: ReplyError =
-    ReplyError::new("ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
 const ONE_LIFETIME_TO_GET: ReplyError =
     ReplyError::new("ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified");
-const MOMENT_MISSING: ReplyError = ReplyError::new("ERR missing expire time");
-/// For a word that only the other command takes.
-const OTHERS_ARGUMENT: ReplyError = ReplyError::new("ERR unknown argument");
 const ONE_CONDITION: ReplyError = ReplyError::new("ERR Only one of FXX or FNX arguments can be specified");
 const BAD_COUNT: ReplyError = ReplyError::new("ERR invalid number of fields");
-
-/// What is to become of the deadlines of fields.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lifetime {
-    /// Nothing is said of it.
-    Unsaid,
-    /// `KEEPTTL`: they stay.
-    Keep,
-    /// `PERSIST`: they go.
-    Persist,
-    /// A new one, in Unix milliseconds.
-    Until(i64),
-}
-
-/// A word that says what is to become of the deadlines.
-#[derive(Clone, Copy)]
-enum Given {
-    Keep,
-    Persist,
-    /// A moment follows: how many milliseconds its unit has, and whether it counts from now.
-    Moment(i64, bool),
-}
-
-impl Given {
-    fn at(args: Args<'_>, index: usize) -> Option<Given> {
-        let names = [
-            ("EX", Given::Moment(1000, true)),
-            ("PX", Given::Moment(1, true)),
-            ("EXAT", Given::Moment(1000, false)),
-            ("PXAT", Given::Moment(1, false)),
-            ("KEEPTTL", Given::Keep),
-            ("PERSIST", Given::Persist),
-        ];
-        names.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, given)| given)
-    }
-
-    /// What the word at an index means together with what follows it, and the index behind that.
-    fn read(
-        self,
-        command: &Command,
-        args: Args<'_>,
-        index: usize,
-        at: Moment,
-    ) -> Result<(Lifetime, usize), ReplyError> {
-        let (unit_ms, relative) = match self {
-            Given::Keep => return Ok((Lifetime::Keep, index + 1)),
-            Given::Persist => return Ok((Lifetime::Persist, index + 1)),
-            Given::Moment(unit_ms, relative) => (unit_ms, relative),
-        };
-        let text = args.get(index + 1).ok_or(MOMENT_MISSING)?;
-        let base_ms = if relative { at.unix_ms } else { 0 };
-        let deadline_ms = lifetime::deadline_ms(command, text, unit_ms, base_ms)?;
-        Ok((Lifetime::Until(deadline_ms), index + 2))
-    }
-}
 
 pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
@@ -89,7 +29,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         hash.make_timed(hasher);
     }
     let passed = matches!(lifetime, Lifetime::Until(deadline_ms) if deadline_ms <= at.due_ms());
-    let (mut changes, mut gone) = (Changes::default(), Vec::new());
+    let (mut changes, mut gone) = (Changes::new(Hash::WORDS), Vec::new());
     reply.array(fields.len());
     for field in fields.iter_from(0) {
         let found = write_value(reply, hash.as_deref(), field, at.due_ms());
@@ -99,10 +39,10 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         }
         match lifetime {
             Lifetime::Unsaid | Lifetime::Keep => {}
-            Lifetime::Until(deadline_ms) => changes.set(hash, field, deadline_ms, at.due_ms(), hasher),
+            Lifetime::Until(deadline_ms) => changes.set(&mut **hash, field, deadline_ms, at.due_ms(), hasher),
             Lifetime::Persist => {
                 if hash.get(field, at.due_ms()).is_some_and(|found| found.deadline_ms().is_some()) {
-                    changes.drop_deadline(hash, field);
+                    changes.drop_deadline(&mut **hash, field, hasher);
                 }
             }
         }
@@ -113,7 +53,16 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.propagate_as(|lines| match lifetime {
             Lifetime::Until(deadline_ms) => {
                 let fields = if passed { gone } else { fields.iter_from(0).collect() };
-                lifetime::propagate_deadline(lines, b"HPEXPIREAT", key, deadline_ms, passed, None, &fields);
+                lifetime::propagate_deadline(
+                    lines,
+                    Hash::WORDS,
+                    b"HPEXPIREAT",
+                    key,
+                    deadline_ms,
+                    passed,
+                    None,
+                    &fields,
+                );
             }
             _ => {
                 let mut digits = itoa::Buffer::new();
@@ -127,7 +76,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 pub(super) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, at, fields) = (args.at(1), ctx.at, named(args, 2));
+    let (key, at, fields) = (args.at(1), ctx.at, named(args, 2, Hash::WORDS));
     let Ctx { server, reply, db, .. } = ctx;
     let mut hash = open(server, *db, key, at)?;
     let (fields, mut deleted) = (fields?, false);
@@ -243,7 +192,7 @@ impl<'a> Options<'a> {
             } else if !args.is(i, "FIELDS") {
                 return Err(lifetime::unknown(args.at(i)));
             } else if fields.is_some() {
-                return Err(lifetime::FIELDS_AGAIN);
+                return Err(Hash::WORDS.again.clone());
             } else if i + 1 == args.len() {
                 return Err(ReplyError::arity(&command.full_name));
             } else {
@@ -252,7 +201,7 @@ impl<'a> Options<'a> {
                 fields = Some(counted);
             }
         }
-        let fields = fields.ok_or(lifetime::FIELDS_MISSING)?;
+        let fields = fields.ok_or_else(|| Hash::WORDS.missing.clone())?;
         Ok(Options { condition, key_condition, key_condition_at, lifetime, lifetime_at, fields })
     }
 
@@ -295,10 +244,10 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     for i in (0..pairs.len()).step_by(2) {
         hash.set(pairs.at(i), pairs.at(i + 1), keep, at.due_ms(), &limits);
     }
-    let mut changes = Changes::default();
+    let mut changes = Changes::new(Hash::WORDS);
     if let Lifetime::Until(deadline_ms) = lifetime {
         hash.make_timed(limits.hasher);
-        let mut set = |field| changes.set(&mut hash, field, deadline_ms, at.due_ms(), limits.hasher);
+        let mut set = |field| changes.set(&mut *hash, field, deadline_ms, at.due_ms(), limits.hasher);
         pairs.iter_from(0).step_by(2).for_each(&mut set);
     }
     changes.emptied = is_emptied(&hash);

@@ -317,7 +317,7 @@ fn threads(r: &mut Report<'_>) {
 
 pub(super) fn stats(r: &mut Report<'_>) {
     let dbs = || r.server.dbs.iter().map(|db| db.stats());
-    let expired_fields: u64 = dbs().map(|db| db.expired_fields).sum();
+    let expired_elements: u64 = dbs().map(|db| db.expired_elements).sum();
     let (hits, misses, expired): (u64, u64, u64) =
         (dbs().map(|db| db.hits).sum(), dbs().map(|db| db.misses).sum(), dbs().map(|db| db.expired).sum());
     r.field("total_connections_received", r.server.stats.connections);
@@ -337,7 +337,7 @@ pub(super) fn stats(r: &mut Report<'_>) {
     r.field("sync_full", counts.full);
     r.field("sync_partial_ok", counts.partial);
     r.field("sync_partial_err", counts.refused);
-    r.field("expired_subkeys", expired_fields);
+    r.field("expired_subkeys", expired_elements);
     r.field("expired_keys", expired);
     let stale = stale_percent(r.server, r.now.unix_ms);
     r.field("expired_stale_perc", format_args!("{stale:.2}"));
@@ -493,7 +493,7 @@ fn keyspace(r: &mut Report<'_>) {
     let unix_ms = r.now.unix_ms;
     let line = |db: &Db| {
         let mean_ms = TtlSample::take(db, unix_ms).mean_ms();
-        format!("keys={},expires={},avg_ttl={mean_ms},subexpiry={}", db.len(), db.timed(), db.timed_hashes())
+        format!("keys={},expires={},avg_ttl={mean_ms},subexpiry={}", db.len(), db.timed(), db.timed_collections())
     };
     let lines = r.server.dbs.with_keys().into_iter().map(|(number, db)| (number, line(db)));
     for (number, line) in lines.collect::<Vec<_>>() {

@@ -61,6 +61,7 @@ pub(super) fn replconf(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             abilities.eof |= args.is(at + 1, "eof");
             abilities.psync2 |= args.is(at + 1, "psync2");
             abilities.rdb_channel |= args.is(at + 1, "rdb-channel-repl");
+            abilities.own_forms |= args.is(at + 1, "aleadb-forms");
         } else if args.is(at, "VERSION") {
             let major = value.split(|byte| *byte == b'.').next().and_then(num::parse_u64);
             ctx.server.announced(client).abilities.valkey = major.and_then(|major| u32::try_from(major).ok());

@@ -5,7 +5,7 @@
 //! AUTH [user] password                  +OK           if `masterauth` is set
 //! REPLCONF listening-port p             +OK
 //! REPLCONF ip-address a                 +OK           if `replica-announce-ip` is set
-//! REPLCONF capa eof capa psync2         +OK
+//! REPLCONF capa eof capa psync2 ...     +OK
 //! PSYNC history offset                  +CONTINUE [history]             the stream follows
 //!                                       +FULLRESYNC history offset      a data set follows, then the stream
 //! ```
@@ -184,7 +184,7 @@ fn introduce(server: &mut Server, out: &mut Out) {
         send(out, [b"REPLCONF", b"ip-address", &config.replica_announce_ip]);
         following.expected.push_back(Expected::Replconf("ip-address"));
     }
-    send(out, [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]);
+    send(out, [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", b"aleadb-forms"]);
     following.expected.push_back(Expected::Replconf("capa"));
     // Valkey 9 sends hashes whose fields have deadlines to nobody who does not say so much, and Redis does not know the option.
     send(out, [b"REPLCONF", b"version", VALKEY_VERSION]);

@@ -248,18 +248,20 @@ impl CommandWriter {
     }
 
     fn set_members(&mut self, key: &[u8], set: &Set, cursor: &mut u64) -> bool {
-        let mut written = 0;
+        let (mut written, mut timed) = (0, Vec::new());
         while written < ELEMENTS {
-            *cursor = set.scan(*cursor, |member| {
+            *cursor = set.scan_all(*cursor, |member, deadline_ms| {
                 written += 1;
                 self.item(member);
                 self.element_ends(b"SADD", key);
+                timed.extend(deadline_ms.map(|deadline_ms| (member.to_vec(), deadline_ms)));
             });
             if *cursor == 0 {
                 break;
             }
         }
         self.end_elements(b"SADD", key);
+        self.element_deadlines(b"SPEXPIREAT", key, b"MEMBERS", &timed);
         *cursor == 0
     }
 
@@ -293,12 +295,17 @@ impl CommandWriter {
             }
         }
         self.end_elements(b"HMSET", key);
+        self.element_deadlines(b"HPEXPIREAT", key, b"FIELDS", &timed);
+        *cursor == 0
+    }
+
+    /// Sets the deadlines of elements by a command whose word before their names is this one.
+    fn element_deadlines(&mut self, command: &[u8], key: &[u8], word: &[u8], timed: &[(Vec<u8>, i64)]) {
         for (name, deadline_ms) in timed {
             let mut digits = itoa::Buffer::new();
-            let deadline_ms = digits.format(deadline_ms).as_bytes();
-            self.command(&[b"HPEXPIREAT", key, deadline_ms, b"FIELDS", b"1", &name]);
+            let deadline_ms = digits.format(*deadline_ms).as_bytes();
+            self.command(&[command, key, deadline_ms, word, b"1", name]);
         }
-        *cursor == 0
     }
 }
 

@@ -12,6 +12,12 @@
 //! A string is a length and its bytes, or one of the last two. Times are milliseconds in 8 bytes, doubles 8 bytes, little
 //! endian.
 //!
+//! # Forms of this server's own
+//! ```text
+//! 240, count, (member, deadline) ...          a set: deadlines are times, -1 for none
+//! 241, count, (member, score, deadline) ...   a sorted set, the highest score first
+//! ```
+//!
 //! `write` knows the forms that Redis 7.0 to 8.2 write, `read` those of every version, which are more; `ziplist` turns the
 //! representations of older versions into those of today. `file` is the whole file, in which the values follow each other.
 
@@ -114,6 +120,10 @@ mod code {
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
     pub const STREAM_LISTPACKS_4: u8 = 26;
+    /// A set whose members may have deadlines: a form of this server's own, which no other reads.
+    pub const SET_DEADLINES: u8 = 240;
+    /// A sorted set of that kind.
+    pub const ZSET_DEADLINES: u8 = 241;
     /// Valkey's hash whose fields may have deadlines.
     pub const VALKEY_HASH_2: u8 = 22;
 }

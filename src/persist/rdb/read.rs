@@ -124,7 +124,9 @@ impl<'p, 'b> Reader<'p, 'b> {
             code::LIST | code::LIST_ZIPLIST | code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
                 Object::List(self.list(form, shapes)?)
             }
-            code::SET | code::SET_INTSET | code::SET_LISTPACK => Object::Set(self.set(form, shapes)?),
+            code::SET | code::SET_INTSET | code::SET_LISTPACK | code::SET_DEADLINES => {
+                Object::Set(self.set(form, shapes)?)
+            }
             code::ZSET | code::ZSET_2 => Object::ZSet(self.zset(form, shapes)?),
             code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
                 let limits = &shapes.zset;
@@ -380,7 +382,7 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn set(&mut self, form: u8, shapes: &Shapes) -> Result<Set, Broken> {
         let policy = &shapes.set;
         match form {
-            code::SET => self.set_members(shapes),
+            code::SET | code::SET_DEADLINES => self.set_members(form, shapes),
             code::SET_INTSET => {
                 let bytes = self.string()?;
                 self.budget.spend(bytes.len())?;
@@ -400,18 +402,32 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
     }
 
-    fn set_members(&mut self, shapes: &Shapes) -> Result<Set, Broken> {
-        let count = self.some(1)?;
+    fn set_members(&mut self, form: u8, shapes: &Shapes) -> Result<Set, Broken> {
+        let count = self.some(if form == code::SET { 1 } else { 1 + TIME_BYTES })?;
         let mut set = Set::ints();
         set.prepare(count, &shapes.set);
         for _ in 0..count {
-            self.set_member(&mut set, shapes)?;
+            self.set_member(&mut set, form, shapes)?;
         }
         Ok(set)
     }
 
-    fn set_member(&mut self, set: &mut Set, shapes: &Shapes) -> Result<(), Broken> {
-        set.insert(&self.element()?, &shapes.set).then_some(()).ok_or(TWICE)
+    fn set_member(&mut self, set: &mut Set, form: u8, shapes: &Shapes) -> Result<(), Broken> {
+        let member = self.element()?;
+        let is_new = match form {
+            code::SET_DEADLINES => set.load(&member, self.deadline()?, shapes.set.hasher),
+            _ => set.insert(&member, &shapes.set),
+        };
+        is_new.then_some(()).ok_or(TWICE)
+    }
+
+    /// The deadline of a member, in a form of this server's own.
+    fn deadline(&mut self) -> Result<Option<i64>, Broken> {
+        match self.time_ms()? {
+            -1 => Ok(None),
+            deadline_ms if (0..DEADLINE_END).contains(&deadline_ms) => Ok(Some(deadline_ms)),
+            _ => Err(NO_DEADLINE),
+        }
     }
 
     fn zset(&mut self, form: u8, shapes: &Shapes) -> Result<ZSet, Broken> {

@@ -46,8 +46,13 @@ pub enum Slices {
     String(usize),
     /// A list from this node on.
     List(usize),
-    /// A set from this cursor on.
-    Set(u64),
+    /// A set.
+    Set {
+        /// Where it goes on.
+        cursor: u64,
+        /// How members are written.
+        form: u8,
+    },
     /// So many members of a sorted set, the lowest.
     ZSet(usize),
     /// A hash from this cursor on.
@@ -87,8 +92,8 @@ impl Slices {
                 Slices::List(0)
             }
             (_, Some(Object::Set(set))) if set.as_pack().is_none() && set.as_intset().is_none() => {
-                writer.count(set.len());
-                Slices::Set(0)
+                writer.count(set.total());
+                Slices::Set { cursor: 0, form: writer.form(entry) }
             }
             (_, Some(Object::ZSet(zset))) if zset.as_pack().is_none() => {
                 writer.count(zset.len());
@@ -122,7 +127,7 @@ impl Slices {
                 end == text.len()
             }
             (Slices::List(at), _, Some(Object::List(list))) => list_nodes(list, at, writer),
-            (Slices::Set(cursor), _, Some(Object::Set(set))) => set_members(set, cursor, writer),
+            (Slices::Set { cursor, form }, _, Some(Object::Set(set))) => set_members(set, cursor, *form, writer),
             (Slices::ZSet(left), _, Some(Object::ZSet(zset))) => zset_members(zset, left, writer),
             (Slices::Hash { cursor, form, first_ms }, _, Some(Object::Hash(hash))) => {
                 hash_fields(hash, cursor, *form, *first_ms, writer)
@@ -150,11 +155,11 @@ fn list_nodes(list: &List, at: &mut usize, writer: &mut Writer) -> bool {
     *at >= list.part_count()
 }
 
-fn set_members(set: &Set, cursor: &mut u64, writer: &mut Writer) -> bool {
+fn set_members(set: &Set, cursor: &mut u64, form: u8, writer: &mut Writer) -> bool {
     let mut written = 0;
     while written < ELEMENTS {
-        *cursor = set.scan(*cursor, |member| {
-            writer.item(member);
+        *cursor = set.scan_all(*cursor, |member, deadline_ms| {
+            writer.member(form, member, deadline_ms);
             written += 1;
         });
         if *cursor == 0 {

@@ -25,6 +25,8 @@ pub enum Version {
     Redis11,
     /// 12, that of Redis 7.4 to 8.2: fields of hashes may have deadlines.
     Redis12,
+    /// 12 as well, with forms of this server's own where Redis has none: members of sets and sorted sets may have deadlines.
+    Own,
     /// 80, that of Valkey 9: fields of hashes may have deadlines, in another form than Redis's.
     Valkey80,
 }
@@ -42,8 +44,8 @@ impl Version {
     }
 
     /// The lowest version that holds the data.
-    pub fn lowest(has_field_deadlines: bool) -> Version {
-        if has_field_deadlines { Version::Redis12 } else { Version::Redis11 }
+    pub fn lowest(has_element_deadlines: bool) -> Version {
+        if has_element_deadlines { Version::Own } else { Version::Redis11 }
     }
 
     /// Its number.
@@ -51,14 +53,20 @@ impl Version {
         match self {
             Version::Redis10 => 10,
             Version::Redis11 => 11,
-            Version::Redis12 => 12,
+            Version::Redis12 | Version::Own => 12,
             Version::Valkey80 => 80,
         }
     }
 
-    /// Whether fields of hashes may have deadlines.
-    pub fn holds_field_deadlines(self) -> bool {
-        matches!(self, Version::Redis12 | Version::Valkey80)
+    /// Whether it holds all there is to a value: the deadlines of elements too.
+    pub fn holds(self, object: &Object) -> bool {
+        match object {
+            Object::Hash(hash) => {
+                matches!(self, Version::Redis12 | Version::Own | Version::Valkey80) || hash.timed() == 0
+            }
+            Object::Set(set) => self == Version::Own || set.timed() == 0,
+            Object::ZSet(_) | Object::List(_) | Object::Stream(_) => true,
+        }
     }
 }
 
@@ -108,7 +116,7 @@ impl Writer {
     }
 
     /// The value of an entry: the byte that tells its form, and the value. In a version that does not hold them the deadlines of
-    /// fields are left out; see [`Writer::can_hold`]. O(bytes).
+    /// elements are left out; see [`Writer::can_hold`]. O(bytes).
     pub fn value(&mut self, entry: &Entry) {
         self.byte(self.form(entry));
         self.body(entry);
@@ -116,7 +124,7 @@ impl Writer {
 
     /// Whether the version holds all there is to the value.
     pub fn can_hold(&self, entry: &Entry) -> bool {
-        self.version.holds_field_deadlines() || entry.collection::<Hash>().is_none_or(|hash| hash.timed() == 0)
+        entry.object().is_none_or(|object| self.version.holds(&object))
     }
 
     /// The byte that tells the form in which a value is written.
@@ -138,6 +146,8 @@ impl Writer {
             code::SET_INTSET
         } else if set.as_pack().is_some() && self.version != Version::Redis10 {
             code::SET_LISTPACK
+        } else if set.timed() > 0 && self.version == Version::Own {
+            code::SET_DEADLINES
         } else {
             code::SET
         }
@@ -147,8 +157,8 @@ impl Writer {
         match (hash.as_pack(), self.version) {
             (Some((_, false)), _) => code::HASH_LISTPACK,
             // A hash that had deadlines once looks to Redis as one that has some; to others it is better written as the rest.
-            (Some((_, true)), Version::Redis12) => code::HASH_LISTPACK_EX,
-            (_, Version::Redis12) if hash.timed() > 0 => code::HASH_METADATA,
+            (Some((_, true)), Version::Redis12 | Version::Own) => code::HASH_LISTPACK_EX,
+            (_, Version::Redis12 | Version::Own) if hash.timed() > 0 => code::HASH_METADATA,
             (_, Version::Valkey80) if hash.timed() > 0 => code::VALKEY_HASH_2,
             _ => code::HASH,
         }
@@ -325,9 +335,18 @@ impl Writer {
             (Some(ints), _) => self.string(ints.as_bytes()),
             (None, Some(pack)) if self.version != Version::Redis10 => self.string(pack.as_bytes()),
             _ => {
-                self.count(set.len());
-                set.for_each(|member| self.item(member));
+                self.count(set.total());
+                let form = self.set_form(set);
+                set.for_all(|member, deadline_ms| self.member(form, member, deadline_ms));
             }
+        }
+    }
+
+    /// A member of a set that is written in this form.
+    pub fn member(&mut self, form: u8, member: Item<'_>, deadline_ms: Option<i64>) {
+        self.item(member);
+        if form == code::SET_DEADLINES {
+            self.time_ms(deadline_ms.unwrap_or(-1));
         }
     }
 

@@ -322,9 +322,9 @@ impl Server {
         self.distribute(now);
         let form = match frame {
             Frame::Dump { compress, checksum } => {
-                let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
+                let has_element_deadlines = self.dbs.iter().any(|db| db.timed_collections() > 0);
                 let forced = Version::of_number(self.config.rdb_format_version.into());
-                let version = forced.unwrap_or(Version::lowest(has_field_deadlines));
+                let version = forced.unwrap_or(Version::lowest(has_element_deadlines));
                 Form::Dump(Options { version, compress, checksum, accesses: self.accesses_told(now) })
             }
             Frame::Commands { .. } => {

@@ -432,13 +432,13 @@ impl Server {
     }
 
     fn wanted_by(&self, client: ClientId) -> Wanted {
-        let has_field_deadlines = self.dbs.iter().any(|db| db.timed_hashes() > 0);
+        let has_element_deadlines = self.dbs.iter().any(|db| db.timed_collections() > 0);
         let (abilities, left_out) = match &self.clients[client].replica {
             Some(replica) => (replica.abilities, replica.left_out),
             None => (Abilities::default(), LeftOut::default()),
         };
         let forced = Version::of_number(self.config.rdb_format_version.into());
-        Wanted { version: forced.unwrap_or(abilities.version(has_field_deadlines)), left_out }
+        Wanted { version: forced.unwrap_or(abilities.version(has_element_deadlines)), left_out }
     }
 
     /// Tells a replica that a full synchronisation begins, as of the stream up to here.

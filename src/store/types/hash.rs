@@ -10,11 +10,11 @@
 //!
 //! # Due fields
 //! A field whose deadline has come is not there: everything that reads is told the time and leaves due fields out. Only
-//! [`Hash::expire`] takes them away, and only [`Collection::len`] counts them.
+//! [`Collection::expire`] takes them away, and only [`Collection::len`] counts them.
 #![allow(unsafe_code)]
 
-mod field;
-mod fields;
+pub(super) mod field;
+pub(super) mod fields;
 mod pack;
 mod queue;
 
@@ -96,6 +96,7 @@ impl Found<'_> {
 // SAFETY: each representation is one owning pointer, given up and taken back whole.
 unsafe impl Collection for Hash {
     const TYPE: Type = Type::Hash;
+    const EXPIRES: bool = true;
 
     fn into_raw(self) -> (u8, NonNull<u8>) {
         match self {
@@ -145,6 +146,23 @@ unsafe impl Collection for Hash {
         match self {
             Hash::Pairs(_) | Hash::Triples(_) => 1,
             Hash::Fields(fields) => fields.blocks() + 1,
+        }
+    }
+
+    #[inline]
+    fn next_due_ms(&self) -> Option<i64> {
+        match self {
+            Hash::Pairs(_) => None,
+            Hash::Triples(pack) => pack::first_deadline(pack),
+            Hash::Fields(fields) => fields.next_due_ms(),
+        }
+    }
+
+    fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
+        match self {
+            Hash::Pairs(_) => 0,
+            Hash::Triples(triples) => pack::expire(triples, now_ms, gone),
+            Hash::Fields(fields) => fields.expire(now_ms, max, gone),
         }
     }
 
@@ -361,17 +379,6 @@ impl Hash {
         true
     }
 
-    /// A time in Unix milliseconds before which no field falls due; `None` if no field has a deadline. O(1). In a table it may be
-    /// earlier than the first deadline, until [`Hash::expire`] has been called at that time.
-    #[inline]
-    pub fn next_due_ms(&self) -> Option<i64> {
-        match self {
-            Hash::Pairs(_) => None,
-            Hash::Triples(pack) => pack::first_deadline(pack),
-            Hash::Fields(fields) => fields.next_due_ms(),
-        }
-    }
-
     /// Number of fields with a deadline. O(1), or a scan of a listpack.
     pub fn timed(&self) -> usize {
         match self {
@@ -406,7 +413,7 @@ impl Hash {
     }
 }
 
-/// Writing. Whoever changes the hash of a key does so through `Db::write_hash`, which keeps the key's timer in step.
+/// Writing. Whoever changes the hash of a key does so through `Db::write`, which keeps the key's timer in step.
 impl Hash {
     /// Sets a field; its deadline goes unless `keep_deadline`. True if the field was there. O(1) amortised, or a scan of a
     /// listpack.
@@ -467,7 +474,7 @@ impl Hash {
         }
     }
 
-    /// Takes a field out. True if it was there; a due one is left to [`Hash::expire`]. O(1), or a scan of a listpack.
+    /// Takes a field out. True if it was there; a due one is left to [`Collection::expire`]. O(1), or a scan of a listpack.
     pub fn remove(&mut self, name: &[u8], now_ms: i64) -> bool {
         match self {
             Hash::Pairs(pack) => {
@@ -479,16 +486,6 @@ impl Hash {
             Hash::Fields(fields) => {
                 fields.get(name).is_some_and(|field| !is_due(&field, now_ms)) && fields.remove(name)
             }
-        }
-    }
-
-    /// Takes out fields whose deadline has come, earliest first, some `max` of them at most: a few hundred more from a small
-    /// hash. Names each to `gone`, and returns how many; [`Hash::next_due_ms`] says whether more are due. O(max).
-    pub fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
-        match self {
-            Hash::Pairs(_) => 0,
-            Hash::Triples(triples) => pack::expire(triples, now_ms, gone),
-            Hash::Fields(fields) => fields.expire(now_ms, max, gone),
         }
     }
 }

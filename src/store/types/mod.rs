@@ -79,6 +79,9 @@ pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
     /// The type.
     const TYPE: Type;
 
+    /// Elements may have a deadline each.
+    const EXPIRES: bool = false;
+
     /// Gives up ownership.
     fn into_raw(self) -> (u8, NonNull<u8>);
 
@@ -91,7 +94,7 @@ pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
     /// Number of elements, as LLEN, SCARD, HLEN, ZCARD and XLEN count them. O(1).
     fn len(&self) -> usize;
 
-    /// True when there is none.
+    /// True when there is none, not even a due one.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -110,6 +113,24 @@ pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
     /// is asked after some. Returns the place to go on from; `None` at the end. What is added or removed meanwhile may be passed
     /// over or shown twice.
     fn defragment(&mut self, from: u128, mover: &mut dyn Mover, go_on: &mut dyn FnMut() -> bool) -> Option<u128>;
+
+    /// A time in Unix milliseconds before which no element falls due; `None` if none has a deadline. O(1). It may be earlier than
+    /// the first deadline, until [`Collection::expire`] has been called at that time.
+    #[inline]
+    fn next_due_ms(&self) -> Option<i64> {
+        None
+    }
+
+    /// Takes out elements whose deadline has come, earliest first, some `max` of them at most: a few hundred more where there are
+    /// few. Names each to `gone`, and returns how many; [`Collection::next_due_ms`] says whether more are due. O(max).
+    fn expire(&mut self, _now_ms: i64, _max: usize, _gone: &mut dyn FnMut(&[u8])) -> usize {
+        0
+    }
+
+    /// Has elements be due, and so absent for who reads or changes the collection, whose deadlines have come by this time; those
+    /// of hashes are told the time in each call instead. O(1), or O(due ones).
+    #[inline]
+    fn look_at(&mut self, _now_ms: i64) {}
 }
 
 /// Elements of a collection from which its size is estimated where nobody asks for more.
@@ -146,6 +167,14 @@ pub(super) fn into_raw<T: Collection>(collection: T) -> (u8, NonNull<u8>) {
     (T::TYPE as u8 * REPRS_MAX + repr, ptr)
 }
 
+/// True for a kind of collection that has to be [looked at](Collection::look_at) before it is read.
+#[inline]
+pub(super) fn may_show_due(kind: u8) -> bool {
+    const SET: u8 = Type::Set as u8 * REPRS_MAX + set::REPR_TIMED;
+    const ZSET: u8 = Type::ZSet as u8 * REPRS_MAX + zset::REPR_TIMED;
+    kind == SET || kind == ZSET
+}
+
 /// The type that a kind names.
 pub(super) fn type_of(kind: u8) -> Type {
     const TYPES: [Type; 6] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream];
@@ -166,9 +195,9 @@ impl Object {
         each!(self, collection => collection.len())
     }
 
-    /// True when there is none.
+    /// True when there is none, not even a due one.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        each!(self, collection => collection.is_empty())
     }
 
     /// Redis's name of the encoding.

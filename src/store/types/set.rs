@@ -4,12 +4,19 @@
 //! - `Ints`: sorted integers in an [`Intset`], while all members are integers and few.
 //! - `Pack`: a [`Listpack`] in order of arrival, while members are few and short.
 //! - `Table`: [`Members`], each a blob of its own: a 12-byte member takes 16 bytes and some 10 of table.
+//! - `Timed`: members some of which have a deadline, see [`timed`]. Whichever gets a deadline first makes a set of this kind.
 //!
-//! Adding moves a set along this list, as its [`Policy`] says, at the very points where Redis does; removing never moves
+//! Adding moves a set along the first three, as its [`Policy`] says, at the very points where Redis does; removing never moves
 //! it back. Intset and listpack are Redis's bytes.
+//!
+//! # Due members
+//! A member whose deadline has come is not there: nothing that reads or changes a set shows it, as of the time for which the set
+//! was [looked at](Collection::look_at) last. Only [`Collection::expire`] takes it away.
 //!
 //! Called by the families of set commands, and whoever reads sets as input. Knows nothing of keys, time or replies.
 #![allow(unsafe_code)]
+
+mod timed;
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -22,7 +29,12 @@ use crate::store::hash::KeyHasher;
 use crate::store::members::{Members, Slot};
 use crate::store::pack::{Intset, Item, Listpack, Validated, encoded_bytes};
 
+use timed::Timed;
+
 type Table = Members<Keyed<Whole>>;
+
+/// The representation of sets whose members may have deadlines.
+pub(super) const REPR_TIMED: u8 = 3;
 
 /// The longest text of an integer: `-9223372036854775808`.
 const INT_DIGITS_MAX: usize = 20;
@@ -50,6 +62,8 @@ pub enum Set {
     Pack(Listpack),
     /// Any members.
     Table(Box<Table>),
+    /// Any members, some of them with a deadline.
+    Timed(Box<Timed>),
 }
 
 fn member(text: &[u8]) -> Keyed<Whole> {
@@ -109,7 +123,7 @@ impl Set {
         let outgrown = match self {
             Set::Ints(_) => expected > policy.intset_entries,
             Set::Pack(_) => expected > policy.listpack_entries,
-            Set::Table(_) => false,
+            Set::Table(_) | Set::Timed(_) => false,
         };
         if outgrown {
             self.become_table(policy);
@@ -124,6 +138,7 @@ impl Set {
                 table.upsert(text, |_| added = false, || member(text));
                 added
             }
+            Set::Timed(timed) => timed.insert(text),
             Set::Pack(pack) => {
                 if pack.find(pack.first(), text, 0).is_some() {
                     return false;
@@ -182,6 +197,19 @@ impl Set {
         }
     }
 
+    /// Becomes one of members with deadlines, all of which have none at first.
+    fn become_timed(&mut self, hasher: KeyHasher) -> &mut Timed {
+        if !matches!(self, Set::Timed(_)) {
+            let mut timed = Timed::new(hasher);
+            self.for_each(|item| _ = timed.insert(item.text(&mut itoa::Buffer::new())));
+            *self = Set::Timed(Box::new(timed));
+        }
+        match self {
+            Set::Timed(timed) => timed,
+            _ => unreachable!("it has just become one"),
+        }
+    }
+
     /// Becomes an intset if all members are integers and few enough; for results that were gathered otherwise.
     pub fn shrink_to_ints(&mut self, policy: &Policy) {
         if matches!(self, Set::Ints(_)) || self.len() > policy.intset_entries {
@@ -210,6 +238,7 @@ impl Set {
                 None => false,
             },
             Set::Table(table) => table.slot(text).map(Slot::remove).is_some(),
+            Set::Timed(timed) => timed.remove(text),
         }
     }
 
@@ -219,6 +248,7 @@ impl Set {
             Set::Ints(ints) => num::parse_i64(text).is_some_and(|n| ints.contains(n)),
             Set::Pack(pack) => pack.find(pack.first(), text, 0).is_some(),
             Set::Table(table) => table.get(text).is_some(),
+            Set::Timed(timed) => timed.contains(text),
         }
     }
 
@@ -233,14 +263,20 @@ impl Set {
     /// Starts loading the bucket of a member, if they are in a table; the hash for [`Set::prefetch_entry`].
     #[inline]
     pub fn prefetch_bucket(&self, text: &[u8]) -> u64 {
-        if let Set::Table(table) = self { table.prefetch_bucket(text) } else { 0 }
+        match self {
+            Set::Table(table) => table.prefetch_bucket(text),
+            Set::Timed(timed) => timed.fields().prefetch_bucket(text),
+            Set::Ints(_) | Set::Pack(_) => 0,
+        }
     }
 
     /// Starts loading a member by its hash.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if let Set::Table(table) = self {
-            table.prefetch_entry(hash);
+        match self {
+            Set::Table(table) => table.prefetch_entry(hash),
+            Set::Timed(timed) => timed.fields().prefetch_entry(hash),
+            Set::Ints(_) | Set::Pack(_) => {}
         }
     }
 
@@ -250,6 +286,7 @@ impl Set {
             Set::Ints(ints) => ints.iter().for_each(|n| visit(Item::Int(n))),
             Set::Pack(pack) => pack.iter().for_each(visit),
             Set::Table(table) => table.for_each(|member| visit(Item::Bytes(member.blob()))),
+            Set::Timed(timed) => timed.for_each(|member| visit(Item::Bytes(member))),
         }
     }
 
@@ -257,6 +294,7 @@ impl Set {
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Item<'_>)) -> u64 {
         match self {
             Set::Table(table) => table.scan(cursor, |member| visit(Item::Bytes(member.blob()))),
+            Set::Timed(timed) => timed.scan(cursor, |member| visit(Item::Bytes(member))),
             _ => {
                 self.for_each(visit);
                 0
@@ -270,6 +308,7 @@ impl Set {
     pub fn read_on(&self, place: u64, mut visit: impl FnMut(Item<'_>), mut go_on: impl FnMut() -> bool) -> Option<u64> {
         match self {
             Set::Table(table) => table.read_on(place, |member| visit(Item::Bytes(member.blob())), go_on),
+            Set::Timed(timed) => timed.read_on(place, |member| visit(Item::Bytes(member)), go_on),
             Set::Ints(ints) => {
                 let mut index = usize::try_from(place).unwrap_or(usize::MAX);
                 while let Some(n) = ints.get(index) {
@@ -292,10 +331,11 @@ impl Set {
     /// listpack. `None` if the set is empty.
     pub fn random<R>(&self, mut draw: impl FnMut(u64) -> u64, visit: impl FnOnce(Item<'_>) -> R) -> Option<R> {
         match self {
-            _ if self.is_empty() => None,
+            _ if self.len() == 0 => None,
             Set::Ints(ints) => ints.get(draw(ints.len() as u64) as usize).map(|n| visit(Item::Int(n))),
             Set::Pack(pack) => pack.item(draw(pack.len() as u64) as i64).map(visit),
             Set::Table(table) => table.random(draw).map(|member| visit(Item::Bytes(member.blob()))),
+            Set::Timed(timed) => timed.random(draw, |member| visit(Item::Bytes(member))),
         }
     }
 
@@ -305,15 +345,22 @@ impl Set {
     /// gone by in order, and each is taken with the chance that leaves `count` in the end (algorithm S, Knuth, The Art of
     /// Computer Programming 3.4.2). O(count), or O(N).
     pub fn sample(&self, count: usize, mut draw: impl FnMut(u64) -> u64, mut visit: impl FnMut(Item<'_>)) {
-        if let Set::Table(table) = self
-            && count < table.len() / 3
-        {
+        let is_drawn_from = match self {
+            Set::Table(_) => true,
+            Set::Timed(timed) => timed.len() == timed.fields().len(),
+            Set::Ints(_) | Set::Pack(_) => false,
+        };
+        if is_drawn_from && count < self.len() / 3 {
             let mut drawn = std::collections::HashSet::with_capacity(count);
             while drawn.len() < count {
-                let member = table.random(&mut draw).expect("there are more members than were drawn");
-                if drawn.insert(member.blob().as_ptr()) {
-                    visit(Item::Bytes(member.blob()));
-                }
+                let mut show = |item: Item<'_>| {
+                    if let Item::Bytes(bytes) = item
+                        && drawn.insert(bytes.as_ptr())
+                    {
+                        visit(item);
+                    }
+                };
+                self.random(&mut draw, &mut show).expect("there are more members than were drawn");
             }
             return;
         }
@@ -325,6 +372,64 @@ impl Set {
             }
             left -= 1;
         });
+    }
+
+    /// Gives a member a deadline, below [`DEADLINE_END`](super::hash::DEADLINE_END) and not before 0, or takes it away. False if it
+    /// is not there. The first deadline makes the set one of the kind that has them, keyed by `hasher`: O(N) once. O(1) amortised.
+    pub fn set_deadline(&mut self, text: &[u8], deadline_ms: Option<i64>, hasher: KeyHasher) -> bool {
+        if !self.contains(text) {
+            return false;
+        }
+        match self {
+            Set::Timed(timed) => timed.set_deadline(text, deadline_ms),
+            _ if deadline_ms.is_some() => self.become_timed(hasher).set_deadline(text, deadline_ms),
+            _ => {}
+        }
+        true
+    }
+
+    /// The deadline of a member in Unix milliseconds, if it has one; `None` if it is not there. O(1), O(N) in a listpack.
+    pub fn deadline_ms(&self, text: &[u8]) -> Option<Option<i64>> {
+        match self {
+            Set::Timed(timed) => timed.deadline_ms(text),
+            _ => self.contains(text).then_some(None),
+        }
+    }
+
+    /// Adds a member with its deadline as it comes from a file; false if it was there. O(1) amortised.
+    pub fn load(&mut self, text: &[u8], deadline_ms: Option<i64>, hasher: KeyHasher) -> bool {
+        self.become_timed(hasher).load(text, deadline_ms)
+    }
+
+    /// True if the set is of the kind whose members may have deadlines.
+    pub fn is_timed(&self) -> bool {
+        matches!(self, Set::Timed(_))
+    }
+
+    /// Number of members with a deadline. O(1).
+    pub fn timed(&self) -> usize {
+        if let Set::Timed(timed) = self { timed.fields().timed() } else { 0 }
+    }
+
+    /// Number of all members, due ones included. O(1).
+    pub fn total(&self) -> usize {
+        if let Set::Timed(timed) = self { timed.fields().len() } else { self.len() }
+    }
+
+    /// Walks part of all members, due ones included, with their deadlines: see [`Set::scan`].
+    pub fn scan_all(&self, cursor: u64, mut visit: impl FnMut(Item<'_>, Option<i64>)) -> u64 {
+        match self {
+            Set::Timed(timed) => timed.scan_all(cursor, |member, deadline_ms| visit(Item::Bytes(member), deadline_ms)),
+            _ => self.scan(cursor, |item| visit(item, None)),
+        }
+    }
+
+    /// Calls `visit` for all members, due ones included, with their deadlines. O(N).
+    pub fn for_all(&self, mut visit: impl FnMut(Item<'_>, Option<i64>)) {
+        match self {
+            Set::Timed(timed) => timed.for_all(|member, deadline_ms| visit(Item::Bytes(member), deadline_ms)),
+            _ => self.for_each(|item| visit(item, None)),
+        }
     }
 
     /// The listpack, if the set is one: what DUMP writes.
@@ -342,13 +447,19 @@ impl Set {
 impl Set {
     /// An empty copy of a table; `None` for the small representations. O(1).
     pub fn begin_copy(&self) -> Option<Set> {
-        let Set::Table(table) = self else { return None };
-        Some(Set::Table(Box::new(Table::new(table.hasher()))))
+        match self {
+            Set::Table(table) => Some(Set::Table(Box::new(Table::new(table.hasher())))),
+            Set::Timed(timed) => Some(Set::Timed(Box::new(Timed::new(timed.fields().hasher())))),
+            Set::Ints(_) | Set::Pack(_) => None,
+        }
     }
 
     /// Copies the members of another set from a place on, 0 at first, until `go_on` returns false, which is told how many members
     /// of how many bytes were copied. Returns the place to go on from, or `None` at the end.
     pub fn copy_on(&mut self, of: &Set, place: u64, mut go_on: impl FnMut(usize, usize) -> bool) -> Option<u64> {
+        if let (Set::Timed(copy), Set::Timed(of)) = (&mut *self, of) {
+            return copy.copy_on(of, place, go_on);
+        }
         let (Set::Table(copy), Set::Table(of)) = (self, of) else { return None };
         let copied = std::cell::Cell::new((0, 0));
         let show = |member: &Keyed<Whole>| {
@@ -373,6 +484,7 @@ impl Clone for Set {
                 table.for_each(|member| copy.insert(member.clone()));
                 Set::Table(Box::new(copy))
             }
+            Set::Timed(timed) => Set::Timed(timed.clone()),
         }
     }
 }
@@ -386,6 +498,7 @@ impl fmt::Debug for Set {
 // SAFETY: each representation is one pointer that is given up and taken back whole.
 unsafe impl Collection for Set {
     const TYPE: Type = Type::Set;
+    const EXPIRES: bool = true;
 
     #[inline]
     fn into_raw(self) -> (u8, NonNull<u8>) {
@@ -393,6 +506,7 @@ unsafe impl Collection for Set {
             Set::Ints(ints) => (0, NonNull::from(Box::leak(ints)).cast()),
             Set::Pack(pack) => (1, pack.into_raw()),
             Set::Table(table) => (2, NonNull::from(Box::leak(table)).cast()),
+            Set::Timed(timed) => (REPR_TIMED, NonNull::from(Box::leak(timed)).cast()),
         }
     }
 
@@ -403,7 +517,8 @@ unsafe impl Collection for Set {
             match repr {
                 0 => Set::Ints(Box::from_raw(ptr.as_ptr().cast())),
                 1 => Set::Pack(Listpack::from_raw(ptr)),
-                _ => Set::Table(Box::from_raw(ptr.as_ptr().cast())),
+                2 => Set::Table(Box::from_raw(ptr.as_ptr().cast())),
+                _ => Set::Timed(Box::from_raw(ptr.as_ptr().cast())),
             }
         }
     }
@@ -413,6 +528,14 @@ unsafe impl Collection for Set {
             Set::Ints(ints) => ints.len(),
             Set::Pack(pack) => pack.len(),
             Set::Table(table) => table.len(),
+            Set::Timed(timed) => timed.len(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Set::Timed(timed) => timed.fields().len() == 0,
+            _ => self.len() == 0,
         }
     }
 
@@ -420,7 +543,7 @@ unsafe impl Collection for Set {
         match self {
             Set::Ints(_) => "intset",
             Set::Pack(_) => "listpack",
-            Set::Table(_) => "hashtable",
+            Set::Table(_) | Set::Timed(_) => "hashtable",
         }
     }
 
@@ -442,6 +565,7 @@ unsafe impl Collection for Set {
                 let members = bytes as f64 / seen.max(1) as f64 * table.len() as f64;
                 size_class(size_of::<Table>()) + table.bytes() + members as usize
             }
+            Set::Timed(timed) => size_class(size_of::<Timed>()) + timed.fields().heap_bytes(samples),
         }
     }
 
@@ -450,6 +574,23 @@ unsafe impl Collection for Set {
             Set::Ints(_) => 2,
             Set::Pack(_) => 1,
             Set::Table(table) => table.blocks() + 1,
+            Set::Timed(timed) => timed.fields().blocks() + 1,
+        }
+    }
+
+    #[inline]
+    fn next_due_ms(&self) -> Option<i64> {
+        if let Set::Timed(timed) = self { timed.fields().next_due_ms() } else { None }
+    }
+
+    fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
+        if let Set::Timed(timed) = self { timed.expire(now_ms, max, gone) } else { 0 }
+    }
+
+    #[inline]
+    fn look_at(&mut self, now_ms: i64) {
+        if let Set::Timed(timed) = self {
+            timed.look_at(now_ms);
         }
     }
 
@@ -461,6 +602,7 @@ unsafe impl Collection for Set {
                 let visit = |member: &mut Keyed<Whole>| member.blob_mut().defragment(mover);
                 return table.defragment(from as u64, visit, go_on).map(u128::from);
             }
+            Set::Timed(timed) => return timed.defragment(from as u64, mover, go_on).map(u128::from),
         }
         None
     }

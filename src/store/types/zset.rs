@@ -31,6 +31,9 @@ use crate::store::hash::KeyHasher;
 use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
 use big::Big;
 
+/// The representation of sorted sets whose members may have deadlines.
+pub(super) const REPR_TIMED: u8 = 2;
+
 /// Room a score takes in a listpack at most.
 const SCORE_BYTES_MAX: usize = 40;
 /// Members above which removing nearly all of them is left to another thread.

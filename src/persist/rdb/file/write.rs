@@ -12,6 +12,7 @@ use super::read::SCRIPT_FIELD;
 use super::{magic, opcode};
 use crate::store::access::{AccessClock, Counting};
 use crate::store::entry::Entry;
+use crate::store::types::Type;
 
 /// How a dump file is written.
 #[derive(Clone, Copy, Debug)]
@@ -61,28 +62,34 @@ pub struct Origin<'h> {
     pub offset: u64,
 }
 
-/// A key cannot be written: fields of its hash have deadlines, which the version of the format does not hold.
+/// A key cannot be written: elements of its collection have deadlines, which the version of the format does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldDeadlines {
+pub struct ElementDeadlines {
     /// The key.
     pub key: Vec<u8>,
+    /// Its type.
+    pub of: Type,
     /// The version.
     pub version: u16,
 }
 
-impl std::fmt::Display for FieldDeadlines {
+impl std::fmt::Display for ElementDeadlines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (elements, remedy) = match self.of {
+            Type::Set => ("members of the set", "to 0, or SPERSIST the members"),
+            Type::ZSet => ("members of the sorted set", "to 0, or ZPERSIST the members"),
+            _ => ("fields of the hash", "to 0 or 12 (80 for Valkey), or HPERSIST the fields"),
+        };
         write!(
             f,
-            "fields of the hash '{}' expire, which version {} of the format cannot hold: set rdb-format-version to 0 or 12 \
-             (80 for Valkey), or HPERSIST the fields",
+            "{elements} '{}' expire, which version {} of the format cannot hold: set rdb-format-version {remedy}",
             self.key.escape_ascii(),
             self.version
         )
     }
 }
 
-impl std::error::Error for FieldDeadlines {}
+impl std::error::Error for ElementDeadlines {}
 
 /// What writes a dump file.
 #[derive(Debug)]
@@ -176,7 +183,7 @@ impl DumpWriter {
     ///
     /// # Errors
     /// If the version cannot hold it; nothing is written then.
-    pub fn entry(&mut self, entry: &Entry) -> Result<(), FieldDeadlines> {
+    pub fn entry(&mut self, entry: &Entry) -> Result<(), ElementDeadlines> {
         self.key(entry)?;
         self.writer.body(entry);
         Ok(())
@@ -186,10 +193,11 @@ impl DumpWriter {
     ///
     /// # Errors
     /// If the version cannot hold it; nothing is written then.
-    pub fn key(&mut self, entry: &Entry) -> Result<(), FieldDeadlines> {
+    pub fn key(&mut self, entry: &Entry) -> Result<(), ElementDeadlines> {
         debug_assert!(self.selected.is_some(), "a key is some database's");
         if !self.writer.can_hold(entry) {
-            return Err(FieldDeadlines { key: entry.key().to_vec(), version: self.writer.version().number() });
+            let (key, of) = (entry.key().to_vec(), entry.type_of());
+            return Err(ElementDeadlines { key, of, version: self.writer.version().number() });
         }
         if let Some(deadline_ms) = entry.deadline_ms() {
             self.writer.byte(opcode::EXPIRE_MS);

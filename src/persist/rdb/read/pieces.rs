@@ -83,8 +83,9 @@ impl Building {
             code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
                 (reader.some(1)?, Part::List(list::Builder::new(shapes.list)))
             }
-            code::SET => {
-                let (count, mut set) = (reader.some(1)?, Set::ints());
+            code::SET | code::SET_DEADLINES => {
+                let bytes = if form == code::SET { 1 } else { 1 + TIME_BYTES };
+                let (count, mut set) = (reader.some(bytes)?, Set::ints());
                 set.prepare(count, &shapes.set);
                 (count, Part::Set(set))
             }
@@ -153,7 +154,7 @@ impl Building {
                 list.push(End::Tail, &text);
             }
             Part::List(list) => reader.list_part(self.form, list)?,
-            Part::Set(set) => reader.set_member(set, shapes)?,
+            Part::Set(set) => reader.set_member(set, self.form, shapes)?,
             Part::ZSet(members) => {
                 let (member, score) = reader.scored_member(self.form)?;
                 if is_room_due {

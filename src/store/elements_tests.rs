@@ -34,7 +34,7 @@ impl Twins {
     fn new(seed: u64, entries: usize) -> Twins {
         let hasher = KeyHasher::new(HASHER);
         let mut db = Db::new(hasher);
-        db.set_noting(Noting { fields_expired: true, emptied: true, expired: true, ..Noting::default() });
+        db.set_noting(Noting { elements_expired: true, emptied: true, expired: true, ..Noting::default() });
         Twins { db, model: BTreeMap::new(), now_ms: START_MS, limits: Limits { entries, value: 64, hasher }, seed }
     }
 
@@ -50,7 +50,7 @@ impl Twins {
     fn set(&mut self, key: &[u8], field: &[u8], value: &[u8], keep: bool) {
         self.forget_due();
         let (at, limits) = (moment(self.now_ms), self.limits);
-        let mut hash = self.db.write_or_create_hash(key, at).expect("all are hashes");
+        let mut hash = self.db.write_or_create::<Hash>(key, at, Hash::new).expect("all are hashes");
         let was_there = hash.set(field, value, keep, at.unix_ms, &limits);
         drop(hash);
         let fields = &mut self.model.entry(key.to_vec()).or_default().fields;
@@ -63,7 +63,7 @@ impl Twins {
         self.forget_due();
         let at = moment(self.now_ms);
         let present = self.model.get_mut(key).and_then(|hash| hash.fields.get_mut(field));
-        let Ok(Some(mut hash)) = self.db.write_hash(key, at) else { return assert!(present.is_none()) };
+        let Ok(Some(mut hash)) = self.db.write::<Hash>(key, at) else { return assert!(present.is_none()) };
         assert_eq!(hash.get(field, at.unix_ms).is_some(), present.is_some(), "seed {}", self.seed);
         if let Some((_, deadline)) = present {
             match deadline_ms {
@@ -77,7 +77,7 @@ impl Twins {
     fn remove_field(&mut self, key: &[u8], field: &[u8]) {
         self.forget_due();
         let at = moment(self.now_ms);
-        let Ok(Some(mut hash)) = self.db.write_hash(key, at) else { return };
+        let Ok(Some(mut hash)) = self.db.write::<Hash>(key, at) else { return };
         let removed = hash.remove(field, at.unix_ms);
         let emptied = hash.is_empty();
         drop(hash);
@@ -141,7 +141,7 @@ impl Twins {
         self.forget_due();
         assert_eq!(self.db.len(), self.model.len(), "seed {}", self.seed);
         let timed = |hash: &&ModelHash| hash.fields.values().any(|(_, deadline_ms)| deadline_ms.is_some());
-        assert_eq!(self.db.timed_hashes(), self.model.values().filter(timed).count(), "seed {}", self.seed);
+        assert_eq!(self.db.timed_collections(), self.model.values().filter(timed).count(), "seed {}", self.seed);
         assert_eq!(self.db.timed(), self.model.values().filter(|hash| hash.deadline_ms.is_some()).count());
         let deadlines = |hash: &ModelHash| {
             let fields = hash.fields.values().filter_map(|(_, deadline_ms)| *deadline_ms).min();
@@ -210,7 +210,7 @@ fn random_histories_match_a_map_of_maps_of_deadlines() {
         twins.compare();
         twins.now_ms += 50_000_000;
         twins.settle();
-        assert_eq!((twins.db.timed(), twins.db.timed_hashes()), (0, 0), "seed {seed}");
+        assert_eq!((twins.db.timed(), twins.db.timed_collections()), (0, 0), "seed {seed}");
     }
 }
 
@@ -238,11 +238,11 @@ fn fields_leave_on_time_and_their_leaving_is_noted() {
                 let of_kind = notes.iter().filter(|note| note.happened == happened);
                 of_kind.map(|Note { key, .. }| key.to_vec()).collect()
             };
-            assert_eq!(keys(Happened::FieldsExpired), due.remove(&now_ms).unwrap_or_default());
+            assert_eq!(keys(Happened::ElementsExpired), due.remove(&now_ms).unwrap_or_default());
             assert_eq!(keys(Happened::Emptied), before.difference(&after).cloned().collect());
             assert!(keys(Happened::Expired).is_empty());
         }
-        assert!(twins.db.is_empty() && twins.db.stats().expired_fields == fields && twins.db.stats().expired == 0);
+        assert!(twins.db.is_empty() && twins.db.stats().expired_elements == fields && twins.db.stats().expired == 0);
     }
 }
 
@@ -251,7 +251,7 @@ fn fields_leave_on_time_and_their_leaving_is_noted() {
 fn notes_name_the_fields_that_expired_when_names_are_wanted() {
     for (entries, by_command) in [(1_000, false), (0, false), (1_000, true), (0, true)] {
         let mut twins = Twins::new(5, entries);
-        twins.db.set_noting(Noting { field_names: true, emptied: true, ..Noting::default() });
+        twins.db.set_noting(Noting { element_names: true, emptied: true, ..Noting::default() });
         let names: BTreeSet<Vec<u8>> = (0..40).map(|n| n.to_string().into_bytes()).collect();
         for name in &names {
             twins.set(b"hash", name, b"v", false);
@@ -259,7 +259,7 @@ fn notes_name_the_fields_that_expired_when_names_are_wanted() {
         }
         twins.now_ms += 5;
         if by_command {
-            assert!(matches!(twins.db.write_hash(b"hash", moment(twins.now_ms)), Ok(None)));
+            assert!(matches!(twins.db.write::<Hash>(b"hash", moment(twins.now_ms)), Ok(None)));
         }
         twins.settle();
         let notes = twins.db.take_notes();
@@ -269,7 +269,7 @@ fn notes_name_the_fields_that_expired_when_names_are_wanted() {
         let happened: Vec<_> = notes.iter().map(|note| note.happened).filter(|&what| what != Happened::Timed).collect();
         let (last, others) = happened.split_last().expect("something was noted");
         assert_eq!(*last, Happened::Emptied);
-        assert!(others.iter().all(|&what| what == Happened::FieldsExpired));
+        assert!(others.iter().all(|&what| what == Happened::ElementsExpired));
     }
 }
 
@@ -281,7 +281,7 @@ fn notes_name_no_fields_when_nobody_wants_their_names() {
     twins.now_ms += 5;
     twins.settle();
     let notes = twins.db.take_notes();
-    assert!(notes.iter().any(|note| note.happened == Happened::FieldsExpired));
+    assert!(notes.iter().any(|note| note.happened == Happened::ElementsExpired));
     assert!(notes.iter().all(|note| note.fields.is_empty()));
 }
 
@@ -296,16 +296,16 @@ fn a_hash_of_many_due_fields_takes_several_turns_of_one_tick() {
     twins.now_ms = START_MS + 1_000;
     let mut calls = 0;
     loop {
-        let (mut budget, before) = (64, twins.db.stats().expired_fields);
+        let (mut budget, before) = (64, twins.db.stats().expired_elements);
         let progress = twins.db.expire(twins.now_ms, &mut budget, |_| ());
         calls += 1;
-        assert!(twins.db.stats().expired_fields - before < 64 + 256 + 40);
+        assert!(twins.db.stats().expired_elements - before < 64 + 256 + 40);
         if progress.done {
             break;
         }
     }
     assert!(calls > 40, "{calls}");
-    assert_eq!((twins.stored(b"big"), twins.db.stats().expired_fields), (1, 4_999));
+    assert_eq!((twins.stored(b"big"), twins.db.stats().expired_elements), (1, 4_999));
     twins.now_ms += 1;
     twins.settle();
     assert!(twins.db.is_empty());
