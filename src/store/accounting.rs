@@ -287,10 +287,7 @@ impl Accounting {
     }
 
     fn expire_elements_of<T: Collection>(&mut self, entry: &mut Entry, now_ms: i64, max: usize) -> usize {
-        if self.is_held(entry.key()) {
-            return 0;
-        }
-        if entry.mark() != self.mark && self.snapshot.as_ref().is_some_and(|part| part.is_midway(entry)) {
+        if self.keeps_elements(entry) {
             return 0;
         }
         let old = Due::of(entry);
@@ -313,6 +310,12 @@ impl Accounting {
             self.notebook.note_elements(entry.key(), T::TYPE, names);
         }
         removed
+    }
+
+    /// True if due elements of a collection have to stay where they are for now.
+    pub fn keeps_elements(&self, entry: &Entry) -> bool {
+        let is_midway = || self.snapshot.as_ref().is_some_and(|part| part.is_midway(entry));
+        self.is_held(entry.key()) || (entry.mark() != self.mark && is_midway())
     }
 
     /// Has a collection show its elements as of a time, unless somebody who holds it sees it as of another.

@@ -184,10 +184,11 @@ impl Db {
         self.accounting.timed.keys
     }
 
-    /// True if a key has elements that are due. O(1).
+    /// True if a key has elements that are due and may leave. O(1).
     pub fn has_due_elements(&self, key: &[u8], now_ms: i64) -> bool {
-        let due_ms = self.peek(key).and_then(|entry| Due::of(&entry).elements_ms);
-        due_ms.is_some_and(|due_ms| due_ms <= now_ms)
+        let Some(entry) = self.peek(key) else { return false };
+        let is_due = Due::of(&entry).elements_ms.is_some_and(|due_ms| due_ms <= now_ms);
+        is_due && !self.accounting.keeps_elements(&entry)
     }
 
     /// Number of collections that have elements with a deadline.

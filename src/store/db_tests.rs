@@ -7,7 +7,7 @@ use super::*;
 use crate::base::prng::Prng;
 use crate::store::accounting::Timed;
 use crate::store::expiry::nodes_wanted_max;
-use crate::store::types::List;
+use crate::store::types::{Hash, List};
 use crate::timer::{KEY_SLOTS, SweepVerdict, Wheel};
 
 const START_MS: i64 = 1_700_000_000_000;

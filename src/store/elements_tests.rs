@@ -6,6 +6,7 @@ use crate::base::prng::Prng;
 use crate::store::db::Ttl;
 use crate::store::hash::KeyHasher;
 use crate::store::notes::{Happened, Note, Noting};
+use crate::store::types::Hash;
 use crate::store::types::hash::Limits;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -263,7 +264,7 @@ fn notes_name_the_fields_that_expired_when_names_are_wanted() {
         }
         twins.settle();
         let notes = twins.db.take_notes();
-        let fields = |note: &Note| note.fields.iter().map(|field| field.to_vec()).collect::<Vec<_>>();
+        let fields = |note: &Note| note.elements.iter().map(|field| field.to_vec()).collect::<Vec<_>>();
         let named: Vec<_> = notes.iter().flat_map(fields).collect();
         assert_eq!((named.len(), named.into_iter().collect::<BTreeSet<_>>()), (names.len(), names));
         let happened: Vec<_> = notes.iter().map(|note| note.happened).filter(|&what| what != Happened::Timed).collect();
@@ -282,7 +283,7 @@ fn notes_name_no_fields_when_nobody_wants_their_names() {
     twins.settle();
     let notes = twins.db.take_notes();
     assert!(notes.iter().any(|note| note.happened == Happened::ElementsExpired));
-    assert!(notes.iter().all(|note| note.fields.is_empty()));
+    assert!(notes.iter().all(|note| note.elements.is_empty()));
 }
 
 /// Many fields that are due at once leave in pieces, all at their own tick.

@@ -94,7 +94,7 @@ fn fields_leave_at_their_millisecond_and_the_last_takes_the_key_along() {
         m.expect(&[("EXISTS h", r":0\r\n"), ("HLEN h", r":0\r\n")]);
         let stats = m.run("INFO stats");
         assert!(stats.contains(r"expired_subkeys:3\r\n") && stats.contains(r"expired_keys:0\r\n"), "{stats}");
-        assert_eq!(m.server.dbs[0].timed_hashes(), 0);
+        assert_eq!(m.server.dbs[0].timed_collections(), 0);
     }
 }
 
@@ -158,7 +158,7 @@ fn deadlines_go_where_their_hash_goes() {
     m.run("MOVE moved 2");
     m.run("SET overwritten v");
     let moved_to = m.server.dbs.find(2).expect("MOVE has made it");
-    assert_eq!((m.server.dbs[0].timed_hashes(), m.server.dbs[moved_to].timed_hashes()), (4, 1));
+    assert_eq!((m.server.dbs[0].timed_collections(), m.server.dbs[moved_to].timed_collections()), (4, 1));
     m.run("SWAPDB 0 3");
     let places: [(i64, usize, &[&str]); 4] =
         [(100, 3, &["r"]), (200, 3, &["c", "copied"]), (300, 2, &["moved"]), (500, 3, &["swapped"])];
@@ -169,7 +169,7 @@ fn deadlines_go_where_their_hash_goes() {
         m.advance_ms(1);
         keys.iter().for_each(|key| m.expect(&[(&format!("HLEN {key}"), r":1\r\n")]));
     }
-    assert_eq!(m.server.dbs.iter().map(|db| db.timed_hashes()).sum::<usize>(), 0);
+    assert_eq!(m.server.dbs.iter().map(|db| db.timed_collections()).sum::<usize>(), 0);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn keys_with_both_kinds_of_deadlines_heed_both() {
     m.run("HPEXPIRE h 100 FIELDS 1 a");
     m.run("HPEXPIRE h 300 FIELDS 1 b");
     m.run("PEXPIRE h 200");
-    assert_eq!((m.server.dbs[0].timed(), m.server.dbs[0].timed_hashes()), (1, 1));
+    assert_eq!((m.server.dbs[0].timed(), m.server.dbs[0].timed_collections()), (1, 1));
     m.advance_ms(100);
     m.expect(&[("HLEN h", r":2\r\n"), ("PTTL h", r":100\r\n"), ("PERSIST h", r":1\r\n")]);
     m.advance_ms(100);
@@ -188,7 +188,7 @@ fn keys_with_both_kinds_of_deadlines_heed_both() {
     m.expect(&[("HLEN h", r":1\r\n")]);
     m.advance_ms(50);
     m.expect(&[("EXISTS h", r":0\r\n")]);
-    assert_eq!((m.server.dbs[0].timed(), m.server.dbs[0].timed_hashes()), (0, 0));
+    assert_eq!((m.server.dbs[0].timed(), m.server.dbs[0].timed_collections()), (0, 0));
 }
 
 #[test]

@@ -71,6 +71,7 @@ mod rows;
 mod script_libraries;
 mod scripting;
 mod set;
+mod set_expiry;
 mod snapshot;
 mod sort;
 mod standalone;

@@ -296,7 +296,7 @@ impl World {
             ("scripts under way", usize::from(server.scripting.is_parked() || server.scripting.running.is_some())),
             ("messages", server.outbox.len()),
             ("keys", server.dbs.iter().map(|db| db.len()).sum()),
-            ("keys with deadlines", server.dbs.iter().map(|db| db.timed() + db.timed_hashes()).sum()),
+            ("keys with deadlines", server.dbs.iter().map(|db| db.timed() + db.timed_collections()).sum()),
         ];
         for (what, count) in counts {
             ensure(count == 0, Property::NothingLeft, || format!("{count} {what}"))?;

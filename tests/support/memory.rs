@@ -302,6 +302,11 @@ impl Memory {
         self.cron.run(&mut self.server, now);
     }
 
+    /// Lets no more keys and elements expire in a turn.
+    pub fn limit_expiry(&mut self, keys_per_turn: usize) {
+        self.cron = Cron::with_keys_per_turn(keys_per_turn);
+    }
+
     /// One turn's part of the keys and fields that are due.
     pub fn cron_once(&mut self, now: Now) {
         self.cron.expire(&mut self.server, now);

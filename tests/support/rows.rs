@@ -56,7 +56,23 @@ const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "uno
 const OF_VALKEY: &[&str] = &["commandlog", "delifeq"];
 
 /// Commands of a Redis that is newer than those that tests compare with.
-const NEWER: &[&str] = &["blmovem", "increx", "lmovem", "sdiffcard", "sunioncard"];
+const NEWER: &[&str] = &[
+    "blmovem",
+    "increx",
+    "lmovem",
+    "saddex",
+    "sdiffcard",
+    "sexpire",
+    "sexpireat",
+    "sexpiretime",
+    "spersist",
+    "spexpire",
+    "spexpireat",
+    "spexpiretime",
+    "spttl",
+    "sttl",
+    "sunioncard",
+];
 
 /// Whether no Redis that tests compare with has the command: it is our own, or Valkey's, or of a newer one.
 pub fn is_ours(full_name: &str) -> bool {

@@ -115,3 +115,90 @@ fn fair(drawn: &[u32], draws: usize, spread: f64) {
     let (mean, deviation) = (drawn.len() as f64 - 1.0, (2.0 * (drawn.len() as f64 - 1.0)).sqrt());
     assert!((chi - mean).abs() < 3.3 * deviation, "{chi}, where {mean} was expected");
 }
+
+/// The oracle: a map of deadlines, and a clock that goes forth and, as on a replica, back.
+#[test]
+fn members_with_deadlines_are_there_until_then_and_expire_once() {
+    for seed in 0..40 {
+        let mut prng = Prng::seeded(seed);
+        let policy = policy(prng.below(10) as usize, prng.below(10) as usize);
+        let (bound, mut now_ms) = ([8, 400, 3000][seed as usize % 3], 1000_i64);
+        let (mut set, mut twin) = (Set::ints(), std::collections::BTreeMap::<Vec<u8>, Option<i64>>::new());
+        for step in 0..4000 {
+            set.look_at(now_ms);
+            let is_there = |deadline_ms: Option<i64>| deadline_ms.is_none_or(|ms| ms > now_ms);
+            let text = format!("{}", prng.below(bound)).into_bytes();
+            let old = twin.get(&text).copied().filter(|old| is_there(*old));
+            assert_eq!(set.deadline_ms(&text), old, "seed {seed} step {step}");
+            match prng.below(10) {
+                0..4 => {
+                    assert_eq!(set.insert(&text, &policy), old.is_none());
+                    twin.insert(text, old.flatten());
+                }
+                4 => {
+                    assert_eq!(set.remove(&text), old.is_some());
+                    old.map(|_| twin.remove(&text));
+                }
+                5..8 => {
+                    let deadline_ms = prng.chance(4, 5).then(|| now_ms + 1 + prng.below(300) as i64);
+                    assert_eq!(set.set_deadline(&text, deadline_ms, policy.hasher), old.is_some());
+                    old.map(|_| twin.insert(text, deadline_ms));
+                }
+                8 => now_ms += prng.below(20) as i64,
+                _ => {
+                    let (mut gone, max) = (Vec::new(), prng.below(30) as usize);
+                    let due: BTreeSet<Vec<u8>> =
+                        twin.iter().filter(|(_, ms)| !is_there(**ms)).map(|(text, _)| text.clone()).collect();
+                    let count = set.expire(now_ms, max, &mut |name| gone.push(name.to_vec()));
+                    assert_eq!(count, gone.len());
+                    assert!(
+                        gone.iter().all(|name| due.contains(name) && twin.remove(name).is_some()),
+                        "none early or twice"
+                    );
+                }
+            }
+            if step % 200 == 0 {
+                let there: BTreeSet<Vec<u8>> = twin
+                    .iter()
+                    .filter(|(_, ms)| ms.is_none_or(|ms| ms > now_ms))
+                    .map(|(text, _)| text.clone())
+                    .collect();
+                set.look_at(now_ms);
+                assert_eq!(
+                    (all(&set), set.len(), set.total()),
+                    (there.clone(), there.len(), twin.len()),
+                    "seed {seed}"
+                );
+                assert_eq!((set.is_empty(), set.timed()), (twin.is_empty(), twin.values().flatten().count()));
+                let (copy, mut shown) = (set.clone(), BTreeSet::new());
+                copy.sample(there.len() / 5, |n| prng.below(n), |item| assert!(shown.insert(item.to_vec())));
+                assert!(shown.len() == there.len() / 5 && shown.is_subset(&there));
+                assert_eq!(set.random(|n| prng.below(n), |item| item.to_vec()).is_some(), !there.is_empty());
+                set.look_at(i64::MIN);
+                assert_eq!(set.len(), twin.len(), "all are there for who asks of the time before");
+            }
+        }
+        let (mut gone, mut turns) = (0, 0);
+        while set.next_due_ms().is_some_and(|due_ms| due_ms <= i64::MAX / 2) {
+            gone += set.expire(i64::MAX / 2, 20, &mut |name| assert!(twin.remove(name).is_some_and(|ms| ms.is_some())));
+            turns += 1;
+            assert!(turns < 100_000, "there is an end to it");
+        }
+        assert!(twin.values().all(Option::is_none) && set.len() == twin.len(), "none is lost: {gone}");
+    }
+}
+
+#[test]
+fn a_deadline_costs_a_member_of_any_length_sixteen_bytes_at_most_on_average() {
+    let policy = policy(0, 0);
+    let (mut plain, mut timed) = (Set::for_members(b"x", 1000, &policy), Set::for_members(b"x", 1000, &policy));
+    for n in 0..100_000 {
+        let text = format!("{n:0width$}", width = 6 + n as usize % 48).into_bytes();
+        plain.insert(&text, &policy);
+        timed.insert(&text, &policy);
+        timed.set_deadline(&text, Some(1_700_000_000_000 + n * 7919 % 100_000), policy.hasher);
+    }
+    let (before, after) = (plain.heap_bytes(usize::MAX), timed.heap_bytes(usize::MAX));
+    let each = (after as f64 - before as f64) / 100_000.0;
+    assert!(each <= 16.0 && plain.timed() == 0, "{each} bytes a member: {before}, {after}");
+}

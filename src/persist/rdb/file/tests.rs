@@ -128,6 +128,11 @@ fn timed_entries() -> Vec<Entry> {
             None,
         ),
         entry("TIMED", &table, Some(33_000_000_000_000)),
+        entry(
+            "timed set",
+            b"\xf0\x03\x01a\xff\xff\xff\xff\xff\xff\xff\xff\x01b\x00P\x5c\x18\xa3\x01\x00\x00\xc0\x05\x00P\x5c\x18\xa3\x02\x00\x00",
+            None,
+        ),
     ]
 }
 
@@ -156,11 +161,10 @@ const ALL: Options = Options { version: Version::Redis12, compress: true, checks
 
 #[test]
 fn a_written_file_is_read_back_in_every_version() {
-    for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Valkey80] {
+    for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Own, Version::Valkey80] {
         let mut entries = entries();
-        if version.holds_field_deadlines() {
-            entries.extend(timed_entries());
-        }
+        let holds = |entry: &Entry| entry.object().is_none_or(|object| version.holds(&object));
+        entries.extend(timed_entries().into_iter().filter(holds));
         for compress in [false, true] {
             let options = Options { version, compress, ..ALL };
             let file = written(options, &entries);
