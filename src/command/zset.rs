@@ -2,7 +2,7 @@
 //!
 //! - `add`: ZADD and ZINCRBY. `read`: single members, counts, random members. `walk`: ZSCAN.
 //! - `range`: the reading of ranges, ZRANGE and its older kin, ZRANGESTORE. `remove`: what removes by name or range.
-//! - `pop`: what takes from either end, and waits for something to take.
+//! - `pop`: what takes from either end, and waits for something to take. `transfer`: from one sorted set to another.
 //! - `combine`: unions, intersections and differences of sorted sets and sets, which `source` makes one kind of thing; `slices`: the
 //!   same slice by slice, for large ones.
 //!
@@ -16,6 +16,7 @@ mod read;
 mod remove;
 pub(super) mod slices;
 mod source;
+mod transfer;
 mod walk;
 
 use super::spec::{Access, Category, Flags, Group, KeySpec, Spec};
@@ -45,6 +46,8 @@ const INCREMENT_ONE: &[KeySpec] = &[KeySpec::one(Access::RW.with(Access::ACCESS)
 const DELETE_ONE: &[KeySpec] = &[KeySpec::one(Access::RW.with(Access::DELETE), 1)];
 const TAKE_ONE: &[KeySpec] = &[KeySpec::one(TAKE, 1)];
 const TAKE_MANY: &[KeySpec] = &[KeySpec::until(TAKE, 1, -2, 1)];
+const MOVE: &[KeySpec] =
+    &[KeySpec::one(TAKE, 1), KeySpec::one(Access::RW.with(Access::INSERT).with(Access::UPDATE), 2)];
 const READ_COUNTED: &[KeySpec] = &[KeySpec::keynum(READ, 1)];
 const STORE_COUNTED: &[KeySpec] = &[KeySpec::one(OVERWRITE, 1), KeySpec::keynum(READ, 2)];
 
@@ -53,6 +56,7 @@ const RANGE_LOG: &str = "O(log(N)+M) for a sorted set of N members, M of which a
 const REMOVE_LOG: &str = "O(log(N)+M) for a sorted set of N members, M of which are removed.";
 const POP_LOG: &str = "O(log(N)*M) for a sorted set of N members, M of which are taken.";
 const MPOP_LOG: &str = "O(K) for K keys, and O(M*log(N)) for a sorted set of N members, M of which are taken.";
+const MOVE_LOG: &str = "O(K*(log(N)+log(M))) for sorted sets of N and M members, K of which are moved.";
 const UNION_COST: &str = "O(N)+O(M*log(M)) for N members in all the inputs and M in the result.";
 const INTER_COST: &str = "O(N*K)+O(M*log(M)) at worst for N members in the smallest of K inputs and M in the result.";
 const DIFF_COST: &str = "O(L+M*log(M)) at worst for L members in all the inputs together and M in the result.";
@@ -239,6 +243,21 @@ pub const ROWS: &[Spec] = &[
         "Takes the lowest or highest members of the first sorted set there is, or waits for one.",
         MPOP_LOG,
         "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
+    ),
+    row(Spec::write("ZMOVE", -4, transfer::zmove), "8.12.0").denyoom().keys(MOVE).doc(
+        "Moves members with their scores to another sorted set, and returns the members without scores.",
+        MOVE_LOG,
+        "source destination <MIN | MAX | BYSCORE score-min score-max> [COUNT count]",
+    ),
+    row(Spec::write("BZMOVE", -5, transfer::bzmove), "8.12.0").denyoom().flags(Flags::BLOCKING).keys(MOVE).doc(
+        "Moves members with their scores to another sorted set, and returns them without; waits for them.",
+        MOVE_LOG,
+        "source destination <MIN | MAX> timeout [COUNT count]",
+    ),
+    row(Spec::write("ZMOVEMEMBER", -6, transfer::zmovemember).in_pieces(), "8.12.0").denyoom().keys(MOVE).doc(
+        "Moves named members with their scores to another sorted set, and returns those that were moved.",
+        MOVE_LOG,
+        "source destination [NX | XX] MEMBERS nummembers member [member ...]",
     ),
     row(Spec::read("ZUNION", -3, combine::zunion), "6.2.0")
         .keys(READ_COUNTED)

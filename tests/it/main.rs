@@ -82,3 +82,4 @@ mod tracking;
 mod transaction;
 mod watch;
 mod zset;
+mod zset_moves;

@@ -58,6 +58,7 @@ const OF_VALKEY: &[&str] = &["commandlog", "delifeq"];
 /// Commands of a Redis that is newer than those that tests compare with.
 const NEWER: &[&str] = &[
     "blmovem",
+    "bzmove",
     "increx",
     "lmovem",
     "saddex",
@@ -72,6 +73,8 @@ const NEWER: &[&str] = &[
     "spttl",
     "sttl",
     "sunioncard",
+    "zmove",
+    "zmovemember",
 ];
 
 /// Whether no Redis that tests compare with has the command: it is our own, or Valkey's, or of a newer one.

@@ -110,6 +110,7 @@ const KINDS: &[(ArgKind, &[&str])] = &[
             "numids",
             "numkeys",
             "numlocal",
+            "nummembers",
             "numreplicas",
             "offset",
             "port",
