@@ -279,6 +279,7 @@ fn set_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, Re
     }
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hset", key));
+    ctx.notify_subkeys(EventClass::Hash, "hset", key, args.iter_from(2).step_by(2));
     Ok(added)
 }
 
@@ -314,6 +315,7 @@ fn hsetnx(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     drop(hash);
     if is_new {
         ctx.change(Change::new(EventClass::Hash, "hset", key));
+        ctx.notify_subkeys(EventClass::Hash, "hset", key, std::iter::once(args.at(2)));
     }
     ctx.reply.integer(i64::from(is_new));
     Ok(Next::Done)
@@ -490,12 +492,20 @@ fn hdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 /// Removes the fields of a line; how many there were.
 fn remove_all(ctx: &mut Ctx<'_>, args: Args<'_>) -> Result<i64, ReplyError> {
     let (key, at, mut deleted, mut emptied) = (args.at(1), ctx.at, 0, false);
+    let (is_naming, mut names) = (ctx.names_subkeys(EventClass::Hash), Vec::new());
     if let Some(mut hash) = open(ctx.server, ctx.db, key, at)? {
-        deleted = args.iter_from(2).filter(|field| hash.remove(field, at.due_ms())).count();
+        for field in args.iter_from(2) {
+            let was_there = hash.remove(field, at.due_ms());
+            deleted += usize::from(was_there);
+            if was_there && is_naming {
+                names.push(field);
+            }
+        }
         emptied = is_emptied(&hash);
     }
     if deleted > 0 {
         ctx.change(Change::new(EventClass::Hash, "hdel", key));
+        ctx.notify_subkeys(EventClass::Hash, "hdel", key, names.into_iter());
     }
     if emptied {
         remove_emptied(ctx, key);

@@ -46,7 +46,7 @@ pub(super) struct Words {
     /// The word before the number of elements.
     pub elements: &'static str,
     /// The class of their events.
-    class: EventClass,
+    pub class: EventClass,
     /// The event of deadlines that were set.
     set: &'static str,
     /// Of elements that went because their deadline had passed.
@@ -311,8 +311,9 @@ fn set_deadlines<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base
     let (key, at) = (args.at(1), ctx.at);
     // A key of another type is complained of first.
     let setting = Setting::parse(ctx.command, args, T::WORDS, unit_ms, base_ms);
+    let mut changes = Changes::new(ctx, T::WORDS, ctx.server.propagation.is_wanted());
     let Ctx { server, reply, db, .. } = ctx;
-    let (hasher, is_propagated) = (server.dbs.hasher, server.propagation.is_wanted());
+    let hasher = server.dbs.hasher;
     let mut opened = server.dbs[*db].write::<T>(key, at)?;
     let Setting { deadline_ms, condition, elements } = setting?;
     reply.array(elements.len());
@@ -321,8 +322,7 @@ fn set_deadlines<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base
         return Ok(Next::Done);
     };
     collection.expect_deadlines(hasher);
-    let (mut changes, passed) = (Changes::new(T::WORDS), deadline_ms <= at.due_ms());
-    let mut changed = Vec::new();
+    let passed = deadline_ms <= at.due_ms();
     for element in elements.iter_from(0) {
         let old = collection.deadline_of(element, at.due_ms());
         reply.integer(match old {
@@ -330,9 +330,6 @@ fn set_deadlines<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base
             Some(old) if !condition.allows(old, deadline_ms) => REFUSED,
             Some(_) => {
                 changes.set(&mut **collection, element, deadline_ms, at.due_ms(), hasher);
-                if is_propagated {
-                    changed.push(element);
-                }
                 if passed { REMOVED } else { DONE }
             }
         });
@@ -343,7 +340,7 @@ fn set_deadlines<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base
         // A command that says nothing of the present time stays as it was sent.
         let name = if (unit_ms, base_ms) == (1, 0) { args.at(0) } else { T::WORDS.expire_at.as_bytes() };
         ctx.propagate_as(|lines| {
-            propagate_deadline(lines, T::WORDS, name, key, deadline_ms, passed, condition.word(), &changed);
+            propagate_deadline(lines, T::WORDS, name, key, deadline_ms, passed, condition.word(), &changes.names);
         });
     }
     changes.tell(ctx, key);
@@ -373,8 +370,8 @@ pub(super) fn propagate_deadline(
 }
 
 /// What setting and dropping deadlines has come to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Changes {
+#[derive(Debug)]
+pub(super) struct Changes<'f> {
     words: &'static Words,
     /// Elements got a deadline.
     set: bool,
@@ -384,42 +381,65 @@ pub(super) struct Changes {
     removed: bool,
     /// No element is left.
     pub emptied: bool,
+    /// The elements are to be named.
+    is_naming: bool,
+    /// The elements that were changed, all of them in the same way, if they are to be named.
+    names: Vec<&'f [u8]>,
 }
 
-impl Changes {
-    /// Nothing yet.
-    pub fn new(words: &'static Words) -> Changes {
-        Changes { words, set: false, dropped: false, removed: false, emptied: false }
+impl<'f> Changes<'f> {
+    /// Nothing yet. Elements are named if events are to name them, or `is_naming`.
+    pub fn new(ctx: &Ctx<'_>, words: &'static Words, is_naming: bool) -> Changes<'f> {
+        let is_naming = is_naming || ctx.names_subkeys(words.class);
+        Changes { words, set: false, dropped: false, removed: false, emptied: false, is_naming, names: Vec::new() }
+    }
+
+    fn name(&mut self, name: &'f [u8]) {
+        if self.is_naming {
+            self.names.push(name);
+        }
     }
 
     /// Sets the deadline of an element that is there, which is its end if the deadline has passed. `hasher` is a table's, if the
     /// collection has to become one.
-    pub fn set<T: Timed>(&mut self, collection: &mut T, name: &[u8], deadline_ms: i64, now_ms: i64, hasher: KeyHasher) {
-        if deadline_ms <= now_ms {
-            self.removed |= collection.remove_named(name, now_ms);
-        } else {
+    pub fn set<T: Timed>(
+        &mut self,
+        collection: &mut T,
+        name: &'f [u8],
+        deadline_ms: i64,
+        now_ms: i64,
+        hasher: KeyHasher,
+    ) {
+        if deadline_ms > now_ms {
             collection.set_deadline_of(name, deadline_ms, hasher);
             self.set = true;
+        } else if collection.remove_named(name, now_ms) {
+            self.removed = true;
+        } else {
+            return;
         }
+        self.name(name);
     }
 
     /// Drops the deadline of an element that has one.
-    pub fn drop_deadline<T: Timed>(&mut self, collection: &mut T, name: &[u8], hasher: KeyHasher) {
+    pub fn drop_deadline<T: Timed>(&mut self, collection: &mut T, name: &'f [u8], hasher: KeyHasher) {
         collection.drop_deadline_of(name, hasher);
         self.dropped = true;
+        self.name(name);
     }
 
     /// True if there was one.
-    pub fn any(self) -> bool {
+    pub fn any(&self) -> bool {
         self.set || self.dropped || self.removed
     }
 
     /// Counts the change and tells of it, unless there was none.
     pub fn tell(self, ctx: &mut Ctx<'_>, key: &[u8]) {
-        let Changes { words, set, dropped, removed, emptied } = self;
+        let Changes { words, set, dropped, removed, emptied, names, .. } = self;
         for (happened, event) in [(set, words.set), (removed, words.removed), (dropped, words.dropped)] {
             if happened {
                 ctx.change(Change::new(words.class, event, key));
+                ctx.notify_subkeys(words.class, event, key, names.iter().copied());
             }
         }
         if emptied {
@@ -474,11 +494,11 @@ fn answer<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, figure: impl Fn(i64) -> i
 /// HPERSIST, SPERSIST
 pub(super) fn persist<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, elements) = (args.at(1), ctx.at, named(args, 2, T::WORDS));
+    let mut changes = Changes::new(ctx, T::WORDS, false);
     let Ctx { server, reply, db, .. } = ctx;
     let hasher = server.dbs.hasher;
     let mut opened = server.dbs[*db].write::<T>(key, at)?;
     let elements = elements?;
-    let mut changes = Changes::new(T::WORDS);
     reply.array(elements.len());
     for element in elements.iter_from(0) {
         let old = opened.as_ref().and_then(|collection| collection.deadline_of(element, at.due_ms()));
@@ -647,9 +667,9 @@ impl<'a> Adding<'a> {
     /// Gives a member that was written the deadline that was asked for, or takes its own away.
     pub fn apply<T: Timed>(
         &self,
-        changes: &mut Changes,
+        changes: &mut Changes<'a>,
         collection: &mut T,
-        name: &[u8],
+        name: &'a [u8],
         was_there: bool,
         now_ms: i64,
         hasher: KeyHasher,

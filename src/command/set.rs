@@ -298,6 +298,7 @@ fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, Re
 fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
     let adding = Adding::parse(ctx, args, 1, Set::WORDS)?;
+    let mut changes = Changes::new(ctx, Set::WORDS, false);
     let Ctx { server, db, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
     let present = server.dbs[*db].write::<Set>(key, at)?;
@@ -310,7 +311,7 @@ fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (first, expected) = (adding.members.at(0), adding.members.len());
     let mut set = server.dbs[*db].write_or_create(key, at, || Set::for_members(first, expected, &policy))?;
     set.prepare(expected, &policy);
-    let (mut changes, mut added) = (Changes::new(Set::WORDS), false);
+    let mut added = false;
     for name in adding.names() {
         let is_new = set.insert(name, &policy);
         added |= is_new;

@@ -39,10 +39,18 @@ pub enum EventClass {
     Keyevent,
     /// `m`: keys that were read and are not there.
     KeyMiss,
+    /// `S`: publish the parts that an event concerns to a channel for each key.
+    Subkeyspace,
+    /// `T`: the same to a channel for each event.
+    Subkeyevent,
+    /// `I`: the same to a channel for each part of a key.
+    SubkeyspaceItem,
+    /// `V`: the same to a channel for each event of a key.
+    SubkeyspaceEvent,
 }
 
 /// Every class with its letter, in the order Redis prints them; those before `New` are what `A` stands for.
-const LETTERS: [(u8, EventClass); 16] = [
+const LETTERS: [(u8, EventClass); 20] = [
     (b'g', EventClass::Generic),
     (b'$', EventClass::String),
     (b'l', EventClass::List),
@@ -59,22 +67,34 @@ const LETTERS: [(u8, EventClass); 16] = [
     (b'K', EventClass::Keyspace),
     (b'E', EventClass::Keyevent),
     (b'm', EventClass::KeyMiss),
+    (b'S', EventClass::Subkeyspace),
+    (b'T', EventClass::Subkeyevent),
+    (b'I', EventClass::SubkeyspaceItem),
+    (b'V', EventClass::SubkeyspaceEvent),
 ];
 
 /// The classes that are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events(u16);
+pub struct Events(u32);
 
 impl Events {
     /// No events at all.
     pub const NONE: Events = Events(0);
     /// What `A` stands for.
     const ALL: Events = Events((1 << EventClass::New as u16) - 1);
+    /// The forms in which the parts are named that an event concerns.
+    const SUBKEYS: u32 = 0b1111 << EventClass::Subkeyspace as u16;
 
     /// True if events of this class are wanted.
     #[inline]
     pub fn has(self, class: EventClass) -> bool {
         self.0 & (1 << class as u16) != 0
+    }
+
+    /// True if the parts that events of this class concern (fields of hashes) are to be named.
+    #[inline]
+    pub fn name_subkeys(self, class: EventClass) -> bool {
+        self.has(class) && self.0 & Events::SUBKEYS != 0
     }
 }
 
@@ -124,6 +144,9 @@ mod tests {
             ("$lshzxetdnocKEm", "$lshzxetdnocKEm"),
             ("gocnmKE", "gnocKEm"),
             ("gdxtz", "gzxtd"),
+            // These are those of Redis 8.8.
+            ("VITSh", "hSTIV"),
+            ("KEASTIVm", "AKEmSTIV"),
         ] {
             let events = parse_events(&[set.as_bytes()]).expect(set);
             assert_eq!(print_events(&events), get.as_bytes(), "{set}");
@@ -132,6 +155,15 @@ mod tests {
             assert!(parse_events(&[wrong.as_bytes()]).is_err(), "{wrong}");
         }
         assert!(parse_events(&[b"K", b"E"]).is_err());
+    }
+
+    #[test]
+    fn parts_are_named_if_a_form_and_the_class_are_wanted() {
+        for (set, named) in [("KEA", false), ("STIV", false), ("hS", true), ("AV", true), ("zsT", false), ("hI", true)]
+        {
+            let events = parse_events(&[set.as_bytes()]).expect("known letters");
+            assert_eq!(events.name_subkeys(EventClass::Hash), named, "{set}");
+        }
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Server {
                 // The key goes with the last of its elements, which have been passed on.
                 Happened::Emptied => self.touch_waiters(db, &note.key),
                 Happened::ElementsExpired => {
-                    if !note.elements.is_empty() {
+                    if self.propagation.is_wanted() && !note.elements.is_empty() {
                         let name: &[u8] = match note.of {
                             Some(Type::Set) => b"SREM",
                             Some(Type::ZSet) => b"ZREM",
@@ -247,6 +247,9 @@ impl Server {
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);
             }
+            if self.names_subkeys(class) {
+                self.notify_subkeys(class, event, db, &note.key, note.elements.iter().map(|field| &**field));
+            }
         }
     }
 
@@ -268,7 +271,8 @@ impl Server {
                 || !self.watchers.watches.is_empty()
                 || live,
             emptied: events.has(EventClass::Generic) || going || live,
-            element_names: self.propagation.is_wanted(),
+            element_names: self.propagation.is_wanted()
+                || of_elements.into_iter().any(|class| events.name_subkeys(class)),
         };
         self.dbs.set_noting(wanted);
     }

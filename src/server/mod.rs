@@ -27,6 +27,7 @@ pub mod replication;
 pub mod scripting;
 pub mod session;
 pub mod stats;
+mod subkeys;
 pub mod targets;
 pub mod tracking;
 pub mod transaction;

@@ -285,3 +285,133 @@ fn a_deadline_in_the_past_deletes_or_expires_as_chosen() {
         ),
     )]);
 }
+
+/// Every message but those of the plain events that a client was sent: `channel message`, without the number of the database.
+fn parts(m: &mut Memory, listener: usize) -> Vec<String> {
+    let sent = m.take_sent(listener);
+    let messages = sent.split(r">4\r\n$8\r\npmessage\r\n").skip(1).filter_map(|message| {
+        let words: Vec<&str> = message.split(r"\r\n").collect();
+        let channel = words[3].strip_prefix("__sub")?;
+        Some(format!("{} {}", channel.replace("@0__", ""), words[5]))
+    });
+    messages.collect()
+}
+
+fn listening_to_parts(events: &str) -> (Memory, usize) {
+    let mut m = Memory::new();
+    m.run("HELLO 3");
+    m.run("PSUBSCRIBE __*");
+    let listener = m.client;
+    m.connect();
+    m.expect(&[(&format!("CONFIG SET notify-keyspace-events {events}"), r"+OK\r\n")]);
+    (m, listener)
+}
+
+#[test]
+fn fields_are_named_on_four_channels_each_in_its_own_form() {
+    let (mut m, listener) = listening_to_parts("hSTIV");
+    m.run("HSET myhash field1 a field2 b");
+    assert_eq!(
+        m.take_sent(listener),
+        concat!(
+            r">4\r\n$8\r\npmessage\r\n$3\r\n__*\r\n$24\r\n__subkeyspace@0__:myhash\r\n$22\r\nhset|6:field1,6:field2\r\n",
+            r">4\r\n$8\r\npmessage\r\n$3\r\n__*\r\n$22\r\n__subkeyevent@0__:hset\r\n$26\r\n6:myhash|6:field1,6:field2\r\n",
+            r">4\r\n$8\r\npmessage\r\n$3\r\n__*\r\n$35\r\n__subkeyspaceitem@0__:myhash\nfield1\r\n$4\r\nhset\r\n",
+            r">4\r\n$8\r\npmessage\r\n$3\r\n__*\r\n$35\r\n__subkeyspaceitem@0__:myhash\nfield2\r\n$4\r\nhset\r\n",
+            r">4\r\n$8\r\npmessage\r\n$3\r\n__*\r\n$34\r\n__subkeyspaceevent@0__:hset|myhash\r\n$17\r\n6:field1,6:field2\r\n",
+        )
+    );
+    // A name may hold what stands between two of them; a key with a line end has no channel for each of its fields.
+    m.raw(&[b"HSET", b"a\nb", b"x|1:y,", b"v"]);
+    assert_eq!(
+        parts(&mut m, listener),
+        [r"keyspace:a\nb hset|6:x|1:y,", r"keyevent:hset 3:a\nb|6:x|1:y,", r"keyspaceevent:hset|a\nb 6:x|1:y,"]
+    );
+    m.run("SELECT 2");
+    m.run("HSET h f v");
+    assert!(m.take_sent(listener).contains("__subkeyspaceitem@2__:h\\nf"));
+    for (silent, plain) in [("KEA", true), ("STIV", false), ("zS", false), ("KEhs", true)] {
+        m.run(&format!("CONFIG SET notify-keyspace-events {silent}"));
+        m.run("HSET h f v");
+        let sent = m.take_sent(listener);
+        assert_eq!((sent.contains("__sub"), !sent.is_empty()), (false, plain), "{silent}");
+    }
+}
+
+#[test]
+fn every_event_of_hashes_names_the_fields_that_it_concerns() {
+    let (mut m, listener) = listening_to_parts("hT");
+    let rows: &[(&str, &[&str])] = &[
+        ("HSET h a 1 b 2 a 3", &["hset 1:h|1:a,1:b,1:a"]),
+        ("HSETNX h a 9", &[]),
+        ("HSETNX h c 9", &["hset 1:h|1:c"]),
+        ("HMSET h d 1", &["hset 1:h|1:d"]),
+        ("HINCRBY h n 5", &["hincrby 1:h|1:n"]),
+        ("HINCRBYFLOAT h n 0.5", &["hincrbyfloat 1:h|1:n"]),
+        ("HDEL h nothing", &[]),
+        ("HDEL h nothing c c", &["hdel 1:h|1:c"]),
+        ("HEXPIRE h 100 FIELDS 3 a nothing b", &["hexpire 1:h|1:a,1:b"]),
+        ("HEXPIRE h 50 GT FIELDS 2 a d", &[]),
+        ("HEXPIRE h 200 GT FIELDS 2 a d", &["hexpire 1:h|1:a"]),
+        ("HPERSIST h FIELDS 3 d b nothing", &["hpersist 1:h|1:b"]),
+        ("HGETEX h FIELDS 1 a", &[]),
+        ("HGETEX h EX 100 FIELDS 2 b nothing", &["hexpire 1:h|1:b"]),
+        ("HGETEX h PERSIST FIELDS 3 a b d", &["hpersist 1:h|1:a,1:b"]),
+        ("HGETDEL h FIELDS 2 nothing b", &["hdel 1:h|1:b"]),
+        ("HSETEX h FXX FIELDS 1 b 2", &[]),
+        ("HSETEX h EX 10 FIELDS 2 b 2 e 3", &["hset 1:h|1:b,1:e", "hexpire 1:h|1:b,1:e"]),
+        ("HSETEX h PXAT 1 FIELDS 1 b 2", &["hset 1:h|1:b", "hdel 1:h|1:b"]),
+        ("HPEXPIREAT h 1 FIELDS 2 e nothing", &["hdel 1:h|1:e"]),
+        ("HGETEX h PXAT 1 FIELDS 2 d nothing", &["hdel 1:h|1:d"]),
+        ("RENAME h i", &[]),
+        ("DEL i", &[]),
+    ];
+    for (line, expected) in rows {
+        m.run(line);
+        let expected: Vec<String> = expected.iter().map(|message| format!("keyevent:{message}")).collect();
+        assert_eq!(parts(&mut m, listener), expected, "{line}");
+    }
+    let reply = m.run("EVAL \"return redis.call('HSET', KEYS[1], 'f', '1')\" 1 h");
+    assert_eq!(reply, r":1\r\n");
+    assert_eq!(parts(&mut m, listener), ["keyevent:hset 1:h|1:f"]);
+    // A line that is done piece by piece names them in so many messages.
+    m.server.jobs.limits = aleadb::server::jobs::Limits { line: 0, slice_elements: 2, ..Default::default() };
+    m.run("HDEL h f nothing");
+    m.run("HSET h a 1 b 2 c 3");
+    let named = parts(&mut m, listener);
+    assert_eq!(named[0], "keyevent:hdel 1:h|1:f");
+    let fields: Vec<&str> = named[1..].iter().filter_map(|message| message.split('|').nth(1)).collect();
+    assert_eq!(fields.join(","), "1:a,1:b,1:c");
+}
+
+/// On time, in the order of the deadlines, one message for what leaves together; for a small hash and for a large one.
+#[test]
+fn fields_that_expire_are_named_in_the_order_of_their_deadlines() {
+    for fill in [0, 600] {
+        let (mut m, listener) = listening_to_parts("hSx");
+        for n in 0..fill {
+            m.run(&format!("HSET h other{n} v"));
+        }
+        m.run("HSET h a 1 b 2 c 3 d 4 e 5 stays 6");
+        for (field, ms) in [("a", 30), ("b", 10), ("c", 10), ("d", 9), ("e", 40)] {
+            m.run(&format!("HPEXPIRE h {ms} FIELDS 1 {field}"));
+        }
+        parts(&mut m, listener);
+        m.advance_ms(9);
+        assert_eq!(parts(&mut m, listener), ["keyspace:h hexpired|1:d"]);
+        m.advance_ms(21);
+        // Those that are due at the same time come in any order.
+        let mut named = parts(&mut m, listener);
+        named[0] = named[0].replace("1:c,1:b", "1:b,1:c");
+        assert_eq!(named, ["keyspace:h hexpired|1:b,1:c", "keyspace:h hexpired|1:a"]);
+        // A command that comes before the timer finds it as well.
+        m.clock.advance_ms(10);
+        m.run("HSET h new 1");
+        assert_eq!(parts(&mut m, listener), ["keyspace:h hexpired|1:e", "keyspace:h hset|3:new"]);
+        m.run("HPEXPIRE h 5 FIELDS 1 new");
+        parts(&mut m, listener);
+        m.run("CONFIG SET notify-keyspace-events KEA");
+        m.advance_ms(5);
+        assert_eq!(parts(&mut m, listener), Vec::<String>::new());
+    }
+}

@@ -21,6 +21,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
     // A key of another type is complained of first.
     let parsed = Options::parse(Line::Get, ctx.command, args, at);
+    let mut changes = Changes::new(ctx, Hash::WORDS, false);
     let Ctx { server, reply, db, .. } = ctx;
     let hasher = server.dbs.hasher;
     let mut hash = open(server, *db, key, at)?;
@@ -29,7 +30,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         hash.make_timed(hasher);
     }
     let passed = matches!(lifetime, Lifetime::Until(deadline_ms) if deadline_ms <= at.due_ms());
-    let (mut changes, mut gone) = (Changes::new(Hash::WORDS), Vec::new());
+    let mut gone = Vec::new();
     reply.array(fields.len());
     for field in fields.iter_from(0) {
         let found = write_value(reply, hash.as_deref(), field, at.due_ms());
@@ -77,6 +78,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 
 pub(super) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, fields) = (args.at(1), ctx.at, named(args, 2, Hash::WORDS));
+    let (is_naming, mut names) = (ctx.names_subkeys(EventClass::Hash), Vec::new());
     let Ctx { server, reply, db, .. } = ctx;
     let mut hash = open(server, *db, key, at)?;
     let (fields, mut deleted) = (fields?, false);
@@ -85,12 +87,16 @@ pub(super) fn hgetdel(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         let found = write_value(reply, hash.as_deref(), field, at.due_ms());
         if let Some(hash) = hash.as_mut().filter(|_| found) {
             deleted |= hash.remove(field, at.due_ms());
+            if is_naming {
+                names.push(field);
+            }
         }
     }
     let emptied = hash.as_deref().is_some_and(is_emptied);
     drop(hash);
     if deleted {
         ctx.change(Change::new(EventClass::Hash, "hdel", key));
+        ctx.notify_subkeys(EventClass::Hash, "hdel", key, names.into_iter());
         ctx.propagate_as(|lines| lines.push([b"HDEL".as_slice(), key].into_iter().chain(fields.iter_from(0))));
     }
     if emptied {
@@ -237,6 +243,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Ok(Next::Done);
     }
     let Options { lifetime, lifetime_at, key_condition_at, fields: pairs, .. } = options;
+    let mut changes = Changes::new(ctx, Hash::WORDS, false);
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
     hash.expect_fields(pairs.len() / 2, &limits);
     // A deadline that is to be replaced stays until then.
@@ -244,7 +251,6 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     for i in (0..pairs.len()).step_by(2) {
         hash.set(pairs.at(i), pairs.at(i + 1), keep, at.due_ms(), &limits);
     }
-    let mut changes = Changes::new(Hash::WORDS);
     if let Lifetime::Until(deadline_ms) = lifetime {
         hash.make_timed(limits.hasher);
         let mut set = |field| changes.set(&mut *hash, field, deadline_ms, at.due_ms(), limits.hasher);
@@ -253,6 +259,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     changes.emptied = is_emptied(&hash);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hset", key));
+    ctx.notify_subkeys(EventClass::Hash, "hset", key, pairs.iter_from(0).step_by(2));
     if let Lifetime::Until(deadline_ms) = lifetime {
         ctx.propagate_as(|lines| {
             if deadline_ms <= at.due_ms() {

@@ -29,6 +29,7 @@ pub(super) fn hincrby(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     hash.set(field, itoa::Buffer::new().format(sum).as_bytes(), true, at.due_ms(), &limits);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hincrby", key));
+    ctx.notify_subkeys(EventClass::Hash, "hincrby", key, std::iter::once(field));
     ctx.reply.integer(sum);
     Ok(Next::Done)
 }
@@ -51,6 +52,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     hash.set(field, &text, true, at.due_ms(), &limits);
     drop(hash);
     ctx.change(Change::new(EventClass::Hash, "hincrbyfloat", key));
+    ctx.notify_subkeys(EventClass::Hash, "hincrbyfloat", key, std::iter::once(field));
     // COMPAT: Redis 8 passes HSETEX on for every field. Without a deadline HSET says the same, and older servers know it.
     ctx.propagate_as(|lines| match is_timed {
         true => lines.push([b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text]),
