@@ -183,6 +183,22 @@ impl<E: Entry> Members<E> {
         }
     }
 
+    /// Starts loading the bucket that a scan comes to at the address of a hash.
+    #[inline]
+    pub fn prefetch_bucket_at(&self, hash: u64) {
+        if let Repr::Many(table) = &self.repr {
+            table.prefetch_bucket(hash);
+        }
+    }
+
+    /// Starts loading the members of that bucket; reads it.
+    #[inline]
+    pub fn prefetch_members_at(&self, hash: u64) {
+        if let Repr::Many(table) = &self.repr {
+            table.prefetch_home(hash);
+        }
+    }
+
     /// The place of a key's member. O(1).
     #[inline]
     pub fn slot(&mut self, key: &[u8]) -> Option<Slot<'_, E>> {

@@ -23,6 +23,9 @@ const GARBAGE_ENTRIES_MAX: usize = 64;
 /// fields than the one that changed.
 const RENEWAL_STEP: usize = 4;
 
+/// Places that are looked at together.
+const BATCH: usize = 16;
+
 /// Bits of a scan's cursor: the address of `store::table`.
 const CURSOR_BITS: u32 = 48;
 
@@ -208,10 +211,26 @@ impl Fields {
             return if is_due { self.expire_all(now_ms, gone) } else { 0 };
         }
         let (mut removed, mut looks) = (0, 0);
+        let mut batch = [0; BATCH];
         while removed < max && looks < max {
-            let Some(place) = self.queue.pop_due(now_ms) else { break };
-            removed += self.expire_place(place, now_ms, gone);
-            looks += 1;
+            let mut count = 0;
+            while count < BATCH.min(max - looks)
+                && let Some(place) = self.queue.pop_due(now_ms)
+            {
+                batch[count] = place;
+                count += 1;
+            }
+            let places = &batch[..count];
+            if places.is_empty() {
+                break;
+            }
+            // Each is some cache misses: started together, those of a batch cost little more than one's.
+            places.iter().for_each(|place| self.members.prefetch_bucket_at(queue::hash_of(*place)));
+            places.iter().for_each(|place| self.members.prefetch_members_at(queue::hash_of(*place)));
+            for &place in places {
+                removed += self.expire_place(place, now_ms, gone);
+            }
+            looks += count;
         }
         if self.timed == 0 {
             self.forget_deadlines();

@@ -25,6 +25,12 @@ pub fn place(hash: u64) -> u32 {
     (hash >> (u64::BITS - PLACE_BITS)) as u32
 }
 
+/// The least hash of a place.
+#[inline]
+pub fn hash_of(place: u32) -> u64 {
+    u64::from(place) << (u64::BITS - PLACE_BITS)
+}
+
 /// Entries of a chunk: 8 KiB.
 const CHUNK: usize = 1024;
 
