@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod admin;
+pub mod array;
 pub mod bitmap;
 mod blocking;
 pub mod client;
@@ -71,6 +72,7 @@ const FAMILIES: &[&[Spec]] = &[
     hyperloglog::ROWS,
     zset::ROWS,
     stream::ROWS,
+    array::ROWS,
     geo::ROWS,
     keys::ROWS,
     scan::ROWS,

@@ -27,6 +27,8 @@ pub enum EventClass {
     Stream,
     /// `d`: events of modules.
     Module,
+    /// `a`: array commands.
+    Array,
     /// `n`: keys that were not there before.
     New,
     /// `o`: keys whose value was replaced as a whole.
@@ -50,7 +52,7 @@ pub enum EventClass {
 }
 
 /// Every class with its letter, in the order Redis prints them; those before `New` are what `A` stands for.
-const LETTERS: [(u8, EventClass); 20] = [
+const LETTERS: [(u8, EventClass); 21] = [
     (b'g', EventClass::Generic),
     (b'$', EventClass::String),
     (b'l', EventClass::List),
@@ -61,6 +63,7 @@ const LETTERS: [(u8, EventClass); 20] = [
     (b'e', EventClass::Evicted),
     (b't', EventClass::Stream),
     (b'd', EventClass::Module),
+    (b'a', EventClass::Array),
     (b'n', EventClass::New),
     (b'o', EventClass::Overwritten),
     (b'c', EventClass::TypeChanged),
@@ -140,18 +143,19 @@ mod tests {
             ("Kc", "cK"),
             ("gK", "gK"),
             ("mnKE", "nKEm"),
-            ("KEg$lshzxetd", "AKE"),
-            ("$lshzxetdnocKEm", "$lshzxetdnocKEm"),
+            ("KEg$lshzxetda", "AKE"),
+            ("$lshzxetdanocKEm", "$lshzxetdanocKEm"),
             ("gocnmKE", "gnocKEm"),
             ("gdxtz", "gzxtd"),
-            // These are those of Redis 8.8.
+            // Those of Redis 8.8 have the letters of arrays and of parts.
+            ("KEg$lshzxetd", "g$lshzxetdKE"),
             ("VITSh", "hSTIV"),
             ("KEASTIVm", "AKEmSTIV"),
         ] {
             let events = parse_events(&[set.as_bytes()]).expect(set);
             assert_eq!(print_events(&events), get.as_bytes(), "{set}");
         }
-        for wrong in ["q", "K E", "KEAQ", "a"] {
+        for wrong in ["q", "K E", "KEAQ", "r"] {
             assert!(parse_events(&[wrong.as_bytes()]).is_err(), "{wrong}");
         }
         assert!(parse_events(&[b"K", b"E"]).is_err());

@@ -3,7 +3,8 @@
 //! # Algorithm
 //! Redis's, of SHA-1. Data is *mixed* into a digest where its order counts, `d = SHA1(d ^ SHA1(data))`, and *added* where it does
 //! not, `d ^= SHA1(data)`. A value's digest begins with its type; then
-//! - a string's bytes, a list's elements, and a stream's entries with their fields are mixed in, in order;
+//! - a string's bytes, a list's elements, a stream's entries with their fields, and an array's elements with their indexes are mixed
+//!   in, in order;
 //! - a set's members are added; so are the digests of a sorted set's members with their scores, and of a hash's fields with
 //!   their values, with a mark added to those with a deadline;
 //! - a mark is added if the key has a deadline.
@@ -21,6 +22,7 @@ use sha1_smol::Sha1;
 use crate::base::num;
 use crate::store::entry::Entry;
 use crate::store::pack::Item;
+use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::stream::StreamId;
 use crate::store::types::{Hash, List, Object, Set, Stream, Type, ZSet};
 
@@ -70,6 +72,7 @@ impl DataDigest {
             Some(Object::ZSet(zset)) => self.add_zset(zset),
             Some(Object::Hash(hash)) => self.add_hash(hash, now_ms),
             Some(Object::Stream(stream)) => self.mix_stream(stream),
+            Some(Object::Array(array)) => self.mix_array(array),
         }
         if entry.deadline_ms().is_some() {
             self.add(KEY_DEADLINE);
@@ -129,6 +132,13 @@ impl DataDigest {
         }
     }
 
+    fn mix_array(&mut self, array: &Array) {
+        for (index, text) in array.range(0, INDEX_MAX) {
+            self.mix(itoa::Buffer::new().format(index).as_bytes());
+            self.mix(text);
+        }
+    }
+
     fn mix_item(&mut self, item: Item<'_>) {
         self.mix(item.text(&mut itoa::Buffer::new()));
     }
@@ -158,5 +168,7 @@ fn type_number(type_of: Type) -> u32 {
         Type::ZSet => 3,
         Type::Hash => 4,
         Type::Stream => 6,
+        // COMPAT: the number of a Redis that has arrays is not known here.
+        Type::Array => 7,
     }
 }

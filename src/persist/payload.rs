@@ -48,10 +48,9 @@ pub fn version_for(entry: &Entry, asked: Option<Version>) -> Version {
     let lowest = || match object.as_deref() {
         Some(Object::Stream(stream)) if has_idle_consumers(stream) => Version::Redis11,
         Some(Object::Hash(hash)) if hash.timed() > 0 => Version::Redis12,
-        Some(object) if !Version::Redis10.holds(object) => Version::Own,
         _ => Version::Redis10,
     };
-    asked.filter(|version| object.as_deref().is_none_or(|object| version.holds(object))).unwrap_or_else(lowest)
+    asked.filter(|version| Writer::new(*version, false).can_hold(entry)).unwrap_or_else(lowest)
 }
 
 /// True if some consumer was active at another time than it was last seen, which version 10 does not tell apart.
@@ -63,7 +62,7 @@ fn has_idle_consumers(stream: &Stream) -> bool {
 /// The payload of an entry's value, in Redis 8.2's own version; strings that are long, but not very long, are compressed if told so.
 /// O(bytes).
 pub fn dump(entry: &Entry, compress: bool) -> Vec<u8> {
-    dump_as(entry, Version::Own, compress)
+    dump_as(entry, Version::Redis12, compress)
 }
 
 /// The same in any version. In one that does not hold them the deadlines of elements are left out.
@@ -136,7 +135,7 @@ impl Dumping {
 
 /// Bytes that an entry's value takes in a dump file, without those that tell its form. O(bytes).
 pub fn value_bytes(entry: &Entry, compress: bool) -> usize {
-    let mut writer = Writer::new(Version::Own, compress);
+    let mut writer = Writer::new(Version::Redis12, compress);
     writer.value(entry);
     writer.len() - 1
 }

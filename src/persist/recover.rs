@@ -173,7 +173,7 @@ impl Recovery<'_> {
         // Fields with a deadline are in files of version 12 and above.
         let mut first = Some(reader.next_item());
         let version = Version::lowest(reader.version() >= 12);
-        let options = Options { version, compress: true, checksum: true, accesses: None };
+        let options = Options { version, has_own_forms: true, compress: true, checksum: true, accesses: None };
         let mut writer = DumpWriter::new(options);
         writer.begin(&HEAD);
         let (mut number, mut keys, mut reason) = (0, 0_u64, String::new());

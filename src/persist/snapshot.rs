@@ -18,7 +18,7 @@ mod form;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::rdb::file::{ElementDeadlines, Head};
+use super::rdb::file::{CannotHold, Head};
 use super::rdb::slices;
 use crate::store::entry::{Entry, Value};
 use crate::store::snapshot::Keep;
@@ -105,7 +105,7 @@ impl Stream {
         }
     }
 
-    fn entry(&mut self, number: usize, size: Size, entry: &Entry) -> Result<(), ElementDeadlines> {
+    fn entry(&mut self, number: usize, size: Size, entry: &Entry) -> Result<(), CannotHold> {
         self.writer.select(number, size);
         match entry.string() {
             Some(Value::Shared(text)) if text.len() >= SHARED_BYTES_MIN => {
@@ -148,7 +148,7 @@ pub struct Collector {
     keys: usize,
     /// The snapshot will not be finished: nothing is written any more.
     is_quiet: bool,
-    failure: Option<ElementDeadlines>,
+    failure: Option<CannotHold>,
 }
 
 /// What stands in a file before the data.
@@ -181,7 +181,7 @@ impl Collector {
     }
 
     /// Why the file cannot be written, if an entry was met that its version cannot hold.
-    pub fn take_failure(&mut self) -> Option<ElementDeadlines> {
+    pub fn take_failure(&mut self) -> Option<CannotHold> {
         self.failure.take()
     }
 
@@ -260,7 +260,7 @@ impl Collector {
         }
     }
 
-    fn fail(&mut self, failure: ElementDeadlines) {
+    fn fail(&mut self, failure: CannotHold) {
         self.failure = Some(failure);
     }
 

@@ -123,6 +123,24 @@ impl<'o> Reply<'o> {
         self.header(b':', n);
     }
 
+    /// `:n`, of a number that may be beyond those with a sign.
+    pub fn unsigned(&mut self, n: u64) {
+        self.line(b':', itoa::Buffer::new().format(n).as_bytes());
+    }
+
+    /// So many times that nothing is there: as [`Reply::null`] each. O(bytes), in few pieces.
+    pub fn nulls(&mut self, n: usize) {
+        const PIECE: usize = 1024;
+        let null: &[u8] = if self.proto == Proto::Resp2 { b"$-1\r\n" } else { b"_\r\n" };
+        let piece = null.repeat(PIECE.min(n));
+        let mut left = n;
+        while left > 0 {
+            let count = left.min(PIECE);
+            self.out.push(&piece[..count * null.len()]);
+            left -= count;
+        }
+    }
+
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {

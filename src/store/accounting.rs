@@ -36,7 +36,7 @@ impl Due {
             Type::Hash => next_due_ms::<Hash>(entry),
             Type::Set => next_due_ms::<Set>(entry),
             Type::ZSet => next_due_ms::<ZSet>(entry),
-            Type::String | Type::List | Type::Stream => None,
+            Type::String | Type::List | Type::Stream | Type::Array => None,
         };
         Due { key_ms: entry.deadline_ms(), elements_ms }
     }
@@ -282,7 +282,7 @@ impl Accounting {
             Type::Hash => self.expire_elements_of::<Hash>(entry, now_ms, max),
             Type::Set => self.expire_elements_of::<Set>(entry, now_ms, max),
             Type::ZSet => self.expire_elements_of::<ZSet>(entry, now_ms, max),
-            Type::String | Type::List | Type::Stream => 0,
+            Type::String | Type::List | Type::Stream | Type::Array => 0,
         }
     }
 
@@ -333,7 +333,7 @@ impl Accounting {
         match entry.type_of() {
             Type::Set => look_at::<Set>(entry, now_ms),
             Type::ZSet => look_at::<ZSet>(entry, now_ms),
-            Type::String | Type::List | Type::Hash | Type::Stream => {}
+            Type::String | Type::List | Type::Hash | Type::Stream | Type::Array => {}
         }
     }
 
@@ -355,7 +355,7 @@ pub(super) fn is_emptied(entry: &Entry) -> bool {
         Type::Hash => is_empty::<Hash>(entry),
         Type::Set => is_empty::<Set>(entry),
         Type::ZSet => is_empty::<ZSet>(entry),
-        Type::String | Type::List | Type::Stream => false,
+        Type::String | Type::List | Type::Stream | Type::Array => false,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 
 use super::entry::Entry;
+use super::types::array::{Array, INDEX_MAX};
 use super::types::stream::Stream;
 use super::types::{Collection, Hash, List, Object, Set, ZSet};
 
@@ -37,6 +38,7 @@ pub(super) fn of(entry: &Entry) -> u64 {
             Object::ZSet(zset) => add_zset(zset, &mut hasher),
             Object::Hash(hash) => add_hash(hash, &mut hasher),
             Object::Stream(stream) => add_stream(stream, &mut hasher),
+            Object::Array(array) => add_array(array, &mut hasher),
         }
     }
     hasher.finish()
@@ -98,6 +100,12 @@ fn add_hash(hash: &Hash, hasher: &mut DefaultHasher) {
             add(element.finish());
         })
     });
+}
+
+fn add_array(array: &Array, hasher: &mut DefaultHasher) {
+    array.next().hash(hasher);
+    let ends = array.range(0, INDEX_MAX).take(ELEMENTS_MAX).chain(array.range(0, INDEX_MAX).rev().take(ELEMENTS_MAX));
+    ends.for_each(|element| element.hash(hasher));
 }
 
 fn add_stream(stream: &Stream, hasher: &mut DefaultHasher) {

@@ -210,7 +210,8 @@ fn load(memory: &mut Memory, server: &Server, tight: bool) -> Vec<Vec<u8>> {
 
 /// What our server holds, as a file.
 fn written(memory: &Memory, functions: &[Vec<u8>], version: Version, compress: bool) -> Vec<u8> {
-    let mut writer = DumpWriter::new(Options { version, compress, checksum: true, accesses: None });
+    let mut writer =
+        DumpWriter::new(Options { version, has_own_forms: false, compress, checksum: true, accesses: None });
     writer.begin(&Head {
         redis_version: "7.4.0",
         unix_s: 1_700_000_000,

@@ -645,7 +645,7 @@ fn genpass_makes_as_many_hexadecimal_digits_as_the_bits_need() {
 fn cat_lists_categories_and_what_is_in_them() {
     let mut m = Memory::new();
     let all = "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking \
-               dangerous connection transaction scripting";
+               dangerous connection transaction scripting array";
     let names: Vec<&str> = all.split(' ').collect();
     assert_eq!(m.run("ACL CAT"), bulks(&names));
     let hash = m.run("ACL CAT Hash");

@@ -56,6 +56,14 @@ const ROWS: &[Row] = &[
     given("", "PFADD k a", "pfadd=k"),
     given("PFADD k a", "PFMERGE l k", "pfadd=l"),
     given("PFADD k a", "PFDEBUG TODENSE k", ""),
+    // Arrays.
+    given("", "ARSET k 5 a b", "arset=k"),
+    given("", "ARMSET k 5 a 9 b", "armset=k"),
+    given("ARSET k 0 a b", "ARDEL k 1 7", "ardel=k"),
+    given("ARSET k 0 a b", "ARDELRANGE k 9 0", "ardelrange=k del=k"),
+    given("", "ARINSERT k a b", "arinsert=k"),
+    given("", "ARRING k 2 a b c", "arring=k"),
+    given("ARSET k 0 a b", "ARSEEK k 7", "arseek=k"),
     // Keys.
     given("SET k v", "DEL k", "del=k"),
     given("SET k v", "UNLINK k", "del=k"),

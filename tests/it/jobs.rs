@@ -36,6 +36,7 @@ pub fn fill(m: &mut Memory) {
         m.run(&format!("HSET hash field:{n} value:{n}"));
         m.run(&format!("XADD stream {n}-1 field {n}"));
         m.run(&format!("RPUSH twice {}", n / 2));
+        m.run(&format!("ARSET array {} {n}", n * n % 1000 * 50));
         m.run(&format!("GEOADD geo {}.{} {} place:{n}", n % 40, n % 7, (n * 7) % 80));
         m.run(&format!("PFADD hll:{} {n}", n % 9));
         if n % 3 == 0 {
@@ -187,6 +188,20 @@ const LINES: &[&str] = &[
     "DUMP zset",
     "DUMP hash",
     "DUMP stream",
+    "DUMP array",
+    "ARGETRANGE array 0 3999",
+    "ARGETRANGE array 4000 100",
+    "ARSCAN array 0 1000000",
+    "ARSCAN array 1000000 100 LIMIT 20",
+    "ARGREP array - + MATCH 7",
+    "ARGREP array + - RE ^1 GLOB *9 WITHVALUES LIMIT 9",
+    "ARGREP array 100 30000 EXACT nothing",
+    "AROP array 0 1000000 SUM",
+    "AROP array 1000000 0 XOR",
+    "AROP array 0 1000000 USED",
+    "ARLASTITEMS array 4000",
+    "ARLASTITEMS array 300 REV",
+    "ARINFO array FULL",
     "LCS text mirror",
     "LCS text mirror LEN",
     "LCS text mirror IDX WITHMATCHLEN MINMATCHLEN 2",
@@ -990,7 +1005,9 @@ fn members_are_drawn_slice_by_slice_with_and_without_repetitions() {
 /// Payloads that are read piece by piece, or are found not to be divisible, or broken.
 #[test]
 fn restore_reads_payloads_as_the_direct_path_does() {
-    for key in ["list", "row", "set", "ints", "zset", "hash", "stream", "few", "short", "timed", "bits", "key:1"] {
+    for key in
+        ["list", "row", "set", "ints", "zset", "hash", "stream", "array", "few", "short", "timed", "bits", "key:1"]
+    {
         let (mut direct, mut m) = (server(), server());
         direct.server.jobs.limits.long = usize::MAX;
         let mut payload = Vec::new();

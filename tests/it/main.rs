@@ -7,6 +7,7 @@ mod memory;
 
 mod acl;
 mod admin;
+mod array;
 mod bitmap;
 mod blocking;
 mod changes;

@@ -28,6 +28,8 @@ fn server() -> Memory {
     m.run("SADD set 1 2 3 x");
     m.run("ZADD zset 1 a 2 b 3 c");
     m.run("HSET hash f 1 g 2 h 3");
+    m.run("ARMSET array 0 a 1 b 2 c 9000 d");
+    m.run("ARRING ring 4 1 2 3 4 5 6");
     for n in 1..=5 {
         m.run(&format!("XADD stream {n}-1 f v"));
     }
@@ -97,6 +99,7 @@ fn contents(m: &mut Memory) -> Vec<String> {
                 b"+set\r\n" => &[&[b"SORT", &key, b"ALPHA"]],
                 b"+hash\r\n" => &[&[b"HGETALL", &key]],
                 b"+zset\r\n" => &[&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"]],
+                b"+array\r\n" => &[&[b"ARSCAN", &key, b"0", b"18446744073709551614"], &[b"ARNEXT", &key]],
                 b"+stream\r\n" => &[&[b"XRANGE", &key, b"-", b"+"]],
                 other => panic!("{}", other.escape_ascii()),
             };
@@ -176,6 +179,23 @@ const LINES: &[&str] = &[
     "PFADD a b c",
     "GEOADD geo 13.3 38.1 palermo 15.1 37.5 catania",
     "GEOADD geo 13.3 38.1 palermo 15.1 370 catania",
+    "ARSET array 2 x y z",
+    "ARSET new 18446744073709551612 x y z",
+    "ARSET array 18446744073709551612 x y z v",
+    "ARMSET array 1 x 7 y 1 z",
+    "ARMSET array 1 x seven y",
+    "ARMGET array 0 7 9000",
+    "ARMGET array 0 7 x",
+    "ARDEL array 0 7 9000 0",
+    "ARDEL array 2 1 0 9000",
+    "ARDELRANGE array 5 1 8000 10000",
+    "ARDELRANGE array 10000 0",
+    "ARINSERT array x y z",
+    "ARINSERT set x y z",
+    "ARRING ring 4 7 8 9",
+    "ARRING ring 3 7 8 9 10 11",
+    "ARRING ring 9 7 8 9",
+    "ARRING array 2 x y z",
     "XDEL stream 1-1 7-1 2-1",
     "XDEL stream 1-1 no",
     "XDEL nothing no no",
@@ -221,6 +241,11 @@ const LARGE: &[&str] = &[
     "ZREMRANGEBYSCORE zset (5 250",
     "ZREMRANGEBYSCORE zset x 250",
     "ZREMRANGEBYLEX same:scores [m100 (m2",
+    "ARDELRANGE array 0 250000",
+    "ARDELRANGE array 1000000 0",
+    "ARDELRANGE array 5000 90000 80000 200000 7 3",
+    "ARRING ring 200 new",
+    "ARRING ring 1000 new",
     "SPOP set 300",
     "SPOP set 1000",
 ];
@@ -236,6 +261,8 @@ fn large_server() -> Memory {
         m.run(&format!("ZADD zset {n} m{n}"));
         m.run(&format!("ZADD same:scores 0 m{n}"));
         m.run(&format!("SADD set m{n}"));
+        m.run(&format!("ARINSERT ring v{n}"));
+        m.run(&format!("ARSET array {} v{n}", n * 1000));
     }
     m.run("RPUSH list last");
     m.server.jobs.limits = pieces(1);
@@ -422,7 +449,7 @@ fn what_is_only_read_piece_by_piece_is_read_by_others_and_not_changed() {
     let other = m.connect();
     m.server.jobs.limits = Limits { slice_elements: 1, ..whole() };
     assert_eq!(m.run("GET a"), r"$1\r\n1\r\n");
-    assert_eq!(m.run("DBSIZE"), r":8\r\n");
+    assert_eq!(m.run("DBSIZE"), r":10\r\n");
     assert_eq!(m.run("SET a x"), "");
     assert_eq!(blocked(&mut m, other), Some(Blocked::Hold));
     assert_eq!(answer(&mut m, 0), r"*4\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$-1\r\n");

@@ -596,7 +596,9 @@ fn every_kind_of_query_lives_on_without_a_watcher() {
         XREAD STREAMS k 0|XPENDING k g|\
         XINFO STREAM k|XINFO GROUPS k|XINFO CONSUMERS k g|BITCOUNT k|BITPOS k 1|GETBIT k 0|\
         BITFIELD_RO k GET u8 0|PFCOUNT k|GEOPOS k x|GEODIST k x y|GEOHASH k x|GEOSEARCH k FROMLONLAT 0 0 BYRADIUS 1 m|\
-        GEORADIUS_RO k 0 0 1 m|GEORADIUSBYMEMBER_RO k x 1 m|DIGEST k";
+        GEORADIUS_RO k 0 0 1 m|GEORADIUSBYMEMBER_RO k x 1 m|DIGEST k|\
+        ARGET k 0|ARMGET k 0|ARGETRANGE k 0 1|ARSCAN k 0 1|ARGREP k - + EXACT x|AROP k 0 1 SUM|ARLEN k|ARCOUNT k|ARNEXT k|\
+        ARLASTITEMS k 1|ARINFO k";
     let lines: Vec<&str> = lines.split('|').map(str::trim).collect();
     for line in &lines {
         let reply = it.watch(&format!("OBSERVE {line}"));

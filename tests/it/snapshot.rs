@@ -195,6 +195,7 @@ fn fill_large(m: &mut Memory) {
     for n in 1..4000 {
         m.run(&format!("XADD stream {n}-1 field value"));
     }
+    m.run(&format!("ARINSERT array {all}"));
     m.run("XGROUP CREATE stream group 0");
     m.run("XREADGROUP GROUP group one COUNT 3000 STREAMS stream >");
     let big = vec![b'x'; 6 << 20];
@@ -207,6 +208,8 @@ const WRITES: &[&str] = &[
     "ZADD zset 1 x",
     "HSET hash x y",
     "XADD stream * f v",
+    "ARSET array 7 x",
+    "ARDELRANGE array 0 3000",
     "APPEND string x",
     "DEL set",
     "RENAME hash other",
@@ -252,6 +255,7 @@ fn what_takes_the_value_away_in_the_midst_of_it_leaves_it_whole_in_the_file() {
         ("zset", "EXISTS zset"),
         ("list", "FLUSHDB"),
         ("stream", "SWAPDB 0 1"),
+        ("array", "ARLEN array"),
     ] {
         let (mut m, disk) = server();
         fill_large(&mut m);

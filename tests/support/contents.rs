@@ -95,6 +95,10 @@ fn key_contents(ask: &mut dyn FnMut(&[&[u8]]) -> Value, key: &[u8]) -> Contents 
                 add(&format!("HGET {}", field.escape_ascii()), Value::Array(vec![Value::Bulk(value), deadline]));
             }
         }
+        "array" => {
+            add("ARSCAN", ask(&[b"ARSCAN", key, b"0", b"18446744073709551614"]));
+            add("ARNEXT", ask(&[b"ARNEXT", key]));
+        }
         "stream" => add("XINFO", replayed(ask(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]))),
         other => panic!("{} is a {other}", key.escape_ascii()),
     }

@@ -31,7 +31,8 @@ const BUILDERS: &[&str] =
     &["hset", "rpush", "lpush", "sadd", "zadd", "geoadd", "xadd", "xgroup|create", "xreadgroup", "multi"];
 
 /// Groups of commands on one type of value each.
-const GROUPS: &[&str] = &["string", "bitmap", "hyperloglog", "hash", "list", "set", "sorted-set", "geo", "stream"];
+const GROUPS: &[&str] =
+    &["string", "bitmap", "hyperloglog", "hash", "list", "set", "sorted-set", "geo", "stream", "array"];
 
 /// Numbers and texts on the edge of what a number may be. None is a small positive number: such a number could become
 /// a deadline that passes, or a long wait.
@@ -579,7 +580,9 @@ impl Generator {
             (_, "group") => format!("g{}", self.rng.below(2)),
             (_, "consumer") => format!("c{}", self.rng.below(3)),
             (_, "channel" | "shardchannel") => format!("ch{}", self.rng.below(3)),
-            (_, "type") => (*self.rng.pick(&["string", "list", "set", "zset", "hash", "stream", "nosuch"])).to_owned(),
+            (_, "type") => {
+                (*self.rng.pick(&["string", "list", "set", "zset", "hash", "stream", "array", "nosuch"])).to_owned()
+            }
             (_, "encoding") => {
                 (*self.rng.pick(&["u8", "i8", "u4", "i5", "u16", "i64", "u63", "u64", "i0", "i65", "x8", "u1"]))
                     .to_owned()

@@ -571,6 +571,7 @@ fn keysizes(r: &mut Report<'_>) {
             Type::Set => "sets_items",
             Type::ZSet => "zsets_items",
             Type::Hash => "hashes_items",
+            Type::Array => "arrays_items",
             // COMPAT: Redis does not count streams.
             Type::Stream => continue,
         };

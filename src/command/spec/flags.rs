@@ -172,6 +172,8 @@ bits! {
         TRANSACTION = "transaction";
         /// Scripts.
         SCRIPTING = "scripting";
+        /// Arrays.
+        ARRAY = "array";
     }
 }
 
@@ -220,6 +222,8 @@ pub enum Group {
     SortedSet,
     /// Streams.
     Stream,
+    /// Arrays.
+    Array,
     /// Bitmaps.
     Bitmap,
     /// HyperLogLogs.
@@ -251,6 +255,7 @@ impl Group {
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
             Group::Stream => "stream",
+            Group::Array => "array",
             Group::Bitmap => "bitmap",
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",

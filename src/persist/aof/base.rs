@@ -5,6 +5,7 @@
 //! | string | `SET` |
 //! | list, set, sorted set | `RPUSH`, `SADD`, `ZADD` of up to 64 elements |
 //! | hash | `HMSET` of up to 64 fields, then `HPEXPIREAT` for each field with a deadline |
+//! | array | `ARMSET` of up to 64 elements, `ARSEEK` |
 //! | stream | `XADD` for each entry, `XSETID` |
 //! | group of a stream | `XGROUP CREATE`; for each consumer `XGROUP CREATECONSUMER`, or `XCLAIM` for what is pending |
 //! | library of functions | `FUNCTION LOAD` |
@@ -29,6 +30,7 @@ use std::ops::Bound;
 use crate::base::num;
 use crate::store::entry::Entry;
 use crate::store::pack::Item;
+use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::stream::{Group, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
@@ -69,6 +71,8 @@ pub enum Rest {
     ZSet(usize),
     /// A hash from this cursor on.
     Hash(u64),
+    /// An array from this index on.
+    Array(u64),
     /// A stream.
     Stream {
         /// Where it goes on.
@@ -166,6 +170,7 @@ impl CommandWriter {
             Some(Object::Set(_)) => Rest::Set(0),
             Some(Object::ZSet(_)) => Rest::ZSet(0),
             Some(Object::Hash(_)) => Rest::Hash(0),
+            Some(Object::Array(_)) => Rest::Array(0),
             Some(Object::Stream(_)) => {
                 let place = StreamPlace::Entries(StreamId::MIN);
                 Rest::Stream { place, placeholders: 0, last_placeholder: StreamId::MIN }
@@ -211,6 +216,7 @@ impl CommandWriter {
             (Rest::Set(cursor), Some(Object::Set(set))) => self.set_members(key, set, cursor),
             (Rest::ZSet(rank), Some(Object::ZSet(zset))) => self.zset_members(key, zset, rank),
             (Rest::Hash(cursor), Some(Object::Hash(hash))) => self.hash_fields(key, hash, cursor),
+            (Rest::Array(from), Some(Object::Array(array))) => self.array_elements(key, array, from),
             (Rest::Stream { place, placeholders, last_placeholder }, Some(Object::Stream(stream))) => {
                 match self.stream_part(key, stream, *place, placeholders, last_placeholder) {
                     Some(next) => {
@@ -306,6 +312,27 @@ impl CommandWriter {
             let deadline_ms = digits.format(*deadline_ms).as_bytes();
             self.command(&[command, key, deadline_ms, word, b"1", name]);
         }
+    }
+}
+
+/// Arrays.
+impl CommandWriter {
+    fn array_elements(&mut self, key: &[u8], array: &Array, from: &mut u64) -> bool {
+        let mut written = 0;
+        for (index, text) in array.range(*from, INDEX_MAX).take(ELEMENTS) {
+            self.arg(itoa::Buffer::new().format(index).as_bytes());
+            self.arg(text);
+            self.element_ends(b"ARMSET", key);
+            (written, *from) = (written + 1, index + 1);
+        }
+        self.end_elements(b"ARMSET", key);
+        if written == ELEMENTS {
+            return false;
+        }
+        if array.next() != Some(0) {
+            self.command(&[b"ARSEEK", key, itoa::Buffer::new().format(array.next().unwrap_or(u64::MAX)).as_bytes()]);
+        }
+        true
     }
 }
 

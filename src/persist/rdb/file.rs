@@ -20,7 +20,7 @@ mod read;
 mod write;
 
 pub use read::{Checksum, DumpReader, Fault, Item, LoadError, Loaded, MEMORY_FACTOR};
-pub use write::{Accesses, DumpWriter, ElementDeadlines, Head, Options, Origin};
+pub use write::{Accesses, CannotHold, DumpWriter, Head, Options, Origin};
 
 /// The bytes that announce something other than a value.
 pub(in crate::persist) mod opcode {

@@ -12,10 +12,10 @@
 //! A string is a length and its bytes, or one of the last two. Times are milliseconds in 8 bytes, doubles 8 bytes, little
 //! endian.
 //!
-//! # Forms of this server's own
+//! # Forms of our own
 //! ```text
-//! 240, count, (member, deadline) ...          a set: deadlines are times, -1 for none
-//! 241, count, (member, score, deadline) ...   a sorted set, the highest score first
+//! 224, count, next, (index, text) ...      an array
+//! 225, count, (member, deadline) ...       a set whose members may have deadlines: times, -1 for none
 //! ```
 //!
 //! `write` knows the forms that Redis 7.0 to 8.2 write, `read` those of every version, which are more; `ziplist` turns the
@@ -120,10 +120,11 @@ mod code {
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
     pub const STREAM_LISTPACKS_4: u8 = 26;
-    /// A set whose members may have deadlines: a form of this server's own, which no other reads.
-    pub const SET_DEADLINES: u8 = 240;
-    /// A sorted set of that kind.
-    pub const ZSET_DEADLINES: u8 = 241;
+    /// An array, in a form of our own: Redis's is not known here. How many elements, the index that the next one gets without naming one,
+    /// then each index with its text, ascending. Far from the numbers that Redis gives to types, and from those of what is no value.
+    pub const OWN_ARRAY: u8 = 224;
+    /// A set whose members may have deadlines, in a form of our own.
+    pub const OWN_SET: u8 = 225;
     /// Valkey's hash whose fields may have deadlines.
     pub const VALKEY_HASH_2: u8 = 22;
 }

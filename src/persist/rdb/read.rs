@@ -26,6 +26,7 @@ use super::{Broken, Budget, Dialect, Shapes, Value, code, container, length, zip
 use crate::base::lzf;
 use crate::base::num;
 use crate::store::pack::{Intset, Item, Validated};
+use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::hash::DEADLINE_END;
 use crate::store::types::list::{self, End};
 use crate::store::types::stream::StreamId;
@@ -124,9 +125,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             code::LIST | code::LIST_ZIPLIST | code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
                 Object::List(self.list(form, shapes)?)
             }
-            code::SET | code::SET_INTSET | code::SET_LISTPACK | code::SET_DEADLINES => {
-                Object::Set(self.set(form, shapes)?)
-            }
+            code::SET | code::SET_INTSET | code::SET_LISTPACK | code::OWN_SET => Object::Set(self.set(form, shapes)?),
             code::ZSET | code::ZSET_2 => Object::ZSet(self.zset(form, shapes)?),
             code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
                 let limits = &shapes.zset;
@@ -141,6 +140,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             | code::HASH_LISTPACK_EX
             | code::HASH_LISTPACK_EX_PRE_GA => Object::Hash(self.packed_hash(form, shapes)?),
             _ if Streaming::is_form(form) => Object::Stream(self.stream(form)?),
+            code::OWN_ARRAY => Object::Array(self.array()?),
             code::MODULE | code::MODULE_PRE_GA => return Err(Broken::Module(self.length()?)),
             _ => return Err(Broken::Form(form)),
         };
@@ -382,7 +382,7 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn set(&mut self, form: u8, shapes: &Shapes) -> Result<Set, Broken> {
         let policy = &shapes.set;
         match form {
-            code::SET | code::SET_DEADLINES => self.set_members(form, shapes),
+            code::SET | code::OWN_SET => self.set_members(form, shapes),
             code::SET_INTSET => {
                 let bytes = self.string()?;
                 self.budget.spend(bytes.len())?;
@@ -415,7 +415,7 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn set_member(&mut self, set: &mut Set, form: u8, shapes: &Shapes) -> Result<(), Broken> {
         let member = self.element()?;
         let is_new = match form {
-            code::SET_DEADLINES => set.load(&member, self.deadline()?, shapes.set.hasher),
+            code::OWN_SET => set.load(&member, self.deadline()?, shapes.set.hasher),
             _ => set.insert(&member, &shapes.set),
         };
         is_new.then_some(()).ok_or(TWICE)
@@ -561,6 +561,32 @@ impl<'p, 'b> Reader<'p, 'b> {
 
     fn raw_id(&mut self) -> Result<StreamId, Broken> {
         self.take::<ID_BYTES>().map(StreamId::from_bytes)
+    }
+
+    /// What comes before the elements of an array: how many they are, and an array that knows where the next insertion goes.
+    fn array_head(&mut self) -> Result<(usize, Array), Broken> {
+        let (count, mut array) = (self.some(2)?, Array::default());
+        array.seek(Some(self.length()?));
+        Ok((count, array))
+    }
+
+    /// An element of an array, whose index is above those before it.
+    fn array_element(&mut self, array: &mut Array) -> Result<(), Broken> {
+        let index = self.length()?;
+        if index > INDEX_MAX || index < array.extent() {
+            return Err(Broken::Invalid("indexes of an array that do not ascend"));
+        }
+        let text = self.element()?;
+        array.set(index, &text);
+        Ok(())
+    }
+
+    fn array(&mut self) -> Result<Array, Broken> {
+        let (count, mut array) = self.array_head()?;
+        for _ in 0..count {
+            self.array_element(&mut array)?;
+        }
+        Ok(array)
     }
 
     fn stream(&mut self, form: u8) -> Result<Stream, Broken> {

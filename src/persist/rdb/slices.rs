@@ -10,6 +10,7 @@ use std::ops::Bound;
 use super::code;
 use super::write::{Version, Writer};
 use crate::store::entry::{Entry, Value};
+use crate::store::types::array::INDEX_MAX;
 use crate::store::types::stream::StreamId;
 use crate::store::types::{Collection, Hash, List, Object, SIZE_SAMPLES, Set, Stream, ZSet};
 
@@ -66,6 +67,8 @@ pub enum Slices {
     },
     /// A stream.
     Stream(StreamPlace),
+    /// An array from this index on.
+    Array(u64),
 }
 
 /// A place in a stream as it is written.
@@ -111,6 +114,10 @@ impl Slices {
                 writer.count(stream.nodes().len());
                 Slices::Stream(StreamPlace::Nodes(None))
             }
+            (_, Some(Object::Array(array))) => {
+                writer.array_head(array);
+                Slices::Array(0)
+            }
             _ => Slices::Whole,
         }
     }
@@ -139,6 +146,14 @@ impl Slices {
                 }
                 None => true,
             },
+            (Slices::Array(from), _, Some(Object::Array(array))) => {
+                let mut written = 0;
+                for (index, text) in array.range(*from, INDEX_MAX).take(ELEMENTS) {
+                    writer.array_element(index, text);
+                    (written, *from) = (written + 1, index + 1);
+                }
+                written < ELEMENTS
+            }
             _ => {
                 writer.body(entry);
                 true
@@ -296,7 +311,7 @@ mod tests {
     use crate::store::hash::KeyHasher;
     use crate::store::types::list::{End, Fill};
     use crate::store::types::stream::{Group, NodeLimits};
-    use crate::store::types::{hash, set, zset};
+    use crate::store::types::{Array, hash, set, zset};
 
     /// A value of each type, with so many elements.
     fn values(count: usize) -> Vec<Entry> {
@@ -308,6 +323,7 @@ mod tests {
         let (mut members, mut ranked, mut fields) = (Set::ints(), ZSet::default(), Hash::new());
         let zlimits = zset::Limits { entries: 4, value: 64, hasher };
         let hlimits = hash::Limits { entries: 4, value: 64, hasher };
+        let mut array = Array::default();
         let mut stream = Stream::default();
         let mut group = Group::new(StreamId { ms: 5, seq: 0 }, Some(3));
         let consumers = [group.add_consumer(b"one", 1), group.add_consumer(b"two", 2), group.add_consumer(b"idle", 3)];
@@ -316,6 +332,7 @@ mod tests {
             list.push(End::Tail, &text(n));
             members.insert(&text(n), &policy);
             ranked.insert(&text(n), n as f64 / 3.0, &zlimits);
+            array.set((n as u64) << (n % 40), &text(n));
             fields.set(&text(n), &text(n), false, 0, &hlimits);
             let id = StreamId { ms: n as u64 + 1, seq: 7 };
             let pair = [&b"field"[..], b"value"];
@@ -330,6 +347,7 @@ mod tests {
             Object::ZSet(ranked),
             Object::Hash(fields),
             Object::Stream(stream),
+            Object::Array(array),
         ];
         let mut entries: Vec<Entry> =
             objects.into_iter().map(|object| Entry::new(b"key", NewValue::Object(object), None)).collect();

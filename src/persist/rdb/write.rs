@@ -5,6 +5,7 @@ use crate::base::lzf::Compressor;
 use crate::base::num;
 use crate::store::entry::{Entry, Value};
 use crate::store::pack::Item;
+use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::list::Part;
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
@@ -25,8 +26,6 @@ pub enum Version {
     Redis11,
     /// 12, that of Redis 7.4 to 8.2: fields of hashes may have deadlines.
     Redis12,
-    /// 12 as well, with forms of this server's own where Redis has none: members of sets and sorted sets may have deadlines.
-    Own,
     /// 80, that of Valkey 9: fields of hashes may have deadlines, in another form than Redis's.
     Valkey80,
 }
@@ -45,7 +44,7 @@ impl Version {
 
     /// The lowest version that holds the data.
     pub fn lowest(has_element_deadlines: bool) -> Version {
-        if has_element_deadlines { Version::Own } else { Version::Redis11 }
+        if has_element_deadlines { Version::Redis12 } else { Version::Redis11 }
     }
 
     /// Its number.
@@ -53,20 +52,14 @@ impl Version {
         match self {
             Version::Redis10 => 10,
             Version::Redis11 => 11,
-            Version::Redis12 | Version::Own => 12,
+            Version::Redis12 => 12,
             Version::Valkey80 => 80,
         }
     }
 
-    /// Whether it holds all there is to a value: the deadlines of elements too.
-    pub fn holds(self, object: &Object) -> bool {
-        match object {
-            Object::Hash(hash) => {
-                matches!(self, Version::Redis12 | Version::Own | Version::Valkey80) || hash.timed() == 0
-            }
-            Object::Set(set) => self == Version::Own || set.timed() == 0,
-            Object::ZSet(_) | Object::List(_) | Object::Stream(_) => true,
-        }
+    /// Whether fields of hashes may have deadlines.
+    pub fn holds_field_deadlines(self) -> bool {
+        matches!(self, Version::Redis12 | Version::Valkey80)
     }
 }
 
@@ -77,6 +70,8 @@ impl Version {
 pub struct Writer {
     out: Vec<u8>,
     version: Version,
+    /// Values that no Redis has may be written.
+    has_own_forms: bool,
     /// Compresses long strings, if they are to be compressed.
     compressor: Option<Compressor>,
     /// The compressed form of one string.
@@ -87,7 +82,13 @@ pub struct Writer {
 impl Writer {
     /// Writes the forms of a version; compresses long strings if told so.
     pub fn new(version: Version, compress: bool) -> Writer {
-        Writer { out: Vec::new(), version, compressor: compress.then(Compressor::default), packed: Vec::new() }
+        let compressor = compress.then(Compressor::default);
+        Writer { out: Vec::new(), version, has_own_forms: true, compressor, packed: Vec::new() }
+    }
+
+    /// One that writes values that no Redis has, or refuses them.
+    pub fn with_own_forms(self, has_own_forms: bool) -> Writer {
+        Writer { has_own_forms, ..self }
     }
 
     /// The version that is written.
@@ -124,7 +125,12 @@ impl Writer {
 
     /// Whether the version holds all there is to the value.
     pub fn can_hold(&self, entry: &Entry) -> bool {
-        entry.object().is_none_or(|object| self.version.holds(&object))
+        match entry.object().as_deref() {
+            Some(Object::Hash(hash)) => self.version.holds_field_deadlines() || hash.timed() == 0,
+            Some(Object::Set(set)) => self.has_own_forms || set.timed() == 0,
+            Some(Object::Array(_)) => self.has_own_forms,
+            _ => true,
+        }
     }
 
     /// The byte that tells the form in which a value is written.
@@ -138,6 +144,7 @@ impl Writer {
             Some(Object::Hash(hash)) => self.hash_form(hash),
             Some(Object::Stream(_)) if self.version == Version::Redis10 => code::STREAM_LISTPACKS_2,
             Some(Object::Stream(_)) => code::STREAM_LISTPACKS_3,
+            Some(Object::Array(_)) => code::OWN_ARRAY,
         }
     }
 
@@ -146,8 +153,8 @@ impl Writer {
             code::SET_INTSET
         } else if set.as_pack().is_some() && self.version != Version::Redis10 {
             code::SET_LISTPACK
-        } else if set.timed() > 0 && self.version == Version::Own {
-            code::SET_DEADLINES
+        } else if set.timed() > 0 && self.has_own_forms {
+            code::OWN_SET
         } else {
             code::SET
         }
@@ -157,8 +164,8 @@ impl Writer {
         match (hash.as_pack(), self.version) {
             (Some((_, false)), _) => code::HASH_LISTPACK,
             // A hash that had deadlines once looks to Redis as one that has some; to others it is better written as the rest.
-            (Some((_, true)), Version::Redis12 | Version::Own) => code::HASH_LISTPACK_EX,
-            (_, Version::Redis12 | Version::Own) if hash.timed() > 0 => code::HASH_METADATA,
+            (Some((_, true)), Version::Redis12) => code::HASH_LISTPACK_EX,
+            (_, Version::Redis12) if hash.timed() > 0 => code::HASH_METADATA,
             (_, Version::Valkey80) if hash.timed() > 0 => code::VALKEY_HASH_2,
             _ => code::HASH,
         }
@@ -180,6 +187,7 @@ impl Writer {
             Object::ZSet(zset) => self.zset(zset),
             Object::Hash(hash) => self.hash(hash),
             Object::Stream(stream) => self.stream(stream),
+            Object::Array(array) => self.array(array),
         }
     }
 }
@@ -345,7 +353,7 @@ impl Writer {
     /// A member of a set that is written in this form.
     pub fn member(&mut self, form: u8, member: Item<'_>, deadline_ms: Option<i64>) {
         self.item(member);
-        if form == code::SET_DEADLINES {
+        if form == code::OWN_SET {
             self.time_ms(deadline_ms.unwrap_or(-1));
         }
     }
@@ -394,6 +402,23 @@ impl Writer {
                 self.time_ms(deadline_ms.unwrap_or(-1));
             }
         });
+    }
+
+    fn array(&mut self, array: &Array) {
+        self.array_head(array);
+        array.range(0, INDEX_MAX).for_each(|(index, text)| self.array_element(index, text));
+    }
+
+    /// What comes before the elements of an array: how many they are, and the index that the next one gets.
+    pub(super) fn array_head(&mut self, array: &Array) {
+        self.count(array.len());
+        self.length(array.next().unwrap_or(u64::MAX));
+    }
+
+    /// An element of an array.
+    pub(super) fn array_element(&mut self, index: u64, text: &[u8]) {
+        self.length(index);
+        self.string(text);
     }
 
     fn stream(&mut self, stream: &Stream) {

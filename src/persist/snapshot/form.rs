@@ -2,7 +2,7 @@
 
 use super::{Piece, Size};
 use crate::persist::aof::base::{self, CommandWriter};
-use crate::persist::rdb::file::{DumpWriter, ElementDeadlines, Head, Options};
+use crate::persist::rdb::file::{CannotHold, DumpWriter, Head, Options};
 use crate::persist::rdb::slices::Slices;
 use crate::store::entry::Entry;
 
@@ -110,7 +110,7 @@ impl KeyWriter {
     }
 
     /// Writes a key with its value.
-    pub fn entry(&mut self, entry: &Entry) -> Result<(), ElementDeadlines> {
+    pub fn entry(&mut self, entry: &Entry) -> Result<(), CannotHold> {
         match self {
             KeyWriter::Dump(writer) => writer.entry(entry),
             KeyWriter::Commands(writer) => {
@@ -121,7 +121,7 @@ impl KeyWriter {
     }
 
     /// Begins a key with a string of so many bytes, which is written elsewhere.
-    pub fn begin_shared(&mut self, entry: &Entry, bytes: usize) -> Result<(), ElementDeadlines> {
+    pub fn begin_shared(&mut self, entry: &Entry, bytes: usize) -> Result<(), CannotHold> {
         match self {
             KeyWriter::Dump(writer) => writer.key(entry),
             KeyWriter::Commands(writer) => {
@@ -140,7 +140,7 @@ impl KeyWriter {
     }
 
     /// Begins a key that is written piece by piece.
-    pub fn begin_key(&mut self, entry: &Entry) -> Result<Rest, ElementDeadlines> {
+    pub fn begin_key(&mut self, entry: &Entry) -> Result<Rest, CannotHold> {
         match self {
             KeyWriter::Dump(writer) => {
                 writer.key(entry)?;

@@ -325,7 +325,8 @@ impl Server {
                 let has_element_deadlines = self.dbs.iter().any(|db| db.timed_collections() > 0);
                 let forced = Version::of_number(self.config.rdb_format_version.into());
                 let version = forced.unwrap_or(Version::lowest(has_element_deadlines));
-                Form::Dump(Options { version, compress, checksum, accesses: self.accesses_told(now) })
+                let (has_own_forms, accesses) = (forced.is_none(), self.accesses_told(now));
+                Form::Dump(Options { version, has_own_forms, compress, checksum, accesses })
             }
             Frame::Commands { .. } => {
                 Form::Commands { unix_s: self.config.aof_timestamp_enabled.then_some(now.unix_s()) }

@@ -37,6 +37,8 @@ const NO_GOOD_REPLICAS: ReplyError = ReplyError::new("NOREPLICAS Not enough good
 pub struct Wanted {
     /// The version of the format.
     pub version: Version,
+    /// Values that no Redis has are written, in forms of our own.
+    pub has_own_forms: bool,
     /// What it leaves out.
     pub left_out: LeftOut,
 }
@@ -433,12 +435,15 @@ impl Server {
 
     fn wanted_by(&self, client: ClientId) -> Wanted {
         let has_element_deadlines = self.dbs.iter().any(|db| db.timed_collections() > 0);
-        let (abilities, left_out) = match &self.clients[client].replica {
-            Some(replica) => (replica.abilities, replica.left_out),
-            None => (Abilities::default(), LeftOut::default()),
+        let (abilities, left_out, is_rdb_only) = match &self.clients[client].replica {
+            Some(replica) => (replica.abilities, replica.left_out, replica.is_rdb_only),
+            None => (Abilities::default(), LeftOut::default(), false),
         };
         let forced = Version::of_number(self.config.rdb_format_version.into());
-        Wanted { version: forced.unwrap_or(abilities.version(has_element_deadlines)), left_out }
+        let version = forced.unwrap_or(abilities.version(has_element_deadlines));
+        // Who only wants a file need not understand it.
+        let has_own_forms = forced.is_none() && (abilities.own_forms || is_rdb_only);
+        Wanted { version, has_own_forms, left_out }
     }
 
     /// Tells a replica that a full synchronisation begins, as of the stream up to here.

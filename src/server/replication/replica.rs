@@ -57,7 +57,6 @@ impl Abilities {
     /// The version of the dump file's format that it surely reads, where elements of collections have deadlines or not.
     pub fn version(self, has_element_deadlines: bool) -> Version {
         match self.valkey {
-            _ if has_element_deadlines && self.own_forms => Version::Own,
             Some(9..) if has_element_deadlines => Version::Valkey80,
             _ if has_element_deadlines || self.rdb_channel => Version::Redis12,
             Some(8..) => Version::Redis11,

@@ -3,6 +3,7 @@
 //! The place that a copy has come to is an index, a cursor, a rank or an id, so the collection may move in memory between two
 //! pieces. It must not change.
 
+use super::array::{Array, INDEX_MAX};
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
@@ -14,7 +15,7 @@ use super::{Collection, Object};
 #[derive(Debug)]
 pub struct Copying {
     copy: Part,
-    /// Where sets and hashes go on.
+    /// Where sets, hashes and arrays go on.
     place: u64,
 }
 
@@ -27,6 +28,7 @@ enum Part {
     Index(Sorter, Limits),
     Hash(Hash),
     Stream(Stream),
+    Array(Array),
 }
 
 impl Copying {
@@ -38,6 +40,7 @@ impl Copying {
             Object::ZSet(zset) => Part::ZSet(zset.begin_copy()?),
             Object::Hash(hash) => Part::Hash(hash.begin_copy()?),
             Object::Stream(_) => Part::Stream(Stream::default()),
+            Object::Array(_) => Part::Array(Array::default()),
         };
         Some(Copying { copy, place: 0 })
     }
@@ -59,6 +62,17 @@ impl Copying {
                 next.is_none()
             }
             (Part::Stream(copy), Object::Stream(stream)) => copy.copy_on(stream, go_on),
+            (Part::Array(copy), Object::Array(array)) => {
+                for (index, text) in array.range(*place, INDEX_MAX) {
+                    copy.set(index, text);
+                    *place = index + 1;
+                    if !go_on(1, text.len()) {
+                        return false;
+                    }
+                }
+                copy.seek(array.next());
+                true
+            }
             (Part::ZSet(copy), Object::ZSet(zset)) => {
                 let mut digits = itoa::Buffer::new();
                 for (member, score) in zset.iter(copy.len()..zset.len()) {
@@ -92,6 +106,7 @@ impl Copying {
             Part::Set(set) => Object::Set(set),
             Part::Hash(hash) => Object::Hash(hash),
             Part::Stream(stream) => Object::Stream(stream),
+            Part::Array(array) => Object::Array(array),
             Part::Index(mut sorter, limits) => {
                 let zset = sorter.take(&limits);
                 self.copy = Part::Index(sorter, limits);
@@ -119,6 +134,7 @@ mod tests {
             (Limits { entries: 4, value: 64, hasher }, hash::Limits { entries: 4, value: 64, hasher });
         let (mut list, mut stream) = (List::new(), Stream::default());
         let (mut members, mut ranked, mut fields) = (Set::ints(), ZSet::default(), Hash::new());
+        let mut array = Array::default();
         let mut group = Group::new(StreamId { ms: 5, seq: 0 }, Some(3));
         let consumer = group.add_consumer(b"one", 1);
         for n in 0..count {
@@ -126,6 +142,7 @@ mod tests {
             list.make_room(Fill::default(), text.len(), 1);
             list.push(End::Tail, &text);
             members.insert(&text, &policy);
+            array.set(prng.below(1 << 16) << prng.below(40), &text);
             ranked.insert(&text, prng.below(50) as f64, &zlimits);
             fields.set(&text, &text, false, 0, &hlimits);
             if n % 3 == 0 {
@@ -136,6 +153,7 @@ mod tests {
             stream.append(id, [&b"field"[..], b"value"].into_iter(), limits);
             group.deliver(id, consumer, n as i64);
         }
+        array.seek(Some(count as u64));
         stream.add_group(b"group", group);
         stream.add_group(b"empty", Group::new(StreamId { ms: 0, seq: 0 }, None));
         vec![
@@ -144,6 +162,7 @@ mod tests {
             Object::ZSet(ranked),
             Object::Hash(fields),
             Object::Stream(stream),
+            Object::Array(array),
         ]
     }
 
@@ -162,6 +181,10 @@ mod tests {
                 let mut more = itoa::Buffer::new();
                 shown.push(format!("{:?} {:?} {deadline:?}", name.text(&mut digits), value.text(&mut more)));
             }),
+            Object::Array(array) => {
+                shown.push(format!("{:?}", array.next()));
+                array.range(0, INDEX_MAX).for_each(|(index, text)| shown.push(format!("{index} {text:?}")));
+            }
             Object::Stream(stream) => {
                 let all = format!("{stream:?}");
                 // How much room is left for more is no part of it.

@@ -6,6 +6,7 @@
 //! with several representations is an `enum` of pointers, so that changing the representation changes no entry's size.
 #![allow(unsafe_code)]
 
+pub mod array;
 pub mod bitmap;
 pub mod copying;
 pub mod geo;
@@ -22,6 +23,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
+pub use array::Array;
 pub use hash::Hash;
 pub use list::List;
 pub use set::Set;
@@ -41,6 +43,7 @@ pub enum Type {
     ZSet,
     Hash,
     Stream,
+    Array,
 }
 
 impl Type {
@@ -53,6 +56,7 @@ impl Type {
             Type::ZSet => "zset",
             Type::Hash => "hash",
             Type::Stream => "stream",
+            Type::Array => "array",
         }
     }
 }
@@ -145,6 +149,7 @@ pub enum Object {
     ZSet(ZSet),
     Hash(Hash),
     Stream(Stream),
+    Array(Array),
 }
 
 /// Runs an expression on the collection inside an object.
@@ -156,6 +161,7 @@ macro_rules! each {
             Object::ZSet($collection) => $run,
             Object::Hash($collection) => $run,
             Object::Stream($collection) => $run,
+            Object::Array($collection) => $run,
         }
     };
 }
@@ -177,7 +183,7 @@ pub(super) fn may_show_due(kind: u8) -> bool {
 
 /// The type that a kind names.
 pub(super) fn type_of(kind: u8) -> Type {
-    const TYPES: [Type; 6] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream];
+    const TYPES: [Type; 7] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream, Type::Array];
     TYPES[(kind / REPRS_MAX) as usize]
 }
 
@@ -240,6 +246,7 @@ impl Object {
                 Type::ZSet => Object::ZSet(ZSet::from_raw(repr, ptr)),
                 Type::Hash => Object::Hash(Hash::from_raw(repr, ptr)),
                 Type::Stream => Object::Stream(Stream::from_raw(repr, ptr)),
+                Type::Array => Object::Array(Array::from_raw(repr, ptr)),
             }
         }
     }

@@ -117,6 +117,7 @@ const KINDS: &[(ArgKind, &[&str])] = &[
             "protover",
             "rank",
             "seconds",
+            "size",
             "slot",
             "start",
             "start-slot",

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::super::write::Version;
+use super::super::write::{Version, Writer};
 use super::super::{Broken, Dialect, Shapes};
 use super::*;
 use crate::base::clock::Now;
@@ -130,7 +130,7 @@ fn timed_entries() -> Vec<Entry> {
         entry("TIMED", &table, Some(33_000_000_000_000)),
         entry(
             "timed set",
-            b"\xf0\x03\x01a\xff\xff\xff\xff\xff\xff\xff\xff\x01b\x00P\x5c\x18\xa3\x01\x00\x00\xc0\x05\x00P\x5c\x18\xa3\x02\x00\x00",
+            b"\xe1\x03\x01a\xff\xff\xff\xff\xff\xff\xff\xff\x01b\x00P\x5c\x18\xa3\x01\x00\x00\xc0\x05\x00P\x5c\x18\xa3\x02\x00\x00",
             None,
         ),
     ]
@@ -157,14 +157,15 @@ fn written(options: Options, entries: &[Entry]) -> Vec<u8> {
     file
 }
 
-const ALL: Options = Options { version: Version::Redis12, compress: true, checksum: true, accesses: None };
+const ALL: Options =
+    Options { version: Version::Redis12, has_own_forms: true, compress: true, checksum: true, accesses: None };
 
 #[test]
 fn a_written_file_is_read_back_in_every_version() {
-    for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Own, Version::Valkey80] {
+    for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Valkey80] {
         let mut entries = entries();
-        let holds = |entry: &Entry| entry.object().is_none_or(|object| version.holds(&object));
-        entries.extend(timed_entries().into_iter().filter(holds));
+        let writer = Writer::new(version, false);
+        entries.extend(timed_entries().into_iter().filter(|entry| writer.can_hold(entry)));
         for compress in [false, true] {
             let options = Options { version, compress, ..ALL };
             let file = written(options, &entries);
@@ -187,7 +188,7 @@ fn a_written_file_is_read_back_in_every_version() {
 #[test]
 fn a_set_of_texts_is_written_as_redis_7_0_reads_it() {
     let of = |version| {
-        let mut writer = DumpWriter::new(Options { version, compress: false, checksum: true, accesses: None });
+        let mut writer = DumpWriter::new(Options { version, compress: false, ..ALL });
         writer.select(0, 1, 0);
         writer.take();
         writer.entry(&entries()[5]).expect("the version holds it");

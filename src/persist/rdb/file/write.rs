@@ -19,6 +19,8 @@ use crate::store::types::Type;
 pub struct Options {
     /// The version of the format.
     pub version: Version,
+    /// Values that no Redis has may be written, in forms of our own.
+    pub has_own_forms: bool,
     /// Compress long strings.
     pub compress: bool,
     /// Make a checksum.
@@ -62,34 +64,40 @@ pub struct Origin<'h> {
     pub offset: u64,
 }
 
-/// A key cannot be written: elements of its collection have deadlines, which the version of the format does not hold.
+/// A key cannot be written: elements of its collection have deadlines, or it is of a type, that the version of the format does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ElementDeadlines {
+pub struct CannotHold {
     /// The key.
     pub key: Vec<u8>,
-    /// Its type.
-    pub of: Type,
     /// The version.
     pub version: u16,
+    /// The type of its value.
+    pub type_of: Type,
 }
 
-impl std::fmt::Display for ElementDeadlines {
+impl std::fmt::Display for CannotHold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (elements, remedy) = match self.of {
-            Type::Set => ("members of the set", "to 0, or SPERSIST the members"),
-            Type::ZSet => ("members of the sorted set", "to 0, or ZPERSIST the members"),
-            _ => ("fields of the hash", "to 0 or 12 (80 for Valkey), or HPERSIST the fields"),
+        let (key, version) = (self.key.escape_ascii(), self.version);
+        let (what, remedy) = match self.type_of {
+            Type::Hash => ("fields of the hash", "to 0 or 12 (80 for Valkey), or HPERSIST the fields"),
+            Type::Set => ("members of the set", "to 0, for a form that AleaDB alone reads, or SPERSIST the members"),
+            other => {
+                let kind = other.name();
+                return write!(
+                    f,
+                    "the key '{key}' holds a value of the type {kind}, which version {version} of the format cannot hold: set \
+                     rdb-format-version to 0, for a form that AleaDB alone reads, or delete the key"
+                );
+            }
         };
         write!(
             f,
-            "{elements} '{}' expire, which version {} of the format cannot hold: set rdb-format-version {remedy}",
-            self.key.escape_ascii(),
-            self.version
+            "{what} '{key}' expire, which version {version} of the format cannot hold: set rdb-format-version {remedy}"
         )
     }
 }
 
-impl std::error::Error for ElementDeadlines {}
+impl std::error::Error for CannotHold {}
 
 /// What writes a dump file.
 #[derive(Debug)]
@@ -109,7 +117,7 @@ impl DumpWriter {
     /// Nothing is written yet.
     pub fn new(options: Options) -> DumpWriter {
         DumpWriter {
-            writer: Writer::new(options.version, options.compress),
+            writer: Writer::new(options.version, options.compress).with_own_forms(options.has_own_forms),
             digest: options.checksum.then(RunningSum::new),
             accesses: options.accesses,
             selected: None,
@@ -183,7 +191,7 @@ impl DumpWriter {
     ///
     /// # Errors
     /// If the version cannot hold it; nothing is written then.
-    pub fn entry(&mut self, entry: &Entry) -> Result<(), ElementDeadlines> {
+    pub fn entry(&mut self, entry: &Entry) -> Result<(), CannotHold> {
         self.key(entry)?;
         self.writer.body(entry);
         Ok(())
@@ -193,11 +201,11 @@ impl DumpWriter {
     ///
     /// # Errors
     /// If the version cannot hold it; nothing is written then.
-    pub fn key(&mut self, entry: &Entry) -> Result<(), ElementDeadlines> {
+    pub fn key(&mut self, entry: &Entry) -> Result<(), CannotHold> {
         debug_assert!(self.selected.is_some(), "a key is some database's");
         if !self.writer.can_hold(entry) {
-            let (key, of) = (entry.key().to_vec(), entry.type_of());
-            return Err(ElementDeadlines { key, of, version: self.writer.version().number() });
+            let (key, version) = (entry.key().to_vec(), self.writer.version().number());
+            return Err(CannotHold { key, version, type_of: entry.type_of() });
         }
         if let Some(deadline_ms) = entry.deadline_ms() {
             self.writer.byte(opcode::EXPIRE_MS);

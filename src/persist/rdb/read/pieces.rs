@@ -11,7 +11,7 @@ use super::{Broken, NO_SCORE, Reader, TIME_BYTES, TWICE, TimedField, code};
 use crate::persist::rdb::{Dialect, Shapes, Value};
 use crate::store::types::list::{self, End};
 use crate::store::types::zset::{Gathering, Sorter};
-use crate::store::types::{Collection, Hash, List, Object, Set};
+use crate::store::types::{Array, Collection, Hash, List, Object, Set};
 
 /// Bytes from which on a string is read in pieces.
 const STRING_BYTES_MIN: usize = 256 << 10;
@@ -50,6 +50,7 @@ enum Part {
         deadlines: Vec<(Box<[u8]>, i64)>,
     },
     Stream(Box<Streaming>),
+    Array(Array),
 }
 
 /// How a field's deadline is written.
@@ -83,7 +84,7 @@ impl Building {
             code::LIST_QUICKLIST | code::LIST_QUICKLIST_2 => {
                 (reader.some(1)?, Part::List(list::Builder::new(shapes.list)))
             }
-            code::SET | code::SET_DEADLINES => {
+            code::SET | code::OWN_SET => {
                 let bytes = if form == code::SET { 1 } else { 1 + TIME_BYTES };
                 let (count, mut set) = (reader.some(bytes)?, Set::ints());
                 set.prepare(count, &shapes.set);
@@ -99,6 +100,10 @@ impl Building {
                 let first_ms = if form == code::HASH_METADATA { Some(reader.time_ms()?) } else { None };
                 let count = reader.some(3)?;
                 (count, Part::timed_hash(count, Deadline::Before { first_ms }, shapes))
+            }
+            code::OWN_ARRAY => {
+                let (count, array) = reader.array_head()?;
+                (count, Part::Array(array))
             }
             _ if Streaming::is_form(form) => (1, Part::Stream(Box::new(Streaming::begin(reader)?))),
             _ => return Ok(None),
@@ -186,6 +191,7 @@ impl Building {
                 self.left = usize::from(!stream.read_piece(self.form, reader)?);
                 return Ok(());
             }
+            Part::Array(array) => reader.array_element(array)?,
             Part::Index(_) => return Err(NO_SCORE),
         }
         self.left -= 1;
@@ -230,6 +236,7 @@ impl Building {
                 Object::ZSet(sorter.take(&shapes.zset))
             }
             Part::Stream(stream) => Object::Stream(stream.finish()),
+            Part::Array(array) => Object::Array(std::mem::take(array)),
             Part::ZSet(_) => return Ok(None),
         };
         Ok(Some(Value::Object(object)))
@@ -271,7 +278,7 @@ mod tests {
     fn written(count: usize) -> Vec<Vec<u8>> {
         let shapes = shapes(4);
         let (mut list, mut prng) = (List::new(), Prng::seeded(1));
-        let (mut members, mut ranked) = (Set::ints(), ZSet::default());
+        let (mut members, mut ranked, mut array) = (Set::ints(), ZSet::default(), Array::default());
         let (mut fields, mut timed, mut stream) = (Hash::new(), Hash::new(), Stream::default());
         for n in 0..count {
             let id = StreamId::new(1 + n as u64, 7);
@@ -281,6 +288,7 @@ mod tests {
             list.make_room(Fill::default(), text.len(), 1);
             list.push(End::Tail, &text);
             members.insert(&text, &shapes.set);
+            array.set((n as u64) << 7, &text);
             ranked.insert(&text, prng.below(50) as f64 / 3.0, &shapes.zset);
             fields.set(&text, &text, false, 0, &shapes.hash);
             timed.set(&text, &text, false, 0, &shapes.hash);
@@ -288,6 +296,7 @@ mod tests {
                 timed.set_deadline(&text, 1000 + prng.below(1000) as i64, shapes.hash.hasher);
             }
         }
+        array.seek(None);
         for name in [b"first".as_slice(), b"second"] {
             let mut group = Group::new(StreamId::new(count as u64, 0), Some(1));
             let readers = [b"a".as_slice(), b"b", b"idle"].map(|reader| group.add_consumer(reader, 5));
@@ -301,6 +310,7 @@ mod tests {
             Object::Hash(fields),
             Object::Hash(timed),
             Object::Stream(stream),
+            Object::Array(array),
         ];
         let written = objects.into_iter().map(|object| {
             let mut writer = Writer::new(Version::Redis12, true);

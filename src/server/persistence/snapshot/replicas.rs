@@ -37,8 +37,9 @@ impl Server {
         if !self.replication.is_following() {
             self.propagation.forget_selected();
         }
-        let Wanted { version, left_out } = wanted;
-        let options = Options { version, compress: false, checksum: false, accesses: self.accesses_told(now) };
+        let Wanted { version, has_own_forms, left_out } = wanted;
+        let accesses = self.accesses_told(now);
+        let options = Options { version, has_own_forms, compress: false, checksum: false, accesses };
         let code = match left_out.functions {
             true => Code::default(),
             false => self.scripting.code_to_keep(self.config.script_persist),
