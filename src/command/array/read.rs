@@ -115,7 +115,6 @@ impl Positions {
         let Ctx { server, reply, db, at, .. } = ctx;
         let Some(array) = server.dbs[*db].reread::<Array>(key, *at)? else { return Ok(Next::Done) };
         if may_become_job && server.jobs.limits.is_long(self.count, &*array) {
-            drop(array);
             return long::read_key(ctx, key, self);
         }
         while self.done < self.count {
@@ -169,7 +168,6 @@ pub(super) fn arlastitems(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Ok(Next::Done);
     };
     let (ring, next) = (array.extent(), array.next());
-    drop(array);
     let count = count.min(ring);
     if count > POSITIONS_MAX {
         return Err(TOO_MANY);
@@ -218,7 +216,6 @@ pub(super) fn arinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Err(ReplyError::new("ERR no such key"));
     };
     if is_full && may_become_job && array.slice_count() > server.jobs.limits.long {
-        drop(array);
         return long::read_key(ctx, args.at(1), Adding::default());
     }
     let mut sum = Slices::default();

@@ -93,7 +93,6 @@ fn walk<V: Visit>(
         limits.is_long(elements.min(limit) * V::COST, &*array)
     });
     if is_long {
-        drop(array);
         return long::read_key(ctx, key, walk);
     }
     walk.go_on(&array, reply, |_| true);
