@@ -40,7 +40,7 @@ pub const INDEX_MAX: u64 = u64::MAX - 1;
 #[derive(Clone, Debug, Default)]
 pub struct Array(Box<Inner>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Inner {
     slices: BTreeMap<u64, Slice>,
     /// Used places.
@@ -188,6 +188,16 @@ impl Array {
     /// Says which index the next insertion gets that names none; `None` if no index is left.
     pub fn seek(&mut self, next: Option<u64>) {
         self.0.next = next.unwrap_or(u64::MAX);
+    }
+}
+
+impl Clone for Inner {
+    /// The copies of blocks are as large as what is in them.
+    fn clone(&self) -> Inner {
+        let slices = self.slices.clone();
+        let room = |slices: &BTreeMap<u64, Slice>| slices.values().map(Slice::heap_bytes).sum::<usize>();
+        let bytes = self.bytes - room(&self.slices) + room(&slices);
+        Inner { slices, bytes, ..*self }
     }
 }
 

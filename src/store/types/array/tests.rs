@@ -38,7 +38,7 @@ fn an_array_is_a_map_whatever_its_slices_are() {
             match prng.below(if step % 2000 < 1400 { 12 } else { 3 }) {
                 0 => assert_eq!(array.remove(at), model.remove(&at).is_some()),
                 1 if prng.below(8) == 0 => {
-                    let to = (at + prng.below(spread)).min(INDEX_MAX);
+                    let to = at.saturating_add(prng.below(spread)).min(INDEX_MAX);
                     let (mut gone, mut from) = (0, Some(at));
                     while let Some(next) = from {
                         let (some, after) = array.remove_some(next, to);
