@@ -81,6 +81,7 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             on_timeout: NullReply::NoEnd,
             args: None,
             until_deleted: false,
+            look_ms: None,
         });
     }
     ctx.server.prepare_shutdown(how, ctx.now)?;

@@ -225,6 +225,7 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let entry = Entry::new(key, value.as_new(), deadline_ms);
     let type_of = entry.type_of();
+    ctx.db().note_producers(&entry);
     ctx.db().insert(entry, at);
     if let Some(stamp) = ctx.server.stamp_of(options.idle_seconds, options.frequency, ctx.now) {
         ctx.db().set_stamp(key, stamp, at);

@@ -7,9 +7,12 @@ mod ids;
 mod info;
 mod passing;
 mod pending;
+mod producers;
 mod range;
 mod read;
+mod release;
 mod remove;
+mod room;
 mod rows;
 mod trimming;
 
@@ -41,6 +44,11 @@ fn write_item(reply: &mut Reply<'_>, item: Item<'_>) {
 fn write_entry(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2);
     write_id(reply, entry.id);
+    write_fields(reply, entry);
+}
+
+/// Writes the fields and values of an entry in one array.
+fn write_fields(reply: &mut Reply<'_>, entry: &Entry<'_>) {
     reply.array(2 * entry.len());
     for (field, value) in entry.pairs() {
         write_item(reply, field);

@@ -5,7 +5,6 @@
 //! does. Such a value is accepted, kept, shown by CONFIG GET and written by CONFIG REWRITE; every other is refused with its
 //! reason. So the tuning of what another row keeps off takes every value (`cluster-port`: no row lets a cluster be), while a
 //! row that switches something on or describes it takes those values alone under which that something is not there, and
-//! Redis's own default, without which no shipped file would start (`stream-idmp-maxsize 100`).
 //!
 //! The names are those of Redis 8.6, with two kinds that CONFIG GET answers only when asked by name: what Redis itself hides
 //! or has dropped, and what Valkey 9.1 added. Valkey's names collide with none of Redis's, and its users' files describe the
@@ -342,8 +341,6 @@ pub(super) static ROWS: &[Param] = &[
     any("active-expire-effort", Kind::Int(1, 10), "1"),
     any("lazyexpire-nested-arbitrary-keys", YES_NO, "yes").unlisted(),
     only("key-memory-histograms", YES_NO, "no", &[], "AleaDB does not keep histograms of its keys"),
-    only("stream-idmp-duration", Kind::Int(1, 86_400), "100", &[], "AleaDB's XADD does not know IDMP yet"),
-    only("stream-idmp-maxsize", Kind::Int(1, 10_000), "100", &[], "AleaDB's XADD does not know IDMP yet"),
     // There are no vector sets, and one thread.
     any("vset-force-single-threaded-execution", YES_NO, "no"),
     // Threads and processes.

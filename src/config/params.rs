@@ -637,6 +637,14 @@ directives! {
     stream_node_max_entries: u64 = 100,
     "stream-node-max-entries", Runtime, int(0, i64::MAX);
 
+    /// Seconds for which streams that are made from now on remember the ids of producers.
+    stream_idmp_duration: u32 = 100,
+    "stream-idmp-duration", Runtime, int(1, 86_400);
+
+    /// Ids of a producer that streams that are made from now on remember.
+    stream_idmp_maxsize: u32 = 100,
+    "stream-idmp-maxsize", Runtime, int(1, 10_000);
+
     /// When a snapshot is saved by itself.
     save: SavePoints = SavePoints::default(),
     "save", Runtime, save_points;

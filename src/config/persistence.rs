@@ -6,7 +6,7 @@ use crate::base::num;
 
 /// The versions of the format of dump files that may be asked for: 10 is Redis 7.0's, 11 that of 7.2 and of Valkey 8, 12 that
 /// of Redis 7.4 to 8.2, 80 that of Valkey 9.
-const RDB_VERSIONS: &[u16] = &[10, 11, 12, 80];
+const RDB_VERSIONS: &[u16] = &[10, 11, 12, 13, 80];
 
 /// A snapshot is saved when so many seconds have passed since the last one and so many changes were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -117,9 +117,10 @@ fn run_again(server: &mut Server, member: usize, now: Now, time_ns: &mut u64) ->
         let Ended { next, .. } = run_apart(server, call, &mut out, now);
         server.end_unit_of(client);
         if next == Next::Block {
-            server.asked_wait = None;
+            let look_ms = server.asked_wait.take().and_then(|wait| wait.look_ms);
             let session = &mut server.clients[client];
             (session.waiting, session.blocked) = (Some(waiting), blocked);
+            server.waits_on(client, look_ms);
             return Again::Waits;
         }
         let seen = Seen { client, command, args, reply_bytes: out.written_bytes(), is_shown: true };

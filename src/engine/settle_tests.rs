@@ -89,7 +89,7 @@ impl Bench {
         wake::due(&mut self.server, now, &mut due);
         for client in due {
             let mut out = Out::default();
-            wake::wake(&mut self.server, client, &mut out);
+            wake::wake(&mut self.server, client, &mut out, now);
             ended.push((self.number(client), escaped(&out)));
         }
         settle::serve(&mut self.server, now, &mut self.clock.mono_ns());

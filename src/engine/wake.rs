@@ -62,8 +62,11 @@ pub fn due(server: &mut Server, now: Now, clients: &mut Vec<ClientId>) -> bool {
     !all
 }
 
-/// Ends a client's wait and writes the reply that was due for it.
-pub fn wake(server: &mut Server, client: ClientId, out: &mut Out) {
+/// Ends a client's wait and writes the reply that was due for it; or has its command run again, if it is only time for that.
+pub fn wake(server: &mut Server, client: ClientId, out: &mut Out, now: Now) {
+    if server.look_now(client, now) {
+        return;
+    }
     let session = &mut server.clients[client];
     let (muted, by) = match session.blocked.take() {
         Some(Blocked::Paused) => return server.clients.paused -= 1,

@@ -335,6 +335,13 @@ impl Waits {
         self.ready.insert(self.turns, key.0);
     }
 
+    /// Notes the keys that a client waits for as ready. O(log n) for each.
+    pub fn note_ready_of(&mut self, client: usize) {
+        let Some(client) = self.clients.get(&(client as u32)) else { return };
+        let keys: Vec<u32> = client.places.iter().map(|&place| self.places[place as usize].key).collect();
+        keys.into_iter().for_each(|key| self.note_ready(KeyId(key)));
+    }
+
     /// Takes the key that became ready first.
     pub fn take_ready(&mut self) -> Option<KeyId> {
         let (_, key) = self.ready.pop_first()?;

@@ -617,7 +617,7 @@ impl<T: Transport> Turn<T> {
                 conn.seen = position;
                 &mut conn.out
             });
-            wake::wake(&mut self.server, client, out);
+            wake::wake(&mut self.server, client, out, now);
             self.conns.queue_flush(client);
             self.requeue(client);
         }

@@ -46,6 +46,7 @@ fn compresses(entry: &Entry, compress: bool) -> bool {
 pub fn version_for(entry: &Entry, asked: Option<Version>) -> Version {
     let object = entry.object();
     let lowest = || match object.as_deref() {
+        Some(Object::Stream(stream)) if stream.producers().is_some() => Version::Redis13,
         Some(Object::Stream(stream)) if has_idle_consumers(stream) => Version::Redis11,
         Some(Object::Hash(hash)) if hash.timed() > 0 => Version::Redis12,
         _ => Version::Redis10,

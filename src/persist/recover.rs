@@ -170,9 +170,9 @@ impl Recovery<'_> {
         let reader = DumpReader::new(file, check::shapes(self.hasher), false);
         let mut reader = reader.map_err(|error| format!("{}: {error}", path.display()))?;
         let mut out = self.storage.create(target).map_err(disk(target))?;
-        // Fields with a deadline are in files of version 12 and above.
+        // Fields with a deadline are in files of version 12 and above, and what streams remember in those of 13.
         let mut first = Some(reader.next_item());
-        let version = Version::lowest(reader.version() >= 12);
+        let version = Version::lowest(reader.version() >= 12, reader.version() == 13);
         let options = Options { version, has_own_forms: true, compress: true, checksum: true, accesses: None };
         let mut writer = DumpWriter::new(options);
         writer.begin(&HEAD);

@@ -223,14 +223,22 @@ impl Clients {
         }
     }
 
-    /// The clients whose time of sleep, or of waiting for keys, is over, added to `due`. Returns false if more are due than
+    /// Sets a timer for the time at which a client that waits is looked at next, which has changed.
+    pub fn arm(&mut self, client: ClientId) {
+        if let Some(until_ms) = self[client].wakes_ms() {
+            self.timers.insert(client.slot() as u32, i64::try_from(until_ms).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The clients whose time of sleep, of waiting for keys, or until they look at them again, is over, added to `due`. Returns false if more are due than
     /// the budget allowed.
     pub fn take_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<ClientId>) -> bool {
         let sessions = &self.sessions;
         let progress = self.timers.advance(now.mono_ms() as i64, budget, |slot, tick| {
             let slot = slot as usize;
-            let waiting = sessions.get(slot).and_then(|session| Some((session.id, session.blocked?.until_ms()?)));
-            let Some((number, until_ms)) = waiting else { return Verdict::Drop };
+            let Some(session) = sessions.get(slot) else { return Verdict::Drop };
+            let number = session.id;
+            let Some(until_ms) = session.wakes_ms() else { return Verdict::Drop };
             let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
             if until_ms <= tick {
                 due.push(ClientId::new(slot, number));
@@ -238,7 +246,7 @@ impl Clients {
             } else if Wheel::same_slot(CLIENT_WHEEL_SLOTS, until_ms, tick) {
                 Verdict::Again(until_ms)
             } else {
-                // Left behind by an earlier sleep: this one has a node in its own slot.
+                // Left behind by an earlier time: this one has a node in its own slot.
                 Verdict::Drop
             }
         });

@@ -224,6 +224,14 @@ pub struct Session {
 }
 
 impl Session {
+    /// When the client is looked at though nothing has come for it, in monotonic milliseconds, if ever.
+    pub fn wakes_ms(&self) -> Option<u64> {
+        let blocked = self.blocked?;
+        let look_ms = self.waiting.as_ref().and_then(|waiting| waiting.look_ms);
+        let look_ms = look_ms.filter(|_| matches!(blocked, Blocked::Keys { .. }));
+        blocked.until_ms().into_iter().chain(look_ms).min()
+    }
+
     /// True for a client that is sent messages however slowly it reads.
     pub fn is_sent_messages(&self) -> bool {
         self.subscribed || self.wants_every

@@ -79,6 +79,8 @@ pub struct Wait {
     pub args: Option<OwnedArgs>,
     /// The wait also ends when a key goes away or changes to another type.
     pub until_deleted: bool,
+    /// The monotonic millisecond at which the command is run again though no key has changed.
+    pub look_ms: Option<u64>,
 }
 
 /// What is kept of a command whose client waits for keys.
@@ -90,6 +92,8 @@ pub struct Waiting {
     pub args: OwnedArgs,
     /// Monotonic millisecond at which the wait ends, `u64::MAX` for never.
     pub until_ms: u64,
+    /// The monotonic millisecond at which the command is run again though no key has changed.
+    pub look_ms: Option<u64>,
     /// What is answered then.
     pub on_timeout: NullReply,
     /// CLIENT REPLY keeps the reply back.
@@ -113,7 +117,8 @@ impl Server {
         };
         let session = &mut self.clients[client];
         let (db, args) = (session.db, wait.args.unwrap_or_else(args));
-        session.waiting = Some(Box::new(Waiting { command, args, until_ms, on_timeout: wait.on_timeout, muted }));
+        let Wait { on_timeout, look_ms, .. } = wait;
+        session.waiting = Some(Box::new(Waiting { command, args, until_ms, look_ms, on_timeout, muted }));
         if !wait.keys.is_empty() {
             self.pay_for_gone(wait.keys.len());
             let member = self.clients.member_of(client);
@@ -121,6 +126,36 @@ impl Server {
             self.note_wanted_events();
         }
         self.clients.block(client, Blocked::Keys { until_ms });
+        if look_ms.is_some() {
+            self.clients.arm(client);
+        }
+    }
+
+    /// Notes that a client's command, which waits for keys, has been run again; `look_ms` is when it is to be run once more.
+    pub fn waits_on(&mut self, client: ClientId, look_ms: Option<u64>) {
+        if let Some(waiting) = &mut self.clients[client].waiting
+            && waiting.look_ms != look_ms
+        {
+            waiting.look_ms = look_ms;
+            self.clients.arm(client);
+        }
+    }
+
+    /// Has the command of a client run again if it is time for that, in its turn among those that wait for the same keys. False if it
+    /// is time for something else.
+    pub fn look_now(&mut self, client: ClientId, now: Now) -> bool {
+        let session = &mut self.clients[client];
+        let Some(Blocked::Keys { until_ms }) = session.blocked else { return false };
+        let Some(waiting) = session.waiting.as_mut().filter(|_| until_ms > now.mono_ms()) else { return false };
+        if waiting.look_ms.is_none_or(|look_ms| look_ms > now.mono_ms()) {
+            return false;
+        }
+        waiting.look_ms = None;
+        self.clients.arm(client);
+        if let Some(member) = self.clients.known_member(client) {
+            self.watchers.waits.note_ready_of(member);
+        }
+        true
     }
 
     /// Takes a client out of the queues, if it is in any: nothing is done for it any more.

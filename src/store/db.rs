@@ -26,6 +26,7 @@ use super::hash::KeyHasher;
 use super::notes::{Happened, Note, Noting};
 use super::open::EntryMut;
 use super::table::{Lent, Occupied, Table};
+use super::types::Stream;
 use crate::base::prng::Prng;
 use crate::timer::Progress;
 
@@ -79,6 +80,9 @@ pub struct Db {
     pub(super) accounting: Accounting,
     /// Where keys that may have to go are looked for next.
     pub(super) ahead: Ahead,
+    /// Some stream remembers its producers, or one did: set by who brings that about, as nothing else tells what version of a dump file
+    /// holds all of it.
+    pub knows_producers: bool,
 }
 
 /// The slot of a live key, as accessed at the moment; counts nothing. A due key is collected, unless due keys have to stay:
@@ -134,6 +138,7 @@ impl Db {
             timers: Timers::default(),
             accounting: Accounting::default(),
             ahead: Ahead::default(),
+            knows_producers: false,
         }
     }
 
@@ -378,8 +383,15 @@ impl Db {
             return Err(entry);
         }
         entry.set_stamp(stamp);
+        self.note_producers(&entry);
         self.insert_hashed(hash, entry, at);
         Ok(())
+    }
+
+    /// Notes that an entry which comes in is a stream that remembers its producers.
+    pub fn note_producers(&mut self, entry: &Entry) {
+        let stream = entry.collection::<Stream>();
+        self.knows_producers |= stream.is_some_and(|stream| stream.producers().is_some());
     }
 
     fn insert_hashed(&mut self, hash: u64, mut entry: Entry, at: Moment) {

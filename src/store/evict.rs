@@ -78,7 +78,7 @@ impl Db {
     /// Shows `count` keys by lot, or some more, or fewer where there are few: of all, or of those with a deadline. `show` is also
     /// given what hashes keys. O(count).
     pub fn sample(&mut self, is_timed: bool, count: usize, prng: &mut Prng, mut show: impl FnMut(&Entry, KeyHasher)) {
-        let Db { table, timers, accounting, ahead } = self;
+        let Db { table, timers, accounting, ahead, .. } = self;
         let (keys, timed, hasher) = (table.len(), accounting.timed.keys, table.hasher());
         if keys == 0 || (is_timed && timed == 0) {
             return;

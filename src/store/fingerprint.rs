@@ -112,6 +112,9 @@ fn add_stream(stream: &Stream, hasher: &mut DefaultHasher) {
     let ids = [stream.first_id(), stream.last_id(), stream.max_deleted_id()];
     ids.iter().for_each(|id| id.to_bytes().hash(hasher));
     stream.entries_added().hash(hasher);
+    if let Some(of) = stream.producers() {
+        (of.remembering().duration_s, of.remembering().ids_max, of.added, of.duplicates).hash(hasher);
+    }
     stream.groups().len().hash(hasher);
     for (name, group) in stream.groups().take(ELEMENTS_MAX) {
         (name, group.last_id.to_bytes(), group.entries_read).hash(hasher);
@@ -122,8 +125,9 @@ fn add_stream(stream: &Stream, hasher: &mut DefaultHasher) {
         group.pending().len().hash(hasher);
         let pending = group.pending();
         for (id, pending) in pending.iter().take(ELEMENTS_MAX).chain(pending.iter().rev().take(ELEMENTS_MAX)) {
-            (id.to_bytes(), pending.delivered_ms, pending.deliveries).hash(hasher);
-            group.consumer(pending.consumer).name().hash(hasher);
+            (id.to_bytes(), pending.delivered_ms(), pending.deliveries, pending.owner().is_some()).hash(hasher);
+            group.owner_name(pending).hash(hasher);
         }
+        group.released_ids().take(ELEMENTS_MAX).for_each(|id| id.to_bytes().hash(hasher));
     }
 }

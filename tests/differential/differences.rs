@@ -83,17 +83,18 @@ pub const RULES: &[(&[&str], Rule, &str)] = &[
             "iids-tracked",
             "iids-added",
             "iids-duplicates",
+            "nacked-count",
         ]),
         "ages depend on the clock and the tree's node count on its build; pending entries carry their delivery time and are \
-         compared by XPENDING; the ids of IDMP are of Redis 8.6 and not built",
+         compared by XPENDING; Redis 8.2 knows nothing of the ids of IDMP, 8.6 drops those that are too old now and then, and 8.8 \
+         tells how many entries were released",
     ),
 ];
 
-const OPTIONS_OF_8_4: &str = "options of Redis 8.4 are not built";
 const DIGEST_AS_TEXT: &str = "up to 8.6 the digest counts as an integer, which it is not";
 const OPTIONS_OF_8_8: &str = "8.8 brought options";
 const OPTIONS_OF_VALKEY: &str = "Valkey brought options that Redis does not have";
-const OPTIONS_OF_8_6: &str = "options of Redis 8.6 are not built";
+const OPTIONS_OF_8_10: &str = "8.10 brought options";
 
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
 
@@ -114,9 +115,10 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("zunionstore", "history", OPTIONS_OF_8_8),
     ("zinterstore", "arguments", OPTIONS_OF_8_8),
     ("zinterstore", "history", OPTIONS_OF_8_8),
-    ("xreadgroup", "arguments", OPTIONS_OF_8_4),
-    ("xadd", "arguments", OPTIONS_OF_8_6),
-    ("xinfo|stream", "history", OPTIONS_OF_8_6),
+    ("xread", "arguments", OPTIONS_OF_8_10),
+    ("xread", "history", OPTIONS_OF_8_10),
+    ("xreadgroup", "arguments", OPTIONS_OF_8_10),
+    ("xreadgroup", "history", OPTIONS_OF_8_10),
     ("hotkeys|start", "arguments", "METRICS takes tokens, and a token of our notation takes the names that follow it"),
     ("bgsave", "history", CANCEL_OF_VALKEY),
     ("bgsave", "arguments", CANCEL_OF_VALKEY),
@@ -363,6 +365,11 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("plain", "DEL says the same as DELEX without a condition, which came with Redis 8.4"),
     ("valkey", "Redis does not take what Valkey brought"),
     ("newer", OPTIONS_OF_8_8),
+    (
+        "known",
+        "an entry that was sent again is named, for a server that hears of it may have forgotten it, and would add it at an id of its \
+         own",
+    ),
     ("history", "Redis does not propagate that entries of a consumer's history were delivered once more"),
 ];
 
@@ -370,8 +377,7 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
 pub const SCRIPT_REASONS: &[(&str, &str)] = &[];
 
 /// Scenes about what commands propagate that show what is not built, each with its reason.
-pub const SCENES_NOT_BUILT: &[(&str, &str)] =
-    &[("CLAIM of XREADGROUP", OPTIONS_OF_8_4), ("idempotent ids of streams", OPTIONS_OF_8_6)];
+pub const SCENES_NOT_BUILT: &[(&str, &str)] = &[];
 
 /// Facts of what is propagated that are otherwise in Redis 8.2: the scene, its lines (none for all of them), why.
 const FACTS_SINCE_8_2: &[(&str, &[&str], &str)] = &[
@@ -401,13 +407,14 @@ const FACTS_SINCE_8_2: &[(&str, &[&str], &str)] = &[
     ("XREADGROUP", &[], LAST_ID),
     ("XREADGROUP that waits", &[], LAST_ID),
     ("conditions of SET and DELEX, and MSETEX", &[], COMMANDS_OF_8_4),
-    ("CLAIM of XREADGROUP", &[], OPTIONS_OF_8_4),
-    ("idempotent ids of streams", &[], OPTIONS_OF_8_6),
+    ("CLAIM of XREADGROUP", &[], OPTIONS_SINCE_8_4),
+    ("idempotent ids of streams", &[], OPTIONS_SINCE_8_4),
 ];
 
 const LETTERS: &str =
     "8.2 writes the name of the command that it puts in place of another its own way, not as the client did";
 const COMMANDS_OF_8_4: &str = "8.4 brought them";
+const OPTIONS_SINCE_8_4: &str = "8.4 and 8.6 brought the options";
 const TRIMMING: &str =
     "what ACKED and DELREF let an approximate trimming remove has changed, and with it what comes later";
 const LAST_ID: &str =

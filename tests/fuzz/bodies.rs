@@ -359,7 +359,8 @@ pub fn rdb(data: &[u8]) {
     let Ok(entries) = read else { return };
     let is_timed = |entry: &Entry| entry.collection::<Hash>().is_some_and(|hash| hash.timed() > 0);
     for version in [Version::lowest(entries.iter().any(|(_, entry)| is_timed(entry))), Version::Valkey80] {
-        let mut writer = DumpWriter::new(Options { version, has_own_forms: true, compress: true, checksum: true, accesses: None });
+        let mut writer =
+            DumpWriter::new(Options { version, has_own_forms: true, compress: true, checksum: true, accesses: None });
         writer.begin(&Head { redis_version: "7.4.0", unix_s: 0, used_bytes: 0, is_aof_base: false, origin: None });
         for (database, entry) in &entries {
             writer.select(*database as usize, entries.len(), 0);

@@ -188,6 +188,23 @@ const ROWS: &[Row] = &[
     given("HSETEX k EX 5 FIELDS 1 f v", "HPERSIST k FIELDS 1 f", "hpersist=k"),
     // Streams.
     row("", "XADD k * f v", "xadd=k", "XADD k NOW+0-0 f v"),
+    row("", "XADD k IDMP p i * f v", "xadd=k", "XADD k IDMP p i NOW+0-0 f v"),
+    // An entry that is there already is named, for who hears of it may have forgotten it.
+    row("XADD k IDMP MAXLEN ~ * f v", "XADD k IDMP MAXLEN ~ * g w", "", "XADD k IDMP MAXLEN ~ NOW+0-0 g w"),
+    given("XADD k 1-1 f v", "XCFGSET k IDMP-DURATION 5", ""),
+    given("XADD k 1-1 f v", "XIDMPRECORD k p i 1-1", ""),
+    row(
+        "CONFIG SET stream-idmp-maxsize 7",
+        "XADD k 1-1 f v",
+        "xadd=k",
+        "XADD k 1-1 f v; XCFGSET k IDMP-DURATION 100 IDMP-MAXSIZE 7",
+    ),
+    row(
+        "CONFIG SET stream-idmp-maxsize 7",
+        "XGROUP CREATE k g 0 MKSTREAM",
+        "xgroup-create=k",
+        "XGROUP CREATE k g 0 MKSTREAM; XCFGSET k IDMP-DURATION 100 IDMP-MAXSIZE 7",
+    ),
     given("XADD k 1-1 f v; XADD k 2-1 f v", "XTRIM k MAXLEN 1", "xtrim=k"),
     given("XADD k 1-1 f v", "XDEL k 1-1", "xdel=k"),
     given("XADD k 1-1 f v", "XDELEX k IDS 1 1-1", "xdel=k"),
@@ -214,6 +231,13 @@ const ROWS: &[Row] = &[
         "",
         "XCLAIM k g c 0 1-1 TIME NOW+0 RETRYCOUNT 2 FORCE JUSTID LASTID 1-1",
     ),
+    row(
+        PENDING,
+        "XREADGROUP GROUP g d CLAIM 0 STREAMS k >",
+        "xgroup-createconsumer=k",
+        "XGROUP CREATECONSUMER k g d; XCLAIM k g d 0 1-1 TIME NOW+0 RETRYCOUNT 2 FORCE JUSTID LASTID 1-1",
+    ),
+    row(PENDING, "XNACK k g SILENT IDS 2 1-1 9-9", "", "XNACK k g FAIL IDS 1 1-1 RETRYCOUNT 0 FORCE"),
     // Nor does it pass on a consumer that was given nothing.
     row(PENDING, "XREADGROUP GROUP g d STREAMS k >", "xgroup-createconsumer=k", "XGROUP CREATECONSUMER k g d"),
     row(PENDING, "XCLAIM k g d 0 9-9", "xgroup-createconsumer=k", "XGROUP CREATECONSUMER k g d"),
@@ -297,9 +321,13 @@ const NO_CHANGE: &[(&str, &str)] = &[
     ("SADD k a", "SADDEX k MNX EX 5 MEMBERS 1 a"),
     ("XADD k 1-1 f v", "XTRIM k MAXLEN 5"),
     ("XADD k 1-1 f v", "XADD k 1-1 f v"),
+    ("XADD k 1-1 f v", "XCFGSET k IDMP-MAXSIZE 100"),
+    ("XADD k 1-1 f v; XIDMPRECORD k p i 1-1", "XIDMPRECORD k p i 1-1"),
     ("XADD k 1-1 f v", "XDEL k 2-1"),
     (PENDING, "XREADGROUP GROUP g c STREAMS k >"),
+    (PENDING, "XREADGROUP GROUP g c CLAIM 5000 STREAMS k >"),
     (PENDING, "XCLAIM k g c 5000 1-1"),
+    (PENDING, "XNACK k g FAIL IDS 1 9-9"),
     ("", "BLPOP k 1"),
     ("SET k v", "SORT l"),
 ];

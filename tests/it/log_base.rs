@@ -229,6 +229,20 @@ fn pending_entries_that_are_gone_are_still_pending_after_a_rewrite() {
         ],
         // Nothing was ever there.
         &["XGROUP CREATE s g $ MKSTREAM", "XGROUP CREATECONSUMER s g sleeper", "XGROUP CREATE s h 7-7 ENTRIESREAD 3"],
+        // Some were released, in another order than that of their ids, and are there or not.
+        &[
+            "XADD s 1 a 1",
+            "XADD s 2 a 2",
+            "XADD s 3 a 3",
+            "XGROUP CREATE s g 0",
+            "XREADGROUP GROUP g c STREAMS s >",
+            "XNACK s g FATAL IDS 3 3 1 2",
+            "XCLAIM s g c 0 2",
+            "XDEL s 1",
+        ],
+        // Producers' ids are known, of entries that are there and gone.
+        &["XADD s IDMP p i * a 1", "XADD s IDMP q i * a 2", "XADD s MAXLEN 1 * a 3"],
+        &["XADD s * a 1", "XCFGSET s IDMP-MAXSIZE 3", "XADD s IDMP p j * b 1"],
         // Nothing is there, and nothing is pending.
         &["XADD s 5-5 a b", "XTRIM s MAXLEN 0"],
     ];

@@ -12,6 +12,7 @@ mod bitmap;
 mod blocking;
 mod changes;
 mod check;
+mod claiming;
 mod client;
 mod clock;
 mod conditions;
@@ -57,6 +58,7 @@ mod observe;
 #[cfg(debug_assertions)]
 mod packs;
 mod pieces;
+mod producers;
 mod pubsub;
 mod reactive;
 #[path = "../support/recorded_calls.rs"]

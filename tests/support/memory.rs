@@ -272,7 +272,7 @@ impl Memory {
         due.into_iter()
             .map(|client| {
                 let mut out = Out::default();
-                wake::wake(&mut self.server, client, &mut out);
+                wake::wake(&mut self.server, client, &mut out, now);
                 let client = self.ids.iter().position(|id| *id == client).expect("a client of ours");
                 (client, out.as_slice().expect("short").escape_ascii().to_string())
             })

@@ -91,6 +91,7 @@ const NEWER: &[&str] = &[
     "spttl",
     "sttl",
     "sunioncard",
+    "xnack",
     "zmove",
     "zmovemember",
 ];

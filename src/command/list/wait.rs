@@ -79,5 +79,6 @@ pub(super) fn wait<'a>(ctx: &mut Ctx<'_>, keys: impl Iterator<Item = &'a [u8]>, 
         on_timeout: NullReply::NullArray,
         args: None,
         until_deleted: false,
+        look_ms: None,
     })
 }

@@ -74,5 +74,13 @@ fn wait_for(ctx: &mut Ctx<'_>, waiter: AckWaiter) {
 
 /// Waits for no key: until the time is over, or somebody ends it.
 fn wait_until_told(ctx: &mut Ctx<'_>, timeout_ms: u64, on_timeout: NullReply) -> Outcome {
-    ctx.wait(Wait { keys: Vec::new(), on: WaitFor::List, timeout_ms, on_timeout, args: None, until_deleted: false })
+    ctx.wait(Wait {
+        keys: Vec::new(),
+        on: WaitFor::List,
+        timeout_ms,
+        on_timeout,
+        args: None,
+        until_deleted: false,
+        look_ms: None,
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::ids::{self, Wanted};
 use super::passing::{self, Left};
+use super::producers::{self, Sender};
 use super::trimming::{self, Trimming};
 use super::{Outcome, write_id};
 use crate::base::num;
@@ -10,7 +11,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{CallOrigin, Ctx, Next};
-use crate::store::types::stream::{NodeLimits, StreamId};
+use crate::store::types::stream::{NodeLimits, Remembering, StreamId};
 use crate::store::types::{Collection, Stream};
 
 const ZERO: ReplyError = ReplyError::new("ERR The ID specified in XADD must be greater than 0-0");
@@ -21,17 +22,20 @@ const EXHAUSTED: ReplyError =
 const TOO_LARGE: ReplyError = ReplyError::new("ERR Elements are too large to be stored");
 
 /// A read command line.
-struct Line {
+struct Line<'a> {
     trimming: Trimming,
+    /// Who sends the entry, if it must not be added twice.
+    sender: Option<Sender<'a>>,
     create: bool,
     wanted: Wanted,
     /// Index of the first field.
     fields: usize,
 }
 
-impl Line {
-    fn parse(args: Args<'_>, config: &Config, origin: CallOrigin) -> Result<Line, ReplyError> {
+impl<'a> Line<'a> {
+    fn parse(args: Args<'a>, config: &Config, origin: CallOrigin, is_replayed: bool) -> Result<Line<'a>, ReplyError> {
         let (mut trimming, mut create, mut wanted) = (Trimming::default(), true, Wanted::Next);
+        let mut sender: Option<Sender<'a>> = None;
         let mut index = 2;
         while index < args.len() {
             if args.at(index) == b"*" {
@@ -40,6 +44,8 @@ impl Line {
             }
             if let Some(next) = trimming.option(args, index)? {
                 index = next;
+            } else if let Some((found, next)) = Sender::option(args, index, sender.is_some())? {
+                (sender, index) = (Some(found), next);
             } else if args.is(index, "NOMKSTREAM") {
                 create = false;
                 index += 1;
@@ -49,6 +55,9 @@ impl Line {
                 break;
             }
         }
+        if let Some(sender) = &sender {
+            sender.check(wanted == Wanted::Next, is_replayed)?;
+        }
         trimming.finish(config, origin, false)?;
         let elements = args.len() - index;
         if elements < 2 || !elements.is_multiple_of(2) {
@@ -57,7 +66,7 @@ impl Line {
         if wanted == Wanted::Exactly(StreamId::MIN) {
             return Err(ZERO);
         }
-        Ok(Line { trimming, create, wanted, fields: index })
+        Ok(Line { trimming, sender, create, wanted, fields: index })
     }
 }
 
@@ -76,12 +85,14 @@ fn new_id(wanted: Wanted, last: StreamId, next: Option<StreamId>) -> Result<Stre
 }
 
 pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line = Line::parse(args, &ctx.server.config, ctx.origin)?;
+    let is_replayed = producers::is_replayed(ctx);
+    let line = Line::parse(args, &ctx.server.config, ctx.origin, is_replayed)?;
     let flat = args.iter_from(line.fields);
     if !Stream::can_hold(flat.clone()) {
         return Err(TOO_LARGE);
     }
     let (key, now_ms) = (args.at(1), u64::try_from(ctx.now.unix_ms).unwrap_or(0));
+    let remembering = producers::remembering(&ctx.server.config, is_replayed);
     let Ctx { server, db, at, .. } = ctx;
     let limits = NodeLimits {
         bytes: usize::try_from(server.config.stream_node_max_bytes).unwrap_or(0),
@@ -92,23 +103,67 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.reply.null();
         return Ok(Next::Done);
     }
-    let mut stream = db.write_or_create(key, *at, Stream::default)?;
+    let mut made = false;
+    let mut stream = db.write_or_create(key, *at, || {
+        made = true;
+        Stream::remembering(remembering)
+    })?;
+    // What a primary or a log brings was new there, or not, whatever the time is here.
+    let known_at = Some(now_ms).filter(|_| !is_replayed);
+    let sent = line.sender.map(|sender| (sender.producer, sender.id(flat.clone())));
+    if let Some((producer, id)) = &sent
+        && let Some(known) = known_entry(&stream, producer, id, line.wanted, known_at)
+    {
+        stream.producers_mut().duplicates += 1;
+        drop(stream);
+        return add_again(ctx, args, &line, known);
+    }
     // A new stream takes every id but the one refused above, so that none is left behind empty.
     let id = new_id(line.wanted, stream.last_id(), stream.next_id(now_ms))?;
     stream.append(id, flat, limits);
+    if let Some((producer, name)) = &sent {
+        stream.producers_mut().remember(producer, name, id, known_at);
+    }
     let trimmed = line.trimming.run(&mut stream);
     let left = Left::by(&line.trimming, &stream);
     drop(stream);
+    ctx.db().knows_producers |= sent.is_some() || remembering != Remembering::default();
     ctx.change(Change::new(EventClass::Stream, "xadd", key));
-    let made = Some(id).filter(|_| !matches!(line.wanted, Wanted::Exactly(_)));
-    if made.is_some() || left.is_some() {
-        ctx.propagate_as(|lines| passing::as_it_turned_out(lines, args, line.fields - 1, made, left));
+    let decided = Some(id).filter(|_| !matches!(line.wanted, Wanted::Exactly(_)));
+    let is_unusual = made && remembering != Remembering::default();
+    if decided.is_some() || left.is_some() || is_unusual {
+        ctx.propagate_as(|lines| {
+            passing::as_it_turned_out(lines, args, line.fields - 1, decided, left);
+            if is_unusual {
+                producers::pass_remembering(lines, key, remembering);
+            }
+        });
     }
     if trimmed.removed > 0 {
         ctx.notify(EventClass::Stream, "xtrim", key);
         trimming::discard(ctx.server, trimmed.nodes);
     }
     write_id(&mut ctx.reply, id);
+    Ok(Next::Done)
+}
+
+/// The entry that was added when this one was sent before. A line that has been passed on names the entry.
+fn known_entry(stream: &Stream, producer: &[u8], id: &[u8], wanted: Wanted, now_ms: Option<u64>) -> Option<StreamId> {
+    let known = stream.producers().and_then(|producers| producers.find(producer, id, now_ms));
+    match wanted {
+        Wanted::Exactly(entry) => Some(entry).filter(|&entry| entry <= stream.last_id()),
+        _ => known,
+    }
+}
+
+/// Answers an entry that was sent once more, and added nothing.
+fn add_again(ctx: &mut Ctx<'_>, args: Args<'_>, line: &Line<'_>, known: StreamId) -> Outcome {
+    ctx.change(Change::without_event(args.at(1)).beside_the_value());
+    // Who hears of it may have forgotten which entry it was.
+    if !matches!(line.wanted, Wanted::Exactly(_)) {
+        ctx.propagate_as(|lines| passing::as_it_turned_out(lines, args, line.fields - 1, Some(known), None));
+    }
+    write_id(&mut ctx.reply, known);
     Ok(Next::Done)
 }
 

@@ -9,7 +9,7 @@ use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Stream;
-use crate::store::types::stream::{ConsumerId, Pending, StreamId};
+use crate::store::types::stream::{ConsumerId, Pending, StreamId, once_more};
 
 const BAD_COUNT: ReplyError = ReplyError::new("ERR COUNT must be > 0");
 
@@ -59,14 +59,13 @@ impl Claim<'_> {
             return pending.map_or(Claimed::Unknown, Claimed::Deleted);
         }
         let too_early =
-            |pending: Pending| self.idle_ms > 0 && self.now_ms.saturating_sub(pending.delivered_ms) < self.idle_ms;
+            |pending: Pending| self.idle_ms > 0 && self.now_ms.saturating_sub(pending.delivered_ms()) < self.idle_ms;
         if pending.is_some_and(too_early) || pending.is_none() && !self.force {
             return Claimed::No;
         }
-        let before = pending.map_or(u64::from(pending.is_none()), |pending| pending.deliveries);
-        let deliveries = self.deliveries.unwrap_or(before.wrapping_add(u64::from(!self.just_id)));
-        let pending = Pending { delivered_ms: self.delivered_ms, deliveries, consumer: self.consumer };
-        group.assign(id, pending);
+        let before = pending.map_or(1, |pending| pending.deliveries);
+        let deliveries = self.deliveries.unwrap_or(if self.just_id { before } else { once_more(before) });
+        let pending = group.assign(id, self.consumer, self.delivered_ms, deliveries);
         group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         if self.just_id {
             write_id(reply, id);
@@ -244,12 +243,11 @@ impl Claims {
             }
             Claimed::Deleted(pending) => {
                 let group = stream.group(group).expect("the group is there");
-                (pending, Some(group.consumer(pending.consumer).name().into()))
+                (pending, pending.owner().map(|owner| group.consumer(owner).name().into()))
             }
             Claimed::No | Claimed::Unknown => return,
         };
-        let Pending { delivered_ms, deliveries, .. } = pending;
-        self.passed.push(Passed { id, delivered_ms, deliveries, owner });
+        self.passed.push(Passed { owner, ..Passed::of(id, &pending) });
     }
 
     fn group_after(&mut self, stream: &Stream, group: &[u8]) {

@@ -1,6 +1,6 @@
 //! XGROUP: groups and their consumers come and go.
 
-use super::{Outcome, ids, no_group};
+use super::{Outcome, ids, no_group, producers};
 use crate::base::num;
 use crate::command::help;
 use crate::config::EventClass;
@@ -10,7 +10,7 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::collections::Mut;
 use crate::store::types::Stream;
-use crate::store::types::stream::{Group, StreamId};
+use crate::store::types::stream::{Group, Remembering, StreamId};
 
 const NO_KEY: ReplyError = ReplyError::new(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to \
@@ -114,7 +114,8 @@ pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let last_id = position(args.at(4), stream.as_deref())?;
     let made = stream.is_none();
     drop(stream);
-    let mut stream = ctx.db().write_or_create(key, at, Stream::default)?;
+    let remembering = producers::remembering(&ctx.server.config, producers::is_replayed(ctx));
+    let mut stream = ctx.db().write_or_create(key, at, || Stream::remembering(remembering))?;
     let entries_read = options.entries_read.map(|read| read.min(stream.entries_added()));
     if !stream.add_group(name, Group::new(last_id, entries_read)) {
         return Err(NAME_TAKEN);
@@ -122,6 +123,13 @@ pub(super) fn create(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     drop(stream);
     let change = Change::new(EventClass::Stream, "xgroup-create", key);
     ctx.change(if made { change } else { change.beside_the_value() });
+    if made && remembering != Remembering::default() {
+        ctx.db().knows_producers = true;
+        ctx.propagate_as(|lines| {
+            lines.push(args.iter_from(0));
+            producers::pass_remembering(lines, key, remembering);
+        });
+    }
     ctx.reply.ok();
     Ok(Next::Done)
 }

@@ -8,7 +8,7 @@ use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::types::stream::group::Consumer;
-use crate::store::types::stream::{Group, StreamId};
+use crate::store::types::stream::{Group, Remembering, StreamId};
 use crate::store::types::{Collection, Stream};
 
 /// Entries, and pending ones of each group and consumer, that FULL shows if it is not told.
@@ -51,11 +51,13 @@ fn full_count(args: Args<'_>) -> Result<Option<usize>, ReplyError> {
 }
 
 pub(super) fn stream(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let now_ms = u64::try_from(ctx.now.unix_ms).unwrap_or(0);
     let Ctx { server, reply, db, at, .. } = ctx;
     let stream = server.dbs[*db].read::<Stream>(args.at(2), *at)?.ok_or(ReplyError::NO_SUCH_KEY)?;
     let full = full_count(args)?;
-    reply.map(if full.is_some() { 9 } else { 10 });
+    reply.map(if full.is_some() { 15 } else { 16 });
     write_facts(&stream, reply);
+    write_producers(&stream, now_ms, reply);
     match full {
         Some(count) => {
             reply.bulk_str("entries");
@@ -102,6 +104,26 @@ fn write_facts(stream: &Stream, reply: &mut Reply<'_>) {
     write_id(reply, stream.first_id());
 }
 
+/// What is remembered of the stream's producers.
+fn write_producers(stream: &Stream, now_ms: u64, reply: &mut Reply<'_>) {
+    let of = stream.producers();
+    let Remembering { duration_s, ids_max } = of.map_or_else(Remembering::default, |of| of.remembering());
+    let (producers, ids) = of.map_or((0, 0), |of| of.counted(now_ms));
+    let (added, duplicates) = of.map_or((0, 0), |of| (of.added, of.duplicates));
+    let numbers = [
+        ("idmp-duration", i64::from(duration_s)),
+        ("idmp-maxsize", i64::from(ids_max)),
+        ("pids-tracked", producers as i64),
+        ("iids-tracked", ids as i64),
+        ("iids-added", added as i64),
+        ("iids-duplicates", duplicates as i64),
+    ];
+    for (name, number) in numbers {
+        reply.bulk_str(name);
+        reply.integer(number);
+    }
+}
+
 fn write_known(reply: &mut Reply<'_>, number: Option<u64>) {
     match number {
         Some(number) => reply.integer(number as i64),
@@ -111,7 +133,7 @@ fn write_known(reply: &mut Reply<'_>, number: Option<u64>) {
 
 fn write_full_group(stream: &Stream, name: &[u8], group: &Group, count: usize, reply: &mut Reply<'_>) {
     let most = if count == 0 { usize::MAX } else { count };
-    reply.map(7);
+    reply.map(8);
     reply.bulk_str("name");
     reply.bulk(name);
     reply.bulk_str("last-delivered-id");
@@ -122,13 +144,15 @@ fn write_full_group(stream: &Stream, name: &[u8], group: &Group, count: usize, r
     write_known(reply, stream.lag(group));
     reply.bulk_str("pel-count");
     reply.integer(group.pending().len() as i64);
+    reply.bulk_str("nacked-count");
+    reply.integer(group.released() as i64);
     reply.bulk_str("pending");
     reply.array(group.pending().len().min(most));
     for (&id, pending) in group.pending().iter().take(most) {
         reply.array(4);
         write_id(reply, id);
-        reply.bulk(group.consumer(pending.consumer).name());
-        reply.integer(pending.delivered_ms);
+        reply.bulk(group.owner_name(pending));
+        reply.integer(pending.delivered_ms());
         reply.integer(pending.deliveries as i64);
     }
     reply.bulk_str("consumers");
@@ -154,7 +178,7 @@ fn write_full_consumer(group: &Group, consumer: &Consumer, most: usize, reply: &
         let pending = &group.pending()[id];
         reply.array(3);
         write_id(reply, *id);
-        reply.integer(pending.delivered_ms);
+        reply.integer(pending.delivered_ms());
         reply.integer(pending.deliveries as i64);
     }
 }

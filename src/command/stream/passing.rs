@@ -7,7 +7,7 @@
 use super::trimming::Trimming;
 use crate::resp::args::Args;
 use crate::server::propagation::Lines;
-use crate::store::types::stream::{References, StreamId, Trim};
+use crate::store::types::stream::{Pending, References, StreamId, Trim};
 use crate::store::types::{Collection, Stream};
 
 /// An entry that is pending now, or was until it was found deleted.
@@ -18,6 +18,13 @@ pub(super) struct Passed {
     pub deliveries: u64,
     /// Whose it was, if not the consumer's that the command is about.
     pub owner: Option<Box<[u8]>>,
+}
+
+impl Passed {
+    /// An entry that is pending for the consumer that the command is about.
+    pub fn of(id: StreamId, pending: &Pending) -> Passed {
+        Passed { id, delivered_ms: pending.delivered_ms(), deliveries: pending.deliveries, owner: None }
+    }
 }
 
 /// A group of the stream at a key.
@@ -130,6 +137,11 @@ pub(super) fn as_it_turned_out(
             index += 3;
         } else if left.is_some() && args.is(index, "LIMIT") {
             index += 2;
+        } else if args.is(index, "IDMP") || args.is(index, "IDMPAUTO") {
+            // What follows is no option, whatever it says.
+            let words = if args.is(index, "IDMP") { 3 } else { 2 };
+            line.extend((index..index + words).map(|index| args.at(index)));
+            index += words;
         } else {
             line.push(args.at(index));
             index += 1;

@@ -145,14 +145,14 @@ impl<'a> Listing<'a> {
                 break;
             }
             let pending = group.pending()[&id];
-            let idle_ms = now_ms.saturating_sub(pending.delivered_ms);
+            let idle_ms = now_ms.saturating_sub(pending.delivered_ms());
             if self.idle_ms != 0 && idle_ms < self.idle_ms {
                 continue;
             }
             reply.array(4);
             write_id(reply, id);
-            reply.bulk(group.consumer(pending.consumer).name());
-            reply.integer(idle_ms.max(0));
+            reply.bulk(group.owner_name(&pending));
+            reply.integer(if pending.owner().is_some() { idle_ms.max(0) } else { -1 });
             reply.integer(pending.deliveries as i64);
             written += 1;
         }

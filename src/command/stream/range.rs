@@ -1,5 +1,6 @@
 //! XLEN, XRANGE and XREVRANGE.
 
+use super::room::Room;
 use super::{Outcome, ids, write_entries, write_entry};
 use crate::base::num;
 use crate::command::long::{self, Place};
@@ -74,12 +75,19 @@ pub(super) struct Ids {
     /// The array, once it has begun.
     array: Option<OpenArray>,
     shown: usize,
+    /// What the reply has room for.
+    pub room: Room,
 }
 
 impl Ids {
     /// Answers so many entries of a range, the first one first.
     pub fn new(start: StreamId, end: StreamId, left: usize) -> Ids {
-        Ids { start, end, backward: false, left, array: None, shown: 0 }
+        Ids { start, end, backward: false, left, array: None, shown: 0, room: Room::ENDLESS }
+    }
+
+    /// Whether the reply has room for the first entry, if there is one.
+    pub fn has_room(&self, stream: &Stream) -> bool {
+        stream.range(self.start, self.end).next().is_none_or(|entry| self.room.has_for(&entry))
     }
 
     /// True between two slices.
@@ -95,7 +103,7 @@ impl Ids {
         slice: &mut Slice<'_>,
     ) -> bool {
         while self.left > 0 {
-            let Some(entry) = entries.next() else { return true };
+            let Some(entry) = entries.next().filter(|entry| self.room.take(entry)) else { return true };
             let before = reply.out().end();
             write_entry(reply, &entry);
             (self.shown, self.left) = (self.shown + 1, self.left - 1);

@@ -2,7 +2,9 @@
 
 use super::passing::{Passed, Place};
 use super::range::Ids;
-use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer, write_entries, write_entry, write_id};
+use super::room::Room;
+use super::{Outcome, consumer_of, ids, no_key_or_group, tell_of_consumer};
+use super::{write_entries, write_entry, write_fields, write_id};
 use crate::base::num;
 use crate::command::blocking::{parse_timeout_ms, timeouts_from_ms};
 use crate::command::long::Place as _;
@@ -13,7 +15,7 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
 use crate::server::jobs::{Job, Step, Work};
 use crate::store::db::{Db, Moment};
-use crate::store::types::stream::{ConsumerId, Pending, StreamId};
+use crate::store::types::stream::{ConsumerId, Entry, StreamId, once_more};
 use crate::store::types::{Collection, Stream};
 
 const UNBALANCED_XREAD: ReplyError = ReplyError::new(
@@ -25,6 +27,8 @@ const GROUP_IN_XREAD: ReplyError =
     ReplyError::new("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.");
 const NOACK_IN_XREAD: ReplyError =
     ReplyError::new("ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.");
+const CLAIM_IN_XREAD: ReplyError =
+    ReplyError::new("ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.");
 const NEW_IN_XREAD: ReplyError = ReplyError::new(
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
 );
@@ -36,6 +40,8 @@ const NEWEST_IN_XREADGROUP: ReplyError = ReplyError::new(
     "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying \
      a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
 );
+const IDLE_NO_INTEGER: ReplyError = ReplyError::new("ERR min-idle-time is not an integer or out of range");
+const IDLE_NEGATIVE: ReplyError = ReplyError::new("ERR min-idle-time must be a positive integer");
 const NO_GROUP_OPTION: ReplyError = ReplyError::new("ERR Missing GROUP option for XREADGROUP");
 
 /// What a refusal of XREADGROUP says where it was refused.
@@ -45,8 +51,12 @@ const WITH_GROUP_OPTION: &str = " in XREADGROUP with GROUP option";
 struct Line<'a> {
     /// Entries of each stream at most; 0 for all.
     count: usize,
+    /// What the reply has room for.
+    room: Room,
     /// How long to wait, if at all; 0 for ever.
     block_ms: Option<u64>,
+    /// Entries that are pending for so long are given as well, before new ones.
+    claim_ms: Option<i64>,
     /// The group and the consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     noack: bool,
@@ -58,7 +68,16 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn parse(args: Args<'a>, of_group: bool, timeouts_from_ms: i64) -> Result<Line<'a>, ReplyError> {
-        let mut line = Line { count: 0, block_ms: None, group: None, noack: false, keys: 0, streams: 0 };
+        let mut line = Line {
+            count: 0,
+            room: Room::ENDLESS,
+            block_ms: None,
+            claim_ms: None,
+            group: None,
+            noack: false,
+            keys: 0,
+            streams: 0,
+        };
         let mut index = 1;
         while index < args.len() {
             let more = args.len() - 1 - index;
@@ -68,6 +87,14 @@ impl<'a> Line<'a> {
             } else if more > 0 && args.is(index, "COUNT") {
                 let n = num::parse_i64(args.at(index + 1)).ok_or(ReplyError::NOT_AN_INTEGER)?;
                 line.count = usize::try_from(n).unwrap_or(0);
+                index += 2;
+            } else if more > 0 && line.room.option(args, index)? {
+                index += 2;
+            } else if more > 0 && args.is(index, "CLAIM") {
+                if !of_group {
+                    return Err(CLAIM_IN_XREAD);
+                }
+                line.claim_ms = Some(min_idle_ms(args.at(index + 1))?);
                 index += 2;
             } else if more > 0 && args.is(index, "STREAMS") {
                 (line.keys, line.streams) = (index + 1, more / 2);
@@ -94,6 +121,7 @@ impl<'a> Line<'a> {
         if line.streams == 0 {
             return Err(ReplyError::SYNTAX);
         }
+        line.room.check(line.count)?;
         Ok(line)
     }
 
@@ -107,8 +135,8 @@ impl<'a> Line<'a> {
 
     /// What to do when there is nothing to answer: to wait, or to say so. The line that runs again has an id of `from` where
     /// `$` meant the end of the stream as it is now. Whatever else was given stands: `+` means the newest entry whenever the
-    /// line runs.
-    fn wait_or_null(&self, ctx: &mut Ctx<'_>, args: Args<'_>, from: &[StreamId]) -> Outcome {
+    /// line runs. `look_ms` is the Unix time in milliseconds at which it should run in any case.
+    fn wait_or_null(&self, ctx: &mut Ctx<'_>, args: Args<'_>, from: &[StreamId], look_ms: Option<i64>) -> Outcome {
         let Some(timeout_ms) = self.block_ms else {
             ctx.reply.null_array();
             return Ok(Next::Done);
@@ -126,8 +154,15 @@ impl<'a> Line<'a> {
             on_timeout: NullReply::NullArray,
             args: Some(OwnedArgs::new(words.iter().map(Vec::as_slice))),
             until_deleted: self.group.is_some(),
+            look_ms: look_ms
+                .map(|unix_ms| ctx.now.mono_ms().saturating_add_signed(unix_ms.saturating_sub(ctx.now.unix_ms))),
         })
     }
+}
+
+fn min_idle_ms(text: &[u8]) -> Result<i64, ReplyError> {
+    let ms = num::parse_i64(text).ok_or(IDLE_NO_INTEGER)?;
+    if ms < 0 { Err(IDLE_NEGATIVE) } else { Ok(ms) }
 }
 
 /// Starts one stream's part of the reply: a pair in RESP2, a key with its value in RESP3.
@@ -152,27 +187,30 @@ pub(super) fn xread(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             id => ids::exact(id)?,
         });
     }
-    if let Some(long) = limits.map(|limits| limits.long).filter(|&long| line.count == 0 || line.count > long)
+    let most = if line.count == 0 { usize::MAX } else { line.count };
+    if let Some(long) = limits.map(|limits| limits.long).filter(|&long| most > long && line.room.entries() > long)
         && let Some(job) = long_read(db, at, &line, args, &from, long)
     {
         return ctx.become_job(job);
     }
-    let (mut array, mut served) = (None, 0);
+    let (mut array, mut served, mut room) = (None, 0, line.room);
     for ((key, id), &after) in line.keys(args).zip(line.ids(args)).zip(&from) {
         let Some(stream) = db.read::<Stream>(key, at)? else { continue };
         let Some(start) = after.next().filter(|&start| start <= stream.last_id()) else { continue };
-        if stream.last().is_none_or(|last| last.id < start) {
-            continue;
+        let Some(first) = stream.range(start, StreamId::MAX).next() else { continue };
+        if !room.has_for(&first) {
+            break;
         }
         array.get_or_insert_with(|| reply.open_array(line.streams));
         served += 1;
         open_one(reply, key);
         let count = if id == b"+" { 1 } else { line.count };
-        write_entries(reply, stream.range(start, StreamId::MAX), count, stream.len());
+        let entries = stream.range(start, StreamId::MAX).take_while(|entry| room.take(entry));
+        write_entries(reply, entries, count, stream.len());
     }
     match array {
         Some(array) => reply.close_pairs(array, served),
-        None => return line.wait_or_null(ctx, args, &from),
+        None => return line.wait_or_null(ctx, args, &from, None),
     }
     Ok(Next::Done)
 }
@@ -187,10 +225,10 @@ fn long_read(db: &Db, at: Moment, line: &Line<'_>, args: Args<'_>, from: &[Strea
             continue;
         };
         let count = if id == b"+" { 1 } else { Some(line.count).filter(|&count| count > 0).unwrap_or(usize::MAX) };
-        entries += count.min(entries_behind(&stream, start, long));
+        entries = count.min(entries_behind(&stream, start, long)).saturating_add(entries);
         parts.push((Box::from(key), Ids::new(start, StreamId::MAX, count)));
     }
-    (entries > long).then_some(Reading { parts, index: 0, array: None })
+    (entries > long).then_some(Reading { parts, index: 0, room: line.room, array: None })
 }
 
 /// Nodes that are looked at to see how much there is to read.
@@ -220,6 +258,8 @@ struct Reading {
     /// The keys of the streams that have some, and where each goes on.
     parts: Vec<(Box<[u8]>, Ids)>,
     index: usize,
+    /// What the reply has room for.
+    room: Room,
     /// The array, once it has begun.
     array: Option<OpenArray>,
 }
@@ -227,21 +267,25 @@ struct Reading {
 impl Job for Reading {
     fn step(&mut self, work: &mut Work<'_>) -> Step {
         let Work { server, reply, slice, db } = work;
-        let Reading { parts, index, array } = self;
+        let Reading { parts, index, room, array } = self;
         let outer = array.take().unwrap_or_else(|| reply.open_array(parts.len()));
         while let Some((key, ids)) = parts.get_mut(*index) {
             let entry = server.dbs[*db].peek(key);
             let Some(stream) = entry.and_then(|entry| entry.into_collection::<Stream>()) else { return Step::Lost };
             if !ids.is_begun() {
+                ids.room = *room;
+                if !ids.has_room(&stream) {
+                    break;
+                }
                 open_one(reply, key);
             }
             if !ids.go_on(&stream, reply, slice) {
                 *array = Some(outer);
                 return Step::More;
             }
-            *index += 1;
+            (*index, *room) = (*index + 1, ids.room);
         }
-        reply.close_pairs(outer, parts.len());
+        reply.close_pairs(outer, *index);
         Step::Answered
     }
 }
@@ -269,6 +313,8 @@ struct Found<'a> {
     made: bool,
     /// There is something to answer.
     ready: bool,
+    /// When there is something to be claimed, in Unix milliseconds.
+    look_ms: Option<i64>,
 }
 
 /// What a consumer was given, as it is passed on.
@@ -279,6 +325,8 @@ struct Given {
     before: StreamId,
     /// What it has been given last now, and how many entries had been added by then, if known.
     now: Option<(StreamId, Option<u64>)>,
+    /// Some of it was claimed.
+    claimed: bool,
 }
 
 /// A consumer of a group, and how it reads.
@@ -287,6 +335,7 @@ struct Reader<'a> {
     consumer: ConsumerId,
     count: usize,
     noack: bool,
+    claim_ms: Option<i64>,
     now_ms: i64,
 }
 
@@ -314,14 +363,16 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let found = prepare(ctx, &line, args, &wanted, consumer)?;
     let ready = found.iter().filter(|found| found.ready).count();
     let array = (ready > 0).then(|| ctx.reply.open_array(ready));
-    let mut answered = 0;
-    for Found { key, from, consumer: id, made, ready } in found {
-        let reader = Reader { group, consumer: id, count: line.count, noack: line.noack, now_ms: ctx.now.unix_ms };
-        let given = if ready { serve(ctx, &reader, key, from) } else { None };
+    let look_ms = found.iter().filter_map(|found| found.look_ms).min();
+    let (mut answered, mut room) = (0, line.room);
+    for Found { key, from, consumer: id, made, ready, .. } in found {
+        let Line { count, noack, claim_ms, .. } = line;
+        let reader = Reader { group, consumer: id, count, noack, claim_ms, now_ms: ctx.now.unix_ms };
+        let given = if ready { serve(ctx, &reader, key, from, &mut room) } else { None };
         answered += usize::from(given.is_some());
         let (place, given) = (Place { key, group }, given.unwrap_or_default());
         ctx.propagate_as(|lines| {
-            if made && given.pending.is_empty() {
+            if made && (given.pending.is_empty() || given.now.is_none()) {
                 place.consumer(lines, consumer);
             }
             place.pending(lines, consumer, &given.pending, given.before);
@@ -332,28 +383,37 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     match array {
         Some(array) => ctx.reply.close_pairs(array, answered),
-        None => return line.wait_or_null(ctx, args, &[]),
+        None => return line.wait_or_null(ctx, args, &[], look_ms),
     }
     Ok(Next::Done)
 }
 
-/// Answers for one stream, unless it has nothing new any more: its key may have been named before.
-fn serve(ctx: &mut Ctx<'_>, reader: &Reader<'_>, key: &[u8], from: From) -> Option<Given> {
+/// Answers for one stream, unless it has nothing new any more, as its key may have been named before, or the reply has no room.
+fn serve(ctx: &mut Ctx<'_>, reader: &Reader<'_>, key: &[u8], from: From, room: &mut Room) -> Option<Given> {
     let Ctx { server, reply, db, at, .. } = &mut *ctx;
     let mut stream = server.dbs[*db].write::<Stream>(key, *at).ok().flatten().expect("it has just been there");
-    if matches!(from, From::New) && !has_new(&stream, reader.group) {
-        return None;
-    }
-    open_one(reply, key);
     let given = match from {
-        From::New => reader.read_new(&mut stream, reply),
-        From::History(after) => reader.read_history(&mut stream, reply, after),
+        From::New => {
+            let aged = reader.aged(&stream, room);
+            let new = reader.new_entries(&stream, aged.len(), room);
+            if aged.is_empty() && new.is_empty() {
+                return None;
+            }
+            open_one(reply, key);
+            reader.give(&mut stream, reply, &aged, &new)
+        }
+        From::History(after) => reader.read_history(&mut stream, reply, key, after, room)?,
     };
+    let ages_kept = stream.group(reader.group).is_some_and(|group| group.keeps_ages());
     drop(stream);
-    // COMPAT: what is given once more does not count as a change.
-    let changes = usize::from(given.now.is_some());
+    // COMPAT: what is given once more does not count as a change, and all that is claimed or new counts as one.
+    let changes = usize::from(given.now.is_some() || given.claimed);
     if changes > 0 || !given.pending.is_empty() {
         ctx.change(Change::without_event(key).beside_the_value().times(changes));
+        if ages_kept {
+            // Others may wait until what is pending now has been so for long.
+            ctx.look_again(key);
+        }
     }
     Some(given)
 }
@@ -380,50 +440,131 @@ fn prepare<'a>(
         let found = ctx.db().read::<Stream>(key, at)?.is_some();
         let Some(mut stream) = ctx.db().write::<Stream>(key, at)?.filter(|_| found) else { continue };
         let (consumer, made) = consumer_of(&mut stream, group, consumer, now_ms);
-        let ready = matches!(from, From::History(_)) || has_new(&stream, group);
+        let is_new = matches!(from, From::New);
+        let look_ms =
+            line.claim_ms.filter(|_| is_new).and_then(|idle_ms| claimable_from_ms(&mut stream, group, idle_ms));
+        let ready = !is_new || has_new(&stream, group) || look_ms.is_some_and(|ms| ms <= now_ms);
         drop(stream);
         if made {
             tell_of_consumer(ctx, key);
         }
-        all.push(Found { key, from, consumer, made, ready });
+        all.push(Found { key, from, consumer, made, ready, look_ms });
     }
     Ok(all)
 }
 
+/// The Unix time in milliseconds from which on an entry is pending for so long, in the past if one was released.
+fn claimable_from_ms(stream: &mut Stream, group: &[u8], idle_ms: i64) -> Option<i64> {
+    stream.group_mut(group)?.keep_ages();
+    // What was deleted stays pending, and is claimed by nobody.
+    let (_, first) = stream.group(group)?.by_age().find(|&(id, _)| stream.contains(id))?;
+    Some(if first.owner().is_some() { first.delivered_ms().saturating_add(idle_ms) } else { i64::MIN })
+}
+
+/// An entry that is claimed.
+struct Aged {
+    id: StreamId,
+    idle_ms: i64,
+    deliveries: u64,
+}
+
 impl Reader<'_> {
-    /// Gives the consumer new entries.
-    fn read_new(&self, stream: &mut Stream, reply: &mut Reply<'_>) -> Given {
-        let last = stream.group(self.group).map_or(StreamId::MAX, |group| group.last_id);
-        let start = last.next().expect("an entry lies behind");
+    /// The entries that have been pending for long enough, those that were released first of all.
+    fn aged(&self, stream: &Stream, room: &mut Room) -> Vec<Aged> {
+        let (Some(claim_ms), Some(group)) = (self.claim_ms, stream.group(self.group)) else { return Vec::new() };
         let count = if self.count == 0 { usize::MAX } else { self.count };
-        let mut given = Vec::new();
-        let array = reply.open_array(count.min(stream.len()));
-        for entry in stream.range(start, StreamId::MAX).take(count) {
-            write_entry(reply, &entry);
-            given.push(entry.id);
+        let mut aged = Vec::new();
+        for (id, pending) in group.by_age() {
+            let idle_ms = self.now_ms.saturating_sub(pending.delivered_ms());
+            if aged.len() == count || (pending.owner().is_some() && idle_ms < claim_ms) {
+                break;
+            }
+            let Some(entry) = stream.entry(id) else { continue };
+            if !room.take(&entry) {
+                break;
+            }
+            aged.push(Aged { id, idle_ms: idle_ms.max(0), deliveries: pending.deliveries });
         }
-        reply.close_array(array, given.len());
-        for &id in &given {
-            stream.advance(self.group, id);
-        }
-        let group = stream.group_mut(self.group).expect("the group is there");
-        let now = Some((group.last_id, group.entries_read));
-        if self.noack {
-            return Given { pending: Vec::new(), before: last, now };
-        }
-        group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
-        given.iter().for_each(|&id| group.deliver(id, self.consumer, self.now_ms));
-        let passed = |id| Passed { id, delivered_ms: self.now_ms, deliveries: 1, owner: None };
-        Given { pending: given.into_iter().map(passed).collect(), before: last, now }
+        aged
     }
 
-    /// Gives the consumer once more what it has not acknowledged. What has been deleted is shown without fields.
-    fn read_history(&self, stream: &mut Stream, reply: &mut Reply<'_>, after: StreamId) -> Given {
+    /// The entries that the group was not given yet, as many as COUNT leaves behind those that are claimed.
+    fn new_entries(&self, stream: &Stream, claimed: usize, room: &mut Room) -> Vec<StreamId> {
+        let last = stream.group(self.group).map_or(StreamId::MAX, |group| group.last_id);
+        let count = if self.count == 0 { usize::MAX } else { self.count - claimed };
+        let Some(start) = last.next() else { return Vec::new() };
+        let entries = stream.range(start, StreamId::MAX).take(count).take_while(|entry| room.take(entry));
+        entries.map(|entry| entry.id).collect()
+    }
+
+    /// Gives the consumer pending entries of others, and new ones.
+    fn give(&self, stream: &mut Stream, reply: &mut Reply<'_>, aged: &[Aged], new: &[StreamId]) -> Given {
+        reply.array(aged.len() + new.len());
+        for &Aged { id, idle_ms, deliveries } in aged {
+            write_parts(reply, &stream.entry(id).expect("it has just been there"));
+            reply.integer(idle_ms);
+            reply.integer(deliveries as i64);
+        }
+        for (&id, entry) in
+            new.iter().zip(new.first().into_iter().flat_map(|&first| stream.range(first, StreamId::MAX)))
+        {
+            debug_assert_eq!(id, entry.id, "they follow each other");
+            match self.claim_ms {
+                None => write_entry(reply, &entry),
+                Some(_) => {
+                    write_parts(reply, &entry);
+                    reply.integer(0);
+                    reply.integer(0);
+                }
+            }
+        }
+        let group = stream.group_mut(self.group).expect("the group is there");
+        let before = group.last_id;
+        let claim = |aged: &Aged| {
+            let pending = group.assign(aged.id, self.consumer, self.now_ms, once_more(aged.deliveries));
+            Passed::of(aged.id, &pending)
+        };
+        let mut pending: Vec<Passed> = aged.iter().map(claim).collect();
+        let claimed = !pending.is_empty();
+        new.iter().for_each(|&id| stream.advance(self.group, id));
+        let group = stream.group_mut(self.group).expect("the group is there");
+        let now = (!new.is_empty()).then_some((group.last_id, group.entries_read));
+        if claimed || !self.noack {
+            group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
+        }
+        if !self.noack {
+            new.iter().for_each(|&id| group.deliver(id, self.consumer, self.now_ms));
+            let passed = |&id| Passed { id, delivered_ms: self.now_ms, deliveries: 1, owner: None };
+            pending.extend(new.iter().map(passed));
+        }
+        Given { pending, before, now, claimed }
+    }
+
+    /// Gives the consumer once more what it has not acknowledged. What has been deleted is shown without fields. Nothing, if the
+    /// reply has room for none of it.
+    fn read_history(
+        &self,
+        stream: &mut Stream,
+        reply: &mut Reply<'_>,
+        key: &[u8],
+        after: StreamId,
+        room: &mut Room,
+    ) -> Option<Given> {
         let group = stream.group(self.group).expect("the group is there");
         let pending = group.consumer(self.consumer).pending();
         let count = if self.count == 0 { usize::MAX } else { self.count };
-        let ids: Vec<StreamId> =
-            after.next().map_or_else(Vec::new, |start| pending.range(start..).take(count).copied().collect());
+        let (mut ids, mut is_full) = (Vec::new(), room.entries() == 0);
+        for &id in after.next().into_iter().flat_map(|start| pending.range(start..)).take(count) {
+            is_full |= stream.entry(id).is_some_and(|entry| !room.take(&entry));
+            if is_full {
+                break;
+            }
+            ids.push(id);
+        }
+        if is_full && ids.is_empty() {
+            return None;
+        }
+        open_one(reply, key);
         let mut given = Vec::with_capacity(ids.len());
         reply.array(ids.len());
         for id in ids {
@@ -440,11 +581,15 @@ impl Reader<'_> {
             }
         }
         let group = stream.group_mut(self.group).expect("the group is there");
-        let again = |id| {
-            let Pending { delivered_ms, deliveries, .. } = group.deliver_again(id, self.now_ms)?;
-            Some(Passed { id, delivered_ms, deliveries, owner: None })
-        };
+        let again = |id| Some(Passed::of(id, &group.deliver_again(id, self.now_ms)?));
         let pending = given.into_iter().filter_map(again).collect();
-        Given { pending, before: group.last_id, now: None }
+        Some(Given { pending, before: group.last_id, now: None, claimed: false })
     }
+}
+
+/// Writes an entry that is followed by how long it has been pending, and how often it was given.
+fn write_parts(reply: &mut Reply<'_>, entry: &Entry<'_>) {
+    reply.array(4);
+    write_id(reply, entry.id);
+    write_fields(reply, entry);
 }

@@ -13,8 +13,9 @@ use crate::server::ctx::{Ctx, Next};
 use crate::store::types::Stream;
 use crate::store::types::stream::{References, StreamId};
 
-const IDS_NOT_POSITIVE: ReplyError = ReplyError::new("ERR Number of IDs must be a positive integer");
-const IDS_MISMATCH: ReplyError = ReplyError::new("ERR The `numids` parameter must match the number of arguments");
+pub(super) const IDS_NOT_POSITIVE: ReplyError = ReplyError::new("ERR Number of IDs must be a positive integer");
+pub(super) const IDS_MISMATCH: ReplyError =
+    ReplyError::new("ERR The `numids` parameter must match the number of arguments");
 
 /// What XDELEX and XACKDEL answer for each id.
 pub(super) mod outcome {

@@ -1,6 +1,6 @@
 //! The rows.
 
-use super::{add, claim, group, info, pending, range, read, remove};
+use super::{add, claim, group, info, pending, producers, range, read, release, remove};
 use crate::command::spec::{Access, Category, Flags, Group, Handler, KeySpec, Spec, keyfind};
 
 const READ: Access = Access::RO.with(Access::ACCESS);
@@ -81,6 +81,11 @@ const XINFO: &[Spec] = &[
                 "Added the `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag` fields",
             ),
             ("7.2.0", "Added the `active-time` field, and changed the meaning of `seen-time`."),
+            (
+                "8.6.0",
+                "Added the `idmp-duration`, `idmp-maxsize`, `pids-tracked`, `iids-tracked`, `iids-added` and \
+                 `iids-duplicates` fields for IDMP tracking.",
+            ),
         ]),
 ];
 
@@ -106,7 +111,7 @@ pub const ROWS: &[Spec] = &[
         .doc(
             "Adds an entry at the end of a stream, which is created if it is not there. Can trim the stream as well.",
             "O(1) when adding a new entry, O(N) when trimming where N being the number of entries evicted.",
-            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> \
+            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO pid | IDMP pid iid] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> \
              field value [field value ...]",
         )
         .tips(&["nondeterministic_output"])
@@ -128,6 +133,11 @@ pub const ROWS: &[Spec] = &[
             "7.0.0",
             "Added an element to the reply array, containing deleted entries the command cleared from the PEL",
         )]),
+    of(Spec::write("XCFGSET", -2, producers::xcfgset), "8.6.0").fast().keys(&[KeySpec::one(UPDATE, 1)]).doc(
+        "Sets how long a stream remembers the ids that producers gave its entries, and how many.",
+        "O(1)",
+        "key [IDMP-DURATION duration] [IDMP-MAXSIZE maxsize]",
+    ),
     of(Spec::write("XCLAIM", -6, claim::xclaim), "5.0.0")
         .fast()
         .keys(&[KeySpec::one(UPDATE, 1)])
@@ -153,6 +163,15 @@ pub const ROWS: &[Spec] = &[
         "Depends on subcommand.",
         "",
     ),
+    of(Spec::write("XIDMPRECORD", 5, producers::xidmprecord), "8.6.2")
+        .denyoom()
+        .fast()
+        .keys(&[KeySpec::one(UPDATE, 1)])
+        .doc(
+            "Has a stream remember the id that a producer gave one of its entries: how logs bring them back.",
+            "O(1)",
+            "key pid iid stream-id",
+        ),
     Spec::container("XINFO", XINFO).group(Group::Stream, Category::NONE, "5.0.0").doc(
         "Describes streams, groups and consumers.",
         "Depends on subcommand.",
@@ -162,6 +181,11 @@ pub const ROWS: &[Spec] = &[
         "Returns the number of a stream's entries.",
         "O(1)",
         "key",
+    ),
+    of(Spec::write("XNACK", -7, release::xnack), "8.8.0").fast().keys(&[KeySpec::one(UPDATE, 1)]).doc(
+        "Gives pending entries back to their group, whose consumers may claim them at once.",
+        EACH_COST,
+        "key group <SILENT | FAIL | FATAL> IDS numids id [id ...] [RETRYCOUNT count] [FORCE]",
     ),
     of(Spec::read("XPENDING", -3, pending::xpending), "5.0.0")
         .keys(&[KeySpec::one(READ, 1)])
@@ -184,8 +208,9 @@ pub const ROWS: &[Spec] = &[
         .doc(
             "Returns the entries of several streams that come after given ids. Can wait for some.",
             "",
-            "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
-        ),
+            "[COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+        )
+        .history(&[("8.10.0", "Added the `MAXCOUNT` and `MAXSIZE` options.")]),
     of(Spec::new("XREADGROUP", -7, Flags::WRITE.with(Flags::BLOCKING), read::xreadgroup), "5.0.0")
         .keys(&[KeySpec::all_after(READ, "STREAMS", 4, 2)])
         .find_keys(keyfind::xreadgroup)
@@ -194,8 +219,10 @@ pub const ROWS: &[Spec] = &[
             "For each stream mentioned: O(M) with M being the number of elements returned. If M is constant (e.g. always \
              asking for the first 10 elements with COUNT), you can consider it O(1). On the other side when XREADGROUP \
              blocks, XADD will pay the O(N) time in order to serve the N clients blocked on the stream getting new data.",
-            "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
-        ),
+            "GROUP group consumer [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] \
+             [CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
+        )
+        .history(&[("8.10.0", "Added the `MAXCOUNT` and `MAXSIZE` options.")]),
     of(Spec::read("XREVRANGE", -4, range::xrevrange), "5.0.0")
         .keys(&[KeySpec::one(READ, 1)])
         .doc("Returns the entries between two ids, last ones first.", RANGE_COST, "key end start [COUNT count]")

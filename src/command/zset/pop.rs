@@ -336,5 +336,6 @@ fn wait<'k>(ctx: &mut Ctx<'_>, keys: impl Iterator<Item = &'k [u8]>, timeout_ms:
         on_timeout: NullReply::NullArray,
         args: None,
         until_deleted: false,
+        look_ms: None,
     })
 }

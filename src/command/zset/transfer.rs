@@ -195,6 +195,7 @@ pub(super) fn bzmove(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         timeout_ms,
         on_timeout: NullReply::NullArray,
         args: None,
+        look_ms: None,
         until_deleted: false,
     })
 }

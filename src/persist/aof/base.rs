@@ -7,7 +7,8 @@
 //! | hash | `HMSET` of up to 64 fields, then `HPEXPIREAT` for each field with a deadline |
 //! | array | `ARMSET` of up to 64 elements, `ARSEEK` |
 //! | stream | `XADD` for each entry, `XSETID` |
-//! | group of a stream | `XGROUP CREATE`; for each consumer `XGROUP CREATECONSUMER`, or `XCLAIM` for what is pending |
+//! | group of a stream | `XGROUP CREATE`; for each consumer `XGROUP CREATECONSUMER`, or `XCLAIM` for what is pending; `XNACK` for what was released |
+//! | producers of a stream | `XCFGSET`, `XIDMPRECORD` for each id that one gave an entry |
 //! | library of functions | `FUNCTION LOAD` |
 //! | script | `SCRIPT LOAD` |
 //!
@@ -31,7 +32,7 @@ use crate::base::num;
 use crate::store::entry::Entry;
 use crate::store::pack::Item;
 use crate::store::types::array::{Array, INDEX_MAX};
-use crate::store::types::stream::{Group, StreamId};
+use crate::store::types::stream::{Group, Producers, Remembering, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
 /// Elements of a command: Redis's number.
@@ -91,10 +92,12 @@ pub enum StreamPlace {
     Entries(StreamId),
     /// A group.
     Group(usize),
-    /// A consumer of a group, and its pending entries behind this id.
+    /// A consumer of a group, and its pending entries behind this id; behind the last one those that were released.
     Consumer(usize, usize, StreamId),
     /// The placeholders behind this id, to be deleted.
     Placeholders(StreamId),
+    /// The ids that producers gave entries, behind so many of them.
+    Producers(usize),
 }
 
 /// The whole file.
@@ -375,7 +378,11 @@ impl CommandWriter {
             StreamPlace::Consumer(index, nth, after) => {
                 let (name, group) = stream.groups().nth(index)?;
                 let Some(consumer) = group.consumers().nth(nth) else {
-                    return self.next_group(stream, index + 1, *placeholders);
+                    let after = Some(after).filter(|&id| id != StreamId::MIN);
+                    return match self.released(key, name, group, after) {
+                        Some(id) => Some(StreamPlace::Consumer(index, nth, id)),
+                        None => self.next_group(stream, index + 1, *placeholders),
+                    };
                 };
                 if consumer.pending().is_empty() {
                     self.command(&[b"XGROUP", b"CREATECONSUMER", key, name, consumer.name()]);
@@ -407,16 +414,40 @@ impl CommandWriter {
                     false => self.command(&[b"XTRIM", key, b"MINID", first.text().as_bytes()]),
                 }
                 self.set_id(key, stream, stream.last_id(), stream.entries_added());
-                None
+                stream.producers().map(|_| StreamPlace::Producers(0))
+            }
+            StreamPlace::Producers(at) => {
+                let written = self.producers(key, stream.producers()?, at);
+                (written == ELEMENTS).then_some(StreamPlace::Producers(at + written))
             }
         }
+    }
+
+    /// Writes some of the ids that producers gave entries, behind so many of them; how many.
+    fn producers(&mut self, key: &[u8], producers: &Producers, at: usize) -> usize {
+        let Remembering { duration_s, ids_max } = producers.remembering();
+        if at == 0 && producers.remembering() != Remembering::default() {
+            let (mut duration, mut most) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let (duration, most) = (duration.format(duration_s).as_bytes(), most.format(ids_max).as_bytes());
+            self.command(&[b"XCFGSET", key, b"IDMP-DURATION", duration, b"IDMP-MAXSIZE", most]);
+        }
+        let (mut skipped, mut written) = (0, 0);
+        for (name, producer) in producers.iter() {
+            for (id, entry) in producer.ids_from(at - skipped).take(ELEMENTS - written) {
+                self.command(&[b"XIDMPRECORD", key, name, id, entry.text().as_bytes()]);
+                written += 1;
+            }
+            skipped = at.min(skipped + producer.len());
+        }
+        written
     }
 
     fn next_group(&self, stream: &Stream, index: usize, placeholders: u64) -> Option<StreamPlace> {
         if index < stream.groups().len() {
             Some(StreamPlace::Group(index))
         } else {
-            (placeholders > 0).then_some(StreamPlace::Placeholders(StreamId::MIN))
+            let placeholders = (placeholders > 0).then_some(StreamPlace::Placeholders(StreamId::MIN));
+            placeholders.or_else(|| stream.producers().map(|_| StreamPlace::Producers(0)))
         }
     }
 
@@ -462,10 +493,24 @@ impl CommandWriter {
         ]);
     }
 
+    /// Releases some of the entries that were released after one of them; the last one of them.
+    fn released(&mut self, key: &[u8], name: &[u8], group: &Group, after: Option<StreamId>) -> Option<StreamId> {
+        let mut last = None;
+        for id in group.released_after(after).take(ELEMENTS) {
+            let mut count = itoa::Buffer::new();
+            let count = count.format(group.pending()[&id].deliveries).as_bytes();
+            let id_text = id.text();
+            let id_text = id_text.as_bytes();
+            self.command(&[b"XNACK", key, name, b"FAIL", b"IDS", b"1", id_text, b"RETRYCOUNT", count, b"FORCE"]);
+            last = Some(id);
+        }
+        last
+    }
+
     fn claim(&mut self, key: &[u8], name: &[u8], consumer: &[u8], group: &Group, id: StreamId) {
         let Some(pending) = group.pending().get(&id) else { return };
         let (mut time, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
-        let (time, count) = (time.format(pending.delivered_ms), count.format(pending.deliveries));
+        let (time, count) = (time.format(pending.delivered_ms()), count.format(pending.deliveries));
         self.command(&[
             b"XCLAIM",
             key,

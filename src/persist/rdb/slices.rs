@@ -8,10 +8,11 @@
 use std::ops::Bound;
 
 use super::code;
-use super::write::{Version, Writer};
+use super::write::Writer;
 use crate::store::entry::{Entry, Value};
 use crate::store::types::array::INDEX_MAX;
-use crate::store::types::stream::StreamId;
+use crate::store::types::stream::parts::{NOBODY_SEEN_MS, name_of_nobody};
+use crate::store::types::stream::{Producers, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, SIZE_SAMPLES, Set, Stream, ZSet};
 
 /// Elements of a piece: some 20 us.
@@ -78,8 +79,10 @@ pub enum StreamPlace {
     Nodes(Option<StreamId>),
     /// The pending entries of a group, behind that of this id.
     Pending(usize, Option<StreamId>),
-    /// Those of a consumer of a group.
+    /// Those of a consumer of a group; behind the last consumer those that were released.
     Consumer(usize, usize, Option<StreamId>),
+    /// The ids of the producer of this name, behind so many of them.
+    Producer(Box<[u8]>, usize),
 }
 
 impl Slices {
@@ -239,31 +242,66 @@ fn stream_part(stream: &Stream, place: &StreamPlace, writer: &mut Writer) -> Opt
             let mut last = None;
             for (&id, pending) in group.pending().range((behind(after), Bound::Unbounded)).take(ELEMENTS) {
                 writer.raw(&id.to_bytes());
-                writer.time_ms(pending.delivered_ms);
+                writer.time_ms(pending.delivered_ms());
                 writer.length(pending.deliveries);
                 last = Some(id);
             }
             match last {
                 Some(id) => Some(StreamPlace::Pending(index, Some(id))),
                 None => {
-                    writer.count(group.consumers().len());
+                    writer.count(group.consumers().len() + usize::from(group.released() > 0));
                     begin_consumer(stream, index, 0, writer)
                 }
             }
         }
         StreamPlace::Consumer(index, nth, after) => {
-            let consumer = stream.groups().nth(index)?.1.consumers().nth(nth)?;
+            let (_, group) = stream.groups().nth(index)?;
             let mut last = None;
-            for &id in consumer.pending().range((behind(after), Bound::Unbounded)).take(ELEMENTS) {
+            let mut write = |id: StreamId| {
                 writer.raw(&id.to_bytes());
                 last = Some(id);
+            };
+            match group.consumers().nth(nth) {
+                Some(consumer) => {
+                    let own = consumer.pending().range((behind(after), Bound::Unbounded));
+                    own.take(ELEMENTS).for_each(|&id| write(id));
+                }
+                None => group.released_after(after).take(ELEMENTS).for_each(write),
             }
             match last {
                 Some(id) => Some(StreamPlace::Consumer(index, nth, Some(id))),
                 None => begin_consumer(stream, index, nth + 1, writer),
             }
         }
+        StreamPlace::Producer(ref name, index) => {
+            let producers = stream.producers()?;
+            let producer = producers.producer(name)?;
+            producer.ids_from(index).take(ELEMENTS).for_each(|(id, entry)| writer.produced(id, entry));
+            match index + ELEMENTS {
+                index if index < producer.len() => Some(StreamPlace::Producer(name.clone(), index)),
+                _ => begin_producer(producers, Some(name), writer),
+            }
+        }
     }
+}
+
+/// Begins the memory of producers, if the version holds it: what a stream ends with.
+fn begin_producers(stream: &Stream, writer: &mut Writer) -> Option<StreamPlace> {
+    let producers = writer.producers_of(stream)?;
+    writer.begin_producers(producers);
+    begin_producer(producers, None, writer)
+}
+
+/// Begins the producer behind the one of a name, or the first one; after the last one come the counters.
+fn begin_producer(producers: &Producers, name: Option<&[u8]>, writer: &mut Writer) -> Option<StreamPlace> {
+    let Some((name, producer)) = producers.after(name).next() else {
+        writer.length(producers.added);
+        writer.length(producers.duplicates);
+        return None;
+    };
+    writer.string(name);
+    writer.count(producer.len());
+    Some(StreamPlace::Producer(name.into(), 0))
 }
 
 fn behind(id: Option<StreamId>) -> Bound<StreamId> {
@@ -281,7 +319,7 @@ fn stream_facts(stream: &Stream, writer: &mut Writer) {
 }
 
 fn begin_group(stream: &Stream, index: usize, writer: &mut Writer) -> Option<StreamPlace> {
-    let (name, group) = stream.groups().nth(index)?;
+    let Some((name, group)) = stream.groups().nth(index) else { return begin_producers(stream, writer) };
     writer.string(name);
     writer.length(group.last_id.ms);
     writer.length(group.last_id.seq);
@@ -293,13 +331,13 @@ fn begin_group(stream: &Stream, index: usize, writer: &mut Writer) -> Option<Str
 /// Begins a consumer of a group, or, after its last one, the next group.
 fn begin_consumer(stream: &Stream, index: usize, nth: usize, writer: &mut Writer) -> Option<StreamPlace> {
     let (_, group) = stream.groups().nth(index)?;
-    let Some(consumer) = group.consumers().nth(nth) else { return begin_group(stream, index + 1, writer) };
-    writer.string(consumer.name());
-    writer.time_ms(consumer.seen_ms);
-    if writer.version() != Version::Redis10 {
-        writer.time_ms(consumer.active_ms.unwrap_or(-1));
+    match group.consumers().nth(nth) {
+        Some(one) => writer.begin_consumer(one.name(), one.seen_ms, one.active_ms, one.pending().len()),
+        None if nth == group.consumers().len() && group.released() > 0 => {
+            writer.begin_consumer(&name_of_nobody(group), NOBODY_SEEN_MS, None, group.released());
+        }
+        None => return begin_group(stream, index + 1, writer),
     }
-    writer.count(consumer.pending().len());
     Some(StreamPlace::Consumer(index, nth, None))
 }
 
@@ -307,6 +345,7 @@ fn begin_consumer(stream: &Stream, index: usize, nth: usize, writer: &mut Writer
 mod tests {
     use super::*;
     use crate::base::prng::Prng;
+    use crate::persist::rdb::write::Version;
     use crate::store::entry::NewValue;
     use crate::store::hash::KeyHasher;
     use crate::store::types::list::{End, Fill};
@@ -339,6 +378,15 @@ mod tests {
             stream.append(id, pair.into_iter(), NodeLimits { bytes: 0, entries: 100 });
             group.deliver(id, consumers[n % 2], n as i64);
         }
+        for n in 0..2000_u64 {
+            let producers = stream.producers_mut();
+            producers.remember(
+                if n < 1900 { b"one" } else { b"two" },
+                &n.to_le_bytes(),
+                StreamId { ms: n, seq: 1 },
+                None,
+            );
+        }
         stream.add_group(b"group", group);
         stream.add_group(b"empty", Group::new(StreamId { ms: 0, seq: 0 }, None));
         let objects = [
@@ -359,7 +407,7 @@ mod tests {
 
     #[test]
     fn the_pieces_of_a_value_are_the_bytes_of_the_whole() {
-        for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Valkey80] {
+        for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Redis13, Version::Valkey80] {
             for count in [1, 3, 100, 256, 257, 3000] {
                 for entry in values(count) {
                     let (mut whole, mut pieces) = (Writer::new(version, true), Writer::new(version, true));

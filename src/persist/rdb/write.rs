@@ -7,6 +7,8 @@ use crate::store::entry::{Entry, Value};
 use crate::store::pack::Item;
 use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::list::Part;
+use crate::store::types::stream::parts::{NOBODY_SEEN_MS, name_of_nobody};
+use crate::store::types::stream::{Producers, Remembering, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
 /// Strings up to this length are not compressed.
@@ -26,6 +28,8 @@ pub enum Version {
     Redis11,
     /// 12, that of Redis 7.4 to 8.2: fields of hashes may have deadlines.
     Redis12,
+    /// 13, that of Redis 8.4 and 8.6: streams may remember what their producers called the entries of late.
+    Redis13,
     /// 80, that of Valkey 9: fields of hashes may have deadlines, in another form than Redis's.
     Valkey80,
 }
@@ -37,14 +41,19 @@ impl Version {
             10 => Some(Version::Redis10),
             11 => Some(Version::Redis11),
             12 => Some(Version::Redis12),
+            13 => Some(Version::Redis13),
             80 => Some(Version::Valkey80),
             _ => None,
         }
     }
 
     /// The lowest version that holds the data.
-    pub fn lowest(has_element_deadlines: bool) -> Version {
-        if has_element_deadlines { Version::Redis12 } else { Version::Redis11 }
+    pub fn lowest(has_element_deadlines: bool, has_producers: bool) -> Version {
+        match (has_element_deadlines, has_producers) {
+            (_, true) => Version::Redis13,
+            (true, _) => Version::Redis12,
+            _ => Version::Redis11,
+        }
     }
 
     /// Its number.
@@ -53,13 +62,14 @@ impl Version {
             Version::Redis10 => 10,
             Version::Redis11 => 11,
             Version::Redis12 => 12,
+            Version::Redis13 => 13,
             Version::Valkey80 => 80,
         }
     }
 
     /// Whether fields of hashes may have deadlines.
     pub fn holds_field_deadlines(self) -> bool {
-        matches!(self, Version::Redis12 | Version::Valkey80)
+        matches!(self, Version::Redis12 | Version::Redis13 | Version::Valkey80)
     }
 }
 
@@ -117,7 +127,7 @@ impl Writer {
     }
 
     /// The value of an entry: the byte that tells its form, and the value. In a version that does not hold them the deadlines of
-    /// elements are left out; see [`Writer::can_hold`]. O(bytes).
+    /// elements are left out; see [`Writer::can_hold`]. So is what streams remember of their producers. O(bytes).
     pub fn value(&mut self, entry: &Entry) {
         self.byte(self.form(entry));
         self.body(entry);
@@ -142,6 +152,7 @@ impl Writer {
             Some(Object::ZSet(zset)) if zset.as_pack().is_some() => code::ZSET_LISTPACK,
             Some(Object::ZSet(_)) => code::ZSET_2,
             Some(Object::Hash(hash)) => self.hash_form(hash),
+            Some(Object::Stream(stream)) if self.producers_of(stream).is_some() => code::STREAM_LISTPACKS_4,
             Some(Object::Stream(_)) if self.version == Version::Redis10 => code::STREAM_LISTPACKS_2,
             Some(Object::Stream(_)) => code::STREAM_LISTPACKS_3,
             Some(Object::Array(_)) => code::OWN_ARRAY,
@@ -164,8 +175,8 @@ impl Writer {
         match (hash.as_pack(), self.version) {
             (Some((_, false)), _) => code::HASH_LISTPACK,
             // A hash that had deadlines once looks to Redis as one that has some; to others it is better written as the rest.
-            (Some((_, true)), Version::Redis12) => code::HASH_LISTPACK_EX,
-            (_, Version::Redis12) if hash.timed() > 0 => code::HASH_METADATA,
+            (Some((_, true)), Version::Redis12 | Version::Redis13) => code::HASH_LISTPACK_EX,
+            (_, Version::Redis12 | Version::Redis13) if hash.timed() > 0 => code::HASH_METADATA,
             (_, Version::Valkey80) if hash.timed() > 0 => code::VALKEY_HASH_2,
             _ => code::HASH,
         }
@@ -442,19 +453,58 @@ impl Writer {
             self.count(group.pending().len());
             for (id, pending) in group.pending() {
                 self.raw(&id.to_bytes());
-                self.time_ms(pending.delivered_ms);
+                self.time_ms(pending.delivered_ms());
                 self.length(pending.deliveries);
             }
-            self.count(group.consumers().len());
+            self.count(group.consumers().len() + usize::from(group.released() > 0));
             for consumer in group.consumers() {
-                self.string(consumer.name());
-                self.time_ms(consumer.seen_ms);
-                if self.version != Version::Redis10 {
-                    self.time_ms(consumer.active_ms.unwrap_or(-1));
-                }
-                self.count(consumer.pending().len());
+                self.begin_consumer(consumer.name(), consumer.seen_ms, consumer.active_ms, consumer.pending().len());
                 consumer.pending().iter().for_each(|id| self.raw(&id.to_bytes()));
             }
+            if group.released() > 0 {
+                self.begin_consumer(&name_of_nobody(group), NOBODY_SEEN_MS, None, group.released());
+                group.released_ids().for_each(|id| self.raw(&id.to_bytes()));
+            }
         }
+        if let Some(producers) = self.producers_of(stream) {
+            self.begin_producers(producers);
+            for (name, producer) in producers.iter() {
+                self.string(name);
+                self.count(producer.len());
+                producer.ids().for_each(|(id, entry)| self.produced(id, entry));
+            }
+            self.length(producers.added);
+            self.length(producers.duplicates);
+        }
+    }
+
+    /// What a stream remembers of its producers, if the version holds that.
+    pub(super) fn producers_of<'s>(&self, stream: &'s Stream) -> Option<&'s Producers> {
+        stream.producers().filter(|_| self.version == Version::Redis13)
+    }
+
+    /// What the memory of a stream's producers begins with.
+    pub(super) fn begin_producers(&mut self, producers: &Producers) {
+        let Remembering { duration_s, ids_max } = producers.remembering();
+        self.length(duration_s.into());
+        self.length(ids_max.into());
+        self.count(producers.iter().len());
+    }
+
+    /// An id of a producer.
+    pub(super) fn produced(&mut self, id: &[u8], entry: StreamId) {
+        self.string(id);
+        self.length(entry.ms);
+        self.length(entry.seq);
+    }
+
+    /// What a consumer of a stream's group begins with, before the ids of so many pending entries.
+    pub(super) fn begin_consumer(&mut self, name: &[u8], seen_ms: i64, active_ms: Option<i64>, pending: usize) {
+        self.string(name);
+        self.time_ms(seen_ms);
+        if self.version != Version::Redis10 {
+            self.time_ms(active_ms.unwrap_or(-1));
+        }
+        self.count(pending);
     }
 }

@@ -324,7 +324,8 @@ impl Server {
             Frame::Dump { compress, checksum } => {
                 let has_element_deadlines = self.dbs.iter().any(|db| db.timed_collections() > 0);
                 let forced = Version::of_number(self.config.rdb_format_version.into());
-                let version = forced.unwrap_or(Version::lowest(has_element_deadlines));
+                let has_producers = self.dbs.iter().any(|db| db.knows_producers);
+                let version = forced.unwrap_or(Version::lowest(has_element_deadlines, has_producers));
                 let (has_own_forms, accesses) = (forced.is_none(), self.accesses_told(now));
                 Form::Dump(Options { version, has_own_forms, compress, checksum, accesses })
             }

@@ -440,7 +440,8 @@ impl Server {
             None => (Abilities::default(), LeftOut::default(), false),
         };
         let forced = Version::of_number(self.config.rdb_format_version.into());
-        let version = forced.unwrap_or(abilities.version(has_element_deadlines));
+        let has_producers = self.dbs.iter().any(|db| db.knows_producers);
+        let version = forced.unwrap_or(abilities.version(has_element_deadlines, has_producers));
         // Who only wants a file need not understand it.
         let has_own_forms = forced.is_none() && (abilities.own_forms || is_rdb_only);
         Wanted { version, has_own_forms, left_out }

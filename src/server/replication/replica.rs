@@ -47,16 +47,18 @@ pub struct Abilities {
     pub psync2: bool,
     /// It offers a second connection for snapshots, which Redis does since version 8.
     pub rdb_channel: bool,
-    /// It reads the forms of this server's own: members of sets and sorted sets may have deadlines.
+    /// It reads forms that are this server's own, and what streams remember of their producers.
     pub own_forms: bool,
     /// The major version of the Valkey that it is.
     pub valkey: Option<u32>,
 }
 
 impl Abilities {
-    /// The version of the dump file's format that it surely reads, where elements of collections have deadlines or not.
-    pub fn version(self, has_element_deadlines: bool) -> Version {
+    /// The version of the dump file's format that it surely reads, where elements of collections have deadlines or not, and streams remember
+    /// their producers or not.
+    pub fn version(self, has_element_deadlines: bool, has_producers: bool) -> Version {
         match self.valkey {
+            _ if has_producers && self.own_forms => Version::Redis13,
             Some(9..) if has_element_deadlines => Version::Valkey80,
             _ if has_element_deadlines || self.rdb_channel => Version::Redis12,
             Some(8..) => Version::Redis11,

@@ -20,6 +20,7 @@ pub mod id;
 mod lag;
 mod node;
 pub mod parts;
+pub mod producers;
 mod range;
 mod trim;
 
@@ -35,9 +36,10 @@ use crate::base::heap::{self, Mover, size_class};
 use crate::store::pack::Listpack;
 use crate::store::pack::listpack::{BYTES_MAX, bytes_max};
 
-pub use group::{ConsumerId, Group, Pending};
+pub use group::{ConsumerId, DELIVERIES_MAX, Group, Pending, once_more};
 pub use id::{IdText, StreamId};
 pub use node::Entry;
+pub use producers::{Producers, Remembering};
 pub use range::{Backward, Forward};
 pub use trim::{References, Trim, Trimmed};
 
@@ -65,12 +67,15 @@ struct Inner {
     max_deleted_id: StreamId,
     entries_added: u64,
     groups: BTreeMap<Box<[u8]>, Group>,
+    /// What is remembered of those who add entries, if they ask for that.
+    producers: Option<Box<Producers>>,
 }
 
 /// Copying node by node.
 impl Stream {
     /// Copies what comes next of another stream, into what begins as an empty one, until `go_on` returns false, which is told how
-    /// many elements of how many bytes were copied. True at the end. The pending entries of a group are copied at once.
+    /// many elements of how many bytes were copied. True at the end. The pending entries of a group are copied at once, and so are the ids of
+    /// producers.
     pub fn copy_on(&mut self, of: &Stream, mut go_on: impl FnMut(usize, usize) -> bool) -> bool {
         let (copy, of) = (&mut *self.0, &*of.0);
         let copied = copy.nodes.last_key_value().map_or(Bound::Unbounded, |(id, _)| Bound::Excluded(*id));
@@ -89,7 +94,8 @@ impl Stream {
         }
         let Inner { len, node_bytes, first_id, last_id, max_deleted_id, entries_added, .. } = *of;
         let (nodes, groups) = (std::mem::take(&mut copy.nodes), std::mem::take(&mut copy.groups));
-        *copy = Inner { nodes, len, node_bytes, first_id, last_id, max_deleted_id, entries_added, groups };
+        let producers = of.producers.clone();
+        *copy = Inner { nodes, len, node_bytes, first_id, last_id, max_deleted_id, entries_added, groups, producers };
         true
     }
 }
@@ -236,10 +242,12 @@ unsafe impl Collection for Stream {
             + heap::tree::<StreamId, Listpack>(stream.nodes.len())
             + heap::tree::<Box<[u8]>, Group>(stream.groups.len())
             + self.sample_groups(Group::heap_bytes)
+            + stream.producers.as_ref().map_or(0, |producers| producers.heap_bytes())
     }
 
     fn blocks(&self) -> usize {
-        1 + self.0.nodes.len() + self.sample_groups(Group::blocks)
+        let producers = self.0.producers.as_ref().map_or(0, |producers| producers.blocks());
+        1 + self.0.nodes.len() + self.sample_groups(Group::blocks) + producers
     }
 
     /// A place is an id: milliseconds and number.

@@ -162,7 +162,7 @@ const ALL: Options =
 
 #[test]
 fn a_written_file_is_read_back_in_every_version() {
-    for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Valkey80] {
+    for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Redis13, Version::Valkey80] {
         let mut entries = entries();
         let writer = Writer::new(version, false);
         entries.extend(timed_entries().into_iter().filter(|entry| writer.can_hold(entry)));

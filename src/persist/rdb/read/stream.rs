@@ -19,6 +19,7 @@ pub(super) struct Streaming {
     consumers: usize,
     own: usize,
     producers: usize,
+    producer: Vec<u8>,
     ids: usize,
 }
 
@@ -30,9 +31,8 @@ enum Stage {
     Pending,
     Consumers,
     Own,
-    /// What a stream of Redis 8.6 remembers for some minutes, so that XADD with IDMP adds nothing twice: how long and how much, then of
-    /// each producer the ids it gave and the entries they stand for, then two counters. There is no such option here, and all of
-    /// it is passed over.
+    /// What a stream remembers for some minutes, so that XADD with IDMP adds nothing twice: how long and how much, then of each producer
+    /// the ids it gave and the entries they stand for, then two counters.
     Memory,
     Producers,
     Ids,
@@ -49,8 +49,8 @@ impl Streaming {
     pub fn begin(reader: &mut Reader<'_, '_>) -> Result<Streaming, Broken> {
         let nodes = reader.count(ID_BYTES + 2)?;
         let (stream, stage) = (Builder::default(), Stage::Nodes);
-        let (groups, pending, consumers, own, producers, ids) = (0, 0, 0, 0, 0, 0);
-        Ok(Streaming { stream, stage, nodes, groups, pending, consumers, own, producers, ids })
+        let (groups, pending, consumers, own, producers, producer, ids) = (0, 0, 0, 0, 0, Vec::new(), 0);
+        Ok(Streaming { stream, stage, nodes, groups, pending, consumers, own, producers, producer, ids })
     }
 
     /// Reads the next piece; true if it was the last. If the bytes run out nothing has changed.
@@ -89,23 +89,27 @@ impl Streaming {
                 self.stage = Stage::Consumers;
             }
             Stage::Memory => {
-                let (_duration_s, _ids_max) = (reader.length()?, reader.length()?);
+                let (duration_s, ids_max) = (reader.length()?, reader.length()?);
+                self.stream.set_remembering(duration_s, ids_max).ok_or(NO_FIT)?;
                 self.producers = reader.count(2)?;
                 self.stage = Stage::Producers;
             }
             Stage::Producers if self.producers > 0 => {
-                reader.string()?;
+                reader.budget.spend(GROUP_BYTES)?;
+                self.producer = reader.kept_string()?.into_owned();
                 self.ids = reader.count(3)?;
                 self.producers -= 1;
                 self.stage = Stage::Ids;
             }
             Stage::Producers => {
-                let (_added, _duplicates) = (reader.length()?, reader.length()?);
+                let (added, duplicates) = (reader.length()?, reader.length()?);
+                self.stream.end_producers(added, duplicates);
                 return Ok(true);
             }
             Stage::Ids if self.ids > 0 => {
-                reader.string()?;
-                reader.id()?;
+                reader.budget.spend(PENDING_BYTES)?;
+                let (id, entry) = (reader.kept_string()?, reader.id()?);
+                self.stream.add_produced(&self.producer, &id, entry);
                 self.ids -= 1;
             }
             Stage::Ids => self.stage = Stage::Producers,

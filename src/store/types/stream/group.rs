@@ -2,29 +2,81 @@
 //! acknowledged.
 //!
 //! # Invariants
-//! - Every pending entry belongs to a consumer of its group, whose own list names it; the lists name no others.
+//! - Every pending entry belongs to a consumer of its group, whose own list names it, or to nobody: then it was released. The lists
+//!   name no others.
+//! - Once somebody has asked for entries by their age, all pending ones stand in a queue: those that were released, in the order of
+//!   that, and then the others by when they were given last. Groups of which nobody asks that have no such queue.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use slab::Slab;
 
 use super::{Stream, StreamId};
-use crate::base::heap;
+use crate::base::heap::{self, size_class};
 
 /// A consumer, within its group and as long as it is not removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerId(u32);
 
+impl ConsumerId {
+    /// Stands for nobody.
+    const NONE: ConsumerId = ConsumerId(u32::MAX);
+}
+
 /// An entry that was given to a consumer, which has not acknowledged it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
-    /// Unix time at which it was given last, in milliseconds.
-    pub delivered_ms: i64,
+    /// Unix time at which it was given last, in milliseconds. Of one that was released: its place among such, which is negative.
+    delivered_ms: i64,
     /// How often it was given.
     pub deliveries: u64,
-    /// To whom.
-    pub consumer: ConsumerId,
+    consumer: ConsumerId,
+    /// Its place among those that were given in the same millisecond. It may begin anew after some billions.
+    place: u32,
+}
+
+impl Pending {
+    /// Unix time in milliseconds at which it was given last; 0 if it was released since.
+    pub fn delivered_ms(&self) -> i64 {
+        if self.owner().is_some() { self.delivered_ms } else { 0 }
+    }
+
+    /// To whom it was given, unless that consumer has released it.
+    pub fn owner(&self) -> Option<ConsumerId> {
+        Some(self.consumer).filter(|&consumer| consumer != ConsumerId::NONE)
+    }
+
+    fn age(&self, id: StreamId) -> Age {
+        // Dumps may hold any time.
+        let ms = if self.owner().is_some() { self.delivered_ms.max(0) } else { self.delivered_ms };
+        (ms, self.place, id)
+    }
+}
+
+/// What marks an entry that nobody is to be given any more: the most deliveries that a client can be told of.
+pub const DELIVERIES_MAX: u64 = i64::MAX as u64;
+
+/// How often an entry was given that is given once more. One that is marked keeps its mark.
+pub fn once_more(deliveries: u64) -> u64 {
+    if deliveries == DELIVERIES_MAX { deliveries } else { deliveries.wrapping_add(1) }
+}
+
+/// What a group's queue is ordered by.
+type Age = (i64, u32, StreamId);
+
+/// Before the age of every entry that is somebody's, and behind that of every one that was released.
+const FIRST_OWNED: Age = (0, 0, StreamId::MIN);
+
+/// The pending entries of a group by their age.
+#[derive(Clone, Debug, Default)]
+struct Queue {
+    ages: BTreeSet<Age>,
+    /// How many of them were released.
+    released: usize,
+    /// Where the next one stands that is released.
+    next: i64,
 }
 
 /// One who reads.
@@ -58,6 +110,10 @@ pub struct Group {
     /// How many entries were added to the stream up to that one, if known.
     pub entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
+    /// Once it is asked for.
+    queue: Option<Box<Queue>>,
+    /// The next entry's place among those of its millisecond.
+    place: u32,
     by_name: BTreeMap<Arc<[u8]>, u32>,
     consumers: Slab<Consumer>,
 }
@@ -88,7 +144,10 @@ impl Group {
         let consumer = self.consumers.remove(id.0 as usize);
         self.by_name.remove(&consumer.name);
         for id in &consumer.pending {
-            self.pending.remove(id);
+            let pending = self.pending.remove(id);
+            if let (Some(queue), Some(pending)) = (&mut self.queue, pending) {
+                queue.ages.remove(&pending.age(*id));
+            }
         }
         consumer.pending.len()
     }
@@ -113,36 +172,116 @@ impl Group {
         &self.pending
     }
 
+    /// The name of the consumer that a pending entry was given to; nothing if it was released.
+    pub fn owner_name(&self, pending: &Pending) -> &[u8] {
+        pending.owner().map_or(b"", |consumer| self.consumer(consumer).name())
+    }
+
     /// Gives an entry to a consumer, as if for the first time, whoever had it before. O(log N).
     pub fn deliver(&mut self, id: StreamId, consumer: ConsumerId, now_ms: i64) {
-        self.assign(id, Pending { delivered_ms: now_ms, deliveries: 1, consumer });
+        self.assign(id, consumer, now_ms, 1);
     }
 
     /// Notes that a consumer was given one of its pending entries once more; how it is pending now, if it is. O(log N).
     pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) -> Option<Pending> {
-        let pending = self.pending.get_mut(&id)?;
-        pending.delivered_ms = now_ms;
-        pending.deliveries = pending.deliveries.wrapping_add(1);
-        Some(*pending)
+        let Pending { deliveries, consumer, .. } = *self.pending.get(&id)?;
+        Some(self.put(id, consumer, now_ms, once_more(deliveries)))
     }
 
-    /// Gives a pending entry, or one that was nobody's, to a consumer. O(log N).
-    pub fn assign(&mut self, id: StreamId, pending: Pending) {
+    /// Gives a pending entry, or one that was nobody's, to a consumer: at which Unix time in milliseconds it counts as given, and as
+    /// given how often. O(log N).
+    pub fn assign(&mut self, id: StreamId, consumer: ConsumerId, delivered_ms: i64, deliveries: u64) -> Pending {
+        self.put(id, consumer, delivered_ms, deliveries)
+    }
+
+    /// Takes an entry from the consumer that it is pending for, and puts it behind those that were released before; it need not be
+    /// pending yet. O(log N), and O(N) when it is the first one of its group.
+    pub fn release(&mut self, id: StreamId, deliveries: u64) {
+        let queue = self.queue();
+        queue.next += 1;
+        let place = i64::MIN + queue.next;
+        self.put(id, ConsumerId::NONE, place, deliveries);
+    }
+
+    /// How an entry is pending from now on.
+    fn put(&mut self, id: StreamId, consumer: ConsumerId, delivered_ms: i64, deliveries: u64) -> Pending {
+        let pending = Pending { delivered_ms, deliveries, consumer, place: self.place };
+        self.place = self.place.wrapping_add(1);
         let before = self.pending.insert(id, pending);
-        if before.is_some_and(|before| before.consumer == pending.consumer) {
-            return;
+        if let Some(queue) = &mut self.queue {
+            queue.released += usize::from(consumer == ConsumerId::NONE);
+            if let Some(before) = before {
+                queue.remove(id, &before);
+            }
+            queue.ages.insert(pending.age(id));
         }
-        if let Some(before) = before {
-            self.consumers[before.consumer.0 as usize].pending.remove(&id);
+        if before.is_some_and(|before| before.consumer == consumer) {
+            return pending;
         }
-        self.consumers[pending.consumer.0 as usize].pending.insert(id);
+        if let Some(before) = before.and_then(|before| before.owner()) {
+            self.consumers[before.0 as usize].pending.remove(&id);
+        }
+        if let Some(owner) = pending.owner() {
+            self.consumers[owner.0 as usize].pending.insert(id);
+        }
+        pending
     }
 
     /// Takes an entry off the pending ones; false if it was none. O(log N).
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
-        self.consumers[pending.consumer.0 as usize].pending.remove(&id);
+        if let Some(queue) = &mut self.queue {
+            queue.remove(id, &pending);
+        }
+        if let Some(owner) = pending.owner() {
+            self.consumers[owner.0 as usize].pending.remove(&id);
+        }
         true
+    }
+
+    /// How many pending entries were released, and given to nobody since.
+    pub fn released(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.released)
+    }
+
+    /// The entries that were released, in the order of that.
+    pub fn released_ids(&self) -> impl Iterator<Item = StreamId> {
+        self.released_after(None)
+    }
+
+    /// Those that were released after one of them. O(log N) for the first.
+    pub fn released_after(&self, id: Option<StreamId>) -> impl Iterator<Item = StreamId> {
+        let start = id.and_then(|id| Some(self.pending.get(&id)?.age(id)));
+        let start = start.map_or(Bound::Unbounded, Bound::Excluded);
+        // Those that are somebody's come behind all of them.
+        let ages = self.queue.iter().flat_map(move |queue| queue.ages.range((start, Bound::Excluded(FIRST_OWNED))));
+        ages.map(|&(_, _, id)| id)
+    }
+
+    /// Has the pending entries stand in a queue by their age from now on. O(N log N) the first time, then O(1).
+    pub fn keep_ages(&mut self) {
+        self.queue();
+    }
+
+    /// Whether they do.
+    pub fn keeps_ages(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// The pending entries by their age: those that were released, and then those that were given longest ago. Of no group that does
+    /// not keep ages.
+    pub fn by_age(&self) -> impl Iterator<Item = (StreamId, Pending)> {
+        let ages = self.queue.iter().flat_map(|queue| queue.ages.iter());
+        ages.map(|&(_, _, id)| (id, self.pending[&id]))
+    }
+
+    fn queue(&mut self) -> &mut Queue {
+        let Group { queue, pending, .. } = self;
+        queue.get_or_insert_with(|| {
+            // What was released has had it made.
+            let ages = pending.iter().map(|(&id, pending)| pending.age(id)).collect();
+            Box::new(Queue { ages, ..Queue::default() })
+        })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -152,7 +291,9 @@ impl Group {
             |consumer: &Consumer| heap::arc(consumer.name.len()) + heap::tree::<StreamId, ()>(consumer.pending.len());
         let sampled: usize = self.consumers.iter().take(SAMPLE).map(|(_, one)| consumer(one)).sum();
         let consumers = sampled * self.consumers.len() / self.consumers.len().clamp(1, SAMPLE);
+        let queue = |queue: &Box<Queue>| size_class(size_of::<Queue>()) + heap::tree::<Age, ()>(queue.ages.len());
         heap::tree::<StreamId, Pending>(self.pending.len())
+            + self.queue.as_ref().map_or(0, queue)
             + heap::tree::<Arc<[u8]>, u32>(self.by_name.len())
             + heap::slab(&self.consumers)
             + consumers
@@ -161,7 +302,15 @@ impl Group {
     pub(super) fn blocks(&self) -> usize {
         /// Entries that a leaf of a B-tree holds on average.
         const PER_LEAF: usize = 7;
-        1 + 2 * self.pending.len() / PER_LEAF + 2 * self.consumers.len()
+        let queue = self.queue.as_ref().map_or(0, |queue| 1 + queue.ages.len() / PER_LEAF);
+        1 + 2 * self.pending.len() / PER_LEAF + queue + 2 * self.consumers.len()
+    }
+}
+
+impl Queue {
+    fn remove(&mut self, id: StreamId, pending: &Pending) {
+        self.ages.remove(&pending.age(id));
+        self.released -= usize::from(pending.owner().is_none());
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::group::{ConsumerId, Pending};
+use super::group::ConsumerId;
 use super::node::{self, Node};
-use super::{Group, Stream, StreamId};
+use super::{Group, Remembering, Stream, StreamId};
 use crate::store::pack::{Listpack, Validated};
 
 /// What a stream says of itself.
@@ -40,7 +40,28 @@ struct GroupBuilder {
     group: Group,
     /// Pending entries that no consumer has named yet: when each was given last, and how often.
     unnamed: BTreeMap<StreamId, (i64, u64)>,
-    consumer: Option<ConsumerId>,
+    consumer: Option<Owner>,
+}
+
+/// Whose pending entries are read.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Consumer(ConsumerId),
+    /// Nobody's: they were released.
+    Nobody,
+}
+
+/// When a consumer was seen that is none, in dumps: its entries are those that were released, in the order of that. To other servers
+/// it is a consumer that has been away for very long.
+pub const NOBODY_SEEN_MS: i64 = -1;
+
+/// A name for it that no consumer of a group has.
+pub fn name_of_nobody(group: &Group) -> Vec<u8> {
+    let mut name = Vec::new();
+    while group.find(&name).is_some() {
+        name.push(b'-');
+    }
+    name
 }
 
 impl Builder {
@@ -97,15 +118,19 @@ impl Builder {
     }
 
     /// Begins a consumer of the group: when it was seen last (Unix time in milliseconds), and when it was given something last, a
-    /// negative time for never.
+    /// negative time for never. One that was seen at [`NOBODY_SEEN_MS`] is none.
     pub fn begin_consumer(&mut self, name: &[u8], seen_ms: i64, active_ms: i64) -> Option<()> {
         let GroupBuilder { group, consumer, .. } = self.group.as_mut()?;
+        if seen_ms == NOBODY_SEEN_MS {
+            *consumer = Some(Owner::Nobody);
+            return Some(());
+        }
         if group.find(name).is_some() {
             return None;
         }
         let id = group.add_consumer(name, seen_ms);
         group.consumer_mut(id).active_ms = Some(active_ms).filter(|&active_ms| active_ms >= 0);
-        *consumer = Some(id);
+        *consumer = Some(Owner::Consumer(id));
         Some(())
     }
 
@@ -114,7 +139,10 @@ impl Builder {
         let GroupBuilder { group, unnamed, consumer, .. } = self.group.as_mut()?;
         // An entry that is named twice is no longer there the second time.
         let (delivered_ms, deliveries) = unnamed.remove(&id)?;
-        group.assign(id, Pending { delivered_ms, deliveries, consumer: (*consumer)? });
+        match (*consumer)? {
+            Owner::Consumer(consumer) => _ = group.assign(id, consumer, delivered_ms, deliveries),
+            Owner::Nobody => group.release(id, deliveries),
+        }
         Some(())
     }
 
@@ -122,6 +150,28 @@ impl Builder {
     pub fn end_group(&mut self) -> Option<()> {
         let GroupBuilder { name, group, unnamed, .. } = self.group.take()?;
         (unnamed.is_empty() && self.stream.add_group(&name, group)).then_some(())
+    }
+
+    /// Says how long ids of producers are remembered, and how many; once all groups are there.
+    pub fn set_remembering(&mut self, duration_s: u64, ids_max: u64) -> Option<()> {
+        let (duration_s, ids_max) = (u32::try_from(duration_s).ok()?, u32::try_from(ids_max).ok()?);
+        if duration_s == 0 || ids_max == 0 {
+            return None;
+        }
+        self.stream.set_remembering(Remembering { duration_s, ids_max });
+        Some(())
+    }
+
+    /// Adds an id of a producer, and the entry that it stands for. What is too much goes, the oldest first.
+    pub fn add_produced(&mut self, producer: &[u8], id: &[u8], entry: StreamId) {
+        self.stream.producers_mut().remember(producer, id, entry, None);
+    }
+
+    /// Says how many ids were ever remembered, and how often one came again; once all ids are there.
+    pub fn end_producers(&mut self, added: u64, duplicates: u64) {
+        let producers = self.stream.producers_mut();
+        (producers.added, producers.duplicates) = (added, duplicates);
+        self.stream.drop_empty_memory();
     }
 
     /// The stream.

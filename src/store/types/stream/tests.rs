@@ -98,7 +98,11 @@ fn parts_of(stream: &Stream) -> Parts {
         name: name.to_vec(),
         last_id: group.last_id,
         entries_read: Some(group.entries_read),
-        pending: group.pending().iter().map(|(&id, pending)| (id, pending.delivered_ms, pending.deliveries)).collect(),
+        pending: group
+            .pending()
+            .iter()
+            .map(|(&id, pending)| (id, pending.delivered_ms(), pending.deliveries))
+            .collect(),
         consumers: group.consumers().map(consumer).collect(),
     };
     Parts {
@@ -142,7 +146,7 @@ impl Naive {
         assert_eq!(group.last_id, self.last_given);
         let names: Vec<_> = group.consumers().map(|consumer| consumer.name().to_vec()).collect();
         let pending = group.pending().iter().map(|(&id, pending)| {
-            let name = group.consumer(pending.consumer).name();
+            let name = group.owner_name(pending);
             (id, (names.iter().position(|known| known == name).expect("known"), pending.deliveries))
         });
         assert!(pending.eq(self.pending.iter().map(|(&id, &of)| (id, of))));
@@ -272,8 +276,7 @@ fn random_changes_do_what_they_do_to_the_naive_twin() {
                     let of = prng.below(3) as usize;
                     let Some((&id, before)) = naive.pending.iter_mut().next_back() else { continue };
                     *before = (of, before.1 + 1);
-                    let pending = Pending { delivered_ms: 9, deliveries: before.1, consumer: consumers[of] };
-                    stream.group_mut(b"g").expect("it is there").assign(id, pending);
+                    stream.group_mut(b"g").expect("it is there").assign(id, consumers[of], 9, before.1);
                 }
                 _ => {
                     stream.forget(id);
