@@ -5,6 +5,7 @@
 //! does. Such a value is accepted, kept, shown by CONFIG GET and written by CONFIG REWRITE; every other is refused with its
 //! reason. So the tuning of what another row keeps off takes every value (`cluster-port`: no row lets a cluster be), while a
 //! row that switches something on or describes it takes those values alone under which that something is not there, and
+//! Redis's own default, without which no shipped file would start (`lookahead 16`).
 //!
 //! The names are those of Redis 8.6, with two kinds that CONFIG GET answers only when asked by name: what Redis itself hides
 //! or has dropped, and what Valkey 9.1 added. Valkey's names collide with none of Redis's, and its users' files describe the

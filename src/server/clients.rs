@@ -230,8 +230,8 @@ impl Clients {
         }
     }
 
-    /// The clients whose time of sleep, of waiting for keys, or until they look at them again, is over, added to `due`. Returns false if more are due than
-    /// the budget allowed.
+    /// The clients whose time of sleep, of waiting for keys, or until their commands are run again, is over, added to `due`. Returns
+    /// false if more are due than the budget allowed.
     pub fn take_due(&mut self, now: Now, budget: &mut usize, due: &mut Vec<ClientId>) -> bool {
         let sessions = &self.sessions;
         let progress = self.timers.advance(now.mono_ms() as i64, budget, |slot, tick| {

@@ -358,9 +358,11 @@ pub fn rdb(data: &[u8]) {
     assert_eq!(shown(&dump_file(data, 1 + data.len() % 7)), shown(&read));
     let Ok(entries) = read else { return };
     let is_timed = |entry: &Entry| entry.collection::<Hash>().is_some_and(|hash| hash.timed() > 0);
-    for version in [Version::lowest(entries.iter().any(|(_, entry)| is_timed(entry))), Version::Valkey80] {
-        let mut writer =
-            DumpWriter::new(Options { version, has_own_forms: true, compress: true, checksum: true, accesses: None });
+    let remembers = |entry: &Entry| entry.collection::<Stream>().is_some_and(|stream| stream.producers().is_some());
+    let has = |fact: &dyn Fn(&Entry) -> bool| entries.iter().any(|(_, entry)| fact(entry));
+    for version in [Version::lowest(has(&is_timed), has(&remembers)), Version::Valkey80] {
+        let options = Options { version, has_own_forms: true, compress: true, checksum: true, accesses: None };
+        let mut writer = DumpWriter::new(options);
         writer.begin(&Head { redis_version: "7.4.0", unix_s: 0, used_bytes: 0, is_aof_base: false, origin: None });
         for (database, entry) in &entries {
             writer.select(*database as usize, entries.len(), 0);

@@ -175,7 +175,8 @@ pub(super) fn xidmprecord(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     // An id outlives the entry that it stands for, which a log brings back without.
     let is_replayed = is_replayed(ctx);
     let mut stream = ctx.db().write::<Stream>(key, at)?.ok_or(ReplyError::NO_SUCH_KEY)?;
-    if !stream.contains(entry) && !(is_replayed && entry <= stream.last_id()) {
+    let was_there = is_replayed && entry <= stream.last_id();
+    if !was_there && !stream.contains(entry) {
         return Err(NO_SUCH_MESSAGE);
     }
     let known = stream.producers().and_then(|producers| producers.find(producer, id, None));

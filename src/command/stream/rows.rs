@@ -111,7 +111,8 @@ pub const ROWS: &[Spec] = &[
         .doc(
             "Adds an entry at the end of a stream, which is created if it is not there. Can trim the stream as well.",
             "O(1) when adding a new entry, O(N) when trimming where N being the number of entries evicted.",
-            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO pid | IDMP pid iid] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> \
+            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO pid | IDMP pid iid] \
+             [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> \
              field value [field value ...]",
         )
         .tips(&["nondeterministic_output"])

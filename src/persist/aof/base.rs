@@ -7,7 +7,8 @@
 //! | hash | `HMSET` of up to 64 fields, then `HPEXPIREAT` for each field with a deadline |
 //! | array | `ARMSET` of up to 64 elements, `ARSEEK` |
 //! | stream | `XADD` for each entry, `XSETID` |
-//! | group of a stream | `XGROUP CREATE`; for each consumer `XGROUP CREATECONSUMER`, or `XCLAIM` for what is pending; `XNACK` for what was released |
+//! | group of a stream | `XGROUP CREATE`; for each consumer `XGROUP CREATECONSUMER`, or `XCLAIM` for what is pending |
+//! | what a group's consumers released | `XNACK` for each entry, in the order of that |
 //! | producers of a stream | `XCFGSET`, `XIDMPRECORD` for each id that one gave an entry |
 //! | library of functions | `FUNCTION LOAD` |
 //! | script | `SCRIPT LOAD` |
@@ -437,7 +438,7 @@ impl CommandWriter {
                 self.command(&[b"XIDMPRECORD", key, name, id, entry.text().as_bytes()]);
                 written += 1;
             }
-            skipped = at.min(skipped + producer.len());
+            skipped = at.min(skipped + producer.count());
         }
         written
     }

@@ -278,7 +278,7 @@ fn stream_part(stream: &Stream, place: &StreamPlace, writer: &mut Writer) -> Opt
             let producer = producers.producer(name)?;
             producer.ids_from(index).take(ELEMENTS).for_each(|(id, entry)| writer.produced(id, entry));
             match index + ELEMENTS {
-                index if index < producer.len() => Some(StreamPlace::Producer(name.clone(), index)),
+                index if index < producer.count() => Some(StreamPlace::Producer(name.clone(), index)),
                 _ => begin_producer(producers, Some(name), writer),
             }
         }
@@ -300,7 +300,7 @@ fn begin_producer(producers: &Producers, name: Option<&[u8]>, writer: &mut Write
         return None;
     };
     writer.string(name);
-    writer.count(producer.len());
+    writer.count(producer.count());
     Some(StreamPlace::Producer(name.into(), 0))
 }
 

@@ -470,7 +470,7 @@ impl Writer {
             self.begin_producers(producers);
             for (name, producer) in producers.iter() {
                 self.string(name);
-                self.count(producer.len());
+                self.count(producer.count());
                 producer.ids().for_each(|(id, entry)| self.produced(id, entry));
             }
             self.length(producers.added);

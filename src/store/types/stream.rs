@@ -74,8 +74,8 @@ struct Inner {
 /// Copying node by node.
 impl Stream {
     /// Copies what comes next of another stream, into what begins as an empty one, until `go_on` returns false, which is told how
-    /// many elements of how many bytes were copied. True at the end. The pending entries of a group are copied at once, and so are the ids of
-    /// producers.
+    /// many elements of how many bytes were copied. True at the end. The pending entries of a group are copied at once, and so are
+    /// the ids of producers.
     pub fn copy_on(&mut self, of: &Stream, mut go_on: impl FnMut(usize, usize) -> bool) -> bool {
         let (copy, of) = (&mut *self.0, &*of.0);
         let copied = copy.nodes.last_key_value().map_or(Bound::Unbounded, |(id, _)| Bound::Excluded(*id));

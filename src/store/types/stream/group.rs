@@ -291,9 +291,9 @@ impl Group {
             |consumer: &Consumer| heap::arc(consumer.name.len()) + heap::tree::<StreamId, ()>(consumer.pending.len());
         let sampled: usize = self.consumers.iter().take(SAMPLE).map(|(_, one)| consumer(one)).sum();
         let consumers = sampled * self.consumers.len() / self.consumers.len().clamp(1, SAMPLE);
-        let queue = |queue: &Box<Queue>| size_class(size_of::<Queue>()) + heap::tree::<Age, ()>(queue.ages.len());
+        let queue = |queue: &Queue| size_class(size_of::<Queue>()) + heap::tree::<Age, ()>(queue.ages.len());
         heap::tree::<StreamId, Pending>(self.pending.len())
-            + self.queue.as_ref().map_or(0, queue)
+            + self.queue.as_deref().map_or(0, queue)
             + heap::tree::<Arc<[u8]>, u32>(self.by_name.len())
             + heap::slab(&self.consumers)
             + consumers

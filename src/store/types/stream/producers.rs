@@ -43,7 +43,7 @@ pub struct Producer {
 
 impl Producer {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.order.len()
     }
 
@@ -109,7 +109,7 @@ impl Producers {
     /// How many producers and ids are remembered at a time. O(producers).
     pub fn counted(&self, now_ms: u64) -> (usize, usize) {
         let of = |producer: &Producer| {
-            producer.len() - producer.ids().take_while(|&(_, entry)| self.is_old(entry, now_ms)).count()
+            producer.count() - producer.ids().take_while(|&(_, entry)| self.is_old(entry, now_ms)).count()
         };
         self.by_name.values().map(of).filter(|&ids| ids > 0).fold((0, 0), |(pids, iids), ids| (pids + 1, iids + ids))
     }
@@ -142,7 +142,7 @@ impl Producers {
         known.order.push_back(id);
         self.ids += 1;
         self.added = self.added.wrapping_add(1);
-        while known.len() > self.remembering.ids_max as usize {
+        while known.count() > self.remembering.ids_max as usize {
             self.text_bytes -= known.remove_first();
             self.ids -= 1;
         }
@@ -170,7 +170,7 @@ impl Producers {
             self.text_bytes -= producer.remove_first();
         }
         self.ids -= old;
-        if producer.len() == 0 {
+        if producer.count() == 0 {
             self.by_name.remove(name);
         }
     }
@@ -178,12 +178,12 @@ impl Producers {
     pub(super) fn heap_bytes(&self) -> usize {
         // Of the producers a few stand for all.
         const SAMPLE: usize = 16;
-        let of = |(name, producer): (&Box<[u8]>, &Producer)| {
+        let of = |(name, producer): (&[u8], &Producer)| {
             size_class(name.len())
                 + heap::deque(&producer.order)
                 + heap::tree::<Arc<[u8]>, StreamId>(producer.entries.len())
         };
-        let sampled: usize = self.by_name.iter().take(SAMPLE).map(of).sum();
+        let sampled: usize = self.iter().take(SAMPLE).map(of).sum();
         let producers = sampled * self.by_name.len() / self.by_name.len().clamp(1, SAMPLE);
         let names = heap::tree::<Box<[u8]>, Producer>(self.by_name.len()) + size_class(self.swept.len());
         size_class(size_of::<Producers>()) + names + producers + self.text_bytes
@@ -270,7 +270,7 @@ mod tests {
                     let kept = producers.producer(&[producer]).expect("it has just been heard of");
                     assert!(kept.ids().map(|(id, entry)| (id[0], entry)).eq(live));
                 }
-                let ids: usize = producers.iter().map(|(_, producer)| producer.len()).sum();
+                let ids: usize = producers.iter().map(|(_, producer)| producer.count()).sum();
                 let bytes =
                     producers.iter().flat_map(|(_, producer)| producer.ids()).map(|(id, _)| heap::arc(id.len()));
                 assert_eq!((producers.ids, producers.text_bytes), (ids, bytes.sum()));
