@@ -94,6 +94,7 @@ pub const RULES: &[(&[&str], Rule, &str)] = &[
 const DIGEST_AS_TEXT: &str = "up to 8.6 the digest counts as an integer, which it is not";
 const OPTIONS_OF_8_8: &str = "8.8 brought options";
 const OPTIONS_OF_VALKEY: &str = "Valkey brought options that Redis does not have";
+const TOKENS_APART: &str = "tokens are arguments of their own there, and belong to what follows them in our notation";
 const OPTIONS_OF_8_10: &str = "8.10 brought options";
 
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
@@ -115,6 +116,8 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("zunionstore", "history", OPTIONS_OF_8_8),
     ("zinterstore", "arguments", OPTIONS_OF_8_8),
     ("zinterstore", "history", OPTIONS_OF_8_8),
+    ("xadd", "arguments", TOKENS_APART),
+    ("xcfgset", "arguments", TOKENS_APART),
     ("xread", "arguments", OPTIONS_OF_8_10),
     ("xread", "history", OPTIONS_OF_8_10),
     ("xreadgroup", "arguments", OPTIONS_OF_8_10),
@@ -169,7 +172,7 @@ pub const INFO_OF_OURS: &[&str] = &[
 
 /// Commands of the newest oracle that are not built, by the reason. A container stands for its subcommands.
 pub const NOT_BUILT: &[(&str, &[&str])] = &[
-    ("commands of Redis 8.4 and 8.6", &["trimslots", "xcfgset", "xidmprecord"]),
+    ("commands of Redis 8.4", &["trimslots"]),
     (
         "vector sets, which are a module to Redis",
         &[
@@ -222,7 +225,7 @@ const CHANGED: &[(Version, &[&str])] = &[
             "scan",
         ],
     ),
-    ((8, 4, 0), &["set"]),
+    ((8, 4, 0), &["set", "xreadgroup"]),
     ((8, 6, 0), &["hexpire", "hpexpire", "hexpireat", "hpexpireat", "hgetex", "hsetex", "xadd", "xtrim"]),
 ];
 
@@ -267,6 +270,16 @@ const BARRED: &[Barred] = &[
         "8.8 brought COUNT",
     ),
     (&["xadd"], |line| line.iter().skip(2).any(|word| word == b"*"), "the id comes from the clock"),
+    (&["xread", "xreadgroup"], |line| has(line, "MAXCOUNT") || has(line, "MAXSIZE"), "8.10 brought these options"),
+    (
+        &["xreadgroup"],
+        |line| {
+            let is_claim = |word: &Vec<u8>| word.eq_ignore_ascii_case(b"CLAIM");
+            let is_short = |word: &Vec<u8>| number(word).is_some_and(|idle_ms| (0..1_000_000).contains(&idle_ms));
+            line.windows(2).any(|pair| is_claim(&pair[0]) && is_short(&pair[1]))
+        },
+        "who claims entries is told for how many milliseconds they have waited",
+    ),
     (
         &["xautoclaim", "xclaim"],
         |line| whole(line, 4).is_some_and(|idle_ms| (1..1_000_000).contains(&idle_ms)),

@@ -23,7 +23,7 @@ use aleadb::resp::error::ProtocolError;
 use aleadb::resp::parse::{LINE_BYTES_MAX, Limits, Parsed, Parser};
 use aleadb::store::entry::{Entry, NewValue};
 use aleadb::store::hash::KeyHasher;
-use aleadb::store::types::{Hash, hash, list, set, zset};
+use aleadb::store::types::{Hash, Stream, hash, list, set, zset};
 
 #[path = "../support/disk.rs"]
 mod disk;

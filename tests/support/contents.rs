@@ -28,6 +28,7 @@ const NOT_REPLAYED: &[&str] = &[
     "pids-tracked",
     "iids-tracked",
     "iids-added",
+    "nacked-count",
     "iids-duplicates",
 ];
 

@@ -79,6 +79,9 @@ const KINDS: &[(ArgKind, &[&str])] = &[
     (
         ArgKind::Integer,
         &[
+            "duration",
+            "maxsize",
+            "maxcount",
             "bit",
             "bits",
             "client-id",
