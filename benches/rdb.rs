@@ -72,7 +72,8 @@ fn main() {
         db.set(format!("hash:{index:010}").as_bytes(), value, Ttl::Clear, at);
     }
     let mut file = Vec::new();
-    let options = Options { version: Version::Redis11, compress: true, checksum: true, accesses: None };
+    let options =
+        Options { version: Version::Redis11, has_own_forms: true, compress: true, checksum: true, accesses: None };
     let mut writer = DumpWriter::new(options);
     measure("write", db.len(), |_| {
         writer.begin(&Head {

@@ -270,6 +270,7 @@ const BARRED: &[Barred] = &[
         "8.8 brought COUNT",
     ),
     (&["xadd"], |line| line.iter().skip(2).any(|word| word == b"*"), "the id comes from the clock"),
+    (&["pfdebug"], |line| has(line, "TODENSE"), "who watches the key is not told that it is represented otherwise"),
     (&["xread", "xreadgroup"], |line| has(line, "MAXCOUNT") || has(line, "MAXSIZE"), "8.10 brought these options"),
     (
         &["xreadgroup"],

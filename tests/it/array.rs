@@ -506,5 +506,5 @@ fn an_array_takes_as_much_memory_as_is_said_and_gives_it_back() {
     m.run("ARSET b 0 changed");
     assert_ne!(m.run("DEBUG DIGEST-VALUE b"), digest);
     m.expect(&[("ARDELRANGE a 0 19900", r":200\r\n"), ("EXISTS a", r":0\r\n"), ("UNLINK b", r":1\r\n")]);
-    assert!(m.server.dbs.iter().all(|db| db.len() == 0));
+    assert!(m.server.dbs.iter().all(|db| db.is_empty()));
 }
