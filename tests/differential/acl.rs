@@ -412,11 +412,16 @@ fn categories_hold_the_same_commands_in_both_versions() {
     for version in [(8, 6, 0), (8, 2, 0)] {
         let Some(pair) = Pair::start_with(version, &[]) else { return };
         let mut clients = connect(&pair);
-        expect_same(&mut clients, &words("ACL CAT"), &[]);
         let [ours, theirs] = &mut clients;
+        let all = |client: &mut Client| -> Vec<String> {
+            ask(client, &["ACL", "CAT"]).items().expect("a list").iter().map(Value::text).collect()
+        };
+        let (mut own, categories) = (all(ours), all(theirs));
+        // Redis has it since 8.8.
+        own.retain(|category| category != "array");
+        assert_eq!(own, categories, "{version:?}");
         let (known, known_there) = (known_commands(&pair.subject), known_commands(&pair.oracle));
-        for category in ask(theirs, &["ACL", "CAT"]).items().expect("a list") {
-            let category = category.text();
+        for category in categories {
             let of = |client: &mut Client| -> BTreeSet<String> {
                 ask(client, &["ACL", "CAT", &category]).items().expect("a list").iter().map(Value::text).collect()
             };

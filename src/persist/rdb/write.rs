@@ -93,12 +93,13 @@ impl Writer {
     /// Writes the forms of a version; compresses long strings if told so.
     pub fn new(version: Version, compress: bool) -> Writer {
         let compressor = compress.then(Compressor::default);
-        Writer { out: Vec::new(), version, has_own_forms: true, compressor, packed: Vec::new() }
+        let writer = Writer { out: Vec::new(), version, has_own_forms: true, compressor, packed: Vec::new() };
+        writer.with_own_forms(true)
     }
 
-    /// One that writes values that no Redis has, or refuses them.
+    /// One that writes values that no Redis has, or refuses them. In Valkey's version our forms would be taken for others.
     pub fn with_own_forms(self, has_own_forms: bool) -> Writer {
-        Writer { has_own_forms, ..self }
+        Writer { has_own_forms: has_own_forms && self.version != Version::Valkey80, ..self }
     }
 
     /// The version that is written.

@@ -54,8 +54,8 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    /// The version of the dump file's format that it surely reads, where elements of collections have deadlines or not, and streams remember
-    /// their producers or not.
+    /// The version of the dump file's format that it surely reads, where elements of collections have deadlines or not, and
+    /// streams remember their producers or not.
     pub fn version(self, has_element_deadlines: bool, has_producers: bool) -> Version {
         match self.valkey {
             _ if has_producers && self.own_forms => Version::Redis13,

@@ -4,7 +4,7 @@
 //! - `Ints`: sorted integers in an [`Intset`], while all members are integers and few.
 //! - `Pack`: a [`Listpack`] in order of arrival, while members are few and short.
 //! - `Table`: [`Members`], each a blob of its own: a 12-byte member takes 16 bytes and some 10 of table.
-//! - `Timed`: members some of which have a deadline, see [`timed`]. Whichever gets a deadline first makes a set of this kind.
+//! - `Timed`: members some of which have a deadline, see `set::timed`. Whichever gets a deadline first makes a set of this kind.
 //!
 //! Adding moves a set along the first three, as its [`Policy`] says, at the very points where Redis does; removing never moves
 //! it back. Intset and listpack are Redis's bytes.

@@ -198,9 +198,9 @@ fn a_set_of_texts_is_written_as_redis_7_0_reads_it() {
 }
 
 #[test]
-fn deadlines_of_fields_are_refused_by_versions_that_do_not_hold_them() {
+fn deadlines_of_elements_are_refused_by_versions_that_do_not_hold_them() {
     for version in [Version::Redis10, Version::Redis11] {
-        let mut writer = DumpWriter::new(Options { version, ..ALL });
+        let mut writer = DumpWriter::new(Options { version, has_own_forms: false, ..ALL });
         writer.select(0, 1, 0);
         writer.take();
         for entry in timed_entries() {
