@@ -446,13 +446,16 @@ impl World {
     fn pass(&mut self, ms: u64) -> Result<(), Violation> {
         let until_ms = self.mono_ms() + ms;
         self.rest()?;
-        while self.mono_ms() < until_ms {
+        loop {
+            // The clock goes on while it is read.
             let now_ms = self.mono_ms();
+            if now_ms >= until_ms {
+                return Ok(());
+            }
             let pause_ms = self.turn.next_due_ms().clamp(now_ms + 1, until_ms) - now_ms;
             self.clock.advance_ms(pause_ms);
             self.rest()?;
         }
-        Ok(())
     }
 
     /// Everybody reads, nothing is slow any more, and all that was to happen some time has time to happen.
