@@ -6,7 +6,7 @@ use aleadb::base::clock::Clock;
 use crate::memory::{Memory, START_MS};
 
 /// A server that publishes all events, and a client that hears them; the other one speaks.
-fn listening() -> (Memory, usize) {
+pub fn listening() -> (Memory, usize) {
     let mut m = Memory::new();
     m.run("HELLO 3");
     m.run("PSUBSCRIBE __keyevent*");
@@ -17,7 +17,7 @@ fn listening() -> (Memory, usize) {
 }
 
 /// `event=key` of each event that a client was sent.
-fn heard(m: &mut Memory, listener: usize) -> String {
+pub fn heard(m: &mut Memory, listener: usize) -> String {
     let sent = m.take_sent(listener);
     let events = sent.split(r">4\r\n").skip(1).map(|message| {
         let words: Vec<&str> = message.split(r"\r\n").collect();

@@ -2,28 +2,8 @@
 
 use aleadb::base::clock::Clock;
 
+use crate::hash_expiry::{heard, listening};
 use crate::memory::{Memory, START_MS};
-
-/// A server that publishes all events, and a client that hears them; the other one speaks.
-fn listening() -> (Memory, usize) {
-    let mut m = Memory::new();
-    m.run("HELLO 3");
-    m.run("PSUBSCRIBE __keyevent*");
-    let listener = m.client;
-    m.connect();
-    m.expect(&[("CONFIG SET notify-keyspace-events EAn", r"+OK\r\n")]);
-    (m, listener)
-}
-
-/// `event=key` of each event that a client was sent.
-fn heard(m: &mut Memory, listener: usize) -> String {
-    let sent = m.take_sent(listener);
-    let events = sent.split(r">4\r\n").skip(1).map(|message| {
-        let words: Vec<&str> = message.split(r"\r\n").collect();
-        format!("{}={}", words[5].split("__:").nth(1).unwrap_or_default(), words[7])
-    });
-    events.collect::<Vec<_>>().join(" ")
-}
 
 #[test]
 fn every_change_has_its_events() {
@@ -225,6 +205,21 @@ fn a_pause_keeps_due_members_where_they_are() {
     assert_eq!((heard(&mut m, listener).as_str(), m.server.dbs[0].stats().expired_elements), ("", 0));
     m.advance_ms(1000);
     assert_eq!(heard(&mut m, listener), "sexpired=s");
+}
+
+/// On a replica members leave when the primary says so, and are not there before to who reads.
+#[test]
+fn a_replica_shows_no_due_member_and_takes_none_away() {
+    let mut m = Memory::new();
+    m.run("SADDEX s PX 10 MEMBERS 1 a");
+    m.run("SADD s b");
+    m.expect(&[("REPLICAOF 10.0.0.2 6379", r"+OK\r\n")]);
+    m.advance_ms(20);
+    m.expect(&[("SCARD s", r":1\r\n"), ("SISMEMBER s a", r":0\r\n"), ("SMEMBERS s", r"*1\r\n$1\r\nb\r\n")]);
+    assert_eq!(m.server.dbs[0].stats().expired_elements, 0);
+    m.expect(&[("REPLICAOF NO ONE", r"+OK\r\n")]);
+    m.advance_ms(0);
+    assert_eq!(m.server.dbs[0].stats().expired_elements, 1);
 }
 
 /// So many members are due at once that they do not leave in one turn: who would use the set waits, others do not.
