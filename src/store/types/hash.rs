@@ -13,6 +13,7 @@
 //! [`Collection::expire`] takes them away, and only [`Collection::len`] counts them.
 #![allow(unsafe_code)]
 
+pub(super) mod deadlines;
 pub(super) mod field;
 pub(super) mod fields;
 mod pack;

@@ -1,10 +1,15 @@
 //! Sorted sets: members with a score each, in order of score and, where scores are equal, of bytes.
 //!
-//! - `packed`: few members in a listpack. `big`: many, in a hash table and a tree. `tree`: that tree.
+//! - `packed`: few members in a listpack. `big`: many, in a hash table and a tree. `tree`: that tree. `timed`: such ones some of
+//!   which have a deadline; whichever gets a deadline first makes a sorted set of this kind, which it stays.
 //! - `range`: ends of ranges. `iter`: members in order. `gather`: members that are found in another order.
 //!
 //! Every range, of whatever it is, is first made a range of ranks: [`ZSet::ranks_by_score`], [`ZSet::ranks_by_lex`]. What
 //! is done with the members in it needs to know no more.
+//!
+//! # Due members
+//! A member whose deadline has come is not there: nothing that reads or changes a sorted set shows it, as of the time for which
+//! the sorted set was [looked at](Collection::look_at) last. Only [`Collection::expire`] takes it away.
 //!
 //! Scores are never NaN; whoever computes one checks. Used by the commands, DUMP, RESTORE, SORT and geo. Knows nothing
 //! of keys, replies and settings: the thresholds come as [`Limits`].
@@ -15,6 +20,7 @@ mod gather;
 mod iter;
 mod packed;
 pub mod range;
+mod timed;
 mod tree;
 
 use std::ops::Range;
@@ -30,6 +36,7 @@ use crate::base::heap::Mover;
 use crate::store::hash::KeyHasher;
 use crate::store::pack::{Item, Listpack, Validated, encoded_bytes};
 use big::Big;
+use timed::Timed;
 
 /// The representation of sorted sets whose members may have deadlines.
 pub(super) const REPR_TIMED: u8 = 2;
@@ -60,6 +67,7 @@ pub struct ZSet(Repr);
 enum Repr {
     Pack(Listpack),
     Big(Box<Big>),
+    Timed(Box<Timed>),
 }
 
 impl Default for ZSet {
@@ -131,7 +139,8 @@ impl ZSet {
         Some(ZSet(Repr::Pack(pack.to_pack())))
     }
 
-    /// What the members of a big one can be gathered in, to make a copy of it; `None` for a listpack. O(1).
+    /// What the members of a big one can be gathered in, to make a copy of it; `None` for a listpack, and for one whose members
+    /// may have deadlines, see [`ZSet::begin_timed_copy`]. O(1).
     pub fn begin_copy(&self) -> Option<Gathering> {
         let Repr::Big(big) = &self.0 else { return None };
         let mut copy = Gathering::new(big.hasher());
@@ -143,7 +152,7 @@ impl ZSet {
     pub fn as_pack(&self) -> Option<&Listpack> {
         match &self.0 {
             Repr::Pack(pack) => Some(pack),
-            Repr::Big(_) => None,
+            Repr::Big(_) | Repr::Timed(_) => None,
         }
     }
 }
@@ -156,6 +165,7 @@ impl ZSet {
         match &self.0 {
             Repr::Pack(pack) => packed::find(pack, member).map(|(_, score)| score),
             Repr::Big(big) => big.score(member),
+            Repr::Timed(timed) => timed.score(member),
         }
     }
 
@@ -171,6 +181,7 @@ impl ZSet {
                 let score = big.score(member)?;
                 Some((big.tree().rank(score, member), score))
             }
+            Repr::Timed(timed) => timed.rank(member),
         }
     }
 
@@ -185,6 +196,10 @@ impl ZSet {
             Repr::Big(big) => (
                 big.tree().count_before(|entry| !range.reaches(entry.score)),
                 big.tree().count_before(|entry| !range.passed(entry.score)),
+            ),
+            Repr::Timed(timed) => (
+                timed.count_before(|entry| !range.reaches(entry.score)),
+                timed.count_before(|entry| !range.passed(entry.score)),
             ),
         };
         start..end.max(start)
@@ -206,6 +221,10 @@ impl ZSet {
                 big.tree().count_before(|entry| !range.reaches(tree::Handle::bytes(&entry.member))),
                 big.tree().count_before(|entry| !range.passed(tree::Handle::bytes(&entry.member))),
             ),
+            Repr::Timed(timed) => (
+                timed.count_before(|entry| !range.reaches(tree::Handle::bytes(&entry.member))),
+                timed.count_before(|entry| !range.passed(tree::Handle::bytes(&entry.member))),
+            ),
         };
         start..end.max(start)
     }
@@ -224,14 +243,20 @@ impl ZSet {
     /// Starts loading the bucket of a member, if there are many; the hash for [`ZSet::prefetch_entry`].
     #[inline]
     pub fn prefetch_bucket(&self, member: &[u8]) -> u64 {
-        if let Repr::Big(big) = &self.0 { big.members().prefetch_bucket(member) } else { 0 }
+        match &self.0 {
+            Repr::Pack(_) => 0,
+            Repr::Big(big) => big.members().prefetch_bucket(member),
+            Repr::Timed(timed) => timed.big().members().prefetch_bucket(member),
+        }
     }
 
     /// Starts loading a member by its hash.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if let Repr::Big(big) = &self.0 {
-            big.members().prefetch_entry(hash);
+        match &self.0 {
+            Repr::Pack(_) => {}
+            Repr::Big(big) => big.members().prefetch_entry(hash),
+            Repr::Timed(timed) => timed.big().members().prefetch_entry(hash),
         }
     }
 
@@ -240,6 +265,7 @@ impl ZSet {
         match &self.0 {
             Repr::Pack(_) => self.iter(0..usize::MAX).for_each(|(item, score)| visit(item, score)),
             Repr::Big(big) => big.for_each(|bytes, score| visit(Item::Bytes(bytes), score)),
+            Repr::Timed(timed) => timed.for_each(|bytes, score| visit(Item::Bytes(bytes), score)),
         }
     }
 
@@ -253,6 +279,7 @@ impl ZSet {
                 0
             }
             Repr::Big(big) => big.scan(cursor, visit),
+            Repr::Timed(timed) => timed.scan(cursor, visit),
         }
     }
 
@@ -271,7 +298,97 @@ impl ZSet {
                 None
             }
             Repr::Big(big) => big.read_on(place, |bytes, score| visit(Item::Bytes(bytes), score), go_on),
+            Repr::Timed(timed) => timed.read_on(place, |bytes, score| visit(Item::Bytes(bytes), score), go_on),
         }
+    }
+}
+
+/// Members with deadlines.
+impl ZSet {
+    /// True if the sorted set is of the kind whose members may have deadlines.
+    pub fn is_timed(&self) -> bool {
+        matches!(self.0, Repr::Timed(_))
+    }
+
+    /// Number of members with a deadline, due ones included. O(1).
+    pub fn timed(&self) -> usize {
+        if let Repr::Timed(timed) = &self.0 { timed.timed() } else { 0 }
+    }
+
+    /// Number of all members, due ones included. O(1).
+    pub fn total(&self) -> usize {
+        if let Repr::Timed(timed) = &self.0 { timed.big().tree().len() } else { self.len() }
+    }
+
+    /// The deadline of a member in Unix milliseconds, if it has one; `None` if it is not there. O(1), or a scan of the listpack.
+    pub fn deadline_ms(&self, member: &[u8]) -> Option<Option<i64>> {
+        match &self.0 {
+            Repr::Timed(timed) => timed.deadline_ms(member),
+            _ => self.score(member).map(|_| None),
+        }
+    }
+
+    /// Gives a member a deadline, below [`DEADLINE_END`](super::hash::DEADLINE_END) and not before 0, or takes it away. False if it
+    /// is not there. The first deadline makes the sorted set one of the kind that has them: O(N) once. O(log N).
+    pub fn set_deadline(&mut self, member: &[u8], deadline_ms: Option<i64>, limits: &Limits) -> bool {
+        if self.score(member).is_none() {
+            return false;
+        }
+        if deadline_ms.is_some() || self.is_timed() {
+            self.become_timed(limits.hasher).set_deadline(member, deadline_ms);
+        }
+        true
+    }
+
+    /// Adds a member with its deadline, due or not, as it comes from a file; false if it was there, due or not, and all stays as
+    /// it is. The first deadline makes the sorted set one of the kind that has them: O(N) once. O(log N).
+    pub fn insert_timed(&mut self, member: &[u8], score: f64, deadline_ms: Option<i64>, limits: &Limits) -> bool {
+        match &mut self.0 {
+            Repr::Timed(timed) => timed.load(member, score, deadline_ms),
+            _ if deadline_ms.is_some() => self.become_timed(limits.hasher).load(member, score, deadline_ms),
+            _ => self.score(member).is_none() && self.insert(member, score, limits),
+        }
+    }
+
+    fn become_timed(&mut self, hasher: KeyHasher) -> &mut Timed {
+        if !self.is_timed() {
+            self.0 = Repr::Timed(Box::new(Timed::from_sorted(self.iter(0..usize::MAX), hasher)));
+        }
+        match &mut self.0 {
+            Repr::Timed(timed) => timed,
+            _ => unreachable!("just made a timed one"),
+        }
+    }
+
+    /// Calls `visit` for all members, due ones included, with their deadlines: see [`ZSet::read_on`] for the place and `go_on`.
+    pub fn read_on_with_deadlines(
+        &self,
+        place: u64,
+        mut visit: impl FnMut(Item<'_>, f64, Option<i64>),
+        go_on: impl FnMut() -> bool,
+    ) -> Option<u64> {
+        match &self.0 {
+            Repr::Timed(timed) => timed.read_all_on(
+                place,
+                |bytes, score, deadline_ms| visit(Item::Bytes(bytes), score, deadline_ms),
+                go_on,
+            ),
+            _ => self.read_on(place, |item, score| visit(item, score, None), go_on),
+        }
+    }
+
+    /// An empty copy of one whose members may have deadlines, for [`ZSet::copy_on`]; `None` for the others. O(1).
+    pub fn begin_timed_copy(&self) -> Option<ZSet> {
+        let Repr::Timed(timed) = &self.0 else { return None };
+        Some(ZSet(Repr::Timed(Box::new(Timed::new(timed.big().hasher())))))
+    }
+
+    /// Copies the members of another sorted set, due ones included, from a place on, 0 at first, until `go_on` returns false, which
+    /// is told how many members of how many bytes were copied. Returns the place to go on from, or `None` at the end. Both are of
+    /// the kind whose members may have deadlines. O(log N) for each member.
+    pub fn copy_on(&mut self, of: &ZSet, place: u64, go_on: impl FnMut(usize, usize) -> bool) -> Option<u64> {
+        let (Repr::Timed(copy), Repr::Timed(of)) = (&mut self.0, &of.0) else { return None };
+        copy.copy_on(of, place as usize, go_on).map(|next| next as u64)
     }
 }
 
@@ -289,7 +406,7 @@ impl ZSet {
         self.0 = Repr::Big(big);
         match &mut self.0 {
             Repr::Big(big) => big,
-            Repr::Pack(_) => unreachable!("just made a big one"),
+            _ => unreachable!("just made a big one"),
         }
     }
 
@@ -305,6 +422,10 @@ impl ZSet {
             Repr::Pack(pack) => pack,
             Repr::Big(big) => {
                 let (old, new) = big.update(member, decide);
+                return Update { old, new };
+            }
+            Repr::Timed(timed) => {
+                let (old, new) = timed.update(member, decide);
                 return Update { old, new };
             }
         };
@@ -344,6 +465,7 @@ impl ZSet {
                 Some(score)
             }
             Repr::Big(big) => big.remove(member),
+            Repr::Timed(timed) => timed.remove(member),
         }
     }
 
@@ -351,7 +473,7 @@ impl ZSet {
     /// none if it is all of them, which can leave with the set.
     pub fn removal_cost(&self, ranks: &Range<usize>) -> usize {
         let kept = self.len() - ranks.len();
-        let is_rebuilt = ranks.len() >= REBUILD_MIN && kept <= ranks.len() / REBUILD_PART;
+        let is_rebuilt = ranks.len() >= REBUILD_MIN && kept <= ranks.len() / REBUILD_PART && !self.is_timed();
         if is_rebuilt || kept == 0 { kept } else { ranks.len() }
     }
 
@@ -368,7 +490,11 @@ impl ZSet {
                 None
             }
             Repr::Big(big) if ranks.len() < REBUILD_MIN || kept > ranks.len() / REBUILD_PART => {
-                big.remove_ranks(ranks);
+                big.remove_ranks(ranks, |_| {});
+                None
+            }
+            Repr::Timed(timed) => {
+                timed.remove_ranks(ranks);
                 None
             }
             Repr::Big(big) => {
@@ -386,12 +512,14 @@ const BIG: u8 = 1;
 // SAFETY: the representation says which owner gave the pointer up, and the same kind of owner takes it back.
 unsafe impl Collection for ZSet {
     const TYPE: Type = Type::ZSet;
+    const EXPIRES: bool = true;
 
     #[inline]
     fn into_raw(self) -> (u8, NonNull<u8>) {
         match self.0 {
             Repr::Pack(pack) => (PACK, pack.into_raw()),
             Repr::Big(big) => (BIG, NonNull::from(Box::leak(big)).cast()),
+            Repr::Timed(timed) => (REPR_TIMED, NonNull::from(Box::leak(timed)).cast()),
         }
     }
 
@@ -401,7 +529,8 @@ unsafe impl Collection for ZSet {
         unsafe {
             ZSet(match repr {
                 PACK => Repr::Pack(Listpack::from_raw(ptr)),
-                _ => Repr::Big(Box::from_raw(ptr.as_ptr().cast())),
+                BIG => Repr::Big(Box::from_raw(ptr.as_ptr().cast())),
+                _ => Repr::Timed(Box::from_raw(ptr.as_ptr().cast())),
             })
         }
     }
@@ -411,13 +540,18 @@ unsafe impl Collection for ZSet {
         match &self.0 {
             Repr::Pack(pack) => packed::len(pack),
             Repr::Big(big) => big.tree().len(),
+            Repr::Timed(timed) => timed.len(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.total() == 0
     }
 
     fn encoding(&self) -> &'static str {
         match &self.0 {
             Repr::Pack(_) => "listpack",
-            Repr::Big(_) => "skiplist",
+            Repr::Big(_) | Repr::Timed(_) => "skiplist",
         }
     }
 
@@ -425,6 +559,7 @@ unsafe impl Collection for ZSet {
         match &self.0 {
             Repr::Pack(pack) => pack.heap_bytes(),
             Repr::Big(big) => big.heap_bytes(samples),
+            Repr::Timed(timed) => timed.heap_bytes(samples),
         }
     }
 
@@ -432,6 +567,23 @@ unsafe impl Collection for ZSet {
         match &self.0 {
             Repr::Pack(_) => 1,
             Repr::Big(big) => big.blocks(),
+            Repr::Timed(timed) => timed.blocks(),
+        }
+    }
+
+    #[inline]
+    fn next_due_ms(&self) -> Option<i64> {
+        if let Repr::Timed(timed) = &self.0 { timed.next_due_ms() } else { None }
+    }
+
+    fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
+        if let Repr::Timed(timed) = &mut self.0 { timed.expire(now_ms, max, gone) } else { 0 }
+    }
+
+    #[inline]
+    fn look_at(&mut self, now_ms: i64) {
+        if let Repr::Timed(timed) = &mut self.0 {
+            timed.look_at(now_ms);
         }
     }
 
@@ -442,6 +594,7 @@ unsafe impl Collection for ZSet {
                 None
             }
             Repr::Big(big) => big.defragment(from as u64, mover, go_on).map(u128::from),
+            Repr::Timed(timed) => timed.defragment(from as u64, mover, go_on).map(u128::from),
         }
     }
 }
@@ -449,3 +602,7 @@ unsafe impl Collection for ZSet {
 #[cfg(test)]
 #[path = "zset/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "zset/timed_tests.rs"]
+mod timed_tests;

@@ -15,7 +15,8 @@ use crate::store::blob::{Blob, KeyOf, Keyed};
 
 const HAS_DEADLINE: u8 = 0x80;
 const LONG: u8 = 0x7f;
-const DEADLINE_BYTES: usize = 6;
+/// Bytes of a deadline.
+pub const DEADLINE_BYTES: usize = 6;
 
 /// A field as an entry of a table.
 pub type Field = Keyed<Parts>;
@@ -66,7 +67,8 @@ pub fn make(field: &[u8], value: &[u8], deadline_ms: Option<i64>) -> Field {
     Keyed::new(blob)
 }
 
-fn deadline_bytes(deadline_ms: i64) -> [u8; DEADLINE_BYTES] {
+/// A deadline's bytes in a block.
+pub fn deadline_bytes(deadline_ms: i64) -> [u8; DEADLINE_BYTES] {
     debug_assert!((0..DEADLINE_END).contains(&deadline_ms), "deadlines are checked where they come in");
     let [a, b, c, d, e, f, ..] = deadline_ms.to_le_bytes();
     [a, b, c, d, e, f]
@@ -83,10 +85,15 @@ pub fn value(field: &Field) -> &[u8] {
 #[inline]
 pub fn deadline_ms(field: &Field) -> Option<i64> {
     let bytes: &[u8] = field.blob();
-    let at = deadline_at(bytes)?;
+    deadline_at(bytes).map(|at| deadline_of(&bytes[at..]))
+}
+
+/// The deadline that bytes begin with.
+#[inline]
+pub fn deadline_of(bytes: &[u8]) -> i64 {
     let mut wide = [0; 8];
-    wide[..DEADLINE_BYTES].copy_from_slice(&bytes[at..at + DEADLINE_BYTES]);
-    Some(i64::from_le_bytes(wide))
+    wide[..DEADLINE_BYTES].copy_from_slice(&bytes[..DEADLINE_BYTES]);
+    i64::from_le_bytes(wide)
 }
 
 /// Writes another value and deadline in place; false, and nothing done, if that takes another number of bytes.

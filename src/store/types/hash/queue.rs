@@ -1,15 +1,15 @@
-//! Which fields of a big hash expire next: a binary heap of eight bytes an entry, cleaned lazily. It lies in chunks, so
-//! that no push ever moves more than one of them, however many fields there are.
+//! Which members of a table, such as the fields of a big hash, expire next: a binary heap of eight bytes an entry, cleaned
+//! lazily. It lies in chunks, so that no push ever moves more than one of them, however many members there are.
 //!
-//! An entry `(deadline, place)` says only: *look at the fields of this place when the deadline has come*. A place is the top
-//! [`PLACE_BITS`] bits of a field's hash. So an entry that nobody needs any more is harmless, and nothing is cancelled.
+//! An entry `(deadline, place)` says only: *look at the members of this place when the deadline has come*. A place is the top
+//! [`PLACE_BITS`] bits of a member's hash. So an entry that nobody needs any more is harmless, and nothing is cancelled.
 //!
 //! # Invariants
 //! - No entry is less than its parent; all chunks but the last are full, and none is empty.
-//! - For every field with a deadline there is an entry of its place with that deadline or an earlier one: its owner keeps it by
+//! - For every member with a deadline there is an entry of its place with that deadline or an earlier one: its owner keeps it by
 //!   [`Queue::push`].
 //!
-//! Used by `hash::fields`. Knows nothing of fields.
+//! Used by `hash::deadlines`. Knows nothing of members.
 
 use super::DEADLINE_END;
 use crate::base::heap::{self, size_class};
@@ -19,7 +19,7 @@ pub const PLACE_BITS: u32 = 18;
 
 const _: () = assert!(DEADLINE_END == 1 << (u64::BITS - PLACE_BITS), "deadline and place fill an entry");
 
-/// The place of a field's hash.
+/// The place of a member's hash.
 #[inline]
 pub fn place(hash: u64) -> u32 {
     (hash >> (u64::BITS - PLACE_BITS)) as u32
@@ -29,6 +29,12 @@ pub fn place(hash: u64) -> u32 {
 #[inline]
 pub fn hash_of(place: u32) -> u64 {
     u64::from(place) << (u64::BITS - PLACE_BITS)
+}
+
+/// The place that an entry names.
+#[inline]
+fn place_of(entry: u64) -> u32 {
+    (entry & ((1 << PLACE_BITS) - 1)) as u32
 }
 
 /// Entries of a chunk: 8 KiB.
@@ -73,7 +79,20 @@ impl Queue {
         if len > 0 {
             self.sift_down(last, len);
         }
-        Some((first & ((1 << PLACE_BITS) - 1)) as u32)
+        Some(place_of(first))
+    }
+
+    /// Calls `visit` for the place of every entry whose deadline has come, for some places more than once; the entries stay.
+    /// O(entries that are due).
+    pub fn visit_due(&self, now_ms: i64, mut visit: impl FnMut(u32)) {
+        // What is above a due entry is due.
+        let (len, mut open) = (self.len(), vec![0]);
+        while let Some(at) = open.pop() {
+            if at < len && (self.at(at) >> PLACE_BITS) as i64 <= now_ms {
+                visit(place_of(self.at(at)));
+                open.extend([2 * at + 1, 2 * at + 2]);
+            }
+        }
     }
 
     /// Puts an entry in the place of the first, and what is below in order again.
@@ -111,7 +130,7 @@ impl Queue {
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK => {
                 if chunk.len() == chunk.capacity() {
-                    // A quarter more, rather than the doubling that vectors choose: these are eight bytes for each field.
+                    // A quarter more, rather than the doubling that vectors choose: these are eight bytes for each member.
                     chunk.reserve_exact((chunk.len() / 4).max(8).min(CHUNK - chunk.len()));
                 }
                 chunk.push(entry);
@@ -176,6 +195,15 @@ mod tests {
                 } else {
                     let now_ms = prng.below(6000) as i64;
                     let due = twin.peek().is_some_and(|Reverse((deadline_ms, _))| *deadline_ms <= now_ms);
+                    let mut shown = Vec::new();
+                    if prng.chance(1, 100) {
+                        queue.visit_due(now_ms, |place| shown.push(place));
+                        let places = twin.iter().filter(|Reverse((deadline_ms, _))| *deadline_ms <= now_ms);
+                        let mut places: Vec<u32> = places.map(|Reverse((_, place))| *place).collect();
+                        shown.sort_unstable();
+                        places.sort_unstable();
+                        assert_eq!(shown, places);
+                    }
                     let expected = if due { twin.pop().map(|Reverse((_, place))| place) } else { None };
                     assert_eq!(queue.pop_due(now_ms), expected);
                 }

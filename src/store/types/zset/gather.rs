@@ -8,11 +8,11 @@
 //!
 //! Called by the commands that combine sorted sets. Knows nothing of how scores are combined.
 
-use super::big::{Big, Scored, member, score_of, write_score};
+use super::big::{Big, Lent, Scored, member, score_of, write_score};
 use super::tree::{self, Entry, Handle, Tree, order};
 use super::{Limits, Repr, SCORE_BYTES_MAX, ZSet, packed};
 use crate::base::merge_sort::MergeSort;
-use crate::store::blob::{Keyed, LentBlob};
+use crate::store::blob::Keyed;
 use crate::store::hash::KeyHasher;
 use crate::store::members::Members;
 use crate::store::pack::{Item, Listpack};
@@ -24,7 +24,7 @@ const AHEAD: usize = 12;
 #[derive(Debug)]
 pub struct Gathering {
     members: Members<Keyed<Scored>>,
-    order: Vec<Entry<LentBlob>>,
+    order: Vec<Entry<Lent<Scored>>>,
 }
 
 impl Gathering {
@@ -100,12 +100,12 @@ impl Gathering {
 }
 
 /// How two members stand to each other.
-fn compare(a: &Entry<LentBlob>, b: &Entry<LentBlob>) -> std::cmp::Ordering {
+fn compare(a: &Entry<Lent<Scored>>, b: &Entry<Lent<Scored>>) -> std::cmp::Ordering {
     order(a.score, b.score).then_with(|| a.member.bytes().cmp(b.member.bytes()))
 }
 
 /// Members with their scores.
-fn shown(entries: &[Entry<LentBlob>]) -> impl ExactSizeIterator<Item = (Item<'_>, f64)> {
+fn shown(entries: &[Entry<Lent<Scored>>]) -> impl ExactSizeIterator<Item = (Item<'_>, f64)> {
     entries.iter().enumerate().map(|(i, entry)| {
         if let Some(next) = entries.get(i + AHEAD) {
             next.member.prefetch();
@@ -115,7 +115,7 @@ fn shown(entries: &[Entry<LentBlob>]) -> impl ExactSizeIterator<Item = (Item<'_>
 }
 
 /// A listpack of members in order, if it may hold them.
-fn packed(entries: &[Entry<LentBlob>], limits: &Limits) -> Option<Listpack> {
+fn packed(entries: &[Entry<Lent<Scored>>], limits: &Limits) -> Option<Listpack> {
     if entries.len() > limits.entries {
         return None;
     }
@@ -136,10 +136,10 @@ fn packed(entries: &[Entry<LentBlob>], limits: &Limits) -> Option<Listpack> {
 #[derive(Debug)]
 pub struct Sorter {
     members: Members<Keyed<Scored>>,
-    sort: MergeSort<Entry<LentBlob>>,
+    sort: MergeSort<Entry<Lent<Scored>>>,
     /// Entries whose scores are those of their members.
     rescored: usize,
-    tree: tree::Builder<LentBlob>,
+    tree: tree::Builder<Lent<Scored>>,
 }
 
 impl Sorter {

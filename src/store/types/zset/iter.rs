@@ -3,10 +3,12 @@
 use std::iter::FusedIterator;
 use std::ops::Range;
 
+use super::big::{Lent, Scored};
 use super::packed::{self, Pairs};
+use super::timed::Seen;
 use super::tree::{Entry, Handle, Tree};
 use super::{Repr, ZSet};
-use crate::store::blob::LentBlob;
+use crate::store::blob::KeyOf;
 use crate::store::pack::Item;
 
 /// Members of a leaf whose bytes are under way to the cache.
@@ -19,7 +21,8 @@ pub struct Iter<'z>(Source<'z>);
 #[derive(Clone, Debug)]
 enum Source<'z> {
     Pack { pairs: Pairs<'z>, left: usize },
-    Big(Ranked<'z>),
+    Big(Ranked<'z, Scored>),
+    Timed(Seen<'z>),
 }
 
 impl<'z> Iter<'z> {
@@ -31,6 +34,7 @@ impl<'z> Iter<'z> {
                 Source::Pack { pairs: Pairs::new(pack, start, len - end.max(start)), left: end.saturating_sub(start) }
             }
             Repr::Big(big) => Source::Big(Ranked::new(big.tree(), ranks)),
+            Repr::Timed(timed) => Source::Timed(timed.iter(ranks)),
         })
     }
 }
@@ -45,7 +49,8 @@ impl<'z> Iterator for Iter<'z> {
                 *left = left.checked_sub(1)?;
                 pairs.next()
             }
-            Source::Big(ranked) => ranked.next(),
+            Source::Big(ranked) => ranked.next().map(shown),
+            Source::Timed(seen) => seen.next().map(shown),
         }
     }
 
@@ -53,6 +58,7 @@ impl<'z> Iterator for Iter<'z> {
         let left = match &self.0 {
             Source::Pack { left, .. } => *left,
             Source::Big(ranked) => ranked.ranks.len(),
+            Source::Timed(seen) => seen.left(),
         };
         (left, Some(left))
     }
@@ -66,7 +72,8 @@ impl DoubleEndedIterator for Iter<'_> {
                 *left = left.checked_sub(1)?;
                 pairs.next_back()
             }
-            Source::Big(ranked) => ranked.next_back(),
+            Source::Big(ranked) => ranked.next_back().map(shown),
+            Source::Timed(seen) => seen.next_back().map(shown),
         }
     }
 }
@@ -75,33 +82,46 @@ impl ExactSizeIterator for Iter<'_> {}
 impl FusedIterator for Iter<'_> {}
 
 /// The entries of a range of ranks of a tree: a leaf at a time from each end, found by rank.
-#[derive(Clone, Debug)]
-pub(super) struct Ranked<'t> {
-    tree: &'t Tree<LentBlob>,
+#[derive(Debug)]
+pub(super) struct Ranked<'t, K> {
+    tree: &'t Tree<Lent<K>>,
     /// What is still to come.
     ranks: Range<usize>,
     /// Entries of one leaf from `ranks.start` on, perhaps some that have been given out from the back.
-    front: &'t [Entry<LentBlob>],
+    front: &'t [Entry<Lent<K>>],
     /// Entries of one leaf up to `ranks.end`, perhaps some that have been given out from the front.
-    back: &'t [Entry<LentBlob>],
+    back: &'t [Entry<Lent<K>>],
 }
 
-impl<'t> Ranked<'t> {
-    pub fn new(tree: &'t Tree<LentBlob>, ranks: Range<usize>) -> Ranked<'t> {
-        let end = ranks.end.min(tree.len());
-        Ranked { tree, ranks: ranks.start.min(end)..end, front: &[], back: &[] }
+impl<K> Clone for Ranked<'_, K> {
+    fn clone(&self) -> Self {
+        Ranked { ranks: self.ranks.clone(), ..*self }
     }
 }
 
-fn shown(entry: &Entry<LentBlob>) -> (Item<'_>, f64) {
+impl<'t, K: KeyOf> Ranked<'t, K> {
+    /// The range is cut to the ranks there are.
+    pub fn new(tree: &'t Tree<Lent<K>>, ranks: Range<usize>) -> Ranked<'t, K> {
+        let end = ranks.end.min(tree.len());
+        Ranked { tree, ranks: ranks.start.min(end)..end, front: &[], back: &[] }
+    }
+
+    /// The ranks still to come.
+    pub fn ranks(&self) -> &Range<usize> {
+        &self.ranks
+    }
+}
+
+#[inline]
+fn shown<K: KeyOf>(entry: &Entry<Lent<K>>) -> (Item<'_>, f64) {
     (Item::Bytes(entry.member.bytes()), entry.score)
 }
 
-impl<'t> Iterator for Ranked<'t> {
-    type Item = (Item<'t>, f64);
+impl<'t, K: KeyOf> Iterator for Ranked<'t, K> {
+    type Item = &'t Entry<Lent<K>>;
 
     #[inline]
-    fn next(&mut self) -> Option<(Item<'t>, f64)> {
+    fn next(&mut self) -> Option<&'t Entry<Lent<K>>> {
         if self.ranks.is_empty() {
             return None;
         }
@@ -116,11 +136,11 @@ impl<'t> Iterator for Ranked<'t> {
         let (entry, rest) = self.front.split_first()?;
         self.front = rest;
         self.ranks.start += 1;
-        Some(shown(entry))
+        Some(entry)
     }
 }
 
-impl DoubleEndedIterator for Ranked<'_> {
+impl<K: KeyOf> DoubleEndedIterator for Ranked<'_, K> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         if self.ranks.is_empty() {
@@ -137,6 +157,6 @@ impl DoubleEndedIterator for Ranked<'_> {
         let (entry, rest) = self.back.split_last()?;
         self.back = rest;
         self.ranks.end -= 1;
-        Some(shown(entry))
+        Some(entry)
     }
 }

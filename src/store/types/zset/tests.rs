@@ -3,23 +3,23 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::base::prng::Prng;
 
-fn limits(entries: usize, value: usize) -> Limits {
+pub(super) fn limits(entries: usize, value: usize) -> Limits {
     Limits { entries, value, hasher: KeyHasher::new([9; 16]) }
 }
 
 /// The twin: scores by member, sorted when asked.
 #[derive(Clone, Default)]
-struct Twin(BTreeMap<Vec<u8>, f64>);
+pub(super) struct Twin(pub(super) BTreeMap<Vec<u8>, f64>);
 
 impl Twin {
-    fn sorted(&self) -> Vec<(Vec<u8>, f64)> {
+    pub(super) fn sorted(&self) -> Vec<(Vec<u8>, f64)> {
         let mut all: Vec<_> = self.0.iter().map(|(member, &score)| (member.clone(), score)).collect();
         all.sort_by(|a, b| a.1.partial_cmp(&b.1).expect("no NaN").then_with(|| a.0.cmp(&b.0)));
         all
     }
 }
 
-fn listed<'z>(entries: impl Iterator<Item = (Item<'z>, f64)>) -> Vec<(Vec<u8>, f64)> {
+pub(super) fn listed<'z>(entries: impl Iterator<Item = (Item<'z>, f64)>) -> Vec<(Vec<u8>, f64)> {
     entries.map(|(member, score)| (member.to_vec(), score)).collect()
 }
 
@@ -33,7 +33,7 @@ fn scanned(zset: &ZSet) -> BTreeMap<Vec<u8>, f64> {
     }
 }
 
-fn agree(zset: &ZSet, twin: &Twin, prng: &mut Prng) {
+pub(super) fn agree(zset: &ZSet, twin: &Twin, prng: &mut Prng) {
     let sorted = twin.sorted();
     assert_eq!(zset.len(), sorted.len());
     assert_eq!(listed(zset.iter(0..usize::MAX)), sorted);
