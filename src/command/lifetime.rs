@@ -1,4 +1,5 @@
-//! Deadlines of the elements of collections, fields of hashes and members of sets: setting, asking and dropping them.
+//! Deadlines of the elements of collections, fields of hashes and members of sets and sorted sets: setting, asking and dropping
+//! them.
 
 use super::Command;
 use super::collection::remove_emptied;
@@ -13,6 +14,7 @@ use crate::server::propagation::Lines;
 use crate::store::db::Moment;
 use crate::store::hash::KeyHasher;
 use crate::store::types::hash::DEADLINE_END;
+use crate::store::types::zset::ZSet;
 use crate::store::types::{Collection, Hash, Set};
 
 /// What is answered for an element that is not there.
@@ -170,6 +172,26 @@ impl Timed for Set {
     }
 }
 
+impl Timed for ZSet {
+    const WORDS: &'static Words = member_words!(SortedSet, "zexpire", "zrem", "zpersist", "ZREM", "ZPEXPIREAT");
+
+    fn deadline_of(&self, name: &[u8], _now_ms: i64) -> Option<Option<i64>> {
+        self.deadline_ms(name)
+    }
+
+    fn set_deadline_of(&mut self, name: &[u8], deadline_ms: i64, hasher: KeyHasher) {
+        self.set_deadline(name, Some(deadline_ms), hasher);
+    }
+
+    fn drop_deadline_of(&mut self, name: &[u8], hasher: KeyHasher) {
+        self.set_deadline(name, None, hasher);
+    }
+
+    fn remove_named(&mut self, name: &[u8], _now_ms: i64) -> bool {
+        self.remove(name).is_some()
+    }
+}
+
 /// The deadline that a number means: `unit_ms` milliseconds each, from `base_ms` on.
 pub(super) fn deadline_ms(command: &Command, text: &[u8], unit_ms: i64, base_ms: i64) -> Result<i64, ReplyError> {
     let number = num::parse_i64(text).ok_or(ReplyError::NOT_AN_INTEGER)?;
@@ -284,24 +306,24 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// HEXPIRE, SEXPIRE
+/// HEXPIRE, SEXPIRE, ZEXPIRE
 pub(super) fn expire<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let base_ms = ctx.at.unix_ms;
     set_deadlines::<T>(ctx, args, MS_PER_S, base_ms)
 }
 
-/// HPEXPIRE, SPEXPIRE
+/// HPEXPIRE, SPEXPIRE, ZPEXPIRE
 pub(super) fn pexpire<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let base_ms = ctx.at.unix_ms;
     set_deadlines::<T>(ctx, args, 1, base_ms)
 }
 
-/// HEXPIREAT, SEXPIREAT
+/// HEXPIREAT, SEXPIREAT, ZEXPIREAT
 pub(super) fn expireat<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     set_deadlines::<T>(ctx, args, MS_PER_S, 0)
 }
 
-/// HPEXPIREAT, SPEXPIREAT
+/// HPEXPIREAT, SPEXPIREAT, ZPEXPIREAT
 pub(super) fn pexpireat<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     set_deadlines::<T>(ctx, args, 1, 0)
 }
@@ -448,24 +470,24 @@ impl<'f> Changes<'f> {
     }
 }
 
-/// HTTL, STTL
+/// HTTL, STTL, ZTTL
 pub(super) fn ttl<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let now_ms = ctx.at.unix_ms;
     answer::<T>(ctx, args, |deadline_ms| rounded_up_s(deadline_ms - now_ms))
 }
 
-/// HPTTL, SPTTL
+/// HPTTL, SPTTL, ZPTTL
 pub(super) fn pttl<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let now_ms = ctx.at.unix_ms;
     answer::<T>(ctx, args, |deadline_ms| deadline_ms - now_ms)
 }
 
-/// HEXPIRETIME, SEXPIRETIME
+/// HEXPIRETIME, SEXPIRETIME, ZEXPIRETIME
 pub(super) fn expiretime<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     answer::<T>(ctx, args, rounded_up_s)
 }
 
-/// HPEXPIRETIME, SPEXPIRETIME
+/// HPEXPIRETIME, SPEXPIRETIME, ZPEXPIRETIME
 pub(super) fn pexpiretime<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     answer::<T>(ctx, args, |deadline_ms| deadline_ms)
 }
@@ -491,7 +513,7 @@ fn answer<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, figure: impl Fn(i64) -> i
     Ok(Next::Done)
 }
 
-/// HPERSIST, SPERSIST
+/// HPERSIST, SPERSIST, ZPERSIST
 pub(super) fn persist<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at, elements) = (args.at(1), ctx.at, named(args, 2, T::WORDS));
     let mut changes = Changes::new(ctx, T::WORDS, false);

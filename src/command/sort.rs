@@ -243,6 +243,7 @@ fn run(ctx: &mut Ctx<'_>, args: Args<'_>, mut options: Options<'_>) -> Outcome {
         // held does not change.
         let limits = shapes(ctx.server).zset;
         if !ctx.db().is_held(key)
+            && ctx.db().reread::<ZSet>(key, at)?.is_some_and(|zset| zset.as_pack().is_some())
             && let Some(mut zset) = ctx.db().write::<ZSet>(key, at.without_access())?
         {
             zset.expect(usize::MAX, &limits);

@@ -1,6 +1,6 @@
 //! Sorted sets: the rows of their commands, and what the handlers share.
 //!
-//! - `add`: ZADD and ZINCRBY. `read`: single members, counts, random members. `walk`: ZSCAN.
+//! - `add`: ZADD, ZINCRBY and ZADDEX. `read`: single members, counts, random members. `walk`: ZSCAN.
 //! - `range`: the reading of ranges, ZRANGE and its older kin, ZRANGESTORE. `remove`: what removes by name or range.
 //! - `pop`: what takes from either end, and waits for something to take. `transfer`: from one sorted set to another.
 //! - `combine`: unions, intersections and differences of sorted sets and sets, which `source` makes one kind of thing; `slices`: the
@@ -19,7 +19,8 @@ mod source;
 mod transfer;
 mod walk;
 
-use super::spec::{Access, Category, Flags, Group, KeySpec, Spec};
+use super::lifetime;
+use super::spec::{Access, Category, Flags, Group, Handler, KeySpec, Spec};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -61,10 +62,24 @@ const UNION_COST: &str = "O(N)+O(M*log(M)) for N members in all the inputs and M
 const INTER_COST: &str = "O(N*K)+O(M*log(M)) at worst for N members in the smallest of K inputs and M in the result.";
 const DIFF_COST: &str = "O(L+M*log(M)) at worst for L members in all the inputs together and M in the result.";
 
+const N_MEMBERS: &str = "O(log(N)) for each member named, in a sorted set of N members.";
+const NAMED_MEMBERS: &str = "key MEMBERS nummembers member [member ...]";
+const RANDOM: &[&str] = &["nondeterministic_output"];
+const SINCE: &str = "0.1.0";
 const BEFORE_WITHSCORE: &[(&str, &str)] = &[("7.2.0", "Added the optional `WITHSCORE` argument.")];
 const TIMEOUT_DOUBLE: &[(&str, &str)] = &[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")];
 
 const COUNT_SINCE: &[(&str, &str)] = &[("8.8.0", "Added `COUNT` as a way to aggregate.")];
+
+/// A command that lets members expire.
+const fn expirer(name: &'static str, handler: Handler) -> Spec {
+    row(Spec::write(name, -6, handler), SINCE).fast().keys(UPDATE_ONE)
+}
+
+/// A command that asks when members expire.
+const fn clock(name: &'static str, handler: Handler) -> Spec {
+    row(Spec::read(name, -5, handler), SINCE).fast().keys(READ_ONE)
+}
 
 /// The rows.
 pub const ROWS: &[Spec] = &[
@@ -311,7 +326,7 @@ pub const ROWS: &[Spec] = &[
     row(Spec::read("ZRANDMEMBER", -2, read::zrandmember), "6.2.0")
         .keys(READ_ONE)
         .doc("Returns members chosen at random.", "O(N) for N members returned.", "key [count [WITHSCORES]]")
-        .tips(&["nondeterministic_output"]),
+        .tips(RANDOM),
     row(Spec::read("ZSCAN", -3, walk::zscan), "2.8.0")
         .keys(READ_ONE)
         .doc(
@@ -319,7 +334,55 @@ pub const ROWS: &[Spec] = &[
             "O(1) for every call. O(N) for a whole walk, where N is the number of members.",
             "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
         )
-        .tips(&["nondeterministic_output"]),
+        .tips(RANDOM),
+    expirer("ZEXPIRE", lifetime::expire::<ZSet>).doc(
+        "Lets members expire after some seconds.",
+        N_MEMBERS,
+        "key seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    expirer("ZPEXPIRE", lifetime::pexpire::<ZSet>).doc(
+        "Lets members expire after some milliseconds.",
+        N_MEMBERS,
+        "key milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    expirer("ZEXPIREAT", lifetime::expireat::<ZSet>).doc(
+        "Lets members expire at a Unix time in seconds.",
+        N_MEMBERS,
+        "key unix-time-seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    expirer("ZPEXPIREAT", lifetime::pexpireat::<ZSet>).doc(
+        "Lets members expire at a Unix time in milliseconds.",
+        N_MEMBERS,
+        "key unix-time-milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
+    ),
+    clock("ZTTL", lifetime::ttl::<ZSet>)
+        .doc("Returns the seconds that members have left.", N_MEMBERS, NAMED_MEMBERS)
+        .tips(RANDOM),
+    clock("ZPTTL", lifetime::pttl::<ZSet>)
+        .doc("Returns the milliseconds that members have left.", N_MEMBERS, NAMED_MEMBERS)
+        .tips(RANDOM),
+    clock("ZEXPIRETIME", lifetime::expiretime::<ZSet>).doc(
+        "Returns the Unix times in seconds at which members expire.",
+        N_MEMBERS,
+        NAMED_MEMBERS,
+    ),
+    clock("ZPEXPIRETIME", lifetime::pexpiretime::<ZSet>).doc(
+        "Returns the Unix times in milliseconds at which members expire.",
+        N_MEMBERS,
+        NAMED_MEMBERS,
+    ),
+    row(Spec::write("ZPERSIST", -5, lifetime::persist::<ZSet>), SINCE).fast().keys(UPDATE_ONE).doc(
+        "Keeps members for good instead of letting them expire.",
+        N_MEMBERS,
+        NAMED_MEMBERS,
+    ),
+    row(Spec::write("ZADDEX", -6, add::zaddex), SINCE).denyoom().fast().keys(UPDATE_ONE).doc(
+        "Adds members with their scores, all or none of which have to be there, and lets them expire.",
+        "O(log(N)) for each member, in a sorted set of N members.",
+        "key [MNX | MXX] \
+         [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] \
+         MEMBERS nummembers score member [score member ...]",
+    ),
 ];
 
 const NOT_A_SCORE_RANGE: ReplyError = ReplyError::new("ERR min or max is not a float");

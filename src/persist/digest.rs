@@ -69,7 +69,7 @@ impl DataDigest {
             }
             Some(Object::List(list)) => self.mix_list(list),
             Some(Object::Set(set)) => self.add_set(set, now_ms),
-            Some(Object::ZSet(zset)) => self.add_zset(zset),
+            Some(Object::ZSet(zset)) => self.add_zset(zset, now_ms),
             Some(Object::Hash(hash)) => self.add_hash(hash, now_ms),
             Some(Object::Stream(stream)) => self.mix_stream(stream),
             Some(Object::Array(array)) => self.mix_array(array),
@@ -98,16 +98,22 @@ impl DataDigest {
         });
     }
 
-    fn add_zset(&mut self, zset: &ZSet) {
+    fn add_zset(&mut self, zset: &ZSet, now_ms: i64) {
         let mut text = Vec::new();
-        zset.for_each(|member, score| {
+        for (member, score, deadline_ms) in zset.iter_all(0..usize::MAX) {
+            if deadline_ms.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+                continue;
+            }
             let mut digest = DataDigest::default();
             digest.mix_item(member);
             text.clear();
             num::write_f64_shortest(&mut text, score);
             digest.mix(&text);
+            if deadline_ms.is_some() {
+                digest.add(ELEMENT_DEADLINE);
+            }
             self.add(&digest.0);
-        });
+        }
     }
 
     fn add_hash(&mut self, hash: &Hash, now_ms: i64) {

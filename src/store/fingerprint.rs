@@ -30,7 +30,11 @@ pub(super) fn of(entry: &Entry) -> u64 {
     }
     if let Some(object) = entry.object() {
         // Not what is seen of it: that changes with the time.
-        let len = if let Object::Set(set) = &*object { set.total() } else { object.len() };
+        let len = match &*object {
+            Object::Set(set) => set.total(),
+            Object::ZSet(zset) => zset.total(),
+            object => object.len(),
+        };
         len.hash(&mut hasher);
         match &*object {
             Object::List(list) => add_list(list, &mut hasher),
@@ -57,10 +61,10 @@ fn add_list(list: &List, hasher: &mut DefaultHasher) {
 }
 
 fn add_zset(zset: &ZSet, hasher: &mut DefaultHasher) {
-    let tail = zset.len().saturating_sub(ELEMENTS_MAX);
-    for (member, score) in zset.iter(0..ELEMENTS_MAX).chain(zset.iter(tail..zset.len())) {
+    let tail = zset.total().saturating_sub(ELEMENTS_MAX);
+    for (member, score, deadline_ms) in zset.iter_all(0..ELEMENTS_MAX).chain(zset.iter_all(tail..usize::MAX)) {
         member.text(&mut itoa::Buffer::new()).hash(hasher);
-        score.to_bits().hash(hasher);
+        (score.to_bits(), deadline_ms).hash(hasher);
     }
 }
 

@@ -189,12 +189,19 @@ fn tables_come_back_whole() {
     m.run(&format!("HSET timed {}", pairs.join(" ")));
     m.run("HPEXPIREAT timed 1800000000000 FIELDS 3 1 2 699");
     m.run("HPEXPIREAT timed 1800000000500 FIELDS 1 7");
+    m.run(&format!("SADD left {}", numbers.join(" ")));
+    m.run("SPEXPIREAT left 1800000000000 MEMBERS 2 1 699");
+    m.run(&format!("ZADD ranked {}", pairs.join(" ")));
+    m.run("ZPEXPIREAT ranked 1800000000000 MEMBERS 2 m1 m699");
     m.run(&format!("RPUSH list {0} {1} {0}", numbers.join(" "), "x".repeat(9_000)));
     let questions = [
         ("set", "hashtable", "SINTERCARD 2 k set"),
         ("zset", "skiplist", "ZRANGE k 0 -1 WITHSCORES"),
         ("hash", "hashtable", "HLEN k"),
         ("timed", "hashtable", "HPEXPIRETIME k FIELDS 5 1 2 3 7 699"),
+        ("left", "hashtable", "SPEXPIRETIME k MEMBERS 4 1 2 699 none"),
+        ("ranked", "skiplist", "ZPEXPIRETIME k MEMBERS 4 m1 m2 m699 none"),
+        ("ranked", "skiplist", "ZRANGE k 0 -1 WITHSCORES"),
         ("list", "quicklist", "LRANGE k 0 -1"),
     ];
     for (key, encoding, question) in questions {
@@ -274,7 +281,23 @@ fn times_to_live_and_idle_times_are_set() {
 }
 
 #[test]
-fn fields_of_restored_hashes_expire() {
+fn elements_of_restored_collections_expire() {
+    for (line, question) in
+        [("SADDEX a PX 50 MEMBERS 1 f", "SMEMBERS k"), ("ZADDEX a PX 50 MEMBERS 1 3 f", "ZRANGE k 0 -1")]
+    {
+        let mut m = Memory::new();
+        m.expect(&[(line, r":1\r\n")]);
+        let payload = dump(&mut m, "a");
+        for later_ms in [0, 50] {
+            let mut m = Memory::new();
+            m.clock.advance_ms(later_ms);
+            assert_eq!(restore(&mut m, &payload), r"+OK\r\n");
+            m.expect(&[(question, if later_ms == 0 { r"*1\r\n$1\r\nf\r\n" } else { r"*0\r\n" })]);
+            m.advance_ms(50 - later_ms);
+            m.expect(&[("EXISTS k", r":0\r\n")]);
+        }
+    }
+
     let mut m = Memory::new();
     m.expect(&[("HSET a f 1 g 2", r":2\r\n"), ("HPEXPIRE a 50 FIELDS 1 f", r"*1\r\n:1\r\n")]);
     let packed = dump(&mut m, "a");

@@ -128,6 +128,10 @@ fn fill_large(m: &mut Memory) {
         m.run(&format!("{command} {}", args.join(" ")));
     }
     m.run("HPEXPIREAT hash 4000000000000 FIELDS 2 element:1 element:2999");
+    m.run("SUNIONSTORE leaving set");
+    m.run("SPEXPIREAT leaving 4000000000000 MEMBERS 2 element:1 element:2999");
+    m.run("ZRANGESTORE ranked zset 0 -1");
+    m.run("ZPEXPIREAT ranked 4000000000000 MEMBERS 2 element:1 element:2999");
     m.run(&format!("ARMSET array {}", (0..3_000).map(|n| format!("{} {n}", n * n)).collect::<Vec<_>>().join(" ")));
     m.run("ARSEEK array 77");
     m.run("ZADD scores inf a -inf b -0 c 1e300 d 0.1 e 3 f");

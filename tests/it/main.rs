@@ -85,4 +85,5 @@ mod tracking;
 mod transaction;
 mod watch;
 mod zset;
+mod zset_expiry;
 mod zset_moves;

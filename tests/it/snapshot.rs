@@ -17,7 +17,7 @@ use aleadb::server::Seeds;
 use aleadb::server::background::Background;
 use aleadb::server::ctx::Next;
 use aleadb::server::persistence::snapshot::{Outcome, Purpose};
-use aleadb::store::types::{hash, list, set, zset};
+use aleadb::store::types::{Object, hash, list, set, zset};
 
 use crate::disk::{Call, SimulatedDisk};
 use crate::generate::{Generator, Line};
@@ -285,24 +285,34 @@ fn what_takes_the_value_away_in_the_midst_of_it_leaves_it_whole_in_the_file() {
 }
 
 #[test]
-fn fields_that_fall_due_in_the_midst_of_their_hash_leave_when_the_snapshot_has_it() {
-    let (mut m, disk) = server();
-    fill_large(&mut m);
-    m.run("HPEXPIRE hash 5 FIELDS 2 element:7 element:8");
-    m.run("BGSAVE");
-    m.run("HSET hash x y");
-    assert!(m.is_waiting());
-    walk(&mut m, 3);
-    m.clock.advance_ms(10);
-    let now = m.clock.now();
-    m.cron_once(now);
-    m.connect();
-    let fields = |m: &Memory| m.server.dbs[0].peek(b"hash").map(|entry| entry.object().map_or(0, |hash| hash.len()));
-    assert_eq!((m.run("HGET hash element:7").as_str(), fields(&m)), (r"$-1\r\n", Some(4000)));
-    finish(&mut m, |_| ());
-    m.advance_ms(1);
-    assert_eq!(fields(&m), Some(3998));
-    assert!(read_dump(&m, &disk, "dump.rdb").contains_key(&(0, b"hash".to_vec())));
+fn elements_that_fall_due_in_the_midst_of_their_collection_leave_when_the_snapshot_has_it() {
+    for (key, expire, change, question) in [
+        ("hash", "HPEXPIRE hash 5 FIELDS", "HSET hash x y", "HGET hash element:7"),
+        ("zset", "ZPEXPIRE zset 5 MEMBERS", "ZADD zset 1 x", "ZSCORE zset element:7"),
+    ] {
+        let (mut m, disk) = server();
+        fill_large(&mut m);
+        m.run(&format!("{expire} 2 element:7 element:8"));
+        m.run("BGSAVE");
+        m.run(change);
+        assert!(m.is_waiting());
+        walk(&mut m, 3);
+        m.clock.advance_ms(10);
+        let now = m.clock.now();
+        m.cron_once(now);
+        m.connect();
+        let count = |m: &Memory| {
+            m.server.dbs[0].peek(key.as_bytes()).and_then(|entry| match entry.object().as_deref() {
+                Some(Object::ZSet(zset)) => Some(zset.total()),
+                other => other.map(Object::len),
+            })
+        };
+        assert_eq!((m.run(question).as_str(), count(&m)), (r"$-1\r\n", Some(4000)));
+        finish(&mut m, |_| ());
+        m.advance_ms(1);
+        assert_eq!(count(&m), Some(3998));
+        assert!(read_dump(&m, &disk, "dump.rdb").contains_key(&(0, key.as_bytes().to_vec())));
+    }
 }
 
 #[test]
@@ -503,6 +513,25 @@ fn a_version_that_cannot_hold_the_deadlines_of_fields_is_refused_by_name() {
     assert_eq!(disk.contents("dump.rdb").expect("saved")[..9], *b"REDIS0012");
     m.expect(&[("DEL h", r":1\r\n"), ("SAVE", r"+OK\r\n")]);
     assert_eq!(disk.contents("dump.rdb").expect("saved")[..9], *b"REDIS0011");
+}
+
+#[test]
+fn members_with_deadlines_are_saved_in_a_form_of_our_own_unless_a_version_is_asked_for() {
+    let lines = ["SADDEX k PX 5000 MEMBERS 2 a b", "ZADDEX k PX 5000 MEMBERS 2 1 a 2 b"];
+    for (line, what, keep) in [(lines[0], "set", "SPERSIST"), (lines[1], "sorted set", "ZPERSIST")] {
+        let (mut m, disk) = server();
+        m.run(line);
+        m.expect(&[("CONFIG SET rdb-format-version 12", r"+OK\r\n")]);
+        let reply = m.run("SAVE");
+        assert!(reply.starts_with(&format!(r"-ERR members of the {what} \'k\' expire")), "{reply}");
+        assert!(reply.contains(keep) && files(&disk).is_empty(), "{reply}");
+        m.expect(&[("CONFIG SET rdb-format-version 0", r"+OK\r\n"), ("SAVE", r"+OK\r\n")]);
+        let mut loaded = read_dump(&m, &disk, "dump.rdb");
+        let value = loaded.remove(&(0, b"k".to_vec())).expect("it was saved");
+        m.run("CONFIG SET rdb-format-version 12");
+        m.expect(&[(&format!("{keep} k MEMBERS 2 a b"), r"*2\r\n:1\r\n:1\r\n"), ("SAVE", r"+OK\r\n")]);
+        assert!(read_dump(&m, &disk, "dump.rdb").remove(&(0, b"k".to_vec())).expect("saved") != value);
+    }
 }
 
 /// A disk whose writes wait until it is opened.

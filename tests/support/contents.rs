@@ -49,7 +49,7 @@ pub fn contents(memory: &mut Memory) -> Contents {
 pub fn contents_of(ask: &mut dyn FnMut(&[&[u8]]) -> Value) -> Contents {
     let mut ask = |line: &[&[u8]]| {
         let reply = ask(line);
-        assert!(!reply.is_error() || line[0] == b"HPEXPIRETIME", "{reply:?}");
+        assert!(!reply.is_error() || line[0].ends_with(b"PEXPIRETIME"), "{reply:?}");
         reply
     };
     let mut all = Vec::new();
@@ -75,12 +75,15 @@ fn key_contents(ask: &mut dyn FnMut(&[&[u8]]) -> Value, key: &[u8]) -> Contents 
         "list" => add("LRANGE", ask(&[b"LRANGE", key, b"0", b"-1"])),
         "zset" => {
             let mut flat = bulk_strings(&ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]));
+            let deadlines = deadlines(ask, &[b"ZPEXPIRETIME", key, b"MEMBERS"], flat.iter().step_by(2));
+            add("ZPEXPIRETIME", deadlines);
             flat.iter_mut().skip(1).step_by(2).for_each(plain_score);
             add("ZRANGE", Value::Array(flat.into_iter().map(Value::Bulk).collect()));
         }
         "set" => {
             let mut members = bulk_strings(&ask(&[b"SMEMBERS", key]));
             members.sort();
+            add("SPEXPIRETIME", deadlines(ask, &[b"SPEXPIRETIME", key, b"MEMBERS"], members.iter()));
             add("SMEMBERS", Value::Array(members.into_iter().map(Value::Bulk).collect()));
         }
         "hash" => {
@@ -88,11 +91,7 @@ fn key_contents(ask: &mut dyn FnMut(&[&[u8]]) -> Value, key: &[u8]) -> Contents 
             let mut fields: Vec<_> = flat.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
             fields.sort();
             for (field, value) in fields {
-                let deadline = match ask(&[b"HPEXPIRETIME", key, b"FIELDS", b"1", &field]) {
-                    // A server whose fields have no deadlines.
-                    error if error.is_error() => Value::Array(vec![Value::Integer(-1)]),
-                    deadline => deadline,
-                };
+                let deadline = deadlines(ask, &[b"HPEXPIRETIME", key, b"FIELDS"], std::iter::once(&field));
                 add(&format!("HGET {}", field.escape_ascii()), Value::Array(vec![Value::Bulk(value), deadline]));
             }
         }
@@ -104,6 +103,21 @@ fn key_contents(ask: &mut dyn FnMut(&[&[u8]]) -> Value, key: &[u8]) -> Contents 
         other => panic!("{} is a {other}", key.escape_ascii()),
     }
     facts
+}
+
+/// The deadlines of elements; of a server that knows none, that there is none.
+fn deadlines<'n>(
+    ask: &mut dyn FnMut(&[&[u8]]) -> Value,
+    question: &[&[u8]],
+    names: impl Iterator<Item = &'n Vec<u8>>,
+) -> Value {
+    let names: Vec<&[u8]> = names.map(Vec::as_slice).collect();
+    let count = names.len().to_string();
+    let line = [question, &[count.as_bytes()], &names].concat();
+    match ask(&line) {
+        error if error.is_error() => Value::Array(vec![Value::Integer(-1); names.len()]),
+        deadlines => deadlines,
+    }
 }
 
 /// Writes a score with the fewest digits, which older servers do not, and without the sign of zero: the compact form of a

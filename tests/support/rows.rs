@@ -50,7 +50,25 @@ pub fn all() -> Vec<Row> {
 }
 
 /// Commands and subcommands of our own that have no dot in their name.
-const OURS: &[&str] = &["abort", "sleep", "handshake", "expiry", "observe", "unobserve", "script|stats"];
+const OURS: &[&str] = &[
+    "abort",
+    "expiry",
+    "handshake",
+    "observe",
+    "script|stats",
+    "sleep",
+    "unobserve",
+    "zaddex",
+    "zexpire",
+    "zexpireat",
+    "zexpiretime",
+    "zpersist",
+    "zpexpire",
+    "zpexpireat",
+    "zpexpiretime",
+    "zpttl",
+    "zttl",
+];
 
 /// Commands that Valkey brought and Redis does not have.
 const OF_VALKEY: &[&str] = &["commandlog", "delifeq"];

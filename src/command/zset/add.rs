@@ -1,7 +1,8 @@
-//! ZADD and ZINCRBY.
+//! ZADD, ZINCRBY and ZADDEX.
 
-use super::target;
+use super::{limits, target};
 use crate::base::num;
+use crate::command::lifetime::{Adding, Changes, Timed};
 use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
@@ -9,6 +10,7 @@ use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::store::types::Collection as _;
 use crate::store::types::zset::{Limits, Update, ZSet};
 
 const NOT_A_NUMBER: ReplyError = ReplyError::new("ERR resulting score is not a number (NaN)");
@@ -216,5 +218,42 @@ fn increment_one(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, given: f6
         Some((Decision::NotANumber, _)) => return Err(NOT_A_NUMBER),
         Some((Decision::Leave, _)) | None => ctx.reply.null(),
     }
+    Ok(Next::Done)
+}
+
+pub(super) fn zaddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let (key, at) = (args.at(1), ctx.at);
+    let adding = Adding::parse(ctx, args, 2, ZSet::WORDS)?;
+    check_scores(adding.members, 0)?;
+    let limits = limits(ctx.server);
+    let present = ctx.db().write::<ZSet>(key, at)?;
+    let is_allowed = adding.is_allowed(|name| present.as_ref().is_some_and(|zset| zset.score(name).is_some()));
+    drop(present);
+    if !is_allowed {
+        ctx.reply.integer(0);
+        return Ok(Next::Done);
+    }
+    let mut changes = Changes::new(ctx, ZSet::WORDS, false);
+    let expected = adding.members.len() / 2;
+    let longest = adding.members.at(1).len();
+    let mut zset = ctx.db().write_or_create(key, at, || ZSet::sized(expected, longest, &limits))?;
+    zset.expect(expected, &limits);
+    let mut changed = false;
+    for (index, name) in adding.names().enumerate() {
+        let score = score_at(adding.members, 2 * index)?;
+        let update = zset.update(name, &limits, |_| Some(score));
+        changed |= update.added() || update.rescored();
+        adding.apply(&mut changes, &mut *zset, name, !update.added(), at.due_ms(), limits.hasher);
+    }
+    changes.emptied = zset.is_empty();
+    drop(zset);
+    if changed {
+        ctx.change(Change::new(EventClass::SortedSet, "zadd", key));
+    }
+    if changed || changes.any() {
+        adding.propagate(ctx, args, ZSet::WORDS);
+    }
+    changes.tell(ctx, key);
+    ctx.reply.integer(1);
     Ok(Next::Done)
 }

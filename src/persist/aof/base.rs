@@ -276,18 +276,20 @@ impl CommandWriter {
     }
 
     fn zset_members(&mut self, key: &[u8], zset: &ZSet, rank: &mut usize) -> bool {
-        let end = zset.len().min(*rank + ELEMENTS);
-        let mut score_text = Vec::new();
-        for (member, score) in zset.iter(*rank..end) {
+        let end = zset.total().min(*rank + ELEMENTS);
+        let (mut score_text, mut timed) = (Vec::new(), Vec::new());
+        for (member, score, deadline_ms) in zset.iter_all(*rank..end) {
             score_text.clear();
             num::write_f64(&mut score_text, score);
             self.arg(&score_text);
             self.item(member);
             self.element_ends(b"ZADD", key);
+            timed.extend(deadline_ms.map(|deadline_ms| (member.to_vec(), deadline_ms)));
         }
         self.end_elements(b"ZADD", key);
+        self.element_deadlines(b"ZPEXPIREAT", key, b"MEMBERS", &timed);
         *rank = end;
-        end == zset.len()
+        end == zset.total()
     }
 
     fn hash_fields(&mut self, key: &[u8], hash: &Hash, cursor: &mut u64) -> bool {

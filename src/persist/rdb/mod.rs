@@ -16,6 +16,7 @@
 //! ```text
 //! 224, count, next, (index, text) ...      an array
 //! 225, count, (member, deadline) ...       a set whose members may have deadlines: times, -1 for none
+//! 226, count, (member, score, deadline) ...  a sorted set whose members may have them
 //! ```
 //!
 //! `write` knows the forms that Redis 7.0 to 8.2 write, `read` those of every version, which are more; `ziplist` turns the
@@ -125,6 +126,8 @@ mod code {
     pub const OWN_ARRAY: u8 = 224;
     /// A set whose members may have deadlines, in a form of our own.
     pub const OWN_SET: u8 = 225;
+    /// A sorted set whose members may have deadlines, in a form of our own.
+    pub const OWN_ZSET: u8 = 226;
     /// Valkey's hash whose fields may have deadlines.
     pub const VALKEY_HASH_2: u8 = 22;
 }

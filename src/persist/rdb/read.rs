@@ -58,6 +58,8 @@ type TimedField<'p> = (Cow<'p, [u8]>, Cow<'p, [u8]>, Option<i64>);
 /// Bytes of an id, and of a time.
 const ID_BYTES: usize = 16;
 const TIME_BYTES: usize = 8;
+/// Bytes of a member of a sorted set with its score and deadline at least.
+const TIMED_MEMBER_BYTES: usize = 1 + 8 + TIME_BYTES;
 
 /// What reads values from the front of some bytes.
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             }
             code::SET | code::SET_INTSET | code::SET_LISTPACK | code::OWN_SET => Object::Set(self.set(form, shapes)?),
             code::ZSET | code::ZSET_2 => Object::ZSet(self.zset(form, shapes)?),
+            code::OWN_ZSET => Object::ZSet(self.timed_zset(shapes)?),
             code::ZSET_ZIPLIST | code::ZSET_LISTPACK => {
                 let limits = &shapes.zset;
                 let (old, elements) = (form == code::ZSET_ZIPLIST, limits.entries.saturating_mul(2));
@@ -450,6 +453,21 @@ impl<'p, 'b> Reader<'p, 'b> {
         self.budget.spend(SCORED_BYTES)?;
         let score = if form == code::ZSET_2 { f64::from_le_bytes(self.take()?) } else { self.score_text()? };
         if score.is_nan() { Err(NO_SCORE) } else { Ok((member, score)) }
+    }
+
+    fn timed_zset(&mut self, shapes: &Shapes) -> Result<ZSet, Broken> {
+        let mut zset = ZSet::default();
+        for _ in 0..self.some(TIMED_MEMBER_BYTES)? {
+            self.timed_member(&mut zset, shapes)?;
+        }
+        Ok(zset)
+    }
+
+    /// A member of a sorted set with its score and its deadline, in a form of this server's own.
+    fn timed_member(&mut self, zset: &mut ZSet, shapes: &Shapes) -> Result<(), Broken> {
+        let (member, score) = self.scored_member(code::ZSET_2)?;
+        let deadline_ms = self.deadline()?;
+        zset.load(&member, score, deadline_ms, shapes.zset.hasher).then_some(()).ok_or(TWICE)
     }
 
     /// A score as text, after its length in a byte.

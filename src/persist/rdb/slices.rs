@@ -55,8 +55,13 @@ pub enum Slices {
         /// How members are written.
         form: u8,
     },
-    /// So many members of a sorted set, the lowest.
-    ZSet(usize),
+    /// A sorted set.
+    ZSet {
+        /// So many members, the lowest, are left.
+        left: usize,
+        /// How they are written.
+        form: u8,
+    },
     /// A hash from this cursor on.
     Hash {
         /// Where it goes on.
@@ -102,8 +107,8 @@ impl Slices {
                 Slices::Set { cursor: 0, form: writer.form(entry) }
             }
             (_, Some(Object::ZSet(zset))) if zset.as_pack().is_none() => {
-                writer.count(zset.len());
-                Slices::ZSet(zset.len())
+                writer.count(zset.total());
+                Slices::ZSet { left: zset.total(), form: writer.form(entry) }
             }
             (_, Some(Object::Hash(hash))) if hash.as_pack().is_none() => {
                 let (form, first_ms) = (writer.form(entry), hash.next_due_ms().unwrap_or(0));
@@ -138,7 +143,7 @@ impl Slices {
             }
             (Slices::List(at), _, Some(Object::List(list))) => list_nodes(list, at, writer),
             (Slices::Set { cursor, form }, _, Some(Object::Set(set))) => set_members(set, cursor, *form, writer),
-            (Slices::ZSet(left), _, Some(Object::ZSet(zset))) => zset_members(zset, left, writer),
+            (Slices::ZSet { left, form }, _, Some(Object::ZSet(zset))) => zset_members(zset, left, *form, writer),
             (Slices::Hash { cursor, form, first_ms }, _, Some(Object::Hash(hash))) => {
                 hash_fields(hash, cursor, *form, *first_ms, writer)
             }
@@ -187,12 +192,9 @@ fn set_members(set: &Set, cursor: &mut u64, form: u8, writer: &mut Writer) -> bo
     false
 }
 
-fn zset_members(zset: &ZSet, left: &mut usize, writer: &mut Writer) -> bool {
+fn zset_members(zset: &ZSet, left: &mut usize, form: u8, writer: &mut Writer) -> bool {
     let first = left.saturating_sub(ELEMENTS);
-    for (member, score) in zset.iter(first..*left).rev() {
-        writer.item(member);
-        writer.double(score);
-    }
+    zset.iter_all(first..*left).rev().for_each(|entry| writer.scored_member(form, entry));
     *left = first;
     first == 0
 }
@@ -362,7 +364,7 @@ mod tests {
         let (mut members, mut ranked, mut fields) = (Set::ints(), ZSet::default(), Hash::new());
         let zlimits = zset::Limits { entries: 4, value: 64, hasher };
         let hlimits = hash::Limits { entries: 4, value: 64, hasher };
-        let mut array = Array::default();
+        let (mut array, mut leaving, mut leaving_ranked) = (Array::default(), Set::ints(), ZSet::default());
         let mut stream = Stream::default();
         let mut group = Group::new(StreamId { ms: 5, seq: 0 }, Some(3));
         let consumers = [group.add_consumer(b"one", 1), group.add_consumer(b"two", 2), group.add_consumer(b"idle", 3)];
@@ -372,6 +374,9 @@ mod tests {
             members.insert(&text(n), &policy);
             ranked.insert(&text(n), n as f64 / 3.0, &zlimits);
             array.set((n as u64) << (n % 40), &text(n));
+            let deadline_ms = (n % 3 == 0).then_some(n as i64);
+            leaving.load(&text(n), deadline_ms, hasher);
+            leaving_ranked.load(&text(n), n as f64 / 3.0, deadline_ms, hasher);
             fields.set(&text(n), &text(n), false, 0, &hlimits);
             let id = StreamId { ms: n as u64 + 1, seq: 7 };
             let pair = [&b"field"[..], b"value"];
@@ -396,6 +401,8 @@ mod tests {
             Object::Hash(fields),
             Object::Stream(stream),
             Object::Array(array),
+            Object::Set(leaving),
+            Object::ZSet(leaving_ranked),
         ];
         let mut entries: Vec<Entry> =
             objects.into_iter().map(|object| Entry::new(b"key", NewValue::Object(object), None)).collect();

@@ -139,6 +139,7 @@ impl Writer {
         match entry.object().as_deref() {
             Some(Object::Hash(hash)) => self.version.holds_field_deadlines() || hash.timed() == 0,
             Some(Object::Set(set)) => self.has_own_forms || set.timed() == 0,
+            Some(Object::ZSet(zset)) => self.has_own_forms || zset.timed() == 0,
             Some(Object::Array(_)) => self.has_own_forms,
             _ => true,
         }
@@ -150,8 +151,7 @@ impl Writer {
             None => code::STRING,
             Some(Object::List(_)) => code::LIST_QUICKLIST_2,
             Some(Object::Set(set)) => self.set_form(set),
-            Some(Object::ZSet(zset)) if zset.as_pack().is_some() => code::ZSET_LISTPACK,
-            Some(Object::ZSet(_)) => code::ZSET_2,
+            Some(Object::ZSet(zset)) => self.zset_form(zset),
             Some(Object::Hash(hash)) => self.hash_form(hash),
             Some(Object::Stream(stream)) if self.producers_of(stream).is_some() => code::STREAM_LISTPACKS_4,
             Some(Object::Stream(_)) if self.version == Version::Redis10 => code::STREAM_LISTPACKS_2,
@@ -169,6 +169,16 @@ impl Writer {
             code::OWN_SET
         } else {
             code::SET
+        }
+    }
+
+    fn zset_form(&self, zset: &ZSet) -> u8 {
+        if zset.as_pack().is_some() {
+            code::ZSET_LISTPACK
+        } else if zset.timed() > 0 && self.has_own_forms {
+            code::OWN_ZSET
+        } else {
+            code::ZSET_2
         }
     }
 
@@ -375,11 +385,18 @@ impl Writer {
             self.string(pack.as_bytes());
             return;
         }
-        self.count(zset.len());
+        self.count(zset.total());
+        let form = self.zset_form(zset);
         // Redis writes the highest score first, which is the fastest for it to read.
-        for (member, score) in zset.iter(0..usize::MAX).rev() {
-            self.item(member);
-            self.double(score);
+        zset.iter_all(0..usize::MAX).rev().for_each(|entry| self.scored_member(form, entry));
+    }
+
+    /// A member of a sorted set that is written in this form, its score and its deadline.
+    pub fn scored_member(&mut self, form: u8, (member, score, deadline_ms): (Item<'_>, f64, Option<i64>)) {
+        self.item(member);
+        self.double(score);
+        if form == code::OWN_ZSET {
+            self.time_ms(deadline_ms.unwrap_or(-1));
         }
     }
 

@@ -26,6 +26,8 @@ enum Part {
     ZSet(Gathering),
     /// A sorted set whose members are copied.
     Index(Sorter, Limits),
+    /// A sorted set some of whose members have deadlines.
+    Timed(ZSet),
     Hash(Hash),
     Stream(Stream),
     Array(Array),
@@ -37,7 +39,10 @@ impl Copying {
         let copy = match object {
             Object::List(list) => Part::List(list.begin_copy()?),
             Object::Set(set) => Part::Set(set.begin_copy()?),
-            Object::ZSet(zset) => Part::ZSet(zset.begin_copy()?),
+            Object::ZSet(zset) => match zset.begin_timed_copy() {
+                Some(copy) => Part::Timed(copy),
+                None => Part::ZSet(zset.begin_copy()?),
+            },
             Object::Hash(hash) => Part::Hash(hash.begin_copy()?),
             Object::Stream(_) => Part::Stream(Stream::default()),
             Object::Array(_) => Part::Array(Array::default()),
@@ -53,6 +58,11 @@ impl Copying {
             (Part::List(copy), Object::List(list)) => copy.copy_on(list, go_on),
             (Part::Set(copy), Object::Set(set)) => {
                 let next = copy.copy_on(set, *place, go_on);
+                *place = next.unwrap_or(0);
+                next.is_none()
+            }
+            (Part::Timed(copy), Object::ZSet(zset)) => {
+                let next = copy.copy_on(zset, *place, go_on);
                 *place = next.unwrap_or(0);
                 next.is_none()
             }
@@ -104,6 +114,7 @@ impl Copying {
         match std::mem::replace(&mut self.copy, empty) {
             Part::List(list) => Object::List(list),
             Part::Set(set) => Object::Set(set),
+            Part::Timed(zset) => Object::ZSet(zset),
             Part::Hash(hash) => Object::Hash(hash),
             Part::Stream(stream) => Object::Stream(stream),
             Part::Array(array) => Object::Array(array),
@@ -134,7 +145,7 @@ mod tests {
             (Limits { entries: 4, value: 64, hasher }, hash::Limits { entries: 4, value: 64, hasher });
         let (mut list, mut stream) = (List::new(), Stream::default());
         let (mut members, mut ranked, mut fields) = (Set::ints(), ZSet::default(), Hash::new());
-        let mut array = Array::default();
+        let (mut array, mut timed) = (Array::default(), ZSet::default());
         let mut group = Group::new(StreamId { ms: 5, seq: 0 }, Some(3));
         let consumer = group.add_consumer(b"one", 1);
         for n in 0..count {
@@ -144,6 +155,7 @@ mod tests {
             members.insert(&text, &policy);
             array.set(prng.below(1 << 16) << prng.below(40), &text);
             ranked.insert(&text, prng.below(50) as f64, &zlimits);
+            timed.load(&text, prng.below(50) as f64, (n % 3 == 0).then_some(n as i64), hasher);
             fields.set(&text, &text, false, 0, &hlimits);
             if n % 3 == 0 {
                 fields.set_deadline(&text, 1000 + prng.below(1000) as i64, hasher);
@@ -160,6 +172,7 @@ mod tests {
             Object::List(list),
             Object::Set(members),
             Object::ZSet(ranked),
+            Object::ZSet(timed),
             Object::Hash(fields),
             Object::Stream(stream),
             Object::Array(array),
@@ -176,6 +189,7 @@ mod tests {
             Object::ZSet(zset) => {
                 zset.iter(0..zset.len())
                     .for_each(|(m, score)| shown.push(format!("{:?} {score}", m.text(&mut digits))));
+                shown.push(format!("{} {:?}", zset.timed(), zset.next_due_ms()));
             }
             Object::Hash(hash) => hash.visit(0, |name, value, deadline| {
                 let mut more = itoa::Buffer::new();

@@ -330,24 +330,20 @@ impl ZSet {
 
     /// Gives a member a deadline, below [`DEADLINE_END`](super::hash::DEADLINE_END) and not before 0, or takes it away. False if it
     /// is not there. The first deadline makes the sorted set one of the kind that has them: O(N) once. O(log N).
-    pub fn set_deadline(&mut self, member: &[u8], deadline_ms: Option<i64>, limits: &Limits) -> bool {
+    pub fn set_deadline(&mut self, member: &[u8], deadline_ms: Option<i64>, hasher: KeyHasher) -> bool {
         if self.score(member).is_none() {
             return false;
         }
         if deadline_ms.is_some() || self.is_timed() {
-            self.become_timed(limits.hasher).set_deadline(member, deadline_ms);
+            self.become_timed(hasher).set_deadline(member, deadline_ms);
         }
         true
     }
 
     /// Adds a member with its deadline, due or not, as it comes from a file; false if it was there, due or not, and all stays as
-    /// it is. The first deadline makes the sorted set one of the kind that has them: O(N) once. O(log N).
-    pub fn insert_timed(&mut self, member: &[u8], score: f64, deadline_ms: Option<i64>, limits: &Limits) -> bool {
-        match &mut self.0 {
-            Repr::Timed(timed) => timed.load(member, score, deadline_ms),
-            _ if deadline_ms.is_some() => self.become_timed(limits.hasher).load(member, score, deadline_ms),
-            _ => self.score(member).is_none() && self.insert(member, score, limits),
-        }
+    /// it is. Makes the sorted set one of the kind that has deadlines: O(N) once. O(log N).
+    pub fn load(&mut self, member: &[u8], score: f64, deadline_ms: Option<i64>, hasher: KeyHasher) -> bool {
+        self.become_timed(hasher).load(member, score, deadline_ms)
     }
 
     fn become_timed(&mut self, hasher: KeyHasher) -> &mut Timed {
@@ -360,21 +356,17 @@ impl ZSet {
         }
     }
 
-    /// Calls `visit` for all members, due ones included, with their deadlines: see [`ZSet::read_on`] for the place and `go_on`.
-    pub fn read_on_with_deadlines(
+    /// The members of a range of ranks among all, due ones included, with their scores and deadlines: see [`ZSet::iter`].
+    pub fn iter_all(
         &self,
-        place: u64,
-        mut visit: impl FnMut(Item<'_>, f64, Option<i64>),
-        go_on: impl FnMut() -> bool,
-    ) -> Option<u64> {
-        match &self.0 {
-            Repr::Timed(timed) => timed.read_all_on(
-                place,
-                |bytes, score, deadline_ms| visit(Item::Bytes(bytes), score, deadline_ms),
-                go_on,
-            ),
-            _ => self.read_on(place, |item, score| visit(item, score, None), go_on),
-        }
+        ranks: Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = (Item<'_>, f64, Option<i64>)> + use<'_> {
+        let (timed, others) = match &self.0 {
+            Repr::Timed(timed) => (Some(timed.iter_all(ranks)), 0..0),
+            _ => (None, ranks),
+        };
+        let others = self.iter(others).map(|(item, score)| (item, score, None));
+        timed.into_iter().flatten().chain(others)
     }
 
     /// An empty copy of one whose members may have deadlines, for [`ZSet::copy_on`]; `None` for the others. O(1).

@@ -81,6 +81,9 @@ impl std::fmt::Display for CannotHold {
         let (what, remedy) = match self.type_of {
             Type::Hash => ("fields of the hash", "to 0 or 12 (80 for Valkey), or HPERSIST the fields"),
             Type::Set => ("members of the set", "to 0, for a form that AleaDB alone reads, or SPERSIST the members"),
+            Type::ZSet => {
+                ("members of the sorted set", "to 0, for a form that AleaDB alone reads, or ZPERSIST the members")
+            }
             other => {
                 let kind = other.name();
                 return write!(

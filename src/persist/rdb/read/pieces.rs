@@ -7,11 +7,11 @@
 //! What remains one piece: a pack that is the whole value, a compressed string, and every single element.
 
 use super::stream::Streaming;
-use super::{Broken, NO_SCORE, Reader, TIME_BYTES, TWICE, TimedField, code};
+use super::{Broken, NO_SCORE, Reader, TIME_BYTES, TIMED_MEMBER_BYTES, TWICE, TimedField, code};
 use crate::persist::rdb::{Dialect, Shapes, Value};
 use crate::store::types::list::{self, End};
 use crate::store::types::zset::{Gathering, Sorter};
-use crate::store::types::{Array, Collection, Hash, List, Object, Set};
+use crate::store::types::{Array, Collection, Hash, List, Object, Set, ZSet};
 
 /// Bytes from which on a string is read in pieces.
 const STRING_BYTES_MIN: usize = 256 << 10;
@@ -42,6 +42,7 @@ enum Part {
     ZSet(Gathering),
     /// A sorted set whose members are read.
     Index(Sorter),
+    TimedZSet(ZSet),
     Hash(Hash),
     TimedHash {
         hash: Hash,
@@ -90,6 +91,7 @@ impl Building {
                 set.prepare(count, &shapes.set);
                 (count, Part::Set(set))
             }
+            code::OWN_ZSET => (reader.some(TIMED_MEMBER_BYTES)?, Part::TimedZSet(ZSet::default())),
             code::ZSET | code::ZSET_2 => (reader.some(2)?, Part::ZSet(Gathering::new(shapes.zset.hasher))),
             code::HASH => {
                 let (count, mut hash) = (reader.some(2)?, Hash::new());
@@ -172,6 +174,7 @@ impl Building {
                 });
                 is_new.then_some(()).ok_or(TWICE)?;
             }
+            Part::TimedZSet(zset) => reader.timed_member(zset, shapes)?,
             Part::Hash(hash) => reader.hash_field(hash, shapes)?,
             Part::TimedHash { hash, deadline, deadlines } => {
                 let (name, value, deadline_ms): TimedField<'_> = match *deadline {
@@ -235,6 +238,7 @@ impl Building {
                 }
                 Object::ZSet(sorter.take(&shapes.zset))
             }
+            Part::TimedZSet(zset) => Object::ZSet(std::mem::take(zset)),
             Part::Stream(stream) => Object::Stream(stream.finish()),
             Part::Array(array) => Object::Array(std::mem::take(array)),
             Part::ZSet(_) => return Ok(None),
@@ -263,7 +267,7 @@ mod tests {
     use crate::store::hash::KeyHasher;
     use crate::store::types::list::{End, Fill};
     use crate::store::types::stream::{Group, NodeLimits, StreamId};
-    use crate::store::types::{Stream, ZSet, hash, set, zset};
+    use crate::store::types::{Stream, hash, set, zset};
 
     fn shapes(entries: usize) -> Shapes {
         let hasher = KeyHasher::new([5; 16]);
@@ -279,6 +283,7 @@ mod tests {
         let shapes = shapes(4);
         let (mut list, mut prng) = (List::new(), Prng::seeded(1));
         let (mut members, mut ranked, mut array) = (Set::ints(), ZSet::default(), Array::default());
+        let (mut leaving, mut leaving_ranked) = (Set::ints(), ZSet::default());
         let (mut fields, mut timed, mut stream) = (Hash::new(), Hash::new(), Stream::default());
         for n in 0..count {
             let id = StreamId::new(1 + n as u64, 7);
@@ -289,11 +294,15 @@ mod tests {
             list.push(End::Tail, &text);
             members.insert(&text, &shapes.set);
             array.set((n as u64) << 7, &text);
+            let deadline_ms = (n % 3 == 0).then_some(n as i64);
+            leaving.load(&text, deadline_ms, shapes.set.hasher);
+            leaving_ranked.load(&text, prng.below(50) as f64, deadline_ms, shapes.zset.hasher);
             ranked.insert(&text, prng.below(50) as f64 / 3.0, &shapes.zset);
             fields.set(&text, &text, false, 0, &shapes.hash);
             timed.set(&text, &text, false, 0, &shapes.hash);
             if n % 3 == 0 {
-                timed.set_deadline(&text, 1000 + prng.below(1000) as i64, shapes.hash.hasher);
+                // Each another one: fields of one deadline come in any order.
+                timed.set_deadline(&text, 1000 + (n as i64 * 7919) % 1009, shapes.hash.hasher);
             }
         }
         array.seek(None);
@@ -311,6 +320,8 @@ mod tests {
             Object::Hash(timed),
             Object::Stream(stream),
             Object::Array(array),
+            Object::Set(leaving),
+            Object::ZSet(leaving_ranked),
         ];
         let written = objects.into_iter().map(|object| {
             let mut writer = Writer::new(Version::Redis12, true);
@@ -399,6 +410,6 @@ mod tests {
                 }
             }
         }
-        assert!(divided > 27, "{divided}");
+        assert!(divided > 37, "{divided}");
     }
 }

@@ -247,15 +247,13 @@ impl Timed {
         self.big.members().read_on(place, |member| self.show(member, &mut visit), go_on)
     }
 
-    /// Walks all members, due ones included, from a place on, with their deadlines.
-    pub fn read_all_on(
+    /// The members of a range of raw ranks, with their scores and deadlines.
+    pub fn iter_all(
         &self,
-        place: u64,
-        mut visit: impl FnMut(&[u8], f64, Option<i64>),
-        go_on: impl FnMut() -> bool,
-    ) -> Option<u64> {
-        let show = |member: &Keyed<Dated>| visit(member.key(), score_of(member.blob()), member.deadline_ms());
-        self.big.members().read_on(place, show, go_on)
+        raw: Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = (Item<'_>, f64, Option<i64>)> + use<'_> {
+        let ranked = Ranked::new(self.big.tree(), raw);
+        ranked.map(|entry| (Item::Bytes(entry.member.bytes()), entry.score, deadline_in(&entry.member)))
     }
 }
 

@@ -58,7 +58,7 @@ impl Pair {
             9 => {
                 let deadline_ms = prng.chance(1, 2).then(|| now_ms + prng.below(300) as i64 - 20);
                 let is_new = !self.model.contains_key(member);
-                assert_eq!(self.zset.insert_timed(member, score, deadline_ms, &self.limits), is_new);
+                assert_eq!(self.zset.load(member, score, deadline_ms, self.limits.hasher), is_new);
                 self.model.entry(member.to_vec()).or_insert((score, deadline_ms));
             }
             10 if prng.chance(1, 4) => {
@@ -70,7 +70,7 @@ impl Pair {
             }
             _ => {
                 let deadline_ms = prng.chance(5, 6).then(|| now_ms + prng.below(300) as i64 - 10);
-                assert_eq!(self.zset.set_deadline(member, deadline_ms, &self.limits), old.is_some());
+                assert_eq!(self.zset.set_deadline(member, deadline_ms, self.limits.hasher), old.is_some());
                 old.map(|(score, _)| self.model.insert(member.to_vec(), (score, deadline_ms)));
             }
         }
@@ -100,12 +100,13 @@ impl Pair {
             place = self.zset.read_on(from, show, || false);
         }
         assert_eq!((&visited, &read), (&twin.0, &twin.0));
-        let (mut all, mut place) = (BTreeMap::new(), Some(0));
-        while let Some(from) = place {
-            let show = |item: Item<'_>, score, ms| assert!(all.insert(item.to_vec(), (score, ms)).is_none());
-            place = self.zset.read_on_with_deadlines(from, show, || false);
-        }
-        assert_eq!(all, self.model, "due ones too");
+        let mut all: Vec<_> = self.model.iter().map(|(name, &(score, ms))| (name.clone(), score, ms)).collect();
+        all.sort_by(|(a, x, _), (b, y, _)| order(*x, *y).then_with(|| a.cmp(b)));
+        let show = |(item, score, ms): (Item<'_>, f64, Option<i64>)| (item.to_vec(), score, ms);
+        assert_eq!(self.zset.iter_all(0..usize::MAX).map(show).collect::<Vec<_>>(), all, "due ones too");
+        let from = prng.below(all.len() as u64 + 1) as usize;
+        let (back, part) = (self.zset.iter_all(0..from).rev().map(show), all[..from].iter().rev().cloned());
+        assert!(back.eq(part));
         let deadlines = self.model.values().filter_map(|(_, deadline_ms)| *deadline_ms);
         assert_eq!((self.zset.total(), self.zset.timed()), (self.model.len(), deadlines.clone().count()));
         assert_eq!(self.zset.is_empty(), self.model.is_empty());
@@ -158,7 +159,7 @@ fn members_with_deadlines_are_there_until_then_and_expire_once() {
 fn timed(count: usize, limits: &Limits, deadline_ms: impl Fn(usize) -> i64) -> ZSet {
     let mut zset = ZSet::default();
     for n in 0..count {
-        zset.insert_timed(format!("member:{n:07}").as_bytes(), (n / 3) as f64, Some(deadline_ms(n)), limits);
+        zset.load(format!("member:{n:07}").as_bytes(), (n / 3) as f64, Some(deadline_ms(n)), limits.hasher);
     }
     zset
 }
@@ -171,7 +172,7 @@ fn ranks_by_bytes_leave_due_members_out() {
         let (mut zset, mut seen) = (ZSet::default(), BTreeSet::new());
         for n in 0..count {
             let (member, deadline_ms) = (format!("{n:04}").into_bytes(), prng.chance(1, 2).then_some(n % 7));
-            zset.insert_timed(&member, 1.0, deadline_ms, &limits);
+            zset.load(&member, 1.0, deadline_ms, limits.hasher);
             if deadline_ms.is_none_or(|ms| ms > 3) {
                 seen.insert(member);
             }
@@ -226,8 +227,8 @@ fn a_deadline_costs_a_member_of_any_length_sixteen_bytes_at_most_on_average() {
     for n in 0..100_000 {
         let member = format!("{n:0width$}", width = 6 + n as usize % 48).into_bytes();
         plain.insert(&member, n as f64, &limits);
-        timed.insert_timed(&member, n as f64, Some(1_700_000_000_000 + n * 7919 % 100_000), &limits);
-        few.insert_timed(&member, n as f64, (n == 0).then_some(1_700_000_000_000), &limits);
+        timed.load(&member, n as f64, Some(1_700_000_000_000 + n * 7919 % 100_000), limits.hasher);
+        few.load(&member, n as f64, (n == 0).then_some(1_700_000_000_000), limits.hasher);
     }
     let [before, after, others] = [&plain, &timed, &few].map(|zset| zset.heap_bytes(usize::MAX) as f64 / 100_000.0);
     assert!(after - before <= 16.0 && plain.timed() == 0, "{before}, {after}");
@@ -245,7 +246,7 @@ fn the_queue_is_renewed_while_members_come_and_go() {
         pair.change(&member, score, &mut prng, 100_000 + step as i64 * 10);
         // Ever earlier deadlines leave entries that nobody needs.
         if let Some((score, Some(ms))) = pair.seen(&member) {
-            assert!(pair.zset.set_deadline(&member, Some(ms - 1), &pair.limits));
+            assert!(pair.zset.set_deadline(&member, Some(ms - 1), pair.limits.hasher));
             pair.model.insert(member, (score, Some(ms - 1)));
         }
         let Repr::Timed(timed) = &pair.zset.0 else { continue };
