@@ -12,7 +12,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::hash::KeyHasher;
-use super::table::{Entry, Lent, Occupied, Table};
+use super::table::{Entry, Lent, Occupied, Part, Table};
 use crate::base::heap;
 
 /// Members that a vector holds at most: their tags are four cache lines.
@@ -183,19 +183,42 @@ impl<E: Entry> Members<E> {
         }
     }
 
-    /// Starts loading the bucket that a scan comes to at the address of a hash.
+    /// Starts loading the buckets of a part of the members.
     #[inline]
-    pub fn prefetch_bucket_at(&self, hash: u64) {
+    pub fn prefetch_part(&self, part: Part) {
         if let Repr::Many(table) = &self.repr {
-            table.prefetch_bucket(hash);
+            table.prefetch_part(part);
         }
     }
 
-    /// Starts loading the members of that bucket; reads it.
+    /// Starts loading the members of a part; reads its buckets.
     #[inline]
-    pub fn prefetch_members_at(&self, hash: u64) {
+    pub fn prefetch_part_entries(&self, part: Part) {
         if let Repr::Many(table) = &self.repr {
-            table.prefetch_home(hash);
+            table.prefetch_part_entries(part);
+        }
+    }
+
+    /// Calls `visit` for the members of a part, of a vector for all. O(members visited).
+    pub fn visit_part(&self, part: Part, mut visit: impl FnMut(&E)) {
+        match &self.repr {
+            Repr::Few(few) => few.entries.iter().for_each(visit),
+            Repr::Many(table) => table.visit_part(part, |entry| visit(&entry)),
+        }
+    }
+
+    /// Calls `visit` for the members of a part, of a vector for all, for some of those that stay more than once, and takes out those
+    /// for which it returns false, handing them to `removed`. O(members visited).
+    pub fn retain_part(&mut self, part: Part, mut visit: impl FnMut(&E) -> bool, mut removed: impl FnMut(E)) {
+        match &mut self.repr {
+            Repr::Few(few) => {
+                for index in (0..few.entries.len()).rev() {
+                    if !visit(&few.entries[index]) {
+                        removed(few.remove(index));
+                    }
+                }
+            }
+            Repr::Many(table) => table.retain_part(part, |entry| visit(entry), removed),
         }
     }
 

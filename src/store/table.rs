@@ -35,7 +35,10 @@
 //! time or clients: entries are owning pointers with a key.
 #![allow(unsafe_code)]
 
+mod part;
 mod walk;
+
+pub use part::Part;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
@@ -677,47 +680,6 @@ impl<E: Entry> Table<E> {
                 prefetch(ptr.as_ptr().wrapping_add(64));
                 true
             });
-        }
-    }
-
-    /// Calls `visit` for every entry whose hash has these upper 32 bits (none, one, or in rare cases more) and takes out
-    /// those for which it returns false, handing them to `removed`. O(1).
-    pub fn retain_prefix(&mut self, prefix: u32, mut visit: impl FnMut(&mut E) -> bool, mut removed: impl FnMut(E)) {
-        let (first, last) = ((prefix as u64) << 16, ((prefix as u64) << 16) | 0xffff);
-        let tag = tag_of((prefix as u64) << 32);
-        let mut address = first;
-        while let Some(cell) = self.cells.get(self.index(address << (64 - ADDRESS_BITS))) {
-            let (mut segment, depth) = (cell.segment(), cell.depth());
-            let home = home_of(address, depth);
-            loop {
-                // SAFETY: a live segment of this table, whose occupied slots are entries it owns; `visit` gets the only
-                // reference to one of them at a time.
-                let place = unsafe { segment.as_ref() }.find(home, tag, |ptr| {
-                    if (self.hash_of(ptr) >> 32) as u32 != prefix {
-                        return false;
-                    }
-                    // SAFETY: as above; `ManuallyDrop` keeps this handle from freeing what the slot owns.
-                    let mut entry = ManuallyDrop::new(unsafe { E::from_ptr(ptr) });
-                    !visit(&mut entry)
-                });
-                let Some(place) = place else { break };
-                self.len -= 1;
-                // SAFETY: the slot gives the entry up as its owner takes it.
-                removed(unsafe { E::from_ptr(segment.as_mut().remove(place)) });
-            }
-            let span = 1u64 << (ADDRESS_BITS - depth);
-            let base = address & !(span - 1);
-            address = if home + 1 == HOMES { base + span } else { home_start(base, depth, home + 1) };
-            if address > last {
-                break;
-            }
-        }
-        let index = self.index((prefix as u64) << 32);
-        if let Some(cell) = self.cells.get(index) {
-            // SAFETY: a live segment of this table.
-            if (unsafe { cell.segment().as_ref() }.header.entries as usize) < MERGE_BELOW / 2 {
-                self.try_merge(index);
-            }
         }
     }
 

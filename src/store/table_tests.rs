@@ -1,7 +1,7 @@
 //! Tests of `table`: against a hash map, and of what its walks and draws promise.
 
 use super::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// An entry that is a boxed key with a payload.
 #[derive(Debug)]
@@ -203,6 +203,34 @@ fn prefix_finds_every_key_by_its_hash() {
     }
     table.check_invariants();
     assert_eq!(table.len(), 2_500);
+}
+
+/// Parts as the deadlines of members use them: the upper bits of a hash and some bits of the tag, in tables that have more homes
+/// than there are such bits, and fewer.
+#[test]
+fn a_part_has_every_entry_of_its_hashes_and_can_be_emptied() {
+    for (count, bits, tag_bits) in [(300, 18, 3), (20_000, 18, 3), (20_000, 4, 8), (20_000, 7, 0), (5_000, 48, 8)] {
+        let mut table = table();
+        (0..count).for_each(|n| insert(&mut table, n));
+        let mut left: BTreeSet<u64> = (0..count).collect();
+        for n in 0..count {
+            let hash = table.hasher().hash(&key(n));
+            let part = Part::new(hash, bits, Part::tag(hash), tag_bits);
+            let (mut shown, mut gone) = (BTreeSet::new(), Vec::new());
+            table.prefetch_part(part);
+            table.prefetch_part_entries(part);
+            table.visit_part(part, |item| assert!(shown.insert(item.0.1), "once"));
+            assert_eq!(shown.contains(&n), left.contains(&n), "{n}");
+            assert!(shown.iter().all(|m| left.contains(m)));
+            // Of every part the odd ones go when one of them is looked for, the others later.
+            let stays = |item: &mut Item| (item.0.1 % 2 == 0) != (n % 2 == 0);
+            table.retain_part(part, stays, |item| gone.push(item.0.1));
+            assert!(gone.iter().all(|m| shown.contains(m) && left.remove(m)), "{gone:?}");
+            assert!(!left.contains(&n) && table.len() == left.len());
+        }
+        table.check_invariants();
+        assert!(left.is_empty() && table.segments <= 2, "{}", table.segments);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! Used by big hashes, and by sorted sets whose members have deadlines. They own the members, and tell of every change
 //! ([`Deadlines::note`]). Asks no clock.
 
-use super::queue::{self, PLACE_BITS, Queue};
+use super::queue::{Place, Queue};
 use crate::store::members::{Members, SMALL_MAX};
 use crate::store::table::Entry;
 
@@ -23,6 +23,7 @@ const RENEWAL_STEP: usize = 4;
 const BATCH: usize = 16;
 
 /// Bits of a scan's cursor: the address of `store::table`.
+#[cfg(test)]
 const CURSOR_BITS: u32 = 48;
 
 /// A member that may have a deadline.
@@ -69,7 +70,7 @@ impl Deadlines {
         self.timed = self.timed + usize::from(new.is_some()) - usize::from(old.is_some());
         // A member that lives longer is looked at when it would have expired, and queued again then.
         if let Some(deadline_ms) = new.filter(|&new| old.is_none_or(|old| new < old)) {
-            self.enqueue(deadline_ms, queue::place(members.hasher().hash(key)));
+            self.enqueue(deadline_ms, Place::of(members.hasher().hash(key)));
         }
         self.tidy(members);
     }
@@ -82,7 +83,7 @@ impl Deadlines {
         }
     }
 
-    fn enqueue(&mut self, deadline_ms: i64, place: u32) {
+    fn enqueue(&mut self, deadline_ms: i64, place: Place) {
         self.queue.push(deadline_ms, place);
         if let Some(renewal) = &mut self.renewal {
             renewal.queue.push(deadline_ms, place);
@@ -114,7 +115,7 @@ impl Deadlines {
             let Renewal { queue, cursor } = &mut **renewal;
             *cursor = members.scan(*cursor, |member| {
                 if let Some(deadline_ms) = member.deadline_ms() {
-                    queue.push(deadline_ms, queue::place(hasher.hash(member.key())));
+                    queue.push(deadline_ms, Place::of(hasher.hash(member.key())));
                 }
             });
             if *cursor == 0 {
@@ -140,7 +141,7 @@ impl Deadlines {
             return if is_due { self.expire_all(members, now_ms, gone) } else { 0 };
         }
         let (mut removed, mut looks) = (0, 0);
-        let mut batch = [0; BATCH];
+        let mut batch = [Place::default(); BATCH];
         while removed < max && looks < max {
             let mut count = 0;
             while count < BATCH.min(max - looks)
@@ -171,39 +172,42 @@ impl Deadlines {
         let (mut due, hasher) = (Vec::new(), members.hasher());
         members.for_each(|member| match member.deadline_ms() {
             Some(deadline_ms) if deadline_ms <= now_ms => due.push(member.key().to_vec()),
-            Some(deadline_ms) => self.queue.push(deadline_ms, queue::place(hasher.hash(member.key()))),
+            Some(deadline_ms) => self.queue.push(deadline_ms, Place::of(hasher.hash(member.key()))),
             None => {}
         });
-        self.remove_due(members, &due, gone);
-        due.len()
-    }
-
-    fn remove_due<E: HasDeadline>(&mut self, members: &mut Members<E>, due: &[Vec<u8>], gone: &mut dyn FnMut(E)) {
         due.iter().filter_map(|key| members.remove(key)).for_each(gone);
         self.timed -= due.len();
+        due.len()
     }
 
     /// Takes out the due members of a place, and queues it again for the others. O(members of the place and their neighbours).
     fn expire_place<E: HasDeadline>(
         &mut self,
         members: &mut Members<E>,
-        place: u32,
+        place: Place,
         now_ms: i64,
         gone: &mut dyn FnMut(E),
     ) -> usize {
-        let (mut due, mut next_ms, hasher) = (Vec::new(), i64::MAX, members.hasher());
-        visit_place(members, place, |member| match member.deadline_ms() {
-            Some(deadline_ms) if deadline_ms <= now_ms => due.push(member.key().to_vec()),
-            Some(deadline_ms) if deadline_ms < next_ms && queue::place(hasher.hash(member.key())) == place => {
-                next_ms = deadline_ms;
+        let (mut removed, mut next_ms, hasher) = (0, i64::MAX, members.hasher());
+        let stays = |member: &E| match member.deadline_ms() {
+            Some(deadline_ms) if deadline_ms <= now_ms => false,
+            Some(deadline_ms) => {
+                if deadline_ms < next_ms && Place::of(hasher.hash(member.key())) == place {
+                    next_ms = deadline_ms;
+                }
+                true
             }
-            _ => {}
+            None => true,
+        };
+        members.retain_part(place.part(), stays, |member| {
+            removed += 1;
+            gone(member);
         });
-        self.remove_due(members, &due, gone);
+        self.timed -= removed;
         if next_ms < i64::MAX {
             self.enqueue(next_ms, place);
         }
-        due.len()
+        removed
     }
 
     /// Calls `visit` for all members whose deadline has come, for some perhaps more than once, in no order; the queue stays as
@@ -223,7 +227,7 @@ impl Deadlines {
         places.dedup();
         for batch in places.chunks(BATCH) {
             prefetch(members, batch);
-            batch.iter().for_each(|&place| visit_place(members, place, &mut show));
+            batch.iter().for_each(|place| members.visit_part(place.part(), &mut show));
         }
     }
 
@@ -264,21 +268,9 @@ pub fn is_due(member: &impl HasDeadline, now_ms: i64) -> bool {
 }
 
 /// Starts loading what lies at some places: each is some cache misses, which cost little more than one's if started together.
-fn prefetch<E: HasDeadline>(members: &Members<E>, places: &[u32]) {
-    places.iter().for_each(|place| members.prefetch_bucket_at(queue::hash_of(*place)));
-    places.iter().for_each(|place| members.prefetch_members_at(queue::hash_of(*place)));
-}
-
-/// Calls `visit` for the members of a place, and perhaps for some of their neighbours.
-fn visit_place<E: HasDeadline>(members: &Members<E>, place: u32, mut visit: impl FnMut(&E)) {
-    const SHIFT: u32 = CURSOR_BITS - PLACE_BITS;
-    let (mut cursor, end) = (u64::from(place) << SHIFT, u64::from(place + 1) << SHIFT);
-    loop {
-        cursor = members.scan(cursor, &mut visit);
-        if cursor == 0 || cursor >= end {
-            break;
-        }
-    }
+fn prefetch<E: HasDeadline>(members: &Members<E>, places: &[Place]) {
+    places.iter().for_each(|place| members.prefetch_part(place.part()));
+    places.iter().for_each(|place| members.prefetch_part_entries(place.part()));
 }
 
 /// Checks that a queue has what it needs for the members of all addresses below one.
@@ -296,7 +288,7 @@ fn check_queue<E: HasDeadline>(queue: &Queue, members: &Members<E>, end: u64) {
         if hash >> (u64::BITS - CURSOR_BITS) >= end {
             return;
         }
-        let is_queued = entries.get(&queue::place(hash)).is_some_and(|&queued_ms| queued_ms <= deadline_ms);
+        let is_queued = entries.get(&Place::of(hash)).is_some_and(|&queued_ms| queued_ms <= deadline_ms);
         assert!(is_queued, "queued in time");
     });
 }

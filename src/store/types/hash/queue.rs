@@ -1,8 +1,15 @@
-//! Which members of a table, such as the fields of a big hash, expire next: a binary heap of eight bytes an entry, cleaned
-//! lazily. It lies in chunks, so that no push ever moves more than one of them, however many members there are.
+//! Which members of a table, such as the fields of a big hash, expire next: a heap of eight bytes an entry, cleaned lazily. Each
+//! entry has eight children, which lie side by side: so of a million entries seven levels are gone down, a cache line or two each.
+//! The heap lies in chunks, so that no push ever moves more than one of them, however many members there are.
 //!
-//! An entry `(deadline, place)` says only: *look at the members of this place when the deadline has come*. A place is the top
-//! [`PLACE_BITS`] bits of a member's hash. So an entry that nobody needs any more is harmless, and nothing is cancelled.
+//! An entry says only: *look at the members of this place when the deadline has come*. So one that nobody needs any more is
+//! harmless, and nothing is cancelled.
+//! ```text
+//! | deadline: 43 bits, Unix ms | upper 18 bits of the hash | lower 3 bits of the tag |
+//! ```
+//! The upper bits of a hash lead to a bucket of a table of up to 1.5 million members and to some neighbouring buckets of a larger
+//! one; seven of eight members of the bucket differ in their tags, and need not be loaded. What expires after the year 2248 is
+//! queued for then.
 //!
 //! # Invariants
 //! - No entry is less than its parent; all chunks but the last are full, and none is empty.
@@ -11,30 +18,44 @@
 //!
 //! Used by `hash::deadlines`. Knows nothing of members.
 
-use super::DEADLINE_END;
 use crate::base::heap::{self, size_class};
+use crate::store::table::Part;
 
-/// Bits of a hash that make a place.
-pub const PLACE_BITS: u32 = 18;
+/// Bits of a place: of a hash, and of its tag.
+const HASH_BITS: u32 = 18;
+const TAG_BITS: u32 = 3;
+const PLACE_BITS: u32 = HASH_BITS + TAG_BITS;
 
-const _: () = assert!(DEADLINE_END == 1 << (u64::BITS - PLACE_BITS), "deadline and place fill an entry");
+/// The last deadline that an entry holds.
+const DEADLINE_MAX_MS: u64 = (1 << (u64::BITS - PLACE_BITS)) - 1;
 
-/// The place of a member's hash.
-#[inline]
-pub fn place(hash: u64) -> u32 {
-    (hash >> (u64::BITS - PLACE_BITS)) as u32
-}
+/// Children of an entry.
+const CHILDREN: usize = 8;
 
-/// The least hash of a place.
-#[inline]
-pub fn hash_of(place: u32) -> u64 {
-    u64::from(place) << (u64::BITS - PLACE_BITS)
-}
+/// Where a member is, up to some others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(u32);
 
-/// The place that an entry names.
-#[inline]
-fn place_of(entry: u64) -> u32 {
-    (entry & ((1 << PLACE_BITS) - 1)) as u32
+impl Place {
+    /// That of a member of this hash.
+    #[inline]
+    pub fn of(hash: u64) -> Place {
+        let tag = u32::from(Part::tag(hash)) & ((1 << TAG_BITS) - 1);
+        Place(((hash >> (u64::BITS - HASH_BITS)) as u32) << TAG_BITS | tag)
+    }
+
+    /// The part of a table in which the members of the place are.
+    #[inline]
+    pub fn part(self) -> Part {
+        let hash = u64::from(self.0 >> TAG_BITS) << (u64::BITS - HASH_BITS);
+        Part::new(hash, HASH_BITS, self.0 as u8, TAG_BITS)
+    }
+
+    /// That which an entry names.
+    #[inline]
+    fn of_entry(entry: u64) -> Place {
+        Place((entry & ((1 << PLACE_BITS) - 1)) as u32)
+    }
 }
 
 /// Entries of a chunk: 8 KiB.
@@ -48,29 +69,30 @@ pub struct Queue {
 
 impl Queue {
     /// Asks for a place to be looked at when a deadline (Unix ms) has come. O(log n), O(1) as a rule.
-    pub fn push(&mut self, deadline_ms: i64, place: u32) {
-        let entry = (deadline_ms as u64) << PLACE_BITS | u64::from(place);
+    pub fn push(&mut self, deadline_ms: i64, place: Place) {
+        let entry = (deadline_ms as u64).min(DEADLINE_MAX_MS) << PLACE_BITS | u64::from(place.0);
         let mut at = self.len();
         self.append(entry);
         while at > 0 {
-            let parent = self.at((at - 1) / 2);
+            let above = (at - 1) / CHILDREN;
+            let parent = self.at(above);
             if parent <= entry {
                 break;
             }
             self.put(at, parent);
-            at = (at - 1) / 2;
+            at = above;
         }
         self.put(at, entry);
     }
 
-    /// The earliest deadline, in Unix milliseconds. O(1).
+    /// The earliest deadline, in Unix milliseconds, or a time before it that is far away. O(1).
     #[inline]
     pub fn next_ms(&self) -> Option<i64> {
         Some((self.chunks.first()?.first()? >> PLACE_BITS) as i64)
     }
 
     /// The place to be looked at first, if its deadline has come. O(log n).
-    pub fn pop_due(&mut self, now_ms: i64) -> Option<u32> {
+    pub fn pop_due(&mut self, now_ms: i64) -> Option<Place> {
         if self.next_ms()? > now_ms {
             return None;
         }
@@ -79,18 +101,18 @@ impl Queue {
         if len > 0 {
             self.sift_down(last, len);
         }
-        Some(place_of(first))
+        Some(Place::of_entry(first))
     }
 
     /// Calls `visit` for the place of every entry whose deadline has come, for some places more than once; the entries stay.
     /// O(entries that are due).
-    pub fn visit_due(&self, now_ms: i64, mut visit: impl FnMut(u32)) {
+    pub fn visit_due(&self, now_ms: i64, mut visit: impl FnMut(Place)) {
         // What is above a due entry is due.
         let (len, mut open) = (self.len(), vec![0]);
         while let Some(at) = open.pop() {
             if at < len && (self.at(at) >> PLACE_BITS) as i64 <= now_ms {
-                visit(place_of(self.at(at)));
-                open.extend([2 * at + 1, 2 * at + 2]);
+                visit(Place::of_entry(self.at(at)));
+                open.extend(CHILDREN * at + 1..CHILDREN * at + 1 + CHILDREN);
             }
         }
     }
@@ -98,22 +120,25 @@ impl Queue {
     /// Puts an entry in the place of the first, and what is below in order again.
     fn sift_down(&mut self, entry: u64, len: usize) {
         let mut at = 0;
-        loop {
-            let mut child = 2 * at + 1;
-            if child >= len {
-                break;
-            }
-            if child + 1 < len && self.at(child + 1) < self.at(child) {
-                child += 1;
-            }
-            let least = self.at(child);
-            if entry <= least {
-                break;
-            }
+        while let Some((child, least)) = self.least_child(at, len).filter(|&(_, least)| least < entry) {
             self.put(at, least);
             at = child;
         }
         self.put(at, entry);
+    }
+
+    /// The least child of an entry, and where it is.
+    #[inline]
+    fn least_child(&self, at: usize, len: usize) -> Option<(usize, u64)> {
+        let first = CHILDREN * at + 1;
+        let end = len.min(first + CHILDREN);
+        let (chunk, from) = (first / CHUNK, first % CHUNK);
+        let least = |(a, x): (usize, u64), (b, y): (usize, u64)| if y < x { (b, y) } else { (a, x) };
+        if from + CHILDREN <= CHUNK && first < end {
+            let children = &self.chunks[chunk][from..from + (end - first)];
+            return (first..).zip(children.iter().copied()).reduce(least);
+        }
+        (first..end).map(|child| (child, self.at(child))).reduce(least)
     }
 
     #[inline]
@@ -189,7 +214,7 @@ mod tests {
         for phase in 0..6 {
             for _ in 0..3 * CHUNK {
                 if prng.chance(if phase % 2 == 0 { 4 } else { 1 }, 5) {
-                    let (deadline_ms, place) = (prng.below(5000) as i64, prng.below(1 << PLACE_BITS) as u32);
+                    let (deadline_ms, place) = (prng.below(5000) as i64, Place(prng.below(1 << PLACE_BITS) as u32));
                     queue.push(deadline_ms, place);
                     twin.push(Reverse((deadline_ms, place)));
                 } else {
@@ -199,7 +224,7 @@ mod tests {
                     if prng.chance(1, 100) {
                         queue.visit_due(now_ms, |place| shown.push(place));
                         let places = twin.iter().filter(|Reverse((deadline_ms, _))| *deadline_ms <= now_ms);
-                        let mut places: Vec<u32> = places.map(|Reverse((_, place))| *place).collect();
+                        let mut places: Vec<Place> = places.map(|Reverse((_, place))| *place).collect();
                         shown.sort_unstable();
                         places.sort_unstable();
                         assert_eq!(shown, places);
