@@ -311,3 +311,32 @@ fn a_hash_of_many_due_fields_takes_several_turns_of_one_tick() {
     twins.settle();
     assert!(twins.db.is_empty());
 }
+
+/// However many collections have due elements, what a chunk of visits takes out is bounded by its budget, and all leave in the end.
+#[test]
+fn a_chunk_of_visits_takes_no_more_elements_than_its_budget() {
+    let (Twins { mut db, limits, .. }, hashes, fields) = (Twins::new(1, 4), 40, 300);
+    for key in 0..hashes {
+        let key = format!("hash:{key}").into_bytes();
+        let mut hash = db.write_or_create::<Hash>(&key, moment(START_MS), Hash::new).expect("it is none yet");
+        for field in 0..fields {
+            let name = format!("field:{field}").into_bytes();
+            hash.set(&name, b"v", false, START_MS, &limits);
+            hash.set_deadline(&name, START_MS + 5, limits.hasher);
+        }
+    }
+    let (mut gone, mut calls) = (0, 0);
+    loop {
+        let before = db.stats().expired_elements;
+        let progress = db.expire(START_MS + 5, &mut 64, |_| {});
+        let taken = db.stats().expired_elements - before;
+        // What is in a vector by then leaves at once.
+        assert!(taken <= 64 + 256, "{taken}");
+        (gone, calls) = (gone + taken, calls + 1);
+        if progress.done {
+            break;
+        }
+    }
+    assert_eq!((gone, db.len()), (hashes * fields, 0));
+    assert!(calls > hashes * fields / 320, "{calls}");
+}

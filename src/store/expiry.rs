@@ -1,8 +1,8 @@
 //! Keys and the wheel: every entry that is due some time has a timer, and leaves when it comes.
 //!
 //! A key has one timer, for whatever comes first: its own deadline or the first of its collection's elements ([`Due`]). A visit of
-//! the timer takes due elements out, [`ELEMENTS_PER_VISIT`] at a time; a collection that has more of them is overdue and goes on in
-//! the same turn, within its budget, before the wheel does.
+//! the timer takes due elements out, [`ELEMENTS_PER_VISIT`] at a time, while all visits of the turn's chunk take no more than there may
+//! be visits; a collection that has more of them is overdue and goes on in the same turn, within its budget, before the wheel does.
 //!
 //! # Invariants
 //! - Every key that is due some time ([`Due::next_ms`]) has a wheel node in the slot of that time or of an earlier tick
@@ -112,7 +112,8 @@ impl Timers {
         let Some(wheel) = self.wheel.as_mut() else { return Progress { lag_ms: 0, done: true } };
         wheel.rewind(now_ms);
         let shared = RefCell::new(&mut *accounting);
-        let mut collector = Collector { table, accounting: shared, overdue: &mut self.overdue, expired };
+        let (overdue, elements_left) = (&mut self.overdue, *budget);
+        let mut collector = Collector { table, accounting: shared, overdue, elements_left, expired };
         let progress = collector.collect(wheel, now_ms, budget);
         let swept = self.sweep_garbage(table, accounting.timed, budget);
         Progress { done: progress.done && swept, ..progress }
@@ -164,6 +165,8 @@ struct Collector<'t, F> {
     /// Shared by what judges entries and what takes those that leave.
     accounting: RefCell<&'t mut Accounting>,
     overdue: &'t mut Overdue,
+    /// Elements that visits may still take out: what more of them are due is overdue, and costs the budget.
+    elements_left: usize,
     expired: F,
 }
 
@@ -239,7 +242,7 @@ impl<F: FnMut(&Entry)> Visitor for Collector<'_, F> {
     }
 
     fn visit(&mut self, prefix: u32, tick: i64) -> Verdict {
-        let Collector { table, accounting, overdue, expired } = self;
+        let Collector { table, accounting, overdue, elements_left, expired } = self;
         let (mut next, mut live, mut stale, mut late) = (i64::MAX, 0, false, false);
         let judge = |entry: &mut Entry| {
             let mut due = Due::of(entry);
@@ -254,7 +257,11 @@ impl<F: FnMut(&Entry)> Visitor for Collector<'_, F> {
             }
             if due.elements_ms.is_some_and(|due_ms| due_ms <= tick) {
                 // What was exact until now was so for these elements: this node serves those that come next.
-                accounting.borrow_mut().expire_elements(entry, tick, ELEMENTS_PER_VISIT);
+                let max = ELEMENTS_PER_VISIT.min(*elements_left);
+                if max > 0 {
+                    let removed = accounting.borrow_mut().expire_elements(entry, tick, max);
+                    *elements_left = elements_left.saturating_sub(removed);
+                }
                 if is_emptied(entry) {
                     return false;
                 }

@@ -254,6 +254,15 @@ impl Segment {
         }
     }
 
+    /// The tag of an entry.
+    fn tag(&self, place: Place) -> u8 {
+        let (bucket, slot) = (place.bucket as usize, place.slot as usize);
+        match bucket.checked_sub(HOMES) {
+            None => self.homes[bucket].0[slot],
+            Some(stash) => self.stash[stash].0[slot],
+        }
+    }
+
     fn set_pointer(&mut self, place: Place, ptr: NonNull<u8>) {
         let (bucket, slot) = (place.bucket as usize, place.slot as usize);
         match bucket.checked_sub(HOMES) {
@@ -604,7 +613,10 @@ impl<E: Entry> Table<E> {
         if buddy.depth() != depth {
             return;
         }
-        let pair = [cell.segment(), buddy.segment()];
+        let mut pair = [cell.segment(), buddy.segment()];
+        if buddy_start < start {
+            pair.reverse();
+        }
         // SAFETY: both are live segments of this table.
         let entries: usize = pair.iter().map(|s| unsafe { s.as_ref() }.header.entries as usize).sum();
         if entries >= MERGE_BELOW {
@@ -625,17 +637,20 @@ impl<E: Entry> Table<E> {
         }
     }
 
-    /// A segment of this depth with the entries of two. `None` if they lie too close together, as what is left does
-    /// when entries are removed in the order of their addresses; a later removal tries again.
-    fn merged(&self, pair: [NonNull<Segment>; 2], depth: u32) -> Option<NonNull<Segment>> {
+    /// A segment of this depth with the entries of two, the lower of which comes first. `None` if they lie too close together, as
+    /// what is left does when entries are removed in the order of their addresses; a later removal tries again. No entry is
+    /// looked at, as each would have to be loaded.
+    fn merged(&self, halves: [NonNull<Segment>; 2], depth: u32) -> Option<NonNull<Segment>> {
         let mut parent = Segment::allocate(depth);
-        for segment in pair {
+        for (half, segment) in halves.into_iter().enumerate() {
             // SAFETY: both are live segments of this table.
-            for ptr in unsafe { segment.as_ref() }.pointers() {
-                let hash = self.hash_of(ptr);
+            let segment = unsafe { segment.as_ref() };
+            for (home, place) in (0..HOMES).flat_map(|home| segment.all_of(home).map(move |place| (home, place))) {
+                // An address whose fraction of a half is `f` has the fraction `(half + f) / 2` of the whole, and the greatest
+                // integer in half of a number is that in half of the greatest integer in it.
+                let (home, tag) = ((half * HOMES + home) / 2, segment.tag(place));
                 // SAFETY: the parent is ours alone until it enters the directory.
-                let placed = unsafe { parent.as_mut() }.insert(home_of(address_of(hash), depth), tag_of(hash), ptr);
-                if placed.is_none() {
+                if unsafe { parent.as_mut() }.insert(home, tag, segment.pointer(place)).is_none() {
                     // SAFETY: nobody else knows it; a segment does not own what it points to.
                     unsafe { Segment::free(parent) };
                     return None;

@@ -59,10 +59,7 @@ impl Segment {
             Some(Place { bucket: home as u8, slot })
         });
         let stashed = (line.spill() != 0).then(|| self.stashed_of(home)).into_iter().flatten();
-        homes.chain(stashed.filter(move |place| {
-            let tags = &self.stash[usize::from(place.bucket) - HOMES].0;
-            tags[usize::from(place.slot)] & mask == tag
-        }))
+        homes.chain(stashed.filter(move |&place| self.tag(place) & mask == tag))
     }
 }
 

@@ -243,15 +243,17 @@ impl<K: KeyOf> Big<K> {
     }
 
     /// Has `take` take members out, which must hand the block of each to the function it is given, as the tree has them still.
-    /// Returns the blocks in that order, and the members' ranks before, ascending. O(log N) for each.
+    /// Returns the blocks in that order, and the ranks that the members had, ascending, if they are wanted. O(log N) for each.
     pub fn take_by(
         &mut self,
         take: impl FnOnce(&mut Members<Keyed<K>>, &mut dyn FnMut(Keyed<K>)),
+        with_ranks: bool,
     ) -> (Vec<Keyed<K>>, Vec<usize>) {
         // The blocks live on here until their entries have left the tree.
         let mut taken: Vec<Keyed<K>> = Vec::new();
         take(&mut self.members, &mut |member| taken.push(member));
-        let mut ranks: Vec<_> = taken.iter().map(|m| self.tree.rank(score_of(m.blob()), m.key())).collect();
+        let ranked = if with_ranks { &taken[..] } else { &[] };
+        let mut ranks: Vec<_> = ranked.iter().map(|m| self.tree.rank(score_of(m.blob()), m.key())).collect();
         ranks.sort_unstable();
         for member in &taken {
             self.tree.remove(score_of(member.blob()), member.key());

@@ -362,8 +362,10 @@ impl Timed {
     /// Takes out members whose deadline has come: see [`Deadlines::expire`]. O(log N) for each, and O(1) for each that is due in
     /// the view.
     pub fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
-        let Timed { big, deadlines, .. } = self;
-        let (taken, ranks) = big.take_by(|members, taken| _ = deadlines.expire(members, now_ms, max, taken));
+        let Timed { big, deadlines, due, .. } = self;
+        let take = |members: &mut _, taken: &mut dyn FnMut(_)| _ = deadlines.expire(members, now_ms, max, taken);
+        // Nobody need know which ranks they had unless some are due in the view.
+        let (taken, ranks) = big.take_by(take, !due.is_empty());
         self.note_taken(&ranks);
         taken.iter().for_each(|member| gone(member.key()));
         taken.len()
