@@ -1,8 +1,9 @@
 //! Deadlines of keys: setting, asking and dropping them: the rows and the handlers below.
 
+use super::jitter::{self, Jitter};
 use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
 use crate::base::num;
-use crate::config::EventClass;
+use crate::config::{Config, EventClass};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
@@ -29,12 +30,12 @@ pub const ROWS: &[Spec] = &[
     setter("EXPIRE", expire).group(Group::Generic, Category::KEYSPACE, "1.0.0").doc(
         "Lets a key expire after some seconds.",
         "O(1)",
-        "key seconds [NX | XX | GT | LT]",
+        "key seconds [NX | XX | GT | LT] [JITTER percent]",
     ),
     setter("PEXPIRE", pexpire).group(Group::Generic, Category::KEYSPACE, "2.6.0").doc(
         "Lets a key expire after some milliseconds.",
         "O(1)",
-        "key milliseconds [NX | XX | GT | LT]",
+        "key milliseconds [NX | XX | GT | LT] [JITTER percent]",
     ),
     setter("EXPIREAT", expireat).group(Group::Generic, Category::KEYSPACE, "1.2.0").doc(
         "Lets a key expire at a Unix time in seconds.",
@@ -76,40 +77,50 @@ pub const ROWS: &[Spec] = &[
 const MS_PER_S: i64 = 1000;
 
 fn expire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_deadline(ctx, args, MS_PER_S, ctx.at.unix_ms)
+    set_deadline(ctx, args, MS_PER_S, Some(ctx.at.unix_ms))
 }
 
 fn pexpire(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_deadline(ctx, args, 1, ctx.at.unix_ms)
+    set_deadline(ctx, args, 1, Some(ctx.at.unix_ms))
 }
 
 fn expireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_deadline(ctx, args, MS_PER_S, 0)
+    set_deadline(ctx, args, MS_PER_S, None)
 }
 
 fn pexpireat(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_deadline(ctx, args, 1, 0)
+    set_deadline(ctx, args, 1, None)
 }
 
-/// Sets the deadline that the second argument names, in units of `unit_ms` from `base_ms` on.
-fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -> Outcome {
+/// Sets the deadline that the second argument names, in units of `unit_ms` from now on, or since 1970.
+fn set_deadline(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, now_ms: Option<i64>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
-    let condition = Condition::parse(args)?;
+    let Options { condition, jitter } = Options::parse(args, &ctx.server.config, now_ms.is_some())?;
     let amount = num::parse_i64(args.at(2)).ok_or(ReplyError::NOT_AN_INTEGER)?;
-    let deadline_ms = amount
+    let base_ms = now_ms.unwrap_or(0);
+    let latest_ms = amount
         .checked_mul(unit_ms)
         .and_then(|ms| ms.checked_add(base_ms))
         .ok_or_else(|| ReplyError::invalid_expire(&ctx.command.full_name))?;
+    let deadline_ms = match jitter {
+        Some(jitter) => base_ms + jitter.shorten(latest_ms - base_ms, &mut ctx.server.prng),
+        None => latest_ms,
+    };
     let change = ctx.db().set_deadline_if(key, Some(deadline_ms), at, |old| condition.allows(old, deadline_ms));
     let changed = match change {
         DeadlineChange::NoKey | DeadlineChange::Refused => false,
         DeadlineChange::Done => {
             ctx.change(Change::new(EventClass::Generic, "expire", key).in_place());
-            if (unit_ms, base_ms) != (1, 0) {
+            if unit_ms != 1 || now_ms.is_some() {
                 ctx.propagate_as(|lines| {
                     let mut digits = itoa::Buffer::new();
                     let line = [b"PEXPIREAT", key, digits.format(deadline_ms).as_bytes()];
-                    lines.push(line.into_iter().chain(args.iter_from(3)));
+                    // Of the options only the conditions: a deadline that was drawn is passed on as it came out.
+                    let is_condition = |index: &usize| {
+                        jitter.is_none() || !args.is(*index, jitter::NAME) && !args.is(*index - 1, jitter::NAME)
+                    };
+                    lines
+                        .push(line.into_iter().chain((3..args.len()).filter(is_condition).map(|index| args.at(index))));
                 });
             }
             true
@@ -133,18 +144,31 @@ struct Condition {
     lt: bool,
 }
 
-impl Condition {
-    fn parse(args: Args<'_>) -> Result<Condition, ReplyError> {
-        let mut condition = Condition::default();
-        for i in 3..args.len() {
+/// What stands behind the amount.
+struct Options {
+    condition: Condition,
+    jitter: Option<Jitter>,
+}
+
+impl Options {
+    fn parse(args: Args<'_>, config: &Config, may_jitter: bool) -> Result<Options, ReplyError> {
+        let (mut condition, mut jitter) = (Condition::default(), None);
+        let mut index = 3;
+        while index < args.len() {
+            if may_jitter && Jitter::is_at(args, index, config) {
+                jitter = Some(Jitter::behind(args, index)?);
+                index += 2;
+                continue;
+            }
             let option = match () {
-                _ if args.is(i, "NX") => &mut condition.nx,
-                _ if args.is(i, "XX") => &mut condition.xx,
-                _ if args.is(i, "GT") => &mut condition.gt,
-                _ if args.is(i, "LT") => &mut condition.lt,
-                _ => return Err(ReplyError::about("ERR Unsupported option ", args.at(i), "")),
+                _ if args.is(index, "NX") => &mut condition.nx,
+                _ if args.is(index, "XX") => &mut condition.xx,
+                _ if args.is(index, "GT") => &mut condition.gt,
+                _ if args.is(index, "LT") => &mut condition.lt,
+                _ => return Err(ReplyError::about("ERR Unsupported option ", args.at(index), "")),
             };
             *option = true;
+            index += 1;
         }
         let Condition { nx, xx, gt, lt } = condition;
         if nx && (xx || gt || lt) {
@@ -153,9 +177,11 @@ impl Condition {
         if gt && lt {
             return Err(ReplyError::new("ERR GT and LT options at the same time are not compatible"));
         }
-        Ok(condition)
+        Ok(Options { condition, jitter })
     }
+}
 
+impl Condition {
     fn allows(self, old: Option<i64>, new: i64) -> bool {
         match old {
             None => !self.xx && !self.gt,

@@ -26,6 +26,7 @@ pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
+mod jitter;
 pub mod keys;
 pub mod latency;
 mod lifetime;

@@ -750,6 +750,14 @@ directives! {
     notify_keyspace_events: Events = Events::NONE,
     "notify-keyspace-events", Runtime, events;
 
+    /// Bytes up to which the last value of a string whose time was over is published, besides its `expired` event; 0 for never.
+    notify_expired_value_max_bytes: u32 = 0,
+    "notify-expired-value-max-bytes", Runtime, int(0, 65_536);
+
+    /// What is our own in Redis's commands is refused as Redis refuses it.
+    redis_strict: bool = false,
+    "redis-strict", Runtime, yes_no;
+
     /// A key that is deleted because a command gives it a deadline in the past publishes `expired`; with no, `del` as in
     /// Redis.
     expired_event_for_past_deadlines: bool = false,

@@ -247,9 +247,21 @@ impl Server {
             if self.config.notify_keyspace_events.has(class) {
                 self.publish_event(event, db, &note.key);
             }
+            if let Some(value) = &note.value {
+                self.publish_expired_value(db, &note.key, value);
+            }
             if self.names_subkeys(class) {
                 self.notify_subkeys(class, event, db, &note.key, note.elements.iter().map(|field| &**field));
             }
+        }
+    }
+
+    /// Publishes the string that a key held until its time was over.
+    #[cold]
+    fn publish_expired_value(&mut self, db: usize, key: &[u8], value: &[u8]) {
+        if self.watchers.hub.has_listeners() && !self.is_loading() {
+            let number = self.dbs.number(db);
+            self.publish(&[format!("__keyexpired@{number}__:").as_bytes(), key].concat(), value);
         }
     }
 
@@ -273,6 +285,10 @@ impl Server {
             emptied: events.has(EventClass::Generic) || going || live,
             element_names: self.propagation.is_wanted()
                 || of_elements.into_iter().any(|class| events.name_subkeys(class)),
+            value_bytes_max: match self.config.notify_expired_value_max_bytes {
+                bytes if events.has(EventClass::Expired) => bytes as usize,
+                _ => 0,
+            },
         };
         self.dbs.set_noting(wanted);
     }

@@ -344,7 +344,7 @@ impl Accounting {
             self.notebook.note(Happened::Emptied, entry.key());
         } else {
             self.stats.expired += 1;
-            self.notebook.note(Happened::Expired, entry.key());
+            self.notebook.note_expired(entry);
         }
     }
 }

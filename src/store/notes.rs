@@ -3,6 +3,9 @@
 //!
 //! Written by the store, taken by `server` after each command. Knows nothing of who wants to know.
 
+use std::sync::Arc;
+
+use super::entry::{Entry, Value};
 use super::types::Type;
 
 /// What can happen to a key without a command having said so.
@@ -40,6 +43,8 @@ pub struct Noting {
     pub emptied: bool,
     /// `ElementsExpired` is noted in any case, and names the elements.
     pub element_names: bool,
+    /// Bytes up to which the string that an expired key held is noted; 0 for no values.
+    pub value_bytes_max: usize,
 }
 
 impl Noting {
@@ -60,6 +65,8 @@ pub struct Note {
     pub of: Option<Type>,
     /// The elements that expired, if [`Noting::element_names`] was set.
     pub elements: Vec<Box<[u8]>>,
+    /// The string that an expired key held, if [`Noting::value_bytes_max`] says that it is wanted.
+    pub value: Option<Arc<Vec<u8>>>,
 }
 
 /// What a database has noted, and is to note.
@@ -84,7 +91,7 @@ impl Notebook {
             Happened::Timed => true,
         };
         if wanted {
-            self.notes.push(Note { happened, key: key.into(), of: None, elements: Vec::new() });
+            self.notes.push(Note { happened, key: key.into(), of: None, elements: Vec::new(), value: None });
         }
     }
 
@@ -94,6 +101,17 @@ impl Notebook {
         self.note(Happened::ElementsExpired, key);
         if let Some(note) = self.notes.get_mut(before) {
             (note.of, note.elements) = (Some(of), elements);
+        }
+    }
+
+    /// Notes that a key has expired, with the string that it held if that is wanted.
+    pub fn note_expired(&mut self, entry: &Entry) {
+        let before = self.notes.len();
+        self.note(Happened::Expired, entry.key());
+        if self.wanted.value_bytes_max > 0
+            && let Some(note) = self.notes.get_mut(before)
+        {
+            note.value = value_of(entry, self.wanted.value_bytes_max);
         }
     }
 
@@ -107,4 +125,15 @@ impl Notebook {
     pub fn take(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
+}
+
+/// The string that an entry holds, if it is one of so many bytes at most.
+#[cold]
+fn value_of(entry: &Entry, bytes_max: usize) -> Option<Arc<Vec<u8>>> {
+    let value = match entry.string()? {
+        Value::Int(n) => Arc::new(n.to_string().into_bytes()),
+        Value::Inline(bytes) => Arc::new(bytes.to_vec()),
+        Value::Shared(shared) => Arc::clone(&shared),
+    };
+    (value.len() <= bytes_max).then_some(value)
 }

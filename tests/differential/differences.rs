@@ -97,6 +97,8 @@ const OPTIONS_OF_VALKEY: &str = "Valkey brought options that Redis does not have
 const TOKENS_APART: &str = "tokens are arguments of their own there, and belong to what follows them in our notation";
 const OPTIONS_OF_8_10: &str = "8.10 brought options";
 
+const JITTER: &str = "JITTER is ours: redis-strict refuses it";
+
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
 
 const FORCE: &str = "FORCE ends a script that has changed data";
@@ -105,6 +107,8 @@ const FORCE: &str = "FORCE ends a script that has changed data";
 pub const ROWS: &[(&str, &str, &str)] = &[
     ("set", "arguments", DIGEST_AS_TEXT),
     ("delex", "arguments", DIGEST_AS_TEXT),
+    ("expire", "arguments", JITTER),
+    ("pexpire", "arguments", JITTER),
     ("bitcount", "arguments", OPTIONS_OF_VALKEY),
     ("hsetex", "arguments", OPTIONS_OF_VALKEY),
     ("zscan", "arguments", OPTIONS_OF_VALKEY),
@@ -269,6 +273,7 @@ const BARRED: &[Barred] = &[
         },
         "8.8 brought COUNT",
     ),
+    (&["set", "expire", "pexpire"], |line| has(line, "JITTER"), JITTER),
     (&["xadd"], |line| line.iter().skip(2).any(|word| word == b"*"), "the id comes from the clock"),
     (&["pfdebug"], |line| has(line, "TODENSE"), "who watches the key is not told that it is represented otherwise"),
     (&["xread", "xreadgroup"], |line| has(line, "MAXCOUNT") || has(line, "MAXSIZE"), "8.10 brought these options"),
@@ -379,6 +384,7 @@ pub const PROPAGATION_REASONS: &[(&str, &str)] = &[
     ("plain", "DEL says the same as DELEX without a condition, which came with Redis 8.4"),
     ("valkey", "Redis does not take what Valkey brought"),
     ("newer", OPTIONS_OF_8_8),
+    ("jitter", JITTER),
     (
         "known",
         "an entry that was sent again is named, for a server that hears of it may have forgotten it, and would add it at an id of its \

@@ -32,6 +32,9 @@ const ROWS: &[Row] = &[
     // Strings.
     given("", "SET k v", "set=k"),
     row("", "SETEX k 5 v", "set=k expire=k", "SET k v PXAT NOW+5000"),
+    // No less than a millisecond, and no more than was asked for.
+    row("", "SET k v PX 1 JITTER 100", "set=k expire=k", "SET k v PXAT NOW+1"),
+    row("SET k v", "PEXPIRE k 1 NX JITTER 7", "expire=k", "PEXPIREAT k NOW+1 NX"),
     row("", "PSETEX k 5 v", "set=k expire=k", "SET k v PXAT NOW+5"),
     given("", "SETNX k v", "set=k"),
     row("", "GETSET k v", "set=k", "SET k v"),

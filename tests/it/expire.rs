@@ -242,3 +242,73 @@ fn only_changes_count_as_changes() {
         assert_eq!(m.server.stats.dirty - before, changes, "{line}");
     }
 }
+
+#[test]
+fn jitter_shortens_a_lifetime_and_never_lengthens_it() {
+    let number = |reply: &str| reply.trim_matches(|c: char| !c.is_ascii_digit()).parse::<i64>().expect("a number");
+    let mut m = Memory::new();
+    m.run("SET k v");
+    for line in [
+        "SET k v EX 100 JITTER 20",
+        "SET k v jitter 20 px 100000 XX",
+        "EXPIRE k 100 JITTER 20",
+        "PEXPIRE k 100000 JITTER 20",
+    ] {
+        let ttls: Vec<i64> = (0..200)
+            .map(|_| {
+                m.run(line);
+                number(&m.run("PTTL k"))
+            })
+            .collect();
+        let (least, most) = (ttls.iter().min().expect("some"), ttls.iter().max().expect("some"));
+        assert!((80_001..82_000).contains(least) && (98_000..=100_000).contains(most), "{line}: {least} to {most}");
+    }
+    // The conditions are asked of the deadline that came out; an amount that is over already is no matter of chance.
+    m.expect(&[
+        ("EXPIRE k 100 JITTER 1 NX", r":0\r\n"),
+        ("PEXPIRE k 1000000 GT JITTER 50", r":1\r\n"),
+        ("PEXPIRE k 100000 GT JITTER 50", r":0\r\n"),
+        ("PEXPIRE k 1 JITTER 99 LT", r":1\r\n"),
+        ("PTTL k", r":1\r\n"),
+        ("EXPIRE k -1 JITTER 50", r":1\r\n"),
+        ("EXISTS k", r":0\r\n"),
+        ("SET k v EX 0 JITTER 50", r"-ERR invalid expire time in \'set\' command\r\n"),
+    ]);
+}
+
+#[test]
+fn jitter_is_refused_where_it_makes_no_sense() {
+    let percent = r"-ERR JITTER must be an integer from 1 to 100\r\n";
+    let syntax = r"-ERR syntax error\r\n";
+    let unit = r"-ERR JITTER needs EX or PX\r\n";
+    let option = r"-ERR Unsupported option JITTER\r\n";
+    for (line, reply) in [
+        ("SET k v EX 10 JITTER 0", percent),
+        ("SET k v EX 10 JITTER 101", percent),
+        ("SET k v EX 10 JITTER -5", percent),
+        ("SET k v EX 10 JITTER 1.5", percent),
+        ("SET k v EX 10 JITTER 256", percent),
+        ("SET k v EX 10 JITTER", syntax),
+        ("SET k v EXAT 4102444800 JITTER 10", unit),
+        ("SET k v JITTER 10 PXAT 4102444800000", unit),
+        ("SET k v KEEPTTL JITTER 10", unit),
+        ("SET k v JITTER 10", unit),
+        ("EXPIRE k 10 JITTER x", percent),
+        ("PEXPIRE k 10 JITTER", syntax),
+        ("EXPIREAT k 4102444800 JITTER 10", option),
+        ("PEXPIREAT k 4102444800000 JITTER 10", option),
+    ] {
+        expect_both(&[(line, reply), ("EXISTS k", r":0\r\n")]);
+    }
+    // As Redis answers, as long as that is asked for.
+    let mut m = Memory::new();
+    m.expect(&[
+        ("CONFIG SET redis-strict yes", r"+OK\r\n"),
+        ("SET k v EX 10 JITTER 10", syntax),
+        ("SET k v EX 10", r"+OK\r\n"),
+        ("EXPIRE k 10 JITTER 10", option),
+        ("PEXPIRE k 10 jitter 10", r"-ERR Unsupported option jitter\r\n"),
+        ("CONFIG SET redis-strict no", r"+OK\r\n"),
+        ("EXPIRE k 10 JITTER 10", r":1\r\n"),
+    ]);
+}

@@ -415,3 +415,80 @@ fn fields_that_expire_are_named_in_the_order_of_their_deadlines() {
         assert_eq!(parts(&mut m, listener), Vec::<String>::new());
     }
 }
+
+/// `key=value` of each last value that a client was sent, and the keys whose expiry it was told of.
+fn last_values(m: &mut Memory, listener: usize) -> Vec<String> {
+    let sent = m.take_sent(listener);
+    let messages = sent.split(r">4\r\n$8\r\npmessage\r\n").skip(1).filter_map(|message| {
+        let words: Vec<&str> = message.split(r"\r\n").collect();
+        let value =
+            words[3].strip_prefix("__keyexpired@").map(|key| format!("{}={}", key.replace("__:", ":"), words[5]));
+        value.or_else(|| words[3].starts_with("__keyevent").then(|| words[5].to_owned()))
+    });
+    messages.collect()
+}
+
+#[test]
+fn last_values_of_strings_that_expire_are_published_on_request() {
+    let none: [&str; 0] = [];
+    let (mut m, listener) = listening_to_parts("Ex");
+    m.run("SET off 1 PX 1");
+    m.advance_ms(1);
+    assert_eq!(last_values(&mut m, listener), ["off"]);
+    m.expect(&[("CONFIG SET notify-expired-value-max-bytes 100", r"+OK\r\n")]);
+    let (longest, longer) = ("x".repeat(100), "y".repeat(101));
+    for line in [
+        "SET text hello PX 9",
+        "SET number -17 PX 8",
+        "SET empty \"\" PX 7",
+        &format!("SET longest {longest} PX 6"),
+        &format!("SET longer {longer} PX 5"),
+        "RPUSH list a",
+        "PEXPIRE list 4",
+        "HSET hash f v",
+        "PEXPIRE hash 3",
+        "SADDEX set PX 2 MEMBERS 1 a",
+        "SET gone 1 PX 9",
+        "DEL gone",
+        "SET deleted 1",
+        "PEXPIRE deleted -1",
+    ] {
+        m.run(line);
+    }
+    m.take_sent(listener);
+    // In the order of the deadlines, each behind its event; of other types and of what is longer there is the event alone.
+    m.advance_ms(9);
+    let expected = [
+        "hash",
+        "list",
+        "longer",
+        "longest",
+        &format!("0:longest={longest}"),
+        "empty",
+        "0:empty=",
+        "number",
+        "0:number=-17",
+        "text",
+        "0:text=hello",
+    ];
+    assert_eq!(last_values(&mut m, listener), expected);
+    // What a command comes across, in another database, is published once.
+    m.run("SELECT 3");
+    m.run("SET k last PX 1");
+    m.clock.advance_ms(1);
+    m.run("GET k");
+    m.advance_ms(1);
+    assert_eq!(last_values(&mut m, listener), ["k", "3:k=last"]);
+    // The letter x is asked for; those of the other channels are not.
+    for (events, heard) in [("Kx", &["3:k=last"][..]), ("x", &["3:k=last"]), ("KEg$", &none), ("", &none)] {
+        m.run(&format!("CONFIG SET notify-keyspace-events \"{events}\""));
+        m.run("SET k last PX 1");
+        m.take_sent(listener);
+        m.advance_ms(1);
+        assert_eq!(last_values(&mut m, listener), *heard, "{events}");
+    }
+    for (size, fits) in [("-1", false), ("65536", true), ("65537", false), ("0", true)] {
+        let reply = m.run(&format!("CONFIG SET notify-expired-value-max-bytes {size}"));
+        assert_eq!(reply == r"+OK\r\n", fits, "{size}");
+    }
+}

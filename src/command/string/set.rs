@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::condition::Comparison;
 use super::lifetime::{self, Lifetime, Unit};
 use super::{GROUP, delete, prefetch, string_in, write_value};
+use crate::command::jitter::Jitter;
 use crate::command::pieces::{self, Answer, Plan};
 use crate::command::spec::Outcome;
-use crate::config::EventClass;
+use crate::config::{Config, EventClass};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
@@ -53,11 +54,13 @@ struct Options<'a> {
     condition: Condition<'a>,
     get: bool,
     lifetime: Lifetime<'a>,
+    jitter: Option<Jitter>,
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>) -> Result<Options<'a>, ReplyError> {
-        let mut options = Options { condition: Condition::Always, get: false, lifetime: Lifetime::Unsaid };
+    fn parse(args: Args<'a>, config: &Config) -> Result<Options<'a>, ReplyError> {
+        let mut options =
+            Options { condition: Condition::Always, get: false, lifetime: Lifetime::Unsaid, jitter: None };
         let mut index = 3;
         while index < args.len() {
             if let Some(until) = Lifetime::until(args, index) {
@@ -74,10 +77,17 @@ impl<'a> Options<'a> {
             } else if let Some(comparison) = Comparison::at(args, index) {
                 options.only(Condition::If(comparison))?;
                 index += 1;
+            } else if Jitter::is_at(args, index, config) {
+                options.jitter = Some(Jitter::behind(args, index)?);
+                index += 1;
             } else {
                 return Err(ReplyError::SYNTAX);
             }
             index += 1;
+        }
+        let counts_from_now = matches!(options.lifetime, Lifetime::Until(unit, _) if !unit.is_absolute());
+        if options.jitter.is_some() && !counts_from_now {
+            return Err(ReplyError::new("ERR JITTER needs EX or PX"));
         }
         Ok(options)
     }
@@ -114,9 +124,15 @@ pub(super) fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
 }
 
 fn set_with_options(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let Options { condition, get, lifetime } = Options::parse(args)?;
+    let Options { condition, get, lifetime, jitter } = Options::parse(args, &ctx.server.config)?;
     let ttl = match lifetime {
-        Lifetime::Until(unit, text) => Ttl::At(lifetime::deadline_ms(ctx.command, ctx.at, unit, text)?),
+        Lifetime::Until(unit, text) => {
+            let (latest_ms, now_ms) = (lifetime::deadline_ms(ctx.command, ctx.at, unit, text)?, ctx.at.unix_ms);
+            Ttl::At(match jitter {
+                Some(jitter) => now_ms + jitter.shorten(latest_ms - now_ms, &mut ctx.server.prng),
+                None => latest_ms,
+            })
+        }
         Lifetime::Keep => Ttl::Keep,
         Lifetime::Unsaid | Lifetime::Persist => Ttl::Clear,
     };

@@ -116,6 +116,7 @@ const KINDS: &[(ArgKind, &[&str])] = &[
             "nummembers",
             "numreplicas",
             "offset",
+            "percent",
             "port",
             "protover",
             "rank",
