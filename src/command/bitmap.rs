@@ -1,7 +1,8 @@
 //! Strings as bitmaps: the rows of their commands and the handlers of single bits, of counting, searching and combining.
-//! `bitfield`: integers inside bitmaps.
+//! `bitfield`: integers inside bitmaps. `positions`: which bits are set.
 
 mod bitfield;
+mod positions;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,6 +61,14 @@ pub const ROWS: &[Spec] = &[
             "key bit [start [end [BYTE | BIT]]]",
         )
         .history(UNITS_CAME),
+    Spec::read("BITRANGEINTARRAY", -4, positions::bitrangeintarray)
+        .keys(READ)
+        .group(Group::Bitmap, Category::BITMAP, "8.12.0")
+        .doc(
+            "Returns the offsets of the bits of a string, or of part of it, that are set or clear.",
+            "O(N+M) for N bytes looked at and M offsets returned.",
+            "key start end [BYTE | BIT] [LIMIT limit] [ZEROS]",
+        ),
     Spec::write("BITOP", -4, bitop)
         .denyoom()
         .keys(&[KeySpec::one(Access::OW.with(Access::UPDATE), 2), KeySpec::rest(Access::RO.with(Access::ACCESS), 3, 1)])
@@ -186,6 +195,13 @@ impl Unit {
         let (start, end) = (from_start(start), from_start(end).min(total - 1));
         if start > end { 0..0 } else { (start * width) as u64..((end + 1) * width) as u64 }
     }
+
+    /// The same for what looks at all of them.
+    // COMPAT: such a range is empty even if both its ends lie before the string, unlike with BITPOS.
+    fn counted_bits(self, start: i64, end: i64, bytes: usize) -> Range<u64> {
+        let is_backward = start < 0 && end < 0 && start > end;
+        if is_backward { 0..0 } else { self.bits(start, end, bytes) }
+    }
 }
 
 fn integer(args: Args<'_>, index: usize) -> Result<i64, ReplyError> {
@@ -209,9 +225,7 @@ fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             let value = string_in(&entry)?;
             let mut digits = itoa::Buffer::new();
             let text = value.text(&mut digits);
-            // COMPAT: such a range is empty even if both its ends lie before the string, unlike with BITPOS.
-            let is_backward = start < 0 && end < 0 && start > end;
-            let bits = if is_backward { 0..0 } else { unit.bits(start, end, text.len()) };
+            let bits = unit.counted_bits(start, end, text.len());
             if limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
                 return long::read_text(ctx, args.at(1), Counting { left: bits, count: 0 });
             }

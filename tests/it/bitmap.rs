@@ -304,3 +304,60 @@ fn bitfield_that_only_grows_a_string_counts_and_tells() {
     }
     m.expect(&[("STRLEN k", r":11\r\n")]);
 }
+
+#[test]
+fn offsets_of_bits_come_in_order_within_a_range_and_a_limit() {
+    let offsets = |offsets: &[u64]| {
+        let lines: String = offsets.iter().map(|offset| format!(r":{offset}\r\n")).collect();
+        format!(r"*{}\r\n{lines}", offsets.len())
+    };
+    let syntax = r"-ERR syntax error\r\n".to_owned();
+    let integer = r"-ERR value is not an integer or out of range\r\n".to_owned();
+    let limit = r"-ERR LIMIT must be positive\r\n".to_owned();
+    let rows = [
+        ("BITRANGEINTARRAY nokey 0 -1", offsets(&[])),
+        ("BITRANGEINTARRAY nokey 0 -1 ZEROS", offsets(&[])),
+        // 0110 0000, 0000 0000, 1000 0001.
+        ("BITRANGEINTARRAY k 0 -1", offsets(&[1, 2, 16, 23])),
+        ("bitrangeintarray k 0 0 byte", offsets(&[1, 2])),
+        ("BITRANGEINTARRAY k -1 -1", offsets(&[16, 23])),
+        ("BITRANGEINTARRAY k 2 16 BIT", offsets(&[2, 16])),
+        ("BITRANGEINTARRAY k -1 -1 BIT", offsets(&[23])),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT 3", offsets(&[1, 2, 16])),
+        ("BITRANGEINTARRAY k 1 -1 LIMIT 1 BYTE", offsets(&[16])),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT 9223372036854775807", offsets(&[1, 2, 16, 23])),
+        ("BITRANGEINTARRAY k 0 0 ZEROS", offsets(&[0, 3, 4, 5, 6, 7])),
+        ("BITRANGEINTARRAY k 14 17 ZEROS BIT LIMIT 2", offsets(&[14, 15])),
+        ("BITRANGEINTARRAY k 5 9", offsets(&[])),
+        ("BITRANGEINTARRAY k 1 0", offsets(&[])),
+        ("BITRANGEINTARRAY k -8 -9", offsets(&[])),
+        ("BITRANGEINTARRAY k -9 -8", offsets(&[1, 2])),
+        ("BITRANGEINTARRAY number 0 0", offsets(&[2, 3, 7])),
+        (
+            "BITRANGEINTARRAY list 0 -1",
+            r"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n".to_owned(),
+        ),
+        ("BITRANGEINTARRAY k a -1", integer.clone()),
+        ("BITRANGEINTARRAY k 0 1.5", integer.clone()),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT x", integer),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT 0", limit.clone()),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT -1", limit),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT", syntax.clone()),
+        ("BITRANGEINTARRAY k 0 -1 BYTE BIT", syntax.clone()),
+        ("BITRANGEINTARRAY k 0 -1 ZEROS ZEROS", syntax.clone()),
+        ("BITRANGEINTARRAY k 0 -1 LIMIT 1 LIMIT 2", syntax.clone()),
+        ("BITRANGEINTARRAY list 0 -1 FOO", syntax),
+        ("BITRANGEINTARRAY k 0", r"-ERR wrong number of arguments for \'bitrangeintarray\' command\r\n".to_owned()),
+        // Sixteen million offsets are answered at most, and no more are looked for than it takes to know.
+        ("BITRANGEINTARRAY large 0 -1 ZEROS", r"-ERR more than 16777216 bits, use LIMIT\r\n".to_owned()),
+        ("BITRANGEINTARRAY large -2 -1 LIMIT 20000000", offsets(&[16_777_224])),
+    ];
+    let mut m = Memory::new();
+    m.raw(&[b"SET", b"k", b"\x60\x00\x81"]);
+    m.run("SET number 1");
+    m.run("RPUSH list a");
+    m.run("SETBIT large 16777224 1");
+    for (line, reply) in rows {
+        assert_eq!(m.run(line), reply, "{line}");
+    }
+}

@@ -193,6 +193,37 @@ fn find_in(bytes: &[u8], value: bool) -> Option<u64> {
     Some(8 * (8 * words.len() + index) as u64 + u64::from(differing.leading_zeros()))
 }
 
+/// Shows the bits of a range, which must lie within the bytes, that have a value, in their order, until `show` returns false. Returns
+/// where to go on then. O(range), a word at a time, and O(bits shown).
+pub fn visit(bytes: &[u8], range: Range<u64>, value: bool, mut show: impl FnMut(u64) -> bool) -> Option<u64> {
+    let mut first = range.start / 8 * 8;
+    while first < range.end {
+        let rest = &bytes[(first / 8) as usize..];
+        let mut word = match rest.first_chunk::<8>() {
+            Some(eight) => u64::from_be_bytes(*eight),
+            None => (0..8).fold(0, |word, index| word << 8 | u64::from(rest.get(index).copied().unwrap_or(0))),
+        };
+        if !value {
+            word = !word;
+        }
+        if first < range.start {
+            word &= u64::MAX >> (range.start - first);
+        }
+        if range.end - first < 64 {
+            word &= !(u64::MAX >> (range.end - first));
+        }
+        while word != 0 {
+            let bit = u64::from(word.leading_zeros());
+            word ^= 1 << 63 >> bit;
+            if !show(first + bit) {
+                return Some(first + bit + 1);
+            }
+        }
+        first += 64;
+    }
+    None
+}
+
 /// How BITOP combines strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -437,6 +468,18 @@ mod tests {
             for value in [false, true] {
                 let first = bits().position(|bit| bit == value).map(|index| range.start + index as u64);
                 assert_eq!(find(&bytes, range.clone(), value), first, "{bytes:?} {range:?} {value}");
+                let all =
+                    bits().enumerate().filter(|(_, bit)| *bit == value).map(|(index, _)| range.start + index as u64);
+                let (mut shown, mut left) = (Vec::new(), Some(range.clone()));
+                while let Some(range) = left {
+                    let stop_at = shown.len() + 1 + prng.below(100) as usize;
+                    let next = visit(&bytes, range.clone(), value, |offset| {
+                        shown.push(offset);
+                        shown.len() < stop_at
+                    });
+                    left = next.map(|next| next..range.end);
+                }
+                assert_eq!(shown, all.collect::<Vec<_>>(), "{bytes:?} {range:?} {value}");
             }
         }
     }
