@@ -223,7 +223,8 @@ fn restore(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         ctx.reply.ok();
         return Ok(Next::Done);
     }
-    let entry = Entry::new(key, value.as_new(), deadline_ms);
+    let mut entry = Entry::new(key, value.as_new(), deadline_ms);
+    entry.set_blessed(replaced.as_ref().is_some_and(Entry::is_blessed));
     let type_of = entry.type_of();
     ctx.db().note_producers(&entry);
     ctx.db().insert(entry, at);

@@ -1,4 +1,5 @@
-//! `JITTER percent`, an option of SET, EXPIRE and PEXPIRE that is ours: keys that are given the same time to live do not all fall due at once.
+//! `JITTER percent`, an option of SET, EXPIRE and PEXPIRE that is ours: keys that are given the same time to live do not all fall due at
+//! once.
 //!
 //! The key lives for `ttl * (1 - r * percent / 100)` with an `r` that is drawn evenly from `[0, 1)`: never longer than was asked for, and
 //! for a millisecond at least. What is passed on to the log and to replicas is the deadline that came of it. With `redis-strict yes`

@@ -215,12 +215,14 @@ fn copy(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let copied = copied.filter(|_| replace || db.lookup_write(to, at).is_none());
     // A key that had expired there has gone, whatever comes of the copy.
     ctx.server.report(target);
-    let Some(entry) = copied else {
+    let Some(mut entry) = copied else {
         ctx.reply.integer(0);
         return Ok(Next::Done);
     };
     let db = &mut ctx.server.dbs[target];
     let (type_of, replaced) = (entry.type_of(), db.remove(to, at));
+    // As with RESTORE: what BLESS has said is the key's, and not its value's.
+    entry.set_blessed(replaced.as_ref().is_some_and(Entry::is_blessed));
     db.insert(entry, at);
     ctx.change(Change::new(EventClass::Generic, "copy_to", to).in_db(target));
     ctx.server.report(target);

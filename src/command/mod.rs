@@ -8,6 +8,7 @@ pub mod acl;
 pub mod admin;
 pub mod array;
 pub mod bitmap;
+mod bless;
 mod blocking;
 pub mod client;
 pub mod cluster;
@@ -79,6 +80,7 @@ const FAMILIES: &[&[Spec]] = &[
     scan::ROWS,
     expire::ROWS,
     object::ROWS,
+    bless::ROWS,
     dump::ROWS,
     migrate::ROWS,
     sort::ROWS,

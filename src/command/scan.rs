@@ -1,5 +1,6 @@
 //! Walking the keys of a database: the rows and the handlers below.
 
+use super::bless;
 use super::long::{self, Meter, Place};
 use super::spec::{Category, Group, Outcome, Spec};
 use crate::base::glob::Pattern;
@@ -17,6 +18,8 @@ use crate::store::types::Collection;
 
 /// Entries a SCAN goes by without COUNT.
 const SCAN_COUNT: u64 = 10;
+/// Entries a BLESS SCAN goes by without COUNT.
+const BLESSED_SCAN_COUNT: u64 = 1024;
 /// Buckets a SCAN looks at for each entry of COUNT before it gives up on a sparse table, as in Redis.
 const BUCKETS_PER_ENTRY: u64 = 10;
 /// Buckets a SCAN looks at however small COUNT is: more than a segment of the table has, so that a small database is walked
@@ -56,7 +59,7 @@ fn keys(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         let began_ms = ctx.at.due_ms();
         return ctx.become_job(AllKeys { pattern, began_ms, walk: None, array: None, found: 0 });
     }
-    let filter = Filter { pattern, type_name: None };
+    let filter = Filter { pattern, type_name: None, is_of_blessed: false };
     let Ctx { server, reply, db, at, .. } = ctx;
     let db = &server.dbs[*db];
     let array = reply.open_array(if filter.pattern.is_none() { db.len() } else { MATCHES_EXPECTED });
@@ -127,10 +130,33 @@ impl Job for AllKeys {
 }
 
 fn scan(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = cursor(args.at(1))?;
+    let cursor = cursor(args.at(1))?;
     let options = Options::parse(args, 2, Walk::Keys)?;
-    let (count, mut buckets) = (options.count, options.buckets_max());
-    let filter = Filter { pattern: options.pattern, type_name: options.type_name.map(Box::from) };
+    let (count, buckets) = (options.count, options.buckets_max());
+    let filter = Filter { pattern: options.pattern, type_name: options.type_name.map(Box::from), is_of_blessed: false };
+    walk_keys(ctx, cursor, count, buckets, filter)
+}
+
+/// BLESS SCAN: the same walk, which shows the keys that are never evicted. Where there are none, it is over at once.
+pub(super) fn scan_blessed(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let cursor = cursor(args.at(2))?;
+    bless::check_flag(args, 3)?;
+    let count = match args.len() {
+        4 => BLESSED_SCAN_COUNT,
+        6 if args.is(4, "COUNT") => parse_count(args.at(5))?,
+        _ => return Err(ReplyError::SYNTAX),
+    };
+    if ctx.db().blessed() == 0 {
+        let array = ctx.reply.open_array(0);
+        ctx.reply.close_scan(array, 0, 0);
+        return Ok(Next::Done);
+    }
+    let filter = Filter { pattern: None, type_name: None, is_of_blessed: true };
+    walk_keys(ctx, cursor, count, buckets_max(count), filter)
+}
+
+/// Answers a part of the keys: until so many have been gone by, or so many buckets.
+fn walk_keys(ctx: &mut Ctx<'_>, mut cursor: u64, count: u64, mut buckets: u64, filter: Filter) -> Outcome {
     if ctx.is_long(ctx.server.dbs[ctx.db].len().min(usize::try_from(count).unwrap_or(usize::MAX))) {
         let at = ctx.at;
         return ctx.become_job(Scanning { cursor, count, buckets, filter, at, array: None, seen: 0, found: 0 });
@@ -209,12 +235,15 @@ struct Filter {
     pattern: Option<Pattern>,
     /// A type's name in any case; a name that no type has lets nothing pass, as in Redis.
     type_name: Option<Box<[u8]>>,
+    /// Only keys that are never evicted.
+    is_of_blessed: bool,
 }
 
 impl Filter {
     fn passes(&self, entry: &Entry) -> bool {
         self.type_name.as_ref().is_none_or(|name| entry.type_of().name().as_bytes().eq_ignore_ascii_case(name))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
+            && (!self.is_of_blessed || entry.is_blessed())
     }
 }
 
@@ -341,6 +370,16 @@ pub(super) fn cursor(text: &[u8]) -> Result<u64, ReplyError> {
     num::parse_cursor(text).ok_or(ReplyError::new("ERR invalid cursor"))
 }
 
+/// How many entries a call goes by.
+fn parse_count(text: &[u8]) -> Result<u64, ReplyError> {
+    let given = num::parse_i64(text).ok_or(ReplyError::NOT_AN_INTEGER)?;
+    u64::try_from(given).ok().filter(|&n| n > 0).ok_or(ReplyError::SYNTAX)
+}
+
+fn buckets_max(count: u64) -> u64 {
+    count.saturating_mul(BUCKETS_PER_ENTRY).max(BUCKETS_MIN)
+}
+
 impl<'a> Options<'a> {
     /// Reads the options from the argument `first` on.
     pub fn parse(args: Args<'a>, first: usize, walk: Walk) -> Result<Options<'a>, ReplyError> {
@@ -350,8 +389,7 @@ impl<'a> Options<'a> {
             let value = args.get(i + 1);
             match value {
                 Some(value) if args.is(i, "COUNT") => {
-                    let given = num::parse_i64(value).ok_or(ReplyError::NOT_AN_INTEGER)?;
-                    options.count = u64::try_from(given).ok().filter(|&n| n > 0).ok_or(ReplyError::SYNTAX)?;
+                    options.count = parse_count(value)?;
                 }
                 Some(value) if args.is(i, "MATCH") => options.pattern = pattern(value),
                 Some(value) if walk == Walk::Keys && args.is(i, "TYPE") => options.type_name = Some(value),
@@ -377,7 +415,7 @@ impl<'a> Options<'a> {
 
     /// Buckets that one call looks at at most.
     pub fn buckets_max(&self) -> u64 {
-        self.count.saturating_mul(BUCKETS_PER_ENTRY).max(BUCKETS_MIN)
+        buckets_max(self.count)
     }
 
     /// True if a key, member or field is answered as far as MATCH goes.

@@ -7,7 +7,7 @@
 //!   in, in order;
 //! - a set's members are added; so are the digests of a sorted set's members with their scores, and of a hash's fields with
 //!   their values, with a mark added to those with a deadline;
-//! - a mark is added if the key has a deadline.
+//! - a mark is added if the key has a deadline, and another one if it is never evicted.
 //!
 //! A key's digest is that of its name, mixed, and then its value's. All databases together begin at zero: the number of each that
 //! has keys is mixed in, and the digests of its keys are added.
@@ -27,6 +27,8 @@ use crate::store::types::stream::StreamId;
 use crate::store::types::{Hash, List, Object, Set, Stream, Type, ZSet};
 
 const KEY_DEADLINE: &[u8] = b"!!expire!!";
+/// Ours: what Redis 8.12 does about such keys is not known.
+const KEY_BLESSED: &[u8] = b"!!no-evict!!";
 const ELEMENT_DEADLINE: &[u8] = b"!!hexpire!!";
 
 /// A digest. Its text is forty hexadecimal digits.
@@ -76,6 +78,9 @@ impl DataDigest {
         }
         if entry.deadline_ms().is_some() {
             self.add(KEY_DEADLINE);
+        }
+        if entry.is_blessed() {
+            self.add(KEY_BLESSED);
         }
     }
 

@@ -15,6 +15,8 @@
 //! the pace at which keys go (see `HALF_LIFE_TURNOVERS`; the idea is that of LRFU, Lee et al. 2001), which leaves a
 //! popularity that lasts as good as it was. Of keys that count alike, the one goes that was used longest ago.
 //!
+//! Keys that BLESS has named stay, whatever the policy; where all that could go are such, memory is as short as with `noeviction`.
+//!
 //! # When
 //! Before a command, while more is in use than allowed: `KEYS_PER_COMMAND` keys in any case, so that writers pay for what they
 //! write, and more until the turn's time for it is over (`maxmemory-eviction-tenacity`). Then at the end of every turn, without
@@ -448,7 +450,7 @@ impl Server {
         let places = (eviction.place..count).chain(0..eviction.place.min(count));
         let found = places.into_iter().find(|&place| {
             let db = &dbs[place];
-            if is_volatile { db.timed() > 0 } else { !db.is_empty() }
+            db.may_evict(is_volatile)
         });
         eviction.place = found.map_or(0, |place| place + 1);
         found
@@ -502,6 +504,7 @@ impl Server {
         let stays = |server: &Server, entry: &Entry| {
             stamp.is_some_and(|stamp| entry.stamp() != stamp)
                 || (is_volatile && entry.deadline_ms().is_none())
+                || entry.is_blessed()
                 || server.must_stay(place, entry)
         };
         if place >= self.dbs.places().len() || self.dbs[place].peek_hashed(hash).is_none_or(|entry| stays(self, &entry))

@@ -12,6 +12,7 @@
 use std::fmt;
 
 use super::access::{AccessClock, Counting};
+use super::blessed::Blessed;
 use super::entry::Entry;
 use super::hold::Holds;
 use super::notes::{Happened, Notebook};
@@ -144,6 +145,7 @@ pub(super) enum Cause {
 #[derive(Debug, Default)]
 pub(super) struct Accounting {
     pub timed: Timed,
+    pub blessed: Blessed,
     pub stats: DbStats,
     pub notebook: Notebook,
     pub garbage: Garbage,
@@ -205,6 +207,7 @@ impl Accounting {
             self.mutations += 1;
         }
         entry.set_mark(self.mark);
+        self.blessed.come(entry);
         if let Some(holds) = &mut self.holds {
             holds.note_born(hash);
         }
@@ -214,6 +217,7 @@ impl Accounting {
     #[inline]
     pub fn leave(&mut self, entry: &Entry) {
         self.timed.leave(Due::of(entry));
+        self.blessed.leave(entry);
         if let Some(holds) = &mut self.holds {
             holds.note_left(entry);
         }

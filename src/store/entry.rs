@@ -53,7 +53,9 @@ const FLAG_TIMER_EXACT: u8 = 2;
 const FLAG_RAW: u8 = 4;
 const FLAG_LONG_KEY: u8 = 8;
 const FLAG_MARK: u8 = 16;
-const _: () = assert!(FORM_MASK & (FLAG_DEADLINE | FLAG_TIMER_EXACT | FLAG_RAW | FLAG_LONG_KEY | FLAG_MARK) == 0);
+const FLAG_BLESSED: u8 = 128;
+const FLAGS: u8 = FLAG_DEADLINE | FLAG_TIMER_EXACT | FLAG_RAW | FLAG_LONG_KEY | FLAG_MARK | FLAG_BLESSED;
+const _: () = assert!(FORM_MASK & FLAGS == 0);
 
 const KIND_INLINE: u8 = 0;
 const KIND_INT: u8 = 1;
@@ -486,7 +488,7 @@ impl Entry {
             (None, Some(string)) => Entry::new(key, again(&string), deadline_ms),
             (None, None) => unreachable!("a value is a string or a collection"),
         };
-        entry.header_mut().flags |= self.header().flags & (FLAG_RAW | FLAG_MARK);
+        entry.header_mut().flags |= self.header().flags & (FLAG_RAW | FLAG_MARK | FLAG_BLESSED);
         entry
     }
 
@@ -501,6 +503,7 @@ impl Entry {
             let mut entry = Entry::new(self.key(), value, deadline_ms);
             entry.set_stamp(self.stamp());
             entry.set_mark(self.mark());
+            entry.set_blessed(self.is_blessed());
             return entry;
         }
         self.release();
@@ -639,6 +642,20 @@ impl Entry {
     pub fn set_mark(&mut self, mark: bool) {
         let header = self.header_mut();
         header.flags = header.flags & !FLAG_MARK | if mark { FLAG_MARK } else { 0 };
+    }
+
+    /// Whether the key is to stay whatever memory policy there is: see `store::blessed`. It is the key's, like a deadline: other values do
+    /// not change it, and it goes along when the key gets another name. A copy does not have it.
+    #[inline]
+    pub fn is_blessed(&self) -> bool {
+        self.header().flags & FLAG_BLESSED != 0
+    }
+
+    /// Says whether the key is to stay.
+    #[inline]
+    pub fn set_blessed(&mut self, is_blessed: bool) {
+        let header = self.header_mut();
+        header.flags = header.flags & !FLAG_BLESSED | if is_blessed { FLAG_BLESSED } else { 0 };
     }
 
     /// Marks a string that was changed in place; Redis reports such strings as `raw` however short.

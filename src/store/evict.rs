@@ -1,5 +1,7 @@
 //! Keys that may have to go when memory is short: shown by lot, or the one that falls due first, and taken out.
 //!
+//! Keys that BLESS has named are never shown (`store::blessed`).
+//!
 //! # By lot
 //! Keys lie in the order of their hashes, so those of any home bucket are as good a sample as any. One bucket is looked at at a
 //! time: its entries are loaded together, while the bucket before is looked at, so a sample of seven costs hardly
@@ -25,6 +27,9 @@ const FEW_KEYS: usize = 48;
 
 /// Items of keys that have gone that are passed over for one that is due first.
 const STALE_MAX: usize = 64;
+
+/// Keys drawn for one that may go.
+const DRAWS_MAX: usize = 16;
 
 /// The home buckets that the next samples look at, as hashes that lead there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +70,7 @@ impl Db {
     pub fn first_due(&mut self) -> FirstDue {
         let Db { table, timers, accounting, .. } = self;
         let Some(nearest) = &mut timers.nearest else { return FirstDue::None };
-        if accounting.timed.keys == 0 {
+        if accounting.timed.keys == accounting.blessed.timed {
             return FirstDue::None;
         }
         match nearest.first(table, STALE_MAX) {
@@ -85,7 +90,7 @@ impl Db {
         }
         let mut seen = 0;
         let mut look = |entry: &Entry| {
-            if !is_timed || entry.deadline_ms().is_some() {
+            if !entry.is_blessed() && (!is_timed || entry.deadline_ms().is_some()) {
                 seen += 1;
                 show(entry, hasher);
             }
@@ -133,7 +138,8 @@ impl Db {
     pub fn draw_key(&mut self, is_timed: bool, prng: &mut Prng) -> Option<(u64, Stamp)> {
         let hasher = self.table.hasher();
         if !is_timed {
-            let entry = self.table.random(|n| prng.below(n))?;
+            let mut draws = (0..DRAWS_MAX).map_while(|_| self.table.random(|n| prng.below(n)));
+            let entry = draws.find(|entry| !entry.is_blessed())?;
             return Some((hasher.hash(entry.key()), entry.stamp()));
         }
         let (mut chosen, mut seen, mut lots) = (None, 0, Prng::seeded(prng.next_u64()));
@@ -155,6 +161,7 @@ impl Db {
     pub fn evict(&mut self, hash: u64) -> Option<Entry> {
         let Db { table, accounting, .. } = self;
         let mut slot = table.occupied_hashed(hash)?;
+        debug_assert!(!slot.is_blessed(), "what is blessed stays");
         accounting.before_change(Cause::Asked, &mut slot);
         let entry = slot.remove();
         accounting.timed.leave(Due::of(&entry));

@@ -80,6 +80,7 @@ impl Timers {
     ) {
         let new = Due::of(entry);
         accounting.timed.change(old, new);
+        accounting.blessed.change_deadline(entry, old.key_ms, new.key_ms);
         if let Some(nearest) = &mut self.nearest
             && let Some(deadline_ms) = new.key_ms.filter(|_| new.key_ms != old.key_ms)
         {

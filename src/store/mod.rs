@@ -14,6 +14,7 @@
 
 pub mod access;
 mod accounting;
+mod blessed;
 pub mod blob;
 pub mod collections;
 pub mod db;

@@ -5,7 +5,7 @@
 //! hashes. What falls due later is not in it. When the heap runs low, a walk over the table gathers the next ones, a few buckets
 //! for each key that is taken, so that it has come to its end before the heap is empty. A deadline that is set meanwhile is
 //! noted wherever it belongs. Nothing is ever taken out of the heap but at its top: there an item whose key has gone, or
-//! has another deadline by now, is recognised and dropped.
+//! has another deadline by now, or is blessed, is recognised and dropped.
 //!
 //! # Costs
 //! Sixteen bytes for each of [`HELD_MAX`] deadlines at most; nothing where the policy is another. A key that is taken costs
@@ -13,8 +13,8 @@
 //! every [`HELD_MAX`] / 2 that are taken.
 //!
 //! # Invariant
-//! Every key with a deadline before the horizon has an item in the heap; with a walk under way, every key from the horizon on
-//! that is before the walk's own horizon and behind its cursor has one in `found`.
+//! Every key with a deadline before the horizon has an item in the heap, unless it is blessed; with a walk under way, every such key
+//! from the horizon on that is before the walk's own horizon and behind its cursor has one in `found`.
 //!
 //! Used by `store::expiry`, which tells of deadlines, and `store::evict`, which asks for keys. Knows nothing of time.
 
@@ -107,7 +107,7 @@ impl Nearest {
             };
             let (hasher, mut hash) = (table.hasher(), None);
             let look = |entry: &mut Entry| {
-                if entry.deadline_ms() == Some(deadline_ms) {
+                if entry.deadline_ms() == Some(deadline_ms) && !entry.is_blessed() {
                     hash = Some(hasher.hash(entry.key()));
                 }
                 true
@@ -129,7 +129,9 @@ impl Nearest {
         let Walk { cursor, found, horizon: end } = walk;
         let visit = |entry: &mut Entry| {
             // The hash is worth computing only for what may be near.
-            if let Some(deadline_ms) = entry.deadline_ms().filter(|ms| (horizon.0..=end.0).contains(ms)) {
+            if let Some(deadline_ms) = entry.deadline_ms().filter(|ms| (horizon.0..=end.0).contains(ms))
+                && !entry.is_blessed()
+            {
                 let item = (deadline_ms, (hasher.hash(entry.key()) >> 32) as u32);
                 if item >= horizon && item < *end {
                     found.push(item);

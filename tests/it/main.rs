@@ -9,6 +9,7 @@ mod acl;
 mod admin;
 mod array;
 mod bitmap;
+mod bless;
 mod blocking;
 mod changes;
 mod check;

@@ -94,6 +94,7 @@ const NEWER: &[&str] = &[
     "arseek",
     "arset",
     "bitrangeintarray",
+    "bless",
     "blmovem",
     "bzmove",
     "increx",

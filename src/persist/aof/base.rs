@@ -196,7 +196,7 @@ impl CommandWriter {
     pub fn end_string(&mut self, entry: &Entry) {
         self.out.extend_from_slice(b"\r\n");
         self.is_in_string = false;
-        self.deadline(entry);
+        self.attributes(entry);
     }
 
     /// Writes the next piece of a key; true if it was the last.
@@ -233,14 +233,18 @@ impl CommandWriter {
             _ => unreachable!("the value is of the type that it was of when it was begun"),
         };
         if done {
-            self.deadline(entry);
+            self.attributes(entry);
         }
         done
     }
 
-    fn deadline(&mut self, entry: &Entry) {
+    /// What is kept of a key beside its value.
+    fn attributes(&mut self, entry: &Entry) {
         if let Some(deadline_ms) = entry.deadline_ms() {
             self.command(&[b"PEXPIREAT", entry.key(), itoa::Buffer::new().format(deadline_ms).as_bytes()]);
+        }
+        if entry.is_blessed() {
+            self.command(&[b"BLESS", b"SET", entry.key(), b"NO-EVICT"]);
         }
     }
 }

@@ -45,6 +45,12 @@ const DEADLINE_MIN_MS: i64 = 1;
 /// The auxiliary field that holds a script: Redis wrote such up to version 6, and newer ones read over them.
 pub(super) const SCRIPT_FIELD: &[u8] = b"lua";
 
+/// The auxiliary field that stands before what is said of a key which BLESS has named: how Redis 8.12 tells that is not known, and every
+/// other reader passes over what it does not know.
+pub(super) const BLESSED_FIELD: &[u8] = b"aleadb-bless";
+/// What it says.
+pub(super) const NO_EVICT: &[u8] = b"NO-EVICT";
+
 /// A part of a dump file.
 #[derive(Debug)]
 pub enum Item {
@@ -455,6 +461,7 @@ struct Next {
     deadline_ms: Option<i64>,
     idle_s: Option<u64>,
     frequency: Option<u8>,
+    is_blessed: bool,
 }
 
 /// What a part of the file is.
@@ -539,6 +546,10 @@ impl Next {
             }
             opcode::AUX => {
                 let (name, value) = (reader.string()?.into_owned(), reader.string()?.into_owned());
+                if (&*name, &*value) == (BLESSED_FIELD, NO_EVICT) {
+                    self.is_blessed = true;
+                    return Ok(Part::Attribute);
+                }
                 Part::Item(if name == SCRIPT_FIELD { Item::Script(value) } else { Item::Aux { name, value } })
             }
             opcode::SELECT_DB => Part::Item(Item::Select(reader.length()?)),
@@ -605,8 +616,9 @@ impl Next {
 
     /// A key with its value and what has been said of it.
     fn whole(&mut self, key: &[u8], mut value: Value<'_>) -> Part {
-        let Next { deadline_ms, idle_s, frequency } = std::mem::take(self);
-        let entry = Entry::new(key, value.as_new(), deadline_ms);
+        let Next { deadline_ms, idle_s, frequency, is_blessed } = std::mem::take(self);
+        let mut entry = Entry::new(key, value.as_new(), deadline_ms);
+        entry.set_blessed(is_blessed);
         Part::Item(Item::Entry(Loaded { entry, idle_s, frequency }))
     }
 }

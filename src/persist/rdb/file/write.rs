@@ -8,7 +8,7 @@
 
 use super::super::RunningSum;
 use super::super::write::{Version, Writer};
-use super::read::SCRIPT_FIELD;
+use super::read::{BLESSED_FIELD, NO_EVICT, SCRIPT_FIELD};
 use super::{magic, opcode};
 use crate::store::access::{AccessClock, Counting};
 use crate::store::entry::Entry;
@@ -209,6 +209,9 @@ impl DumpWriter {
         if !self.writer.can_hold(entry) {
             let (key, version) = (entry.key().to_vec(), self.writer.version().number());
             return Err(CannotHold { key, version, type_of: entry.type_of() });
+        }
+        if entry.is_blessed() {
+            self.aux(BLESSED_FIELD, NO_EVICT);
         }
         if let Some(deadline_ms) = entry.deadline_ms() {
             self.writer.byte(opcode::EXPIRE_MS);
