@@ -1,7 +1,7 @@
 //! BLESS, which names keys that no memory policy lets go: the rows and the handlers below. The walk is SCAN's (`scan`).
 
-use super::scan;
-use super::spec::{Access, Category, Group, KeySpec, Outcome, Spec};
+use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec};
+use super::{help, scan};
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
@@ -33,6 +33,9 @@ pub const ROWS: &[Spec] = &[Spec::container(
             "O(1)",
             "key",
         ),
+        Spec::new("HELP", 2, Flags::LOADING.with(Flags::STALE), help_text)
+            .group(Group::Generic, Category::KEYSPACE, SINCE)
+            .doc("Explains the subcommands.", "O(1)", ""),
         Spec::read("SCAN", -4, scan::scan_blessed)
             .group(Group::Generic, Category::KEYSPACE, SINCE)
             .doc(
@@ -47,6 +50,24 @@ pub const ROWS: &[Spec] = &[Spec::container(
 .doc("Says which keys are never evicted.", "Depends on subcommand.", "")];
 
 const SINCE: &str = "8.12.0";
+
+fn help_text(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
+    help::write(
+        &mut ctx.reply,
+        "BLESS",
+        &[
+            "CLEAR <key> NO-EVICT",
+            "    Let the key be evicted again.",
+            "GET <key>",
+            "    Return what the key was given by SET.",
+            "SCAN <cursor> NO-EVICT [COUNT <count>]",
+            "    Walk the names of the keys that are never evicted.",
+            "SET <key> NO-EVICT",
+            "    Keep the key from being evicted, whatever the memory policy.",
+        ],
+    );
+    Ok(Next::Done)
+}
 
 /// Refuses what is not the name of a flag.
 pub(super) fn check_flag(args: Args<'_>, index: usize) -> Result<(), ReplyError> {

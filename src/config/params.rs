@@ -754,7 +754,7 @@ directives! {
     notify_expired_value_max_bytes: u32 = 0,
     "notify-expired-value-max-bytes", Runtime, int(0, 65_536);
 
-    /// What is our own in Redis's commands is refused as Redis refuses it.
+    /// Options that we have added to Redis's commands (JITTER) are refused as Redis refuses them.
     redis_strict: bool = false,
     "redis-strict", Runtime, yes_no;
 

@@ -24,6 +24,8 @@ use crate::timer::Progress;
 
 /// Keys removed between two looks at the clock: some 20 us, at worst (nothing cached, segments merging) a few times that.
 const CHUNK_KEYS: usize = 64;
+/// Bytes of their values that are published meanwhile at most, where that was asked for.
+const CHUNK_VALUE_BYTES: usize = 256 << 10;
 /// Nanoseconds of expiry in one turn while it keeps up.
 const SLICE_NS: u64 = 200_000;
 /// Nanoseconds of expiry in one turn when it is [`LAG_MS_MAX`] late.
@@ -36,6 +38,12 @@ const KEYS_PER_TURN_MAX: usize = 8192;
 const SAMPLE_MS: u64 = purge::LOOK_MS;
 /// The wall clock has jumped when it strays further than this from the monotonic clock between two turns.
 const JUMP_MS: i64 = 1000;
+
+/// Keys of a chunk, where values of so many bytes at most are published.
+fn chunk_keys(value_bytes_max: usize) -> usize {
+    let fit = CHUNK_VALUE_BYTES.checked_div(value_bytes_max).unwrap_or(CHUNK_KEYS);
+    fit.clamp(1, CHUNK_KEYS)
+}
 
 /// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts; nor while a log is loaded, which says
 /// itself what went; nor while a script is parked, for which time stands still. A replica is told by its primary.
@@ -123,6 +131,7 @@ impl Cron {
         }
         let (mut keys_left, mut ends_ns, mut checked_ns) = (self.keys_per_turn_max, None, now.mono_ns);
         let slice_ns = slice_ns(server.stats.expire_behind_ms);
+        let chunk_keys = chunk_keys(server.dbs.noting().value_bytes_max);
         let count = server.dbs.timed().len();
         // Round by round, a chunk of each database that has any.
         let (mut turn, mut idle, mut behind_ms) = (if self.first_db < count { self.first_db } else { 0 }, 0, 0);
@@ -130,7 +139,7 @@ impl Cron {
             let index = server.dbs.timed()[turn] as usize;
             // Not by division: this runs in every turn in which anything was written.
             turn = if turn + 1 == count { 0 } else { turn + 1 };
-            let mut budget = CHUNK_KEYS.min(keys_left);
+            let mut budget = chunk_keys.min(keys_left);
             let chunk = budget;
             let progress = self.expire_chunk(server, index, now, checked_ns, &mut budget);
             if server.dbs.noting().leaving() {
