@@ -13,7 +13,8 @@ fn entry(id: &str, name: &str, value: &str) -> String {
 
 /// One that is shown with how long it was pending, and how often it was given.
 fn aged(id: &str, value: &str, idle_ms: i64, deliveries: u64) -> String {
-    format!(r"*4\r\n${}\r\n{id}\r\n*2\r\n$1\r\na\r\n$1\r\n{value}\r\n:{idle_ms}\r\n:{deliveries}\r\n", id.len())
+    let (id_len, len) = (id.len(), value.len());
+    format!(r"*4\r\n${id_len}\r\n{id}\r\n*2\r\n$1\r\na\r\n${len}\r\n{value}\r\n:{idle_ms}\r\n:{deliveries}\r\n")
 }
 
 /// The reply of one stream.
@@ -344,4 +345,72 @@ fn a_long_reply_has_the_same_room() {
     ] {
         assert_eq!(reply(true, line), reply(false, line), "{line}");
     }
+}
+
+/// A group in which forty entries are pending, and a turn goes by four of them.
+fn crowded() -> Memory {
+    let mut m = filled();
+    m.server.jobs.limits.long = 16;
+    for n in 6..=40 {
+        m.run(&format!("XADD s {n}-1 a {n}"));
+    }
+    m.run("XREADGROUP GROUP g c1 STREAMS s >");
+    m.run("XREADGROUP GROUP g c1 STREAMS s 0");
+    m
+}
+
+/// The reply to a command that is not answered at once, and in how many turns it came.
+fn later(m: &mut Memory, line: &str) -> (String, usize) {
+    assert_eq!(m.run(line), "", "that takes some turns");
+    for turn in 1..100 {
+        m.wake();
+        m.advance_ms(0);
+        let reply = m.take_sent(m.client);
+        if !reply.is_empty() {
+            return (reply, turn);
+        }
+    }
+    panic!("it does not go on by itself");
+}
+
+#[test]
+fn very_many_pending_entries_are_brought_in_order_in_some_turns() {
+    let mut m = crowded();
+    m.advance_ms(10);
+    // The first ones are the youngest.
+    m.run("XREADGROUP GROUP g c1 COUNT 38 STREAMS s 0");
+    m.advance_ms(50);
+    let oldest = one(&[aged("39-1", "39", 60, 2), aged("40-1", "40", 60, 2)]);
+    assert_eq!(later(&mut m, "XREADGROUP GROUP g c2 CLAIM 60 STREAMS s >"), (oldest, 9));
+    m.expect(&[("XREADGROUP GROUP g c2 CLAIM 60 STREAMS s >", NULL)]);
+    m.server.check();
+}
+
+#[test]
+fn what_cannot_wait_has_the_entries_in_order_at_once() {
+    let mut m = crowded();
+    m.advance_ms(10);
+    m.run("MULTI");
+    m.run("XREADGROUP GROUP g c2 CLAIM 10 COUNT 1 STREAMS s >");
+    assert_eq!(m.run("EXEC"), format!(r"*1\r\n{}", one(&[aged("1-1", "1", 10, 2)])));
+}
+
+#[test]
+fn very_many_entries_that_were_deleted_are_passed_over_once() {
+    let mut m = crowded();
+    m.advance_ms(10);
+    later(&mut m, "XREADGROUP GROUP g c2 CLAIM 50 STREAMS s >");
+    m.run("XTRIM s MINID 31-1");
+    let (reply, turns) = later(&mut m, "XREADGROUP GROUP g c2 CLAIM 1 COUNT 1 STREAMS s >");
+    assert_eq!((reply, turns), (one(&[aged("31-1", "31", 10, 2)]), 7));
+    m.expect(&[
+        ("XREADGROUP GROUP g c2 CLAIM 1 COUNT 1 STREAMS s >", &one(&[aged("32-1", "32", 10, 2)])),
+        ("XTRIM s MAXLEN 0", r":10\r\n"),
+    ]);
+    let (reply, _) = later(&mut m, "XREADGROUP GROUP g c2 CLAIM 1 COUNT 1 STREAMS s >");
+    assert_eq!(reply, NULL);
+    // One comes again under the id of one that is still pending.
+    m.expect(&[("XSETID s 0-0", r"+OK\r\n"), ("XADD s 33-1 a 33", r"$4\r\n33-1\r\n")]);
+    let (reply, _) = later(&mut m, "XREADGROUP GROUP g c2 CLAIM 1 COUNT 1 STREAMS s >");
+    assert_eq!(reply, one(&[aged("33-1", "33", 10, 2)]));
 }

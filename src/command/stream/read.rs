@@ -15,7 +15,7 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next, NullReply, Wait, WaitFor};
 use crate::server::jobs::{Job, Step, Work};
 use crate::store::db::{Db, Moment};
-use crate::store::types::stream::{ConsumerId, Entry, StreamId, once_more};
+use crate::store::types::stream::{ConsumerId, Entry, FirstByAge, StreamId, once_more};
 use crate::store::types::{Collection, Stream};
 
 const UNBALANCED_XREAD: ReplyError = ReplyError::new(
@@ -43,6 +43,11 @@ const NEWEST_IN_XREADGROUP: ReplyError = ReplyError::new(
 const IDLE_NO_INTEGER: ReplyError = ReplyError::new("ERR min-idle-time is not an integer or out of range");
 const IDLE_NEGATIVE: ReplyError = ReplyError::new("ERR min-idle-time must be a positive integer");
 const NO_GROUP_OPTION: ReplyError = ReplyError::new("ERR Missing GROUP option for XREADGROUP");
+
+/// A turn goes by one of so many as many pending entries as make a command long, when it brings them in the order of their ages.
+const AGES_PART: usize = 4;
+/// Pending entries that were deleted and are passed over, at most, to find another one to claim.
+const GONE_MAX: usize = 1024;
 
 /// What a refusal of XREADGROUP says where it was refused.
 const WITH_GROUP_OPTION: &str = " in XREADGROUP with GROUP option";
@@ -137,10 +142,23 @@ impl<'a> Line<'a> {
     /// `$` meant the end of the stream as it is now. Whatever else was given stands: `+` means the newest entry whenever the
     /// line runs. `look_ms` is the Unix time in milliseconds at which it should run in any case.
     fn wait_or_null(&self, ctx: &mut Ctx<'_>, args: Args<'_>, from: &[StreamId], look_ms: Option<i64>) -> Outcome {
-        let Some(timeout_ms) = self.block_ms else {
-            ctx.reply.null_array();
-            return Ok(Next::Done);
-        };
+        match self.block_ms {
+            Some(timeout_ms) => self.wait(ctx, args, from, timeout_ms, look_ms),
+            None => {
+                ctx.reply.null_array();
+                Ok(Next::Done)
+            }
+        }
+    }
+
+    fn wait(
+        &self,
+        ctx: &mut Ctx<'_>,
+        args: Args<'_>,
+        from: &[StreamId],
+        timeout_ms: u64,
+        look_ms: Option<i64>,
+    ) -> Outcome {
         let mut words: Vec<Vec<u8>> = args.iter_from(0).map(<[u8]>::to_vec).collect();
         for (word, id) in words[self.keys + self.streams..].iter_mut().zip(from) {
             if word == b"$" {
@@ -313,8 +331,24 @@ struct Found<'a> {
     made: bool,
     /// There is something to answer.
     ready: bool,
-    /// When there is something to be claimed, in Unix milliseconds.
-    look_ms: Option<i64>,
+    /// When there is something to be claimed.
+    claimable: Claimable,
+}
+
+/// When pending entries may be claimed.
+#[derive(Clone, Copy)]
+enum Claimable {
+    Never,
+    /// From this Unix time in milliseconds on, which is in the past if one was released.
+    From(i64),
+    /// They are very many, and what has been seen of them does not tell.
+    Unknown,
+}
+
+impl Claimable {
+    fn from_ms(self) -> Option<i64> {
+        if let Claimable::From(ms) = self { Some(ms) } else { None }
+    }
 }
 
 /// What a consumer was given, as it is passed on.
@@ -360,10 +394,14 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             },
         });
     }
-    let found = prepare(ctx, &line, args, &wanted, consumer)?;
+    let mut found = prepare(ctx, &line, args, &wanted, consumer)?;
+    let is_unknown = found.iter().any(|found| matches!(found.claimable, Claimable::Unknown));
+    if is_unknown {
+        found.iter_mut().for_each(|found| found.ready = false);
+    }
     let ready = found.iter().filter(|found| found.ready).count();
     let array = (ready > 0).then(|| ctx.reply.open_array(ready));
-    let look_ms = found.iter().filter_map(|found| found.look_ms).min();
+    let look_ms = found.iter().filter_map(|found| found.claimable.from_ms()).min();
     let (mut answered, mut room) = (0, line.room);
     for Found { key, from, consumer: id, made, ready, .. } in found {
         let Line { count, noack, claim_ms, .. } = line;
@@ -383,6 +421,11 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     match array {
         Some(array) => ctx.reply.close_pairs(array, answered),
+        // Whether it wants to wait or not: it goes on as soon as others have been served.
+        None if is_unknown => {
+            let now_ms = ctx.now.unix_ms;
+            return line.wait(ctx, args, &[], line.block_ms.unwrap_or(0), Some(now_ms));
+        }
         None => return line.wait_or_null(ctx, args, &[], look_ms),
     }
     Ok(Next::Done)
@@ -434,6 +477,7 @@ fn prepare<'a>(
 ) -> Result<Vec<Found<'a>>, ReplyError> {
     let (at, now_ms) = (ctx.at, ctx.now.unix_ms);
     let (group, _) = line.group.ok_or(NO_GROUP_OPTION)?;
+    let most = if ctx.may_block() { ctx.server.jobs.limits.long.div_ceil(AGES_PART) } else { usize::MAX };
     let mut all = Vec::with_capacity(wanted.len());
     for (key, &from) in line.keys(args).zip(wanted) {
         // Counted as a lookup to read, for it stands for one in Redis.
@@ -441,24 +485,32 @@ fn prepare<'a>(
         let Some(mut stream) = ctx.db().write::<Stream>(key, at)?.filter(|_| found) else { continue };
         let (consumer, made) = consumer_of(&mut stream, group, consumer, now_ms);
         let is_new = matches!(from, From::New);
-        let look_ms =
-            line.claim_ms.filter(|_| is_new).and_then(|idle_ms| claimable_from_ms(&mut stream, group, idle_ms));
-        let ready = !is_new || has_new(&stream, group) || look_ms.is_some_and(|ms| ms <= now_ms);
+        let claimable = match line.claim_ms.filter(|_| is_new) {
+            Some(idle_ms) => claimable(&mut stream, group, idle_ms, most),
+            None => Claimable::Never,
+        };
+        let ready = !is_new || has_new(&stream, group) || claimable.from_ms().is_some_and(|ms| ms <= now_ms);
         drop(stream);
         if made {
             tell_of_consumer(ctx, key);
         }
-        all.push(Found { key, from, consumer, made, ready, look_ms });
+        all.push(Found { key, from, consumer, made, ready, claimable });
     }
     Ok(all)
 }
 
-/// The Unix time in milliseconds from which on an entry is pending for so long, in the past if one was released.
-fn claimable_from_ms(stream: &mut Stream, group: &[u8], idle_ms: i64) -> Option<i64> {
-    stream.group_mut(group)?.keep_ages();
+/// When the first entry may be claimed that is pending in a group. Goes by so many of them at most.
+fn claimable(stream: &mut Stream, group: &[u8], idle_ms: i64, most: usize) -> Claimable {
+    if stream.group_mut(group).is_some_and(|group| !group.keep_ages(most)) {
+        return Claimable::Unknown;
+    }
     // What was deleted stays pending, and is claimed by nobody.
-    let (_, first) = stream.group(group)?.by_age().find(|&(id, _)| stream.contains(id))?;
-    Some(if first.owner().is_some() { first.delivered_ms().saturating_add(idle_ms) } else { i64::MIN })
+    match stream.first_by_age(group, most) {
+        FirstByAge::Is(first) if first.owner().is_none() => Claimable::From(i64::MIN),
+        FirstByAge::Is(first) => Claimable::From(first.delivered_ms().saturating_add(idle_ms)),
+        FirstByAge::Nothing => Claimable::Never,
+        FirstByAge::FurtherOn => Claimable::Unknown,
+    }
 }
 
 /// An entry that is claimed.
@@ -473,13 +525,16 @@ impl Reader<'_> {
     fn aged(&self, stream: &Stream, room: &mut Room) -> Vec<Aged> {
         let (Some(claim_ms), Some(group)) = (self.claim_ms, stream.group(self.group)) else { return Vec::new() };
         let count = if self.count == 0 { usize::MAX } else { self.count };
-        let mut aged = Vec::new();
+        let (mut aged, mut gone) = (Vec::new(), 0);
         for (id, pending) in group.by_age() {
             let idle_ms = self.now_ms.saturating_sub(pending.delivered_ms());
-            if aged.len() == count || (pending.owner().is_some() && idle_ms < claim_ms) {
+            if aged.len() == count || gone > GONE_MAX || (pending.owner().is_some() && idle_ms < claim_ms) {
                 break;
             }
-            let Some(entry) = stream.entry(id) else { continue };
+            let Some(entry) = stream.entry(id) else {
+                gone += 1;
+                continue;
+            };
             if !room.take(&entry) {
                 break;
             }

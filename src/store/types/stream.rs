@@ -21,6 +21,7 @@ mod lag;
 mod node;
 pub mod parts;
 pub mod producers;
+mod queue;
 mod range;
 mod trim;
 
@@ -36,7 +37,7 @@ use crate::base::heap::{self, Mover, size_class};
 use crate::store::pack::Listpack;
 use crate::store::pack::listpack::{BYTES_MAX, bytes_max};
 
-pub use group::{ConsumerId, DELIVERIES_MAX, Group, Pending, once_more};
+pub use group::{ConsumerId, DELIVERIES_MAX, FirstByAge, Group, Pending, once_more};
 pub use id::{IdText, StreamId};
 pub use node::Entry;
 pub use producers::{Producers, Remembering};
@@ -199,6 +200,10 @@ impl Stream {
         stream.max_deleted_id = max_deleted_id.unwrap_or(stream.max_deleted_id);
         for group in stream.groups.values_mut() {
             group.entries_read = group.entries_read.map(|read| read.min(stream.entries_added));
+            // With a lower id than before, entries may be added that were there and are still pending.
+            if let Some(queue) = &mut group.queue {
+                queue.forget_gone();
+            }
         }
     }
 }

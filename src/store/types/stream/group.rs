@@ -4,8 +4,8 @@
 //! # Invariants
 //! - Every pending entry belongs to a consumer of its group, whose own list names it, or to nobody: then it was released. The lists
 //!   name no others.
-//! - Once somebody has asked for entries by their age, all pending ones stand in a queue: those that were released, in the order of
-//!   that, and then the others by when they were given last. Groups of which nobody asks that have no such queue.
+//! - Once somebody has asked for entries by their age, or has released one, there is a [`Queue`] of the pending ones. Groups of which
+//!   nobody asks that have none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::queue::{Age, FIRST_OWNED, Queue};
 use super::{Stream, StreamId};
 use crate::base::heap::{self, size_class};
 
@@ -48,7 +49,7 @@ impl Pending {
         Some(self.consumer).filter(|&consumer| consumer != ConsumerId::NONE)
     }
 
-    fn age(&self, id: StreamId) -> Age {
+    pub(super) fn age(&self, id: StreamId) -> Age {
         // Dumps may hold any time.
         let ms = if self.owner().is_some() { self.delivered_ms.max(0) } else { self.delivered_ms };
         (ms, self.place, id)
@@ -61,22 +62,6 @@ pub const DELIVERIES_MAX: u64 = i64::MAX as u64;
 /// How often an entry was given that is given once more. One that is marked keeps its mark.
 pub fn once_more(deliveries: u64) -> u64 {
     if deliveries == DELIVERIES_MAX { deliveries } else { deliveries.wrapping_add(1) }
-}
-
-/// What a group's queue is ordered by.
-type Age = (i64, u32, StreamId);
-
-/// Before the age of every entry that is somebody's, and behind that of every one that was released.
-const FIRST_OWNED: Age = (0, 0, StreamId::MIN);
-
-/// The pending entries of a group by their age.
-#[derive(Clone, Debug, Default)]
-struct Queue {
-    ages: BTreeSet<Age>,
-    /// How many of them were released.
-    released: usize,
-    /// Where the next one stands that is released.
-    next: i64,
 }
 
 /// One who reads.
@@ -102,6 +87,17 @@ impl Consumer {
     }
 }
 
+/// What is found of the pending entries that stand first by their age. Entries that were deleted stay pending.
+#[derive(Clone, Copy, Debug)]
+pub enum FirstByAge {
+    /// No entry is there.
+    Nothing,
+    /// This one.
+    Is(Pending),
+    /// It is further on.
+    FurtherOn,
+}
+
 /// A group.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
@@ -111,7 +107,7 @@ pub struct Group {
     pub entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
     /// Once it is asked for.
-    queue: Option<Box<Queue>>,
+    pub(super) queue: Option<Box<Queue>>,
     /// The next entry's place among those of its millisecond.
     place: u32,
     by_name: BTreeMap<Arc<[u8]>, u32>,
@@ -146,7 +142,7 @@ impl Group {
         for id in &consumer.pending {
             let pending = self.pending.remove(id);
             if let (Some(queue), Some(pending)) = (&mut self.queue, pending) {
-                queue.ages.remove(&pending.age(*id));
+                queue.remove(*id, &pending);
             }
         }
         consumer.pending.len()
@@ -195,11 +191,9 @@ impl Group {
     }
 
     /// Takes an entry from the consumer that it is pending for, and puts it behind those that were released before; it need not be
-    /// pending yet. O(log N), and O(N) when it is the first one of its group.
+    /// pending yet. O(log N).
     pub fn release(&mut self, id: StreamId, deliveries: u64) {
-        let queue = self.queue();
-        queue.next += 1;
-        let place = i64::MIN + queue.next;
+        let place = self.queue.get_or_insert_default().next_released();
         self.put(id, ConsumerId::NONE, place, deliveries);
     }
 
@@ -209,11 +203,10 @@ impl Group {
         self.place = self.place.wrapping_add(1);
         let before = self.pending.insert(id, pending);
         if let Some(queue) = &mut self.queue {
-            queue.released += usize::from(consumer == ConsumerId::NONE);
             if let Some(before) = before {
                 queue.remove(id, &before);
             }
-            queue.ages.insert(pending.age(id));
+            queue.add(id, &pending);
         }
         if before.is_some_and(|before| before.consumer == consumer) {
             return pending;
@@ -241,7 +234,7 @@ impl Group {
 
     /// How many pending entries were released, and given to nobody since.
     pub fn released(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.released)
+        self.queue.as_ref().map_or(0, |queue| queue.released())
     }
 
     /// The entries that were released, in the order of that.
@@ -254,34 +247,26 @@ impl Group {
         let start = id.and_then(|id| Some(self.pending.get(&id)?.age(id)));
         let start = start.map_or(Bound::Unbounded, Bound::Excluded);
         // Those that are somebody's come behind all of them.
-        let ages = self.queue.iter().flat_map(move |queue| queue.ages.range((start, Bound::Excluded(FIRST_OWNED))));
-        ages.map(|&(_, _, id)| id)
+        let queue = self.queue.iter();
+        queue.flat_map(move |queue| queue.range(start, Bound::Excluded(FIRST_OWNED))).map(|&(_, _, id)| id)
     }
 
-    /// Has the pending entries stand in a queue by their age from now on. O(N log N) the first time, then O(1).
-    pub fn keep_ages(&mut self) {
-        self.queue();
+    /// Has the pending entries stand in a queue by their age from now on; so many more of them at most, for they may be very many. True
+    /// when all of them do.
+    pub fn keep_ages(&mut self, most: usize) -> bool {
+        self.queue.get_or_insert_default().go_on(&self.pending, most)
     }
 
-    /// Whether they do.
+    /// Whether somebody has asked for that.
     pub fn keeps_ages(&self) -> bool {
         self.queue.is_some()
     }
 
-    /// The pending entries by their age: those that were released, and then those that were given longest ago. Of no group that does
-    /// not keep ages.
+    /// The pending entries by their age: those that were released, and then those that were given longest ago. Without those that
+    /// stand before all whose entries are there. Only those that stand in the queue.
     pub fn by_age(&self) -> impl Iterator<Item = (StreamId, Pending)> {
-        let ages = self.queue.iter().flat_map(|queue| queue.ages.iter());
+        let ages = self.queue.iter().flat_map(|queue| queue.range(queue.first_live(), Bound::Unbounded));
         ages.map(|&(_, _, id)| (id, self.pending[&id]))
-    }
-
-    fn queue(&mut self) -> &mut Queue {
-        let Group { queue, pending, .. } = self;
-        queue.get_or_insert_with(|| {
-            // What was released has had it made.
-            let ages = pending.iter().map(|(&id, pending)| pending.age(id)).collect();
-            Box::new(Queue { ages, ..Queue::default() })
-        })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -291,7 +276,7 @@ impl Group {
             |consumer: &Consumer| heap::arc(consumer.name.len()) + heap::tree::<StreamId, ()>(consumer.pending.len());
         let sampled: usize = self.consumers.iter().take(SAMPLE).map(|(_, one)| consumer(one)).sum();
         let consumers = sampled * self.consumers.len() / self.consumers.len().clamp(1, SAMPLE);
-        let queue = |queue: &Queue| size_class(size_of::<Queue>()) + heap::tree::<Age, ()>(queue.ages.len());
+        let queue = |queue: &Queue| size_class(size_of::<Queue>()) + heap::tree::<Age, ()>(queue.len());
         heap::tree::<StreamId, Pending>(self.pending.len())
             + self.queue.as_deref().map_or(0, queue)
             + heap::tree::<Arc<[u8]>, u32>(self.by_name.len())
@@ -302,15 +287,8 @@ impl Group {
     pub(super) fn blocks(&self) -> usize {
         /// Entries that a leaf of a B-tree holds on average.
         const PER_LEAF: usize = 7;
-        let queue = self.queue.as_ref().map_or(0, |queue| 1 + queue.ages.len() / PER_LEAF);
+        let queue = self.queue.as_ref().map_or(0, |queue| 1 + queue.len() / PER_LEAF);
         1 + 2 * self.pending.len() / PER_LEAF + queue + 2 * self.consumers.len()
-    }
-}
-
-impl Queue {
-    fn remove(&mut self, id: StreamId, pending: &Pending) {
-        self.ages.remove(&pending.age(id));
-        self.released -= usize::from(pending.owner().is_none());
     }
 }
 
@@ -343,6 +321,27 @@ impl Stream {
     /// Removes a group, which the caller drops where it does no harm.
     pub fn remove_group(&mut self, name: &[u8]) -> Option<Group> {
         self.0.groups.remove(name)
+    }
+
+    /// The pending entry of a group that stands first by its age among those whose entries are there. Looks at so many at most.
+    pub fn first_by_age(&mut self, group: &[u8], most: usize) -> FirstByAge {
+        let Some(found) = self.0.groups.get(group) else { return FirstByAge::Nothing };
+        let (mut gone, mut first) = (None, FirstByAge::Nothing);
+        for (n, (id, pending)) in found.by_age().enumerate() {
+            if self.contains(id) {
+                first = FirstByAge::Is(pending);
+                break;
+            }
+            gone = Some(pending.age(id));
+            if n + 1 == most {
+                first = FirstByAge::FurtherOn;
+                break;
+            }
+        }
+        if let (Some(gone), Some(found)) = (gone, self.0.groups.get_mut(group)) {
+            found.queue.as_mut().expect("it has been read").pass(gone);
+        }
+        first
     }
 
     /// Moves a group on to an entry that it is given now, unless it was given that one before.
