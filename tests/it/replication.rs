@@ -5,6 +5,7 @@ use aleadb::server::jobs::Limits;
 use aleadb::server::replication::following::LinkState;
 use aleadb::server::replication::replica::Standing;
 use aleadb::server::session::Blocked;
+use aleadb::store::types::Stream;
 
 use crate::loading::{disk_with_dump, settings};
 use crate::memory::Memory;
@@ -58,6 +59,25 @@ fn a_large_value_of_a_full_synchronisation_is_read_a_slice_in_each_turn() {
     assert!(turns > 2 * 600, "{turns} turns");
     m.expect(&[("HLEN k", r":600\r\n"), ("ZCARD z", r":600\r\n"), ("HGET k f599", r"$3\r\n599\r\n")]);
     assert!(synchronise(&mut replica(&lines, 1 << 20)) < 5);
+}
+
+/// A replica is not told what is forgotten of a stream's producers: it forgets by the ids of the entries that it is told of.
+#[test]
+fn a_replica_forgets_the_producers_of_a_stream_that_are_heard_of_no_more() {
+    let mut m = replica(&["SET a 1"], 1 << 20);
+    let reader = m.client;
+    synchronise(&mut m);
+    m.become_primary();
+    for n in 1..1000 {
+        m.run(&format!("XADD s IDMP p{n} i {n}000-0 a 1"));
+    }
+    m.client = reader;
+    m.expect(&[("XLEN s", r":999\r\n")]);
+    let entry = m.server.dbs[0].peek(b"s").expect("it is there");
+    let stream = entry.into_collection::<Stream>().expect("a stream");
+    let known = stream.producers().expect("it has some").iter().len();
+    // What has come within the time that ids are remembered for, and a few of those before.
+    assert!((100..200).contains(&known), "{known}");
 }
 
 /// A primary's transaction of very many words is run some commands at a time. Nobody sees the half of it, and it counts when it is

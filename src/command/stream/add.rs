@@ -122,7 +122,8 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let id = new_id(line.wanted, stream.last_id(), stream.next_id(now_ms))?;
     stream.append(id, flat, limits);
     if let Some((producer, name)) = &sent {
-        stream.producers_mut().remember(producer, name, id, known_at);
+        // What a primary or a log brings was added at the time that its id tells, if clocks agree.
+        stream.producers_mut().remember(producer, name, id, Some(now_ms.min(id.ms)));
     }
     let trimmed = line.trimming.run(&mut stream);
     let left = Left::by(&line.trimming, &stream);

@@ -150,12 +150,13 @@ pub(super) fn xcfgset(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let mut stream = ctx.db().write::<Stream>(key, at)?.ok_or(ReplyError::NO_SUCH_KEY)?;
     let (duration_s, ids_max) = settings(args)?;
     let now = stream.producers().map_or_else(Remembering::default, |producers| producers.remembering());
-    let changed = stream.set_remembering(Remembering {
+    let forgotten = stream.set_remembering(Remembering {
         duration_s: duration_s.unwrap_or(now.duration_s),
         ids_max: ids_max.unwrap_or(now.ids_max),
     });
     drop(stream);
-    if changed {
+    if let Some(forgotten) = forgotten {
+        ctx.server.background.free(Box::new(forgotten));
         ctx.db().knows_producers = true;
         ctx.change(Change::without_event(key).beside_the_value());
     }

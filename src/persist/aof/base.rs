@@ -87,7 +87,7 @@ pub enum Rest {
 }
 
 /// A place in a stream as it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum StreamPlace {
     /// The entries behind this id, and those among them that are pending and gone.
     Entries(StreamId),
@@ -97,8 +97,8 @@ pub enum StreamPlace {
     Consumer(usize, usize, StreamId),
     /// The placeholders behind this id, to be deleted.
     Placeholders(StreamId),
-    /// The ids that producers gave entries, behind so many of them.
-    Producers(usize),
+    /// The ids that producers gave entries: those of one of them behind so many, and of the ones behind it.
+    Producers(Box<[u8]>, usize),
 }
 
 /// The whole file.
@@ -222,7 +222,7 @@ impl CommandWriter {
             (Rest::Hash(cursor), Some(Object::Hash(hash))) => self.hash_fields(key, hash, cursor),
             (Rest::Array(from), Some(Object::Array(array))) => self.array_elements(key, array, from),
             (Rest::Stream { place, placeholders, last_placeholder }, Some(Object::Stream(stream))) => {
-                match self.stream_part(key, stream, *place, placeholders, last_placeholder) {
+                match self.stream_part(key, stream, place.clone(), placeholders, last_placeholder) {
                     Some(next) => {
                         *place = next;
                         false
@@ -372,7 +372,7 @@ impl CommandWriter {
                 }
                 let added = stream.entries_added().max(stream.len() as u64 + *placeholders);
                 self.set_id(key, stream, stream.last_id().max(*last_placeholder), added);
-                self.next_group(stream, 0, *placeholders)
+                self.next_group(key, stream, 0, *placeholders)
             }
             StreamPlace::Group(index) => {
                 let (name, group) = stream.groups().nth(index)?;
@@ -388,7 +388,7 @@ impl CommandWriter {
                     let after = Some(after).filter(|&id| id != StreamId::MIN);
                     return match self.released(key, name, group, after) {
                         Some(id) => Some(StreamPlace::Consumer(index, nth, id)),
-                        None => self.next_group(stream, index + 1, *placeholders),
+                        None => self.next_group(key, stream, index + 1, *placeholders),
                     };
                 };
                 if consumer.pending().is_empty() {
@@ -421,40 +421,52 @@ impl CommandWriter {
                     false => self.command(&[b"XTRIM", key, b"MINID", first.text().as_bytes()]),
                 }
                 self.set_id(key, stream, stream.last_id(), stream.entries_added());
-                stream.producers().map(|_| StreamPlace::Producers(0))
+                self.begin_producers(key, stream)
             }
-            StreamPlace::Producers(at) => {
-                let written = self.producers(key, stream.producers()?, at);
-                (written == ELEMENTS).then_some(StreamPlace::Producers(at + written))
-            }
+            StreamPlace::Producers(name, at) => self.producers(key, stream.producers()?, &name, at),
         }
     }
 
-    /// Writes some of the ids that producers gave entries, behind so many of them; how many.
-    fn producers(&mut self, key: &[u8], producers: &Producers, at: usize) -> usize {
+    /// Writes how long the ids of producers are remembered, and returns where those begin.
+    fn begin_producers(&mut self, key: &[u8], stream: &Stream) -> Option<StreamPlace> {
+        let producers = stream.producers()?;
         let Remembering { duration_s, ids_max } = producers.remembering();
-        if at == 0 && producers.remembering() != Remembering::default() {
+        if producers.remembering() != Remembering::default() {
             let (mut duration, mut most) = (itoa::Buffer::new(), itoa::Buffer::new());
             let (duration, most) = (duration.format(duration_s).as_bytes(), most.format(ids_max).as_bytes());
             self.command(&[b"XCFGSET", key, b"IDMP-DURATION", duration, b"IDMP-MAXSIZE", most]);
         }
-        let (mut skipped, mut written) = (0, 0);
-        for (name, producer) in producers.iter() {
-            for (id, entry) in producer.ids_from(at - skipped).take(ELEMENTS - written) {
-                self.command(&[b"XIDMPRECORD", key, name, id, entry.text().as_bytes()]);
-                written += 1;
-            }
-            skipped = at.min(skipped + producer.count());
-        }
-        written
+        producers.iter().next().map(|(name, _)| StreamPlace::Producers(name.into(), 0))
     }
 
-    fn next_group(&self, stream: &Stream, index: usize, placeholders: u64) -> Option<StreamPlace> {
+    /// Writes some of the ids that producers gave entries, from a place on. The place that follows.
+    fn producers(&mut self, key: &[u8], producers: &Producers, name: &[u8], at: usize) -> Option<StreamPlace> {
+        let first = producers.producer(name).map(|first| (name, first));
+        let (mut at, mut left) = (at, ELEMENTS);
+        for (name, producer) in first.into_iter().chain(producers.after(Some(name))) {
+            if left == 0 {
+                return Some(StreamPlace::Producers(name.into(), 0));
+            }
+            let written = left.min(producer.count() - at);
+            for (id, entry) in producer.ids_from(at).take(written) {
+                self.command(&[b"XIDMPRECORD", key, name, id, entry.text().as_bytes()]);
+            }
+            (at, left) = (at + written, left - written);
+            if at < producer.count() {
+                return Some(StreamPlace::Producers(name.into(), at));
+            }
+            at = 0;
+        }
+        None
+    }
+
+    fn next_group(&mut self, key: &[u8], stream: &Stream, index: usize, placeholders: u64) -> Option<StreamPlace> {
         if index < stream.groups().len() {
             Some(StreamPlace::Group(index))
+        } else if placeholders > 0 {
+            Some(StreamPlace::Placeholders(StreamId::MIN))
         } else {
-            let placeholders = (placeholders > 0).then_some(StreamPlace::Placeholders(StreamId::MIN));
-            placeholders.or_else(|| stream.producers().map(|_| StreamPlace::Producers(0)))
+            self.begin_producers(key, stream)
         }
     }
 

@@ -2,8 +2,8 @@
 //! gave its entries of late, and the entries that they stand for.
 //!
 //! An id is remembered for some seconds from the time of its entry on, and only so many of a producer, of which the oldest go first.
-//! What is too old is not found, and goes when its producer adds the next one; of others a few are looked at each time, so that
-//! those who are heard of no more are forgotten as well.
+//! What is too old is not found, and goes when its producer adds the next ones, some at a time; of others a few are looked at each
+//! time, so that those who are heard of no more are forgotten as well.
 //!
 //! # Invariants
 //! - Of each producer that is known an id is known, and no more than are to be remembered; in the order in which they came.
@@ -18,6 +18,8 @@ use crate::base::heap::{self, size_class};
 
 /// Producers that are looked at beside the one that adds an entry.
 const OTHERS_SWEPT: usize = 2;
+/// Ids of one producer that are forgotten at a time for their age: more than are added, so that none is left at last.
+const FORGOTTEN_MAX: usize = 16;
 
 /// How long and how many ids are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +166,8 @@ impl Producers {
 
     fn forget_old(&mut self, name: &[u8], now_ms: u64) {
         let Some(producer) = self.by_name.get(name) else { return };
-        let old = producer.ids().take_while(|&(_, entry)| self.is_old(entry, now_ms)).count();
+        let first = producer.ids().take(FORGOTTEN_MAX);
+        let old = first.take_while(|&(_, entry)| self.is_old(entry, now_ms)).count();
         let producer = self.by_name.get_mut(name).expect("it has just been there");
         for _ in 0..old {
             self.text_bytes -= producer.remove_first();
@@ -213,16 +216,15 @@ impl Stream {
         self.0.producers.get_or_insert_default()
     }
 
-    /// Sets how long and how many ids are remembered. If that is something else than before, all of them are forgotten, and true is
-    /// answered. O(ids).
-    pub fn set_remembering(&mut self, remembering: Remembering) -> bool {
+    /// Sets how long and how many ids are remembered. If that is something else than before, all of them are forgotten, which the
+    /// caller drops where it does no harm.
+    pub fn set_remembering(&mut self, remembering: Remembering) -> Option<Producers> {
         if self.producers().map_or_else(Remembering::default, Producers::remembering) == remembering {
-            return false;
+            return None;
         }
         let producers = self.producers_mut();
         let (added, duplicates) = (producers.added, producers.duplicates);
-        *producers = Producers { remembering, added, duplicates, ..Producers::default() };
-        true
+        Some(std::mem::replace(producers, Producers { remembering, added, duplicates, ..Producers::default() }))
     }
 
     /// Forgets a memory in which there is nothing.
@@ -277,6 +279,23 @@ mod tests {
                 assert!(producers.counted(now_ms).1 <= ids);
             }
         }
+    }
+
+    #[test]
+    fn very_many_ids_that_are_old_at_once_are_forgotten_some_at_a_time() {
+        let mut stream = Stream::remembering(Remembering { duration_s: 1, ids_max: 10_000 });
+        let producers = stream.producers_mut();
+        for n in 0..1000_u32 {
+            producers.remember(b"p", &n.to_be_bytes(), StreamId::new(5, u64::from(n)), Some(5));
+        }
+        producers.remember(b"p", b"late", StreamId::new(5000, 0), Some(5000));
+        assert_eq!(producers.producer(b"p").map(Producer::count), Some(1001 - FORGOTTEN_MAX));
+        assert_eq!(producers.counted(5000), (1, 1), "what is old does not count");
+        assert_eq!(producers.find(b"p", &999_u32.to_be_bytes(), Some(5000)), None);
+        for n in 0..100 {
+            producers.remember(b"p", &[n], StreamId::new(5001, u64::from(n)), Some(5001));
+        }
+        assert_eq!(producers.producer(b"p").map(Producer::count), Some(101));
     }
 
     #[test]
