@@ -281,6 +281,14 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         ("ARINFO a ALL", SYNTAX),
         ("ARSCAN a 0 18446744073709551614", r"*1\r\n*2\r\n:0\r\n$1\r\nx\r\n"),
     ]);
+    // What one expression may take up a line's many may not, all together.
+    let large = " RE (a{500}){20}";
+    assert_eq!(m.run(&format!("ARGREP a - +{large}")), r"*0\r\n");
+    assert_eq!(
+        m.run(&format!("ARGREP a - +{}", large.repeat(250))),
+        r"-ERR invalid regular expression: it is too large\r\n"
+    );
+    assert_eq!(m.run(&format!("ARGREP a - +{}", " RE ^user:[0-9]+(:[a-z]*)?$".repeat(250))), r"*0\r\n");
     let long = format!("ARGREP a - + RE {}", "x".repeat(2049));
     assert_eq!(m.run(&long), r"-ERR regular expression is too long, maximum is 2048 bytes\r\n");
     assert_eq!(

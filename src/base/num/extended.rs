@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
-use rustc_apfloat::{Float, FloatConvert};
+use rustc_apfloat::{Float, FloatConvert, Round};
 
 use super::LongDouble;
 
@@ -32,6 +32,15 @@ impl LongDouble {
     /// The largest that is finite.
     pub fn largest() -> Self {
         Self(X87DoubleExtended::largest())
+    }
+
+    /// The integer that is left without the fraction, if it is one of 64 bits.
+    pub fn without_fraction(self) -> Option<i64> {
+        if !self.is_finite() {
+            return None;
+        }
+        // A number beyond 128 bits becomes the limit on its side, which is beyond 64 bits too.
+        i64::try_from(self.0.to_i128_r(128, Round::TowardZero, &mut false).value).ok()
     }
 
     /// The number on the other side of zero.
@@ -71,6 +80,25 @@ mod tests {
         for (number, expected) in [("-inf", "-1.5"), ("-1.5", "-1.5"), ("0.25", "0.25"), ("2.0001", "2"), ("inf", "2")]
         {
             assert_eq!(parse(number).limited(lower, upper), parse(expected), "{number}");
+        }
+    }
+
+    #[test]
+    fn fractions_are_cut_off() {
+        let cases = [
+            ("0.99999999999999999", Some(0)),
+            ("-0.5", Some(0)),
+            ("-7.9", Some(-7)),
+            ("9223372036854775807.5", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("-9223372036854775809", None),
+            ("1e4900", None),
+            ("-1e40", None),
+            ("inf", None),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(parse(number).without_fraction(), expected, "{number}");
         }
     }
 

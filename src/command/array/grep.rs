@@ -17,8 +17,11 @@ use crate::resp::reply::Reply;
 const PREDICATES_MAX: usize = 250;
 /// Bytes of a regular expression at most.
 const EXPRESSION_BYTES_MAX: usize = 2048;
-/// Bytes that a regular expression takes when it has been compiled, at most.
+/// Bytes that the regular expressions of a line take when they have been compiled, at most: some milliseconds of work. Each has an
+/// equal part of them,
 const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// or so many if that is more.
+const COMPILED_PART_MIN: usize = 1 << 14;
 
 /// What an element is compared with.
 enum Predicate {
@@ -80,29 +83,25 @@ impl Word {
         names.into_iter().find(|(name, _)| args.is(index, name)).map(|(_, word)| word)
     }
 
-    fn predicate(self, text: &[u8], ignores_case: bool) -> Result<Predicate, ReplyError> {
+    fn predicate(self, text: &[u8], ignores_case: bool, bytes_max: usize) -> Result<Predicate, ReplyError> {
         Ok(match self {
             Word::Exact => Predicate::Exact(text.into()),
             Word::Match if ignores_case => Predicate::Within(text.to_ascii_lowercase().into()),
             Word::Match => Predicate::Within(text.into()),
             Word::Glob => Predicate::Glob(Box::new(Pattern::new(text, ignores_case))),
-            Word::Re => Predicate::Expression(Box::new(compile(text, ignores_case)?)),
+            Word::Re => Predicate::Expression(Box::new(compile(text, ignores_case, bytes_max)?)),
         })
     }
 }
 
-fn compile(text: &[u8], ignores_case: bool) -> Result<Regex, ReplyError> {
+fn compile(text: &[u8], ignores_case: bool, bytes_max: usize) -> Result<Regex, ReplyError> {
     if text.is_empty() {
         return Err(ReplyError::new("ERR regular expression is empty"));
     }
     let invalid = |why: &str| ReplyError::about("ERR invalid regular expression: ", why.as_bytes(), "");
     let text = std::str::from_utf8(text).map_err(|_| invalid("it is not UTF-8"))?;
     let mut builder = RegexBuilder::new(text);
-    builder
-        .unicode(false)
-        .case_insensitive(ignores_case)
-        .size_limit(COMPILED_BYTES_MAX)
-        .dfa_size_limit(COMPILED_BYTES_MAX);
+    builder.unicode(false).case_insensitive(ignores_case).size_limit(bytes_max).dfa_size_limit(COMPILED_BYTES_MAX);
     builder.build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => invalid("it is too large"),
         // What is wrong with it is told in the last line, below a drawing.
@@ -143,7 +142,9 @@ impl Grep {
         if words.is_empty() {
             return Err(ReplyError::SYNTAX);
         }
-        let predicates = words.into_iter().map(|(word, text)| word.predicate(text, ignores_case));
+        let expressions = words.iter().filter(|(word, _)| matches!(word, Word::Re)).count();
+        let bytes_max = (COMPILED_BYTES_MAX / expressions.max(1)).max(COMPILED_PART_MIN);
+        let predicates = words.into_iter().map(|(word, text)| word.predicate(text, ignores_case, bytes_max));
         let predicates = predicates.collect::<Result<_, _>>()?;
         Ok((Grep { predicates, needs_all, ignores_case, found: Found::new(0, has_texts) }, limit))
     }
@@ -161,7 +162,9 @@ impl Grep {
 
 impl Visit for Grep {
     // An expression takes as long as some elements that are only answered.
-    const COST: usize = 4;
+    fn cost(&self, bytes: usize) -> (usize, usize) {
+        (4 * self.predicates.len(), bytes * self.predicates.len())
+    }
 
     fn see(&mut self, index: u64, text: &[u8], reply: &mut Reply<'_>) -> bool {
         !self.holds(text) || self.found.write(index, text, reply)

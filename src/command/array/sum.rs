@@ -21,11 +21,7 @@ pub(super) enum Sum {
 
 /// The integer that a text is, or that is left of a number without its fraction.
 fn integer(text: &[u8]) -> Option<i64> {
-    num::parse_i64(text).or_else(|| {
-        let decimal = LongDouble::parse(text).filter(|number| number.is_finite())?.to_text();
-        let whole = decimal.split(|byte| *byte == b'.').next()?;
-        if whole == b"-0" { Some(0) } else { num::parse_i64(whole) }
-    })
+    num::parse_i64(text).or_else(|| LongDouble::parse(text)?.without_fraction())
 }
 
 impl Sum {
@@ -49,7 +45,9 @@ impl Sum {
 
 impl Visit for Sum {
     // Numbers of 80 bits are reckoned with in software.
-    const COST: usize = 4;
+    fn cost(&self, bytes: usize) -> (usize, usize) {
+        (4, bytes)
+    }
 
     fn see(&mut self, _: u64, text: &[u8], _: &mut Reply<'_>) -> bool {
         let number = || LongDouble::parse(text);

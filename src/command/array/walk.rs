@@ -21,8 +21,10 @@ const NO_LIMIT: ReplyError = ReplyError::new("ERR LIMIT must be positive");
 
 /// What is done with each element.
 pub(super) trait Visit: Send + fmt::Debug + 'static {
-    /// What one element costs, beside one that is only answered.
-    const COST: usize;
+    /// What an element of so many bytes costs: as much as how many that are only answered, and of how many bytes.
+    fn cost(&self, bytes: usize) -> (usize, usize) {
+        (1, bytes)
+    }
 
     /// Sees an element. False if it wants to see no more.
     fn see(&mut self, index: u64, text: &[u8], reply: &mut Reply<'_>) -> bool;
@@ -41,8 +43,8 @@ struct Walk<V> {
 }
 
 impl<V: Visit> Walk<V> {
-    /// Goes on until `go_on` returns false, which is told the bytes of each element. True at the end, when it has been answered.
-    fn go_on(&mut self, array: &Array, reply: &mut Reply<'_>, mut go_on: impl FnMut(usize) -> bool) -> bool {
+    /// Goes on until `go_on` returns false, which is told what each element costs. True at the end, when it has been answered.
+    fn go_on(&mut self, array: &Array, reply: &mut Reply<'_>, mut go_on: impl FnMut((usize, usize)) -> bool) -> bool {
         let mut elements = array.range(self.low, self.high);
         while let Some((index, text)) = if self.is_descending { elements.next_back() } else { elements.next() } {
             let wants_more = self.visit.see(index, text, reply);
@@ -55,7 +57,7 @@ impl<V: Visit> Walk<V> {
             } else {
                 self.low = index + 1;
             }
-            if !go_on(text.len()) {
+            if !go_on(self.visit.cost(text.len())) {
                 return false;
             }
         }
@@ -66,7 +68,7 @@ impl<V: Visit> Walk<V> {
 
 impl<V: Visit> Place<Array> for Walk<V> {
     fn go_on(&mut self, array: &Array, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
-        Walk::go_on(self, array, reply, |bytes| slice.spend(V::COST, bytes))
+        Walk::go_on(self, array, reply, |(elements, bytes)| slice.spend(elements, bytes))
     }
 }
 
@@ -90,7 +92,7 @@ fn walk<V: Visit>(
     // No more are counted than it takes to be long.
     let is_long = limits.is_some_and(|limits| {
         let elements = array.range(low, high).take(limits.long.saturating_add(1)).count();
-        limits.is_long(elements.min(limit) * V::COST, &*array)
+        limits.is_long(elements.min(limit) * walk.visit.cost(0).0, &*array)
     });
     if is_long {
         return long::read_key(ctx, key, walk);
@@ -145,8 +147,6 @@ impl Found {
 }
 
 impl Visit for Found {
-    const COST: usize = 1;
-
     fn see(&mut self, index: u64, text: &[u8], reply: &mut Reply<'_>) -> bool {
         self.write(index, text, reply)
     }

@@ -215,6 +215,8 @@ impl Slice {
         }
         if cells.len() > SPARSE_PART * usize::from(*used).max(DENSE_MIN) {
             self.make_sparse();
+        } else if cells.capacity() > SPARSE_PART * cells.len().max(DENSE_MIN) {
+            cells.shrink_to(2 * cells.len());
         }
     }
 

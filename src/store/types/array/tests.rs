@@ -92,6 +92,18 @@ fn what_is_far_apart_costs_what_it_is() {
 }
 
 #[test]
+fn what_is_left_of_a_dense_slice_keeps_no_room_for_what_was_there() {
+    let mut array = Array::default();
+    (0..SLICE_PLACES).for_each(|n| _ = array.set(n, b"x"));
+    (40..SLICE_PLACES).rev().for_each(|n| _ = array.remove(n));
+    assert!(array.heap_bytes(0) < 6000, "{}", array.heap_bytes(0));
+    (40..SLICE_PLACES).for_each(|n| _ = array.set(n, b"x"));
+    assert_eq!(array.remove_some(40, INDEX_MAX).0, SLICE_PLACES as usize - 40);
+    assert!(array.heap_bytes(0) < 6000, "{}", array.heap_bytes(0));
+    array.check();
+}
+
+#[test]
 fn blocks_are_moved_and_what_is_in_them_stays() {
     struct All(u64);
     impl Mover for All {
