@@ -1,5 +1,4 @@
-//! How large the keys are: how many of each type have so many elements, and which take the most memory. Shown by INFO keysizes and
-//! INFO hotspots.
+//! Which keys take the most memory. Shown by INFO hotspots.
 //!
 //! Nothing is noted when a key changes. A walk goes over the databases instead, some `KEYS_PER_STEP` keys in each tenth of a
 //! second, so that all of a million are seen in a few minutes, and what is shown is what the last walk has found. Where there are
@@ -8,8 +7,6 @@
 //! On its way it keeps the times of accesses readable, which their 24 bits would otherwise not be for ever (`store::access`).
 //!
 //! A walk is as good as SCAN: a key that is there throughout is counted, once unless its table grows meanwhile.
-
-use std::collections::BTreeMap;
 
 use super::Server;
 use super::databases::Databases;
@@ -33,12 +30,6 @@ const KEYS_COUNTED_AT_ONCE: usize = 4096;
 const BIG_KEYS: usize = 16;
 /// Bytes of the longest name of a big key that is kept.
 const NAME_BYTES_MAX: usize = 1024;
-/// Sizes are counted by powers of two, and 0 by itself.
-const POWERS: usize = 65;
-
-/// How many keys have a size of 0, from 1 up, from 2 up, from 4 up and so on.
-pub type Sizes = [u64; POWERS];
-
 /// A key that takes much memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BigKey {
@@ -53,21 +44,13 @@ pub struct BigKey {
 /// What one walk has found.
 #[derive(Clone, Debug, Default)]
 struct Findings {
-    /// By the database's place, and the type.
-    sizes: BTreeMap<(usize, Type), Sizes>,
     /// The biggest first.
     big: Vec<BigKey>,
 }
 
 impl Findings {
     fn add(&mut self, place: usize, entry: &Entry) {
-        let (kind, bytes) = (entry.type_of(), entry.heap_bytes());
-        let size = match entry.string() {
-            Some(string) => string.len(),
-            None => entry.object().map_or(0, |object| object.len()),
-        };
-        let power = size.checked_ilog2().map_or(0, |log| log as usize + 1);
-        self.sizes.entry((place, kind)).or_insert([0; POWERS])[power] += 1;
+        let bytes = entry.heap_bytes();
         let is_big = self.big.len() < BIG_KEYS || self.big.last().is_some_and(|least| bytes > least.bytes);
         if is_big && entry.key().len() <= NAME_BYTES_MAX {
             self.note_big(BigKey { bytes, place, key: entry.key().to_vec() });
@@ -142,13 +125,6 @@ impl Server {
         }
     }
 
-    /// How many keys of each database's number and each type have which size. O(1).
-    pub fn key_sizes(&mut self, now: Now) -> BTreeMap<(usize, Type), Sizes> {
-        self.renew_census(now);
-        let sizes = &self.census.known().sizes;
-        sizes.iter().map(|((place, kind), sizes)| ((self.dbs.number(*place), *kind), *sizes)).collect()
-    }
-
     /// The keys that take the most memory, with what they take now, the biggest first. O(1).
     pub fn big_keys(&mut self, now: Now) -> Vec<(BigKey, Type)> {
         self.renew_census(now);
@@ -198,9 +174,6 @@ mod tests {
         }
         assert!(steps >= keys / KEYS_PER_STEP / 2, "{steps} steps");
         let found = census.last.as_ref().expect("it came to its end");
-        let mut expected = [0; POWERS];
-        (0..keys).for_each(|i| expected[bytes(i).checked_ilog2().map_or(0, |log| log as usize + 1)] += 1);
-        assert_eq!(found.sizes[&(0, Type::String)], expected);
         let names: Vec<String> = found.big.iter().map(|big| String::from_utf8_lossy(&big.key).into_owned()).collect();
         let biggest: Vec<String> = (4..20).rev().map(|k| format!("k{}", k * 1_000 + 7)).collect();
         assert_eq!(names, biggest);

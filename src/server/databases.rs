@@ -16,6 +16,9 @@ use crate::store::db::Db;
 use crate::store::hash::KeyHasher;
 use crate::store::notes::Noting;
 
+/// Keys of a database up to which debug builds count their sizes anew after each command.
+const RECOUNTED_KEYS_MAX: usize = 256;
+
 /// The databases that have been chosen so far.
 #[derive(Debug)]
 pub struct Databases {
@@ -219,6 +222,9 @@ impl Databases {
     /// Debug builds make sure that the invariants hold.
     pub(super) fn check(&self) {
         debug_assert!(self.made.iter().all(|made| made.is_timed || !made.db.has_timers()), "keys would not expire");
+        if cfg!(debug_assertions) {
+            self.iter().filter(|db| db.len() <= RECOUNTED_KEYS_MAX).for_each(Db::check_sizes);
+        }
         debug_assert_eq!(self.expired(), self.iter().map(|db| db.stats().expired).sum::<u64>());
     }
 }

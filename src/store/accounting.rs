@@ -4,7 +4,7 @@
 //! # Invariants
 //! - Nothing of a database changes before [`Accounting::before_change`] has been told: entries that come or leave, whoever
 //!   takes them out, other values and deadlines, elements that expire, and entries that are open for change in place.
-//! - `timed` counts the entries of the table that are due some time.
+//! - `timed` counts the entries of the table that are due some time, and `sizes` all by their sizes.
 //! - While a snapshot is made, every entry that is not in it yet has another mark than `mark` (see [`super::snapshot`]).
 //!
 //! Used by `store::db` and what changes its entries. Knows neither the table nor the wheel.
@@ -16,6 +16,7 @@ use super::blessed::Blessed;
 use super::entry::Entry;
 use super::hold::Holds;
 use super::notes::{Happened, Notebook};
+use super::sizes::Sizes;
 use super::snapshot::Part;
 use super::types::{Collection, Hash, Set, Type, ZSet};
 use crate::base::prng::Prng;
@@ -146,6 +147,7 @@ pub(super) enum Cause {
 pub(super) struct Accounting {
     pub timed: Timed,
     pub blessed: Blessed,
+    pub sizes: Sizes,
     pub stats: DbStats,
     pub notebook: Notebook,
     pub garbage: Garbage,
@@ -208,6 +210,8 @@ impl Accounting {
         }
         entry.set_mark(self.mark);
         self.blessed.come(entry);
+        let size = entry.size();
+        self.sizes.add(entry.count_as(size));
         if let Some(holds) = &mut self.holds {
             holds.note_born(hash);
         }
@@ -218,6 +222,7 @@ impl Accounting {
     pub fn leave(&mut self, entry: &Entry) {
         self.timed.leave(Due::of(entry));
         self.blessed.leave(entry);
+        self.sizes.remove(entry.counted());
         if let Some(holds) = &mut self.holds {
             holds.note_left(entry);
         }
@@ -294,7 +299,7 @@ impl Accounting {
         if self.keeps_elements(entry) {
             return 0;
         }
-        let old = Due::of(entry);
+        let (old, counted) = (Due::of(entry), entry.counted());
         self.before_change(Cause::Expired, entry);
         let Some(mut collection) = entry.detach::<T>() else { return 0 };
         let (named, mut names) = (self.notebook.wanted.element_names, Vec::new());
@@ -303,7 +308,9 @@ impl Accounting {
                 names.push(name.into());
             }
         });
+        let size = collection.len();
         entry.attach(collection);
+        self.sizes.change(counted, entry.count_as(size));
         let new = Due::of(entry);
         if new != old {
             entry.set_timer_exact(false);

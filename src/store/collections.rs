@@ -78,14 +78,14 @@ impl<T: Collection> Drop for Mut<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let Some(collection) = self.collection.take() else { return };
-        let elements_ms = collection.next_due_ms();
+        let (elements_ms, size) = (collection.next_due_ms(), collection.len());
         self.slot.attach(collection);
         if T::EXPIRES && elements_ms != self.before.elements_ms {
             let Mut { slot, before, timers, opened, key_hash, at, .. } = self;
             let exact = slot.timer_exact();
             timers.reschedule(opened.accounting, slot, *key_hash, *before, exact, at.unix_ms);
         }
-        self.opened.close(&self.slot);
+        self.opened.close(&mut self.slot, size);
     }
 }
 

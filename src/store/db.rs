@@ -25,8 +25,9 @@ use super::forecast::Forecast;
 use super::hash::KeyHasher;
 use super::notes::{Happened, Note, Noting};
 use super::open::EntryMut;
+use super::sizes::{Sizes, power_of};
 use super::table::{Lent, Occupied, Table};
-use super::types::Stream;
+use super::types::{Stream, Type};
 use crate::base::prng::Prng;
 use crate::timer::Progress;
 
@@ -201,6 +202,26 @@ impl Db {
         self.accounting.timed.collections
     }
 
+    /// How many values are how large. O(1).
+    pub fn sizes(&self) -> &Sizes {
+        &self.accounting.sizes
+    }
+
+    /// Panics if the sizes are not counted as the values are. O(keys); for tests and debug builds.
+    pub fn check_sizes(&self) {
+        let mut sizes = Sizes::default();
+        self.table.for_each(|entry| {
+            let (counted, power) = (entry.counted(), power_of(entry.size()));
+            // Elements that are due are out of sight for some, and counted nevertheless.
+            let is_exact = Due::of(&entry).elements_ms.is_none();
+            assert!(!is_exact || counted.power == power, "{entry:?} is counted as {counted:?}", entry = &*entry);
+            sizes.add(counted);
+        });
+        assert!(self.is_empty() || sizes == self.accounting.sizes, "{sizes:?} and not {:?}", self.accounting.sizes);
+        let counts = |kind| self.accounting.sizes.of(kind).map_or(0, |powers| powers.iter().sum::<usize>());
+        assert_eq!(Type::ALL.into_iter().map(counts).sum::<usize>(), self.len());
+    }
+
     /// The counters of this database.
     pub fn stats(&self) -> DbStats {
         self.accounting.stats
@@ -331,7 +352,7 @@ impl Db {
         if slot.type_of() != value.type_of() {
             self.accounting.notebook.note(Happened::TypeChanged, key);
         }
-        let (old, was_exact) = (Due::of(&slot), slot.timer_exact());
+        let (old, was_exact, counted) = (Due::of(&slot), slot.timer_exact(), slot.counted());
         let new = match ttl {
             Ttl::Clear => None,
             Ttl::Keep => old.key_ms,
@@ -339,6 +360,8 @@ impl Db {
         };
         self.accounting.garbage.keep_value_of(&mut slot);
         slot.map(|entry| entry.with_value(value, new));
+        let size = slot.size();
+        self.accounting.sizes.change(counted, slot.count_as(size));
         if new.is_some() || old.next_ms().is_some() {
             self.timers.reschedule(&mut self.accounting, &mut slot, hash, old, was_exact, at.unix_ms);
             self.relieve();

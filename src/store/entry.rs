@@ -6,7 +6,7 @@
 //! | kind u8 | flags u8 | length u16 | key length u8 | access u24 | [deadline i64] | [key length u32] | key ... | value ... |
 //! ```
 //! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), a pointer to shared bytes, or
-//!   a collection: its type, its representation and one pointer.
+//!   a collection: its type, its representation and one pointer. Of all but inline bytes `length` is what its size is counted as.
 //! - `access`: when or how often it was accessed, with two bits of `flags` (`store::access`).
 //! - `deadline` is there only for keys with a TTL; the long key length only for keys of 255 bytes and more.
 //! - A 15-byte key with a 32-byte value takes 55 bytes, 63 with a TTL: both are 64-byte blocks of the allocator.
@@ -33,6 +33,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::access::{FORM_MASK, Stamp};
+use super::sizes::{Counted, power_of};
 use super::table;
 use super::types::{self, Collection, Object, REPRS_MAX, Ref, SIZE_SAMPLES, Type};
 use crate::base::heap::{self, Mover, size_class};
@@ -115,7 +116,11 @@ impl<'e> Value<'e> {
 
     /// Length of the value's text in bytes.
     pub fn len(&self) -> usize {
-        self.text(&mut itoa::Buffer::new()).len()
+        match self {
+            Value::Int(n) => n.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1 + usize::from(*n < 0),
+            Value::Inline(bytes) => bytes.len(),
+            Value::Shared(shared) => shared.len(),
+        }
     }
 
     /// True for the empty string.
@@ -488,7 +493,11 @@ impl Entry {
             (None, Some(string)) => Entry::new(key, again(&string), deadline_ms),
             (None, None) => unreachable!("a value is a string or a collection"),
         };
-        entry.header_mut().flags |= self.header().flags & (FLAG_RAW | FLAG_MARK | FLAG_BLESSED);
+        let old = self.header();
+        let header = entry.header_mut();
+        header.flags |= old.flags & (FLAG_RAW | FLAG_MARK | FLAG_BLESSED);
+        // The value is held as it was.
+        header.length = old.length;
         entry
     }
 
@@ -617,6 +626,34 @@ impl Entry {
             // SAFETY: the entry owns one count; the place is overwritten or freed next.
             drop(unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) });
         }
+    }
+
+    /// The bytes of a string, or the elements of a collection, without those that are out of sight as they are due. O(1).
+    #[inline]
+    pub(super) fn size(&self) -> usize {
+        let header = self.header();
+        match header.kind {
+            KIND_INLINE => usize::from(header.length),
+            KIND_INT | KIND_SHARED => self.string().map_or(0, |string| string.len()),
+            _ => self.object().map_or(0, |object| object.len()),
+        }
+    }
+
+    /// As what the value is counted among the sizes of its database.
+    #[inline]
+    pub(super) fn counted(&self) -> Counted {
+        let header = self.header();
+        let power = if header.kind == KIND_INLINE { power_of(header.length.into()) } else { header.length as u8 };
+        Counted { kind: types::type_of(header.kind), power }
+    }
+
+    /// Has the value be counted as one of a size, which is its own.
+    #[inline]
+    pub(super) fn count_as(&mut self, size: usize) -> Counted {
+        if self.header().kind != KIND_INLINE {
+            self.header_mut().length = power_of(size).into();
+        }
+        self.counted()
     }
 
     /// Whether the key's timer node sits in the slot of its present deadline (see `timer::wheel`).

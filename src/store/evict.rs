@@ -165,6 +165,7 @@ impl Db {
         accounting.before_change(Cause::Asked, &mut slot);
         let entry = slot.remove();
         accounting.timed.leave(Due::of(&entry));
+        accounting.sizes.remove(entry.counted());
         Some(entry)
     }
 

@@ -36,6 +36,7 @@ pub mod notes;
 pub mod open;
 pub mod pack;
 pub mod prefetch;
+pub mod sizes;
 pub mod snapshot;
 pub mod table;
 pub mod types;

@@ -13,12 +13,15 @@ use super::accounting::{Accounting, Cause};
 use super::entry::Entry;
 #[cfg(debug_assertions)]
 use super::fingerprint;
+use super::sizes::Counted;
 use super::table::Occupied;
 
 /// Tells the accounting of what is done to one entry.
 #[derive(Debug)]
 pub(super) struct Opened<'d> {
     pub accounting: &'d mut Accounting,
+    /// As what the value was counted before the first change, if there was one.
+    counted: Option<Counted>,
     /// What the entry was before the first change, if there was one.
     #[cfg(debug_assertions)]
     before: Option<u64>,
@@ -29,6 +32,7 @@ impl<'d> Opened<'d> {
     pub fn new(accounting: &'d mut Accounting) -> Opened<'d> {
         Opened {
             accounting,
+            counted: None,
             #[cfg(debug_assertions)]
             before: None,
         }
@@ -41,18 +45,20 @@ impl<'d> Opened<'d> {
         if self.before.is_none() {
             self.before = Some(fingerprint::of(entry));
         }
+        self.counted.get_or_insert_with(|| entry.counted());
         self.accounting.before_change(Cause::Opened, entry);
     }
 
-    /// To be called when the entry will not change any more. O(1), and nothing in release builds.
+    /// To be called when the entry, whose value is of a size now, will not change any more. O(1).
     #[inline]
-    pub fn close(&mut self, entry: &Entry) {
+    pub fn close(&mut self, entry: &mut Entry, size: usize) {
+        if let Some(old) = self.counted.take() {
+            self.accounting.sizes.change(old, entry.count_as(size));
+        }
         #[cfg(debug_assertions)]
         if self.before.take().is_some_and(|before| before != fingerprint::of(entry)) {
             self.accounting.mutations += 1;
         }
-        #[cfg(not(debug_assertions))]
-        let _ = entry;
     }
 }
 
@@ -97,6 +103,7 @@ impl DerefMut for EntryMut<'_> {
 impl Drop for EntryMut<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.opened.close(&self.slot);
+        let size = self.slot.size();
+        self.opened.close(&mut self.slot, size);
     }
 }

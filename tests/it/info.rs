@@ -107,23 +107,64 @@ fn server_facts_are_those_of_the_process() {
     assert_eq!(server["run_id"], m.server.process.identity.run_id);
 }
 
+/// What INFO keysizes says of the first database: the counts behind each name.
+fn key_sizes(m: &mut Memory) -> Vec<String> {
+    let text = text(m, "INFO keysizes");
+    text.lines().filter_map(|line| line.strip_prefix("db0_distrib_")).map(str::to_owned).collect()
+}
+
 #[test]
-fn key_sizes_are_exact_where_there_are_few_keys_and_those_of_the_last_walk_where_there_are_many() {
+fn key_sizes_are_exact_whatever_changes_them() {
     let mut m = Memory::new();
-    (0..4096).for_each(|i| _ = m.run(&format!("SET k{i} xx")));
-    assert_eq!(fields(&mut m, "INFO keysizes")["db0_distrib_strings_sizes"], "2=4096");
-    m.run("SET k0 xxxxxx");
-    assert_eq!(fields(&mut m, "INFO keysizes")["db0_distrib_strings_sizes"], "2=4095,4=1");
-    m.run("RPUSH l a b c");
-    assert_eq!(fields(&mut m, "INFO keysizes")["db0_distrib_strings_sizes"], "2=4095,4=1");
-    let now = m.server.clock.now();
-    // A server that has slept for a second catches up; two such steps are more than one walk.
-    m.server.walk_census(now, 1_000);
-    m.server.walk_census(now, 60_000);
-    let sizes = fields(&mut m, "INFO keysizes");
-    assert_eq!((&*sizes["db0_distrib_strings_sizes"], &*sizes["db0_distrib_lists_items"]), ("2=4095,4=1", "2=1"));
+    let steps: &[(&str, &[&str])] = &[
+        ("SET s 123456", &["strings_sizes:4=1"]),
+        ("INCRBY s 9999999", &["strings_sizes:8=1"]),
+        ("APPEND s xxxxxxxxx", &["strings_sizes:16=1"]),
+        ("SETRANGE s 5000 x", &["strings_sizes:4K=1"]),
+        ("APPEND s x", &["strings_sizes:4K=1"]),
+        ("EXPIRE s 100", &["strings_sizes:4K=1"]),
+        ("RENAME s t", &["strings_sizes:4K=1"]),
+        ("COPY t s", &["strings_sizes:4K=2"]),
+        ("SET s -1 KEEPTTL", &["strings_sizes:2=1,4K=1"]),
+        ("PERSIST s", &["strings_sizes:2=1,4K=1"]),
+        ("SET s \"\"", &["strings_sizes:0=1,4K=1"]),
+        ("SETBIT s 7 1", &["strings_sizes:1=1,4K=1"]),
+        ("MOVE t 1", &["strings_sizes:1=1"]),
+        ("RPUSH l a b c", &["strings_sizes:1=1", "lists_items:2=1"]),
+        ("LPUSH l d", &["strings_sizes:1=1", "lists_items:4=1"]),
+        ("EXPIRE l 100", &["strings_sizes:1=1", "lists_items:4=1"]),
+        ("LPOP l 2", &["strings_sizes:1=1", "lists_items:2=1"]),
+        ("SET l x", &["strings_sizes:1=2"]),
+        ("SADD s2 1 2 3 4 5 6 7 8", &["strings_sizes:1=2", "sets_items:8=1"]),
+        ("SPOP s2 5", &["strings_sizes:1=2", "sets_items:2=1"]),
+        ("DEL s l s2", &[]),
+        ("HSET h a 1 b 2 c 3 d 4", &["hashes_items:4=1"]),
+        ("HPEXPIRE h 10 FIELDS 3 a b c", &["hashes_items:4=1"]),
+        ("ZADD z 1 a 2 b", &["zsets_items:2=1", "hashes_items:4=1"]),
+        ("ZUNIONSTORE z 2 z h2", &["zsets_items:2=1", "hashes_items:4=1"]),
+        ("XADD x 1 a b", &["zsets_items:2=1", "hashes_items:4=1"]),
+        ("ARSET a 5 x y z", &["zsets_items:2=1", "hashes_items:4=1", "arrays_items:2=1"]),
+        ("SWAPDB 0 1", &["strings_sizes:4K=1"]),
+        ("SWAPDB 0 1", &["zsets_items:2=1", "hashes_items:4=1", "arrays_items:2=1"]),
+    ];
+    for (line, expected) in steps {
+        m.run(line);
+        assert_eq!(key_sizes(&mut m), *expected, "{line}");
+    }
+    m.advance_ms(11);
+    assert_eq!(key_sizes(&mut m), ["zsets_items:2=1", "hashes_items:1=1", "arrays_items:2=1"], "fields have expired");
+    m.run("SADDEX s PX 10 MEMBERS 4 a b c d");
+    m.advance_ms(11);
+    m.run("PEXPIRE z 5");
+    m.advance_ms(6);
+    assert_eq!(key_sizes(&mut m), ["hashes_items:1=1", "arrays_items:2=1"], "keys have expired");
     m.run("FLUSHALL");
     assert_eq!(text(&mut m, "INFO keysizes"), "# Keysizes\r\n");
+    // However many they are.
+    (0..5000).for_each(|i| _ = m.run(&format!("SET k{i} xx")));
+    m.run("SET k0 xxxxxx");
+    assert_eq!(key_sizes(&mut m), ["strings_sizes:2=4999,4=1"]);
+    m.server.dbs[0].check_sizes();
 }
 
 #[test]

@@ -564,21 +564,29 @@ fn loop_phases(r: &mut Report<'_>) {
 
 /// How many keys have which size: the bytes of strings, the elements of collections. Sizes are the lower ends of powers of two.
 fn keysizes(r: &mut Report<'_>) {
-    for ((number, kind), sizes) in r.server.key_sizes(r.now) {
-        let name = match kind {
-            Type::String => "strings_sizes",
-            Type::List => "lists_items",
-            Type::Set => "sets_items",
-            Type::ZSet => "zsets_items",
-            Type::Hash => "hashes_items",
-            Type::Array => "arrays_items",
-            // COMPAT: Redis does not count streams.
-            Type::Stream => continue,
-        };
-        let counted = sizes.iter().enumerate().filter(|(_, count)| **count > 0);
-        let line: Vec<String> = counted.map(|(power, count)| format!("{}={count}", lower_end(power))).collect();
-        r.field(format_args!("db{number}_distrib_{name}"), line.join(","));
+    const NAMES: [(Type, &str); 6] = [
+        (Type::String, "strings_sizes"),
+        (Type::List, "lists_items"),
+        (Type::Set, "sets_items"),
+        (Type::ZSet, "zsets_items"),
+        (Type::Hash, "hashes_items"),
+        // COMPAT: Redis does not count streams.
+        (Type::Array, "arrays_items"),
+    ];
+    let mut lines = Vec::new();
+    for (number, db) in r.server.dbs.with_keys() {
+        for (kind, name) in NAMES {
+            let sizes = db.sizes().of(kind).into_iter().flatten().enumerate();
+            let counted: Vec<String> = sizes
+                .filter(|(_, count)| **count > 0)
+                .map(|(power, count)| format!("{}={count}", lower_end(power)))
+                .collect();
+            if !counted.is_empty() {
+                lines.push((format!("db{number}_distrib_{name}"), counted.join(",")));
+            }
+        }
     }
+    lines.into_iter().for_each(|(name, line)| r.field(name, line));
 }
 
 /// The least size that is counted with a power of two, as Redis writes it: 0, 1, 2, 4 ... 512, 1K.

@@ -47,6 +47,9 @@ pub enum Type {
 }
 
 impl Type {
+    /// All of them.
+    pub const ALL: [Type; 7] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream, Type::Array];
+
     /// Redis's name of the type.
     pub fn name(self) -> &'static str {
         match self {
@@ -183,8 +186,7 @@ pub(super) fn may_show_due(kind: u8) -> bool {
 
 /// The type that a kind names.
 pub(super) fn type_of(kind: u8) -> Type {
-    const TYPES: [Type; 7] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream, Type::Array];
-    TYPES[(kind / REPRS_MAX) as usize]
+    Type::ALL[(kind / REPRS_MAX) as usize]
 }
 
 impl Object {

@@ -1,0 +1,79 @@
+//! How many values are how large: by their type, and by powers of two of their sizes, which are the bytes of strings and the elements of
+//! collections.
+//!
+//! # Invariants
+//! - Every entry of a table is counted once, as [`Entry::counted`](super::entry::Entry::counted) says, which is what it was when it came,
+//!   or when it was last open for change. Elements that are due count until they leave.
+//!
+//! Kept by `store::accounting`, whose gate every change passes. Shown by INFO keysizes.
+
+use super::types::Type;
+
+/// Powers of two that are told apart, and 0, and all that is larger.
+pub const POWERS: usize = 49;
+/// Types of values.
+const TYPES: usize = 7;
+
+/// How many values have a size of 0, from 1 up, from 2 up, from 4 up and so on.
+pub type Powers = [usize; POWERS];
+
+/// As what a value is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub kind: Type,
+    /// The place among [`Powers`].
+    pub power: u8,
+}
+
+/// The place of a size among [`Powers`].
+#[inline]
+pub(super) fn power_of(size: usize) -> u8 {
+    (usize::BITS - size.leading_zeros()).min(POWERS as u32 - 1) as u8
+}
+
+/// The counts of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sizes(Option<Box<[Powers; TYPES]>>);
+
+impl Sizes {
+    /// A value has come.
+    #[inline]
+    pub(super) fn add(&mut self, counted: Counted) {
+        let counts = self.0.get_or_insert_with(|| Box::new([[0; POWERS]; TYPES]));
+        counts[counted.kind as usize][usize::from(counted.power)] += 1;
+    }
+
+    /// A value has left.
+    #[inline]
+    pub(super) fn remove(&mut self, counted: Counted) {
+        if let Some(counts) = &mut self.0 {
+            counts[counted.kind as usize][usize::from(counted.power)] -= 1;
+        }
+    }
+
+    /// A value may be counted as another.
+    #[inline]
+    pub(super) fn change(&mut self, old: Counted, new: Counted) {
+        if old != new {
+            self.remove(old);
+            self.add(new);
+        }
+    }
+
+    /// Those of a type; `None` if there is no value of any.
+    pub fn of(&self, kind: Type) -> Option<&Powers> {
+        self.0.as_ref().map(|counts| &counts[kind as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_apart_by_powers_of_two() {
+        for (size, power) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (1023, 10), (1024, 11), (usize::MAX, 48)] {
+            assert_eq!(power_of(size), power, "{size}");
+        }
+    }
+}
