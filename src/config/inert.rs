@@ -341,7 +341,6 @@ pub(super) static ROWS: &[Param] = &[
     // Every due key leaves at its deadline, which no effort of Redis's surpasses.
     any("active-expire-effort", Kind::Int(1, 10), "1"),
     any("lazyexpire-nested-arbitrary-keys", YES_NO, "yes").unlisted(),
-    only("key-memory-histograms", YES_NO, "no", &[], "AleaDB does not keep histograms of its keys"),
     // There are no vector sets, and one thread.
     any("vset-force-single-threaded-execution", YES_NO, "no"),
     // Threads and processes.

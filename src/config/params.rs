@@ -645,6 +645,11 @@ directives! {
     stream_idmp_maxsize: u32 = 100,
     "stream-idmp-maxsize", Runtime, int(1, 10_000);
 
+    /// INFO keysizes tells the bytes that collections take besides their elements.
+    // COMPAT: Redis lets it be switched off while it runs, and never on.
+    key_memory_histograms: bool = false,
+    "key-memory-histograms", Startup, yes_no;
+
     /// When a snapshot is saved by itself.
     save: SavePoints = SavePoints::default(),
     "save", Runtime, save_points;

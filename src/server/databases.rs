@@ -35,6 +35,8 @@ pub struct Databases {
     noting: Noting,
     /// How they count accesses, and whether they know which keys fall due first.
     usage: (Counting, bool),
+    /// They count the bytes of collections.
+    counts_bytes: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Databases {
             hasher,
             noting: Noting::default(),
             usage: Default::default(),
+            counts_bytes: false,
         };
         dbs.make(0);
         dbs
@@ -73,6 +76,9 @@ impl Databases {
             db.set_noting(self.noting);
             db.set_counting(self.usage.0);
             db.set_ordered(self.usage.1);
+            if self.counts_bytes {
+                db.count_bytes();
+            }
             self.made.push(Made { db, number: number as u32, is_timed: false });
             *place = self.made.len() as u32;
         }
@@ -102,10 +108,20 @@ impl Databases {
         }
     }
 
-    /// Takes over how others count accesses, and whether they know which keys fall due first.
+    /// Has the databases count the bytes of collections. To be called before there are keys.
+    pub fn count_bytes(&mut self) {
+        self.counts_bytes = true;
+        self.iter_mut().for_each(Db::count_bytes);
+    }
+
+    /// Takes over how others count accesses and bytes, and whether they know which keys fall due first. To be called before there are
+    /// keys.
     pub fn set_usage_as(&mut self, other: &Databases) {
         let (counting, is_ordered) = other.usage;
         self.set_usage(counting, is_ordered);
+        if other.counts_bytes {
+            self.count_bytes();
+        }
     }
 
     /// The number of the database at a place.

@@ -309,6 +309,9 @@ impl Server {
             background,
             clock,
         };
+        if server.config.key_memory_histograms {
+            server.dbs.count_bytes();
+        }
         server.note_wanted_events();
         server.renew_eviction();
         server.password_changed();

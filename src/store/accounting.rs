@@ -16,7 +16,7 @@ use super::blessed::Blessed;
 use super::entry::Entry;
 use super::hold::Holds;
 use super::notes::{Happened, Notebook};
-use super::sizes::Sizes;
+use super::sizes::{Counted, Sizes};
 use super::snapshot::Part;
 use super::types::{Collection, Hash, Set, Type, ZSet};
 use crate::base::prng::Prng;
@@ -211,10 +211,16 @@ impl Accounting {
         entry.set_mark(self.mark);
         self.blessed.come(entry);
         let size = entry.size();
-        self.sizes.add(entry.count_as(size));
+        self.sizes.add(entry.count_as(size, self.sizes.counts_bytes()));
         if let Some(holds) = &mut self.holds {
             holds.note_born(hash);
         }
+    }
+
+    /// To be called when a value may have another size, which is told, or take other bytes.
+    #[inline]
+    pub fn recount(&mut self, old: Counted, entry: &mut Entry, size: usize) {
+        self.sizes.change(old, entry.count_as(size, self.sizes.counts_bytes()));
     }
 
     /// To be called when an entry has left the table, whatever for.
@@ -310,7 +316,7 @@ impl Accounting {
         });
         let size = collection.len();
         entry.attach(collection);
-        self.sizes.change(counted, entry.count_as(size));
+        self.recount(counted, entry, size);
         let new = Due::of(entry);
         if new != old {
             entry.set_timer_exact(false);

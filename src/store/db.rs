@@ -151,6 +151,7 @@ impl Db {
         }
         let mut empty = Db::new(self.table.hasher());
         empty.accounting.inherit(&self.accounting);
+        empty.accounting.sizes = Sizes::none(self.accounting.sizes.counts_bytes());
         empty.set_ordered(self.timers.nearest.is_some());
         std::mem::replace(self, empty)
     }
@@ -207,9 +208,15 @@ impl Db {
         &self.accounting.sizes
     }
 
+    /// Has the bytes of collections be counted. To be called before there are keys.
+    pub fn count_bytes(&mut self) {
+        debug_assert!(self.is_empty());
+        self.accounting.sizes = Sizes::none(true);
+    }
+
     /// Panics if the sizes are not counted as the values are. O(keys); for tests and debug builds.
     pub fn check_sizes(&self) {
-        let mut sizes = Sizes::default();
+        let mut sizes = Sizes::none(self.accounting.sizes.counts_bytes());
         self.table.for_each(|entry| {
             let (counted, power) = (entry.counted(), power_of(entry.size()));
             // Elements that are due are out of sight for some, and counted nevertheless.
@@ -361,7 +368,7 @@ impl Db {
         self.accounting.garbage.keep_value_of(&mut slot);
         slot.map(|entry| entry.with_value(value, new));
         let size = slot.size();
-        self.accounting.sizes.change(counted, slot.count_as(size));
+        self.accounting.recount(counted, &mut slot, size);
         if new.is_some() || old.next_ms().is_some() {
             self.timers.reschedule(&mut self.accounting, &mut slot, hash, old, was_exact, at.unix_ms);
             self.relieve();

@@ -643,17 +643,27 @@ impl Entry {
     #[inline]
     pub(super) fn counted(&self) -> Counted {
         let header = self.header();
-        let power = if header.kind == KIND_INLINE { power_of(header.length.into()) } else { header.length as u8 };
-        Counted { kind: types::type_of(header.kind), power }
+        let [power, bytes_power] = match header.kind {
+            KIND_INLINE => [power_of(header.length.into()), 0],
+            _ => header.length.to_le_bytes(),
+        };
+        Counted { kind: types::type_of(header.kind), power, bytes_power }
     }
 
-    /// Has the value be counted as one of a size, which is its own.
+    /// Has the value be counted as one of a size, which is its own, and of the bytes that it takes if those are counted.
     #[inline]
-    pub(super) fn count_as(&mut self, size: usize) -> Counted {
+    pub(super) fn count_as(&mut self, size: usize, counts_bytes: bool) -> Counted {
         if self.header().kind != KIND_INLINE {
-            self.header_mut().length = power_of(size).into();
+            let bytes_power = if counts_bytes { self.bytes_power() } else { 0 };
+            self.header_mut().length = u16::from_le_bytes([power_of(size), bytes_power]);
         }
         self.counted()
+    }
+
+    /// As what the bytes of a collection are counted. Those of strings are not.
+    #[cold]
+    fn bytes_power(&self) -> u8 {
+        self.object().map_or(0, |object| power_of(object.heap_bytes(SIZE_SAMPLES)))
     }
 
     /// Whether the key's timer node sits in the slot of its present deadline (see `timer::wheel`).

@@ -53,7 +53,7 @@ impl<'d> Opened<'d> {
     #[inline]
     pub fn close(&mut self, entry: &mut Entry, size: usize) {
         if let Some(old) = self.counted.take() {
-            self.accounting.sizes.change(old, entry.count_as(size));
+            self.accounting.recount(old, entry, size);
         }
         #[cfg(debug_assertions)]
         if self.before.take().is_some_and(|before| before != fingerprint::of(entry)) {

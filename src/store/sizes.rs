@@ -1,5 +1,5 @@
 //! How many values are how large: by their type, and by powers of two of their sizes, which are the bytes of strings and the elements of
-//! collections.
+//! collections; and of collections, if that is asked for, of the bytes that they take.
 //!
 //! # Invariants
 //! - Every entry of a table is counted once, as [`Entry::counted`](super::entry::Entry::counted) says, which is what it was when it came,
@@ -21,8 +21,10 @@ pub type Powers = [usize; POWERS];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     pub kind: Type,
-    /// The place among [`Powers`].
+    /// The place of its size among [`Powers`].
     pub power: u8,
+    /// The same of the bytes of a collection, if they are counted.
+    pub bytes_power: u8,
 }
 
 /// The place of a size among [`Powers`].
@@ -31,23 +33,41 @@ pub(super) fn power_of(size: usize) -> u8 {
     (usize::BITS - size.leading_zeros()).min(POWERS as u32 - 1) as u8
 }
 
+/// Counts of each type.
+type Counts = Box<[Powers; TYPES]>;
+
+fn no_counts() -> Counts {
+    Box::new([[0; POWERS]; TYPES])
+}
+
 /// The counts of a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sizes(Option<Box<[Powers; TYPES]>>);
+pub struct Sizes {
+    /// Once a value has come.
+    sizes: Option<Counts>,
+    /// If the bytes of collections are counted.
+    bytes: Option<Counts>,
+}
 
 impl Sizes {
     /// A value has come.
     #[inline]
     pub(super) fn add(&mut self, counted: Counted) {
-        let counts = self.0.get_or_insert_with(|| Box::new([[0; POWERS]; TYPES]));
+        let counts = self.sizes.get_or_insert_with(no_counts);
         counts[counted.kind as usize][usize::from(counted.power)] += 1;
+        if let Some(counts) = &mut self.bytes {
+            counts[counted.kind as usize][usize::from(counted.bytes_power)] += 1;
+        }
     }
 
     /// A value has left.
     #[inline]
     pub(super) fn remove(&mut self, counted: Counted) {
-        if let Some(counts) = &mut self.0 {
+        if let Some(counts) = &mut self.sizes {
             counts[counted.kind as usize][usize::from(counted.power)] -= 1;
+        }
+        if let Some(counts) = &mut self.bytes {
+            counts[counted.kind as usize][usize::from(counted.bytes_power)] -= 1;
         }
     }
 
@@ -62,7 +82,23 @@ impl Sizes {
 
     /// Those of a type; `None` if there is no value of any.
     pub fn of(&self, kind: Type) -> Option<&Powers> {
-        self.0.as_ref().map(|counts| &counts[kind as usize])
+        self.sizes.as_ref().map(|counts| &counts[kind as usize])
+    }
+
+    /// The same by the bytes of collections; `None` if they are not counted.
+    pub fn bytes_of(&self, kind: Type) -> Option<&Powers> {
+        self.bytes.as_ref().map(|counts| &counts[kind as usize])
+    }
+
+    /// Whether bytes are counted.
+    #[inline]
+    pub(super) fn counts_bytes(&self) -> bool {
+        self.bytes.is_some()
+    }
+
+    /// Counts of a database without keys, of bytes as well if that is asked for.
+    pub(super) fn none(counts_bytes: bool) -> Sizes {
+        Sizes { sizes: None, bytes: counts_bytes.then(no_counts) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aleadb::config::Config;
 use aleadb::resp::reply::Proto;
 use aleadb::server::REDIS_VERSION;
 
@@ -165,6 +166,30 @@ fn key_sizes_are_exact_whatever_changes_them() {
     m.run("SET k0 xxxxxx");
     assert_eq!(key_sizes(&mut m), ["strings_sizes:2=4999,4=1"]);
     m.server.dbs[0].check_sizes();
+}
+
+#[test]
+fn bytes_of_collections_are_counted_if_that_is_asked_for() {
+    let mut m = Memory::with_config(Config { key_memory_histograms: true, ..Config::default() });
+    let refused = "-ERR CONFIG SET failed (possibly related to argument \\'key-memory-histograms\\') - can\\'t set immutable config";
+    assert!(m.run("CONFIG SET key-memory-histograms no").starts_with(refused));
+    m.run("SET s x");
+    m.run("RPUSH l a b c");
+    let small = key_sizes(&mut m);
+    assert_eq!(small[..2], ["strings_sizes:1=1", "lists_items:2=1"]);
+    assert!(small.len() == 3 && small[2].starts_with("lists_sizes:") && small[2].ends_with("=1"), "{small:?}");
+    m.run(&format!("RPUSH l {}", "x".repeat(5000)));
+    assert!(key_sizes(&mut m)[2].starts_with("lists_sizes:4K=1"), "{:?}", key_sizes(&mut m));
+    m.run("EXPIRE l 100");
+    m.run("COPY l k DB 3");
+    m.run("HSET h a 1");
+    m.run("HPEXPIRE h 10 FIELDS 1 a");
+    m.advance_ms(11);
+    m.run("SWAPDB 0 3");
+    assert_eq!(key_sizes(&mut m), ["lists_items:4=1", "lists_sizes:4K=1"]);
+    m.run("FLUSHDB");
+    m.run("LPUSH l a b c");
+    assert_eq!(key_sizes(&mut m)[1], small[2], "they are counted as before");
 }
 
 #[test]

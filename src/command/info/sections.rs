@@ -562,27 +562,33 @@ fn loop_phases(r: &mut Report<'_>) {
     r.field("long_commands_whole", counts.whole);
 }
 
-/// How many keys have which size: the bytes of strings, the elements of collections. Sizes are the lower ends of powers of two.
+/// How many keys have which size: the bytes of strings, the elements of collections, and the bytes of those if they are counted. Sizes are the lower ends of powers of two.
 fn keysizes(r: &mut Report<'_>) {
-    const NAMES: [(Type, &str); 6] = [
+    // COMPAT: Redis does not count streams, and of strings no other bytes.
+    const SIZES: [(Type, &str); 6] = [
         (Type::String, "strings_sizes"),
         (Type::List, "lists_items"),
         (Type::Set, "sets_items"),
         (Type::ZSet, "zsets_items"),
         (Type::Hash, "hashes_items"),
-        // COMPAT: Redis does not count streams.
         (Type::Array, "arrays_items"),
+    ];
+    const BYTES: [(Type, &str); 5] = [
+        (Type::List, "lists_sizes"),
+        (Type::Set, "sets_sizes"),
+        (Type::ZSet, "zsets_sizes"),
+        (Type::Hash, "hashes_sizes"),
+        (Type::Array, "arrays_sizes"),
     ];
     let mut lines = Vec::new();
     for (number, db) in r.server.dbs.with_keys() {
-        for (kind, name) in NAMES {
-            let sizes = db.sizes().of(kind).into_iter().flatten().enumerate();
-            let counted: Vec<String> = sizes
-                .filter(|(_, count)| **count > 0)
-                .map(|(power, count)| format!("{}={count}", lower_end(power)))
-                .collect();
-            if !counted.is_empty() {
-                lines.push((format!("db{number}_distrib_{name}"), counted.join(",")));
+        let sizes = SIZES.map(|(kind, name)| (name, db.sizes().of(kind)));
+        let bytes = BYTES.map(|(kind, name)| (name, db.sizes().bytes_of(kind)));
+        for (name, powers) in sizes.into_iter().chain(bytes) {
+            let counts = powers.into_iter().flatten().enumerate().filter(|(_, count)| **count > 0);
+            let counts: Vec<String> = counts.map(|(power, count)| format!("{}={count}", lower_end(power))).collect();
+            if !counts.is_empty() {
+                lines.push((format!("db{number}_distrib_{name}"), counts.join(",")));
             }
         }
     }
