@@ -96,8 +96,8 @@ impl Config {
         for (name, _) in pairs {
             let param = settable(name, may_protected)?;
             let spelling = param.spelling(name);
-            // COMPAT: a directive and its alias are not the same, and the later one is set last.
-            if found.iter().any(|(_, earlier)| *earlier == spelling) {
+            // COMPAT: a directive and its alias are the same, as since Redis 8.10; those before set the later one last.
+            if found.iter().any(|(earlier, _)| std::ptr::eq(*earlier, param)) {
                 return Err(SetError::refused(name, "duplicate parameter"));
             }
             found.push((param, spelling));

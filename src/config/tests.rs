@@ -25,11 +25,6 @@ pub(super) const SET_FACTS: &[(&[(&str, &str)], &str)] = &[
     (&[("TIMEOUT", "5"), ("timeout", "6")], "timeout|duplicate parameter"),
     (&[("timeout", "1"), ("timeout", "2"), ("nope", "x")], "timeout|duplicate parameter"),
     (&[("lua-time-limit", "5"), ("LUA-time-limit", "6")], "LUA-time-limit|duplicate parameter"),
-    (
-        &[("lua-time-limit", "x"), ("busy-reply-threshold", "6")],
-        "lua-time-limit|argument couldn't be parsed into an integer",
-    ),
-    (&[("lua-time-limit", "5"), ("busy-reply-threshold", "5000")], ""),
     (&[("databases", "5")], "databases|can't set immutable config"),
     (&[("DATABASES", "5")], "DATABASES|can't set immutable config"),
     (&[("timeout", "abc"), ("databases", "4")], "databases|can't set immutable config"),

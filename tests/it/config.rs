@@ -51,13 +51,16 @@ fn the_time_to_poll_without_sleeping_is_bounded() {
 }
 
 #[test]
-fn a_directive_and_its_alias_are_set_one_after_the_other() {
+fn a_directive_and_its_alias_are_the_same_one_twice() {
     let mut m = Memory::new();
+    let refused = |name: &str| {
+        format!(r"-ERR CONFIG SET failed (possibly related to argument \'{name}\') - duplicate parameter\r\n")
+    };
     m.expect(&[
-        ("CONFIG SET lua-time-limit 5 busy-reply-threshold 6", r"+OK\r\n"),
-        ("CONFIG GET lua-time-limit", r"*2\r\n$14\r\nlua-time-limit\r\n$1\r\n6\r\n"),
-        ("CONFIG SET busy-reply-threshold 7 lua-time-limit 8", r"+OK\r\n"),
-        ("CONFIG GET lua-time-limit", r"*2\r\n$14\r\nlua-time-limit\r\n$1\r\n8\r\n"),
+        ("CONFIG SET lua-time-limit 5 busy-reply-threshold 6", &*refused("busy-reply-threshold")),
+        ("CONFIG SET busy-reply-threshold x LUA-time-limit 8", &refused("LUA-time-limit")),
+        ("CONFIG SET replica-read-only no slave-read-only no", &refused("slave-read-only")),
+        ("CONFIG GET lua-time-limit", r"*2\r\n$14\r\nlua-time-limit\r\n$4\r\n5000\r\n"),
     ]);
 }
 
