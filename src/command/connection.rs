@@ -218,6 +218,7 @@ fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     session.no_touch = false;
     session.no_evict = false;
     session.revisions = false;
+    session.fieldsets = None;
     ctx.reply.set_proto(Proto::Resp2);
     ctx.renew_output_limit();
     ctx.reply.simple("RESET");

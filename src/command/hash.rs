@@ -1,6 +1,7 @@
 //! Hashes: setting, reading and removing fields: the rows, and the handlers of the plain ones below.
 
 mod fields;
+mod import;
 mod number;
 mod random;
 
@@ -217,6 +218,7 @@ pub const ROWS: &[Spec] = &[
         .keys(&[KeySpec::one(Access::RW.with(Access::ACCESS).with(Access::DELETE), 1)])
         .group(Group::Hash, Category::HASH, "8.0.0")
         .doc("Returns the values of fields and removes them.", N_FIELDS, NAMED_FIELDS),
+    import::ROW,
 ];
 
 /// What decides when a hash of this server becomes a table.

@@ -5,6 +5,7 @@ pub mod blocking;
 pub mod client_id;
 pub mod command_log;
 pub mod durations;
+pub mod fieldsets;
 mod ids;
 pub mod latency;
 pub mod members;

@@ -40,9 +40,10 @@ impl Session {
                 + spooled
                 + replica.host.as_ref().map_or(0, |host| size_class(host.len()))
         });
+        let fieldsets = self.fieldsets.as_ref().map_or(0, |all| size_class(size_of_val(&**all)) + all.heap_bytes());
         let input = size_class(self.buffers.query_bytes + self.buffers.query_free_bytes);
         let buffers = input + size_class(self.buffers.out_heap_bytes);
-        ClientBytes { argv, multi, total: texts + addresses + tracking + replica + argv + multi + buffers }
+        ClientBytes { argv, multi, total: texts + addresses + tracking + replica + argv + multi + fieldsets + buffers }
     }
 }
 

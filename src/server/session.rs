@@ -4,6 +4,7 @@
 use crate::command::Command;
 use crate::config::Access;
 use crate::feature::acl::UserId;
+use crate::feature::fieldsets::Fieldsets;
 use crate::feature::reactive::WatcherId;
 use crate::resp::reply::Proto;
 
@@ -201,6 +202,8 @@ pub struct Session {
     pub waiting: Option<Box<Waiting>>,
     /// What it has queued since MULTI.
     pub transaction: Option<Box<Transaction>>,
+    /// The names of fields that it has prepared for hashes.
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// Results of queries it watches are held back until it has read what was sent.
     pub held_back: bool,
     /// A key that it watched has changed: its next transaction fails.
@@ -282,6 +285,7 @@ impl Session {
             blocked: None,
             waiting: None,
             transaction: None,
+            fieldsets: None,
             held_back: false,
             watch_broken: false,
             closing: false,

@@ -198,6 +198,7 @@ const ROWS: &[Row] = &[
     row("HSET k f v", "HEXPIREAT k 4102444800 FIELDS 1 f", "hexpire=k", "HPEXPIREAT k 4102444800000 FIELDS 1 f"),
     given("HSET k f v", "HPEXPIREAT k 4102444800000 FIELDS 1 f", "hexpire=k"),
     row("", "HSETEX k NX FIELDS 1 f v", "hset=k", "HSETEX k FIELDS 1 f v"),
+    row("HIMPORT PREPARE f a b; SET k v", "HIMPORT SET k f 1 2", "hset=k", "DEL k; HSET k a 1 b 2"),
     given("HSETEX k EX 5 FIELDS 1 f v", "HPERSIST k FIELDS 1 f", "hpersist=k"),
     // Streams.
     row("", "XADD k * f v", "xadd=k", "XADD k NOW+0-0 f v"),

@@ -35,6 +35,7 @@ mod generate;
 mod geo;
 mod hash;
 mod hash_expiry;
+mod himport;
 mod hyperloglog;
 mod increx;
 mod info;

@@ -97,6 +97,7 @@ const NEWER: &[&str] = &[
     "bless",
     "blmovem",
     "bzmove",
+    "himport",
     "increx",
     "lmovem",
     "saddex",

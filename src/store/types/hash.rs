@@ -206,6 +206,28 @@ impl Hash {
         Some(if timed { Hash::Triples(pack) } else { Hash::Pairs(pack) })
     }
 
+    /// A hash of fields whose names are distinct, as [`Hash::set`] would make it of one after another. O(N).
+    pub fn of_distinct<'f>(
+        fields: impl ExactSizeIterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        limits: &Limits,
+    ) -> Hash {
+        let is_short = |text: &[u8]| text.len() <= limits.value;
+        if fields.len() <= limits.entries && fields.clone().all(|(name, value)| is_short(name) && is_short(value)) {
+            let bytes = fields.clone().map(|(name, value)| encoded_bytes(name) + encoded_bytes(value)).sum::<usize>();
+            let mut pack = Listpack::new();
+            if pack.fits(bytes + PACKED_DEADLINE_MAX) {
+                for (name, value) in fields {
+                    pack.push_back(name);
+                    pack.push_back(value);
+                }
+                return Hash::Pairs(pack);
+            }
+        }
+        let mut table = Fields::new(limits.hasher);
+        fields.for_each(|(name, value)| table.insert(name, value, None));
+        Hash::Fields(Box::new(table))
+    }
+
     /// The listpack of a small hash, and whether it has deadlines in it: what DUMP shows as it is.
     pub fn as_pack(&self) -> Option<(&Listpack, bool)> {
         match self {
