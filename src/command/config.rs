@@ -108,6 +108,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     show_title(ctx.server);
     ctx.server.renew_eviction();
+    ctx.server.renew_sharing();
     ctx.server.note_wanted_events();
     ctx.server.renew_observation();
     ctx.reply.ok();

@@ -282,6 +282,7 @@ fn figures(account: &Account) -> Vec<(String, Figure)> {
         bytes("watched.keys", parts.watched_keys),
         bytes("awaited.keys", parts.awaited_keys),
         bytes("tracking", parts.tracking),
+        bytes("hash.templates", parts.hash_templates),
         bytes("live.queries", parts.live_queries),
         bytes("messages", parts.messages),
         bytes("snapshot.buffer", parts.snapshot),

@@ -15,6 +15,7 @@ use super::persistence::{self, *};
 use super::replication::{self, *};
 use super::title;
 use super::value::{self, *};
+use crate::store::types::hash::template::TEMPLATE_FIELDS_MAX;
 
 /// What `databases` may be at most: a table of this many numbers takes 4 MB once all are looked up, the databases themselves
 /// some 300 MB once clients have chosen every one.
@@ -783,6 +784,14 @@ directives! {
     /// Bytes of a field or a value up to which a hash is a listpack.
     hash_max_listpack_value: u64 = 64,
     "hash-max-listpack-value" or "hash-max-ziplist-value", Runtime, long_memory(0);
+
+    /// Fields of a hash from which on it shares their names with like hashes.
+    hash_min_template_entries: u64 = 0,
+    "hash-min-template-entries", Runtime, int(0, TEMPLATE_FIELDS_MAX as i64);
+
+    /// Fields of a hash up to which it shares their names with like hashes; 0 for no hash at all.
+    hash_max_template_entries: u64 = 0,
+    "hash-max-template-entries", Runtime, int(0, TEMPLATE_FIELDS_MAX as i64);
 
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),

@@ -10,11 +10,13 @@
 //! - `expired_untimed` is what the databases that are not in `timed` have counted as expired.
 
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 
 use crate::store::access::Counting;
 use crate::store::db::Db;
 use crate::store::hash::KeyHasher;
 use crate::store::notes::Noting;
+use crate::store::types::hash::template::{Sharing, Templates};
 
 /// Keys of a database up to which debug builds count their sizes anew after each command.
 const RECOUNTED_KEYS_MAX: usize = 256;
@@ -37,6 +39,10 @@ pub struct Databases {
     usage: (Counting, bool),
     /// They count the bytes of collections.
     counts_bytes: bool,
+    /// The names of fields that their hashes share.
+    templates: Arc<Templates>,
+    /// Which hashes share them; `None` for none.
+    sharing: Option<Sharing>,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,8 @@ impl Databases {
             noting: Noting::default(),
             usage: Default::default(),
             counts_bytes: false,
+            templates: Arc::default(),
+            sharing: None,
         };
         dbs.make(0);
         dbs
@@ -79,6 +87,7 @@ impl Databases {
             if self.counts_bytes {
                 db.count_bytes();
             }
+            db.set_sharing(self.sharing.clone());
             self.made.push(Made { db, number: number as u32, is_timed: false });
             *place = self.made.len() as u32;
         }
@@ -112,6 +121,24 @@ impl Databases {
     pub fn count_bytes(&mut self) {
         self.counts_bytes = true;
         self.iter_mut().for_each(Db::count_bytes);
+    }
+
+    /// The names of fields that hashes share.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// Says how many fields a hash has, at least and at most, that shares their names: when it is changed next. None at all if the
+    /// most is 0. O(databases made) if that makes a difference.
+    pub fn share_names(&mut self, min: usize, max: usize) {
+        let present = self.sharing.as_ref().map_or((0, 0), |sharing| (sharing.min, sharing.max));
+        if present != (min, max) {
+            let sharing = Sharing { min, max, templates: Arc::clone(&self.templates) };
+            self.sharing = Some(sharing);
+            for made in &mut self.made {
+                made.db.set_sharing(self.sharing.clone());
+            }
+        }
     }
 
     /// Takes over how others count accesses and bytes, and whether they know which keys fall due first. To be called before there are

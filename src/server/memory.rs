@@ -78,6 +78,8 @@ pub struct Parts {
     pub interpreters: usize,
     /// How long commands and phases of turns took.
     pub durations: usize,
+    /// Names of fields that hashes share.
+    pub hash_templates: usize,
     /// What waits to be written to the log.
     pub log: usize,
     /// What waits to be written to a snapshot.
@@ -101,6 +103,7 @@ impl Parts {
             + self.libraries
             + self.interpreters
             + self.durations
+            + self.hash_templates
             + self.log
             + self.snapshot
     }
@@ -132,6 +135,7 @@ impl Server {
             libraries: scripting.libraries.heap_bytes(),
             interpreters: scripting.vm_bytes(Purpose::Scripts) + scripting.vm_bytes(Purpose::Functions),
             durations: self.observer.heap_bytes() + self.phases.heap_bytes(),
+            hash_templates: self.dbs.templates().counts().bytes,
             log: self.persistence.log.heap_bytes() + self.propagation.heap_bytes(),
             snapshot: self.persistence.snapshots.waiting_bytes(),
             ..parts

@@ -314,6 +314,7 @@ impl Server {
         }
         server.note_wanted_events();
         server.renew_eviction();
+        server.renew_sharing();
         server.password_changed();
         if let Some(primary) = server.config.replicaof.clone() {
             server.follow(primary);
@@ -394,6 +395,12 @@ impl Server {
             let bytes = entry.heap_bytes();
             self.background.free_load(Box::new(entry), Load { objects: 1, bytes });
         }
+    }
+
+    /// Has hashes share the names of their fields as configured. To be called when that may have changed.
+    pub fn renew_sharing(&mut self) {
+        let (min, max) = (self.config.hash_min_template_entries, self.config.hash_max_template_entries);
+        self.dbs.share_names(min as usize, max as usize);
     }
 
     /// Hands over to the helper thread what left a database under a command's hands and takes long to free.

@@ -18,6 +18,7 @@ use super::hold::Holds;
 use super::notes::{Happened, Notebook};
 use super::sizes::{Counted, Sizes};
 use super::snapshot::Part;
+use super::types::hash::template::Sharing;
 use super::types::{Collection, Hash, Set, Type, ZSet};
 use crate::base::prng::Prng;
 
@@ -161,6 +162,8 @@ pub(super) struct Accounting {
     pub counting: Counting,
     /// Decides which of them raise the count; made for the first one.
     chance: Option<Box<Prng>>,
+    /// Which hashes share the names of their fields; `None` for none.
+    pub sharing: Option<Sharing>,
     /// Changes that callers have made.
     #[cfg(debug_assertions)]
     pub mutations: u64,
@@ -180,6 +183,7 @@ impl Accounting {
         self.stats = other.stats;
         self.notebook.wanted = other.notebook.wanted;
         self.counting = other.counting;
+        self.sharing = other.sharing.clone();
         #[cfg(debug_assertions)]
         {
             self.mutations = other.mutations;

@@ -93,6 +93,20 @@ impl Blob {
         Blob(block)
     }
 
+    /// Gives up the block; [`Blob::from_raw`] takes it back.
+    pub fn into_raw(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Takes back what [`Blob::into_raw`] gave up.
+    ///
+    /// # Safety
+    /// `block` came from [`Blob::into_raw`], and nobody else owns it.
+    #[inline]
+    pub unsafe fn from_raw(block: NonNull<u8>) -> Blob {
+        Blob(block)
+    }
+
     #[inline]
     fn span(&self) -> (usize, usize) {
         // SAFETY: the block begins with an initialised header, whose first byte says how long it is.

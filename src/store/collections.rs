@@ -77,7 +77,10 @@ impl<T: Collection> DerefMut for Mut<'_, T> {
 impl<T: Collection> Drop for Mut<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let Some(collection) = self.collection.take() else { return };
+        let Some(mut collection) = self.collection.take() else { return };
+        if let Some(sharing) = &self.opened.accounting.sharing {
+            collection.settle(sharing);
+        }
         let (elements_ms, size) = (collection.next_due_ms(), collection.len());
         self.slot.attach(collection);
         if T::EXPIRES && elements_ms != self.before.elements_ms {

@@ -27,6 +27,7 @@ use super::notes::{Happened, Note, Noting};
 use super::open::EntryMut;
 use super::sizes::{Sizes, power_of};
 use super::table::{Lent, Occupied, Table};
+use super::types::hash::template::Sharing;
 use super::types::{Stream, Type};
 use crate::base::prng::Prng;
 use crate::timer::Progress;
@@ -237,6 +238,16 @@ impl Db {
     /// Says how accesses are counted from now on, where they are.
     pub fn set_counting(&mut self, counting: Counting) {
         self.accounting.counting = counting;
+    }
+
+    /// Says which hashes share the names of their fields from now on, when they are changed next.
+    pub fn set_sharing(&mut self, sharing: Option<Sharing>) {
+        self.accounting.sharing = sharing;
+    }
+
+    /// Which hashes share the names of their fields.
+    pub fn sharing(&self) -> Option<&Sharing> {
+        self.accounting.sharing.as_ref()
     }
 
     /// Says what is to be noted from now on. Notes that were made stay.

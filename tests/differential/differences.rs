@@ -150,6 +150,10 @@ pub const INFO_OF_OURS: &[&str] = &[
     "slowlog_commands_count",
     "slowlog_commands_time_ms_sum",
     "slowlog_commands_time_ms_max",
+    // Redis 8.10's.
+    "hash_templates",
+    "hash_template_keys",
+    "used_memory_hash_templates",
     "snapshot_scheduled",
     "snapshot_slice_us_max",
     "snapshot_waiting_bytes_max",

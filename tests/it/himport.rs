@@ -1,5 +1,6 @@
 //! HIMPORT: fieldsets of a connection and the hashes that are made by them, beside those that HSET makes.
 
+use aleadb::config::{Access, Config};
 use aleadb::feature::fieldsets::FIELDS_MAX;
 use aleadb::server::jobs::Limits;
 
@@ -156,7 +157,8 @@ fn a_hash_is_the_one_that_hset_makes_at_once_and_piece_by_piece() {
     let mut jobs = 0;
     for (slice, entries) in [(usize::MAX, 128), (1, 128), (7, 128), (1, 3), (100, 3), (usize::MAX, 3)] {
         for round in 0..20 {
-            let (mut m, mut hset, mut copy) = (Memory::new(), Memory::new(), Memory::new());
+            let new = || Memory::with_config(Config { enable_debug_command: Access::Yes, ..Config::default() });
+            let (mut m, mut hset, mut copy) = (new(), new(), new());
             m.server.begin_propagation();
             if slice < usize::MAX {
                 m.server.jobs.limits = Limits { line: 0, slice_elements: slice, ..Limits::default() };
@@ -181,6 +183,7 @@ fn a_hash_is_the_one_that_hset_makes_at_once_and_piece_by_piece() {
             for (_, words) in units.concat() {
                 copy.raw(&words.iter().map(Vec::as_slice).collect::<Vec<_>>());
             }
+            assert!(!hset.run("DEBUG DIGEST").starts_with('-'));
             for line in ["DEBUG DIGEST", "HLEN k", "OBJECT ENCODING k"] {
                 assert_eq!(m.run(line), hset.run(line), "{line} of {count} fields, slices of {slice}");
                 assert_eq!(copy.run(line), hset.run(line), "{line} of {count} fields, slices of {slice}, passed on");

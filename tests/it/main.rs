@@ -16,6 +16,7 @@ mod check;
 mod claiming;
 mod client;
 mod clock;
+mod compact;
 mod conditions;
 mod config;
 mod connection;

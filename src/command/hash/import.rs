@@ -142,7 +142,7 @@ fn write(ctx: &mut Ctx<'_>, args: Args<'_>, fieldset: &Fieldset, values: Range<u
     let fields = names().zip(args.up_to(values.end).iter_from(values.start));
     let mut replaces = false;
     if values.start == VALUES_AT {
-        let mut hash = Hash::of_distinct(fields.clone(), &limits);
+        let mut hash = Hash::of_distinct(fields.clone(), &limits, ctx.db().sharing());
         hash.expect_fields(fieldset.len(), &limits);
         ctx.db().set_if(key, NewValue::Object(Object::Hash(hash)), Ttl::Clear, at, Lookup::Write, |old| {
             replaces = old.is_some();

@@ -268,6 +268,7 @@ pub(super) fn memory(r: &mut Report<'_>) {
     r.field("mem_watched_keys", parts.watched_keys);
     r.field("mem_awaited_keys", parts.awaited_keys);
     r.field("mem_tracking", parts.tracking);
+    r.field("used_memory_hash_templates", parts.hash_templates);
     r.field("mem_live_queries", parts.live_queries);
     r.field("mem_messages", parts.messages);
     r.field("mem_snapshot_buffer", parts.snapshot);
@@ -365,6 +366,9 @@ pub(super) fn stats(r: &mut Report<'_>) {
     r.field("tracking_total_keys", keys);
     r.field("tracking_total_items", items);
     r.field("tracking_total_prefixes", prefixes);
+    let names = r.server.dbs.templates().counts();
+    r.field("hash_templates", names.templates);
+    r.field("hash_template_keys", names.hashes);
     r.field("unexpected_error_replies", r.server.stats.unexpected_errors);
     r.field("total_error_replies", r.server.stats.error_replies);
     r.field("dump_payload_sanitizations", 0);

@@ -32,6 +32,8 @@ const OWN: &[&str] = &[
     "commandlog-reply-larger-than",
     "commandlog-request-larger-than",
     "expired-event-for-past-deadlines",
+    "hash-max-template-entries",
+    "hash-min-template-entries",
     "metrics-bind",
     "metrics-port",
     "monitor-output-limit",

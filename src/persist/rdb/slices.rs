@@ -110,7 +110,7 @@ impl Slices {
                 writer.count(zset.total());
                 Slices::ZSet { left: zset.total(), form: writer.form(entry) }
             }
-            (_, Some(Object::Hash(hash))) if hash.as_pack().is_none() => {
+            (_, Some(Object::Hash(hash))) if hash.is_packed().is_none() => {
                 let (form, first_ms) = (writer.form(entry), hash.next_due_ms().unwrap_or(0));
                 if form == code::HASH_METADATA {
                     writer.time_ms(first_ms);

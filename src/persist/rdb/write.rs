@@ -183,10 +183,10 @@ impl Writer {
     }
 
     fn hash_form(&self, hash: &Hash) -> u8 {
-        match (hash.as_pack(), self.version) {
-            (Some((_, false)), _) => code::HASH_LISTPACK,
+        match (hash.is_packed(), self.version) {
+            (Some(false), _) => code::HASH_LISTPACK,
             // A hash that had deadlines once looks to Redis as one that has some; to others it is better written as the rest.
-            (Some((_, true)), Version::Redis12 | Version::Redis13) => code::HASH_LISTPACK_EX,
+            (Some(true), Version::Redis12 | Version::Redis13) => code::HASH_LISTPACK_EX,
             (_, Version::Redis12 | Version::Redis13) if hash.timed() > 0 => code::HASH_METADATA,
             (_, Version::Valkey80) if hash.timed() > 0 => code::VALKEY_HASH_2,
             _ => code::HASH,

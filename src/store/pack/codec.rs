@@ -14,7 +14,8 @@
 //!
 //! Invariant: what [`Encoding::write`] writes, [`item`] reads back as the same element, from either end.
 //!
-//! Called by `pack::listpack` alone. Everything but [`checked_next`] takes well-formed bytes at an
+//! Called by `pack::listpack`, and of those functions that read forwards by what walks in one direction only and does without the
+//! lengths that lead backwards. Everything but [`checked_next`] takes well-formed bytes at an
 //! entry's beginning; on others it answers nonsense or panics, but reads nothing outside the slice.
 
 use crate::base::num;
@@ -188,6 +189,12 @@ impl<'e> Encoding<'e> {
         Encoding { head, head_bytes, body }
     }
 
+    /// The bytes of the entry without the length that leads backwards, in two parts.
+    #[inline]
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [&self.head[..usize::from(self.head_bytes)], self.body]
+    }
+
     #[inline]
     fn length(&self) -> usize {
         usize::from(self.head_bytes) + self.body.len()
@@ -315,6 +322,13 @@ pub fn next(pack: &[u8], at: usize) -> usize {
     }
     let (head, body) = extent(pack, at).expect("an entry begins here");
     at + head + body + backlen_bytes(head + body)
+}
+
+/// Where the next entry begins, of entries without the lengths that lead backwards.
+#[inline]
+pub fn next_forward(entries: &[u8], at: usize) -> usize {
+    let (head, body) = extent(entries, at).expect("an entry begins here");
+    at + head + body
 }
 
 /// Where the entry that ends at `end` begins.

@@ -13,7 +13,7 @@ pub mod intset;
 pub mod listpack;
 mod validated;
 
-pub use codec::{ENCODING_BYTES_MAX, Item, encoded_bytes};
+pub use codec::{ENCODING_BYTES_MAX, Encoding, Item, encoded_bytes, item, next_forward};
 pub use intset::Intset;
 pub use listpack::{DequePack, Listpack, Pos};
 pub use validated::Validated;

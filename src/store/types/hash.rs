@@ -5,24 +5,32 @@
 //! - `listpackex`: field, value and deadline in turn, 0 for none. Fields with a deadline come first, the earliest of them
 //!   first of all; among equal ones, the last that was set. This is Redis's order, as DUMP shows it.
 //! - `hashtable`: see `hash::fields`.
+//! - `compact`: what would be a `listpack`, of so many fields as [`Sharing`] says, holds its values alone: its field names are a
+//!   template's, which like hashes share. See `hash::compact` and `hash::template`. It becomes one, or a listpack again, when it has
+//!   been changed. In dump files it is a listpack.
 //!
-//! A hash grows from the first two to the third, by the limits of [`Limits`], and never back.
+//! A hash grows from the first two and the last to the third, by the limits of [`Limits`], and never back.
 //!
 //! # Due fields
 //! A field whose deadline has come is not there: everything that reads is told the time and leaves due fields out. Only
 //! [`Collection::expire`] takes them away, and only [`Collection::len`] counts them.
 #![allow(unsafe_code)]
 
+mod compact;
 pub(super) mod deadlines;
 pub(super) mod field;
 pub(super) mod fields;
 mod pack;
 mod queue;
+pub mod template;
 
+use std::borrow::Cow;
 use std::ptr::NonNull;
 
+use self::compact::Compact;
 use self::field::Field;
 use self::fields::{Fields, is_due};
+use self::template::{Names, Sharing};
 use super::{Collection, Type, is_oversized};
 use crate::base::heap::{Mover, size_class};
 use crate::store::hash::KeyHasher;
@@ -48,6 +56,8 @@ pub enum Hash {
     Triples(Listpack),
     /// A table.
     Fields(Box<Fields>),
+    /// Values whose fields a template names.
+    Compact(Compact),
 }
 
 /// What decides when a hash becomes a table, and how that is keyed.
@@ -104,6 +114,7 @@ unsafe impl Collection for Hash {
             Hash::Pairs(pack) => (0, pack.into_raw()),
             Hash::Triples(pack) => (1, pack.into_raw()),
             Hash::Fields(fields) => (2, NonNull::from(Box::leak(fields)).cast()),
+            Hash::Compact(compact) => (3, compact.into_raw()),
         }
     }
 
@@ -114,6 +125,7 @@ unsafe impl Collection for Hash {
             match repr {
                 0 => Hash::Pairs(Listpack::from_raw(ptr)),
                 1 => Hash::Triples(Listpack::from_raw(ptr)),
+                3 => Hash::Compact(Compact::from_raw(ptr)),
                 _ => Hash::Fields(Box::from_raw(ptr.as_ptr().cast())),
             }
         }
@@ -125,6 +137,7 @@ unsafe impl Collection for Hash {
             Hash::Pairs(pack) => pack.len() / 2,
             Hash::Triples(pack) => pack.len() / 3,
             Hash::Fields(fields) => fields.len(),
+            Hash::Compact(compact) => compact.len(),
         }
     }
 
@@ -133,6 +146,8 @@ unsafe impl Collection for Hash {
             Hash::Pairs(_) => "listpack",
             Hash::Triples(_) => "listpackex",
             Hash::Fields(_) => "hashtable",
+            // COMPAT: Redis's name of it is not known.
+            Hash::Compact(_) => "compact",
         }
     }
 
@@ -140,12 +155,13 @@ unsafe impl Collection for Hash {
         match self {
             Hash::Pairs(pack) | Hash::Triples(pack) => pack.heap_bytes(),
             Hash::Fields(fields) => size_class(size_of::<Fields>()) + fields.heap_bytes(samples),
+            Hash::Compact(compact) => compact.heap_bytes(),
         }
     }
 
     fn blocks(&self) -> usize {
         match self {
-            Hash::Pairs(_) | Hash::Triples(_) => 1,
+            Hash::Pairs(_) | Hash::Triples(_) | Hash::Compact(_) => 1,
             Hash::Fields(fields) => fields.blocks() + 1,
         }
     }
@@ -153,7 +169,7 @@ unsafe impl Collection for Hash {
     #[inline]
     fn next_due_ms(&self) -> Option<i64> {
         match self {
-            Hash::Pairs(_) => None,
+            Hash::Pairs(_) | Hash::Compact(_) => None,
             Hash::Triples(pack) => pack::first_deadline(pack),
             Hash::Fields(fields) => fields.next_due_ms(),
         }
@@ -161,7 +177,7 @@ unsafe impl Collection for Hash {
 
     fn expire(&mut self, now_ms: i64, max: usize, gone: &mut dyn FnMut(&[u8])) -> usize {
         match self {
-            Hash::Pairs(_) => 0,
+            Hash::Pairs(_) | Hash::Compact(_) => 0,
             Hash::Triples(triples) => pack::expire(triples, now_ms, gone),
             Hash::Fields(fields) => fields.expire(now_ms, max, gone),
         }
@@ -174,6 +190,19 @@ unsafe impl Collection for Hash {
                 None
             }
             Hash::Fields(fields) => fields.defragment(from as u64, mover, go_on).map(u128::from),
+            Hash::Compact(compact) => {
+                compact.defragment(mover);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn settle(&mut self, sharing: &Sharing) {
+        match self {
+            Hash::Pairs(pack) if sharing.takes(pack.len() / 2) => self.share_names(sharing),
+            Hash::Compact(compact) if !sharing.takes(compact.len()) => self.unshare_names(),
+            _ => {}
         }
     }
 }
@@ -206,16 +235,25 @@ impl Hash {
         Some(if timed { Hash::Triples(pack) } else { Hash::Pairs(pack) })
     }
 
-    /// A hash of fields whose names are distinct, as [`Hash::set`] would make it of one after another. O(N).
+    /// A hash of fields whose names are distinct, as [`Hash::set`] would make it of one after another, and with a template if those
+    /// are shared. O(N).
     pub fn of_distinct<'f>(
         fields: impl ExactSizeIterator<Item = (&'f [u8], &'f [u8])> + Clone,
         limits: &Limits,
+        sharing: Option<&Sharing>,
     ) -> Hash {
         let is_short = |text: &[u8]| text.len() <= limits.value;
         if fields.len() <= limits.entries && fields.clone().all(|(name, value)| is_short(name) && is_short(value)) {
             let bytes = fields.clone().map(|(name, value)| encoded_bytes(name) + encoded_bytes(value)).sum::<usize>();
             let mut pack = Listpack::new();
             if pack.fits(bytes + PACKED_DEADLINE_MAX) {
+                if let Some(sharing) = sharing.filter(|sharing| sharing.takes(fields.len())) {
+                    let mut names = Names::default();
+                    fields.clone().for_each(|(name, _)| names.push(name));
+                    if let Some(template) = sharing.templates.of(names) {
+                        return Hash::Compact(Compact::new(template, fields.map(|(_, value)| Item::of(value))));
+                    }
+                }
                 for (name, value) in fields {
                     pack.push_back(name);
                     pack.push_back(value);
@@ -228,18 +266,47 @@ impl Hash {
         Hash::Fields(Box::new(table))
     }
 
-    /// The listpack of a small hash, and whether it has deadlines in it: what DUMP shows as it is.
-    pub fn as_pack(&self) -> Option<(&Listpack, bool)> {
+    /// The listpack of a small hash, and whether it has deadlines in it: what DUMP shows as it is. O(1), or O(bytes) for one with a
+    /// template.
+    pub fn as_pack(&self) -> Option<(Cow<'_, Listpack>, bool)> {
         match self {
-            Hash::Pairs(pack) => Some((pack, false)),
-            Hash::Triples(pack) => Some((pack, true)),
+            Hash::Pairs(pack) => Some((Cow::Borrowed(pack), false)),
+            Hash::Triples(pack) => Some((Cow::Borrowed(pack), true)),
+            Hash::Compact(compact) => Some((Cow::Owned(compact.to_pack()), false)),
             Hash::Fields(_) => None,
+        }
+    }
+
+    /// Whether there is such a listpack, and if so whether it has deadlines in it. O(1).
+    pub fn is_packed(&self) -> Option<bool> {
+        match self {
+            Hash::Pairs(_) | Hash::Compact(_) => Some(false),
+            Hash::Triples(_) => Some(true),
+            Hash::Fields(_) => None,
+        }
+    }
+
+    /// Gives a hash of pairs the template of its field names, unless there are too many templates. O(bytes).
+    fn share_names(&mut self, sharing: &Sharing) {
+        let Hash::Pairs(pairs) = self else { return };
+        let (mut names, mut digits) = (Names::default(), itoa::Buffer::new());
+        pack::pairs(pairs).for_each(|(name, _)| names.push(name.text(&mut digits)));
+        if let Some(template) = sharing.templates.of(names) {
+            *self = Hash::Compact(Compact::new(template, pack::pairs(pairs).map(|(_, value)| value)));
+        }
+    }
+
+    /// Makes a hash with a template one of pairs. O(bytes).
+    fn unshare_names(&mut self) {
+        if let Hash::Compact(compact) = self {
+            *self = Hash::Pairs(compact.to_pack());
         }
     }
 
     /// Makes a small hash one that can hold deadlines, as the first attempt to set one does; a table, keyed by `hasher`, if
     /// a listpack has no room for them.
     pub fn make_timed(&mut self, hasher: KeyHasher) {
+        self.unshare_names();
         if let Hash::Pairs(pairs) = self {
             if pairs.fits(pairs.len() / 2 * encoded_bytes(b"0")) {
                 *self = Hash::Triples(pack::with_deadlines(pairs));
@@ -297,6 +364,7 @@ impl Hash {
                 let value = pack.at(pack.next(at)?);
                 return Some(Found::Packed { value, deadline_ms: None });
             }
+            Hash::Compact(compact) => return Some(Found::Packed { value: compact.get(name)?, deadline_ms: None }),
             Hash::Triples(pack) => {
                 let at = pack.next(pack.find(None, name, 2)?)?;
                 Found::Packed { value: pack.at(at), deadline_ms: pack::deadline_after(pack, at) }
@@ -310,6 +378,9 @@ impl Hash {
     pub fn visit(&self, now_ms: i64, mut visit: impl FnMut(Item<'_>, Item<'_>, Option<i64>)) {
         match self {
             Hash::Pairs(pack) => pack::pairs(pack).for_each(|(name, value)| visit(name, value, None)),
+            Hash::Compact(compact) => {
+                compact.fields().for_each(|(name, value)| visit(Item::Bytes(name), value, None));
+            }
             Hash::Triples(pack) => pack::triples(pack)
                 .filter(|(_, _, deadline_ms)| deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms))
                 .for_each(|(name, value, deadline_ms)| visit(name, value, deadline_ms)),
@@ -321,6 +392,7 @@ impl Hash {
     pub fn listed(&self, now_ms: i64) -> Option<Vec<(Item<'_>, Item<'_>)>> {
         match self {
             Hash::Pairs(pack) => Some(pack::pairs(pack).collect()),
+            Hash::Compact(compact) => Some(compact.fields().map(|(name, value)| (Item::Bytes(name), value)).collect()),
             Hash::Triples(pack) => {
                 let live = |deadline_ms: Option<i64>| deadline_ms.is_none_or(|deadline_ms| deadline_ms > now_ms);
                 let fields = pack::triples(pack).filter(|&(.., deadline_ms)| live(deadline_ms));
@@ -405,7 +477,7 @@ impl Hash {
     /// Number of fields with a deadline. O(1), or a scan of a listpack.
     pub fn timed(&self) -> usize {
         match self {
-            Hash::Pairs(_) => 0,
+            Hash::Pairs(_) | Hash::Compact(_) => 0,
             Hash::Triples(pack) => pack::triples(pack).take_while(|(_, _, deadline_ms)| deadline_ms.is_some()).count(),
             Hash::Fields(fields) => fields.timed(),
         }
@@ -444,8 +516,16 @@ impl Hash {
     pub fn set(&mut self, name: &[u8], value: &[u8], keep_deadline: bool, now_ms: i64, limits: &Limits) -> bool {
         self.make_room(name, value, limits);
         let kept = |old: i64| keep_deadline && old > now_ms;
+        if let Hash::Compact(compact) = self {
+            if compact.set(name, value) {
+                return true;
+            }
+            self.unshare_names();
+            self.make_room(name, value, limits);
+        }
         let was_there = match self {
             Hash::Pairs(pairs) => pack::set_pair(pairs, name, value),
+            Hash::Compact(_) => unreachable!("it has just become a hash of pairs, or a table"),
             Hash::Triples(triples) => pack::set_triple(triples, name, value, now_ms, kept),
             Hash::Fields(fields) => {
                 let mut was_due = false;
@@ -465,8 +545,13 @@ impl Hash {
     /// Makes the hash a table if a field and its value are too long for a listpack.
     #[inline]
     fn make_room(&mut self, name: &[u8], value: &[u8], limits: &Limits) {
-        let (Hash::Pairs(pack) | Hash::Triples(pack)) = self else { return };
         let too_long = name.len() > limits.value || value.len() > limits.value;
+        if let Hash::Compact(_) = self
+            && too_long
+        {
+            self.make_table(limits.hasher);
+        }
+        let (Hash::Pairs(pack) | Hash::Triples(pack)) = self else { return };
         if too_long || !pack.fits(encoded_bytes(name) + encoded_bytes(value) + PACKED_DEADLINE_MAX) {
             self.make_table(limits.hasher);
         }
@@ -491,7 +576,7 @@ impl Hash {
 
     fn change_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
         match self {
-            Hash::Pairs(_) => {}
+            Hash::Pairs(_) | Hash::Compact(_) => {}
             Hash::Triples(triples) => pack::set_deadline(triples, name, deadline_ms),
             Hash::Fields(fields) => fields.set_deadline(name, deadline_ms),
         }
@@ -499,7 +584,14 @@ impl Hash {
 
     /// Takes a field out. True if it was there; a due one is left to [`Collection::expire`]. O(1), or a scan of a listpack.
     pub fn remove(&mut self, name: &[u8], now_ms: i64) -> bool {
+        if let Hash::Compact(compact) = self {
+            if compact.get(name).is_none() {
+                return false;
+            }
+            self.unshare_names();
+        }
         match self {
+            Hash::Compact(_) => unreachable!("it has just become a hash of pairs"),
             Hash::Pairs(pack) => {
                 let Some(at) = pack.find(None, name, 1) else { return false };
                 pack.remove_range(at, 2);

@@ -30,6 +30,7 @@ pub use set::Set;
 pub use stream::Stream;
 pub use zset::ZSet;
 
+use self::hash::template::Sharing;
 use crate::base::heap::Mover;
 use crate::store::pack::ENCODING_BYTES_MAX;
 
@@ -138,6 +139,11 @@ pub unsafe trait Collection: Sized + Send + Clone + fmt::Debug {
     /// of hashes are told the time in each call instead. O(1), or O(due ones).
     #[inline]
     fn look_at(&mut self, _now_ms: i64) {}
+
+    /// Has a collection that has been changed take the representation which goes with what it shares with others. O(1) for all but
+    /// small hashes.
+    #[inline]
+    fn settle(&mut self, _sharing: &Sharing) {}
 }
 
 /// Elements of a collection from which its size is estimated where nobody asks for more.

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::template::Templates;
 use super::*;
 use crate::base::prng::Prng;
 
@@ -15,13 +17,16 @@ struct Twin {
     hash: Hash,
     model: HashMap<Vec<u8>, (Vec<u8>, Option<i64>)>,
     limits: Limits,
+    /// Takes none at first.
+    sharing: Sharing,
     now_ms: i64,
 }
 
 impl Twin {
     fn new(entries: usize) -> Twin {
         let limits = Limits { entries, value: 20, hasher: KeyHasher::new(HASHER) };
-        Twin { hash: Hash::new(), model: HashMap::new(), limits, now_ms: 1_000_000 }
+        let sharing = Sharing { min: 0, max: 0, templates: Arc::new(Templates::default()) };
+        Twin { hash: Hash::new(), model: HashMap::new(), limits, sharing, now_ms: 1_000_000 }
     }
 
     fn live(&self, name: &[u8]) -> Option<&(Vec<u8>, Option<i64>)> {
@@ -33,6 +38,7 @@ impl Twin {
         let deadline_ms = old.as_ref().and_then(|(_, deadline_ms)| *deadline_ms).filter(|_| keep);
         assert_eq!(self.hash.set(name, value, keep, self.now_ms, &self.limits), old.is_some());
         self.model.insert(name.to_vec(), (value.to_vec(), deadline_ms));
+        self.hash.settle(&self.sharing);
     }
 
     fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<i64>) {
@@ -42,6 +48,7 @@ impl Twin {
                 None => self.hash.drop_deadline(name),
             }
             self.model.get_mut(name).expect("it is live").1 = deadline_ms;
+            self.hash.settle(&self.sharing);
         }
     }
 
@@ -51,6 +58,7 @@ impl Twin {
         if was_there {
             self.model.remove(name);
         }
+        self.hash.settle(&self.sharing);
     }
 
     fn expire(&mut self) {
@@ -82,6 +90,10 @@ impl Twin {
                 assert!(pack.is_empty() || Hash::from_pack(Validated::of(pack), true, &wide()).is_some())
             }
             Hash::Fields(fields) => fields.check(),
+            Hash::Compact(compact) => {
+                assert!(self.sharing.takes(compact.len()) && first.is_none());
+                compact.check();
+            }
         }
     }
 }
@@ -112,7 +124,8 @@ fn a_hash_is_a_map_whose_fields_end_in_every_encoding() {
             }
             if step % 500 == 0 {
                 twin.check();
-                let copy = Twin { hash: twin.hash.clone(), model: twin.model.clone(), ..twin };
+                let sharing = twin.sharing.clone();
+                let copy = Twin { hash: twin.hash.clone(), model: twin.model.clone(), sharing, ..twin };
                 copy.check();
             }
         }
@@ -120,6 +133,77 @@ fn a_hash_is_a_map_whose_fields_end_in_every_encoding() {
         twin.expire();
         twin.check();
     }
+}
+
+#[test]
+fn a_hash_that_shares_its_names_is_a_map_all_the_same() {
+    let mut prng = Prng::seeded(29);
+    let (mut compact, mut others) = (0, 0);
+    for (min, max, entries) in [(0, 6, 1000), (3, 8, 1000), (4, 40, 20), (1, 1, 5)] {
+        let mut twin = Twin::new(entries);
+        (twin.sharing.min, twin.sharing.max) = (min, max);
+        for step in 0..12_000 {
+            let name = match prng.below(10) {
+                n if n % 3 == 0 => n.to_string().into_bytes(),
+                n => format!("field:{n}").into_bytes(),
+            };
+            let value = match prng.below(5) {
+                0 => prng.below(1 << 40).to_string(),
+                1 => prng.below(200).to_string(),
+                2 => String::new(),
+                3 if prng.chance(1, 25) => "v".repeat(prng.below(30) as usize),
+                _ => "v".repeat(prng.below(15) as usize),
+            };
+            match prng.below(16) {
+                0..=6 => twin.set(&name, value.as_bytes(), false),
+                7..=11 => twin.remove(&name),
+                12 if prng.chance(1, 40) => twin.set_deadline(&name, Some(twin.now_ms + 5)),
+                13 if twin.hash.timed() > 0 || prng.chance(1, 50) => {
+                    // A hash whose fields have deadlines never shares names again, nor does a table.
+                    (twin.hash, twin.model) = (Hash::new(), HashMap::new());
+                }
+                _ => {
+                    let (expected, found) = (twin.live(&name), twin.hash.get(&name, twin.now_ms));
+                    assert_eq!(found.map(|found| found.value().to_vec()).as_ref(), expected.map(|(value, _)| value));
+                    let listed = twin.hash.listed(twin.now_ms).map_or(twin.model.len(), |listed| listed.len());
+                    assert_eq!(listed, twin.model.len());
+                }
+            }
+            let is_compact = matches!(twin.hash, Hash::Compact(_));
+            let count = if is_compact { &mut compact } else { &mut others };
+            *count += 1;
+            assert_eq!(twin.sharing.templates.counts().hashes, usize::from(is_compact));
+            if step % 20 == 0 {
+                twin.check();
+                // What DUMP shows is the listpack of the same fields in the same order.
+                if let Some((pack, false)) = twin.hash.as_pack() {
+                    let mut plain = Hash::Pairs(pack.into_owned());
+                    let listed = |hash: &Hash| {
+                        let fields = hash.listed(0).expect("a small one");
+                        fields.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>()
+                    };
+                    assert_eq!(listed(&plain), listed(&twin.hash));
+                    let copy = twin.hash.clone();
+                    plain.settle(&twin.sharing);
+                    assert_eq!((copy.encoding(), listed(&copy)), (plain.encoding(), listed(&plain)));
+                }
+            }
+        }
+        drop(twin.hash);
+        assert_eq!(twin.sharing.templates.counts().templates, 0);
+    }
+    assert!(compact > 10_000 && others > 5_000, "{compact} {others}");
+}
+
+#[test]
+fn values_that_share_names_take_half_of_a_listpack() {
+    let sharing = Sharing { min: 1, max: 16, templates: Arc::new(Templates::default()) };
+    let names: Vec<String> = (0..10).map(|n| format!("field:{n}")).collect();
+    let fields = || names.iter().map(|name| (name.as_bytes(), b"12345.78".as_slice()));
+    let [plain, compact] = [None, Some(&sharing)].map(|sharing| Hash::of_distinct(fields(), &wide(), sharing));
+    assert_eq!((plain.encoding(), plain.heap_bytes(8)), ("listpack", 224));
+    assert_eq!((compact.encoding(), compact.heap_bytes(8)), ("compact", 112));
+    assert_eq!(plain.listed(0), compact.listed(0));
 }
 
 #[test]
