@@ -41,7 +41,7 @@ pub struct Compact(Blob);
 impl Compact {
     /// A hash of these values, one for each name of the template. O(bytes).
     pub fn new<'v>(template: Arc<Template>, values: impl Iterator<Item = Item<'v>>) -> Compact {
-        let mut bytes = Vec::with_capacity(16 * template.len());
+        let mut bytes = Vec::with_capacity(16 * template.field_count());
         for value in values {
             Encoding::of(value).parts().into_iter().for_each(|part| bytes.extend_from_slice(part));
         }
@@ -64,7 +64,7 @@ impl Compact {
     /// Number of fields.
     #[inline]
     pub fn len(&self) -> usize {
-        self.template().len()
+        self.template().field_count()
     }
 
     /// Where the value at an index begins. O(index).

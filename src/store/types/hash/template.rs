@@ -73,14 +73,14 @@ impl Template {
 
     /// Number of fields.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn field_count(&self) -> usize {
         self.number(0)
     }
 
     /// The names, in order.
     #[inline]
     pub fn names(&self) -> impl Iterator<Item = &[u8]> {
-        let (count, mut start) = (self.len(), 0);
+        let (count, mut start) = (self.field_count(), 0);
         let text = &self.names[(1 + count) * NUMBER_BYTES..];
         (1..=count).map(move |index| {
             let end = self.number(index);
@@ -239,7 +239,7 @@ mod tests {
                 scope.spawn(|| {
                     for n in 0..2_000 {
                         let template = templates.of(names(&[["a", "b", "c"][n % 3]])).expect("there is room");
-                        assert_eq!(template.len(), 1);
+                        assert_eq!(template.field_count(), 1);
                     }
                 });
             }
