@@ -39,7 +39,7 @@ fn usage_takes_samples_and_refuses_anything_else() {
     m.expect(&[("MEMORY USAGE nosuch", r"_\r\n")]);
 }
 
-const FIELDS: [&str; 44] = [
+const FIELDS: [&str; 45] = [
     "peak.allocated",
     "total.allocated",
     "startup.allocated",
@@ -80,6 +80,7 @@ const FIELDS: [&str; 44] = [
     "watched.keys",
     "awaited.keys",
     "tracking",
+    "hash.templates",
     "live.queries",
     "messages",
     "snapshot.buffer",
@@ -92,7 +93,7 @@ fn stats_have_redis_s_fields_in_its_order() {
     let mut m = Memory::new();
     m.run("SET k v");
     let reply = m.run("MEMORY STATS");
-    assert!(reply.starts_with(r"*88\r\n$14\r\npeak.allocated\r\n:"), "{reply}");
+    assert!(reply.starts_with(r"*90\r\n$14\r\npeak.allocated\r\n:"), "{reply}");
     let mut rest = reply.as_str();
     for name in FIELDS {
         let field = format!(r"${}\r\n{name}\r\n", name.len());
@@ -102,7 +103,7 @@ fn stats_have_redis_s_fields_in_its_order() {
     assert!(reply.contains(r"$10\r\nkeys.count\r\n:1\r\n"), "{reply}");
     m.session(m.client).proto = Proto::Resp3;
     let reply = m.run("MEMORY STATS");
-    assert!(reply.starts_with(r"%44\r\n"), "{reply}");
+    assert!(reply.starts_with(r"%45\r\n"), "{reply}");
     assert!(reply.contains(r"$13\r\nfragmentation\r\n,"), "{reply}");
     assert!(reply.contains(r"$4\r\ndb.0\r\n%2\r\n"), "{reply}");
 }
