@@ -346,7 +346,7 @@ enum Claimable {
 }
 
 impl Claimable {
-    fn from_ms(self) -> Option<i64> {
+    fn at_ms(self) -> Option<i64> {
         if let Claimable::From(ms) = self { Some(ms) } else { None }
     }
 }
@@ -401,7 +401,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let ready = found.iter().filter(|found| found.ready).count();
     let array = (ready > 0).then(|| ctx.reply.open_array(ready));
-    let look_ms = found.iter().filter_map(|found| found.claimable.from_ms()).min();
+    let look_ms = found.iter().filter_map(|found| found.claimable.at_ms()).min();
     let (mut answered, mut room) = (0, line.room);
     for Found { key, from, consumer: id, made, ready, .. } in found {
         let Line { count, noack, claim_ms, .. } = line;
@@ -489,7 +489,7 @@ fn prepare<'a>(
             Some(idle_ms) => claimable(&mut stream, group, idle_ms, most),
             None => Claimable::Never,
         };
-        let ready = !is_new || has_new(&stream, group) || claimable.from_ms().is_some_and(|ms| ms <= now_ms);
+        let ready = !is_new || has_new(&stream, group) || claimable.at_ms().is_some_and(|ms| ms <= now_ms);
         drop(stream);
         if made {
             tell_of_consumer(ctx, key);
