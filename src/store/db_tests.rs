@@ -154,7 +154,8 @@ impl Twins {
 }
 
 impl Db {
-    /// Panics unless sizes are counted as they are, and every key with a deadline that claims a node in the deadline's slot has it. O(keys + nodes).
+    /// Panics unless sizes are counted as they are, and every key with a deadline that claims a node in the deadline's slot has it.
+    /// O(keys + nodes).
     pub(in crate::store) fn check_timers(&mut self) {
         self.check_sizes();
         let Some(wheel) = self.timers.wheel.as_mut() else {

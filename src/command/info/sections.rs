@@ -566,7 +566,8 @@ fn loop_phases(r: &mut Report<'_>) {
     r.field("long_commands_whole", counts.whole);
 }
 
-/// How many keys have which size: the bytes of strings, the elements of collections, and the bytes of those if they are counted. Sizes are the lower ends of powers of two.
+/// How many keys have which size: the bytes of strings, the elements of collections, and the bytes of those if they are counted. Sizes
+/// are the lower ends of powers of two.
 fn keysizes(r: &mut Report<'_>) {
     // COMPAT: Redis does not count streams, and of strings no other bytes.
     const SIZES: [(Type, &str); 6] = [
