@@ -2,7 +2,7 @@
 //! collections; and of collections, if that is asked for, of the bytes that they take.
 //!
 //! # Invariants
-//! - Every entry of a table is counted once, as [`Entry::counted`](super::entry::Entry::counted) says, which is what it was when it came,
+//! - Every entry of a table is counted once, as `Entry::counted` says, which is what it was when it came,
 //!   or when it was last open for change. Elements that are due count until they leave.
 //!
 //! Kept by `store::accounting`, whose gate every change passes. Shown by INFO keysizes.

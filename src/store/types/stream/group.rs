@@ -4,7 +4,7 @@
 //! # Invariants
 //! - Every pending entry belongs to a consumer of its group, whose own list names it, or to nobody: then it was released. The lists
 //!   name no others.
-//! - Once somebody has asked for entries by their age, or has released one, there is a [`Queue`] of the pending ones. Groups of which
+//! - Once somebody has asked for entries by their age, or has released one, there is a `Queue` of the pending ones. Groups of which
 //!   nobody asks that have none.
 
 use std::collections::{BTreeMap, BTreeSet};
