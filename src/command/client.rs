@@ -36,6 +36,11 @@ const SUBCOMMANDS: &[Spec] = &[
         "O(1)",
         "<YES | NO>",
     ),
+    own("CAPA", -3, "8.0.0", capa).doc(
+        "Says what the client can do; `redirect`: go to the primary when a replica tells it to.",
+        "O(1)",
+        "capability [capability ...]",
+    ),
     own("GETNAME", 2, "2.6.9", getname).doc("Answers the connection's name.", "O(1)", ""),
     own("GETREDIR", 2, "6.0.0", tracking::getredir).doc(
         "Answers the id of the client that tracking messages go to.",
@@ -46,6 +51,11 @@ const SUBCOMMANDS: &[Spec] = &[
         .group(Group::Connection, Category::CONNECTION, "5.0.0")
         .doc("Lists the subcommands.", "O(1)", ""),
     own("ID", 2, "5.0.0", id).doc("Answers the connection's id.", "O(1)", ""),
+    own("IMPORT-SOURCE", 3, "8.1.0", import_source).doc(
+        "Says that the connection brings data in: what is due is there for it, in import mode.",
+        "O(1)",
+        "<ON | OFF>",
+    ),
     own("INFO", 2, "6.2.0", info).doc("Describes the connection.", "O(1)", "").tips(CHANGING),
     admin("KILL", -3, "2.4.0", kill)
         .doc(
@@ -174,6 +184,20 @@ fn setinfo(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     }
     let session = ctx.session();
     *(if version { &mut session.lib_ver } else { &mut session.lib_name }) = value.to_vec();
+    done(ctx)
+}
+
+/// COMPAT: words that mean nothing to it are accepted, as by Valkey.
+fn capa(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    ctx.session().redirects |= (2..args.len()).any(|index| args.is(index, "redirect"));
+    done(ctx)
+}
+
+fn import_source(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    if !ctx.server.config.import_mode && !args.is(2, "OFF") {
+        return Err(ReplyError::new("ERR Server is not in import mode"));
+    }
+    ctx.session().imports = switch(args)?;
     done(ctx)
 }
 
@@ -334,6 +358,7 @@ fn flags(session: &Session) -> String {
         (session.closing, 'c'),
         (session.origin == Origin::Unix, 'U'),
         (session.no_evict, 'e'),
+        (session.imports, 'I'),
         (session.no_touch, 'T'),
     ];
     let flags: String = letters.into_iter().filter_map(|(set, letter)| set.then_some(letter)).collect();
@@ -423,12 +448,17 @@ const HELP: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "CACHING (YES|NO)",
     "    Say whether the keys of the next command are tracked, with OPTIN or OPTOUT.",
+    "CAPA <capability> [<capability> [...]]",
+    "    Say what the client can do:",
+    "    * redirect: replicas answer its commands with -REDIRECT <host>:<port>.",
     "GETNAME",
     "    Answer the name of this connection.",
     "GETREDIR",
     "    Answer the id of the client that messages go to, 0 for this one, -1 without tracking.",
     "ID",
     "    Answer the id of this connection.",
+    "IMPORT-SOURCE (ON|OFF)",
+    "    Say that this connection brings data in, which import-mode has to allow.",
     "INFO",
     "    Describe this connection.",
     "KILL <ip:port>",

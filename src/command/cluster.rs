@@ -1,9 +1,9 @@
 //! CLUSTER and what belongs to it: several servers that share the keys. This one is never part of a cluster, and says so.
 
-use super::spec::{Category, Flags, Group, Outcome, Spec};
+use super::spec::{Category, Flags, Group, Handler, Outcome, Spec};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
-use crate::server::ctx::Ctx;
+use crate::server::ctx::{Ctx, Next};
 
 const ADMINS: Flags = Flags::ADMIN.with(Flags::STALE);
 const CHANGING: Flags = ADMINS.with(Flags::NO_ASYNC_LOADING);
@@ -22,13 +22,13 @@ pub const ROWS: &[Spec] = &[
         "O(1)",
         "",
     ),
-    row("READONLY", 1, OF_THE_CONNECTION, "3.0.0").group(Group::Cluster, Category::CONNECTION, "3.0.0").doc(
-        "Refused: there is no cluster whose replicas could answer.",
+    of_replicas("READONLY", readonly).doc(
+        "Has a replica answer what the connection reads, although it can be redirected.",
         "O(1)",
         "",
     ),
-    row("READWRITE", 1, OF_THE_CONNECTION, "3.0.0").group(Group::Cluster, Category::CONNECTION, "3.0.0").doc(
-        "Refused: there is no cluster whose replicas could answer.",
+    of_replicas("READWRITE", readwrite).doc(
+        "Has a replica redirect the connection, whatever it wants, if it can be redirected.",
         "O(1)",
         "",
     ),
@@ -147,6 +147,29 @@ const SUBCOMMANDS: &[Spec] = &[
 
 const fn row(name: &'static str, arity: i32, flags: Flags, since: &'static str) -> Spec {
     Spec::new(name, arity, flags, refuse).group(Group::Cluster, Category::NONE, since)
+}
+
+/// A row for those whom a replica may redirect.
+const fn of_replicas(name: &'static str, handler: Handler) -> Spec {
+    Spec::new(name, 1, OF_THE_CONNECTION, handler).group(Group::Cluster, Category::CONNECTION, "3.0.0")
+}
+
+fn readonly(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    read_here(ctx, args, true)
+}
+
+fn readwrite(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    read_here(ctx, args, false)
+}
+
+/// Without a cluster only those who have said CLIENT CAPA redirect are ever redirected; others are refused as by Redis.
+fn read_here(ctx: &mut Ctx<'_>, args: Args<'_>, is_wanted: bool) -> Outcome {
+    if !ctx.session().redirects {
+        return refuse(ctx, args);
+    }
+    ctx.session().reads_here = is_wanted;
+    ctx.reply.ok();
+    Ok(Next::Done)
 }
 
 fn refuse(_ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {

@@ -215,6 +215,8 @@ fn reset(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     session.proto = Proto::Resp2;
     session.name = Vec::new();
     session.reply_mode = ReplyMode::On;
+    session.reads_here = false;
+    session.imports = false;
     session.no_touch = false;
     session.no_evict = false;
     session.revisions = false;

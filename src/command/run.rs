@@ -132,6 +132,8 @@ fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
         at = at.while_loading();
     } else if server.replication.is_following() {
         at = on_replica(server, client, at);
+    } else if server.config.import_mode {
+        at = while_importing(server, client, at);
     } else if server.may_pause() && server.is_paused(true, now) {
         at = at.keeping_due();
     }
@@ -143,6 +145,12 @@ fn moment(server: &Server, call: &Call<'_>, now: Now) -> Moment {
 #[cold]
 fn on_replica(server: &Server, client: ClientId, at: Moment) -> Moment {
     if server.clients[client].link.is_some() { at.while_loading() } else { at.keeping_due() }
+}
+
+/// The moment while data is brought in: to those who bring it all of it is there, to others what is due is not, and it stays.
+#[cold]
+fn while_importing(server: &Server, client: ClientId, at: Moment) -> Moment {
+    if server.clients[client].imports { at.while_loading() } else { at.keeping_due() }
 }
 
 /// Goes on with a command that is done piece by piece, whose instant was at this time: as [`run`], but for the handler. How far it

@@ -375,7 +375,6 @@ pub(super) static ROWS: &[Param] = &[
     only("availability-zone", TEXT, "", &[], "AleaDB does not announce a zone").unlisted(),
     only("extended-redis-compatibility", YES_NO, "no", &[], "AleaDB has one identity").unlisted(),
     only("hash-seed", TEXT, "", &[], "AleaDB draws a secret seed at every start").unlisted().startup(),
-    only("import-mode", YES_NO, "no", &[], "AleaDB expires every key at its deadline").unlisted(),
     only(
         "rdb-version-check",
         Kind::Choice(&["strict", "relaxed"]),

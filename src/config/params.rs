@@ -760,6 +760,12 @@ directives! {
     notify_expired_value_max_bytes: u32 = 0,
     "notify-expired-value-max-bytes", Runtime, int(0, 65_536);
 
+    /// Nothing expires and nothing is evicted while data is brought in by clients that have said CLIENT IMPORT-SOURCE, to whom what is
+    /// due is there.
+    // COMPAT: Valkey's, which Redis does not know.
+    import_mode: bool = false,
+    "import-mode", Runtime, yes_no;
+
     /// Options that we have added to Redis's commands (JITTER) are refused as Redis refuses them.
     redis_strict: bool = false,
     "redis-strict", Runtime, yes_no;

@@ -46,13 +46,14 @@ fn chunk_keys(value_bytes_max: usize) -> usize {
 }
 
 /// CLIENT PAUSE promises that the data stands still, so nothing expires while it lasts; nor while a log is loaded, which says
-/// itself what went; nor while a script is parked, for which time stands still. A replica is told by its primary.
+/// itself what went; nor while a script is parked, for which time stands still; nor in import mode. A replica is told by its primary.
 fn may_expire(server: &Server, now: Now) -> bool {
     server.active_expire
         && !server.replication.is_following()
         && !server.is_loading()
         && !server.scripting.is_parked()
         && !server.is_paused(true, now)
+        && !server.config.import_mode
 }
 
 /// A time in which no key falls due, unless data changes or the wall clock goes back.

@@ -391,6 +391,11 @@ fn gate(
     if flags.has(Flags::NO_MULTI) && server.clients[client].transaction.is_some() {
         return Some(NOT_IN_TRANSACTION);
     }
+    if server.replication.is_following()
+        && let Some(elsewhere) = replication::redirection(server, client, command, args)
+    {
+        return Some(elsewhere);
+    }
     if server.config.maxmemory.bytes != 0
         && server.is_out_of_memory(now)
         && transaction::flags(server, client, command, args).has(Flags::DENYOOM)

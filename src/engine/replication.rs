@@ -23,7 +23,7 @@ use crate::server::outgoing::LinkKind;
 use crate::server::replication::following::LinkState;
 use crate::server::session::Blocked;
 
-pub(super) use gate::{READ_ONLY, refusal, stale_refusal};
+pub(super) use gate::{READ_ONLY, redirection, refusal, stale_refusal};
 
 /// Milliseconds between two times that the primary is told how far we are.
 const ACK_MS: u64 = 1000;

@@ -306,7 +306,11 @@ impl Server {
     /// has it as it is, and what is being loaded is not whole.
     fn may_evict(&self, now: Now) -> bool {
         let is_told = self.replication.is_following() && self.config.replica_ignore_maxmemory;
-        !is_told && !self.is_loading() && !self.scripting.is_parked() && !self.is_paused(true, now)
+        !is_told
+            && !self.is_loading()
+            && !self.scripting.is_parked()
+            && !self.is_paused(true, now)
+            && !self.config.import_mode
     }
 
     /// True if a key has to stay, whatever the policy says: somebody is in the midst of its value.

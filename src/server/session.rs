@@ -190,6 +190,12 @@ pub struct Session {
     pub wrote_upto: u64,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
+    /// CLIENT CAPA redirect: it goes to the primary itself when it is told to.
+    pub redirects: bool,
+    /// READONLY: a replica answers it what it reads nevertheless.
+    pub reads_here: bool,
+    /// CLIENT IMPORT-SOURCE: it brings data in, and what is due is there for it.
+    pub imports: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
     /// CLIENT NO-EVICT.
@@ -279,6 +285,9 @@ impl Session {
             revisions: false,
             wrote_upto: 0,
             reply_mode: ReplyMode::On,
+            redirects: false,
+            reads_here: false,
+            imports: false,
             no_touch: false,
             no_evict: false,
             last_command: None,

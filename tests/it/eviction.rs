@@ -421,3 +421,13 @@ fn times_of_excess_are_told() {
         "{info}"
     );
 }
+
+#[test]
+fn nothing_goes_while_data_is_brought_in() {
+    let mut m = room_for(2, MemoryPolicy::AllkeysLru);
+    m.run("CONFIG SET import-mode yes");
+    (0..10).for_each(|n| m.expect(&[(&format!("SET k{n} v"), OK)]));
+    assert_eq!(len(&m), 10);
+    m.expect(&[("CONFIG SET import-mode no", OK), ("SET another v", OK)]);
+    assert!(len(&m) < 11, "{}", len(&m));
+}

@@ -415,3 +415,48 @@ fn keys_due_much_later_wake_the_loop_once_in_128_ms_at_most() {
     let wakes = sleep_until(&mut m, &mut cron, &mut BTreeMap::new(), START_MS + 120_000);
     assert!((120_000 / 128..=120_000 / 128 + 3).contains(&wakes), "{wakes} wakes in two minutes");
 }
+
+/// As Valkey 9.1 answers to those who bring data in and to others; when that is over, what is due leaves.
+#[test]
+fn nothing_leaves_while_data_is_brought_in_and_its_source_sees_all() {
+    let mut m = Memory::new();
+    let refused = r"-ERR Server is not in import mode\r\n";
+    m.expect(&[
+        ("CLIENT IMPORT-SOURCE ON", refused),
+        ("CLIENT IMPORT-SOURCE x", refused),
+        ("CLIENT IMPORT-SOURCE OFF", r"+OK\r\n"),
+        ("CONFIG SET import-mode yes", r"+OK\r\n"),
+        ("CLIENT IMPORT-SOURCE x", r"-ERR syntax error\r\n"),
+        ("CLIENT IMPORT-SOURCE ON", r"+OK\r\n"),
+        ("SET a v PX 20", r"+OK\r\n"),
+        ("SET b v PXAT 1000", r"+OK\r\n"),
+        ("HSET h f v", r":1\r\n"),
+        ("HPEXPIRE h 20 FIELDS 1 f", r"*1\r\n:1\r\n"),
+        ("SADDEX s PX 20 MEMBERS 1 m", r":1\r\n"),
+        ("ZADDEX z PX 20 MEMBERS 1 1 m", r":1\r\n"),
+    ]);
+    let (source, other) = (m.client, m.connect());
+    m.advance_ms(50);
+    let questions = [
+        ("GET a", r"$1\r\nv\r\n", r"$-1\r\n"),
+        ("GET b", r"$1\r\nv\r\n", r"$-1\r\n"),
+        ("HGET h f", r"$1\r\nv\r\n", r"$-1\r\n"),
+        ("SCARD s", r":1\r\n", r":0\r\n"),
+        ("ZCARD z", r":1\r\n", r":0\r\n"),
+        ("EXISTS a b", r":2\r\n", r":0\r\n"),
+        ("DBSIZE", r":5\r\n", r":5\r\n"),
+    ];
+    for (line, to_source, to_other) in questions.into_iter().chain(questions) {
+        m.expect_of(&[(source, line, to_source), (other, line, to_other)]);
+    }
+    m.expect_of(&[
+        (source, "EXPIRE a -5", r":1\r\n"),
+        (source, "GET a", r"$1\r\nv\r\n"),
+        (other, "SET a w", r"+OK\r\n"),
+        (source, "GET a", r"$1\r\nw\r\n"),
+        (other, "CONFIG SET import-mode no", r"+OK\r\n"),
+        (source, "GET b", r"$-1\r\n"),
+    ]);
+    m.advance_ms(1);
+    m.expect(&[("DBSIZE", r":1\r\n"), ("GET a", r"$1\r\nw\r\n")]);
+}

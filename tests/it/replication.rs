@@ -390,3 +390,43 @@ fn the_stream_follows_a_mark_only_once_the_replica_has_found_it() {
         assert_eq!(standing(&mut m), Some(Standing::Online));
     }
 }
+
+/// As Valkey 9.1 answers. What is queued is refused when it is queued; commands that neither read nor write are the replica's own.
+#[test]
+fn a_client_that_says_so_is_redirected_to_the_primary() {
+    let mut m = Memory::new();
+    let elsewhere = r"-REDIRECT 10.0.0.2:6379\r\n";
+    m.expect(&[
+        ("SET a v", r"+OK\r\n"),
+        ("CLIENT CAPA", r"-ERR wrong number of arguments for \'client|capa\' command\r\n"),
+        ("READONLY", r"-ERR This instance has cluster support disabled\r\n"),
+        ("REPLICAOF 10.0.0.2 6379", r"+OK\r\n"),
+        ("CLIENT CAPA other", r"+OK\r\n"),
+        ("GET a", r"$1\r\nv\r\n"),
+        ("CLIENT LIST CAPA r", r"$0\r\n\r\n"),
+        ("CLIENT CAPA other REDIRECT", r"+OK\r\n"),
+        ("GET a", elsewhere),
+        ("SET a w", elsewhere),
+        ("SET a w x y z", elsewhere),
+        ("GET", r"-ERR wrong number of arguments for \'get\' command\r\n"),
+        ("KEYS *", elsewhere),
+        ("EVAL_RO return 0", elsewhere),
+        ("BLPOP l 0", elsewhere),
+        ("GET.WATCH a", elsewhere),
+        ("PING", r"+PONG\r\n"),
+        ("WATCH a", r"+OK\r\n"),
+        ("READONLY", r"+OK\r\n"),
+        ("GET a", r"$1\r\nv\r\n"),
+        ("DEL a", elsewhere),
+        ("READWRITE", r"+OK\r\n"),
+        ("MULTI", r"+OK\r\n"),
+        ("GET a", elsewhere),
+        ("EXEC", r"-EXECABORT Transaction discarded because of previous errors.\r\n"),
+        ("READONLY", r"+OK\r\n"),
+        ("RESET", r"+RESET\r\n"),
+        ("GET a", elsewhere),
+    ]);
+    let listed = m.run("CLIENT LIST CAPA r");
+    assert!(listed.contains(" cmd=client|list "), "{listed}");
+    m.expect(&[("REPLICAOF NO ONE", r"+OK\r\n"), ("GET a", r"$1\r\nv\r\n")]);
+}

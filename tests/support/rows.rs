@@ -71,7 +71,7 @@ const OURS: &[&str] = &[
 ];
 
 /// Commands that Valkey brought and Redis does not have.
-const OF_VALKEY: &[&str] = &["commandlog", "delifeq"];
+const OF_VALKEY: &[&str] = &["client|capa", "client|import-source", "commandlog", "delifeq"];
 
 /// Commands of a Redis that is newer than those that tests compare with.
 const NEWER: &[&str] = &[
@@ -127,7 +127,7 @@ pub fn is_ours(full_name: &str) -> bool {
 /// Whether Valkey has the command and Redis does not.
 pub fn is_of_valkey(full_name: &str) -> bool {
     let container = full_name.split('|').next().unwrap_or(full_name);
-    OF_VALKEY.contains(&container)
+    OF_VALKEY.contains(&container) || OF_VALKEY.contains(&full_name)
 }
 
 /// Commands that no generated line names, each with its reason.

@@ -60,8 +60,8 @@ enum Condition<'a> {
     LibVer(&'a [u8]),
     Flags(&'a [u8]),
     Database(usize),
-    /// What a client says it can do: nothing, as there is no CLIENT CAPA.
-    Capability,
+    /// A client says that it can be redirected.
+    Redirects,
     AgeSeconds(u64),
     IdleSeconds(u64),
 }
@@ -82,7 +82,7 @@ impl Condition<'_> {
             Condition::LibVer(version) => *version == session.lib_ver,
             Condition::Flags(letters) => letters.iter().all(|letter| flags(session).as_bytes().contains(letter)),
             Condition::Database(number) => *number == server.dbs.number(session.db),
-            Condition::Capability => false,
+            Condition::Redirects => session.redirects,
             Condition::AgeSeconds(least_s) => seconds_since(session.connected_ms) >= *least_s,
             Condition::IdleSeconds(least_s) => seconds_since(session.active_ms) >= *least_s,
         }
@@ -173,7 +173,7 @@ fn condition<'a>(
         b"LIB-VER" => Condition::LibVer(value),
         b"FLAGS" if value.iter().all(|letter| FLAG_LETTERS.contains(letter)) => Condition::Flags(value),
         b"FLAGS" => return Err(ReplyError::about("ERR Unknown flags found in the provided filter: ", value, "")),
-        b"CAPA" if value == b"r" => Condition::Capability,
+        b"CAPA" if value == b"r" => Condition::Redirects,
         b"CAPA" => return Err(ReplyError::about("ERR Unknown capa found in the provided filter: ", value, "")),
         b"DB" => {
             let number = num::parse_i64(value).ok_or(ReplyError::new("ERR DB is not an integer or out of range"))?;

@@ -34,6 +34,7 @@ const OWN: &[&str] = &[
     "expired-event-for-past-deadlines",
     "hash-max-template-entries",
     "hash-min-template-entries",
+    "import-mode",
     "metrics-bind",
     "metrics-port",
     "monitor-output-limit",

@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::command::spec::Flags;
+use crate::config::ServerAddress;
 use crate::engine::transaction;
 use crate::feature::client_id::ClientId;
 use crate::resp::args::Args;
@@ -14,6 +15,27 @@ pub const READ_ONLY: ReplyError = ReplyError::new("READONLY You can't write agai
 const STALE: ReplyError =
     ReplyError::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
 const REPLACING: ReplyError = ReplyError::new("LOADING Redis is loading the dataset in memory");
+
+/// Where a client that can be redirected is told to go with a command that writes or reads, if it is: to the primary. See CLIENT
+/// CAPA and READONLY.
+#[cold]
+pub(in crate::engine) fn redirection(
+    server: &Server,
+    client: ClientId,
+    command: &Command,
+    args: Args<'_>,
+) -> Option<ReplyError> {
+    let session = &server.clients[client];
+    if !session.redirects {
+        return None;
+    }
+    let flags = transaction::flags(server, client, command, args);
+    if !flags.has(Flags::WRITE) && (session.reads_here || !flags.has(Flags::READONLY)) {
+        return None;
+    }
+    let ServerAddress { host, port } = &server.replication.following.as_ref()?.primary;
+    Some(ReplyError::owned(format!("REDIRECT {host}:{port}")))
+}
 
 /// Why a command that changes data is refused, if it is.
 #[cold]
