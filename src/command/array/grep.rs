@@ -17,10 +17,10 @@ use crate::resp::reply::Reply;
 const PREDICATES_MAX: usize = 250;
 /// Bytes of a regular expression at most.
 const EXPRESSION_BYTES_MAX: usize = 2048;
-/// Bytes that the regular expressions of a line take when they have been compiled, at most: some milliseconds of work. Each has an
-/// equal part of them,
+/// Bytes that the regular expressions of a line take when they have been compiled, at most: some milliseconds of work. Each may take
+/// an equal part of them.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
-/// or so many if that is more.
+/// What each may take where there are very many.
 const COMPILED_PART_MIN: usize = 1 << 14;
 
 /// What an element is compared with.
