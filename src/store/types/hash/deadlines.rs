@@ -19,7 +19,7 @@ const GARBAGE_ENTRIES_MAX: usize = 64;
 /// members than the one that changed.
 const RENEWAL_STEP: usize = 4;
 
-/// Places that are looked at together.
+/// Places of a batch.
 const BATCH: usize = 16;
 
 /// Bits of a scan's cursor: the address of `store::table`.
@@ -46,6 +46,23 @@ struct Renewal {
     queue: Queue,
     /// The scan of the members that fills it.
     cursor: u64,
+}
+
+/// Places that are looked at together.
+#[derive(Default)]
+struct Batch {
+    places: [Place; BATCH],
+    len: usize,
+}
+
+impl Batch {
+    fn places(&self) -> &[Place] {
+        &self.places[..self.len]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 impl Deadlines {
@@ -141,29 +158,37 @@ impl Deadlines {
             return if is_due { self.expire_all(members, now_ms, gone) } else { 0 };
         }
         let (mut removed, mut looks) = (0, 0);
-        let mut batch = [Place::default(); BATCH];
-        while removed < max && looks < max {
-            let mut count = 0;
-            while count < BATCH.min(max - looks)
-                && let Some(place) = self.queue.pop_due(now_ms)
-            {
-                batch[count] = place;
-                count += 1;
-            }
-            let places = &batch[..count];
-            if places.is_empty() {
-                break;
-            }
-            prefetch(members, places);
-            for &place in places {
+        // Two cache misses lead to a member, its bucket's and its own: each is waited for while another batch is worked on.
+        let (mut with_buckets, mut with_members) = (Batch::default(), Batch::default());
+        loop {
+            let next = self.pop_batch(now_ms, if removed < max { max - looks } else { 0 });
+            looks += next.places().len();
+            next.places().iter().for_each(|place| members.prefetch_part(place.part()));
+            with_buckets.places().iter().for_each(|place| members.prefetch_part_entries(place.part()));
+            for &place in with_members.places() {
                 removed += self.expire_place(members, place, now_ms, gone);
             }
-            looks += count;
+            (with_members, with_buckets) = (with_buckets, next);
+            if with_members.is_empty() && with_buckets.is_empty() {
+                break;
+            }
         }
         if self.timed == 0 {
             self.forget();
         }
         removed
+    }
+
+    /// Takes the places of due entries from the queue, `max` at most.
+    fn pop_batch(&mut self, now_ms: i64, max: usize) -> Batch {
+        let mut batch = Batch::default();
+        while batch.len < BATCH.min(max)
+            && let Some(place) = self.queue.pop_due(now_ms)
+        {
+            batch.places[batch.len] = place;
+            batch.len += 1;
+        }
+        batch
     }
 
     /// Takes out every due member, and queues the others anew. O(N).
@@ -226,7 +251,8 @@ impl Deadlines {
         places.sort_unstable();
         places.dedup();
         for batch in places.chunks(BATCH) {
-            prefetch(members, batch);
+            batch.iter().for_each(|place| members.prefetch_part(place.part()));
+            batch.iter().for_each(|place| members.prefetch_part_entries(place.part()));
             batch.iter().for_each(|place| members.visit_part(place.part(), &mut show));
         }
     }
@@ -265,12 +291,6 @@ impl Deadlines {
 #[inline]
 pub fn is_due(member: &impl HasDeadline, now_ms: i64) -> bool {
     member.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms)
-}
-
-/// Starts loading what lies at some places: each is some cache misses, which cost little more than one's if started together.
-fn prefetch<E: HasDeadline>(members: &Members<E>, places: &[Place]) {
-    places.iter().for_each(|place| members.prefetch_part(place.part()));
-    places.iter().for_each(|place| members.prefetch_part_entries(place.part()));
 }
 
 /// Checks that a queue has what it needs for the members of all addresses below one.

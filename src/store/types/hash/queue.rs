@@ -123,7 +123,8 @@ impl Queue {
         if self.next_ms()? > now_ms {
             return None;
         }
-        let in_heap = self.heap.peek().is_some_and(|&Reverse(entry)| self.runs.peek().is_none_or(|run| entry < run.least));
+        let in_heap =
+            self.heap.peek().is_some_and(|&Reverse(entry)| self.runs.peek().is_none_or(|run| entry < run.least));
         let entry = if in_heap { self.heap.pop()?.0 } else { self.pop_of_runs()? };
         Some(Place::of_entry(entry))
     }
@@ -258,7 +259,8 @@ mod tests {
             assert!(queue.runs.iter().all(|run| run.entries.len() >= RUN_MIN && run.entries.is_sorted()));
             assert!(queue.runs.iter().all(|run| run.entries.last() == Some(&Reverse(run.least))));
             let runs = queue.runs.iter();
-            let (entries, bytes) = runs.fold((0, 0), |(n, b), run| (n + run.entries.len(), b + heap::vec(&run.entries)));
+            let (entries, bytes) =
+                runs.fold((0, 0), |(n, b), run| (n + run.entries.len(), b + heap::vec(&run.entries)));
             assert_eq!((entries, bytes), (queue.run_entries, queue.run_bytes));
         }
     }
