@@ -271,9 +271,18 @@ impl Segment {
         }
     }
 
-    /// Every pointer in the segment, in the order of a scan.
-    fn ordered(&self) -> impl Iterator<Item = NonNull<u8>> {
-        (0..HOMES).flat_map(|home| self.all_of(home)).map(|place| self.pointer(place))
+    /// Adds every pointer in the segment, in the order of a scan.
+    fn gather(&self, pointers: &mut Vec<NonNull<u8>>) {
+        for (home, line) in self.homes.iter().enumerate() {
+            let mut slots = !match_tags::<HOME_SLOTS>(line, 0) & ((1 << HOME_SLOTS) - 1);
+            while slots != 0 {
+                pointers.push(line.pointer(Line::POINTERS_HOME, slots.trailing_zeros() as usize));
+                slots &= slots - 1;
+            }
+            if line.spill() != 0 {
+                pointers.extend(self.stashed_of(home).map(|place| self.pointer(place)));
+            }
+        }
     }
 
     /// Calls `found` for each slot whose tag matches, home bucket first, until it returns true; that place is returned.

@@ -50,7 +50,7 @@ impl<E: Entry> Table<E> {
             let segment = cell.segment();
             pointers.clear();
             // SAFETY: a live segment of the borrowed table.
-            pointers.extend(unsafe { segment.as_ref() }.ordered());
+            unsafe { segment.as_ref() }.gather(&mut pointers);
             pointers.iter().take(AHEAD).for_each(|ptr| prefetch(ptr.as_ptr()));
             for (i, &ptr) in pointers.iter().enumerate() {
                 if let Some(next) = pointers.get(i + AHEAD) {
