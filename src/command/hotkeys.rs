@@ -44,6 +44,7 @@ const fn row(name: &'static str, arity: i32, handler: Handler) -> Spec {
 const COUNT: usize = 10;
 const COUNT_MAX: i64 = 64;
 const DURATION_S_MAX: i64 = 1_000_000;
+const SAMPLE_MAX: i64 = i32::MAX as i64;
 
 const NO_METRICS: ReplyError = ReplyError::new("ERR METRICS parameter is required");
 const BAD_METRICS_COUNT: ReplyError = ReplyError::new("ERR METRICS count must be > 0 and <= 2");
@@ -76,26 +77,21 @@ fn parse(args: Args<'_>) -> Result<Wanted, ReplyError> {
     }
     let metrics = num::parse_i64(args.at(3)).filter(|count| (1..=2).contains(count)).ok_or(BAD_METRICS_COUNT)?;
     let mut wanted = Wanted { cpu: false, net: false, count: COUNT, duration_ms: None, sample_ratio: 1 };
-    let (mut at, mut named) = (4, 0);
-    while at < args.len() && named < metrics {
-        if args.is(at, "CPU") {
-            if std::mem::replace(&mut wanted.cpu, true) {
-                return Err(CPU_TWICE);
-            }
-        } else if args.is(at, "NET") {
-            if std::mem::replace(&mut wanted.net, true) {
-                return Err(NET_TWICE);
-            }
-        } else {
-            break;
-        }
-        (at, named) = (at + 1, named + 1);
-    }
-    if named == 0 {
-        return Err(NO_VALID_METRICS);
-    }
-    if named != metrics {
+    let mut at = 4 + metrics as usize;
+    if at > args.len() {
         return Err(WRONG_METRICS_COUNT);
+    }
+    // COMPAT: a metric that is not known is passed over, as long as there is one that is.
+    for metric in 4..at {
+        if args.is(metric, "CPU") && std::mem::replace(&mut wanted.cpu, true) {
+            return Err(CPU_TWICE);
+        }
+        if args.is(metric, "NET") && std::mem::replace(&mut wanted.net, true) {
+            return Err(NET_TWICE);
+        }
+    }
+    if !wanted.cpu && !wanted.net {
+        return Err(NO_VALID_METRICS);
     }
     while at < args.len() {
         let Some(value) = args.get(at + 1) else { return Err(ReplyError::SYNTAX) };
@@ -106,7 +102,7 @@ fn parse(args: Args<'_>) -> Result<Wanted, ReplyError> {
             let seconds = number.filter(|seconds| (1..=DURATION_S_MAX).contains(seconds)).ok_or(BAD_DURATION)?;
             wanted.duration_ms = Some(seconds as u64 * 1000);
         } else if args.is(at, "SAMPLE") {
-            wanted.sample_ratio = number.filter(|ratio| *ratio > 0).ok_or(BAD_SAMPLE)? as u64;
+            wanted.sample_ratio = number.filter(|ratio| (1..=SAMPLE_MAX).contains(ratio)).ok_or(BAD_SAMPLE)? as u64;
         } else if args.is(at, "SLOTS") {
             return Err(NO_SLOTS);
         } else {

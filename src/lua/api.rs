@@ -353,10 +353,12 @@ impl Function for ErrorReply {
         match frame.bytes(1).filter(|_| frame.top() == 1) {
             Some(text) => {
                 let text = text.strip_prefix(b"-").unwrap_or(text);
+                // Line breaks go from around the message, which begins behind the code word.
+                let message = text.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
                 let is_text = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-                let start = text.iter().position(is_text).unwrap_or(text.len());
-                let end = text.iter().rposition(is_text).map_or(start, |last| last + 1);
-                let text = text[start..end].to_vec();
+                let start = text[message..].iter().position(is_text).map_or(text.len(), |first| message + first);
+                let end = text[start..].iter().rposition(is_text).map_or(start, |last| start + last + 1);
+                let text = [&text[..message], &text[start..end]].concat();
                 push_error_text(frame, &text);
             }
             None => push_error(frame, b"wrong number or type of arguments"),

@@ -291,7 +291,10 @@ impl<T: Transport> Turn<T> {
         let first = self.gathered.commands.len();
         let (bytes, input) = (source.bytes(&self.scratch), &mut self.conns[client].input);
         let end = parse_batch(input, &mut self.gathered, &self.server, client, bytes, 0, BATCH_MAX);
-        self.segments.push(Segment { client, source, commands: first..self.gathered.commands.len(), end });
+        let commands = first..self.gathered.commands.len();
+        self.server.stats.client_events += 1;
+        self.server.stats.note_parsed(commands.len());
+        self.segments.push(Segment { client, source, commands, end });
         if is_detailed {
             self.end_phase(Phase::Parse);
         }
@@ -398,6 +401,7 @@ impl<T: Transport> Turn<T> {
             }
             server.phases.pass(Phase::Execute, *time_ns);
             end = parse_batch(&mut conn.input, batch, server, client, bytes, from, BATCH_MAX.min(left));
+            server.stats.note_parsed(batch.commands.len());
             *time_ns = server.clock.mono_ns();
             server.phases.pass(Phase::Parse, *time_ns);
             let db = &server.dbs[server.clients[client].db];

@@ -390,3 +390,27 @@ fn the_largest_clients_go_when_all_together_take_too_much() {
     assert_eq!(counted(&turn), 0);
     turn.server.check();
 }
+
+#[test]
+fn turns_with_clients_and_their_batches_are_counted() {
+    let (mut turn, wire) = (turn_with(Config::default()), Memory::default());
+    let now = turn.take_time();
+    let id = turn.admit(wire.clone(), peer(Origin::Loopback), now).expect("there is room");
+    run(&mut turn);
+    turn.server.stats.reset();
+    let counts = |turn: &Turn<Memory>| {
+        let stats = &turn.server.stats;
+        (stats.turns_with_clients, stats.client_events, stats.parsed_batches, stats.parsed_commands)
+    };
+    run(&mut turn);
+    assert_eq!(counts(&turn), (0, 0, 0, 0), "nobody had sent anything");
+    send(&mut turn, id, &wire, "PING\r\nPING\r\nPI");
+    run(&mut turn);
+    assert_eq!(counts(&turn), (1, 1, 1, 2));
+    send(&mut turn, id, &wire, "N");
+    run(&mut turn);
+    assert_eq!(counts(&turn), (2, 2, 1, 2), "no command was whole");
+    send(&mut turn, id, &wire, &format!("G\r\n{}", "PING\r\n".repeat(2 * BATCH_MAX)));
+    run(&mut turn);
+    assert_eq!(counts(&turn), (3, 3, 4, 3 + 2 * BATCH_MAX as u64), "one reading, three batches");
+}

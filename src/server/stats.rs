@@ -87,6 +87,16 @@ pub struct Stats {
     pub evicted_scripts: u64,
     /// Times input was read from a client.
     pub reads: u64,
+    /// Times a client's input was looked through for commands.
+    pub client_events: u64,
+    /// Times at least one command was parsed.
+    pub parsed_batches: u64,
+    /// Commands that were parsed.
+    pub parsed_commands: u64,
+    /// Turns in which the input of any client was looked through.
+    pub turns_with_clients: u64,
+    /// `client_events` at the end of the last turn.
+    client_events_before: u64,
     /// Times output was written to a client.
     pub writes: u64,
     /// Times expiry stopped at its budget with due keys left.
@@ -204,6 +214,15 @@ impl Stats {
         }
         self.turns += 1;
         self.turn_ns += took_ns;
+        self.turns_with_clients += u64::from(self.client_events != self.client_events_before);
+        self.client_events_before = self.client_events;
+    }
+
+    /// Notes that so many commands were parsed at once out of a client's input.
+    #[inline]
+    pub fn note_parsed(&mut self, commands: usize) {
+        self.parsed_batches += u64::from(commands > 0);
+        self.parsed_commands += commands as u64;
     }
 
     /// Counts a command that was logged as slow, and took so many microseconds.

@@ -150,6 +150,12 @@ pub const INFO_OF_OURS: &[&str] = &[
     "slowlog_commands_count",
     "slowlog_commands_time_ms_sum",
     "slowlog_commands_time_ms_max",
+    "active_clients",
+    "eventloop_cycles_with_clients_processing",
+    "total_client_processing_events",
+    "commands_per_parse_batch_sum",
+    "commands_per_parse_batch_cnt",
+    "commands_per_parse_batch_avg",
     // Redis 8.10's.
     "hash_templates",
     "hash_template_keys",

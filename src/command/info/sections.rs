@@ -197,6 +197,9 @@ fn listeners(r: &mut Report<'_>) {
     }
 }
 
+/// For how long after its last input a client counts as active, as in Redis 8.8.
+const ACTIVE_MS: u64 = 512;
+
 pub(super) fn clients(r: &mut Report<'_>) {
     let sessions = || r.server.clients.iter().map(|(_, session)| session);
     // A replica is no client, as in Redis.
@@ -204,6 +207,8 @@ pub(super) fn clients(r: &mut Report<'_>) {
     let input = sessions().map(|session| session.buffers.query_bytes + session.buffers.query_free_bytes).max();
     let output = sessions().map(|session| session.buffers.out_heap_bytes).max();
     let subscribed = sessions().filter(|session| session.subscribed).count();
+    let active_since_ms = r.now.mono_ms().saturating_sub(ACTIVE_MS);
+    let active = sessions().filter(|session| !session.is_replica && session.active_ms > active_since_ms).count();
     let blocked = sessions().filter(|session| session.blocked.is_some()).count();
     let timed = sessions().filter_map(|session| session.blocked?.until_ms()).count();
     r.field("connected_clients", connected);
@@ -211,6 +216,7 @@ pub(super) fn clients(r: &mut Report<'_>) {
     r.field("maxclients", r.server.config.maxclients);
     r.field("client_recent_max_input_buffer", input.unwrap_or(0));
     r.field("client_recent_max_output_buffer", output.unwrap_or(0));
+    r.field("active_clients", active);
     r.field("blocked_clients", blocked);
     r.field("tracking_clients", r.server.watchers.caches.clients());
     r.field("pubsub_clients", subscribed);
@@ -402,7 +408,15 @@ fn loop_stats(r: &mut Report<'_>) {
     let turns_per_s = stats.turns_rate.per_second();
     let turn_ns = stats.turn_ns_rate.per_second().checked_div(turns_per_s).unwrap_or(0);
     let (turns, turns_ns, commands_ns, longest_ns) = (stats.turns, stats.turn_ns, stats.command_ns, stats.turn_ns_max);
+    let (with_clients, events) = (stats.turns_with_clients, stats.client_events);
+    let (batches, commands) = (stats.parsed_batches, stats.parsed_commands);
     r.field("eventloop_cycles", turns);
+    r.field("eventloop_cycles_with_clients_processing", with_clients);
+    r.field("total_client_processing_events", events);
+    r.field("commands_per_parse_batch_sum", commands);
+    r.field("commands_per_parse_batch_cnt", batches);
+    let mean = commands as f64 / batches.max(1) as f64;
+    r.field("commands_per_parse_batch_avg", format_args!("{mean:.2}"));
     r.field("eventloop_duration_sum", turns_ns / 1000);
     r.field("eventloop_duration_cmd_sum", commands_ns / 1000);
     r.field("instantaneous_eventloop_cycles_per_sec", turns_per_s);
