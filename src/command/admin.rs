@@ -29,9 +29,9 @@ pub const ROWS: &[Spec] = &[
         .doc(
             "Stops the server, after a last snapshot if there are save points.",
             "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
-            "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+            "[NOSAVE | SAVE] [NOW] [FORCE] [SAFE] [FAILOVER] [ABORT]",
         )
-        .history(&[("7.0.0", "Added `NOW`, `FORCE` and `ABORT`.")]),
+        .history(&[("7.0.0", "Added `NOW`, `FORCE` and `ABORT`."), ("9.0.0", "Added Valkey's `SAFE` and `FAILOVER`.")]),
     Spec::new("ABORT", -1, STOPPING, abort).group(Group::Server, Category::NONE, "0.1.0").doc(
         "Answers OK and stops the server; data is not saved.",
         "O(1)",
@@ -40,6 +40,7 @@ pub const ROWS: &[Spec] = &[
 ];
 
 const NO_SHUTDOWN: ReplyError = ReplyError::new("ERR No shutdown in progress.");
+const NO_CLUSTER: ReplyError = ReplyError::new("ERR SHUTDOWN FAILOVER is only supported in cluster mode.");
 
 fn time(ctx: &mut Ctx<'_>, _args: Args<'_>) -> Outcome {
     let now_us = match ctx.origin {
@@ -56,10 +57,16 @@ fn shutdown(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let given = |word: &str| args.iter_from(1).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
     let (nosave, save, now, force, abort) =
         (given("NOSAVE"), given("SAVE"), given("NOW"), given("FORCE"), given("ABORT"));
-    let known = ["NOSAVE", "SAVE", "NOW", "FORCE", "ABORT"];
+    // COMPAT: SAFE keeps a primary that has slots in a cluster from leaving it. There is no cluster, so it has nothing to refuse.
+    let (safe, failover) = (given("SAFE"), given("FAILOVER"));
+    let known = ["NOSAVE", "SAVE", "NOW", "FORCE", "SAFE", "FAILOVER", "ABORT"];
     let unknown = |arg: &[u8]| !known.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
-    if args.iter_from(1).any(unknown) || (nosave && save) || (abort && (nosave || save || now || force)) {
+    let others = nosave || save || now || force || safe || failover;
+    if args.iter_from(1).any(unknown) || (nosave && save) || (abort && others) {
         return Err(ReplyError::SYNTAX);
+    }
+    if failover {
+        return Err(NO_CLUSTER);
     }
     if abort {
         if !ctx.server.abort_ending() {

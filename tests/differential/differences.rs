@@ -101,6 +101,8 @@ const JITTER: &str = "JITTER is ours: redis-strict refuses it";
 
 const CANCEL_OF_VALKEY: &str = "Redis has no way to give up a snapshot";
 
+const SHUTDOWN_OF_VALKEY: &str = "Valkey brought SAFE and FAILOVER, which ask for a cluster";
+
 const FORCE: &str = "FORCE ends a script that has changed data";
 
 /// Differences between the rows and documents of our commands and those of Redis: full name, field, reason.
@@ -129,6 +131,8 @@ pub const ROWS: &[(&str, &str, &str)] = &[
     ("hotkeys|start", "arguments", "METRICS takes tokens, and a token of our notation takes the names that follow it"),
     ("bgsave", "history", CANCEL_OF_VALKEY),
     ("bgsave", "arguments", CANCEL_OF_VALKEY),
+    ("shutdown", "history", SHUTDOWN_OF_VALKEY),
+    ("shutdown", "arguments", SHUTDOWN_OF_VALKEY),
     ("unwatch", "arity", "with a fingerprint it ends the watch of a query"),
     ("unwatch", "arguments", "with a fingerprint it ends the watch of a query"),
     ("script|kill", "arity", FORCE),

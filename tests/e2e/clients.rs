@@ -359,6 +359,12 @@ fn redis_py_works() {
 }
 
 #[test]
+fn node_redis_works() {
+    let Some(node) = node("node_redis_works") else { return };
+    run_script(node, "node_redis.js", "node-redis: ok");
+}
+
+#[test]
 fn ioredis_works() {
     let Some(node) = node("ioredis_works") else { return };
     run_script(node, "ioredis.js", "ioredis: ok");

@@ -33,8 +33,14 @@ fn lastsave_is_the_time_of_the_start() {
 
 #[test]
 fn shutdown_has_no_reply_whatever_it_need_not_wait_for() {
-    for line in ["SHUTDOWN", "SHUTDOWN NOSAVE", "shutdown now force nosave", "SHUTDOWN SAVE FORCE", "SHUTDOWN NOW NOW"]
-    {
+    for line in [
+        "SHUTDOWN",
+        "SHUTDOWN NOSAVE",
+        "shutdown now force nosave",
+        "SHUTDOWN SAVE FORCE",
+        "SHUTDOWN NOW NOW",
+        "SHUTDOWN safe NOSAVE",
+    ] {
         let mut m = Memory::new();
         m.expect(&[(line, "")]);
         assert_eq!(m.next, Next::Shutdown, "{line}");
@@ -51,6 +57,10 @@ fn shutdown_refuses_what_contradicts_itself_and_what_cannot_be_done() {
         ("SHUTDOWN SAVE NOSAVE", syntax),
         ("SHUTDOWN NOSAVE FORCE SAVE", syntax),
         ("SHUTDOWN ABORT NOW", syntax),
+        ("SHUTDOWN SAFE ABORT", syntax),
+        ("SHUTDOWN ABORT FAILOVER", syntax),
+        ("SHUTDOWN FAILOVER", r"-ERR SHUTDOWN FAILOVER is only supported in cluster mode.\r\n"),
+        ("SHUTDOWN SAFE FAILOVER NOSAVE", r"-ERR SHUTDOWN FAILOVER is only supported in cluster mode.\r\n"),
         ("SHUTDOWN SAVE ABORT", syntax),
         ("SHUTDOWN ABORT", r"-ERR No shutdown in progress.\r\n"),
         ("SHUTDOWN ABORT ABORT", r"-ERR No shutdown in progress.\r\n"),

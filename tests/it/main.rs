@@ -86,6 +86,7 @@ mod stream;
 mod string;
 mod tracking;
 mod transaction;
+mod versions;
 mod watch;
 mod zset;
 mod zset_expiry;
