@@ -130,67 +130,51 @@ impl Timed for Hash {
     }
 }
 
-/// The words of commands whose elements are members.
-macro_rules! member_words {
-    ($class:ident, $set:literal, $removed:literal, $dropped:literal, $remove:literal, $expire_at:literal) => {
-        &Words {
-            elements: "MEMBERS",
-            class: EventClass::$class,
-            set: $set,
-            removed: $removed,
-            dropped: $dropped,
-            remove: $remove,
-            expire_at: $expire_at,
-            no_elements: ReplyError::new("ERR Mandatory argument MEMBERS is missing or not at the right position"),
-            bad_count: ReplyError::new("ERR Number of members must be a positive integer"),
-            bad_count_of_setter: ReplyError::new("ERR Parameter `numMembers` should be greater than 0"),
-            count_mismatch: ReplyError::new("ERR The `nummembers` parameter must match the number of arguments"),
-            alone: ReplyError::new("ERR MEMBERS requires at least nummembers and one member argument"),
-            missing: ReplyError::new("ERR missing MEMBERS argument"),
-            again: ReplyError::new("ERR MEMBERS keyword specified multiple times"),
+/// A collection of members, whose commands differ in names alone. `$was_there` says of what it answers to `remove` whether there was
+/// something.
+macro_rules! timed_members {
+    ($type:ty, $class:ident, $set:literal, $removed:literal, $dropped:literal, $remove:literal, $expire_at:literal,
+     $was_there:expr) => {
+        impl Timed for $type {
+            const WORDS: &'static Words = &Words {
+                elements: "MEMBERS",
+                class: EventClass::$class,
+                set: $set,
+                removed: $removed,
+                dropped: $dropped,
+                remove: $remove,
+                expire_at: $expire_at,
+                no_elements: ReplyError::new("ERR Mandatory argument MEMBERS is missing or not at the right position"),
+                bad_count: ReplyError::new("ERR Number of members must be a positive integer"),
+                bad_count_of_setter: ReplyError::new("ERR Parameter `numMembers` should be greater than 0"),
+                count_mismatch: ReplyError::new("ERR The `nummembers` parameter must match the number of arguments"),
+                alone: ReplyError::new("ERR MEMBERS requires at least nummembers and one member argument"),
+                missing: ReplyError::new("ERR missing MEMBERS argument"),
+                again: ReplyError::new("ERR MEMBERS keyword specified multiple times"),
+            };
+
+            fn deadline_of(&self, name: &[u8], _now_ms: i64) -> Option<Option<i64>> {
+                self.deadline_ms(name)
+            }
+
+            fn set_deadline_of(&mut self, name: &[u8], deadline_ms: i64, hasher: KeyHasher) {
+                self.set_deadline(name, Some(deadline_ms), hasher);
+            }
+
+            fn drop_deadline_of(&mut self, name: &[u8], hasher: KeyHasher) {
+                self.set_deadline(name, None, hasher);
+            }
+
+            fn remove_named(&mut self, name: &[u8], _now_ms: i64) -> bool {
+                $was_there(self.remove(name))
+            }
         }
     };
 }
 
-impl Timed for Set {
-    const WORDS: &'static Words = member_words!(Set, "sexpire", "srem", "spersist", "SREM", "SPEXPIREAT");
-
-    fn deadline_of(&self, name: &[u8], _now_ms: i64) -> Option<Option<i64>> {
-        self.deadline_ms(name)
-    }
-
-    fn set_deadline_of(&mut self, name: &[u8], deadline_ms: i64, hasher: KeyHasher) {
-        self.set_deadline(name, Some(deadline_ms), hasher);
-    }
-
-    fn drop_deadline_of(&mut self, name: &[u8], hasher: KeyHasher) {
-        self.set_deadline(name, None, hasher);
-    }
-
-    fn remove_named(&mut self, name: &[u8], _now_ms: i64) -> bool {
-        self.remove(name)
-    }
-}
-
-impl Timed for ZSet {
-    const WORDS: &'static Words = member_words!(SortedSet, "zexpire", "zrem", "zpersist", "ZREM", "ZPEXPIREAT");
-
-    fn deadline_of(&self, name: &[u8], _now_ms: i64) -> Option<Option<i64>> {
-        self.deadline_ms(name)
-    }
-
-    fn set_deadline_of(&mut self, name: &[u8], deadline_ms: i64, hasher: KeyHasher) {
-        self.set_deadline(name, Some(deadline_ms), hasher);
-    }
-
-    fn drop_deadline_of(&mut self, name: &[u8], hasher: KeyHasher) {
-        self.set_deadline(name, None, hasher);
-    }
-
-    fn remove_named(&mut self, name: &[u8], _now_ms: i64) -> bool {
-        self.remove(name).is_some()
-    }
-}
+timed_members!(Set, Set, "sexpire", "srem", "spersist", "SREM", "SPEXPIREAT", std::convert::identity);
+timed_members!(ZSet, SortedSet, "zexpire", "zrem", "zpersist", "ZREM", "ZPEXPIREAT", |score: Option<f64>| score
+    .is_some());
 
 /// The deadline that a number means: `unit_ms` milliseconds each, from `base_ms` on.
 pub(super) fn deadline_ms(command: &Command, text: &[u8], unit_ms: i64, base_ms: i64) -> Result<i64, ReplyError> {

@@ -45,6 +45,7 @@ mod interpreter;
 mod introspect;
 mod jobs;
 mod keys;
+mod lifetimes;
 mod list;
 mod loading;
 mod log;

@@ -153,47 +153,6 @@ fn deadlines_go_where_their_set_goes_and_not_where_members_go() {
 }
 
 #[test]
-fn what_is_asked_of_deadlines_wrongly_is_refused_in_the_words_of_the_hash_commands() {
-    let mut m = Memory::new();
-    m.run("SADD s a b");
-    m.run("SET string v");
-    m.expect(&[
-        ("SEXPIRE s x MEMBERS 1 a", r"-ERR value is not an integer or out of range\r\n"),
-        ("SEXPIRE s -1 MEMBERS 1 a", r"-ERR invalid expire time, must be >= 0\r\n"),
-        ("SEXPIRE s 9223372036854775807 MEMBERS 1 a", r"-ERR invalid expire time in \'sexpire\' command\r\n"),
-        ("SPEXPIREAT s 70368744177664 MEMBERS 1 a", r"-ERR invalid expire time in \'spexpireat\' command\r\n"),
-        ("SEXPIRE s 10 FIELDS 1 a", r"-ERR unknown argument: FIELDS\r\n"),
-        ("SEXPIRE s 10 NX XX MEMBERS 1 a", r"-ERR Multiple condition flags specified\r\n"),
-        ("SEXPIRE s 10 MEMBERS 0 a", r"-ERR Parameter `numMembers` should be greater than 0\r\n"),
-        ("SEXPIRE s 10 MEMBERS x a", r"-ERR Parameter `numMembers` should be greater than 0\r\n"),
-        ("SEXPIRE s 10 MEMBERS 2 a", r"-ERR wrong number of arguments\r\n"),
-        ("SEXPIRE s 10 MEMBERS 1 a MEMBERS 1 b", r"-ERR MEMBERS keyword specified multiple times\r\n"),
-        ("STTL s MEMBERS 0 a", r"-ERR Number of members must be a positive integer\r\n"),
-        ("STTL s MEMBERS 2 a", r"-ERR The `nummembers` parameter must match the number of arguments\r\n"),
-        ("STTL s FIELDS 1 a", r"-ERR Mandatory argument MEMBERS is missing or not at the right position\r\n"),
-        (
-            "SADDEX s EX 0 PX 1 MEMBERS 1 a",
-            r"-ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified\r\n",
-        ),
-        ("SADDEX s MNX MXX MEMBERS 1 a", r"-ERR Only one of MXX or MNX arguments can be specified\r\n"),
-        ("SADDEX s PERSIST MEMBERS 1 a", r"-ERR unknown argument\r\n"),
-        ("SADDEX s MEMBERS 0 a", r"-ERR invalid number of members\r\n"),
-        ("SADDEX s MEMBERS 2 a", r"-ERR wrong number of arguments\r\n"),
-        ("SADDEX s EX MEMBERS 1 a", r"-ERR value is not an integer or out of range\r\n"),
-        ("SEXPIRE string 10 MEMBERS 1 a", r"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
-        ("STTL string MEMBERS 1 a", r"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
-        ("SADDEX string EX 10 MEMBERS 1 a", r"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
-        ("SEXPIRE none 10 MEMBERS 2 a b", r"*2\r\n:-2\r\n:-2\r\n"),
-        ("SEXPIRE s 10 GT MEMBERS 1 a", r"*1\r\n:0\r\n"),
-        ("SEXPIRE s 10 LT MEMBERS 1 a", r"*1\r\n:1\r\n"),
-        ("SEXPIRE s 20 GT MEMBERS 1 a", r"*1\r\n:1\r\n"),
-        ("SEXPIRE s 30 XX MEMBERS 2 a b", r"*2\r\n:1\r\n:0\r\n"),
-        ("STTL s MEMBERS 3 a b c", r"*3\r\n:30\r\n:-1\r\n:-2\r\n"),
-        ("SPERSIST s MEMBERS 3 a b c", r"*3\r\n:1\r\n:-1\r\n:-2\r\n"),
-    ]);
-}
-
-#[test]
 fn a_pause_keeps_due_members_where_they_are() {
     let (mut m, listener) = listening();
     m.run("SADD s a b");
