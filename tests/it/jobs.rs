@@ -61,6 +61,9 @@ pub fn fill(m: &mut Memory) {
     m.run("BITOP NOT full bits");
     m.run("SETBIT full 3 1");
     m.run("SETBIT full 5 1");
+    (0..30).for_each(|n| _ = m.run(&format!("XADD sent IDMP producer:{n} id * field {n}")));
+    m.run("XADD sent IDMP producer:7 other * field 7");
+    m.run(&format!("ARSET heavy 3 {}end y{0}", "x".repeat(70_000)));
     m.run("SADD small a b c");
     m.run("HSET short a 1 b 2");
     m.run("ZADD few 1 a 2 b");
@@ -200,6 +203,11 @@ const LINES: &[&str] = &[
     "ARGREP array - + MATCH 7",
     "ARGREP array + - RE ^1 GLOB *9 WITHVALUES LIMIT 9",
     "ARGREP array 100 30000 EXACT nothing",
+    "ARGREP heavy - + MATCH end EXACT q GLOB yx* RE xy",
+    "ARGREP heavy + - MATCH xx RE end$ GLOB x* AND",
+    "ARGREP heavy - + MATCH xx RE end$ GLOB y* AND NOCASE",
+    "XINFO STREAM sent",
+    "XINFO STREAM sent FULL COUNT 2",
     "AROP array 0 1000000 SUM",
     "AROP array 1000000 0 XOR",
     "AROP array 0 1000000 USED",

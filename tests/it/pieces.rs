@@ -100,7 +100,11 @@ fn contents(m: &mut Memory) -> Vec<String> {
                 b"+hash\r\n" => &[&[b"HGETALL", &key]],
                 b"+zset\r\n" => &[&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"]],
                 b"+array\r\n" => &[&[b"ARSCAN", &key, b"0", b"18446744073709551614"], &[b"ARNEXT", &key]],
-                b"+stream\r\n" => &[&[b"XRANGE", &key, b"-", b"+"]],
+                b"+stream\r\n" => &[
+                    &[b"XRANGE", &key, b"-", b"+"],
+                    &[b"XINFO", b"GROUPS", &key],
+                    &[b"XPENDING", &key, b"group", b"-", b"+", b"1000"],
+                ],
                 other => panic!("{}", other.escape_ascii()),
             };
             for line in lines {
@@ -278,6 +282,46 @@ fn much_of_one_value_is_taken_and_changed_as_at_once() {
             direct.server.jobs.limits = whole();
             sliced.server.jobs.limits = Limits { long: 0, ..pieces(slice) };
             compare(&mut direct, &mut sliced, large_server, version, line);
+        }
+    }
+}
+
+/// Lines that give very many new entries of streams.
+const GIVEN: &[&str] = &[
+    "XREADGROUP GROUP group me STREAMS stream >",
+    "XREADGROUP GROUP group new COUNT 12 STREAMS stream >",
+    "XREADGROUP GROUP group me COUNT 12 STREAMS stream read stream > > >",
+    "XREADGROUP GROUP group new NOACK STREAMS read stream > >",
+    "XREADGROUP GROUP group new MAXCOUNT 30 BLOCK 0 STREAMS read stream more > > >",
+    "XREADGROUP GROUP group new MAXSIZE 80000 STREAMS stream more > >",
+];
+
+/// A server with streams.
+fn stream_server() -> Memory {
+    let mut m = Memory::new();
+    for n in 1..=40 {
+        m.run(&format!("XADD stream {n}-1 field {}", if n == 7 { "x".repeat(70_000) } else { n.to_string() }));
+        m.run(&format!("XADD more {n}-1 field {n}"));
+    }
+    m.run("XADD read 1-1 field v");
+    for key in ["stream", "more", "read"] {
+        m.run(&format!("XGROUP CREATE {key} group 0"));
+        m.run(&format!("XREADGROUP GROUP group me COUNT 1 STREAMS {key} >"));
+    }
+    m.server.jobs.limits = pieces(1);
+    m.leaves_jobs = true;
+    m
+}
+
+#[test]
+fn very_many_entries_are_given_as_at_once() {
+    for (version, slice) in [("2", 1), ("2", 20), ("3", 50)] {
+        for line in GIVEN {
+            let (mut direct, mut sliced) = (stream_server(), stream_server());
+            direct.server.jobs.limits = whole();
+            sliced.server.jobs.limits = Limits { long: 0, ..pieces(slice) };
+            compare(&mut direct, &mut sliced, stream_server, version, line);
+            assert_eq!(sliced.server.jobs.counts.begun, 1, "{line}");
         }
     }
 }

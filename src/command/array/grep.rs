@@ -23,6 +23,11 @@ const COMPILED_BYTES_MAX: usize = 1 << 20;
 /// What each may take where there are very many.
 const COMPILED_PART_MIN: usize = 1 << 14;
 
+/// Elements that are only answered which take as long as an expression is tried.
+const EXPRESSION_COST: usize = 4;
+/// An element of so many bytes is large: the predicates are tried on it one by one, in several slices if need be.
+const LARGE_BYTES: usize = 1 << 16;
+
 /// What an element is compared with.
 enum Predicate {
     /// It is this text.
@@ -66,6 +71,10 @@ pub(super) struct Grep {
     needs_all: bool,
     ignores_case: bool,
     found: Found,
+    /// Of a large element that is being looked at: how many predicates have been tried, none of which has decided.
+    tried: usize,
+    /// Whether what is sought is in the large element that has been looked at.
+    verdict: Option<bool>,
 }
 
 /// A predicate's word.
@@ -146,7 +155,10 @@ impl Grep {
         let bytes_max = (COMPILED_BYTES_MAX / expressions.max(1)).max(COMPILED_PART_MIN);
         let predicates = words.into_iter().map(|(word, text)| word.predicate(text, ignores_case, bytes_max));
         let predicates = predicates.collect::<Result<_, _>>()?;
-        Ok((Grep { predicates, needs_all, ignores_case, found: Found::new(0, has_texts) }, limit))
+        Ok((
+            Grep { predicates, needs_all, ignores_case, found: Found::new(0, has_texts), tried: 0, verdict: None },
+            limit,
+        ))
     }
 
     /// The same with an end.
@@ -161,13 +173,31 @@ impl Grep {
 }
 
 impl Visit for Grep {
-    // An expression takes as long as some elements that are only answered.
     fn cost(&self, bytes: usize) -> (usize, usize) {
-        (4 * self.predicates.len(), bytes * self.predicates.len())
+        (EXPRESSION_COST * self.predicates.len(), bytes * self.predicates.len())
+    }
+
+    fn look(&mut self, text: &[u8], go_on: &mut dyn FnMut((usize, usize)) -> bool) -> bool {
+        if text.len() < LARGE_BYTES || self.predicates.len() == 1 {
+            return true;
+        }
+        while let Some(predicate) = self.predicates.get(self.tried) {
+            if predicate.holds(text, self.ignores_case) != self.needs_all {
+                break;
+            }
+            self.tried += 1;
+            if !go_on((EXPRESSION_COST, text.len())) && self.tried < self.predicates.len() {
+                return false;
+            }
+        }
+        let is_decided = std::mem::take(&mut self.tried) < self.predicates.len();
+        self.verdict = Some(is_decided != self.needs_all);
+        true
     }
 
     fn see(&mut self, index: u64, text: &[u8], reply: &mut Reply<'_>) -> bool {
-        !self.holds(text) || self.found.write(index, text, reply)
+        let holds = self.verdict.take().unwrap_or_else(|| self.holds(text));
+        !holds || self.found.write(index, text, reply)
     }
 
     fn end(&mut self, reply: &mut Reply<'_>) {

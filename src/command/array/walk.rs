@@ -26,6 +26,12 @@ pub(super) trait Visit: Send + fmt::Debug + 'static {
         (1, bytes)
     }
 
+    /// Looks at a large element before it is seen. False if it wants to go on with that in the next slice: `go_on`, which is told what
+    /// each part costs, has returned false.
+    fn look(&mut self, _text: &[u8], _go_on: &mut dyn FnMut((usize, usize)) -> bool) -> bool {
+        true
+    }
+
     /// Sees an element. False if it wants to see no more.
     fn see(&mut self, index: u64, text: &[u8], reply: &mut Reply<'_>) -> bool;
 
@@ -47,6 +53,9 @@ impl<V: Visit> Walk<V> {
     fn go_on(&mut self, array: &Array, reply: &mut Reply<'_>, mut go_on: impl FnMut((usize, usize)) -> bool) -> bool {
         let mut elements = array.range(self.low, self.high);
         while let Some((index, text)) = if self.is_descending { elements.next_back() } else { elements.next() } {
+            if !self.visit.look(text, &mut go_on) {
+                return false;
+            }
             let wants_more = self.visit.see(index, text, reply);
             let is_last = if self.is_descending { index == self.low } else { index == self.high };
             if !wants_more || is_last {

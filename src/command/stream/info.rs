@@ -3,10 +3,12 @@
 use super::{Outcome, no_group, write_entries, write_entry, write_id};
 use crate::base::num;
 use crate::command::help;
+use crate::command::long::{self, Place};
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::jobs::Slice;
 use crate::store::types::stream::group::Consumer;
 use crate::store::types::stream::{Group, Remembering, StreamId};
 use crate::store::types::{Collection, Stream};
@@ -52,12 +54,69 @@ fn full_count(args: Args<'_>) -> Result<Option<usize>, ReplyError> {
 
 pub(super) fn stream(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let now_ms = u64::try_from(ctx.now.unix_ms).unwrap_or(0);
-    let Ctx { server, reply, db, at, .. } = ctx;
+    let limits = ctx.job_limits();
+    let Ctx { server, reply, db, at, .. } = &mut *ctx;
     let stream = server.dbs[*db].read::<Stream>(args.at(2), *at)?.ok_or(ReplyError::NO_SUCH_KEY)?;
-    let full = full_count(args)?;
-    reply.map(if full.is_some() { 15 } else { 16 });
-    write_facts(&stream, reply);
-    write_producers(&stream, now_ms, reply);
+    let mut counting = Counting { full: full_count(args)?, now_ms, producers: 0, ids: 0, counted: None };
+    let producers = stream.producers().map_or(0, |of| of.iter().len());
+    if limits.is_some_and(|limits| producers > limits.long) {
+        return long::read_key(ctx, args.at(2), counting);
+    }
+    counting.count(&stream, |_| true);
+    counting.write(&stream, reply);
+    Ok(Next::Done)
+}
+
+/// Counts what is remembered of producers, which may be very many, and answers.
+#[derive(Debug)]
+struct Counting {
+    /// As [`full_count`] has it.
+    full: Option<usize>,
+    now_ms: u64,
+    /// Producers of whom something is remembered, and the ids of them all.
+    producers: usize,
+    ids: usize,
+    /// The producer that was counted last.
+    counted: Option<Box<[u8]>>,
+}
+
+impl Counting {
+    /// Goes on until `go_on` returns false, which is told how many elements were gone by. True at the end.
+    fn count(&mut self, stream: &Stream, mut go_on: impl FnMut(usize) -> bool) -> bool {
+        let Some(of) = stream.producers() else { return true };
+        let counted = self.counted.take();
+        for (name, producer) in of.after(counted.as_deref()) {
+            let ids = of.remembered(producer, self.now_ms);
+            self.producers += usize::from(ids > 0);
+            self.ids += ids;
+            if !go_on(1 + producer.count() - ids) {
+                self.counted = Some(name.into());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn write(&self, stream: &Stream, reply: &mut Reply<'_>) {
+        reply.map(if self.full.is_some() { 15 } else { 16 });
+        write_facts(stream, reply);
+        write_producers(stream, (self.producers, self.ids), reply);
+        write_contents(stream, self.full, reply);
+    }
+}
+
+impl Place<Stream> for Counting {
+    fn go_on(&mut self, stream: &Stream, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        if !self.count(stream, |elements| slice.spend(elements, 0)) {
+            return false;
+        }
+        self.write(stream, reply);
+        true
+    }
+}
+
+/// The entries and the groups: some of them, or their number.
+fn write_contents(stream: &Stream, full: Option<usize>, reply: &mut Reply<'_>) {
     match full {
         Some(count) => {
             reply.bulk_str("entries");
@@ -65,7 +124,7 @@ pub(super) fn stream(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             reply.bulk_str("groups");
             reply.array(stream.groups().len());
             for (name, group) in stream.groups() {
-                write_full_group(&stream, name, group, count, reply);
+                write_full_group(stream, name, group, count, reply);
             }
         }
         None => {
@@ -80,7 +139,6 @@ pub(super) fn stream(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             }
         }
     }
-    Ok(Next::Done)
 }
 
 /// The seven facts that both forms begin with.
@@ -104,11 +162,10 @@ fn write_facts(stream: &Stream, reply: &mut Reply<'_>) {
     write_id(reply, stream.first_id());
 }
 
-/// What is remembered of the stream's producers.
-fn write_producers(stream: &Stream, now_ms: u64, reply: &mut Reply<'_>) {
+/// What is remembered of the stream's producers: of so many, so many ids.
+fn write_producers(stream: &Stream, (producers, ids): (usize, usize), reply: &mut Reply<'_>) {
     let of = stream.producers();
     let Remembering { duration_s, ids_max } = of.map_or_else(Remembering::default, |of| of.remembering());
-    let (producers, ids) = of.map_or((0, 0), |of| of.counted(now_ms));
     let (added, duplicates) = of.map_or((0, 0), |of| (of.added, of.duplicates));
     let numbers = [
         ("idmp-duration", i64::from(duration_s)),

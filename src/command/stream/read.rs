@@ -1,5 +1,8 @@
 //! XREAD and XREADGROUP: entries of several streams at once, now or when there are some.
 
+mod giving;
+
+use self::giving::Giving;
 use super::passing::{Passed, Place};
 use super::range::Ids;
 use super::room::Room;
@@ -373,9 +376,9 @@ struct Reader<'a> {
     now_ms: i64,
 }
 
-pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let line = Line::parse(args, true, timeouts_from_ms(ctx))?;
-    let (group, consumer) = line.group.ok_or(NO_GROUP_OPTION)?;
+/// What is wanted of each stream of XREADGROUP, all of which have to be there with the group.
+fn wanted_of<'a>(ctx: &mut Ctx<'_>, line: &Line<'a>, args: Args<'a>) -> Result<Vec<From>, ReplyError> {
+    let (group, _) = line.group.ok_or(NO_GROUP_OPTION)?;
     let mut wanted = Vec::with_capacity(line.streams);
     for (key, id) in line.keys(args).zip(line.ids(args)) {
         let at = ctx.at;
@@ -393,6 +396,16 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
                 id => From::History(id),
             },
         });
+    }
+    Ok(wanted)
+}
+
+pub(super) fn xreadgroup(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
+    let line = Line::parse(args, true, timeouts_from_ms(ctx))?;
+    let (group, consumer) = line.group.ok_or(NO_GROUP_OPTION)?;
+    let wanted = wanted_of(ctx, &line, args)?;
+    if giving::is_long(ctx, &line, args, &wanted) {
+        return ctx.go_on_in_pieces(Giving::default());
     }
     let mut found = prepare(ctx, &line, args, &wanted, consumer)?;
     let is_unknown = found.iter().any(|found| matches!(found.claimable, Claimable::Unknown));
@@ -443,6 +456,7 @@ fn serve(ctx: &mut Ctx<'_>, reader: &Reader<'_>, key: &[u8], from: From, room: &
                 return None;
             }
             open_one(reply, key);
+            reply.array(aged.len() + new.len());
             reader.give(&mut stream, reply, &aged, &new)
         }
         From::History(after) => reader.read_history(&mut stream, reply, key, after, room)?,
@@ -552,9 +566,8 @@ impl Reader<'_> {
         entries.map(|entry| entry.id).collect()
     }
 
-    /// Gives the consumer pending entries of others, and new ones.
+    /// Gives the consumer pending entries of others, and new ones: answers with them one by one.
     fn give(&self, stream: &mut Stream, reply: &mut Reply<'_>, aged: &[Aged], new: &[StreamId]) -> Given {
-        reply.array(aged.len() + new.len());
         for &Aged { id, idle_ms, deliveries } in aged {
             write_parts(reply, &stream.entry(id).expect("it has just been there"));
             reply.integer(idle_ms);

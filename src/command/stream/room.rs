@@ -80,7 +80,7 @@ fn bulk_bytes(len: usize) -> usize {
 }
 
 /// The bytes that an entry is written in: an array of its id and of an array of its fields and values.
-fn bytes_of(entry: &Entry<'_>) -> usize {
+pub(super) fn bytes_of(entry: &Entry<'_>) -> usize {
     let item = |item: Item<'_>| match item {
         Item::Int(n) => bulk_bytes(itoa::Buffer::new().format(n).len()),
         Item::Bytes(bytes) => bulk_bytes(bytes.len()),
