@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod admin;
 pub mod array;
+pub mod backup;
 pub mod bitmap;
 mod bless;
 mod blocking;
@@ -94,6 +95,7 @@ const FAMILIES: &[&[Spec]] = &[
     acl::ROWS,
     admin::ROWS,
     persistence::ROWS,
+    backup::ROWS,
     config::ROWS,
     info::ROWS,
     introspect::ROWS,

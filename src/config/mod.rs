@@ -27,7 +27,7 @@ pub use events::{EventClass, Events};
 pub use inert::Kept;
 pub use memory::{ClientsLimit, MemoryLimit, MemoryPolicy};
 pub use params::{Config, Param, When};
-pub use persistence::{AppendFsync, SavePoint, SavePoints, ShutdownOn};
+pub use persistence::{AppendFsync, Preload, SavePoint, SavePoints, ShutdownOn};
 pub use replication::{DisklessLoad, ServerAddress, checked_host};
 pub use value::{
     Access, BindAddress, Facility, Line, LogLevel, OutputLimit, OutputLimits, PubsubDefault, Reason, Supervised,

@@ -158,6 +158,7 @@ macro_rules! directives {
     (@parse shutdown, $old:expr, $args:ident) => { persistence::parse_shutdown($args) };
     (@parse percentiles, $old:expr, $args:ident) => { value::parse_percentiles($args) };
     (@parse filename, $old:expr, $args:ident, $what:expr) => { persistence::parse_filename($args, $what) };
+    (@parse preload, $old:expr, $args:ident) => { persistence::parse_preload($args) };
     (@parse template, $old:expr, $args:ident) => { title::parse($args) };
 
     (@parse source_address, $old:expr, $args:ident) => { replication::parse_source($args) };
@@ -183,6 +184,7 @@ macro_rules! directives {
     (@print shutdown, $value:expr) => { persistence::print_shutdown(&$value) };
     (@print percentiles, $value:expr) => { value::print_percentiles(&$value) };
     (@print filename, $value:expr) => { $value.clone().into_bytes() };
+    (@print preload, $value:expr) => { persistence::print_preload(&$value) };
     (@print template, $value:expr) => { value::print_bytes(&$value) };
 
     (@print source_address, $value:expr) => { replication::print_source(&$value) };
@@ -205,6 +207,7 @@ macro_rules! directives {
     (@layout save_points, $field:ident) => { Layout::Added(|config, is_included| persistence::save_lines(&config.$field, is_included)) };
     (@layout filename, $field:ident) => { Layout::Quoted(|config| Some(config.$field.clone().into_bytes())) };
     (@layout percentiles, $field:ident) => { Layout::Lines(|config| value::percentile_lines(&config.$field, &Config::default().$field)) };
+    (@layout preload, $field:ident) => { Layout::Quoted(|config| config.$field.is_some().then(|| persistence::print_preload(&config.$field))) };
     (@layout template, $field:ident) => { directives!(@layout bytes, $field) };
     (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
 }
@@ -694,6 +697,18 @@ directives! {
     /// The directory of the log's files.
     appenddirname: String = "appendonlydir".to_owned(),
     "appenddirname", Startup, filename("appenddirname");
+
+    /// The directory of the files of backups.
+    backupdirname: String = "backupdir".to_owned(),
+    "backupdirname", Startup, filename("backupdirname");
+
+    /// Seconds for which a sealed backup is kept; 0 until it is removed by a command.
+    backup_sealed_ttl: u64 = 0,
+    "backup-sealed-ttl", Runtime, int(0, i32::MAX);
+
+    /// What is loaded at the start in place of the data directory's own files: `aof:` and a manifest, or `rdb:` and a dump file.
+    preload_file: Option<Preload> = None,
+    "preload-file", Startup, preload;
 
     /// Load a log whose end is missing, up to there.
     aof_load_truncated: bool = true,

@@ -1,6 +1,10 @@
 //! The kinds of values of the directives that say how data is kept: save points, names of files, when the log is put on the
 //! disk, how a signal shuts the server down.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
 use super::value::{self, Choice, Line, Reason, single};
 use crate::base::num;
 
@@ -158,9 +162,47 @@ pub(super) fn parse_filename(args: &[&[u8]], what: &str) -> Result<String, Reaso
     if text.is_empty() {
         return Err(format!("{what} can't be empty").into());
     }
-    if text.contains(&b'/') {
-        let kind = if what == "appenddirname" { "dirname" } else { "filename" };
+    let is_dir = what.ends_with("dirname");
+    if text.contains(&b'/') || (what == "backupdirname" && matches!(text, b"." | b"..")) {
+        let kind = if is_dir { "dirname" } else { "filename" };
         return Err(format!("{what} can't be a path, just a {kind}").into());
     }
     String::from_utf8(text.to_vec()).map_err(|_| format!("{what} has to be text").into())
+}
+
+/// What is loaded at the start in place of the data directory's own files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preload {
+    /// The log that a manifest names.
+    Log(PathBuf),
+    /// A dump file.
+    Dump(PathBuf),
+}
+
+/// `aof:` or `rdb:` and a path from the root; the empty text is none.
+pub(super) fn parse_preload(args: &[&[u8]]) -> Result<Option<Preload>, Reason> {
+    let text = single(args)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let (kind, path) = text.split_at(text.len().min(4));
+    if !matches!(kind, b"aof:" | b"rdb:") || !path.starts_with(b"/") {
+        return Err("argument must be in the format '[aof|rdb]:[filename]'".into());
+    }
+    if path[1..].split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b"..")) {
+        return Err("preload-file path must be a normalized absolute file path".into());
+    }
+    let path = PathBuf::from(OsString::from_vec(path.to_vec()));
+    if path.extension().is_none_or(|extension| extension.is_empty()) {
+        return Err("preload-file must end with an extension".into());
+    }
+    Ok(Some(if kind == b"aof:" { Preload::Log(path) } else { Preload::Dump(path) }))
+}
+
+pub(super) fn print_preload(value: &Option<Preload>) -> Vec<u8> {
+    match value {
+        None => Vec::new(),
+        Some(Preload::Log(path)) => [b"aof:", path.as_os_str().as_bytes()].concat(),
+        Some(Preload::Dump(path)) => [b"rdb:", path.as_os_str().as_bytes()].concat(),
+    }
 }

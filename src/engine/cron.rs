@@ -228,6 +228,7 @@ impl Cron {
             match completion {
                 Completion::Purged(outcome) => self.purging.completed(job, outcome),
                 Completion::Snapshot(done) => server.note_snapshot(done),
+                Completion::Backup(done) => server.note_backup(job, done, now),
                 Completion::Adopted(outcome) => start::adopted(server, outcome),
             }
         }
@@ -253,6 +254,7 @@ impl Cron {
                 server.walk_census(now, passed_ms);
             }
             look_at_save_points(server, now);
+            server.expire_backup(now);
             self.purging.look(&mut server.background, now_ms);
         }
         server.defragment(now);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::persistence::{log, snapshot};
+use super::persistence::{backup, log, snapshot};
 use crate::persist::aof::manifest::Manifest;
 use crate::sys::bg;
 
@@ -19,6 +19,8 @@ pub enum Completion {
     Purged(io::Result<()>),
     /// A piece of a snapshot was written, or the last of it.
     Snapshot(snapshot::Done),
+    /// Something was written for a backup, or removed.
+    Backup(backup::Done),
     /// What was loaded has become the base of a log, whose manifest this is; or why it has not.
     Adopted(Result<Manifest, String>),
 }

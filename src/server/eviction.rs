@@ -231,7 +231,9 @@ impl Server {
         let stream = self.replication.backlog_heap_bytes().saturating_sub(kept);
         // Of a snapshot several share the bytes.
         let outputs = self.replication.replicas.iter().map(|client| self.clients[*client].buffers.out_heap_bytes);
-        self.propagation.heap_bytes() + self.persistence.log.heap_bytes() + stream + outputs.max().unwrap_or(0)
+        let persistence = &self.persistence;
+        let kept = self.propagation.heap_bytes() + persistence.log.heap_bytes() + persistence.backup.heap_bytes();
+        kept + stream + outputs.max().unwrap_or(0)
     }
 
     /// True if more is in use than `maxmemory`. Where it is not, which is nearly always, four loads.

@@ -136,7 +136,9 @@ impl Server {
             interpreters: scripting.vm_bytes(Purpose::Scripts) + scripting.vm_bytes(Purpose::Functions),
             durations: self.observer.heap_bytes() + self.phases.heap_bytes(),
             hash_templates: self.dbs.templates().counts().bytes,
-            log: self.persistence.log.heap_bytes() + self.propagation.heap_bytes(),
+            log: self.persistence.log.heap_bytes()
+                + self.persistence.backup.heap_bytes()
+                + self.propagation.heap_bytes(),
             snapshot: self.persistence.snapshots.waiting_bytes(),
             ..parts
         }

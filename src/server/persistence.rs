@@ -1,8 +1,9 @@
 //! What keeps the data beyond the process: the disk, snapshots in dump files, the log of writes, and loading both at the start.
 //!
-//! Parts, each in a file of its own: [`snapshot`], [`log`], [`loading`]. The engine moves them on in every turn; commands
+//! Parts, each in a file of its own: [`snapshot`], [`log`], [`backup`], [`loading`]. The engine moves them on in every turn; commands
 //! start and end them. Nothing here blocks the loop: what waits for the disk is done by helper threads.
 
+pub mod backup;
 pub mod loading;
 pub mod lock;
 pub mod log;
@@ -15,6 +16,7 @@ use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::background::Background;
 
+use backup::Backup;
 use loading::{Found, LoadedLog, Loading};
 use log::Log;
 use snapshot::Snapshots;
@@ -28,6 +30,8 @@ pub struct Persistence {
     pub snapshots: Snapshots,
     /// The log of writes.
     pub log: Log,
+    /// The backup.
+    pub backup: Backup,
     /// What is being loaded, until it has been.
     pub loading: Option<Box<Loading>>,
     /// What the last load has found.
@@ -51,6 +55,7 @@ impl Persistence {
             storage,
             snapshots: Snapshots::default(),
             log: Log::new(background),
+            backup: Backup::default(),
             loading: None,
             found: Found::default(),
             loaded_log: None,

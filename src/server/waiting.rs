@@ -4,6 +4,7 @@
 //! the command that made the change is over, by running their commands again.
 
 use super::Server;
+use super::persistence::backup::Awaited;
 use super::persistence::snapshot::CANNOT_STOP;
 use super::session::Blocked;
 use crate::base::clock::Now;
@@ -39,6 +40,8 @@ pub enum NullReply {
         /// The offset.
         offset: u64,
     },
+    /// What became of a backup, or of its files.
+    Backup(Awaited),
     /// The server does not end.
     NoEnd,
 }
@@ -58,6 +61,10 @@ impl NullReply {
                 reply.integer(i64::from(server.persistence.log.is_on() && server.is_durable(client)));
                 reply.integer(server.replicas_with(offset, true) as i64);
             }
+            NullReply::Backup(awaited) => match server.persistence.backup.outcome_of(awaited) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(&error),
+            },
             NullReply::NoEnd => reply.error(&CANNOT_STOP),
         }
     }

@@ -164,6 +164,7 @@ pub const INFO_OF_OURS: &[&str] = &[
     "hash_templates",
     "hash_template_keys",
     "used_memory_hash_templates",
+    "backup_in_progress",
     "snapshot_scheduled",
     "snapshot_slice_us_max",
     "snapshot_waiting_bytes_max",

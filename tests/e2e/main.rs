@@ -11,6 +11,7 @@ mod server;
 mod abuse;
 mod acl;
 mod background;
+mod backup;
 mod check;
 mod clients;
 mod connections;

@@ -283,6 +283,7 @@ pub fn is_barred(name: &str, line: &Line) -> bool {
     let own = [
         "save",
         "bgsave",
+        "backup",
         "bgrewriteaof",
         "shutdown",
         "abort",

@@ -98,7 +98,8 @@ fn assert_same(m: &mut Memory, disk: &SimulatedDisk, at: &str) {
 
 /// Lines that change no more than the data, and wait for nobody.
 fn is_barred(name: &str, line: &Line) -> bool {
-    let other = ["save", "bgsave", "bgrewriteaof", "shutdown", "abort", "debug", "sleep", "config", "client", "acl"];
+    let other =
+        ["save", "bgsave", "backup", "bgrewriteaof", "shutdown", "abort", "debug", "sleep", "config", "client", "acl"];
     let more = ["hello", "auth", "reset", "wait", "waitaof", "multi", "exec", "failover", "replicaof", "slaveof"];
     let blocking =
         ["blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "subscribe", "monitor"];

@@ -8,6 +8,7 @@ mod memory;
 mod acl;
 mod admin;
 mod array;
+mod backup;
 mod bitmap;
 mod bless;
 mod blocking;

@@ -564,6 +564,7 @@ fn is_barred(name: &str, line: &Line) -> bool {
     let own = [
         "save",
         "bgsave",
+        "backup",
         "bgrewriteaof",
         "shutdown",
         "abort",

@@ -122,8 +122,10 @@ fn info(m: &mut Memory, field: &str) -> String {
 
 fn is_barred(name: &str, line: &Line) -> bool {
     // What begins and ends snapshots itself, and what waits or tells of more than the data.
-    let own =
-        ["save", "bgsave", "shutdown", "abort", "debug", "sleep", "config", "client", "acl", "hello", "auth", "reset"];
+    let own = [
+        "save", "bgsave", "backup", "shutdown", "abort", "debug", "sleep", "config", "client", "acl", "hello", "auth",
+        "reset",
+    ];
     let blocking =
         ["blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof"];
     let first = name.split('|').next().unwrap_or(name);

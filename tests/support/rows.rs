@@ -93,6 +93,7 @@ const NEWER: &[&str] = &[
     "arscan",
     "arseek",
     "arset",
+    "backup",
     "bitrangeintarray",
     "bless",
     "blmovem",

@@ -145,6 +145,7 @@ const FIELDS: &[(&str, &str, Kind, Reads)] = &[
     ("rdb_last_load_keys_expired", "redis_rdb_last_load_expired_keys", Gauge, Number),
     ("rdb_last_load_keys_loaded", "redis_rdb_last_load_loaded_keys", Gauge, Number),
     ("snapshot_slice_us_max", "aleadb_snapshot_slice_seconds_max", Gauge, Micros),
+    ("backup_in_progress", "redis_backup_in_progress", Gauge, Number),
     ("aof_enabled", "redis_aof_enabled", Gauge, Number),
     ("aof_rewrite_in_progress", "redis_aof_rewrite_in_progress", Gauge, Number),
     ("aof_rewrite_scheduled", "redis_aof_rewrite_scheduled", Gauge, Number),

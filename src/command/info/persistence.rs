@@ -6,6 +6,7 @@ pub(super) fn persistence(r: &mut Report<'_>) {
     loading(r);
     snapshots(r);
     log(r);
+    r.field("backup_in_progress", u8::from(r.server.persistence.backup.is_in_progress()));
     r.zeroes(&["module_fork_in_progress", "module_fork_last_cow_size"]);
 }
 

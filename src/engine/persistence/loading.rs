@@ -241,7 +241,7 @@ fn load_group(
     }
     insert(server, group, work, purpose, file, now)?;
     // What becomes a part of a log has to be in it as it is: keys go afterwards, and the log says so.
-    if drops_due && work.adoption == Adoption::None && work.manifest.is_none() {
+    if drops_due && matches!(work.adoption, Adoption::None | Adoption::Replace) {
         server.make_room_for_loaded(now);
     }
     match next {

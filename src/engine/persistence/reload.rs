@@ -18,6 +18,7 @@ const NO_LOG: ReplyError = ReplyError::new("ERR Error trying to load the AOF fil
 /// # Errors
 /// It could not be saved, and nothing was changed; or it could not be loaded, and some of it is there.
 pub fn run(server: &mut Server, reload: Reload, now: Now) -> Result<(), ReplyError> {
+    server.fail_backup("the data was loaded anew");
     match reload {
         Reload::Dump { save, flush, replace } => {
             if save {

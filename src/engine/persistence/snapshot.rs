@@ -22,13 +22,18 @@ pub(super) fn step(server: &mut Server, now: Now) -> bool {
         let slice_ns = SLICE_NS.min(TURN_NS_MAX.saturating_sub(spent_ns)).max(SLICE_NS_MIN);
         return server.walk_snapshot(slice_ns, now);
     }
-    if !server.persistence.snapshots.scheduled {
+    let is_backup_due = server.persistence.backup.is_due();
+    if !server.persistence.snapshots.scheduled && !is_backup_due {
         return false;
     }
     if server.is_amid_unit() {
         // The data is not what it will be.
         server.jobs.is_whole_wanted = true;
         return false;
+    }
+    if is_backup_due {
+        server.begin_backup_base(now);
+        return true;
     }
     begin_scheduled(server, now)
 }

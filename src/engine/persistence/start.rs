@@ -9,6 +9,9 @@
 //! | no | a dump file | it is loaded |
 //! | no | a manifest whose files are newer than the dump file, or without one | the start is refused: data would be missing |
 //!
+//! With `preload-file` the files that it names are loaded instead, wherever they are, and stay as they are; a log that is wanted begins
+//! anew in place of the one that is there.
+//!
 //! The directory is locked while a server that may write there runs, that is with a log or with save points.
 
 use std::io;
@@ -17,9 +20,10 @@ use std::sync::Arc;
 
 use super::loading::{self, Failure};
 use crate::base::clock::Now;
-use crate::persist::aof::manifest::Manifest;
-use crate::persist::directory::{bytes_of, copy, is_temporary, last_of, list, read_manifest};
-use crate::persist::storage::{Listed, Storage};
+use crate::config::Preload;
+use crate::persist::aof::manifest::{self, Manifest};
+use crate::persist::directory::{self, bytes_of, copy, is_temporary, last_of, list, read_manifest};
+use crate::persist::storage::{Listed, ReadFile, Storage};
 use crate::server::Server;
 use crate::server::background::Completion;
 use crate::server::persistence::loading::{Adoption, File, FileKind, LoadedLog, Purpose, Work};
@@ -51,7 +55,7 @@ pub fn begin(server: &mut Server, now: Now) -> Result<(), Failure> {
 /// Removes what a server that was killed had not finished. Nobody else writes here, for the directory is ours.
 fn remove_temporary(server: &Server) {
     let (storage, stem) = (&*server.persistence.storage, &server.config.appendfilename);
-    for dir in [PathBuf::from("."), log_dir(server)] {
+    for dir in [PathBuf::from("."), log_dir(server), PathBuf::from(&server.config.backupdirname)] {
         // Whoever needs the directory says what is wrong with it.
         let listed = list(storage, &dir).unwrap_or_default();
         for path in listed.iter().filter(|file| is_temporary(&file.name, stem)).map(|file| dir.join(&file.name)) {
@@ -82,6 +86,11 @@ fn choose(server: &Server) -> Result<Option<(Work, u64)>, Failure> {
         },
         bytes => bytes,
     };
+    if let Some(preload) = &server.config.preload_file
+        && !is_own_log(server, preload)
+    {
+        return choose_preloaded(storage, preload).map(Some);
+    }
     if !server.config.appendonly {
         if let Some(manifest) = &manifest {
             refuse_newer_log(server, manifest, &in_dir, dump_bytes.is_some())?;
@@ -121,6 +130,34 @@ fn choose(server: &Server) -> Result<Option<(Work, u64)>, Failure> {
             (Work { adoption: Adoption::Copy, ..work }, bytes)
         })),
     }
+}
+
+/// True if what is to be loaded is the log that would be loaded anyway.
+fn is_own_log(server: &Server, preload: &Preload) -> bool {
+    let config = &server.config;
+    let own = || config.dir.join(&config.appenddirname).join(manifest::file_name(&config.appendfilename));
+    config.appendonly && matches!(preload, Preload::Log(path) if *path == own())
+}
+
+/// What `preload-file` names, and how many bytes it has.
+fn choose_preloaded(storage: &dyn Storage, preload: &Preload) -> Result<(Work, u64), Failure> {
+    let (work, bytes) = match preload {
+        Preload::Dump(path) => {
+            let opened = storage.open(path).and_then(|file| ReadFile::bytes(&*file));
+            let bytes = opened.map_err(|error| format!("Can't read {}: {}", path.display(), error_text(&error)))?;
+            (dump_work(path.clone(), FileKind::Dump), bytes)
+        }
+        Preload::Log(path) => {
+            let shown = path.display();
+            let stem = path.file_name().and_then(|name| name.to_str()).and_then(manifest::stem_of);
+            let stem = stem.ok_or_else(|| format!("Can't load {shown}: the name of a manifest ends with .manifest"))?;
+            let dir = directory::parent(path);
+            let manifest = read_manifest(storage, dir, stem)?;
+            let manifest = manifest.ok_or_else(|| format!("Can't read {shown}: No such file or directory"))?;
+            log_work(storage, manifest, dir, &list_or_fail(storage, dir)?)?
+        }
+    };
+    Ok((Work { adoption: Adoption::Replace, ..work }, bytes))
 }
 
 fn list_or_fail(storage: &dyn Storage, dir: &Path) -> Result<Vec<Listed>, Failure> {
@@ -191,8 +228,10 @@ fn refuse_newer_log(server: &Server, manifest: &Manifest, in_dir: &[Listed], is_
 
 /// What was loaded becomes the base of a log, if it has to; then the log may go on.
 pub(super) fn adopt(server: &mut Server, manifest: Option<Manifest>, adoption: Adoption, last_seq: Option<u64>) {
-    if adoption == Adoption::None {
-        return opened(server, LoadedLog { manifest, last_seq });
+    match adoption {
+        Adoption::None => return opened(server, LoadedLog { manifest, last_seq, replaces: false }),
+        Adoption::Replace => return opened(server, LoadedLog { replaces: true, ..LoadedLog::default() }),
+        Adoption::Copy | Adoption::Move => {}
     }
     let storage = Arc::clone(&server.persistence.storage);
     let (dir, stem, dump) = (log_dir(server), server.config.appendfilename.clone(), server.config.dbfilename.clone());
@@ -200,7 +239,7 @@ pub(super) fn adopt(server: &mut Server, manifest: Option<Manifest>, adoption: A
         let adopted = match adoption {
             Adoption::Move => take_in(&*storage, &dir, &stem, Path::new(&stem), &stem)
                 .and_then(|manifest| remove_old_log(&*storage, &stem).map(|()| manifest)),
-            Adoption::Copy | Adoption::None => {
+            _ => {
                 let name = Manifest::default().next_base(&stem, true, 0).name;
                 take_in(&*storage, &dir, &stem, Path::new(&dump), &name)
             }
@@ -236,7 +275,7 @@ fn remove_old_log(storage: &dyn Storage, stem: &str) -> io::Result<()> {
 /// The base is there, or not.
 pub fn adopted(server: &mut Server, outcome: Result<Manifest, String>) {
     match outcome {
-        Ok(manifest) => opened(server, LoadedLog { manifest: Some(manifest), last_seq: None }),
+        Ok(manifest) => opened(server, LoadedLog { manifest: Some(manifest), ..LoadedLog::default() }),
         Err(failure) => loading::fail(server, failure),
     }
 }

@@ -137,6 +137,11 @@ pub fn file_name(stem: &str) -> String {
     format!("{stem}{SUFFIX}")
 }
 
+/// The `appendfilename` of the log whose manifest has this name, if it is the name of one.
+pub fn stem_of(name: &str) -> Option<&str> {
+    name.strip_suffix(SUFFIX).filter(|stem| !stem.is_empty())
+}
+
 impl Manifest {
     /// Reads a manifest, for logs of this `appendfilename`. O(bytes).
     ///

@@ -74,6 +74,8 @@ pub enum Adoption {
     Copy,
     /// A log of one file, as Redis had before version 7, becomes the base: it is moved.
     Move,
+    /// What was loaded stays where it is: a log that is wanted begins anew, of what is in memory, in place of the one that is there.
+    Replace,
 }
 
 /// A file that is being read.
@@ -189,6 +191,8 @@ pub struct LoadedLog {
     pub manifest: Option<Manifest>,
     /// The number of its last batch, if it has any.
     pub last_seq: Option<u64>,
+    /// It is new, and takes the place of one that is there and was not loaded.
+    pub replaces: bool,
 }
 
 impl Loading {

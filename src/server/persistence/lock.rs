@@ -49,6 +49,9 @@ impl Server {
     /// server stays where it was.
     pub fn change_directory(&mut self, dir: &Path) -> Result<PathBuf, String> {
         let is_rewriting = self.persistence.log.rewrites().is_cleaning;
+        if self.persistence.backup.has_files() {
+            return Err("there is a backup in the present directory".to_owned());
+        }
         if self.persistence.log.is_on() || self.persistence.snapshots.is_running() || is_rewriting {
             return Err("the append-only file or a snapshot is being written in the present directory".to_owned());
         }

@@ -61,6 +61,7 @@ use crate::persist::storage::Storage;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
 use crate::server::background::{Background, LogThread};
+use crate::server::persistence::Persistence;
 use crate::server::persistence::loading::LoadedLog;
 use crate::server::persistence::snapshot::Purpose;
 use crate::server::propagation::Propagation;
@@ -575,10 +576,11 @@ impl Server {
         self.is_logging() && self.log_turn_on(now)
     }
 
-    /// True if a turn may have something to do for the log.
+    /// True if a turn may have something to do for the log, or for a backup.
     #[inline]
     pub fn is_logging(&self) -> bool {
-        !self.persistence.log.is_idle() || self.persistence.loaded_log.is_some()
+        let Persistence { log, loaded_log, backup, .. } = &self.persistence;
+        !log.is_idle() || loaded_log.is_some() || backup.is_at_work()
     }
 
     fn log_turn_on(&mut self, now: Now) -> bool {
@@ -586,7 +588,7 @@ impl Server {
             self.start_log(loaded, now);
         }
         let more = self.take_log_completions(now);
-        if self.persistence.log.is_on() {
+        if self.persistence.log.is_on() || self.persistence.backup.is_collecting() {
             self.distribute(now);
         }
         let Server { config, propagation, persistence, .. } = self;
@@ -599,7 +601,7 @@ impl Server {
                 self.note_log_write(began_ns);
             }
         }
-        let more = self.rewrite_turn(now) | more;
+        let more = self.rewrite_turn(now) | self.backup_turn(now) | more;
         let policy = self.sync_policy();
         let log = &mut self.persistence.log;
         log.holds = policy == AppendFsync::Always
@@ -689,8 +691,19 @@ impl Server {
         if !self.config.appendonly {
             return;
         }
-        let LoadedLog { manifest, last_seq } = loaded;
-        let Some(manifest) = manifest else { return self.begin_log(Manifest::default(), true, now) };
+        let LoadedLog { manifest, last_seq, replaces } = loaded;
+        let Some(manifest) = manifest else {
+            // Of a log that was not loaded no name may come again before its file has been removed.
+            let (storage, dir) = (&self.persistence.storage, Path::new(&self.config.appenddirname));
+            let there = match replaces {
+                true => directory::read_manifest(&**storage, dir, &self.config.appendfilename),
+                false => Ok(None),
+            };
+            return match there {
+                Ok(manifest) => self.begin_log(manifest.unwrap_or_default(), true, now),
+                Err(error) => (self.process.failure, self.process.stop_requested) = (Some(error), true),
+            };
+        };
         if let Err(DiskError { doing, path, error }) = self.resume_log(manifest, last_seq.unwrap_or(0)) {
             self.process.failure =
                 Some(format!("The append-only file cannot go on: error {doing} {}: {error}", path.display()));
@@ -765,6 +778,7 @@ impl Server {
 
     /// The data was replaced as a whole: a new log begins in the place of the old one, which counts until its base is on the disk.
     pub fn replace_log(&mut self, now: Now) {
+        self.fail_backup("the data was replaced by that of the primary");
         let log = &mut self.persistence.log;
         if log.standing == Standing::Off {
             return;

@@ -60,6 +60,8 @@ pub enum Purpose {
     Dump,
     /// The base of a new log.
     LogBase,
+    /// The base of a backup.
+    Backup,
     /// Replicas, which are sent it as it comes: no file is made.
     Replicas,
 }
@@ -194,7 +196,12 @@ impl Snapshots {
 
     /// True while a dump file is being made.
     pub fn is_dumping(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.purpose == Purpose::Dump)
+        self.is_for(Purpose::Dump)
+    }
+
+    /// True while a snapshot for this purpose is being made, or given up.
+    pub fn is_for(&self, purpose: Purpose) -> bool {
+        self.running.as_ref().is_some_and(|running| running.purpose == purpose)
     }
 
     /// Figures of the one that is being made.
@@ -311,7 +318,7 @@ impl Server {
             frame,
             syncs_on_the_way: match purpose {
                 Purpose::Dump | Purpose::Replicas => self.config.rdb_save_incremental_fsync,
-                Purpose::LogBase => self.config.aof_rewrite_incremental_fsync,
+                Purpose::LogBase | Purpose::Backup => self.config.aof_rewrite_incremental_fsync,
             },
         }
     }
@@ -359,7 +366,7 @@ impl Server {
             redis_version: REDIS_VERSION,
             unix_s: now.unix_s().max(0) as u64,
             used_bytes: alloc::allocated_bytes() as u64,
-            is_aof_base: purpose == Purpose::LogBase,
+            is_aof_base: matches!(purpose, Purpose::LogBase | Purpose::Backup),
             origin: self.origin_of_data(),
         };
         let size = |db: &Db| Size { keys: db.len(), timed: db.timed() };
@@ -478,6 +485,7 @@ impl Server {
         match running.purpose {
             Purpose::Dump => self.note_dump(outcome, running.changes, running.began, now),
             Purpose::LogBase => snapshots.log_base = Some(outcome),
+            Purpose::Backup => self.backup_base_ended(outcome),
             Purpose::Replicas => self.note_replica_snapshot(outcome),
         }
     }

@@ -18,6 +18,7 @@ use crate::feature::client_id::ClientId;
 use crate::persist::rdb::write::Version;
 use crate::resp::error::ReplyError;
 use crate::server::Server;
+use crate::server::persistence::Persistence;
 use crate::server::persistence::loading::{DROPPED_BYTES_MAX, LoadedOrigin};
 use crate::server::persistence::snapshot::WALK_BYTES_MAX;
 use crate::server::session::UnblockedBy;
@@ -45,11 +46,12 @@ pub struct Wanted {
 
 /// The stream.
 impl Server {
-    /// Hands what was passed on since the last time over to the log and to replicas. O(bytes).
+    /// Hands what was passed on since the last time over to the log, to replicas and to a backup. O(bytes).
     pub fn distribute(&mut self, now: Now) {
         let feeds = self.replication.backlog.is_some() && !self.replication.is_following();
         // Where there is neither, whoever has it kept takes it otherwise.
-        if !self.propagation.has_some() || !(feeds || self.persistence.log.is_on()) {
+        let Persistence { log, backup, .. } = &self.persistence;
+        if !self.propagation.has_some() || !(feeds || log.is_on() || backup.is_collecting()) {
             return;
         }
         let bytes = self.propagation.take();
@@ -57,7 +59,8 @@ impl Server {
         if feeds {
             self.feed_replicas(&bytes);
         }
-        let log = &mut self.persistence.log;
+        let Persistence { log, backup, .. } = &mut self.persistence;
+        backup.collect(&bytes);
         let left = if log.is_on() { log.collect(bytes, position, now) } else { bytes };
         self.propagation.give_back(left);
     }
@@ -89,8 +92,8 @@ impl Server {
     /// Has commands kept for who is told of them, if anybody is: the log, or the replicas of a primary. To be called when either
     /// of them, or the role, has changed.
     pub fn renew_propagation(&mut self) {
-        let is_wanted =
-            self.persistence.log.is_on() || (self.replication.backlog.is_some() && !self.replication.is_following());
+        let feeds = self.replication.backlog.is_some() && !self.replication.is_following();
+        let is_wanted = feeds || self.persistence.log.is_on() || self.persistence.backup.is_collecting();
         if is_wanted && !self.propagation.is_wanted() {
             self.begin_propagation();
         } else if !is_wanted && self.propagation.is_wanted() {
