@@ -109,6 +109,7 @@ fn set(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     show_title(ctx.server);
     ctx.server.renew_eviction();
     ctx.server.renew_sharing();
+    ctx.server.renew_byte_counts(ctx.now);
     ctx.server.note_wanted_events();
     ctx.server.renew_observation();
     ctx.reply.ok();

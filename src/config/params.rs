@@ -5,6 +5,8 @@
 //! Owns no parsing (see `value`), no file syntax (see `file`) and no effect: what a value does is up to whoever reads
 //! the field. The invariant is that every field always holds a value its own row accepts.
 
+mod row;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -207,7 +209,7 @@ macro_rules! directives {
     (@layout save_points, $field:ident) => { Layout::Added(|config, is_included| persistence::save_lines(&config.$field, is_included)) };
     (@layout filename, $field:ident) => { Layout::Quoted(|config| Some(config.$field.clone().into_bytes())) };
     (@layout percentiles, $field:ident) => { Layout::Lines(|config| value::percentile_lines(&config.$field, &Config::default().$field)) };
-    (@layout preload, $field:ident) => { Layout::Quoted(|config| config.$field.is_some().then(|| persistence::print_preload(&config.$field))) };
+    (@layout preload, $field:ident) => { Layout::Quoted(|config| persistence::written_preload(&config.$field)) };
     (@layout template, $field:ident) => { directives!(@layout bytes, $field) };
     (@layout $kind:ident, $field:ident) => { Layout::Plain(|config| directives!(@print $kind, config.$field)) };
 }
@@ -650,9 +652,9 @@ directives! {
     "stream-idmp-maxsize", Runtime, int(1, 10_000);
 
     /// INFO keysizes tells the bytes that collections take besides their elements.
-    // COMPAT: Redis lets it be switched off while it runs, and never on.
+    // COMPAT: up to 8.6 Redis lets it be switched off while it runs, and never on.
     key_memory_histograms: bool = false,
-    "key-memory-histograms", Startup, yes_no;
+    "key-memory-histograms", Runtime, yes_no;
 
     /// When a snapshot is saved by itself.
     save: SavePoints = SavePoints::default(),
@@ -814,77 +816,19 @@ directives! {
     hash_max_template_entries: u64 = 0,
     "hash-max-template-entries", Runtime, int(0, TEMPLATE_FIELDS_MAX as i64);
 
+    /// Fields of a hash at least that shares their names when it is loaded from a dump file; 0 for none.
+    hash_rdb_load_min_template_entries: u64 = 0,
+    "hash-rdb-load-min-template-entries", Runtime, int(0, TEMPLATE_FIELDS_MAX as i64);
+
+    /// Fields of such a hash at most; 0 for as many as there may be.
+    hash_rdb_load_max_template_entries: u64 = 0,
+    "hash-rdb-load-max-template-entries", Runtime, int(0, TEMPLATE_FIELDS_MAX as i64);
+
+    /// After a load, names that fewer hashes share than this are shared no more.
+    hash_rdb_load_template_disassembly_threshold: u64 = 0,
+    "hash-rdb-load-template-disassembly-threshold", Runtime, int(0, i32::MAX);
+
     /// The working directory, which relative paths start from. Loading makes it absolute; the program changes to it.
     dir: PathBuf = PathBuf::from("."),
     "dir", Protected, dir;
-}
-
-impl Param {
-    /// Every directive, in the order CONFIG GET lists them.
-    pub fn all() -> impl Iterator<Item = &'static Param> {
-        FIELDS.iter().chain(inert::ROWS)
-    }
-
-    /// The row whose name or alias is `name`, without regard to case. Linear in the number of rows: for startup and
-    /// CONFIG.
-    pub fn find(name: &[u8]) -> Option<&'static Param> {
-        let is_meant = |known: &&'static str| name.eq_ignore_ascii_case(known.as_bytes());
-        Param::all().find(|param| param.names().chain(param.unlisted.iter().copied()).any(|known| is_meant(&known)))
-    }
-
-    /// The name, then the aliases, without those that no glob finds.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        std::iter::once(self.name).chain(self.aliases.iter().copied())
-    }
-
-    /// The row's own spelling of a name that it was found by.
-    pub(super) fn spelling(&self, name: &[u8]) -> &'static str {
-        let mut known = self.names().chain(self.unlisted.iter().copied());
-        known.find(|known| name.eq_ignore_ascii_case(known.as_bytes())).unwrap_or(self.name)
-    }
-
-    /// Sets the directive in `config` to what `args` say.
-    pub(super) fn set(&self, config: &mut Config, args: &[&[u8]]) -> Result<(), Reason> {
-        match &self.effect {
-            Effect::Field(field) => (field.set)(config, args),
-            Effect::None(inert) => inert.set(self.name, config, args),
-        }
-    }
-
-    /// Has the next value replace what there is, also where lines of a file add to each other.
-    pub(super) fn clear(&self, config: &mut Config) {
-        if let Effect::Field(field) = &self.effect {
-            (field.clear)(config);
-        }
-    }
-
-    /// What CONFIG GET prints.
-    pub(super) fn get(&self, config: &Config) -> Vec<u8> {
-        match &self.effect {
-            Effect::Field(field) => (field.get)(config),
-            Effect::None(inert) => inert.get(self.name, config),
-        }
-    }
-
-    /// What a rewritten file says of the directive, line by line, and whether that differs from its default. `forced` lines
-    /// are written whatever they say.
-    pub(super) fn lines(&self, config: &Config, defaults: &Config, forced: bool) -> Vec<Line> {
-        let (text, default) = (self.get(config), self.get(defaults));
-        let differs = text != default;
-        let field = match &self.effect {
-            Effect::Field(field) => field,
-            Effect::None(inert) => return vec![(inert.written(&text), differs)],
-        };
-        match field.layout {
-            Layout::Plain(text) => vec![(text(config), differs)],
-            // No line says the same as an empty one, unless the default is not empty.
-            Layout::Quoted(text) => match text(config) {
-                None if !forced && !differs => Vec::new(),
-                value => vec![(value::quoted(&value.unwrap_or_default()), differs)],
-            },
-            Layout::Always(text) => vec![(value::quoted(&text(config)), true)],
-            Layout::Lines(lines) => lines(config),
-            Layout::Added(lines) => lines(config, forced),
-        }
-    }
 }

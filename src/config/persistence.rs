@@ -206,3 +206,8 @@ pub(super) fn print_preload(value: &Option<Preload>) -> Vec<u8> {
         Some(Preload::Dump(path)) => [b"rdb:", path.as_os_str().as_bytes()].concat(),
     }
 }
+
+/// What a rewritten file says of it.
+pub(super) fn written_preload(value: &Option<Preload>) -> Option<Vec<u8>> {
+    value.is_some().then(|| print_preload(value))
+}

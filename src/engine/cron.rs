@@ -258,6 +258,7 @@ impl Cron {
             self.purging.look(&mut server.background, now_ms);
         }
         server.defragment(now);
+        server.renew_keys(now);
         self.sampled_ms + SAMPLE_MS
     }
 
@@ -274,8 +275,8 @@ impl Cron {
         let queries = server.watchers.reactive.next_due_ms();
         let log = server.persistence.log.next_due_ms();
         let defrag = server.defrag.next_due_ms();
-        let links = links::next_due_ms(server, now.mono_ms());
-        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).chain(links).min()
+        let (links, renewal) = (links::next_due_ms(server, now.mono_ms()), server.renewal_due_ms());
+        keys.into_iter().chain(clients).chain(queries).chain(log).chain(defrag).chain(links).chain(renewal).min()
     }
 }
 

@@ -84,9 +84,7 @@ impl Databases {
             db.set_noting(self.noting);
             db.set_counting(self.usage.0);
             db.set_ordered(self.usage.1);
-            if self.counts_bytes {
-                db.count_bytes();
-            }
+            db.set_counts_bytes(self.counts_bytes);
             db.set_sharing(self.sharing.clone());
             self.made.push(Made { db, number: number as u32, is_timed: false });
             *place = self.made.len() as u32;
@@ -117,14 +115,20 @@ impl Databases {
         }
     }
 
-    /// Has the databases count the bytes of collections. To be called before there are keys.
-    pub fn count_bytes(&mut self) {
-        self.counts_bytes = true;
-        self.iter_mut().for_each(Db::count_bytes);
+    /// Says whether the databases count the bytes of collections from now on. True if some that have keys did not before. O(databases
+    /// made).
+    pub fn set_counts_bytes(&mut self, counts_bytes: bool) -> bool {
+        self.counts_bytes = counts_bytes;
+        let mut any = false;
+        for db in self.iter_mut().filter(|db| db.sizes().counts_bytes() != counts_bytes) {
+            db.set_counts_bytes(counts_bytes);
+            any |= counts_bytes && !db.is_empty();
+        }
+        any
     }
 
     /// The names of fields that hashes share.
-    pub fn templates(&self) -> &Templates {
+    pub fn templates(&self) -> &Arc<Templates> {
         &self.templates
     }
 
@@ -133,7 +137,7 @@ impl Databases {
     pub fn share_names(&mut self, min: usize, max: usize) {
         let present = self.sharing.as_ref().map_or((0, 0), |sharing| (sharing.min, sharing.max));
         if present != (min, max) {
-            let sharing = Sharing { min, max, templates: Arc::clone(&self.templates) };
+            let sharing = Sharing { min, max, templates: Arc::clone(&self.templates), is_closed: false };
             self.sharing = Some(sharing);
             for made in &mut self.made {
                 made.db.set_sharing(self.sharing.clone());
@@ -146,9 +150,7 @@ impl Databases {
     pub fn set_usage_as(&mut self, other: &Databases) {
         let (counting, is_ordered) = other.usage;
         self.set_usage(counting, is_ordered);
-        if other.counts_bytes {
-            self.count_bytes();
-        }
+        self.set_counts_bytes(other.counts_bytes);
     }
 
     /// The number of the database at a place.

@@ -23,6 +23,7 @@ pub mod phases;
 pub mod pieces;
 pub mod propagation;
 pub mod reactive;
+pub mod renewal;
 pub mod replication;
 pub mod scripting;
 pub mod session;
@@ -72,6 +73,7 @@ use persistence::Persistence;
 use phases::Phases;
 use propagation::Propagation;
 use reactive::{Before, Replaced};
+use renewal::Renewal;
 use replication::Replication;
 use replication::failover::Ending;
 use scripting::Scripting;
@@ -226,6 +228,8 @@ pub struct Server {
     pub eviction: Eviction,
     /// Keys and values that are moved together.
     pub defrag: Defrag,
+    /// A walk over all keys that is under way.
+    pub renewal: Option<Box<Renewal>>,
     /// Random numbers for RANDOMKEY and the like; not for secrets.
     pub prng: Prng,
     /// Frees big values and does what would keep the loop too long.
@@ -305,13 +309,12 @@ impl Server {
             stats: Stats::new(crate::command::count()),
             eviction: Eviction::default(),
             defrag: Defrag::default(),
+            renewal: None,
             prng: Prng::seeded(seeds.prng),
             background,
             clock,
         };
-        if server.config.key_memory_histograms {
-            server.dbs.count_bytes();
-        }
+        server.dbs.set_counts_bytes(server.config.key_memory_histograms);
         server.note_wanted_events();
         server.renew_eviction();
         server.renew_sharing();
@@ -376,6 +379,7 @@ impl Server {
         if first == second {
             return;
         }
+        self.restart_renewal();
         let before = [first, second].map(|db| self.live_watched(db, now));
         self.dbs.swap(first, second);
         if self.dbs[first].len() + self.dbs[second].len() > 0 {

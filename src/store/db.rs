@@ -209,15 +209,31 @@ impl Db {
         &self.accounting.sizes
     }
 
-    /// Has the bytes of collections be counted. To be called before there are keys.
-    pub fn count_bytes(&mut self) {
-        debug_assert!(self.is_empty());
-        self.accounting.sizes = Sizes::none(true);
+    /// Says whether the bytes of collections are counted from now on. Those that are there are counted by [`Db::renew`]. O(1).
+    pub fn set_counts_bytes(&mut self, counts_bytes: bool) {
+        self.accounting.sizes.set_counts_bytes(counts_bytes);
+    }
+
+    /// Goes over the entries from a cursor on, until `go_on`, which is asked now and then, returns false. Counts the bytes of collections
+    /// anew, if they are counted, and has a hash that shares the names of its fields with fewer than `users` hold them itself. Returns the
+    /// cursor to go on from; `None` at the end.
+    pub fn renew(&mut self, cursor: u64, users: usize, go_on: impl FnMut() -> bool) -> Option<u64> {
+        let Db { table, accounting, .. } = self;
+        let visit = |entry: &mut Entry| {
+            let old = entry.counted();
+            if users > 0 {
+                entry.unshare_names_of_few(users);
+            }
+            let new = entry.count_bytes(old, accounting.sizes.counts_bytes());
+            accounting.sizes.change(old, new);
+            true
+        };
+        table.walk(cursor, visit, go_on)
     }
 
     /// Panics if the sizes are not counted as the values are. O(keys); for tests and debug builds.
     pub fn check_sizes(&self) {
-        let mut sizes = Sizes::none(self.accounting.sizes.counts_bytes());
+        let mut sizes = self.accounting.sizes.empty();
         self.table.for_each(|entry| {
             let (counted, power) = (entry.counted(), power_of(entry.size()));
             // Elements that are due are out of sight for some, and counted nevertheless.

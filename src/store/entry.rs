@@ -35,6 +35,8 @@ use std::sync::Arc;
 use super::access::{FORM_MASK, Stamp};
 use super::sizes::{Counted, power_of};
 use super::table;
+use super::types::hash::Hash;
+use super::types::hash::template::Sharing;
 use super::types::{self, Collection, Object, REPRS_MAX, Ref, SIZE_SAMPLES, Type};
 use crate::base::heap::{self, Mover, size_class};
 use crate::base::num;
@@ -658,6 +660,35 @@ impl Entry {
             self.header_mut().length = u16::from_le_bytes([power_of(size), bytes_power]);
         }
         self.counted()
+    }
+
+    /// Has the bytes of the value be counted anew, if they are counted at all, which is counted as `old` so far.
+    pub(super) fn count_bytes(&mut self, old: Counted, counts_bytes: bool) -> Counted {
+        if self.header().kind < KIND_OBJECT {
+            return old;
+        }
+        let bytes_power = if counts_bytes { self.bytes_power() } else { old.bytes_power };
+        self.header_mut().length = u16::from_le_bytes([old.power, bytes_power]);
+        self.counted()
+    }
+
+    /// Has a hash that shares the names of its fields with fewer than so many hold them itself.
+    pub(super) fn unshare_names_of_few(&mut self, users: usize) {
+        let is_rare =
+            self.collection::<Hash>().is_some_and(|hash| hash.name_users().is_some_and(|count| count < users));
+        if is_rare && let Some(mut hash) = self.detach::<Hash>() {
+            hash.unshare_names();
+            self.attach(hash);
+        }
+    }
+
+    /// Has a hash share the names of its fields, if it is one that does.
+    pub fn share_names(&mut self, sharing: &Sharing) {
+        let shares = self.collection::<Hash>().is_some_and(|hash| hash.may_share_names(sharing));
+        if shares && let Some(mut hash) = self.detach::<Hash>() {
+            hash.share_names(sharing);
+            self.attach(hash);
+        }
     }
 
     /// As what the bytes of a collection are counted. Those of strings are not.

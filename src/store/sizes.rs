@@ -45,8 +45,10 @@ fn no_counts() -> Counts {
 pub struct Sizes {
     /// Once a value has come.
     sizes: Option<Counts>,
-    /// If the bytes of collections are counted.
+    /// The same by bytes, since they were first to be counted. Entries that have not changed since then are counted as 0.
     bytes: Option<Counts>,
+    /// The bytes of collections that come or change are counted.
+    counts_bytes: bool,
 }
 
 impl Sizes {
@@ -85,20 +87,37 @@ impl Sizes {
         self.sizes.as_ref().map(|counts| &counts[kind as usize])
     }
 
-    /// The same by the bytes of collections; `None` if they are not counted.
+    /// The same by the bytes of collections, as far as they have been counted; `None` if they never were.
     pub fn bytes_of(&self, kind: Type) -> Option<&Powers> {
         self.bytes.as_ref().map(|counts| &counts[kind as usize])
     }
 
     /// Whether bytes are counted.
     #[inline]
-    pub(super) fn counts_bytes(&self) -> bool {
-        self.bytes.is_some()
+    pub fn counts_bytes(&self) -> bool {
+        self.counts_bytes
+    }
+
+    /// Says whether bytes are counted from now on. Entries that are there are counted as before until they change. O(types).
+    pub(super) fn set_counts_bytes(&mut self, counts_bytes: bool) {
+        self.counts_bytes = counts_bytes;
+        if counts_bytes && self.bytes.is_none() {
+            let mut bytes = no_counts();
+            for (bytes, sizes) in bytes.iter_mut().zip(self.sizes.iter().flat_map(|sizes| sizes.iter())) {
+                bytes[0] = sizes.iter().sum();
+            }
+            self.bytes = Some(bytes);
+        }
+    }
+
+    /// The same counts without any value.
+    pub(super) fn empty(&self) -> Sizes {
+        Sizes { sizes: None, bytes: self.bytes.as_ref().map(|_| no_counts()), counts_bytes: self.counts_bytes }
     }
 
     /// Counts of a database without keys, of bytes as well if that is asked for.
     pub(super) fn none(counts_bytes: bool) -> Sizes {
-        Sizes { sizes: None, bytes: counts_bytes.then(no_counts) }
+        Sizes { sizes: None, bytes: counts_bytes.then(no_counts), counts_bytes }
     }
 }
 

@@ -115,6 +115,7 @@ fn a_backup_goes_from_state_to_state_and_each_refuses_what_has_no_place_there() 
     assert!(!rig.turn.server.propagation.is_wanted(), "nobody is told any more");
 
     // After a restart it is there, and nobody knows of it.
+    drop(rig);
     let mut rig = self::rig(&disk, false);
     let client = rig.connect();
     let not_empty = "-ERR The backup directory 'backupdir' is not empty\r\n";

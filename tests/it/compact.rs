@@ -3,8 +3,10 @@
 use aleadb::base::clock::Clock;
 use aleadb::config::{Access, Config};
 
+use crate::disk::SimulatedDisk;
 use crate::generate::Generator;
 use crate::jobs::{is_barred, send};
+use crate::loading::{disk_with_dump, settings, try_start};
 use crate::memory::Memory;
 use crate::mover::Lot;
 
@@ -174,4 +176,71 @@ fn a_snapshot_has_what_there_was_when_it_began() {
         m.turn_completions();
     }
     m.expect(&[("DEBUG RELOAD NOSAVE", OK), ("DEBUG DIGEST", &digest)]);
+}
+
+fn loading(min: u64, max: u64, threshold: u64) -> Config {
+    Config {
+        hash_rdb_load_min_template_entries: min,
+        hash_rdb_load_max_template_entries: max,
+        hash_rdb_load_template_disassembly_threshold: threshold,
+        ..settings(false)
+    }
+}
+
+fn started(disk: &SimulatedDisk, config: Config) -> Memory {
+    try_start(disk, config, 0).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+#[test]
+fn hashes_of_a_dump_file_share_their_names_if_there_are_enough_of_them() {
+    let mut lines: Vec<String> = (0..10).map(|n| format!("HSET k{n} a {n} b 2 c 3")).collect();
+    lines.extend((0..2).map(|n| format!("HSET other{n} x {n} y 2 z 3")));
+    lines.push("HSET small a 1".to_owned());
+    lines.push("HSET wide a 1 b 2 c 3 d 4 e 5".to_owned());
+    lines.push("HSET timed a 1 b 2 c 3".to_owned());
+    lines.push("HPEXPIRE timed 100000 FIELDS 1 a".to_owned());
+    lines.push(format!("HSET long a {} b 2 c 3", "x".repeat(100)));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let disk = disk_with_dump(&lines);
+    let mut plain = started(&disk, settings(false));
+    assert_eq!(counts(&mut plain), (0, 0));
+    for (config, expected) in [
+        (loading(0, 0, 0), (0, 0)),
+        (loading(0, 4, 0), (0, 0)),
+        (loading(1, 0, 0), (4, 14)),
+        (loading(2, 0, 0), (3, 13)),
+        (loading(2, 4, 0), (2, 12)),
+        (loading(2, 4, 2), (2, 12)),
+        (loading(2, 4, 3), (1, 10)),
+        (loading(2, 4, 11), (0, 0)),
+    ] {
+        let what = format!("{config:?}");
+        let mut m = started(&disk, config);
+        while m.server.renewal.is_some() {
+            m.advance_ms(1);
+            m.turn();
+        }
+        assert_eq!(counts(&mut m), expected, "{what}");
+        assert_eq!(digest(&mut m), digest(&mut plain));
+        m.server.dbs[0].check_sizes();
+    }
+    // DEBUG RELOAD loads as well.
+    plain.run("CONFIG SET hash-rdb-load-min-template-entries 3 hash-rdb-load-template-disassembly-threshold 5");
+    assert_eq!(plain.run("DEBUG RELOAD"), OK);
+    plain.advance_ms(1);
+    plain.turn();
+    assert_eq!(counts(&mut plain), (1, 10));
+}
+
+#[test]
+fn no_more_names_are_shared_where_hardly_any_are_worth_it() {
+    let mut lines: Vec<String> = (0..2000).map(|n| format!("HSET k{n} a{n} 1 b{n} 2")).collect();
+    lines.extend((0..5).map(|n| format!("HSET same{n} a 1 b 2")));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let disk = disk_with_dump(&lines);
+    let mut m = started(&disk, loading(2, 0, 0));
+    assert_eq!(counts(&mut m).0, 2001);
+    let mut m = started(&disk, loading(2, 0, 2));
+    let (templates, hashes) = counts(&mut m);
+    assert!((1000..1100).contains(&templates) && hashes <= templates + 4, "{templates}, {hashes}");
 }

@@ -599,10 +599,11 @@ fn keysizes(r: &mut Report<'_>) {
         (Type::Hash, "hashes_sizes"),
         (Type::Array, "arrays_sizes"),
     ];
+    let tells_bytes = r.server.tells_byte_counts();
     let mut lines = Vec::new();
     for (number, db) in r.server.dbs.with_keys() {
         let sizes = SIZES.map(|(kind, name)| (name, db.sizes().of(kind)));
-        let bytes = BYTES.map(|(kind, name)| (name, db.sizes().bytes_of(kind)));
+        let bytes = BYTES.map(|(kind, name)| (name, db.sizes().bytes_of(kind).filter(|_| tells_bytes)));
         for (name, powers) in sizes.into_iter().chain(bytes) {
             let counts = powers.into_iter().flatten().enumerate().filter(|(_, count)| **count > 0);
             let counts: Vec<String> = counts.map(|(power, count)| format!("{}={count}", lower_end(power))).collect();

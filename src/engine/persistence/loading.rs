@@ -19,7 +19,7 @@ use crate::persist::rdb::file::{Checksum, DumpReader, Item, Loaded};
 use crate::server::Server;
 use crate::server::jobs::Slice;
 use crate::server::persistence::loading::{
-    Adoption, File, FileKind, Found, LoadedOrigin, Loading, Open, Purpose, Work,
+    Adoption, File, FileKind, Found, LoadedOrigin, LoadedSharing, Loading, Open, Purpose, Work,
 };
 use crate::store::db::Moment;
 use crate::sys::error_text;
@@ -45,6 +45,7 @@ enum Step {
 /// Begins to load files, of which `total_bytes` are known.
 pub fn begin(server: &mut Server, purpose: Purpose, work: Work, total_bytes: u64, now: Now) {
     debug_assert!(!server.is_loading());
+    let work = Work { sharing: server.loaded_sharing(), ..work };
     let told_ms = now.mono_ms();
     let loading = Loading { purpose, started: now, total_bytes, loaded_bytes: 0, work: Some(work), told_ms };
     server.persistence.loading = Some(Box::new(loading));
@@ -67,7 +68,7 @@ pub(super) fn step(server: &mut Server, now: Now) -> bool {
             true
         }
         Ok(Step::Done) => {
-            end(server, work);
+            end(server, work, now);
             server.is_loading()
         }
         Err(failure) => {
@@ -83,6 +84,7 @@ pub(super) fn step(server: &mut Server, now: Now) -> bool {
 /// It cannot be loaded; what was loaded before stays.
 pub fn run_to_end(server: &mut Server, purpose: Purpose, mut work: Work, now: Now) -> Result<(), Failure> {
     begin(server, purpose, Work { files: Default::default(), ..empty_work() }, 0, now);
+    work.sharing = server.loaded_sharing();
     let clock = std::rc::Rc::clone(&server.clock);
     let mut slice = Slice::endless(&*clock);
     let outcome = loop {
@@ -93,6 +95,7 @@ pub fn run_to_end(server: &mut Server, purpose: Purpose, mut work: Work, now: No
         }
     };
     server.persistence.loading = None;
+    unshare_rare(server, work.sharing, now);
     outcome.map(|()| note_found(server, work.found))
 }
 
@@ -108,6 +111,7 @@ pub fn empty_work() -> Work {
         adoption: Adoption::None,
         found: Found::default(),
         origin: LoadedOrigin::default(),
+        sharing: None,
     }
 }
 
@@ -308,6 +312,9 @@ fn insert(
     let mut replaced = Vec::new();
     for (hash, loaded) in group {
         let Loaded { mut entry, idle_s, frequency } = loaded;
+        if let Some(sharing) = &mut work.sharing {
+            sharing.settle(&mut entry);
+        }
         let stamp = server.stamp_of(idle_s, frequency, now).unwrap_or(fresh);
         if is_watched {
             let key = entry.key().to_vec();
@@ -408,9 +415,15 @@ fn tell(loading: &mut Loading, now: Now) {
     }
 }
 
+/// Names of fields that too few of what was loaded share are shared no more.
+fn unshare_rare(server: &mut Server, sharing: Option<LoadedSharing>, now: Now) {
+    server.unshare_names_of_few(sharing.map_or(0, |sharing| sharing.threshold()), now);
+}
+
 /// All has been read.
-fn end(server: &mut Server, work: Work) {
-    let Work { manifest, adoption, found, last_seq, origin, .. } = work;
+fn end(server: &mut Server, work: Work, now: Now) {
+    let Work { manifest, adoption, found, last_seq, origin, sharing, .. } = work;
+    unshare_rare(server, sharing, now);
     let seconds = server
         .persistence
         .loading

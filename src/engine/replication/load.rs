@@ -30,6 +30,7 @@ pub(super) fn begin(server: &mut Server, id: &str, offset: u64, now: Now) {
     let reader = DumpReader::fed(shapes(server), server.config.rdbchecksum);
     let mut dbs = Databases::new(server.dbs.count() as u32, server.dbs.hasher);
     dbs.set_usage_as(&server.dbs);
+    let sharing = server.loaded_sharing();
     let Some(following) = &mut server.replication.following else { return };
     following.state = LinkState::Sync;
     following.expected.push_back(Expected::Length);
@@ -41,6 +42,7 @@ pub(super) fn begin(server: &mut Server, id: &str, offset: u64, now: Now) {
         read_bytes: 0,
         reader,
         dbs,
+        sharing,
         db: 0,
         functions: Vec::new(),
         stream_db: 0,
@@ -159,7 +161,10 @@ fn read_on(server: &mut Server, sync: &mut Sync, now: Now) -> Result<Read, Strin
             Err(error) => return Err(error.to_string()),
         };
         match item {
-            Item::Entry(Loaded { entry, idle_s, frequency }) => {
+            Item::Entry(Loaded { mut entry, idle_s, frequency }) => {
+                if let Some(sharing) = &mut sync.sharing {
+                    sharing.settle(&mut entry);
+                }
                 let stamp = server.stamp_of(idle_s, frequency, now).unwrap_or(fresh);
                 let hash = sync.dbs.hasher.hash(entry.key());
                 if let Err(there) = sync.dbs[sync.db].load(hash, entry, stamp, at) {
@@ -263,7 +268,7 @@ pub(super) fn adopt_if_whole(server: &mut Server, client: ClientId, now: Now) ->
 }
 
 fn adopt(server: &mut Server, sync: Sync, now: Now) {
-    let Sync { id, offset, mut dbs, functions, stream_db, keys, is_in_place, began_ms, read_bytes, .. } = sync;
+    let Sync { id, offset, mut dbs, sharing, functions, stream_db, keys, is_in_place, began_ms, read_bytes, .. } = sync;
     if !is_in_place {
         empty(server, now);
     }
@@ -288,6 +293,8 @@ fn adopt(server: &mut Server, sync: Sync, now: Now) {
         following.db = db;
     }
     server.replace_log(now);
+    server.renew_byte_counts(now);
+    server.unshare_names_of_few(sharing.map_or(0, |sharing| sharing.threshold()), now);
     let took_ms = now.mono_ms().saturating_sub(began_ms);
     log::info!("MASTER <-> REPLICA sync: Finished with success: {keys} keys, {read_bytes} bytes in {took_ms} ms");
 }

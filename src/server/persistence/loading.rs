@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::clock::Now;
 use crate::base::num;
@@ -14,6 +15,8 @@ use crate::persist::rdb::file::DumpReader;
 use crate::server::Server;
 use crate::server::replication::history::{ID_CHARS, OFFSET_MAX};
 use crate::store::db::Moment;
+use crate::store::entry::Entry;
+use crate::store::types::hash::template::{Sharing, TEMPLATE_FIELDS_MAX};
 
 /// Why data is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +128,42 @@ pub struct Work {
     pub found: Found,
     /// Which history the data is of, as far as a dump file says.
     pub origin: LoadedOrigin,
+    /// Which hashes share the names of their fields, if any do.
+    pub sharing: Option<LoadedSharing>,
+}
+
+/// Templates that have come to be, from which on it is looked whether they are worth it, and after how many more again.
+const TEMPLATES_LOOKED_AT: usize = 1000;
+const TEMPLATES_LOOKED_EVERY: usize = 100;
+
+/// Which hashes share the names of their fields when they are loaded.
+#[derive(Debug)]
+pub struct LoadedSharing {
+    sharing: Sharing,
+    /// Hashes that have to share names for them to stay shared; 0 if any may.
+    threshold: usize,
+    /// Templates that there were at the beginning, and at which it is looked next whether they are worth it.
+    before: usize,
+    next_look: usize,
+}
+
+impl LoadedSharing {
+    /// Has a hash share the names of its fields, if it is one that does. Once half of very many templates have too few users, no more
+    /// come to be.
+    pub fn settle(&mut self, entry: &mut Entry) {
+        entry.share_names(&self.sharing);
+        let templates = &self.sharing.templates;
+        if self.threshold == 0 || self.sharing.is_closed || templates.count() < self.next_look {
+            return;
+        }
+        self.next_look = templates.count() + TEMPLATES_LOOKED_EVERY;
+        self.sharing.is_closed = templates.count_with_fewer(self.threshold) * 2 > templates.count() - self.before;
+    }
+
+    /// Hashes that have to share names for them to stay shared; 0 if any may.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
 }
 
 /// Bytes of keys that were dropped while a dump file was loaded, beyond which they are not remembered.
@@ -213,6 +252,23 @@ impl Loading {
 }
 
 impl Server {
+    /// Which hashes share the names of their fields when they are loaded, as the settings have it; `None` for none.
+    pub fn loaded_sharing(&self) -> Option<LoadedSharing> {
+        let config = &self.config;
+        let max = match config.hash_rdb_load_max_template_entries {
+            0 => TEMPLATE_FIELDS_MAX,
+            max => max as usize,
+        };
+        let (min, templates) = (config.hash_rdb_load_min_template_entries as usize, self.dbs.templates());
+        let before = templates.count();
+        (min > 0).then(|| LoadedSharing {
+            sharing: Sharing { min, max, templates: Arc::clone(templates), is_closed: false },
+            threshold: config.hash_rdb_load_template_disassembly_threshold as usize,
+            before,
+            next_look: before + TEMPLATES_LOOKED_AT,
+        })
+    }
+
     /// True while the data is not all there.
     #[inline]
     pub fn is_loading(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::persist::rdb::file::DumpReader;
 use crate::server::databases::Databases;
+use crate::server::persistence::loading::LoadedSharing;
 
 /// Bytes of the mark that ends a data set whose length nobody knows.
 pub const MARK_BYTES: usize = 40;
@@ -37,6 +38,8 @@ pub struct Sync {
     pub reader: DumpReader,
     /// Where the keys go.
     pub dbs: Databases,
+    /// Which hashes share the names of their fields, if any do.
+    pub sharing: Option<LoadedSharing>,
     /// Place there of the database that the next key is of.
     pub db: usize,
     /// Libraries of functions.

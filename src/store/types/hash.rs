@@ -200,7 +200,7 @@ unsafe impl Collection for Hash {
     #[inline]
     fn settle(&mut self, sharing: &Sharing) {
         match self {
-            Hash::Pairs(pack) if sharing.takes(pack.len() / 2) => self.share_names(sharing),
+            Hash::Pairs(_) if self.may_share_names(sharing) => self.share_names(sharing),
             Hash::Compact(compact) if !sharing.takes(compact.len()) => self.unshare_names(),
             _ => {}
         }
@@ -250,7 +250,7 @@ impl Hash {
                 if let Some(sharing) = sharing.filter(|sharing| sharing.takes(fields.len())) {
                     let mut names = Names::default();
                     fields.clone().for_each(|(name, _)| names.push(name));
-                    if let Some(template) = sharing.templates.of(names) {
+                    if let Some(template) = sharing.template_of(names) {
                         return Hash::Compact(Compact::new(template, fields.map(|(_, value)| Item::of(value))));
                     }
                 }
@@ -286,18 +286,30 @@ impl Hash {
         }
     }
 
+    /// True if it holds the names of its fields itself, and may share them.
+    #[inline]
+    pub fn may_share_names(&self, sharing: &Sharing) -> bool {
+        matches!(self, Hash::Pairs(pack) if sharing.takes(pack.len() / 2))
+    }
+
+    /// How many hashes share the names of its fields, itself included; `None` if it holds them itself.
+    pub fn name_users(&self) -> Option<usize> {
+        let Hash::Compact(compact) = self else { return None };
+        Some(compact.template_users())
+    }
+
     /// Gives a hash of pairs the template of its field names, unless there are too many templates. O(bytes).
-    fn share_names(&mut self, sharing: &Sharing) {
+    pub fn share_names(&mut self, sharing: &Sharing) {
         let Hash::Pairs(pairs) = self else { return };
         let (mut names, mut digits) = (Names::default(), itoa::Buffer::new());
         pack::pairs(pairs).for_each(|(name, _)| names.push(name.text(&mut digits)));
-        if let Some(template) = sharing.templates.of(names) {
+        if let Some(template) = sharing.template_of(names) {
             *self = Hash::Compact(Compact::new(template, pack::pairs(pairs).map(|(_, value)| value)));
         }
     }
 
     /// Makes a hash with a template one of pairs. O(bytes).
-    fn unshare_names(&mut self) {
+    pub fn unshare_names(&mut self) {
         if let Hash::Compact(compact) = self {
             *self = Hash::Pairs(compact.to_pack());
         }

@@ -61,6 +61,11 @@ impl Compact {
         unsafe { &*self.template_ptr() }
     }
 
+    /// How many hashes use its template.
+    pub fn template_users(&self) -> usize {
+        self.template().users()
+    }
+
     /// Number of fields.
     #[inline]
     pub fn len(&self) -> usize {

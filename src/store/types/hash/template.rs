@@ -90,6 +90,11 @@ impl Template {
         })
     }
 
+    /// How many hashes use it.
+    pub fn users(&self) -> usize {
+        self.known_to.lock().by_names.get(&self.names).map_or(0, Weak::strong_count)
+    }
+
     /// The place of a name. O(N).
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<usize> {
@@ -164,6 +169,21 @@ impl Templates {
         Some(template)
     }
 
+    /// The template of these names, if there is one. O(bytes of the names).
+    pub fn known(&self, names: Names) -> Option<Arc<Template>> {
+        self.lock().by_names.get(&*names.into_bytes()).and_then(Weak::upgrade)
+    }
+
+    /// How many there are. O(1).
+    pub fn count(&self) -> usize {
+        self.lock().by_names.len()
+    }
+
+    /// How many of them have fewer users than this. O(templates).
+    pub fn count_with_fewer(&self, users: usize) -> usize {
+        self.lock().by_names.values().filter(|template| template.strong_count() < users).count()
+    }
+
     /// How much there is. O(templates).
     pub fn counts(&self) -> Counts {
         let known = self.lock();
@@ -181,6 +201,8 @@ pub struct Sharing {
     pub max: usize,
     /// The templates.
     pub templates: Arc<Templates>,
+    /// Only templates that are there are used.
+    pub is_closed: bool,
 }
 
 impl Sharing {
@@ -188,6 +210,11 @@ impl Sharing {
     #[inline]
     pub fn takes(&self, fields: usize) -> bool {
         (self.min.max(1)..=self.max).contains(&fields)
+    }
+
+    /// The template of these names, which is made if there is none and may be one; `None` otherwise. O(bytes of the names).
+    pub fn template_of(&self, names: Names) -> Option<Arc<Template>> {
+        if self.is_closed { self.templates.known(names) } else { self.templates.of(names) }
     }
 }
 

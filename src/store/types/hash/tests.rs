@@ -25,7 +25,7 @@ struct Twin {
 impl Twin {
     fn new(entries: usize) -> Twin {
         let limits = Limits { entries, value: 20, hasher: KeyHasher::new(HASHER) };
-        let sharing = Sharing { min: 0, max: 0, templates: Arc::new(Templates::default()) };
+        let sharing = Sharing { min: 0, max: 0, templates: Arc::new(Templates::default()), is_closed: false };
         Twin { hash: Hash::new(), model: HashMap::new(), limits, sharing, now_ms: 1_000_000 }
     }
 
@@ -197,7 +197,7 @@ fn a_hash_that_shares_its_names_is_a_map_all_the_same() {
 
 #[test]
 fn values_that_share_names_take_half_of_a_listpack() {
-    let sharing = Sharing { min: 1, max: 16, templates: Arc::new(Templates::default()) };
+    let sharing = Sharing { min: 1, max: 16, templates: Arc::new(Templates::default()), is_closed: false };
     let names: Vec<String> = (0..10).map(|n| format!("field:{n}")).collect();
     let fields = || names.iter().map(|name| (name.as_bytes(), b"12345.78".as_slice()));
     let [plain, compact] = [None, Some(&sharing)].map(|sharing| Hash::of_distinct(fields(), &wide(), sharing));
