@@ -279,7 +279,7 @@ mod tests {
                 let bytes =
                     producers.iter().flat_map(|(_, producer)| producer.ids()).map(|(id, _)| heap::arc(id.len()));
                 assert_eq!((producers.ids, producers.text_bytes), (ids, bytes.sum()));
-                assert!(counted(&producers, now_ms).1 <= ids);
+                assert!(counted(producers, now_ms).1 <= ids);
             }
         }
     }
@@ -293,7 +293,7 @@ mod tests {
         }
         producers.remember(b"p", b"late", StreamId::new(5000, 0), Some(5000));
         assert_eq!(producers.producer(b"p").map(Producer::count), Some(1001 - FORGOTTEN_MAX));
-        assert_eq!(counted(&producers, 5000), (1, 1), "what is old does not count");
+        assert_eq!(counted(producers, 5000), (1, 1), "what is old does not count");
         assert_eq!(producers.find(b"p", &999_u32.to_be_bytes(), Some(5000)), None);
         for n in 0..100 {
             producers.remember(b"p", &[n], StreamId::new(5001, u64::from(n)), Some(5001));
@@ -312,7 +312,7 @@ mod tests {
             producers.remember(b"p", &[n], StreamId::new(5000, u64::from(n)), Some(5000));
         }
         assert_eq!(producers.iter().len(), 1);
-        assert_eq!(counted(&producers, 5000), (1, 10));
-        assert_eq!(counted(&producers, 9000), (0, 0));
+        assert_eq!(counted(producers, 5000), (1, 10));
+        assert_eq!(counted(producers, 9000), (0, 0));
     }
 }
