@@ -1,7 +1,8 @@
 //! Strings as bitmaps: the rows of their commands and the handlers of single bits, of counting, searching and combining.
-//! `bitfield`: integers inside bitmaps. `positions`: which bits are set.
+//! `bitfield`: integers inside bitmaps. `positions`: which bits are set. `compressed`: strings that are held as compressed bitmaps.
 
 mod bitfield;
+mod compressed;
 mod positions;
 
 use std::ops::Range;
@@ -20,8 +21,9 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::{Job, Slice, Step, Work};
 use crate::store::db::Ttl;
-use crate::store::entry::{NewValue, Value};
+use crate::store::entry::{NewValue, TextBuffer, Value};
 use crate::store::types::bitmap::{self, Op};
+use crate::store::types::roaring::{self, Roaring, Text};
 
 const READ: &[KeySpec] = &[KeySpec::one(Access::RO.with(Access::ACCESS), 1)];
 const READ_UPDATE: Access = Access::RW.with(Access::ACCESS).with(Access::UPDATE);
@@ -133,19 +135,28 @@ fn setbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         _ => return Err(NOT_A_BIT),
     };
     let length = bytes_up_to(offset)?;
+    let compresses = ctx.server.config.bitmap_default_roaring;
     let db = ctx.db();
     let (old, changes) = if let Some(mut slot) = db.lookup_write(key, at) {
         let (old, grows) = {
             let value = string_in(&slot)?;
-            let mut digits = itoa::Buffer::new();
-            let text = value.text(&mut digits);
-            (bitmap::get(text, offset), length > text.len())
+            let mut buffer = TextBuffer::new();
+            let text = value.held(&mut buffer);
+            (text.get(offset), length > text.len())
         };
-        range::extend_with_zeros(&mut slot, length)?;
-        if old != on {
+        let is_compressed = compressed::prepare(&mut slot, length, compresses)?;
+        if old != on && is_compressed {
+            slot.edit_roaring(|roaring| roaring.set(offset, on));
+            compressed::settle(&mut slot)?;
+        } else if old != on {
             slot.edit_bytes(|bytes| bitmap::set(bytes, offset, on));
         }
         (old, grows || old != on)
+    } else if compresses && Roaring::suits(length, 0) {
+        let mut roaring = Roaring::zeros(length);
+        roaring.set(offset, on);
+        compressed::insert(db, key, roaring, at);
+        (false, true)
     } else {
         let mut bytes = range::zeros(length)?;
         bitmap::set(&mut bytes, offset, on);
@@ -163,7 +174,7 @@ fn getbit(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let at = ctx.at;
     let offset = bit_offset(args.at(2), ctx)?;
     let bit = match ctx.db().lookup_read(args.at(1), at) {
-        Some(entry) => bitmap::get(string_in(&entry)?.text(&mut itoa::Buffer::new()), offset),
+        Some(entry) => string_in(&entry)?.held(&mut TextBuffer::new()).get(offset),
         None => false,
     };
     ctx.reply.integer(i64::from(bit));
@@ -223,13 +234,13 @@ fn bitcount(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let count = match ctx.db().lookup_read(args.at(1), at) {
         Some(entry) => {
             let value = string_in(&entry)?;
-            let mut digits = itoa::Buffer::new();
-            let text = value.text(&mut digits);
+            let mut buffer = TextBuffer::new();
+            let text = value.held(&mut buffer);
             let bits = unit.counted_bits(start, end, text.len());
-            if limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
+            if text.is_plain() && limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
                 return long::read_text(ctx, args.at(1), Counting { left: bits, count: 0 });
             }
-            bitmap::count(text, bits)
+            text.count(bits)
         }
         None => 0,
     };
@@ -255,12 +266,12 @@ struct Counting {
 }
 
 impl PlaceInText for Counting {
-    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+    fn go_on(&mut self, text: Text<'_>, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
         while !self.left.is_empty() {
             let piece = piece_of(&self.left);
             self.left.start = piece.end;
             let bytes = bytes_of(&piece);
-            self.count += bitmap::count(text, piece);
+            self.count += text.count(piece);
             if !slice.spend(1, bytes) && !self.left.is_empty() {
                 return false;
             }
@@ -286,17 +297,17 @@ fn bitpos(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let position = match ctx.db().lookup_read(args.at(1), at) {
         Some(entry) => {
             let value = string_in(&entry)?;
-            let mut digits = itoa::Buffer::new();
-            let text = value.text(&mut digits);
+            let mut buffer = TextBuffer::new();
+            let text = value.held(&mut buffer);
             let bits = unit.bits(start, end.unwrap_or(-1), text.len());
             let past_the_end = bits.end;
             // Without an end, zeros follow the string.
             let zeros_follow = !wanted && end.is_none() && !bits.is_empty();
             let otherwise = zeros_follow.then_some(past_the_end);
-            if limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
+            if text.is_plain() && limits.is_some_and(|limits| limits.is_long_text(bytes_of(&bits))) {
                 return long::read_text(ctx, args.at(1), Finding { left: bits, wanted, otherwise });
             }
-            bitmap::find(text, bits, wanted).or(otherwise)
+            text.find(bits, wanted).or(otherwise)
         }
         // A missing key is zeros without an end.
         None => (!wanted).then_some(0),
@@ -315,13 +326,13 @@ struct Finding {
 }
 
 impl PlaceInText for Finding {
-    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+    fn go_on(&mut self, text: Text<'_>, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
         let mut found = None;
         while found.is_none() && !self.left.is_empty() {
             let piece = piece_of(&self.left);
             self.left.start = piece.end;
             let bytes = bytes_of(&piece);
-            found = bitmap::find(text, piece, self.wanted);
+            found = text.find(piece, self.wanted);
             if !slice.spend(1, bytes) && found.is_none() && !self.left.is_empty() {
                 return false;
             }
@@ -347,6 +358,7 @@ const OPS: &[(&str, Op, bool)] = &[
 #[derive(Debug)]
 enum Source {
     Shared(Arc<Vec<u8>>),
+    Roaring(Arc<Roaring>),
     Copied(Vec<u8>),
 }
 
@@ -354,13 +366,24 @@ impl Source {
     fn new(value: &Value<'_>) -> Source {
         match value {
             Value::Shared(shared) => Source::Shared(Arc::clone(shared)),
-            short => Source::Copied(short.text(&mut itoa::Buffer::new()).to_vec()),
+            Value::Roaring(roaring) => Source::Roaring(Arc::clone(roaring)),
+            short => Source::Copied(short.text(&mut TextBuffer::new()).to_vec()),
         }
     }
 
+    fn text(&self) -> Text<'_> {
+        match self {
+            Source::Shared(bytes) => Text::Plain(bytes),
+            Source::Roaring(roaring) => Text::Roaring(roaring),
+            Source::Copied(bytes) => Text::Plain(bytes),
+        }
+    }
+
+    /// The bytes, of one that is not compressed.
     fn bytes(&self) -> &[u8] {
         match self {
             Source::Shared(bytes) => bytes,
+            Source::Roaring(_) => &[],
             Source::Copied(bytes) => bytes,
         }
     }
@@ -377,8 +400,8 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Err(ReplyError::owned(format!("ERR BITOP {name} must be called with at least two source keys.")));
     }
     let (target, at) = (args.at(2), ctx.at);
-    if let Some(mut result) = ctx.gathered::<Vec<u8>>() {
-        return store(ctx, target, &mut result);
+    if let Some(result) = ctx.gathered::<Result<Combined, ReplyError>>() {
+        return store(ctx, target, &mut (*result)?);
     }
     let mut sources = Vec::with_capacity(args.len() - 3);
     for key in args.iter_from(3) {
@@ -387,43 +410,154 @@ fn bitop(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             None => Source::Copied(Vec::new()),
         });
     }
-    let slices: Vec<&[u8]> = sources.iter().map(Source::bytes).collect();
-    let bytes = if op == Op::Not { slices[0].len() } else { slices.iter().map(|slice| slice.len()).sum() };
+    let bytes = sources.iter().map(|source| source.text().len()).sum();
+    let compresses = ctx.server.config.bitmap_default_roaring;
+    let mut combining = Combining::new(op, sources, compresses)?;
     if ctx.job_limits().is_some_and(|limits| limits.is_long_text(bytes)) {
-        let mut result = Vec::new();
-        result.try_reserve_exact(bitmap::combined_bytes(&slices)).map_err(|_| NO_MEMORY)?;
-        return ctx.become_job(Combining { op, sources, result });
+        return ctx.become_job(combining);
     }
-    let mut result = bitmap::combine(op, &slices).map_err(|_| NO_MEMORY)?;
-    store(ctx, target, &mut result)
+    while combining.go_on()? {}
+    store(ctx, target, &mut combining.take())
 }
 
-/// BITOP of long strings.
+/// What strings are combined into.
+#[derive(Debug)]
+enum Combined {
+    Plain(Vec<u8>),
+    Roaring(Arc<Roaring>),
+}
+
+impl Combined {
+    fn len(&self) -> usize {
+        match self {
+            Combined::Plain(bytes) => bytes.len(),
+            Combined::Roaring(roaring) => roaring.len(),
+        }
+    }
+}
+
+/// BITOP under way.
 #[derive(Debug)]
 struct Combining {
     op: Op,
     sources: Vec<Source>,
-    result: Vec<u8>,
+    /// A result that saves memory is to stay compressed.
+    compresses: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Bytes are combined.
+    Plain(Vec<u8>),
+    /// Chunks of compressed bitmaps are.
+    Chunks(roaring::Combining),
+    /// The result has been combined, and becomes bytes.
+    Expanding { from: Roaring, bytes: Vec<u8> },
+    /// It has been, and stays as it is.
+    Done(Roaring),
+}
+
+impl Combining {
+    /// Begins; what is compressed is combined without its bytes, and so is all if the result may be compressed.
+    fn new(op: Op, mut sources: Vec<Source>, compresses: bool) -> Result<Combining, ReplyError> {
+        let longest = sources.iter().map(|source| source.text().len()).max().unwrap_or(0);
+        if longest > roaring::BYTES_MAX {
+            // COMPAT: only where strings may be longer than Redis's own limit.
+            for source in &mut sources {
+                if let Source::Roaring(roaring) = source {
+                    *source = Source::Copied(roaring.to_bytes().map_err(|_| NO_MEMORY)?);
+                }
+            }
+        }
+        let compresses = compresses && (roaring::BYTES_MIN..=roaring::BYTES_MAX).contains(&longest);
+        let stage = if compresses || sources.iter().any(|source| !source.text().is_plain()) {
+            let texts: Vec<Text<'_>> = sources.iter().map(Source::text).collect();
+            Stage::Chunks(roaring::Combining::new(op, &texts))
+        } else {
+            Stage::Plain(room(longest)?)
+        };
+        Ok(Combining { op, sources, compresses, stage })
+    }
+
+    /// Goes on with the next some kilobytes; false if those were the last.
+    fn go_on(&mut self) -> Result<bool, ReplyError> {
+        match &mut self.stage {
+            Stage::Plain(result) => {
+                let slices: Vec<&[u8]> = self.sources.iter().map(Source::bytes).collect();
+                return Ok(bitmap::combine_more(self.op, &slices, result));
+            }
+            Stage::Chunks(combining) => {
+                let texts: Vec<Text<'_>> = self.sources.iter().map(Source::text).collect();
+                if !combining.go_on(&texts) {
+                    let from = combining.take();
+                    self.stage = match self.compresses && from.is_saving() {
+                        true => Stage::Done(from),
+                        false => Stage::Expanding { bytes: room(from.len())?, from },
+                    };
+                }
+            }
+            Stage::Expanding { from, bytes } => {
+                let at = bytes.len();
+                bytes.resize(from.len().min(at + roaring::CHUNK_BYTES), 0);
+                from.copy_over_zeros(at, &mut bytes[at..]);
+                return Ok(bytes.len() < from.len());
+            }
+            Stage::Done(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Bytes that are gone by at once.
+    fn step_bytes(&self) -> usize {
+        match self.stage {
+            Stage::Plain(_) => bitmap::BLOCK_BYTES * self.sources.len(),
+            _ => roaring::CHUNK_BYTES * self.sources.len(),
+        }
+    }
+
+    /// The result, at the end.
+    fn take(&mut self) -> Combined {
+        match std::mem::replace(&mut self.stage, Stage::Plain(Vec::new())) {
+            Stage::Plain(bytes) | Stage::Expanding { bytes, .. } => Combined::Plain(bytes),
+            Stage::Chunks(mut combining) => Combined::Roaring(Arc::new(combining.take())),
+            Stage::Done(roaring) => Combined::Roaring(Arc::new(roaring)),
+        }
+    }
+}
+
+/// Room for so many bytes.
+fn room(bytes: usize) -> Result<Vec<u8>, ReplyError> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(bytes).map_err(|_| NO_MEMORY)?;
+    Ok(room)
 }
 
 impl Job for Combining {
     fn step(&mut self, work: &mut Work<'_>) -> Step {
-        let slices: Vec<&[u8]> = self.sources.iter().map(Source::bytes).collect();
-        while bitmap::combine_more(self.op, &slices, &mut self.result) {
-            if !work.slice.spend(1, bitmap::BLOCK_BYTES * slices.len()) {
+        loop {
+            match self.go_on() {
+                Ok(true) => {}
+                Ok(false) => return Step::Gathered(Box::new(Ok::<_, ReplyError>(self.take()))),
+                Err(error) => return Step::Gathered(Box::new(Err::<Combined, _>(error))),
+            }
+            if !work.slice.spend(1, self.step_bytes()) {
                 return Step::More;
             }
         }
-        Step::Gathered(Box::new(std::mem::take(&mut self.result)))
     }
 }
 
 /// Stores a result over whatever the key held, and answers its length; nothing is no string but no key.
-fn store(ctx: &mut Ctx<'_>, key: &[u8], result: &mut Vec<u8>) -> Outcome {
+fn store(ctx: &mut Ctx<'_>, key: &[u8], result: &mut Combined) -> Outcome {
     let (at, length) = (ctx.at, result.len());
-    if !result.is_empty() {
+    if length > 0 {
         let db = ctx.db();
-        db.set(key, NewValue::owned(result), Ttl::Clear, at);
+        let value = match result {
+            Combined::Plain(bytes) => NewValue::owned(bytes),
+            Combined::Roaring(roaring) => NewValue::Roaring(Arc::clone(roaring)),
+        };
+        db.set(key, value, Ttl::Clear, at);
         if let Some(mut slot) = db.lookup_write(key, at) {
             slot.set_raw();
         }

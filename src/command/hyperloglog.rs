@@ -15,9 +15,10 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::{Job, Step, Work};
 use crate::store::db::{Db, Moment};
-use crate::store::entry::{Entry, NewValue};
+use crate::store::entry::{Entry, NewValue, TextBuffer, Value};
 use crate::store::open::EntryMut;
 use crate::store::types::hll::{self, Encoding, Hll, Mark, Registers};
+use crate::store::types::roaring::Text;
 
 const READ_INSERT: Access = Access::RW.with(Access::ACCESS).with(Access::INSERT);
 
@@ -79,8 +80,14 @@ impl From<hll::Corrupt> for ReplyError {
 /// Looks at the HyperLogLog that an entry holds, or refuses.
 fn with_hll<R>(entry: &Entry, look: impl FnOnce(Hll<'_>) -> Result<R, ReplyError>) -> Result<R, ReplyError> {
     let value = string_in(entry)?;
+    if let Value::Roaring(roaring) = &value
+        && Text::Roaring(roaring).part(0..hll::MAGIC.len(), &mut Vec::new()) != hll::MAGIC
+    {
+        // Its bytes are not made for that.
+        return Err(NOT_ONE);
+    }
     // An integer's text is none, so its digits need no place that lasts.
-    look(Hll::parse(value.text(&mut itoa::Buffer::new())).ok_or(NOT_ONE)?)
+    look(Hll::parse(value.text(&mut TextBuffer::new())).ok_or(NOT_ONE)?)
 }
 
 /// Puts other bytes in the place of a string; Redis reports it as `raw` from then on.
@@ -140,13 +147,14 @@ fn raise_all(
     })?;
     slot.set_raw();
     let (encoding, Some(first)) = found else { return Ok(0) };
+    range::expand(slot)?;
     let marks = std::iter::once(first).chain(marks);
     if encoding == Encoding::Dense {
         let raised = slot.edit_bytes(|bytes| marks.filter(|&mark| hll::raise_dense(bytes, mark)).count());
         return Ok(raised.unwrap_or(0));
     }
     // COMPAT: on a copy, so that a corrupt string stays as it is; Redis raises what comes before the corrupt part.
-    let mut bytes = string_in(slot)?.text(&mut itoa::Buffer::new()).to_vec();
+    let mut bytes = string_in(slot)?.text(&mut TextBuffer::new()).to_vec();
     let raised = raise_in(&mut bytes, marks, bytes_max)?;
     replace(slot, bytes);
     Ok(raised)
@@ -183,6 +191,7 @@ fn count_one(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<u64, ReplyError> {
     if let Some(mut slot) = ctx.db().lookup_write(key, at.without_access()) {
         slot.set_raw();
         if is_new {
+            range::expand(&mut slot)?;
             slot.edit_bytes(|bytes| hll::set_estimate(bytes, count));
         }
     }
@@ -296,6 +305,7 @@ fn merge_into(
     match replacement {
         Some(bytes) => replace(&mut slot, bytes),
         None => {
+            range::expand(&mut slot)?;
             slot.edit_bytes(|bytes| hll::overwrite_dense(bytes, union));
         }
     }

@@ -12,7 +12,9 @@ use super::spec::Outcome;
 use crate::resp::reply::Reply;
 use crate::server::ctx::Ctx;
 use crate::server::jobs::{Job, Slice, Step, Work};
+use crate::store::entry::TextBuffer;
 use crate::store::types::Collection;
+use crate::store::types::roaring::Text;
 
 /// Where a command goes on in a collection.
 pub(super) trait Place<T>: Send + fmt::Debug + 'static {
@@ -54,7 +56,7 @@ pub(super) fn read_key<T: Collection + 'static>(ctx: &mut Ctx<'_>, key: &[u8], p
 /// Where a command goes on in a string.
 pub(super) trait PlaceInText: Send + fmt::Debug + 'static {
     /// Goes on until the slice is over, and answers at the end, which it tells by true.
-    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool;
+    fn go_on(&mut self, text: Text<'_>, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool;
 }
 
 /// Reads the string of one key.
@@ -69,7 +71,7 @@ impl<P: PlaceInText> Job for ReadText<P> {
         let Work { server, reply, slice, db } = work;
         let entry = server.dbs[*db].peek(&self.key);
         let Some(value) = entry.as_ref().and_then(|entry| entry.string()) else { return Step::Lost };
-        match self.place.go_on(value.text(&mut itoa::Buffer::new()), reply, slice) {
+        match self.place.go_on(value.held(&mut TextBuffer::new()), reply, slice) {
             true => Step::Answered,
             false => Step::More,
         }

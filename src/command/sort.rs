@@ -18,6 +18,7 @@ use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::store::db::{Db, Moment};
+use crate::store::entry::TextBuffer;
 use crate::store::types::list::{End, Fill};
 use crate::store::types::{Collection, Hash, List, Object, Type, ZSet};
 use slices::Sorting;
@@ -198,7 +199,10 @@ impl<'a> Pattern<'a> {
         let Some(entry) = db.lookup_read(key, at) else { return use_it(None) };
         let mut digits = itoa::Buffer::new();
         match field {
-            None => use_it(entry.string().as_ref().map(|value| value.text(&mut digits))),
+            None => {
+                let mut buffer = TextBuffer::new();
+                use_it(entry.string().as_ref().map(|value| value.text(&mut buffer)))
+            }
             Some(field) => {
                 let hash = entry.collection::<Hash>();
                 let found = hash.as_ref().and_then(|hash| hash.get(field, at.due_ms()));

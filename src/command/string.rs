@@ -18,6 +18,8 @@ mod number;
 pub(super) mod range;
 mod set;
 
+use std::sync::Arc;
+
 use super::pieces::{self, Answer, Plan};
 use super::spec::{Access, Category, Flags, Group, KeySpec, Outcome, Spec, keyfind};
 use crate::config::EventClass;
@@ -256,6 +258,7 @@ pub(super) fn write_value(reply: &mut Reply<'_>, value: &Value<'_>) {
         Value::Int(n) => reply.bulk_integer(*n),
         Value::Inline(bytes) => reply.bulk(bytes),
         Value::Shared(shared) => reply.bulk_shared(shared),
+        Value::Roaring(roaring) => reply.bulk_shared(&Arc::new(roaring.expanded())),
     }
 }
 
@@ -281,7 +284,13 @@ fn prefetch<'k>(db: &Db, keys: impl Iterator<Item = &'k [u8]>) -> [u64; GROUP] {
 fn get(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     match server.dbs[*db].lookup_read(args.at(1), *at) {
-        Some(entry) => write_value(reply, &string_in(&entry)?),
+        Some(entry) => match &string_in(&entry)? {
+            Value::Roaring(roaring) => {
+                let length = roaring.len();
+                return range::get_compressed(ctx, args.at(1), length);
+            }
+            plain => write_value(reply, plain),
+        },
         None => reply.null(),
     }
     Ok(Next::Done)

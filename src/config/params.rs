@@ -656,6 +656,10 @@ directives! {
     key_memory_histograms: bool = false,
     "key-memory-histograms", Runtime, yes_no;
 
+    /// Bit commands make compressed bitmaps of strings, where that saves memory.
+    bitmap_default_roaring: bool = false,
+    "bitmap-default-roaring", Runtime, yes_no;
+
     /// When a snapshot is saved by itself.
     save: SavePoints = SavePoints::default(),
     "save", Runtime, save_points;

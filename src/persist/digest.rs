@@ -20,7 +20,7 @@
 use sha1_smol::Sha1;
 
 use crate::base::num;
-use crate::store::entry::Entry;
+use crate::store::entry::{Entry, TextBuffer};
 use crate::store::pack::Item;
 use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::stream::StreamId;
@@ -67,7 +67,7 @@ impl DataDigest {
         match entry.object().as_deref() {
             None => {
                 let value = entry.string().expect("what is no collection is a string");
-                self.mix(value.text(&mut itoa::Buffer::new()));
+                self.mix(value.text(&mut TextBuffer::new()));
             }
             Some(Object::List(list)) => self.mix_list(list),
             Some(Object::Set(set)) => self.add_set(set, now_ms),

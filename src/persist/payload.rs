@@ -32,7 +32,7 @@ const COMPRESSED_BYTES_MAX: usize = 256 << 10;
 
 /// True for a string that is not compressed for its length, and can be dumped piece by piece for that.
 pub fn is_long_string(value: &StringValue<'_>) -> bool {
-    matches!(value, StringValue::Shared(bytes) if bytes.len() > COMPRESSED_BYTES_MAX)
+    matches!(value, StringValue::Shared(_) | StringValue::Roaring(_)) && value.len() > COMPRESSED_BYTES_MAX
 }
 
 /// True if strings of a payload are to be compressed: if told so, and the value is no very long one.

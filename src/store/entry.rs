@@ -5,8 +5,8 @@
 //! 0        1       2          4         5        8             (8 or 16)        +4            + key length
 //! | kind u8 | flags u8 | length u16 | key length u8 | access u24 | [deadline i64] | [key length u32] | key ... | value ... |
 //! ```
-//! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), a pointer to shared bytes, or
-//!   a collection: its type, its representation and one pointer. Of all but inline bytes `length` is what its size is counted as.
+//! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), a pointer to shared bytes or
+//!   a shared compressed bitmap, or a collection: its type, its representation and one pointer. Of all but inline bytes `length` is what its size is counted as.
 //! - `access`: when or how often it was accessed, with two bits of `flags` (`store::access`).
 //! - `deadline` is there only for keys with a TTL; the long key length only for keys of 255 bytes and more.
 //! - A 15-byte key with a 32-byte value takes 55 bytes, 63 with a TTL: both are 64-byte blocks of the allocator.
@@ -16,7 +16,7 @@
 //!
 //! # Invariants
 //! - The block was allocated with `layout_for` of what the header says: prefix, key and value (`Entry::block_bytes`).
-//! - A `Shared` value's pointer owns one count of its `Arc`; a collection's pointer owns the collection.
+//! - The pointer of a `Shared` or `Roaring` value owns one count of its `Arc`; a collection's pointer owns the collection.
 //! - An integer's text is its canonical decimal form.
 //!
 //! Made and changed by `store::db` and, where a value is changed in place, by command handlers; read by whoever is lent one.
@@ -24,22 +24,25 @@
 //! nor of what collections are made of.
 #![allow(unsafe_code)]
 
+mod value;
+
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
-use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+
+pub use value::{NewValue, SharedRef, TextBuffer, Value};
+use value::{again, promote};
 
 use super::access::{FORM_MASK, Stamp};
 use super::sizes::{Counted, power_of};
 use super::table;
 use super::types::hash::Hash;
 use super::types::hash::template::Sharing;
+use super::types::roaring::Roaring;
 use super::types::{self, Collection, Object, REPRS_MAX, Ref, SIZE_SAMPLES, Type};
 use crate::base::heap::{self, Mover, size_class};
-use crate::base::num;
 
 /// Values up to this many bytes lie in the entry's own block; longer ones are shared by reference with the replies that
 /// send them. A copy of 1 KiB into the output buffer costs less than counting references and a vectored write.
@@ -63,6 +66,7 @@ const _: () = assert!(FORM_MASK & FLAGS == 0);
 const KIND_INLINE: u8 = 0;
 const KIND_INT: u8 = 1;
 const KIND_SHARED: u8 = 2;
+const KIND_ROARING: u8 = 3;
 /// The least kind of a collection; see `store::types`.
 const KIND_OBJECT: u8 = REPRS_MAX;
 
@@ -80,107 +84,6 @@ struct Header {
 }
 
 const _: () = assert!(HEADER_BYTES == 8);
-
-/// A string as the entry holds it.
-#[derive(Debug)]
-pub enum Value<'e> {
-    /// A string that is the canonical text of an integer.
-    Int(i64),
-    /// A short string, in the entry itself.
-    Inline(&'e [u8]),
-    /// A long string, shared with replies in flight.
-    Shared(SharedRef<'e>),
-}
-
-/// Shared bytes that an entry owns a count of: derefs to the `Arc`, whose clone outlives the entry.
-#[derive(Debug)]
-pub struct SharedRef<'e> {
-    arc: ManuallyDrop<Arc<Vec<u8>>>,
-    entry: PhantomData<&'e Entry>,
-}
-
-impl Deref for SharedRef<'_> {
-    type Target = Arc<Vec<u8>>;
-    fn deref(&self) -> &Arc<Vec<u8>> {
-        &self.arc
-    }
-}
-
-impl<'e> Value<'e> {
-    /// The value's text, in `digits` if it is an integer.
-    pub fn text<'t>(&'t self, digits: &'t mut itoa::Buffer) -> &'t [u8] {
-        match self {
-            Value::Int(n) => digits.format(*n).as_bytes(),
-            Value::Inline(bytes) => bytes,
-            Value::Shared(shared) => shared,
-        }
-    }
-
-    /// Length of the value's text in bytes.
-    pub fn len(&self) -> usize {
-        match self {
-            Value::Int(n) => n.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1 + usize::from(*n < 0),
-            Value::Inline(bytes) => bytes.len(),
-            Value::Shared(shared) => shared.len(),
-        }
-    }
-
-    /// True for the empty string.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The value as an integer, if its text is one.
-    pub fn as_int(&self) -> Option<i64> {
-        match self {
-            Value::Int(n) => Some(*n),
-            Value::Inline(bytes) => num::parse_i64(bytes),
-            Value::Shared(_) => None,
-        }
-    }
-}
-
-/// A value to be stored.
-#[derive(Debug)]
-pub enum NewValue<'v> {
-    /// An integer.
-    Int(i64),
-    /// Bytes to be copied as they are, even if they read as an integer.
-    Bytes(&'v [u8]),
-    /// Bytes already on the heap.
-    Shared(Arc<Vec<u8>>),
-    /// A collection.
-    Object(Object),
-}
-
-impl<'v> NewValue<'v> {
-    /// The most compact form of a string: an integer if it is the canonical text of one, else its bytes.
-    #[inline]
-    pub fn compact(text: &'v [u8]) -> NewValue<'v> {
-        match num::parse_i64(text) {
-            Some(n) => NewValue::Int(n),
-            None => NewValue::Bytes(text),
-        }
-    }
-
-    /// The type of the value.
-    #[inline]
-    pub fn type_of(&self) -> Type {
-        match self {
-            NewValue::Int(_) | NewValue::Bytes(_) | NewValue::Shared(_) => Type::String,
-            NewValue::Object(object) => object.type_of(),
-        }
-    }
-
-    /// The form of a string that was built on the heap: copied into the entry if it is short.
-    pub fn owned(bytes: &'v mut Vec<u8>) -> NewValue<'v> {
-        if bytes.len() <= INLINE_BYTES_MAX {
-            NewValue::Bytes(bytes)
-        } else {
-            NewValue::Shared(Arc::new(std::mem::take(bytes)))
-        }
-    }
-}
 
 /// An owning pointer to the block.
 pub struct Entry(NonNull<Header>);
@@ -225,7 +128,7 @@ fn prefix_bytes(key_bytes: usize, deadline: bool) -> usize {
 
 fn stored_bytes(value: &NewValue<'_>) -> usize {
     match value {
-        NewValue::Int(_) | NewValue::Shared(_) | NewValue::Object(_) => 8,
+        NewValue::Int(_) | NewValue::Shared(_) | NewValue::Roaring(_) | NewValue::Object(_) => 8,
         NewValue::Bytes(bytes) => bytes.len(),
     }
 }
@@ -326,9 +229,17 @@ impl Entry {
                 KIND_INLINE => Some(Value::Inline(std::slice::from_raw_parts(at.as_ptr(), header.length as usize))),
                 KIND_INT => Some(Value::Int(at.cast::<i64>().read_unaligned())),
                 KIND_SHARED => Some(Value::Shared(self.shared())),
+                KIND_ROARING => Some(Value::Roaring(self.shared())),
                 _ => None,
             }
         }
+    }
+
+    /// The value, if it is a string that is held as a compressed bitmap.
+    #[inline]
+    pub fn roaring(&self) -> Option<SharedRef<'_, Roaring>> {
+        // SAFETY: it is of that kind.
+        (self.header().kind == KIND_ROARING).then(|| unsafe { self.shared() })
     }
 
     /// The value, if it is a collection.
@@ -368,6 +279,7 @@ impl Entry {
             // SAFETY: the entry owns the object and gives it up below.
             (Some((kind, ptr)), _) => Box::new(unsafe { Object::from_raw(kind, ptr) }),
             (None, Some(Value::Shared(shared))) => Box::new(Arc::clone(&shared)),
+            (None, Some(Value::Roaring(roaring))) => Box::new(Arc::clone(&roaring)),
             _ => return None,
         };
         self.release_shared();
@@ -437,11 +349,10 @@ impl Entry {
     }
 
     /// # Safety
-    /// The kind must be `KIND_SHARED`.
-    unsafe fn shared(&self) -> SharedRef<'_> {
+    /// The kind must be that of shared values of this type.
+    unsafe fn shared<T>(&self) -> SharedRef<'_, T> {
         // SAFETY: the place holds what `Arc::into_raw` returned, and the entry owns that count while it is borrowed.
-        let arc = unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) };
-        SharedRef { arc: ManuallyDrop::new(arc), entry: PhantomData }
+        SharedRef::new(unsafe { Arc::from_raw(self.value_at().cast::<*const T>().read_unaligned()) })
     }
 
     /// Unix time in milliseconds at which the key expires.
@@ -570,8 +481,24 @@ impl Entry {
         Some(SharedMut { entry: self, arc: ManuallyDrop::new(arc) })
     }
 
+    /// Lets a compressed bitmap be changed in place; it is copied first if anyone else holds it. `None`, and nothing called, for other
+    /// values.
+    pub fn edit_roaring<R>(&mut self, edit: impl FnOnce(&mut Roaring) -> R) -> Option<R> {
+        if self.header().kind != KIND_ROARING {
+            return None;
+        }
+        let place = self.value_at().cast::<*const Roaring>();
+        // SAFETY: the kind says the place holds an `Arc`'s pointer. The count stays the entry's: the `Arc` is never dropped here, and
+        // its pointer is written back before anything else can happen.
+        let mut arc = ManuallyDrop::new(unsafe { Arc::from_raw(place.read_unaligned()) });
+        Arc::make_mut(&mut arc);
+        // SAFETY: as above; if it was copied, the count of the old one has been given up.
+        unsafe { place.write_unaligned(Arc::as_ptr(&arc)) };
+        Some(edit(Arc::make_mut(&mut arc)))
+    }
+
     /// Lets the bytes of a string be changed in place, their number kept; a long value is copied first if a reply still
-    /// holds it. `None`, and nothing called, for values held as integers.
+    /// holds it. `None`, and nothing called, for values that are not held as bytes.
     pub fn edit_bytes<R>(&mut self, edit: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         if let Some(mut shared) = self.shared_mut() {
             return Some(edit(shared.bytes()));
@@ -605,6 +532,11 @@ impl Entry {
                     at.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(arc));
                     self.header_mut().kind = KIND_SHARED;
                 }
+                NewValue::Roaring(arc) => {
+                    debug_assert!(arc.len() > INLINE_BYTES_MAX, "short strings are bytes");
+                    at.cast::<*const Roaring>().write_unaligned(Arc::into_raw(arc));
+                    self.header_mut().kind = KIND_ROARING;
+                }
                 NewValue::Object(object) => {
                     let (kind, ptr) = object.into_raw();
                     at.cast::<NonNull<u8>>().write_unaligned(ptr);
@@ -624,9 +556,14 @@ impl Entry {
     }
 
     fn release_shared(&mut self) {
-        if self.header().kind == KIND_SHARED {
-            // SAFETY: the entry owns one count; the place is overwritten or freed next.
-            drop(unsafe { Arc::from_raw(self.value_at().cast::<*const Vec<u8>>().read_unaligned()) });
+        let at = self.value_at();
+        // SAFETY: the entry owns one count of what the kind says; the place is overwritten or freed next.
+        unsafe {
+            match self.header().kind {
+                KIND_SHARED => drop(Arc::from_raw(at.cast::<*const Vec<u8>>().read_unaligned())),
+                KIND_ROARING => drop(Arc::from_raw(at.cast::<*const Roaring>().read_unaligned())),
+                _ => {}
+            }
         }
     }
 
@@ -636,7 +573,7 @@ impl Entry {
         let header = self.header();
         match header.kind {
             KIND_INLINE => usize::from(header.length),
-            KIND_INT | KIND_SHARED => self.string().map_or(0, |string| string.len()),
+            KIND_INT | KIND_SHARED | KIND_ROARING => self.string().map_or(0, |string| string.len()),
             _ => self.object().map_or(0, |object| object.len()),
         }
     }
@@ -754,6 +691,7 @@ impl Entry {
         }
         match self.string() {
             Some(Value::Int(_)) => "int",
+            Some(Value::Roaring(_)) => "roaring",
             Some(Value::Inline(bytes)) if bytes.len() <= EMBSTR_BYTES_MAX && self.header().flags & FLAG_RAW == 0 => {
                 "embstr"
             }
@@ -784,6 +722,7 @@ impl Entry {
     pub fn is_costly_to_free(&self) -> bool {
         match self.header().kind {
             KIND_INLINE | KIND_INT | KIND_SHARED => false,
+            KIND_ROARING => self.roaring().is_some_and(|roaring| roaring.blocks() >= COSTLY_BLOCKS_MIN),
             _ => self.object().is_some_and(|object| object.blocks() >= COSTLY_BLOCKS_MIN),
         }
     }
@@ -798,6 +737,7 @@ impl Entry {
     pub fn heap_bytes_sampled(&self, samples: usize) -> usize {
         let outside = match (self.string(), self.object()) {
             (Some(Value::Shared(shared)), _) => heap::shared_vec(&shared),
+            (Some(Value::Roaring(roaring)), _) => roaring.heap_bytes(),
             (_, Some(object)) => object.heap_bytes(samples),
             _ => 0,
         };
@@ -812,24 +752,6 @@ impl<'t> table::Lent<'t, Entry> {
         let (kind, ptr) = self.raw_object().filter(|_| self.type_of() == T::TYPE)?;
         // SAFETY: the table's entry owns the collection, and the table stays borrowed; the kind's type is `T`'s.
         Some(unsafe { Ref::new(T::from_raw(kind % REPRS_MAX, ptr)) })
-    }
-}
-
-/// A string, to be stored once more.
-fn again<'v>(string: &Value<'v>) -> NewValue<'v> {
-    match string {
-        Value::Int(n) => NewValue::Int(*n),
-        Value::Inline(bytes) => NewValue::Bytes(bytes),
-        Value::Shared(shared) => NewValue::Shared(Arc::clone(shared)),
-    }
-}
-
-/// Long bytes go to the heap; everything else stays what it is.
-#[inline]
-fn promote(value: NewValue<'_>) -> NewValue<'_> {
-    match value {
-        NewValue::Bytes(bytes) if bytes.len() > INLINE_BYTES_MAX => NewValue::Shared(Arc::new(bytes.to_vec())),
-        other => other,
     }
 }
 

@@ -3,7 +3,7 @@ use super::*;
 use crate::store::types::{List, Set};
 
 fn text(entry: &Entry) -> Vec<u8> {
-    entry.string().expect("a string").text(&mut itoa::Buffer::new()).to_vec()
+    entry.string().expect("a string").text(&mut TextBuffer::new()).to_vec()
 }
 
 #[test]

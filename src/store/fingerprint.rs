@@ -6,8 +6,9 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 
-use super::entry::Entry;
+use super::entry::{Entry, TextBuffer};
 use super::types::array::{Array, INDEX_MAX};
+use super::types::roaring::Text;
 use super::types::stream::Stream;
 use super::types::{Collection, Hash, List, Object, Set, ZSet};
 
@@ -26,7 +27,7 @@ pub(super) fn of(entry: &Entry) -> u64 {
     entry.deadline_ms().hash(&mut hasher);
     (entry.type_of() as u8).hash(&mut hasher);
     if let Some(string) = entry.string() {
-        add_string(string.text(&mut itoa::Buffer::new()), &mut hasher);
+        add_string(string.held(&mut TextBuffer::new()), &mut hasher);
     }
     if let Some(object) = entry.object() {
         // Not what is seen of it: that changes with the time.
@@ -48,10 +49,11 @@ pub(super) fn of(entry: &Entry) -> u64 {
     hasher.finish()
 }
 
-fn add_string(text: &[u8], hasher: &mut DefaultHasher) {
-    text.len().hash(hasher);
-    hasher.write(&text[..text.len().min(STRING_BYTES_MAX)]);
-    hasher.write(&text[text.len().saturating_sub(STRING_BYTES_MAX)..]);
+fn add_string(text: Text<'_>, hasher: &mut DefaultHasher) {
+    let (length, mut buffer) = (text.len(), Vec::new());
+    length.hash(hasher);
+    hasher.write(text.part(0..length.min(STRING_BYTES_MAX), &mut buffer));
+    hasher.write(text.part(length.saturating_sub(STRING_BYTES_MAX)..length, &mut buffer));
 }
 
 fn add_list(list: &List, hasher: &mut DefaultHasher) {

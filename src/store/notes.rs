@@ -134,6 +134,8 @@ fn value_of(entry: &Entry, bytes_max: usize) -> Option<Arc<Vec<u8>>> {
         Value::Int(n) => Arc::new(n.to_string().into_bytes()),
         Value::Inline(bytes) => Arc::new(bytes.to_vec()),
         Value::Shared(shared) => Arc::clone(&shared),
+        Value::Roaring(roaring) if roaring.len() > bytes_max => return None,
+        Value::Roaring(roaring) => Arc::new(roaring.expanded()),
     };
     (value.len() <= bytes_max).then_some(value)
 }

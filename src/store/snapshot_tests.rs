@@ -7,7 +7,7 @@ use super::Keep;
 use crate::base::clock::Now;
 use crate::base::prng::Prng;
 use crate::store::db::{Db, Moment, Ttl};
-use crate::store::entry::{Entry, NewValue};
+use crate::store::entry::{Entry, NewValue, TextBuffer};
 use crate::store::hash::KeyHasher;
 use crate::store::types::{Object, Set};
 
@@ -35,7 +35,7 @@ impl Keep for Shadow {
 
 fn contents_of(entry: &Entry) -> (String, Option<i64>) {
     let text = match (entry.string(), entry.object()) {
-        (Some(string), _) => String::from_utf8_lossy(string.text(&mut itoa::Buffer::new())).into_owned(),
+        (Some(string), _) => String::from_utf8_lossy(string.text(&mut TextBuffer::new())).into_owned(),
         (_, Some(object)) => format!("{:?}", &*object),
         (None, None) => unreachable!("a value is a string or a collection"),
     };

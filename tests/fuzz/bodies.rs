@@ -282,11 +282,13 @@ pub fn restore(data: &[u8]) {
     let Ok(value) = payload::restore(&sealed, &shapes, Budget::unlimited()) else { return };
     let described = |value: &Value<'_>| match value {
         Value::String(text) => ("string", text.len()),
+        Value::Roaring(roaring) => ("string", roaring.len()),
         Value::Object(object) => (object.type_of().name(), object.len()),
     };
     let before = described(&value);
     let entry = match value {
         Value::String(text) => Entry::new(b"key", NewValue::Bytes(&text), None),
+        Value::Roaring(roaring) => Entry::new(b"key", NewValue::Roaring(roaring.into()), None),
         Value::Object(object) => Entry::new(b"key", NewValue::Object(object), None),
     };
     for compress in [false, true] {

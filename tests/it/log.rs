@@ -307,6 +307,7 @@ fn recovered(disk: &SimulatedDisk) -> Data {
                         Value::Int(n) => n.to_string(),
                         Value::Inline(text) => String::from_utf8(text.to_vec()).expect("text"),
                         Value::Shared(text) => String::from_utf8(text.to_vec()).expect("text"),
+                        Value::Roaring(_) => panic!("no bit is set"),
                     };
                     data.insert(String::from_utf8(loaded.entry.key().to_vec()).expect("text"), value);
                 }

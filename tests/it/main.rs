@@ -74,6 +74,7 @@ mod replication;
 mod resp;
 #[path = "../support/rng.rs"]
 mod rng;
+mod roaring;
 #[path = "../support/rows.rs"]
 mod rows;
 mod script_libraries;

@@ -3,7 +3,7 @@
 //! A line is read whole before anything happens. Writes make the string as long as the farthest of them needs, even if
 //! they are then refused for overflow; reads see what earlier writes of the same line left.
 
-use super::{bytes_up_to, checked_offset};
+use super::{bytes_up_to, checked_offset, compressed};
 use crate::base::num;
 use crate::command::spec::Outcome;
 use crate::command::string::range;
@@ -14,7 +14,9 @@ use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::store::entry::TextBuffer;
 use crate::store::types::bitmap::{Field, Overflow};
+use crate::store::types::roaring::{Roaring, Text};
 
 const TYPE: ReplyError =
     ReplyError::new("ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
@@ -27,6 +29,12 @@ enum Action {
     Get,
     Set(i64, Overflow),
     Add(i64, Overflow),
+}
+
+/// The string that is written to, which is long enough.
+enum Bits<'b> {
+    Plain(&'b mut [u8]),
+    Roaring(&'b mut Roaring),
 }
 
 /// One operation of a line.
@@ -43,8 +51,11 @@ impl Step {
 
     /// Does it and replies. True if it counts as a change: if it was not refused, and the bits or the string's length
     /// are not what they were.
-    fn run(&self, bytes: &mut [u8], reply: &mut Reply<'_>, grown: bool) -> bool {
-        let old = self.field.read(bytes, self.offset);
+    fn run(&self, bits: &mut Bits<'_>, reply: &mut Reply<'_>, grown: bool) -> bool {
+        let old = match bits {
+            Bits::Plain(bytes) => self.field.read(bytes, self.offset),
+            Bits::Roaring(roaring) => roaring.field(self.field, self.offset),
+        };
         let (new, answer) = match self.action {
             Action::Get => (None, Some(old)),
             Action::Set(number, overflow) => {
@@ -61,7 +72,10 @@ impl Step {
             None => reply.null(),
         }
         let Some(new) = new else { return false };
-        self.field.write(bytes, self.offset, new);
+        match bits {
+            Bits::Plain(bytes) => self.field.write(bytes, self.offset, new),
+            Bits::Roaring(roaring) => roaring.set_field(self.field, self.offset, new),
+        }
         grown || new != old
     }
 }
@@ -169,32 +183,42 @@ fn read(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step]) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
     let entry = server.dbs[*db].lookup_read(key, *at);
     let value = entry.as_deref().map(string_in).transpose()?;
-    let mut digits = itoa::Buffer::new();
-    let text = value.as_ref().map_or(&b""[..], |value| value.text(&mut digits));
+    let mut buffer = TextBuffer::new();
+    let text = value.as_ref().map_or(Text::Plain(b""), |value| value.held(&mut buffer));
     reply.array(steps.len());
-    steps.iter().for_each(|step| reply.integer(step.field.read(text, step.offset)));
+    steps.iter().for_each(|step| reply.integer(text.field(step.field, step.offset)));
     Ok(Next::Done)
 }
 
 /// Runs a line that writes, on a string of at least `length` bytes.
 fn write(ctx: &mut Ctx<'_>, key: &[u8], steps: &[Step], length: usize) -> Outcome {
     let Ctx { server, reply, db, at, .. } = ctx;
+    let compresses = server.config.bitmap_default_roaring;
     let db = &mut server.dbs[*db];
-    let mut run = |bytes: &mut [u8], grown: bool| {
+    let mut run = |mut bits: Bits<'_>, grown: bool| {
         reply.array(steps.len());
         let mut changes = 0;
         for step in steps {
-            changes += usize::from(step.run(bytes, reply, grown));
+            changes += usize::from(step.run(&mut bits, reply, grown));
         }
         changes
     };
     let (grown, written) = if let Some(mut slot) = db.lookup_write(key, *at) {
         let grown = length > string_in(&slot)?.len();
-        range::extend_with_zeros(&mut slot, length)?;
-        (grown, slot.edit_bytes(|bytes| run(bytes, grown)).unwrap_or(0))
+        let written = match compressed::prepare(&mut slot, length, compresses)? {
+            true => slot.edit_roaring(|roaring| run(Bits::Roaring(roaring), grown)),
+            false => slot.edit_bytes(|bytes| run(Bits::Plain(bytes), grown)),
+        };
+        compressed::settle(&mut slot)?;
+        (grown, written.unwrap_or(0))
+    } else if compresses && Roaring::suits(length, 0) {
+        let mut roaring = Roaring::zeros(length);
+        let changes = run(Bits::Roaring(&mut roaring), true);
+        compressed::insert(db, key, roaring, *at);
+        (true, changes)
     } else {
         let mut bytes = range::zeros(length)?;
-        let changes = run(&mut bytes, true);
+        let changes = run(Bits::Plain(&mut bytes), true);
         range::insert_raw(db, key, bytes, *at);
         (true, changes)
     };

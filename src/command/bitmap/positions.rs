@@ -15,7 +15,8 @@ use crate::resp::error::ReplyError;
 use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Slice;
-use crate::store::types::bitmap;
+use crate::store::entry::TextBuffer;
+use crate::store::types::roaring::Text;
 
 /// Offsets that are answered at most: some 170 MB. A string of 512 MB has 256 times as many bits.
 const OFFSETS_MAX: u64 = 1 << 24;
@@ -70,13 +71,13 @@ pub(super) fn bitrangeintarray(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Ok(Next::Done);
     };
     let value = string_in(&entry)?;
-    let mut digits = itoa::Buffer::new();
-    let text = value.text(&mut digits);
+    let mut buffer = TextBuffer::new();
+    let text = value.held(&mut buffer);
     let bits = unit.counted_bits(start, end, text.len());
     let mut listing = Listing { left: bits.clone(), wanted, limit, state: State::Counting { bits, count: 0 } };
     // A look at the bits is cheaper than their answers: whether these are many shows when they have been counted.
     let is_long = limits.is_some_and(|limits| {
-        limits.is_long_text(bytes_of(&listing.left)) || {
+        limits.is_long_text(text.cost_bytes(bytes_of(&listing.left))) || {
             listing.count(text, |_| true);
             listing.counted().min(limit) > limits.long as u64
         }
@@ -117,13 +118,13 @@ impl Listing {
     }
 
     /// Counts the bits, until there are enough or `go_on`, which is told how many bytes were gone by, returns false. True at the end.
-    fn count(&mut self, text: &[u8], mut go_on: impl FnMut(usize) -> bool) -> bool {
+    fn count(&mut self, text: Text<'_>, mut go_on: impl FnMut(usize) -> bool) -> bool {
         let State::Counting { bits, count } = &mut self.state else { return true };
         while !bits.is_empty() && *count < self.limit {
             let piece = piece_of(bits);
             bits.start = piece.end;
-            let (length, bytes) = (piece.end - piece.start, bytes_of(&piece));
-            let set = bitmap::count(text, piece);
+            let (length, bytes) = (piece.end - piece.start, text.cost_bytes(bytes_of(&piece)));
+            let set = text.count(piece);
             *count += if self.wanted { set } else { length - set };
             if !go_on(bytes) {
                 return false;
@@ -146,13 +147,13 @@ impl Listing {
     }
 
     /// Answers them until `go_on`, which is told of how many elements and bytes, returns false. True at the end.
-    fn answer(&mut self, text: &[u8], reply: &mut Reply<'_>, mut go_on: impl FnMut(usize, usize) -> bool) -> bool {
+    fn answer(&mut self, text: Text<'_>, reply: &mut Reply<'_>, mut go_on: impl FnMut(usize, usize) -> bool) -> bool {
         let State::Answering { count } = &mut self.state else { return false };
         while *count > 0 {
             let piece = piece_of(&self.left);
             self.left.start = piece.end;
-            let bytes = bytes_of(&piece);
-            let stopped_at = bitmap::visit(text, piece, self.wanted, |offset| {
+            let bytes = text.cost_bytes(bytes_of(&piece));
+            let stopped_at = text.visit(piece, self.wanted, |offset| {
                 reply.unsigned(offset);
                 *count -= 1;
                 go_on(1, 0) && *count > 0
@@ -170,7 +171,7 @@ impl Listing {
 }
 
 impl PlaceInText for Listing {
-    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+    fn go_on(&mut self, text: Text<'_>, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
         if !self.count(text, |bytes| slice.spend(1, bytes)) {
             return false;
         }

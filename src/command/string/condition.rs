@@ -11,7 +11,8 @@ use crate::resp::reply::Reply;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Slice;
-use crate::store::entry::Value;
+use crate::store::entry::{TextBuffer, Value};
+use crate::store::types::roaring::Text;
 
 const NOT_A_STRING: ReplyError = ReplyError::new("ERR Key should be of string type if conditions are specified");
 const NO_CONDITION: ReplyError = ReplyError::new("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
@@ -76,8 +77,8 @@ impl<'a> Comparison<'a> {
     /// What is compared with cannot be a digest.
     #[inline]
     pub fn holds(&self, value: &Value<'_>) -> Result<bool, ReplyError> {
-        let mut digits = itoa::Buffer::new();
-        let text = value.text(&mut digits);
+        let mut buffer = TextBuffer::new();
+        let text = value.text(&mut buffer);
         let is_equal = match self.aspect {
             Aspect::Text => text == self.with,
             Aspect::Digest if self.with.len() != xxh3::DIGITS => return Err(NOT_A_DIGEST),
@@ -141,7 +142,7 @@ pub(super) fn digest(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     if limits.is_some_and(|limits| limits.is_long_text(value.len())) {
         return long::read_text(ctx, args.at(1), Digesting::default());
     }
-    reply.bulk(&xxh3::digits(value.text(&mut itoa::Buffer::new())));
+    reply.bulk(&xxh3::digits(value.text(&mut TextBuffer::new())));
     Ok(Next::Done)
 }
 
@@ -156,9 +157,10 @@ struct Digesting {
 }
 
 impl PlaceInText for Digesting {
-    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+    fn go_on(&mut self, text: Text<'_>, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let mut buffer = Vec::new();
         while self.done < text.len() {
-            let piece = &text[self.done..text.len().min(self.done + PIECE_BYTES)];
+            let piece = text.part(self.done..text.len().min(self.done + PIECE_BYTES), &mut buffer);
             self.digester.add(piece);
             self.done += piece.len();
             if !slice.spend(1, piece.len()) && self.done < text.len() {

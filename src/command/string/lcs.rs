@@ -19,7 +19,7 @@ use crate::resp::reply::Reply;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::{Job, Step, Work};
 use crate::store::db::Moment;
-use crate::store::entry::Value;
+use crate::store::entry::{TextBuffer, Value};
 
 const WRONG_TYPE: ReplyError = ReplyError::new("ERR The specified keys must contain string values");
 const LEN_AND_IDX: ReplyError = ReplyError::new("ERR If you want both the length and indexes, please just use IDX.");
@@ -132,7 +132,7 @@ fn string_at(ctx: &mut Ctx<'_>, key: &[u8], at: Moment) -> Result<Arc<Vec<u8>>, 
     let Some(entry) = ctx.db().lookup_read(key, at) else { return Ok(Arc::default()) };
     match string_in(&entry).map_err(|_| WRONG_TYPE)? {
         Value::Shared(shared) => Ok(Arc::clone(&shared)),
-        short => Ok(Arc::new(short.text(&mut itoa::Buffer::new()).to_vec())),
+        short => Ok(Arc::new(short.text(&mut TextBuffer::new()).to_vec())),
     }
 }
 

@@ -80,6 +80,8 @@ pub(super) fn decimal(value: &Value<'_>) -> Result<LongDouble, ReplyError> {
         Value::Int(n) => Some(LongDouble::from(*n)),
         Value::Inline(text) => LongDouble::parse(text),
         Value::Shared(text) => LongDouble::parse(text),
+        // The digits of a number are no bits that could be held in less than their bytes.
+        Value::Roaring(_) => None,
     };
     number.ok_or(ReplyError::NOT_A_FLOAT)
 }

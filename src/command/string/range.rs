@@ -14,8 +14,9 @@ use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
 use crate::server::jobs::Slice;
 use crate::store::db::{Db, Moment, Ttl};
-use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue, Value};
+use crate::store::entry::{Entry, INLINE_BYTES_MAX, NewValue, TextBuffer, Value};
 use crate::store::open::EntryMut;
+use crate::store::types::roaring::Text;
 
 const OFFSET: ReplyError = ReplyError::new("ERR offset is out of range");
 pub(in crate::command) const NO_MEMORY: ReplyError =
@@ -77,6 +78,7 @@ fn checked_length(offset: u64, patch: &[u8], limit: u64) -> Result<usize, ReplyE
 
 /// Puts a patch into a string at an offset and makes it `length` bytes long; zeros fill the gap, if there is one.
 fn splice(slot: &mut EntryMut<'_>, length: usize, offset: usize, patch: &[u8]) -> Result<(), ReplyError> {
+    expand(slot)?;
     if let Some(mut shared) = slot.shared_mut() {
         let bytes = shared.bytes();
         reserve(bytes, length)?;
@@ -84,15 +86,15 @@ fn splice(slot: &mut EntryMut<'_>, length: usize, offset: usize, patch: &[u8]) -
     } else if length <= INLINE_BYTES_MAX {
         let mut bytes = [0; INLINE_BYTES_MAX];
         let old = string_in(slot)?;
-        let mut digits = itoa::Buffer::new();
-        let text = old.text(&mut digits);
+        let mut buffer = TextBuffer::new();
+        let text = old.text(&mut buffer);
         bytes[..text.len()].copy_from_slice(text);
         bytes[offset..][..patch.len()].copy_from_slice(patch);
         slot.map(|entry| entry.with_value_only(NewValue::Bytes(&bytes[..length])));
     } else {
         let mut bytes = Vec::new();
         reserve(&mut bytes, length)?;
-        bytes.extend_from_slice(string_in(slot)?.text(&mut itoa::Buffer::new()));
+        bytes.extend_from_slice(string_in(slot)?.text(&mut TextBuffer::new()));
         overwrite(&mut bytes, offset, patch);
         slot.map(|entry| entry.with_value_only(NewValue::Shared(bytes.into())));
     }
@@ -100,9 +102,19 @@ fn splice(slot: &mut EntryMut<'_>, length: usize, offset: usize, patch: &[u8]) -
     Ok(())
 }
 
+/// Has a string that is held as a compressed bitmap be held as its bytes; others stay as they are.
+pub(in crate::command) fn expand(slot: &mut EntryMut<'_>) -> Result<(), ReplyError> {
+    let Some(roaring) = slot.roaring() else { return Ok(()) };
+    let bytes = roaring.to_bytes().map_err(|_| NO_MEMORY)?;
+    slot.map(|entry| entry.with_value_only(NewValue::Shared(bytes.into())));
+    slot.set_raw();
+    Ok(())
+}
+
 /// Makes a string at least so many bytes long, zeros at its end, and holds it as bytes even if it reads as an integer: it
 /// can be edited in place from then on.
 pub(in crate::command) fn extend_with_zeros(slot: &mut EntryMut<'_>, length: usize) -> Result<(), ReplyError> {
+    expand(slot)?;
     if let Some(mut shared) = slot.shared_mut() {
         if length > shared.len() {
             let bytes = shared.bytes();
@@ -174,14 +186,29 @@ pub(super) fn getrange(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         return Ok(Next::Done);
     };
     let value = string_in(&entry)?;
-    let mut digits = itoa::Buffer::new();
-    let text = value.text(&mut digits);
+    let mut buffer = TextBuffer::new();
+    let text = value.held(&mut buffer);
     match bounds(text.len(), start, end) {
-        whole if whole.len() == text.len() => write_value(reply, &value),
+        whole if whole.len() == text.len() && text.is_plain() => write_value(reply, &value),
         left if limits.is_some_and(|limits| limits.is_long_text(left.len())) => {
             return long::read_text(ctx, args.at(1), Copying { left, is_begun: false });
         }
-        part => reply.bulk(&text[part]),
+        part => reply.bulk(text.part(part, &mut Vec::new())),
+    }
+    Ok(Next::Done)
+}
+
+/// GET of a string of so many bytes that is held as a compressed bitmap.
+#[cold]
+pub(super) fn get_compressed(ctx: &mut Ctx<'_>, key: &[u8], length: usize) -> Outcome {
+    if ctx.job_limits().is_some_and(|limits| limits.is_long_text(length)) {
+        return long::read_text(ctx, key, Copying { left: 0..length, is_begun: false });
+    }
+    let Ctx { server, reply, db, .. } = ctx;
+    let entry = server.dbs[*db].peek(key);
+    match entry.as_deref().and_then(Entry::string) {
+        Some(value) => write_value(reply, &value),
+        None => reply.null(),
     }
     Ok(Next::Done)
 }
@@ -197,13 +224,14 @@ struct Copying {
 }
 
 impl PlaceInText for Copying {
-    fn go_on(&mut self, text: &[u8], reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+    fn go_on(&mut self, text: Text<'_>, reply: &mut Reply<'_>, slice: &mut Slice<'_>) -> bool {
+        let mut buffer = Vec::new();
         if !std::mem::replace(&mut self.is_begun, true) {
             reply.open_bulk(self.left.len());
         }
         while !self.left.is_empty() {
             let end = self.left.end.min(self.left.start + PIECE_BYTES);
-            reply.bulk_part(&text[self.left.start..end]);
+            reply.bulk_part(text.part(self.left.start..end, &mut buffer));
             let bytes = end - self.left.start;
             self.left.start = end;
             if !slice.spend(1, bytes) && !self.left.is_empty() {

@@ -28,6 +28,7 @@ const OWN: &[&str] = &[
     "auth-failure-delay-ms",
     "backup-sealed-ttl",
     "backupdirname",
+    "bitmap-default-roaring",
     "busy-poll-us",
     "commandlog-large-reply-max-len",
     "commandlog-large-request-max-len",

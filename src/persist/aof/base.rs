@@ -30,9 +30,10 @@
 use std::ops::Bound;
 
 use crate::base::num;
-use crate::store::entry::Entry;
+use crate::store::entry::{Entry, TextBuffer};
 use crate::store::pack::Item;
 use crate::store::types::array::{Array, INDEX_MAX};
+use crate::store::types::roaring::Text;
 use crate::store::types::stream::{Group, Producers, Remembering, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
 
@@ -166,7 +167,7 @@ impl CommandWriter {
         debug_assert!(self.selected.is_some(), "a key is some database's");
         match entry.object().as_deref() {
             None => {
-                let bytes = entry.string().map_or(0, |string| string.text(&mut itoa::Buffer::new()).len());
+                let bytes = entry.string().map_or(0, |string| string.len());
                 self.begin_string(entry, bytes);
                 Rest::String(0)
             }
@@ -204,11 +205,11 @@ impl CommandWriter {
         let key = entry.key();
         let done = match (rest, entry.object().as_deref()) {
             (Rest::String(at), None) => {
-                let mut digits = itoa::Buffer::new();
+                let (mut buffer, mut part) = (TextBuffer::new(), Vec::new());
                 let string = entry.string();
-                let text = string.as_ref().map_or(&b""[..], |string| string.text(&mut digits));
+                let text = string.as_ref().map_or(Text::Plain(b""), |string| string.held(&mut buffer));
                 let end = text.len().min(*at + BYTES);
-                self.out.extend_from_slice(&text[*at..end]);
+                self.out.extend_from_slice(text.part(*at..end, &mut part));
                 *at = end;
                 if end == text.len() {
                     self.end_string(entry);

@@ -17,6 +17,7 @@
 //! 224, count, next, (index, text) ...      an array
 //! 225, count, (member, deadline) ...       a set whose members may have deadlines: times, -1 for none
 //! 226, count, (member, score, deadline) ...  a sorted set whose members may have them
+//! 227, bytes, count, string ...            a string that is held as a compressed bitmap: its length, and its chunks
 //! ```
 //!
 //! `write` knows the forms that Redis 7.0 to 8.2 write, `read` those of every version, which are more; `ziplist` turns the
@@ -30,10 +31,12 @@ mod ziplist;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crc::{CRC_64_REDIS, Crc, Digest, Table};
 
 use crate::store::entry::NewValue;
+use crate::store::types::roaring::Roaring;
 use crate::store::types::{Object, hash, list, set, zset};
 
 /// The checksum of dump files and payloads. Sixteen bytes at a time: they may be large, and the loop waits.
@@ -128,6 +131,9 @@ mod code {
     pub const OWN_SET: u8 = 225;
     /// A sorted set whose members may have deadlines, in a form of our own.
     pub const OWN_ZSET: u8 = 226;
+    /// A string that is held as a compressed bitmap, in a form of our own: its bytes, how many chunks of 65,536 bits have set ones, and those
+    /// chunks, ascending: each a roaring bitmap of one container in the portable format, of the offsets in the whole string.
+    pub const OWN_ROARING: u8 = 227;
     /// Valkey's hash whose fields may have deadlines.
     pub const VALKEY_HASH_2: u8 = 22;
 }
@@ -167,6 +173,8 @@ pub struct Shapes {
 pub enum Value<'p> {
     /// A string.
     String(Cow<'p, [u8]>),
+    /// A string that is held as a compressed bitmap.
+    Roaring(Roaring),
     /// A collection; not empty unless it is a stream.
     Object(Object),
 }
@@ -180,6 +188,7 @@ impl Value<'_> {
                 NewValue::Int(n) => NewValue::Int(n),
                 _ => NewValue::owned(text),
             },
+            Value::Roaring(roaring) => NewValue::Roaring(Arc::new(std::mem::take(roaring))),
             Value::Object(object) => NewValue::Object(std::mem::replace(object, Object::Stream(Default::default()))),
         }
     }

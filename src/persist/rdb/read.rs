@@ -2,7 +2,8 @@
 //!
 //! # What is refused
 //! Lengths beyond what is there, counts that could not be held by it, forms that are not known, packs that cannot be walked,
-//! elements that are there twice or out of order, scores that are no number, empty collections, groups of streams whose
+//! elements that are there twice or out of order, scores that are no number, empty collections, chunks of compressed bitmaps that are
+//! no such, groups of streams whose
 //! pending entries do not fit together.
 //!
 //! Bytes that merely end too early are told apart from what is broken: whoever can get more may try again, or go on in the midst of
@@ -29,6 +30,7 @@ use crate::store::pack::{Intset, Item, Validated};
 use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::hash::DEADLINE_END;
 use crate::store::types::list::{self, End};
+use crate::store::types::roaring::{self, Roaring};
 use crate::store::types::stream::StreamId;
 use crate::store::types::zset::order;
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
@@ -50,10 +52,14 @@ const PENDING_BYTES: usize = 96;
 const TOO_LONG: Broken = Broken::Invalid("a length beyond all bounds");
 const TWICE: Broken = Broken::Invalid("an element that is there twice");
 const NO_SCORE: Broken = Broken::Invalid("a score that is no number");
+const NO_BITMAP: Broken = Broken::Invalid("a compressed bitmap that contradicts itself");
 const NO_DEADLINE: Broken = Broken::Invalid("a deadline of a field that no command can set");
 
 /// A field with its value and its deadline.
 type TimedField<'p> = (Cow<'p, [u8]>, Cow<'p, [u8]>, Option<i64>);
+
+/// Bytes of a chunk of a compressed bitmap, at least: a compressed string.
+const CHUNK_BYTES_MIN: usize = 4;
 
 /// Bytes of an id, and of a time.
 const ID_BYTES: usize = 16;
@@ -144,6 +150,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             | code::HASH_LISTPACK_EX_PRE_GA => Object::Hash(self.packed_hash(form, shapes)?),
             _ if Streaming::is_form(form) => Object::Stream(self.stream(form)?),
             code::OWN_ARRAY => Object::Array(self.array()?),
+            code::OWN_ROARING => return self.bitmap(),
             code::MODULE | code::MODULE_PRE_GA => return Err(Broken::Module(self.length()?)),
             _ => return Err(Broken::Form(form)),
         };
@@ -607,9 +614,39 @@ impl<'p, 'b> Reader<'p, 'b> {
         Ok(array)
     }
 
+    /// What comes before the chunks of a compressed bitmap: how many they are, and one of the same length without any.
+    fn bitmap_head(&mut self) -> Result<(usize, Roaring), Broken> {
+        let bytes = usize::try_from(self.length()?).ok().filter(|bytes| (1..=roaring::BYTES_MAX).contains(bytes));
+        Ok((self.count(CHUNK_BYTES_MIN)?, Roaring::zeros(bytes.ok_or(NO_BITMAP)?)))
+    }
+
+    /// The next chunk of a compressed bitmap, which lies behind those before it.
+    fn bitmap_chunk(&mut self, roaring: &mut Roaring) -> Result<(), Broken> {
+        let bytes = self.kept_string()?;
+        let before = roaring.heap_bytes();
+        roaring.add_serialized(&bytes).ok_or(NO_BITMAP)?;
+        self.budget.spend(roaring.heap_bytes() - before)
+    }
+
+    fn bitmap(&mut self) -> Result<Value<'p>, Broken> {
+        let (count, mut roaring) = self.bitmap_head()?;
+        for _ in 0..count {
+            self.bitmap_chunk(&mut roaring)?;
+        }
+        Ok(finish_bitmap(roaring))
+    }
+
     fn stream(&mut self, form: u8) -> Result<Stream, Broken> {
         let mut stream = Streaming::begin(self)?;
         while !stream.read_piece(form, self)? {}
         Ok(stream.finish())
+    }
+}
+
+/// A compressed bitmap that has been read as a whole; one that would take less as bytes is such a string.
+fn finish_bitmap(roaring: Roaring) -> Value<'static> {
+    match roaring.len() < roaring::BYTES_MIN || roaring.is_wasteful() {
+        true => Value::String(roaring.expanded().into()),
+        false => Value::Roaring(roaring),
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use super::code;
 use super::write::Writer;
-use crate::store::entry::{Entry, Value};
+use crate::store::entry::{Entry, TextBuffer, Value};
 use crate::store::types::array::INDEX_MAX;
 use crate::store::types::stream::parts::{NOBODY_SEEN_MS, name_of_nobody};
 use crate::store::types::stream::{Producers, StreamId};
@@ -19,6 +19,8 @@ use crate::store::types::{Collection, Hash, List, Object, SIZE_SAMPLES, Set, Str
 const ELEMENTS: usize = 256;
 /// Nodes of lists and streams of a piece: up to 8 KiB each by default, which are compressed.
 const NODES: usize = 4;
+/// Chunks of compressed bitmaps of a piece: up to 8 KiB each, which are compressed.
+const CHUNKS: usize = 4;
 /// Bytes of a piece of a string.
 const BYTES: usize = 128 << 10;
 /// Elements beyond which a value is large.
@@ -33,6 +35,7 @@ const NEVER_MS: i64 = i64::MIN;
 /// True if a value takes too long to be written at once. O(1).
 pub fn is_large(entry: &Entry) -> bool {
     match (entry.string(), entry.object()) {
+        (Some(Value::Roaring(roaring)), _) => roaring.len() > LARGE_BYTES,
         (Some(string), _) => matches!(string, Value::Shared(bytes) if bytes.len() > LARGE_STRING_BYTES),
         (None, Some(object)) => object.len() > LARGE_ELEMENTS || object.heap_bytes(SIZE_SAMPLES) > LARGE_BYTES,
         (None, None) => false,
@@ -46,6 +49,8 @@ pub enum Slices {
     Whole,
     /// A string from this byte on.
     String(usize),
+    /// A compressed bitmap from the chunk of this key on.
+    Bitmap(u16),
     /// A list from this node on.
     List(usize),
     /// A set.
@@ -98,6 +103,16 @@ impl Slices {
                 writer.plain_head(bytes.len());
                 Slices::String(0)
             }
+            (Some(Value::Roaring(roaring)), _) => match writer.bitmap_of(entry) {
+                Some(roaring) => {
+                    writer.bitmap_head(&roaring);
+                    Slices::Bitmap(0)
+                }
+                None => {
+                    writer.plain_head(roaring.len());
+                    Slices::String(0)
+                }
+            },
             (_, Some(Object::List(list))) => {
                 writer.count(list.part_count());
                 Slices::List(0)
@@ -134,12 +149,21 @@ impl Slices {
     pub fn go_on(&mut self, entry: &Entry, writer: &mut Writer) -> bool {
         match (&mut *self, entry.string(), entry.object().as_deref()) {
             (Slices::String(at), Some(string), _) => {
-                let mut digits = itoa::Buffer::new();
-                let text = string.text(&mut digits);
+                let (mut buffer, mut part) = (TextBuffer::new(), Vec::new());
+                let text = string.held(&mut buffer);
                 let end = text.len().min(*at + BYTES);
-                writer.raw(&text[*at..end]);
+                writer.raw(text.part(*at..end, &mut part));
                 *at = end;
                 end == text.len()
+            }
+            (Slices::Bitmap(from), Some(Value::Roaring(roaring)), _) => {
+                for _ in 0..CHUNKS {
+                    match writer.bitmap_chunk(&roaring, *from) {
+                        Some(next) => *from = next,
+                        None => return true,
+                    }
+                }
+                false
             }
             (Slices::List(at), _, Some(Object::List(list))) => list_nodes(list, at, writer),
             (Slices::Set { cursor, form }, _, Some(Object::Set(set))) => set_members(set, cursor, *form, writer),
@@ -351,6 +375,7 @@ mod tests {
     use crate::store::entry::NewValue;
     use crate::store::hash::KeyHasher;
     use crate::store::types::list::{End, Fill};
+    use crate::store::types::roaring::Roaring;
     use crate::store::types::stream::{Group, NodeLimits};
     use crate::store::types::{Array, hash, set, zset};
 
@@ -409,6 +434,9 @@ mod tests {
         let mut prng = Prng::seeded(1);
         let noise: Vec<u8> = (0..1000 * count).map(|_| prng.next_u64() as u8).collect();
         entries.push(Entry::new(b"key", NewValue::Bytes(&noise), None));
+        let mut roaring = Roaring::zeros(1100 + 1000 * count);
+        (0..count as u64).for_each(|n| roaring.set(n * 8001, true));
+        entries.push(Entry::new(b"key", NewValue::Roaring(roaring.into()), None));
         entries
     }
 
@@ -417,7 +445,9 @@ mod tests {
         for version in [Version::Redis10, Version::Redis11, Version::Redis12, Version::Redis13, Version::Valkey80] {
             for count in [1, 3, 100, 256, 257, 3000] {
                 for entry in values(count) {
-                    let (mut whole, mut pieces) = (Writer::new(version, true), Writer::new(version, true));
+                    // A string in pieces is not compressed.
+                    let compress = entry.roaring().is_none();
+                    let [mut whole, mut pieces] = [(), ()].map(|()| Writer::new(version, compress).with_bitmaps());
                     whole.value(&entry);
                     pieces.byte(pieces.form(&entry));
                     let mut slices = Slices::begin(&entry, &mut pieces);
@@ -427,7 +457,11 @@ mod tests {
                     }
                     assert!(whole.take() == pieces.take(), "{count} elements, {slices:?}");
                     assert!(count < 3000 || calls > 1, "in one piece: {slices:?}, {version:?}");
-                    assert_eq!(is_large(&entry), count == 3000 && entry.string().is_none(), "{slices:?}");
+                    assert_eq!(
+                        is_large(&entry),
+                        count == 3000 && (entry.string().is_none() || entry.roaring().is_some()),
+                        "{slices:?}"
+                    );
                 }
             }
         }

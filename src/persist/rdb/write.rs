@@ -3,10 +3,11 @@
 use super::{code, container, length};
 use crate::base::lzf::Compressor;
 use crate::base::num;
-use crate::store::entry::{Entry, Value};
+use crate::store::entry::{Entry, SharedRef, TextBuffer, Value};
 use crate::store::pack::Item;
 use crate::store::types::array::{Array, INDEX_MAX};
 use crate::store::types::list::Part;
+use crate::store::types::roaring::Roaring;
 use crate::store::types::stream::parts::{NOBODY_SEEN_MS, name_of_nobody};
 use crate::store::types::stream::{Producers, Remembering, StreamId};
 use crate::store::types::{Collection, Hash, List, Object, Set, Stream, ZSet};
@@ -82,6 +83,8 @@ pub struct Writer {
     version: Version,
     /// Values that no Redis has may be written.
     has_own_forms: bool,
+    /// Strings that are held as compressed bitmaps are written as such, and not as any string.
+    has_bitmaps: bool,
     /// Compresses long strings, if they are to be compressed.
     compressor: Option<Compressor>,
     /// The compressed form of one string.
@@ -93,13 +96,25 @@ impl Writer {
     /// Writes the forms of a version; compresses long strings if told so.
     pub fn new(version: Version, compress: bool) -> Writer {
         let compressor = compress.then(Compressor::default);
-        let writer = Writer { out: Vec::new(), version, has_own_forms: true, compressor, packed: Vec::new() };
+        let packed = Vec::new();
+        let writer = Writer { out: Vec::new(), version, has_own_forms: true, has_bitmaps: false, compressor, packed };
         writer.with_own_forms(true)
     }
 
     /// One that writes values that no Redis has, or refuses them. In Valkey's version our forms would be taken for others.
     pub fn with_own_forms(self, has_own_forms: bool) -> Writer {
         Writer { has_own_forms: has_own_forms && self.version != Version::Valkey80, ..self }
+    }
+
+    /// One that writes compressed bitmaps as such, if it writes values that no Redis has: a payload of one is a string, which everybody
+    /// takes.
+    pub fn with_bitmaps(self) -> Writer {
+        Writer { has_bitmaps: self.has_own_forms, ..self }
+    }
+
+    /// A string that is to be written as a compressed bitmap.
+    pub(super) fn bitmap_of<'e>(&self, entry: &'e Entry) -> Option<SharedRef<'e, Roaring>> {
+        entry.roaring().filter(|_| self.has_bitmaps)
     }
 
     /// The version that is written.
@@ -148,6 +163,7 @@ impl Writer {
     /// The byte that tells the form in which a value is written.
     pub fn form(&self, entry: &Entry) -> u8 {
         match entry.object().as_deref() {
+            None if self.bitmap_of(entry).is_some() => code::OWN_ROARING,
             None => code::STRING,
             Some(Object::List(_)) => code::LIST_QUICKLIST_2,
             Some(Object::Set(set)) => self.set_form(set),
@@ -195,6 +211,14 @@ impl Writer {
 
     /// The value behind the byte that tells its form. O(bytes).
     pub fn body(&mut self, entry: &Entry) {
+        if let Some(roaring) = self.bitmap_of(entry) {
+            self.bitmap_head(&roaring);
+            let mut next = Some(0);
+            while let Some(key) = next {
+                next = self.bitmap_chunk(&roaring, key);
+            }
+            return;
+        }
         match (entry.string(), entry.object()) {
             (Some(value), _) => self.text(&value),
             (None, Some(object)) => self.object(&object),
@@ -303,8 +327,22 @@ impl Writer {
         match value {
             // Integers that are held as such never have a text that is worth compressing.
             Value::Int(n) => self.integer(*n),
-            value => self.string(value.text(&mut itoa::Buffer::new())),
+            value => self.string(value.text(&mut TextBuffer::new())),
         }
+    }
+
+    /// The beginning of a compressed bitmap.
+    pub(super) fn bitmap_head(&mut self, roaring: &Roaring) {
+        self.count(roaring.len());
+        self.count(roaring.chunks());
+    }
+
+    /// Its first chunk of this key or behind. The key of the next one, if there may be one.
+    pub(super) fn bitmap_chunk(&mut self, roaring: &Roaring, key: u16) -> Option<u16> {
+        let mut bytes = Vec::new();
+        let key = roaring.serialized_from(key, &mut bytes)?;
+        self.string(&bytes);
+        key.checked_add(1)
     }
 
     fn integer(&mut self, n: i64) {

@@ -371,7 +371,7 @@ pub enum Overflow {
 }
 
 /// Bytes that a field of 64 bits may touch.
-const FIELD_BYTES: usize = 9;
+pub(super) const FIELD_BYTES: usize = 9;
 
 impl Field {
     /// The number at a bit offset; what lies beyond the end counts as zeros. O(1).

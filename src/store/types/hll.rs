@@ -32,7 +32,8 @@ pub const REGISTERS: usize = 1 << INDEX_BITS;
 /// The highest value that a hash can give a register: all other bits zero.
 const VALUE_MAX: u8 = (64 - INDEX_BITS + 1) as u8;
 
-const MAGIC: &[u8; 4] = b"HYLL";
+/// What every one begins with.
+pub const MAGIC: &[u8; 4] = b"HYLL";
 const HEADER_BYTES: usize = 16;
 const ENCODING_AT: usize = 4;
 const ESTIMATE_AT: usize = 8;

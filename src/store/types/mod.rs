@@ -1,6 +1,6 @@
 //! What values are made of. One module for each type, which owns its encodings and knows nothing of keys, time to live,
-//! clients or replies. `bitmap` and `hll` are functions on the bytes of strings, `geo` is arithmetic on scores; `copying` makes
-//! copies of large collections; the others are collections.
+//! clients or replies. `bitmap` and `hll` are functions on the bytes of strings, `roaring` is a string that is held as a compressed
+//! bitmap, `geo` is arithmetic on scores; `copying` makes copies of large collections; the others are collections.
 //!
 //! An entry holds a collection as one pointer and one byte: the type and its representation (`Collection::into_raw`). A type
 //! with several representations is an `enum` of pointers, so that changing the representation changes no entry's size.
@@ -13,6 +13,7 @@ pub mod geo;
 pub mod hash;
 pub mod hll;
 pub mod list;
+pub mod roaring;
 pub mod set;
 pub mod stream;
 pub mod zset;

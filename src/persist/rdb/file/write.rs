@@ -120,7 +120,7 @@ impl DumpWriter {
     /// Nothing is written yet.
     pub fn new(options: Options) -> DumpWriter {
         DumpWriter {
-            writer: Writer::new(options.version, options.compress).with_own_forms(options.has_own_forms),
+            writer: Writer::new(options.version, options.compress).with_own_forms(options.has_own_forms).with_bitmaps(),
             digest: options.checksum.then(RunningSum::new),
             accesses: options.accesses,
             selected: None,

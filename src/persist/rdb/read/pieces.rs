@@ -7,9 +7,10 @@
 //! What remains one piece: a pack that is the whole value, a compressed string, and every single element.
 
 use super::stream::Streaming;
-use super::{Broken, NO_SCORE, Reader, TIME_BYTES, TIMED_MEMBER_BYTES, TWICE, TimedField, code};
+use super::{Broken, NO_SCORE, Reader, TIME_BYTES, TIMED_MEMBER_BYTES, TWICE, TimedField, code, finish_bitmap};
 use crate::persist::rdb::{Dialect, Shapes, Value};
 use crate::store::types::list::{self, End};
+use crate::store::types::roaring::Roaring;
 use crate::store::types::zset::{Gathering, Sorter};
 use crate::store::types::{Array, Collection, Hash, List, Object, Set, ZSet};
 
@@ -52,6 +53,7 @@ enum Part {
     },
     Stream(Box<Streaming>),
     Array(Array),
+    Bitmap(Roaring),
 }
 
 /// How a field's deadline is written.
@@ -106,6 +108,10 @@ impl Building {
             code::OWN_ARRAY => {
                 let (count, array) = reader.array_head()?;
                 (count, Part::Array(array))
+            }
+            code::OWN_ROARING => {
+                let (count, roaring) = reader.bitmap_head()?;
+                (count, Part::Bitmap(roaring))
             }
             _ if Streaming::is_form(form) => (1, Part::Stream(Box::new(Streaming::begin(reader)?))),
             _ => return Ok(None),
@@ -195,6 +201,7 @@ impl Building {
                 return Ok(());
             }
             Part::Array(array) => reader.array_element(array)?,
+            Part::Bitmap(roaring) => reader.bitmap_chunk(roaring)?,
             Part::Index(_) => return Err(NO_SCORE),
         }
         self.left -= 1;
@@ -213,6 +220,7 @@ impl Building {
         }
         let object = match &mut self.part {
             Part::String(text) => return Ok(Some(Value::String(std::mem::take(text).into()))),
+            Part::Bitmap(roaring) => return Ok(Some(finish_bitmap(std::mem::take(roaring)))),
             Part::Elements(list) => Object::List(std::mem::take(list)),
             Part::List(list) => {
                 let list = std::mem::replace(list, list::Builder::new(shapes.list)).finish();
@@ -341,7 +349,12 @@ mod tests {
             [&(STRING_BYTES_MIN as u32 + count as u32).to_be_bytes()[..], &vec![b't'; STRING_BYTES_MIN + count]]
                 .concat(),
         );
-        written.chain([single, old, text]).collect()
+        let mut roaring = Roaring::zeros(5000 * count);
+        (0..count as u64).for_each(|n| roaring.set(n * 39_001, true));
+        let mut writer = Writer::new(Version::Redis12, true).with_bitmaps();
+        writer.value(&Entry::new(b"key", NewValue::Roaring(roaring.into()), None));
+        let bitmap = writer.take();
+        written.chain([single, old, text, bitmap]).collect()
     }
 
     fn at_once(bytes: &[u8], shapes: &Shapes, budget: usize) -> Result<Vec<u8>, Broken> {
@@ -372,7 +385,7 @@ mod tests {
     /// A value as it is written again.
     fn shown(mut value: Value<'_>) -> Vec<u8> {
         let entry = Entry::new(b"key", value.as_new(), None);
-        let mut writer = Writer::new(Version::Redis12, false);
+        let mut writer = Writer::new(Version::Redis12, false).with_bitmaps();
         writer.value(&entry);
         writer.take()
     }
@@ -410,6 +423,6 @@ mod tests {
                 }
             }
         }
-        assert!(divided > 37, "{divided}");
+        assert!(divided > 42, "{divided}");
     }
 }
