@@ -163,25 +163,32 @@ fn home_start(base: u64, depth: u32, home: usize) -> u64 {
 /// Bit mask of the bytes equal to `tag` among the first `N` of the line.
 #[inline]
 fn match_tags<const N: usize>(line: &Line, tag: u8) -> u32 {
+    // All bits count: the compiler leaves the mask out.
+    match_masked::<N>(line, u8::MAX, tag)
+}
+
+/// The same of the bytes that are equal to `tag` in the bits of `mask`.
+#[inline]
+fn match_masked<const N: usize>(line: &Line, mask: u8, tag: u8) -> u32 {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
+        use std::arch::x86_64::{_mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
         // SAFETY: SSE2 is part of x86_64, and the line has 64 readable bytes of which 16 are loaded.
-        let mask = unsafe {
-            let tags = _mm_loadu_si128(line.0.as_ptr().cast());
+        let found = unsafe {
+            let tags = _mm_and_si128(_mm_loadu_si128(line.0.as_ptr().cast()), _mm_set1_epi8(mask as i8));
             _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
         };
-        mask as u32 & ((1 << N) - 1)
+        found as u32 & ((1 << N) - 1)
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        match_tags_naive::<N>(line, tag)
+        match_masked_naive::<N>(line, mask, tag)
     }
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]
-fn match_tags_naive<const N: usize>(line: &Line, tag: u8) -> u32 {
-    (0..N).filter(|&i| line.0[i] == tag).fold(0, |mask, i| mask | 1 << i)
+fn match_masked_naive<const N: usize>(line: &Line, mask: u8, tag: u8) -> u32 {
+    (0..N).filter(|&i| line.0[i] & mask == tag).fold(0, |found, i| found | 1 << i)
 }
 
 /// Fetches the line at `ptr` into the cache, without waiting for it.

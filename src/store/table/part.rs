@@ -7,8 +7,8 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use super::{
-    ADDRESS_BITS, Entry, HOME_SLOTS, HOMES, Lent, Line, MERGE_BELOW, Place, Segment, Table, home_of, home_start,
-    match_tags, prefetch, tag_of,
+    ADDRESS_BITS, Entry, HOME_SLOTS, HOMES, Lent, MERGE_BELOW, Place, Segment, Table, home_of, home_start,
+    match_masked, match_tags, prefetch, tag_of,
 };
 
 /// Which entries.
@@ -52,7 +52,7 @@ impl Segment {
     fn part_of(&self, home: usize, part: Part) -> impl Iterator<Item = Place> {
         let Part { mask, tag, .. } = part;
         let line = &self.homes[home];
-        let mut slots = match_masked(line, mask, tag) & !match_tags::<HOME_SLOTS>(line, 0);
+        let mut slots = match_masked::<HOME_SLOTS>(line, mask, tag) & !match_tags::<HOME_SLOTS>(line, 0);
         let homes = std::iter::from_fn(move || {
             let slot = (slots != 0).then(|| slots.trailing_zeros() as u8)?;
             slots &= slots - 1;
@@ -61,30 +61,6 @@ impl Segment {
         let stashed = (line.spill() != 0).then(|| self.stashed_of(home)).into_iter().flatten();
         homes.chain(stashed.filter(move |&place| self.tag(place) & mask == tag))
     }
-}
-
-/// Bit mask of the tags of a home that are equal to `tag` in the bits of `mask`.
-#[inline]
-fn match_masked(line: &Line, mask: u8, tag: u8) -> u32 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8};
-        // SAFETY: SSE2 is part of x86_64, and the line has 64 readable bytes of which 16 are loaded.
-        let found = unsafe {
-            let tags = _mm_and_si128(_mm_loadu_si128(line.0.as_ptr().cast()), _mm_set1_epi8(mask as i8));
-            _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
-        };
-        found as u32 & ((1 << HOME_SLOTS) - 1)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        match_masked_naive(line, mask, tag)
-    }
-}
-
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn match_masked_naive(line: &Line, mask: u8, tag: u8) -> u32 {
-    (0..HOME_SLOTS).filter(|&i| line.0[i] & mask == tag).fold(0, |found, i| found | 1 << i)
 }
 
 impl<E: Entry> Table<E> {
@@ -183,6 +159,7 @@ impl<E: Entry> Table<E> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Line, match_masked_naive};
     use super::*;
     use crate::base::prng::Prng;
 
@@ -193,7 +170,8 @@ mod tests {
             let line = Line(std::array::from_fn(|_| prng.next_u64() as u8));
             let mask = ((1_u16 << prng.below(9)) - 1) as u8;
             let tag = line.0[prng.below(HOME_SLOTS as u64) as usize] & mask;
-            assert_eq!(match_masked(&line, mask, tag), match_masked_naive(&line, mask, tag));
+            let found = match_masked::<HOME_SLOTS>(&line, mask, tag);
+            assert_eq!(found, match_masked_naive::<HOME_SLOTS>(&line, mask, tag));
         }
     }
 }
