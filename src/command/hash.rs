@@ -53,7 +53,7 @@ const fn lister(name: &'static str, handler: Handler) -> Spec {
 
 /// A command that lets fields expire.
 const fn expirer(name: &'static str, handler: Handler) -> Spec {
-    Spec::write(name, -6, handler).fast().keys(UPDATE).group(Group::Hash, Category::HASH, "7.4.0")
+    Spec::write(name, -6, handler).in_pieces().fast().keys(UPDATE).group(Group::Hash, Category::HASH, "7.4.0")
 }
 
 /// A command that asks when fields expire.
@@ -159,17 +159,17 @@ pub const ROWS: &[Spec] = &[
         N_FIELDS,
         "key seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    expirer("HPEXPIRE", lifetime::pexpire::<Hash>).doc(
+    expirer("HPEXPIRE", lifetime::expire::<Hash>).doc(
         "Lets fields expire after some milliseconds.",
         N_FIELDS,
         "key milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    expirer("HEXPIREAT", lifetime::expireat::<Hash>).doc(
+    expirer("HEXPIREAT", lifetime::expire::<Hash>).doc(
         "Lets fields expire at a Unix time in seconds.",
         N_FIELDS,
         "key unix-time-seconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
     ),
-    expirer("HPEXPIREAT", lifetime::pexpireat::<Hash>).doc(
+    expirer("HPEXPIREAT", lifetime::expire::<Hash>).doc(
         "Lets fields expire at a Unix time in milliseconds.",
         N_FIELDS,
         "key unix-time-milliseconds [NX | XX | GT | LT] FIELDS numfields field [field ...]",
@@ -191,6 +191,7 @@ pub const ROWS: &[Spec] = &[
         NAMED_FIELDS,
     ),
     Spec::write("HPERSIST", -5, lifetime::persist::<Hash>)
+        .in_pieces()
         .fast()
         .keys(UPDATE)
         .group(Group::Hash, Category::HASH, "7.4.0")
@@ -206,7 +207,7 @@ pub const ROWS: &[Spec] = &[
             "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] \
              FIELDS numfields field [field ...]",
         ),
-    setter("HSETEX", -6, fields::hsetex).keys(UPDATE).group(Group::Hash, Category::HASH, "8.0.0").doc(
+    setter("HSETEX", -6, fields::hsetex).in_pieces().keys(UPDATE).group(Group::Hash, Category::HASH, "8.0.0").doc(
         "Sets fields, all or none of which have to be there, and lets them expire.",
         "O(N) where N is the number of fields being set.",
         "key [NX | XX] [FNX | FXX] \

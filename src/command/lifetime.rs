@@ -1,8 +1,12 @@
 //! Deadlines of the elements of collections, fields of hashes and members of sets and sorted sets: setting, asking and dropping
 //! them.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+
 use super::Command;
 use super::collection::remove_emptied;
+use super::pieces::{self, Within};
 use super::spec::Outcome;
 use crate::base::num;
 use crate::config::EventClass;
@@ -254,20 +258,23 @@ impl Condition {
 /// What HEXPIRE, SEXPIRE and their kin are asked to do.
 struct Setting<'a> {
     deadline_ms: i64,
+    /// The line tells it as Unix time in milliseconds.
+    is_absolute_ms: bool,
     condition: Condition,
     elements: Args<'a>,
+    /// Where the first of them stands in the line.
+    first: usize,
 }
 
 impl<'a> Setting<'a> {
-    fn parse(
-        command: &Command,
-        args: Args<'a>,
-        words: &Words,
-        unit_ms: i64,
-        base_ms: i64,
-    ) -> Result<Setting<'a>, ReplyError> {
+    fn parse(command: &Command, args: Args<'a>, words: &Words, at: Moment) -> Result<Setting<'a>, ReplyError> {
+        // Their names tell what they count: HPEXPIRE milliseconds, HEXPIREAT from 1970.
+        let name = command.spec.name;
+        let unit_ms = if name[1..].starts_with('P') { 1 } else { MS_PER_S };
+        let base_ms = if name.ends_with("AT") { 0 } else { at.unix_ms };
+        let is_absolute_ms = (unit_ms, base_ms) == (1, 0);
         let deadline_ms = deadline_ms(command, args.at(2), unit_ms, base_ms)?;
-        let (mut condition, mut elements, mut conflict, mut i) = (Condition::None, None, false, 3);
+        let (mut condition, mut elements, mut conflict, mut i, mut first) = (Condition::None, None, false, 3, 0);
         while i < args.len() {
             if let Some(given) = Condition::at(args, i) {
                 conflict |= condition != Condition::None && condition != given;
@@ -281,51 +288,72 @@ impl<'a> Setting<'a> {
                 return Err(words.alone.clone());
             } else {
                 let named = counted(args, i, 1, words.bad_count_of_setter.clone())?;
-                i += 2 + named.len();
+                first = i + 2;
+                i = first + named.len();
                 elements = Some(named);
             }
         }
         let elements = elements.ok_or_else(|| words.missing.clone())?;
-        if conflict { Err(CONDITIONS) } else { Ok(Setting { deadline_ms, condition, elements }) }
+        if conflict { Err(CONDITIONS) } else { Ok(Setting { deadline_ms, is_absolute_ms, condition, elements, first }) }
     }
 }
 
-/// HEXPIRE, SEXPIRE, ZEXPIRE
+/// HEXPIRE, HPEXPIRE, HEXPIREAT, HPEXPIREAT and those of sets and sorted sets.
 pub(super) fn expire<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let base_ms = ctx.at.unix_ms;
-    set_deadlines::<T>(ctx, args, MS_PER_S, base_ms)
+    let setting = Setting::parse(ctx.command, args, T::WORDS, ctx.at);
+    if setting.is_err() || ctx.is_long_line(args) {
+        // A key of another type is complained of first.
+        is_of_type::<T>(ctx, args, args)?;
+        let setting = setting?;
+        return pieces::begin_within(ctx, setting.first..setting.first + setting.elements.len(), SetLong::<T>::PLAN);
+    }
+    let setting = setting?;
+    set_deadlines::<T>(ctx, args, &setting, setting.elements, true)?;
+    Ok(Next::Done)
 }
 
-/// HPEXPIRE, SPEXPIRE, ZPEXPIRE
-pub(super) fn pexpire<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let base_ms = ctx.at.unix_ms;
-    set_deadlines::<T>(ctx, args, 1, base_ms)
+/// Refuses a key of another type.
+fn is_of_type<T: Timed>(ctx: &mut Ctx<'_>, line: Args<'_>, _: Args<'_>) -> Result<bool, ReplyError> {
+    let at = ctx.at;
+    ctx.db().write::<T>(line.at(1), at)?;
+    Ok(true)
 }
 
-/// HEXPIREAT, SEXPIREAT, ZEXPIREAT
-pub(super) fn expireat<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_deadlines::<T>(ctx, args, MS_PER_S, 0)
+/// How long lines of these commands are done.
+struct SetLong<T>(PhantomData<T>);
+
+impl<T: Timed> SetLong<T> {
+    const PLAN: &'static Within = &Within {
+        width: 1,
+        is_array: true,
+        check: is_of_type::<T>,
+        work: |ctx, line, elements, _| {
+            let setting = Setting::parse(ctx.command, line, T::WORDS, ctx.at)?;
+            set_deadlines::<T>(ctx, line, &setting, elements, false)
+        },
+    };
 }
 
-/// HPEXPIREAT, SPEXPIREAT, ZPEXPIREAT
-pub(super) fn pexpireat<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    set_deadlines::<T>(ctx, args, 1, 0)
-}
-
-/// Sets the deadline that the second argument names, in units of `unit_ms` from `base_ms` on.
-fn set_deadlines<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base_ms: i64) -> Outcome {
+/// Sets the deadlines of elements of a line, and answers for each: in an array, if they are all of the line's.
+fn set_deadlines<T: Timed>(
+    ctx: &mut Ctx<'_>,
+    args: Args<'_>,
+    setting: &Setting<'_>,
+    elements: Args<'_>,
+    are_all: bool,
+) -> Result<(), ReplyError> {
     let (key, at) = (args.at(1), ctx.at);
-    // A key of another type is complained of first.
-    let setting = Setting::parse(ctx.command, args, T::WORDS, unit_ms, base_ms);
     let mut changes = Changes::new(ctx, T::WORDS, ctx.server.propagation.is_wanted());
     let Ctx { server, reply, db, .. } = ctx;
     let hasher = server.dbs.hasher;
     let mut opened = server.dbs[*db].write::<T>(key, at)?;
-    let Setting { deadline_ms, condition, elements } = setting?;
-    reply.array(elements.len());
+    if are_all {
+        reply.array(elements.len());
+    }
+    let &Setting { deadline_ms, condition, is_absolute_ms, .. } = setting;
     let Some(collection) = &mut opened else {
         elements.iter_from(0).for_each(|_| reply.integer(NO_ELEMENT));
-        return Ok(Next::Done);
+        return Ok(());
     };
     collection.expect_deadlines(hasher);
     let passed = deadline_ms <= at.due_ms();
@@ -344,13 +372,13 @@ fn set_deadlines<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, unit_ms: i64, base
     drop(opened);
     if changes.any() {
         // A command that says nothing of the present time stays as it was sent.
-        let name = if (unit_ms, base_ms) == (1, 0) { args.at(0) } else { T::WORDS.expire_at.as_bytes() };
+        let name = if is_absolute_ms { args.at(0) } else { T::WORDS.expire_at.as_bytes() };
         ctx.propagate_as(|lines| {
             propagate_deadline(lines, T::WORDS, name, key, deadline_ms, passed, condition.word(), &changes.names);
         });
     }
     changes.tell(ctx, key);
-    Ok(Next::Done)
+    Ok(())
 }
 
 /// Passes on that elements got a deadline, on a condition which they met; or that they are gone, if it had passed.
@@ -499,13 +527,43 @@ fn answer<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, figure: impl Fn(i64) -> i
 
 /// HPERSIST, SPERSIST, ZPERSIST
 pub(super) fn persist<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, at, elements) = (args.at(1), ctx.at, named(args, 2, T::WORDS));
-    let mut changes = Changes::new(ctx, T::WORDS, false);
+    let elements = named(args, 2, T::WORDS);
+    if elements.is_err() || ctx.is_long_line(args) {
+        is_of_type::<T>(ctx, args, args)?;
+        let first = args.len() - elements?.len();
+        return pieces::begin_within(ctx, first..args.len(), DropLong::<T>::PLAN);
+    }
+    drop_deadlines::<T>(ctx, args.at(1), elements?, true)?;
+    Ok(Next::Done)
+}
+
+/// How long lines of these commands are done.
+struct DropLong<T>(PhantomData<T>);
+
+impl<T: Timed> DropLong<T> {
+    const PLAN: &'static Within = &Within {
+        width: 1,
+        is_array: true,
+        check: is_of_type::<T>,
+        work: |ctx, line, elements, _| drop_deadlines::<T>(ctx, line.at(1), elements, false),
+    };
+}
+
+/// Drops the deadlines of elements of a line, and answers for each: in an array, if they are all of the line's.
+fn drop_deadlines<T: Timed>(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    elements: Args<'_>,
+    are_all: bool,
+) -> Result<(), ReplyError> {
+    let at = ctx.at;
+    let mut changes = Changes::new(ctx, T::WORDS, !are_all);
     let Ctx { server, reply, db, .. } = ctx;
     let hasher = server.dbs.hasher;
     let mut opened = server.dbs[*db].write::<T>(key, at)?;
-    let elements = elements?;
-    reply.array(elements.len());
+    if are_all {
+        reply.array(elements.len());
+    }
     for element in elements.iter_from(0) {
         let old = opened.as_ref().and_then(|collection| collection.deadline_of(element, at.due_ms()));
         reply.integer(match (old, &mut opened) {
@@ -518,8 +576,27 @@ pub(super) fn persist<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         });
     }
     drop(opened);
+    if !are_all && changes.any() {
+        let name = ctx.command.spec.name.as_bytes();
+        ctx.propagate_as(|lines| propagate_part(lines, T::WORDS, [name, key], &[], 1, changes.names.iter().copied()));
+    }
     changes.tell(ctx, key);
-    Ok(Next::Done)
+    Ok(())
+}
+
+/// Passes on what was done to some elements of a line, of `width` arguments each: the command and its key, its options, the elements.
+pub(super) fn propagate_part<'a>(
+    lines: &mut Lines<'_>,
+    words: &Words,
+    head: [&'a [u8]; 2],
+    options: &[&'a [u8]],
+    width: usize,
+    elements: impl ExactSizeIterator<Item = &'a [u8]>,
+) {
+    let mut count = itoa::Buffer::new();
+    let named = [words.elements.as_bytes(), count.format(elements.len() / width).as_bytes()];
+    let given: Vec<&[u8]> = elements.collect();
+    lines.push(head.into_iter().chain(options.iter().copied()).chain(named).chain(given));
 }
 
 /// What is to become of the deadlines of elements.
@@ -600,14 +677,18 @@ pub(super) struct Adding<'a> {
     lifetime_at: usize,
     /// Members, or scores and members in turn.
     pub members: Args<'a>,
+    /// Where the first of them stands.
+    first: usize,
     width: usize,
+    /// The members are some of the line's.
+    is_part: bool,
 }
 
 impl<'a> Adding<'a> {
     /// Reads a line each of whose members takes `width` arguments, itself the last.
     pub fn parse(ctx: &Ctx<'_>, args: Args<'a>, width: usize, words: &Words) -> Result<Adding<'a>, ReplyError> {
         let (mut presence, mut lifetime, mut lifetime_at) = (Presence::Any, Lifetime::Unsaid, 0);
-        let (mut members, mut i) = (None, 2);
+        let (mut members, mut first, mut i) = (None, 0, 2);
         while i < args.len() {
             let given =
                 [("MNX", Presence::None), ("MXX", Presence::All)].into_iter().find(|(name, _)| args.is(i, name));
@@ -633,12 +714,26 @@ impl<'a> Adding<'a> {
                 return Err(ReplyError::arity(&ctx.command.full_name));
             } else {
                 let counted = counted(args, i, width, BAD_MEMBERS)?;
-                i += 2 + counted.len();
+                first = i + 2;
+                i = first + counted.len();
                 members = Some(counted);
             }
         }
         let members = members.ok_or_else(|| words.missing.clone())?;
-        Ok(Adding { presence, lifetime, lifetime_at, members, width })
+        Ok(Adding { presence, lifetime, lifetime_at, members, first, width, is_part: false })
+    }
+
+    /// Where the members stand in the line.
+    pub fn range(&self) -> Range<usize> {
+        self.first..self.first + self.members.len()
+    }
+
+    /// The same of some of the members.
+    pub fn of<'p>(self, members: Args<'p>) -> Adding<'p>
+    where
+        'a: 'p,
+    {
+        Adding { members, is_part: true, ..self }
     }
 
     /// The members' names.
@@ -657,6 +752,9 @@ impl<'a> Adding<'a> {
 
     /// Passes the line on with its deadline as a Unix time; or that the members are gone, if that has passed.
     pub fn propagate(&self, ctx: &mut Ctx<'_>, args: Args<'_>, words: &Words) {
+        if self.is_part {
+            return self.propagate_part(ctx, args.at(1), words);
+        }
         let Lifetime::Until(deadline_ms) = self.lifetime else { return };
         let passed = deadline_ms <= ctx.at.due_ms();
         ctx.propagate_as(|lines| {
@@ -667,6 +765,24 @@ impl<'a> Adding<'a> {
             let until = [b"PXAT".as_slice(), digits.format(deadline_ms).as_bytes()];
             let (before, behind) = (args.up_to(self.lifetime_at), args.tail(self.lifetime_at + 2));
             lines.push(before.iter_from(0).chain(until).chain(behind.iter_from(0)));
+        });
+    }
+
+    /// Passes on that these members were added, whoever had to be there.
+    fn propagate_part(&self, ctx: &mut Ctx<'_>, key: &[u8], words: &Words) {
+        let (due_ms, head) = (ctx.at.due_ms(), [ctx.command.spec.name.as_bytes(), key]);
+        let mut digits = itoa::Buffer::new();
+        ctx.propagate_as(|lines| {
+            let options: &[&[u8]] = match self.lifetime {
+                Lifetime::Until(deadline_ms) if deadline_ms <= due_ms => {
+                    return lines.push([words.remove.as_bytes(), key].into_iter().chain(self.names()));
+                }
+                Lifetime::Until(deadline_ms) => &[b"PXAT", digits.format(deadline_ms).as_bytes()],
+                Lifetime::Keep | Lifetime::Persist => &[b"KEEPTTL"],
+                Lifetime::Unsaid => &[],
+            };
+            let members = (0..self.members.len()).map(|index| self.members.at(index));
+            propagate_part(lines, words, head, options, self.width, members);
         });
     }
 

@@ -1,6 +1,8 @@
 //! What commands with very many arguments have in common: they do to some of their arguments what they would do to all, and go on
 //! with the next ones in the next slice.
 
+use std::ops::Range;
+
 use super::spec::{Flags, Outcome};
 use crate::resp::args::{Args, Span};
 use crate::resp::error::ReplyError;
@@ -93,6 +95,29 @@ pub(super) fn extent(args: Args<'_>, next: usize, step: usize, left: usize) -> (
     (end.min(args.len()), bytes)
 }
 
+/// How a command is done in pieces whose elements have a place in its line, behind options and perhaps before others: its work reads the
+/// options again for each piece, which takes no longer than there are options.
+#[derive(Debug)]
+pub(super) struct Within {
+    /// Arguments of an element.
+    pub width: usize,
+    /// It is answered with an array of one reply for each element, which the pieces write; or else with 1, or 0 if it was not let.
+    pub is_array: bool,
+    /// Whether elements of a line let all be done. Nothing is done before all have been asked.
+    pub check: fn(ctx: &mut Ctx<'_>, line: Args<'_>, elements: Args<'_>) -> Result<bool, ReplyError>,
+    /// Does to elements of a line, one of whose arguments is counted, what is to be done to all: see [`Part::expected`].
+    pub work: fn(ctx: &mut Ctx<'_>, line: Args<'_>, elements: Args<'_>, expected: usize) -> Result<(), ReplyError>,
+}
+
+/// Has a command go on with the elements that stand in a range of its line. Its key is the first argument.
+///
+/// # Errors
+/// None.
+pub(super) fn begin_within(ctx: &mut Ctx<'_>, range: Range<usize>, plan: &'static Within) -> Outcome {
+    let next = range.start;
+    ctx.go_on_in_pieces(InLine { plan, range, is_checking: true, has_begun: false, next })
+}
+
 /// Looks whether the key of a command that only reads has a value of a type, which nobody changes meanwhile.
 ///
 /// # Errors
@@ -172,6 +197,75 @@ impl Pieces for ByArguments {
                     return Ok(Progress::Through);
                 }
                 (self.is_checking, self.next) = (false, self.head);
+            }
+            if !slice.spend(elements, bytes) {
+                return Ok(Progress::More);
+            }
+        }
+    }
+}
+
+/// Arguments that a piece of a line begins with: the command and its key.
+const KEYED_HEAD: usize = 2;
+
+/// A command that goes by elements in the midst of its line.
+#[derive(Debug)]
+struct InLine {
+    plan: &'static Within,
+    range: Range<usize>,
+    /// Nothing is done before all elements have been looked at.
+    is_checking: bool,
+    /// The first piece has been done.
+    has_begun: bool,
+    /// The argument at which the next piece begins.
+    next: usize,
+}
+
+impl InLine {
+    /// Looks at a piece; false if it does not let the command be done.
+    fn check(&self, ctx: &mut Ctx<'_>, args: Args<'_>, piece: Args<'_>) -> Result<bool, ReplyError> {
+        (self.plan.check)(ctx, args, piece.tail(KEYED_HEAD))
+    }
+
+    fn work(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, piece: Args<'_>) -> Result<(), ReplyError> {
+        let elements = self.range.len() / self.plan.width;
+        if !self.has_begun && self.plan.is_array {
+            ctx.reply.array(elements);
+        }
+        let expected = if self.has_begun { 0 } else { elements };
+        self.has_begun = true;
+        ctx.do_piece(piece, |ctx| (self.plan.work)(ctx, args, piece.tail(KEYED_HEAD), expected))
+    }
+}
+
+impl Pieces for InLine {
+    fn go_on(&mut self, ctx: &mut Ctx<'_>, args: Args<'_>, slice: &mut Slice<'_>) -> Result<Progress, ReplyError> {
+        let mut spans: Vec<Span> = Vec::new();
+        let is_keeping_to_snapshots = !slice.is_endless();
+        loop {
+            let line = args.up_to(self.range.end);
+            let (end, bytes) = extent(line, self.next, self.plan.width, slice.left());
+            let piece = args.pick(KEYED_HEAD, self.next..end, &mut spans);
+            if self.is_checking {
+                if !self.check(ctx, args, piece)? {
+                    ctx.reply.integer(0);
+                    return Ok(Progress::Through);
+                }
+            } else if is_keeping_to_snapshots && ctx.snapshot_lacks(piece) {
+                return Ok(Progress::Waits);
+            } else {
+                self.work(ctx, args, piece)?;
+            }
+            let elements = end - self.next;
+            self.next = end;
+            if self.next >= self.range.end {
+                if !self.is_checking {
+                    if !self.plan.is_array {
+                        ctx.reply.integer(1);
+                    }
+                    return Ok(Progress::Through);
+                }
+                (self.is_checking, self.next) = (false, self.range.start);
             }
             if !slice.spend(elements, bytes) {
                 return Ok(Progress::More);

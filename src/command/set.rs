@@ -7,7 +7,7 @@ mod slices;
 use super::collection::{Drawing, random_count, remove_emptied};
 use super::lifetime::{self, Adding, Changes, Timed};
 use super::long::{self, Meter, Place};
-use super::pieces::{self, Answer, PIECE_ELEMENTS_MAX, Plan};
+use super::pieces::{self, Answer, PIECE_ELEMENTS_MAX, Plan, Within};
 use super::scan::{self, Bucket, Scanned, Walk};
 use super::spec::{Access, Category, Group, Handler, KeySpec, Outcome, Spec};
 use crate::base::num;
@@ -46,7 +46,7 @@ const UPDATE: &[KeySpec] = &[KeySpec::one(Access::RW.with(Access::UPDATE), 1)];
 
 /// A command that lets members expire.
 const fn expirer(name: &'static str, handler: Handler) -> Spec {
-    Spec::write(name, -6, handler).fast().keys(UPDATE).group(Group::Set, Category::SET, "8.12.0")
+    Spec::write(name, -6, handler).in_pieces().fast().keys(UPDATE).group(Group::Set, Category::SET, "8.12.0")
 }
 
 /// A command that asks when members expire.
@@ -202,17 +202,17 @@ pub const ROWS: &[Spec] = &[
         N_MEMBERS,
         "key seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
     ),
-    expirer("SPEXPIRE", lifetime::pexpire::<Set>).doc(
+    expirer("SPEXPIRE", lifetime::expire::<Set>).doc(
         "Lets members expire after some milliseconds.",
         N_MEMBERS,
         "key milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
     ),
-    expirer("SEXPIREAT", lifetime::expireat::<Set>).doc(
+    expirer("SEXPIREAT", lifetime::expire::<Set>).doc(
         "Lets members expire at a Unix time in seconds.",
         N_MEMBERS,
         "key unix-time-seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
     ),
-    expirer("SPEXPIREAT", lifetime::pexpireat::<Set>).doc(
+    expirer("SPEXPIREAT", lifetime::expire::<Set>).doc(
         "Lets members expire at a Unix time in milliseconds.",
         N_MEMBERS,
         "key unix-time-milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
@@ -234,11 +234,13 @@ pub const ROWS: &[Spec] = &[
         NAMED_MEMBERS,
     ),
     Spec::write("SPERSIST", -5, lifetime::persist::<Set>)
+        .in_pieces()
         .fast()
         .keys(UPDATE)
         .group(Group::Set, Category::SET, "8.12.0")
         .doc("Keeps members for good instead of letting them expire.", N_MEMBERS, NAMED_MEMBERS),
     Spec::write("SADDEX", -5, saddex)
+        .in_pieces()
         .denyoom()
         .fast()
         .keys(&[KeySpec::one(Access::RW.with(Access::INSERT).with(Access::UPDATE), 1)])
@@ -297,20 +299,45 @@ fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, Re
 
 fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let (key, at) = (args.at(1), ctx.at);
+    const LONG: Within = Within {
+        width: 1,
+        is_array: false,
+        check: |ctx, line, members| is_let_by(ctx, line.at(1), &Adding::parse(ctx, line, 1, Set::WORDS)?.of(members)),
+        work: |ctx, line, members, expected| {
+            add_timed(ctx, line, &Adding::parse(ctx, line, 1, Set::WORDS)?.of(members), expected)
+        },
+    };
     let adding = Adding::parse(ctx, args, 1, Set::WORDS)?;
+    if ctx.is_long_line(args) {
+        ctx.db().write::<Set>(key, at)?;
+        return pieces::begin_within(ctx, adding.range(), &LONG);
+    }
+    let is_let = is_let_by(ctx, key, &adding)?;
+    if is_let {
+        add_timed(ctx, args, &adding, adding.members.len())?;
+    }
+    ctx.reply.integer(i64::from(is_let));
+    Ok(Next::Done)
+}
+
+/// Whether the members of a set that are there let these be added.
+fn is_let_by(ctx: &mut Ctx<'_>, key: &[u8], adding: &Adding<'_>) -> Result<bool, ReplyError> {
+    let at = ctx.at;
+    let present = ctx.db().write::<Set>(key, at)?;
+    Ok(adding.is_allowed(|name| present.as_ref().is_some_and(|set| set.contains(name))))
+}
+
+/// Adds members with their deadline.
+fn add_timed(ctx: &mut Ctx<'_>, args: Args<'_>, adding: &Adding<'_>, expected: usize) -> Result<(), ReplyError> {
+    let (key, at) = (args.at(1), ctx.at);
     let mut changes = Changes::new(ctx, Set::WORDS, false);
     let Ctx { server, db, .. } = ctx;
     let policy = policy(&server.config, server.dbs.hasher);
-    let present = server.dbs[*db].write::<Set>(key, at)?;
-    let is_allowed = adding.is_allowed(|name| present.as_ref().is_some_and(|set| set.contains(name)));
-    drop(present);
-    if !is_allowed {
-        ctx.reply.integer(0);
-        return Ok(Next::Done);
-    }
-    let (first, expected) = (adding.members.at(0), adding.members.len());
+    let first = adding.members.at(0);
     let mut set = server.dbs[*db].write_or_create(key, at, || Set::for_members(first, expected, &policy))?;
-    set.prepare(expected, &policy);
+    if expected > 0 {
+        set.prepare(expected, &policy);
+    }
     let mut added = false;
     for name in adding.names() {
         let is_new = set.insert(name, &policy);
@@ -326,8 +353,7 @@ fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         adding.propagate(ctx, args, Set::WORDS);
     }
     changes.tell(ctx, key);
-    ctx.reply.integer(1);
-    Ok(Next::Done)
+    Ok(())
 }
 
 fn srem(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {

@@ -73,7 +73,7 @@ const COUNT_SINCE: &[(&str, &str)] = &[("8.8.0", "Added `COUNT` as a way to aggr
 
 /// A command that lets members expire.
 const fn expirer(name: &'static str, handler: Handler) -> Spec {
-    row(Spec::write(name, -6, handler), SINCE).fast().keys(UPDATE_ONE)
+    row(Spec::write(name, -6, handler).in_pieces(), SINCE).fast().keys(UPDATE_ONE)
 }
 
 /// A command that asks when members expire.
@@ -340,17 +340,17 @@ pub const ROWS: &[Spec] = &[
         N_MEMBERS,
         "key seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
     ),
-    expirer("ZPEXPIRE", lifetime::pexpire::<ZSet>).doc(
+    expirer("ZPEXPIRE", lifetime::expire::<ZSet>).doc(
         "Lets members expire after some milliseconds.",
         N_MEMBERS,
         "key milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
     ),
-    expirer("ZEXPIREAT", lifetime::expireat::<ZSet>).doc(
+    expirer("ZEXPIREAT", lifetime::expire::<ZSet>).doc(
         "Lets members expire at a Unix time in seconds.",
         N_MEMBERS,
         "key unix-time-seconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
     ),
-    expirer("ZPEXPIREAT", lifetime::pexpireat::<ZSet>).doc(
+    expirer("ZPEXPIREAT", lifetime::expire::<ZSet>).doc(
         "Lets members expire at a Unix time in milliseconds.",
         N_MEMBERS,
         "key unix-time-milliseconds [NX | XX | GT | LT] MEMBERS nummembers member [member ...]",
@@ -371,12 +371,12 @@ pub const ROWS: &[Spec] = &[
         N_MEMBERS,
         NAMED_MEMBERS,
     ),
-    row(Spec::write("ZPERSIST", -5, lifetime::persist::<ZSet>), SINCE).fast().keys(UPDATE_ONE).doc(
+    row(Spec::write("ZPERSIST", -5, lifetime::persist::<ZSet>).in_pieces(), SINCE).fast().keys(UPDATE_ONE).doc(
         "Keeps members for good instead of letting them expire.",
         N_MEMBERS,
         NAMED_MEMBERS,
     ),
-    row(Spec::write("ZADDEX", -6, add::zaddex), SINCE).denyoom().fast().keys(UPDATE_ONE).doc(
+    row(Spec::write("ZADDEX", -6, add::zaddex).in_pieces(), SINCE).denyoom().fast().keys(UPDATE_ONE).doc(
         "Adds members with their scores, all or none of which have to be there, and lets them expire.",
         "O(log(N)) for each member, in a sorted set of N members.",
         "key [MNX | MXX] \

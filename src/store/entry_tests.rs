@@ -1,5 +1,6 @@
 use super::*;
 
+use crate::store::types::roaring::Roaring;
 use crate::store::types::{List, Set};
 
 fn text(entry: &Entry) -> Vec<u8> {
@@ -132,4 +133,29 @@ fn a_collection_moves_with_its_entry_and_leaves_with_its_payload() {
     assert!(entry.detach_payload().is_some() && entry.detach_payload().is_none());
     let entry = copy.with_value(NewValue::Bytes(b"v"), None);
     assert_eq!((text(&entry), entry.deadline_ms()), (b"v".to_vec(), None));
+}
+
+#[test]
+fn a_compressed_bitmap_is_copied_before_it_changes_if_anyone_holds_it_and_goes_with_its_entry() {
+    let mut roaring = Roaring::zeros(1 << 20);
+    roaring.set(77, true);
+    let entry = Entry::new(b"key", NewValue::Roaring(roaring.into()), None);
+    assert_eq!(
+        (entry.encoding(), entry.type_of(), entry.size()),
+        ("roaring", crate::store::types::Type::String, 1 << 20)
+    );
+    let mut entry = entry.with_deadline(Some(5)).renamed(b"another key").with_deadline(None);
+    let copy = entry.copy_as(b"copy");
+    let held = entry.roaring().map(|roaring| Arc::clone(&roaring)).expect("it is one");
+    assert_eq!(entry.edit_roaring(|roaring| roaring.set(1 << 22, true)), Some(()));
+    assert_eq!(
+        [&entry, &copy].map(|entry| entry.roaring().map(|roaring| roaring.get(1 << 22))),
+        [Some(true), Some(false)]
+    );
+    assert_eq!((held.get(77), held.get(1 << 22), text(&entry)[9]), (true, false, 4));
+    assert!(entry.shared_mut().is_none() && entry.edit_bytes(|_| ()).is_none() && entry.object().is_none());
+    assert!(entry.heap_bytes() < 1000 && !entry.is_costly_to_free());
+    assert!(entry.detach_payload().is_some() && entry.roaring().is_none());
+    let mut plain = copy.with_value_only(NewValue::Bytes(b"short"));
+    assert_eq!((text(&plain), plain.edit_roaring(|_| ())), (b"short".to_vec(), None));
 }

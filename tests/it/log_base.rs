@@ -130,8 +130,8 @@ fn fill_large(m: &mut Memory) {
     }
     m.run("HPEXPIREAT hash 4000000000000 FIELDS 2 element:1 element:2999");
     m.run("CONFIG SET bitmap-default-roaring yes");
-    m.run("SETBIT bitmap 9000000 1");
-    m.run("BITFIELD bitmap SET u32 7 77777 SET u32 1300007 77777");
+    m.run("SETBIT bitmap 400000 1");
+    m.run("BITFIELD bitmap SET u32 7 77777 SET u32 130007 77777");
     assert_eq!(m.run("OBJECT ENCODING bitmap"), r"$7\r\nroaring\r\n");
     m.run("SUNIONSTORE leaving set");
     m.run("SPEXPIREAT leaving 4000000000000 MEMBERS 2 element:1 element:2999");

@@ -28,6 +28,9 @@ fn server() -> Memory {
     m.run("SADD set 1 2 3 x");
     m.run("ZADD zset 1 a 2 b 3 c");
     m.run("HSET hash f 1 g 2 h 3");
+    m.run("HPEXPIREAT hash 3000000000000 FIELDS 2 f h");
+    m.run("SPEXPIREAT set 3000000000000 MEMBERS 2 1 x");
+    m.run("ZPEXPIREAT zset 3000000000000 MEMBERS 2 a c");
     m.run("ARMSET array 0 a 1 b 2 c 9000 d");
     m.run("ARRING ring 4 1 2 3 4 5 6");
     for n in 1..=5 {
@@ -96,9 +99,18 @@ fn contents(m: &mut Memory) -> Vec<String> {
             let lines: &[&[&[u8]]] = match &*of_type {
                 b"+string\r\n" => &[&[b"GET", &key]],
                 b"+list\r\n" => &[&[b"LRANGE", &key, b"0", b"-1"]],
-                b"+set\r\n" => &[&[b"SORT", &key, b"ALPHA"]],
-                b"+hash\r\n" => &[&[b"HGETALL", &key]],
-                b"+zset\r\n" => &[&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"]],
+                b"+set\r\n" => &[
+                    &[b"SORT", &key, b"ALPHA"],
+                    &[b"SPEXPIRETIME", &key, b"MEMBERS", b"6", b"1", b"2", b"3", b"x", b"7", b"y"],
+                ],
+                b"+hash\r\n" => &[
+                    &[b"HGETALL", &key],
+                    &[b"HPEXPIRETIME", &key, b"FIELDS", b"5", b"f", b"g", b"h", b"new", b"newer"],
+                ],
+                b"+zset\r\n" => &[
+                    &[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"],
+                    &[b"ZPEXPIRETIME", &key, b"MEMBERS", b"5", b"a", b"b", b"c", b"new", b"newer"],
+                ],
                 b"+array\r\n" => &[&[b"ARSCAN", &key, b"0", b"18446744073709551614"], &[b"ARNEXT", &key]],
                 b"+stream\r\n" => &[
                     &[b"XRANGE", &key, b"-", b"+"],
@@ -174,6 +186,43 @@ const LINES: &[&str] = &[
     "ZMOVEMEMBER zset new XX MEMBERS 3 a b c",
     "ZMOVEMEMBER zset set MEMBERS 2 a b",
     "ZMSCORE set a b",
+    "HEXPIRE hash 100 FIELDS 4 f nothing h f",
+    "HPEXPIRE hash 5000 FIELDS 2 f g NX",
+    "HEXPIREAT hash 1 FIELDS 3 f g h",
+    "HPEXPIREAT hash 4000000000000 GT FIELDS 2 f g",
+    "HEXPIRE a 100 FIELDS 2 f g",
+    "HEXPIRE a x FIELDS 2 f g",
+    "HEXPIRE nothing 100 FIELDS 2 f g",
+    "HEXPIRE hash 100 FIELDS 3 f g",
+    "HPERSIST hash FIELDS 3 f nothing g",
+    "HSETEX hash FNX EX 100 FIELDS 2 new 7 newer 8",
+    "HSETEX hash FNX EX 100 FIELDS 3 new 7 newer 8 f 9",
+    "HSETEX hash FXX KEEPTTL FIELDS 2 f 7 h 9",
+    "HSETEX hash FIELDS 2 f 7 new 9 XX PXAT 4000000000000",
+    "HSETEX hash PXAT 1 FIELDS 3 f 7 g 8 h 9",
+    "HSETEX new NX FIELDS 2 f 7 g 8",
+    "HSETEX hash NX FIELDS 2 f 7 g 8",
+    "HSETEX a FIELDS 2 f 7 g 8",
+    "SEXPIRE set 100 MEMBERS 4 1 nothing x 1 LT",
+    "SPEXPIREAT set 1 MEMBERS 4 1 2 3 x",
+    "SPEXPIRE zset 100 MEMBERS 2 1 2",
+    "SPERSIST set MEMBERS 2 1 9",
+    "SADDEX set EX 100 MEMBERS 3 7 y 1",
+    "SADDEX set MNX EX 100 MEMBERS 2 7 y",
+    "SADDEX set MNX EX 100 MEMBERS 3 7 y 2",
+    "SADDEX set MXX KEEPTTL MEMBERS 2 1 x",
+    "SADDEX set MEMBERS 3 7 y 1",
+    "SADDEX set MEMBERS 3 7 y 1 PXAT 1",
+    "SADDEX new MEMBERS 2 1 2 EXAT 4000000000",
+    "SADDEX a EX 100 MEMBERS 3 1 7 y",
+    "ZEXPIREAT zset 4000000000 MEMBERS 3 a b nothing",
+    "ZEXPIRE zset 0 MEMBERS 3 a b c",
+    "ZPERSIST zset MEMBERS 2 a b",
+    "ZADDEX zset PX 5000 MEMBERS 2 7 a 8 new",
+    "ZADDEX zset MNX PX 5000 MEMBERS 2 7 a 8 new",
+    "ZADDEX zset PX 5000 MEMBERS 2 7 a x new",
+    "ZADDEX new MEMBERS 3 7 a 8 new 9 a",
+    "ZADDEX zset MEMBERS 3 7 a 8 b 9 c EXAT 1",
     "RPUSH list 4 5 6",
     "LPUSH list 4 5 6",
     "RPUSHX list 4 5",

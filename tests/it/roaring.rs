@@ -74,9 +74,9 @@ fn bits_far_behind_the_end_make_compressed_strings_and_dense_ones_become_plain()
     m.run("CONFIG SET bitmap-default-roaring yes");
     m.run("SETBIT dense 32775 0");
     assert_eq!(m.run("OBJECT ENCODING dense"), r"$7\r\nroaring\r\n");
-    (0..8194).for_each(|n| _ = m.run(&format!("BITFIELD dense SET u4 #{n} 4")));
+    (0..1030).for_each(|n| _ = m.run(&format!("SETBIT dense {} 1", 4 * n)));
     assert_eq!(m.run("OBJECT ENCODING dense"), r"$3\r\nraw\r\n");
-    assert_eq!(m.run("BITCOUNT dense"), r":8194\r\n");
+    assert_eq!(m.run("BITCOUNT dense"), r":1030\r\n");
 }
 
 /// A bit offset: near another one, in a chunk of its own, or at the end of one.
@@ -121,7 +121,7 @@ fn line(rng: &mut Rng) -> String {
 fn replies_and_bytes_are_those_of_plain_strings() {
     let (mut rng, mut compressed) = (Rng::new(11), 0);
     let (mut plain, mut other) = (server(false), server(true));
-    for round in 0..1500 {
+    for round in 0..600 {
         let line = line(&mut rng);
         let expected = plain.run(&line);
         assert_eq!(other.run(&line), expected, "{line}");
@@ -136,7 +136,7 @@ fn replies_and_bytes_are_those_of_plain_strings() {
             }
         }
     }
-    assert!(compressed > 15, "{compressed}");
+    assert!(compressed > 5, "{compressed}");
 }
 
 const LINES: &[&str] = &[

@@ -3,12 +3,14 @@
 use super::{is_emptied, limits, open, open_or_create, remove_emptied, write_value};
 use crate::command::Command;
 use crate::command::lifetime::{self, Changes, Given, Lifetime, ONE_LIFETIME_TO_SET, OTHERS_ARGUMENT, Timed, named};
+use crate::command::pieces::{self, Within};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
 use crate::resp::error::ReplyError;
 use crate::server::change::Change;
 use crate::server::ctx::{Ctx, Next};
+use crate::server::propagation::Lines;
 use crate::store::db::Moment;
 use crate::store::types::hash::Hash;
 
@@ -159,13 +161,17 @@ struct Options<'a> {
     lifetime_at: usize,
     /// Fields; of HSETEX fields and values in turn.
     fields: Args<'a>,
+    /// Where the first of them stands.
+    first: usize,
+    /// The fields are some of the line's.
+    is_part: bool,
 }
 
 impl<'a> Options<'a> {
     fn parse(line: Line, command: &Command, args: Args<'a>, at: Moment) -> Result<Options<'a>, ReplyError> {
         let (mut condition, mut lifetime, mut fields, mut i) = (Condition::Always, Lifetime::Unsaid, None, 2);
         let (mut key_condition, mut key_condition_at) = (KeyCondition::Always, Vec::new());
-        let mut lifetime_at = 0;
+        let (mut lifetime_at, mut first) = (0, 0);
         let (width, one_lifetime, no_lifetime) = match line {
             Line::Get => (1, ONE_LIFETIME_TO_GET, "KEEPTTL"),
             Line::Set => (2, ONE_LIFETIME_TO_SET, "PERSIST"),
@@ -203,12 +209,21 @@ impl<'a> Options<'a> {
                 return Err(ReplyError::arity(&command.full_name));
             } else {
                 let counted = lifetime::counted(args, i, width, BAD_COUNT)?;
-                i += 2 + counted.len();
+                first = i + 2;
+                i = first + counted.len();
                 fields = Some(counted);
             }
         }
         let fields = fields.ok_or_else(|| Hash::WORDS.missing.clone())?;
-        Ok(Options { condition, key_condition, key_condition_at, lifetime, lifetime_at, fields })
+        Ok(Options { condition, key_condition, key_condition_at, lifetime, lifetime_at, fields, first, is_part: false })
+    }
+
+    /// The same of some of the fields.
+    fn of<'p>(self, fields: Args<'p>) -> Options<'p>
+    where
+        'a: 'p,
+    {
+        Options { fields, is_part: true, ..self }
     }
 
     /// Whether the key and the fields that are there let it be done.
@@ -233,19 +248,48 @@ fn without<'a>(args: Args<'a>, part: std::ops::Range<usize>, words: &'a [usize])
 }
 
 pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
-    let options = Options::parse(Line::Set, ctx.command, args, at)?;
-    let present = open(ctx.server, ctx.db, key, at)?;
-    let allowed = options.allowed(present.as_deref(), at.due_ms());
-    drop(present);
-    if !allowed {
-        ctx.reply.integer(0);
-        return Ok(Next::Done);
+    const LONG: Within = Within {
+        width: 2,
+        is_array: false,
+        check: |ctx, line, fields| {
+            let options = Options::parse(Line::Set, ctx.command, line, ctx.at)?;
+            is_let_by(ctx, line.at(1), &options.of(fields))
+        },
+        work: |ctx, line, fields, expected| {
+            let options = Options::parse(Line::Set, ctx.command, line, ctx.at)?;
+            set_fields(ctx, line, options.of(fields), expected)
+        },
+    };
+    let key = args.at(1);
+    let options = Options::parse(Line::Set, ctx.command, args, ctx.at)?;
+    if ctx.is_long_line(args) {
+        return pieces::begin_within(ctx, options.first..options.first + options.fields.len(), &LONG);
     }
-    let Options { lifetime, lifetime_at, key_condition_at, fields: pairs, .. } = options;
+    let is_let = is_let_by(ctx, key, &options)?;
+    if is_let {
+        let expected = options.fields.len() / 2;
+        set_fields(ctx, args, options, expected)?;
+    }
+    ctx.reply.integer(i64::from(is_let));
+    Ok(Next::Done)
+}
+
+/// Whether the fields that are there let these be set.
+fn is_let_by(ctx: &mut Ctx<'_>, key: &[u8], options: &Options<'_>) -> Result<bool, ReplyError> {
+    let at = ctx.at;
+    let present = open(ctx.server, ctx.db, key, at)?;
+    Ok(options.allowed(present.as_deref(), at.due_ms()))
+}
+
+/// Sets fields with their deadline.
+fn set_fields(ctx: &mut Ctx<'_>, args: Args<'_>, options: Options<'_>, expected: usize) -> Result<(), ReplyError> {
+    let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
+    let Options { lifetime, lifetime_at, key_condition_at, fields: pairs, is_part, .. } = options;
     let mut changes = Changes::new(ctx, Hash::WORDS, false);
     let mut hash = open_or_create(ctx.server, ctx.db, key, at)?;
-    hash.expect_fields(pairs.len() / 2, &limits);
+    if expected > 0 {
+        hash.expect_fields(expected, &limits);
+    }
     // A deadline that is to be replaced stays until then.
     let keep = lifetime != Lifetime::Unsaid;
     for i in (0..pairs.len()).step_by(2) {
@@ -267,14 +311,25 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
             }
             let mut digits = itoa::Buffer::new();
             let until = [b"PXAT".as_slice(), digits.format(deadline_ms).as_bytes()];
+            if is_part {
+                return propagate_pairs(lines, key, &until, pairs);
+            }
             let before = without(args, 0..lifetime_at, &key_condition_at);
             let behind = without(args, lifetime_at + 2..args.len(), &key_condition_at);
             lines.push(before.chain(until).chain(behind));
         });
+    } else if is_part {
+        let options: &[&[u8]] = if lifetime == Lifetime::Unsaid { &[] } else { &[b"KEEPTTL"] };
+        ctx.propagate_as(|lines| propagate_pairs(lines, key, options, pairs));
     } else if !key_condition_at.is_empty() {
         ctx.propagate_as(|lines| lines.push(without(args, 0..args.len(), &key_condition_at)));
     }
     changes.tell(ctx, key);
-    ctx.reply.integer(1);
-    Ok(Next::Done)
+    Ok(())
+}
+
+/// Passes on that some fields of a line were set.
+fn propagate_pairs(lines: &mut Lines<'_>, key: &[u8], options: &[&[u8]], pairs: Args<'_>) {
+    let given = (0..pairs.len()).map(|index| pairs.at(index));
+    lifetime::propagate_part(lines, Hash::WORDS, [b"HSETEX", key], options, 2, given);
 }

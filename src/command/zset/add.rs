@@ -3,7 +3,7 @@
 use super::{limits, target};
 use crate::base::num;
 use crate::command::lifetime::{Adding, Changes, Timed};
-use crate::command::pieces::{self, Answer, Plan};
+use crate::command::pieces::{self, Answer, Plan, Within};
 use crate::command::spec::Outcome;
 use crate::config::EventClass;
 use crate::resp::args::Args;
@@ -222,22 +222,47 @@ fn increment_one(ctx: &mut Ctx<'_>, args: Args<'_>, options: &Options, given: f6
 }
 
 pub(super) fn zaddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, at) = (args.at(1), ctx.at);
+    const LONG: Within = Within {
+        width: 2,
+        is_array: false,
+        check: |ctx, line, members| {
+            check_scores(members, 0)?;
+            is_let_by(ctx, line.at(1), &Adding::parse(ctx, line, 2, ZSet::WORDS)?.of(members))
+        },
+        work: |ctx, line, members, expected| {
+            add_timed(ctx, line, &Adding::parse(ctx, line, 2, ZSet::WORDS)?.of(members), expected)
+        },
+    };
+    let key = args.at(1);
     let adding = Adding::parse(ctx, args, 2, ZSet::WORDS)?;
-    check_scores(adding.members, 0)?;
-    let limits = limits(ctx.server);
-    let present = ctx.db().write::<ZSet>(key, at)?;
-    let is_allowed = adding.is_allowed(|name| present.as_ref().is_some_and(|zset| zset.score(name).is_some()));
-    drop(present);
-    if !is_allowed {
-        ctx.reply.integer(0);
-        return Ok(Next::Done);
+    if ctx.is_long_line(args) {
+        return pieces::begin_within(ctx, adding.range(), &LONG);
     }
+    check_scores(adding.members, 0)?;
+    let is_let = is_let_by(ctx, key, &adding)?;
+    if is_let {
+        add_timed(ctx, args, &adding, adding.members.len() / 2)?;
+    }
+    ctx.reply.integer(i64::from(is_let));
+    Ok(Next::Done)
+}
+
+/// Whether the members of a sorted set that are there let these be added.
+fn is_let_by(ctx: &mut Ctx<'_>, key: &[u8], adding: &Adding<'_>) -> Result<bool, ReplyError> {
+    let at = ctx.at;
+    let present = ctx.db().write::<ZSet>(key, at)?;
+    Ok(adding.is_allowed(|name| present.as_ref().is_some_and(|zset| zset.score(name).is_some())))
+}
+
+/// Adds members with their deadline.
+fn add_timed(ctx: &mut Ctx<'_>, args: Args<'_>, adding: &Adding<'_>, expected: usize) -> Result<(), ReplyError> {
+    let (key, at, limits) = (args.at(1), ctx.at, limits(ctx.server));
     let mut changes = Changes::new(ctx, ZSet::WORDS, false);
-    let expected = adding.members.len() / 2;
     let longest = adding.members.at(1).len();
     let mut zset = ctx.db().write_or_create(key, at, || ZSet::sized(expected, longest, &limits))?;
-    zset.expect(expected, &limits);
+    if expected > 0 {
+        zset.expect(expected, &limits);
+    }
     let mut changed = false;
     for (index, name) in adding.names().enumerate() {
         let score = score_at(adding.members, 2 * index)?;
@@ -254,6 +279,5 @@ pub(super) fn zaddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
         adding.propagate(ctx, args, ZSet::WORDS);
     }
     changes.tell(ctx, key);
-    ctx.reply.integer(1);
-    Ok(Next::Done)
+    Ok(())
 }
