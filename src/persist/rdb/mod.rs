@@ -131,8 +131,8 @@ mod code {
     pub const OWN_SET: u8 = 225;
     /// A sorted set whose members may have deadlines, in a form of our own.
     pub const OWN_ZSET: u8 = 226;
-    /// A string that is held as a compressed bitmap, in a form of our own: its bytes, how many chunks of 65,536 bits have set ones, and those
-    /// chunks, ascending: each a roaring bitmap of one container in the portable format, of the offsets in the whole string.
+    /// A string that is held as a compressed bitmap, in a form of our own: its bytes, how many chunks of 65,536 bits have set ones,
+    /// and those chunks, ascending: each a roaring bitmap of one container in the portable format, of the offsets in the whole string.
     pub const OWN_ROARING: u8 = 227;
     /// Valkey's hash whose fields may have deadlines.
     pub const VALKEY_HASH_2: u8 = 22;
