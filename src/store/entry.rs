@@ -6,7 +6,8 @@
 //! | kind u8 | flags u8 | length u16 | key length u8 | access u24 | [deadline i64] | [key length u32] | key ... | value ... |
 //! ```
 //! - `kind`: how the value is held: bytes inline (`length` of them), an integer (8 bytes), a pointer to shared bytes or
-//!   a shared compressed bitmap, or a collection: its type, its representation and one pointer. Of all but inline bytes `length` is what its size is counted as.
+//!   a shared compressed bitmap, or a collection: its type, its representation and one pointer. Of all but inline bytes
+//!   `length` is what its size is counted as.
 //! - `access`: when or how often it was accessed, with two bits of `flags` (`store::access`).
 //! - `deadline` is there only for keys with a TTL; the long key length only for keys of 255 bytes and more.
 //! - A 15-byte key with a 32-byte value takes 55 bytes, 63 with a TTL: both are 64-byte blocks of the allocator.
