@@ -8,7 +8,7 @@
 //! whole of a bitmap but what goes by all of it, and that can be done chunk by chunk.
 //!
 //! # Invariants
-//! - No chunk is empty; `count` of a chunk and of the whole are the bits that are set in them, `heap` is the sum of [`chunk_bytes`].
+//! - No chunk is empty; `count` of a chunk and of the whole are the bits that are set in them, `heap` is the sum of `chunk_bytes`.
 //! - All bits lie within `length` bytes, which are [`BYTES_MAX`] at most.
 //!
 //! Called by `command::bitmap`, and by whoever needs the bytes. Knows nothing of keys or replies.
