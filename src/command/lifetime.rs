@@ -301,22 +301,25 @@ impl<'a> Setting<'a> {
 /// HEXPIRE, HPEXPIRE, HEXPIREAT, HPEXPIREAT and those of sets and sorted sets.
 pub(super) fn expire<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let setting = Setting::parse(ctx.command, args, T::WORDS, ctx.at);
-    if setting.is_err() || ctx.is_long_line(args) {
+    if setting.is_err() {
         // A key of another type is complained of first.
         is_of_type::<T>(ctx, args, args)?;
-        let setting = setting?;
-        return pieces::begin_within(ctx, setting.first..setting.first + setting.elements.len(), SetLong::<T>::PLAN);
     }
     let setting = setting?;
+    if ctx.is_long_line(args) {
+        return pieces::begin_within(ctx, setting.first..setting.first + setting.elements.len(), SetLong::<T>::PLAN);
+    }
     set_deadlines::<T>(ctx, args, &setting, setting.elements, true)?;
     Ok(Next::Done)
 }
 
-/// Refuses a key of another type.
+/// Refuses a key of another type. Only looks at it: a long line comes here before it has the key for itself.
 fn is_of_type<T: Timed>(ctx: &mut Ctx<'_>, line: Args<'_>, _: Args<'_>) -> Result<bool, ReplyError> {
     let at = ctx.at;
-    ctx.db().write::<T>(line.at(1), at)?;
-    Ok(true)
+    match ctx.db().peek_live(line.at(1), at) {
+        Some(entry) if entry.type_of() != T::TYPE => Err(ReplyError::WRONG_TYPE),
+        _ => Ok(true),
+    }
 }
 
 /// How long lines of these commands are done.
@@ -528,12 +531,14 @@ fn answer<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>, figure: impl Fn(i64) -> i
 /// HPERSIST, SPERSIST, ZPERSIST
 pub(super) fn persist<T: Timed>(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     let elements = named(args, 2, T::WORDS);
-    if elements.is_err() || ctx.is_long_line(args) {
+    if elements.is_err() {
         is_of_type::<T>(ctx, args, args)?;
-        let first = args.len() - elements?.len();
-        return pieces::begin_within(ctx, first..args.len(), DropLong::<T>::PLAN);
     }
-    drop_deadlines::<T>(ctx, args.at(1), elements?, true)?;
+    let elements = elements?;
+    if ctx.is_long_line(args) {
+        return pieces::begin_within(ctx, args.len() - elements.len()..args.len(), DropLong::<T>::PLAN);
+    }
+    drop_deadlines::<T>(ctx, args.at(1), elements, true)?;
     Ok(Next::Done)
 }
 

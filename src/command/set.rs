@@ -298,7 +298,7 @@ fn add_all(ctx: &mut Ctx<'_>, args: Args<'_>, expected: usize) -> Result<i64, Re
 }
 
 fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
-    let (key, at) = (args.at(1), ctx.at);
+    let key = args.at(1);
     const LONG: Within = Within {
         width: 1,
         is_array: false,
@@ -309,7 +309,6 @@ fn saddex(ctx: &mut Ctx<'_>, args: Args<'_>) -> Outcome {
     };
     let adding = Adding::parse(ctx, args, 1, Set::WORDS)?;
     if ctx.is_long_line(args) {
-        ctx.db().write::<Set>(key, at)?;
         return pieces::begin_within(ctx, adding.range(), &LONG);
     }
     let is_let = is_let_by(ctx, key, &adding)?;

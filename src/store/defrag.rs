@@ -49,6 +49,12 @@ impl Db {
         keys: &mut Moved,
         go_on: &mut dyn FnMut() -> bool,
     ) -> bool {
+        // Who has said no is not asked again: a value may have asked at its very end.
+        let mut is_over = false;
+        let go_on = &mut || {
+            is_over = is_over || !go_on();
+            !is_over
+        };
         loop {
             while let Some(key) = place.later.last() {
                 let hash = self.table.hasher().hash(key);
