@@ -110,8 +110,9 @@ fn take_keys(server: &mut Server, running: &mut Running, slice: &mut Slice<'_>) 
     while let Some(key) = work.next_key(args) {
         let is_claimed = server.jobs.is_claimed_before(ticket, *client, *db, key, hold);
         if is_claimed || !server.dbs[*db].hold_in(group, key) {
-            if !work.has_many_keys() || work.taken == 0 {
-                // It holds all of a few keys, or none.
+            if is_claimed || !work.has_many_keys() || work.taken == 0 {
+                // It holds all of a few keys, or none. Nor does it hold any while somebody is before it: who waits for the whole of a
+                // database may be waiting for what it holds.
                 let_go(server, running);
             }
             return Took::Waits;
