@@ -552,6 +552,30 @@ fn who_would_change_what_a_job_reads_waits_and_everybody_else_goes_on() {
     }
 }
 
+/// Who waits for one key may come to wait for all, some of which another has begun to take: neither waits for the other for good.
+#[test]
+fn who_takes_many_keys_lets_somebody_by_who_was_before_it_and_needs_the_whole_database() {
+    let mut m = server();
+    m.server.jobs.limits.line = 1000;
+    assert_eq!(m.run("SUNIONSTORE target set other"), "");
+    let sorter = m.connect();
+    let sort = "SORT list BY weight:* ALPHA STORE target";
+    assert_eq!(m.run(sort), "");
+    let deleter = m.connect();
+    let keys: Vec<String> = (0..2000).map(|n| format!("key:{n}")).collect();
+    assert_eq!(m.run(&format!("DEL {}", keys.join(" "))), "");
+    answer(&mut m, 0);
+    assert_eq!(blocked(&mut m, deleter), Some(Blocked::Job), "it still takes its keys");
+    assert_eq!(m.wake(), [(sorter, String::new())]);
+    m.client = sorter;
+    assert_eq!(m.run(sort), "");
+    assert_eq!(blocked(&mut m, sorter), Some(Blocked::Hold), "it reads what is being taken");
+    m.step_jobs();
+    assert_eq!(m.wake(), [(sorter, String::new())], "and is let by");
+    assert_eq!(m.run(sort), "");
+    assert_eq!([answer(&mut m, sorter), answer(&mut m, deleter)], [r":300\r\n", r":300\r\n"]);
+}
+
 /// Its key counts as one that is read, as in Redis.
 #[test]
 fn who_would_have_a_group_given_entries_waits_for_a_job_that_reads_the_stream() {
