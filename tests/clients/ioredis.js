@@ -7,18 +7,9 @@
 
 const { deepStrictEqual: expect, ok, rejects } = require("node:assert");
 const { once } = require("node:events");
+const { until, blocked } = require("./waiting.js");
 
-const DEADLINE_MS = 20_000;
 const [port] = process.argv.slice(2);
-
-/** Asks again and again until `condition` holds. */
-async function until(condition) {
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!(await condition())) {
-    ok(Date.now() < deadline, `in time: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 /** Runs `action` with another connection like `db`'s. */
 async function beside(db, action) {
@@ -35,10 +26,6 @@ async function collect(stream) {
   const found = [];
   for await (const elements of stream) found.push(...elements);
   return found;
-}
-
-async function blocked(db, clients) {
-  await until(async () => (await db.info("clients")).includes(`\r\nblocked_clients:${clients}\r\n`));
 }
 
 async function strings(db) {
